@@ -1,0 +1,132 @@
+"""What every agent shares: its files in the run directory, its life cycle, its event loop.
+
+An agent waits for T0 by itself, ends by itself, and on SIGTERM or SIGINT writes what it measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from fpaas.histograms import Recorder
+
+STATUS_INTERVAL_S = 1.0
+LOOP_LAG_INTERVAL_S = 0.05
+
+STARTING = "starting"
+READY = "ready"
+RUNNING = "running"
+DONE = "done"
+STOPPED = "stopped"
+FAILED = "failed"
+
+T = TypeVar("T")
+
+
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on uvloop."""
+    return uvloop.run(main)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Replace a file as a whole: a reader, or a full disk, never leaves half of it."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class Status:
+    """`<agent>.status.json`: what the control node and the probe read while a run goes on."""
+
+    def __init__(self, directory: Path | None, agent: str) -> None:
+        self._path = directory / f"{agent}.status.json" if directory else None
+        self.agent = agent
+        self.state = STARTING
+        self.message = ""
+        self.pids = [os.getpid()]
+        self.figures: dict[str, float | int] = {}
+
+    def set(self, state: str, message: str = "") -> None:
+        """Change the state and write it at once."""
+        self.state = state
+        self.message = message
+        self.write()
+
+    def write(self) -> None:
+        """Write the file; a disk that is full costs the status, not the run."""
+        if self._path is None:
+            return
+        with contextlib.suppress(OSError):
+            write_json(
+                self._path,
+                {
+                    "agent": self.agent,
+                    "state": self.state,
+                    "message": self.message,
+                    "pid": os.getpid(),
+                    "pids": self.pids,
+                    "unix_ns": time.time_ns(),
+                    "figures": self.figures,
+                },
+            )
+
+
+class Samples:
+    """`<agent>.samples.jsonl`: cumulative counters, one line a second."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = path.open("w", encoding="utf-8") if path else None
+
+    def write(self, **values: object) -> None:
+        """Append one line, stamped with the time."""
+        if self._file:
+            self._file.write(json.dumps({"unix_ns": time.time_ns(), **values}) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file:
+            self._file.close()
+
+
+def stop_event() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets."""
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, event.set)
+    return event
+
+
+async def sleep_until_unix_ns(due_unix_ns: int, stop: asyncio.Event) -> bool:
+    """Sleep until a wall-clock time; returns False where `stop` came first."""
+    while not stop.is_set():
+        left_s = (due_unix_ns - time.time_ns()) / 1e9
+        if left_s <= 0:
+            return True
+        # Long sleeps in steps: the wall clock may be corrected meanwhile.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), min(left_s, 1.0))
+    return False
+
+
+async def measure_loop_lag(recorder: Recorder) -> None:
+    """Record forever how much later than asked the event loop wakes up."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOP_LAG_INTERVAL_S
+        await asyncio.sleep(LOOP_LAG_INTERVAL_S)
+        recorder.samples_ns.append(max(0, round((loop.time() - due) * 1e9)))

@@ -1,0 +1,83 @@
+"""Entry point of `fpaas`: loads only the command that was asked for, so agents start fast."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+
+import click
+
+from fpaas.errors import BadInput
+from fpaas.spec import SpecError
+
+#: Command → one line of help, in the order of a run.
+COMMANDS = {
+    "relay": "Serve a firehose: synthetic, or from a capture file.",
+    "record": "Capture a relay's firehose to a file that `relay` replays.",
+    "shuffler": "Publish a relay's firehose into the JetStream stream.",
+    "consumers": "Play many polling pull consumers.",
+    "probe": "Sample this host, the lab's processes and NATS.",
+    "plan": "Check variables and predict what a run can do, before it.",
+    "report": "Merge a run's raw data into summary.json and report.html.",
+    "compare": "Compare runs.",
+}
+#: Used by the playbooks, not by people.
+HIDDEN_COMMANDS = {
+    "provision": "Create a run's stream and consumers anew.",
+    "seal": "Describe this host and checksum a run's files, before they are fetched.",
+    "guard": "Clean up after a playbook that was killed.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports `fpaas.commands.<name>` when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Commands for people, in order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN_COMMANDS:
+            return None
+        module = importlib.import_module(f"fpaas.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Turn the project's errors into messages with the right exit code."""
+        try:
+            return super().invoke(ctx)
+        except SpecError as error:
+            raise BadInput(str(error)) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--log-level",
+    envvar="LOG_LEVEL",
+    default="INFO",
+    show_default=True,
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+)
+@click.version_option(package_name="fpaas")
+def main(log_level: str) -> None:
+    """Find out what NATS JetStream can feed from the ATProto firehose, at what cost.
+
+    Exit codes: 0 done, 1 the verdict failed, 2 wrong arguments or bad input, 3 the run is invalid.
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+if __name__ == "__main__":
+    main()

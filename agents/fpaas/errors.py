@@ -1,0 +1,22 @@
+"""Exit codes of the command line, and the errors that carry them."""
+
+from __future__ import annotations
+
+import click
+
+EXIT_DONE = 0
+EXIT_VERDICT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_RUN_INVALID = 3
+
+
+class BadInput(click.ClickException):
+    """Wrong arguments or bad input: the message names the variable or file and what to do."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class RunInvalid(click.ClickException):
+    """The run cannot be trusted (a part died, NATS was away, the disk was full)."""
+
+    exit_code = EXIT_RUN_INVALID

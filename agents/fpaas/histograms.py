@@ -1,0 +1,219 @@
+"""Latency histograms: recorded cheaply, logged per second, merged exactly.
+
+Values are integer microseconds in HdrHistogram V2 (1 µs … 1 h, three significant digits). Recorders
+take nanoseconds, buffer them in a list and sort them into buckets once per interval, so that the
+hot path pays one `list.append`. Negative samples (clocks that disagree) keep a histogram of their
+own, tagged `<leg>.negative` and holding magnitudes: they are counted, never dropped or clamped.
+
+The `.hlog` files follow the HistogramLog format 1.3 (http://hdrhistogram.org), tags included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from hdrh.histogram import HdrHistogram
+
+LOWEST_US = 1
+HIGHEST_US = 3_600_000_000
+SIGNIFICANT_DIGITS = 3
+NEGATIVE_SUFFIX = ".negative"
+
+# Layout of an HdrHistogram with three digits: 2048 sub-buckets, then 1024 per power of two.
+_SUB_BUCKET_BITS = 11
+_HALF_COUNT_BITS = 10
+_HALF_COUNT = 1 << _HALF_COUNT_BITS
+
+
+def new_histogram() -> HdrHistogram:
+    """Return an empty histogram with the project's range and precision."""
+    return HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
+
+
+def counts_index(value_us: int) -> int:
+    """Return the position of a value in an HdrHistogram's counts array (unit magnitude 0)."""
+    shift = value_us.bit_length() - _SUB_BUCKET_BITS
+    if shift <= 0:
+        return value_us
+    return (shift << _HALF_COUNT_BITS) + (value_us >> shift)
+
+
+def record_all(histogram: HdrHistogram, values_us: Iterable[int]) -> int:
+    """Record non-negative values; those over one hour count as one hour. Returns how many."""
+    counts = histogram.counts
+    lowest = counts_index(HIGHEST_US)
+    highest = -1
+    lowest_non_zero = lowest
+    total = 0
+    for value_us in values_us:
+        index = counts_index(min(value_us, HIGHEST_US))
+        counts[index] += 1
+        total += 1
+        highest = max(highest, index)
+        if index and index < lowest_non_zero:
+            lowest_non_zero = index
+    if total:
+        histogram.set_internal_tacking_values(
+            lowest_non_zero if highest > 0 else -1, highest, total
+        )
+    return total
+
+
+class Recorder:
+    """Collects one leg's samples of the current interval; `samples_ns.append` is the hot path."""
+
+    __slots__ = ("leg", "samples_ns")
+
+    def __init__(self, leg: str) -> None:
+        self.leg = leg
+        self.samples_ns: list[int] = []
+
+    def take(self) -> tuple[HdrHistogram | None, HdrHistogram | None]:
+        """Return (histogram, histogram of negative magnitudes) of the interval and start anew.
+
+        Either is None where it has no samples.
+        """
+        samples_ns = self.samples_ns
+        if not samples_ns:
+            return None, None
+        self.samples_ns = []
+        negatives = [-value // 1000 for value in samples_ns if value < 0]
+        positives = samples_ns if not negatives else [v for v in samples_ns if v >= 0]
+        positive_histogram = negative_histogram = None
+        if positives:
+            positive_histogram = new_histogram()
+            record_all(positive_histogram, [value // 1000 for value in positives])
+        if negatives:
+            negative_histogram = new_histogram()
+            record_all(negative_histogram, negatives)
+        return positive_histogram, negative_histogram
+
+
+class HistogramLog:
+    """Writes interval histograms of several recorders to one `.hlog` file."""
+
+    def __init__(self, path: Path, recorders: list[Recorder], start_unix_s: float) -> None:
+        self._recorders = recorders
+        self._interval_start_unix_s = start_unix_s
+        self._file: TextIO = path.open("w", encoding="utf-8")
+        self._file.write("#[Histogram log format version 1.3]\n")
+        self._file.write(f"#[StartTime: {start_unix_s:.3f} (seconds since epoch)]\n")
+        self._file.write("#[unit: microseconds]\n")
+        self._file.write(
+            '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
+        )
+
+    def end_interval(self, now_unix_s: float) -> None:
+        """Write what was recorded since the last call, one line for each leg that has samples."""
+        for recorder in self._recorders:
+            positive, negative = recorder.take()
+            if positive is not None:
+                self._write(recorder.leg, positive, now_unix_s)
+            if negative is not None:
+                self._write(recorder.leg + NEGATIVE_SUFFIX, negative, now_unix_s)
+        self._file.flush()
+        self._interval_start_unix_s = now_unix_s
+
+    def close(self, now_unix_s: float) -> None:
+        """Write the last interval and close the file."""
+        self.end_interval(now_unix_s)
+        self._file.close()
+
+    def _write(self, tag: str, histogram: HdrHistogram, now_unix_s: float) -> None:
+        payload = histogram.encode().decode("ascii")
+        length_s = max(now_unix_s - self._interval_start_unix_s, 0.0)
+        self._file.write(
+            f"Tag={tag},{self._interval_start_unix_s:.3f},{length_s:.3f},"
+            f"{histogram.get_max_value():.3f},{payload}\n"
+        )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One line of a histogram log; `payload` is still encoded."""
+
+    leg: str
+    start_unix_s: float
+    length_s: float
+    payload: str
+
+    @property
+    def middle_unix_s(self) -> float:
+        """Decides on which side of a cut the interval falls."""
+        return self.start_unix_s + self.length_s / 2
+
+
+def read_log(path: Path) -> Iterator[Interval]:
+    """Iterate over a log's intervals. A torn last line (a killed writer) is passed by."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if not line.startswith("Tag=") or not line.endswith("\n"):
+                continue
+            tag, start, length, _, payload = line[4:].rstrip("\n").split(",", 4)
+            yield Interval(tag, float(start), float(length), payload)
+
+
+@dataclass
+class Leg:
+    """All samples of one leg, merged; negatives as magnitudes."""
+
+    positive: HdrHistogram
+    negative: HdrHistogram
+
+    @property
+    def count(self) -> int:
+        """How many samples, negative ones included."""
+        return int(self.positive.get_total_count() + self.negative.get_total_count())
+
+    @property
+    def negative_count(self) -> int:
+        """How many samples were below zero."""
+        return int(self.negative.get_total_count())
+
+    def percentile_us(self, percentile: float) -> int | None:
+        """Value at a percentile over negative and positive samples; None where there are none."""
+        count = self.count
+        if not count:
+            return None
+        rank = max(1, round(percentile / 100 * count + 0.5 - 1e-9))
+        rank = min(rank, count)
+        negatives = self.negative_count
+        if rank <= negatives:
+            # The smallest samples are the largest magnitudes.
+            return -_value_at_rank(self.negative, negatives - rank + 1)
+        return _value_at_rank(self.positive, rank - negatives)
+
+    @property
+    def min_us(self) -> int | None:
+        """Smallest sample, to the histogram's precision."""
+        return self.percentile_us(0) if self.count else None
+
+    @property
+    def max_us(self) -> int | None:
+        """Largest sample, to the histogram's precision."""
+        return self.percentile_us(100) if self.count else None
+
+
+def _value_at_rank(histogram: HdrHistogram, rank: int) -> int:
+    total = histogram.get_total_count()
+    # Half a rank below: percentile arithmetic in floats must not round up to the next sample.
+    return int(histogram.get_value_at_percentile(100 * (rank - 0.25) / total))
+
+
+def merge_logs(
+    paths: Iterable[Path], *, from_unix_s: float = 0.0, until_unix_s: float = float("inf")
+) -> dict[str, Leg]:
+    """Merge the intervals whose middle lies in [from, until) into one histogram a leg."""
+    legs: dict[str, Leg] = {}
+    for path in paths:
+        for interval in read_log(path):
+            if not from_unix_s <= interval.middle_unix_s < until_unix_s:
+                continue
+            name = interval.leg.removesuffix(NEGATIVE_SUFFIX)
+            leg = legs.setdefault(name, Leg(new_histogram(), new_histogram()))
+            target = leg.negative if interval.leg.endswith(NEGATIVE_SUFFIX) else leg.positive
+            target.decode_and_add(interval.payload)
+    return legs

@@ -1,0 +1,377 @@
+"""What a run is: the bench_* variables, checked, and the run.json made of them.
+
+Everything that a user can set is one line of `VARIABLES`: its type, its range and its unit are
+stated once, and every refusal names the variable, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+STREAM_NAME = "ATPROTO_FIREHOSE"
+SUBJECT_ROOT = "atproto.firehose"
+DURABLE_PREFIX = "fpaas"
+DELIVERIES = ("fanout", "shared", "partitioned")
+FETCHES = ("once", "drain")
+CONNECTIONS = ("auto", "per_consumer")
+STORAGES = ("memory", "file")
+NS_PER_S = 1_000_000_000
+
+
+class SpecError(ValueError):
+    """A variable or a run.json that cannot be run; the message is for the user."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One bench_* variable: how to read it and what is allowed."""
+
+    default: Any
+    kind: str  # integer | number | choice | text | workers
+    allowed: str
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    choices: tuple[str, ...] = ()
+
+    def read(self, name: str, value: Any) -> Any:  # noqa: ANN401
+        """Convert a value as YAML, JSON or `-e name=value` (text) gives it; raises SpecError."""
+        try:
+            return self._convert(value)
+        except (TypeError, ValueError):
+            raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
+
+    def _convert(self, value: Any) -> Any:  # noqa: ANN401
+        if self.kind == "choice":
+            if value not in self.choices:
+                raise ValueError
+            return value
+        if self.kind == "text":
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError
+            return value.strip()
+        if self.kind == "workers" and value == "auto":
+            return value
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)
+        if not math.isfinite(number) or not self.minimum <= number <= self.maximum:
+            raise ValueError
+        if self.kind == "number":
+            return number
+        if number != int(number):
+            raise ValueError
+        return int(number)
+
+
+def _integer(default: int, minimum: int, maximum: int, unit: str) -> Variable:
+    allowed = f"allowed: a whole number of {unit} from {minimum} to {maximum}"
+    return Variable(default, "integer", allowed, minimum, maximum)
+
+
+def _number(default: float, minimum: float, maximum: float, unit: str) -> Variable:
+    allowed = f"allowed: a number of {unit} from {minimum:g} to {maximum:g}"
+    return Variable(default, "number", allowed, minimum, maximum)
+
+
+def _choice(default: str, choices: tuple[str, ...]) -> Variable:
+    return Variable(default, "choice", f"allowed: {', '.join(choices)}", choices=choices)
+
+
+VARIABLES: dict[str, Variable] = {
+    "bench_consumers": _integer(100, 1, 10_000, "consumers"),
+    "bench_poll_interval_s": _number(60, 0.01, 86_400, "seconds"),
+    "bench_poll_jitter_pct": _number(20, 0, 100, "per cent"),
+    "bench_batch_size": _integer(100, 1, 10_000, "messages"),
+    "bench_delivery": _choice("fanout", DELIVERIES),
+    "bench_fetch": _choice("once", FETCHES),
+    "bench_connections": _choice("auto", CONNECTIONS),
+    "bench_workers": Variable(
+        "auto", "workers", "allowed: auto, or a whole number of processes from 1 to 256", 1, 256
+    ),
+    "bench_warmup_s": _number(60, 0, 86_400, "seconds"),
+    "bench_measure_s": _number(300, 1, 604_800, "seconds"),
+    "bench_drain_s": _number(30, 0, 86_400, "seconds"),
+    "bench_firehose_source": Variable(
+        "synthetic", "text", "allowed: synthetic, a capture file, or a ws:// or wss:// relay"
+    ),
+    "bench_firehose_rate_per_s": _number(450, 0.1, 50_000, "frames per second"),
+    "bench_seed": _integer(1, 0, 2**63 - 1, "(any seed)"),
+    "bench_repeat": _integer(1, 1, 100, "runs"),
+    "bench_ack_wait_s": _number(30, 1, 3600, "seconds"),
+    "bench_stream_max_age_s": _number(300, 1, 604_800, "seconds"),
+    "bench_stream_max_bytes": _integer(2_000_000_000, 1_000_000, 2**53, "bytes"),
+    "bench_stream_duplicate_window_s": _number(300, 0.1, 604_800, "seconds"),
+    "bench_stream_storage": _choice("memory", STORAGES),
+    "bench_stream_replicas": _integer(1, 1, 5, "replicas"),
+}
+
+
+def read_variables(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check bench_* variables and fill in defaults.
+
+    Raises SpecError for an unknown name (with the nearest known one) or a bad value.
+    """
+    for name in values:
+        if name not in VARIABLES:
+            near = difflib.get_close_matches(name, VARIABLES, n=1)
+            hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(VARIABLES)
+            raise SpecError(f"{name}: there is no such variable; {hint}")
+    read = {
+        name: variable.read(name, values.get(name, variable.default))
+        for name, variable in VARIABLES.items()
+    }
+    duplicate_window_s = read["bench_stream_duplicate_window_s"]
+    if duplicate_window_s > read["bench_stream_max_age_s"]:
+        # The server refuses a window longer than max age; follow a shortened max age by default.
+        if "bench_stream_duplicate_window_s" in values:
+            raise SpecError(
+                f"bench_stream_duplicate_window_s: {duplicate_window_s:g} is not allowed; it must "
+                f"not exceed bench_stream_max_age_s ({read['bench_stream_max_age_s']:g})"
+            )
+        read["bench_stream_duplicate_window_s"] = read["bench_stream_max_age_s"]
+    return read
+
+
+def is_relay_url(source: str) -> bool:
+    """Whether a firehose source is a foreign relay rather than synthetic or a file."""
+    return source.startswith(("ws://", "wss://"))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Name and goal, for the report; `goals` are ids of checks in fpaas.verdict."""
+
+    name: str
+    title: str
+    goal: str
+
+
+@dataclass(frozen=True)
+class Firehose:
+    """What the shuffler reads: our relay at a rate, or a foreign relay (rate and first_seq None).
+
+    Of our relay, frame i (i = 0, 1, …) has seq `first_seq + i` and is due at T0 + i / rate, for as
+    long as warm-up and measuring last.
+    """
+
+    source: str
+    rate_per_s: float | None
+    seed: int
+    first_seq: int | None
+    relay_url: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Every limit of the stream, explicit."""
+
+    name: str
+    subjects: list[str]
+    storage: str
+    max_age_s: float
+    max_bytes: int
+    duplicate_window_s: float
+    replicas: int
+    max_consumers: int
+
+
+@dataclass(frozen=True)
+class Consumers:
+    """The consumers' parameters; `partitions` is 0 unless delivery is partitioned."""
+
+    count: int
+    poll_interval_s: float
+    poll_jitter_pct: float
+    batch_size: int
+    delivery: str
+    fetch: str
+    connections: str
+    workers: str | int
+    ack_wait_s: float
+    max_ack_pending: int
+    max_waiting: int
+    partitions: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """The consumers that one host plays: indices first … first + count - 1."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run, as executed; this is run.json. Times are Unix nanoseconds, durations seconds."""
+
+    schema: int
+    run_id: str
+    scenario: Scenario
+    t0_unix_ns: int
+    warmup_s: float
+    measure_s: float
+    drain_s: float
+    seed: int
+    firehose: Firehose
+    stream: Stream
+    consumers: Consumers
+    nats_url: str
+    nats_monitoring_url: str
+    hosts: dict[str, list[str]]
+    shares: dict[str, Share]
+    variables: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def measure_from_unix_ns(self) -> int:
+        """End of warm-up."""
+        return self.t0_unix_ns + round(self.warmup_s * NS_PER_S)
+
+    @property
+    def offer_until_unix_ns(self) -> int:
+        """End of measuring: the relay stops offering."""
+        return self.measure_from_unix_ns + round(self.measure_s * NS_PER_S)
+
+    @property
+    def end_unix_ns(self) -> int:
+        """End of draining: the consumers stop polling."""
+        return self.offer_until_unix_ns + round(self.drain_s * NS_PER_S)
+
+    def frames_due(self) -> int | None:
+        """How many frames our relay offers; None of a foreign relay."""
+        if self.firehose.rate_per_s is None:
+            return None
+        return math.ceil((self.warmup_s + self.measure_s) * self.firehose.rate_per_s)
+
+    def durable_of(self, consumer_index: int) -> str:
+        """Name of the durable that a consumer pulls from."""
+        if self.consumers.delivery == "shared":
+            return f"{DURABLE_PREFIX}-shared"
+        return f"{DURABLE_PREFIX}-{consumer_index:05d}"
+
+    def filter_of(self, consumer_index: int) -> str:
+        """Subject filter of a consumer's durable."""
+        if self.consumers.delivery == "partitioned":
+            return f"{SUBJECT_ROOT}.*.{consumer_index}.>"
+        return f"{SUBJECT_ROOT}.>"
+
+    def to_json(self) -> str:
+        """Encode as run.json."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def load(cls, path: Path) -> RunSpec:
+        """Read run.json. Raises SpecError that names the file and what is wrong with it."""
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise SpecError(f"{path}: is not JSON: {error}") from error
+        try:
+            if raw["schema"] != SCHEMA:
+                raise SpecError(f"{path}: schema {raw['schema']}, expected {SCHEMA}")
+            raw["scenario"] = Scenario(**raw["scenario"])
+            raw["firehose"] = Firehose(**raw["firehose"])
+            raw["stream"] = Stream(**raw["stream"])
+            raw["consumers"] = Consumers(**raw["consumers"])
+            raw["shares"] = {host: Share(**share) for host, share in raw["shares"].items()}
+            return cls(**raw)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SpecError(f"{path}: is no run.json: {error}") from error
+
+
+def split_consumers(count: int, hosts: list[str]) -> dict[str, Share]:
+    """Split consumers over hosts as evenly as whole numbers allow, first hosts get the rest."""
+    shares: dict[str, Share] = {}
+    first = 0
+    for position, host in enumerate(hosts):
+        size = count // len(hosts) + (position < count % len(hosts))
+        shares[host] = Share(first, size)
+        first += size
+    return shares
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Where the parts of a lab listen; from the inventory."""
+
+    hosts: dict[str, list[str]]
+    nats_url: str
+    nats_monitoring_url: str
+    relay_url: str
+
+
+def build(
+    values: Mapping[str, Any],
+    *,
+    run_id: str,
+    scenario: Scenario,
+    topology: Topology,
+    first_seq: int | None,
+    t0_unix_ns: int = 0,
+) -> RunSpec:
+    """Make a run from checked variables (`read_variables`) and a lab's topology.
+
+    `first_seq` is our relay's first sequence number, None for a foreign relay.
+    """
+    v = values
+    count = v["bench_consumers"]
+    delivery = v["bench_delivery"]
+    foreign = is_relay_url(v["bench_firehose_source"])
+    pullers_per_durable = count if delivery == "shared" else 1
+    in_flight = pullers_per_durable * v["bench_batch_size"]
+    return RunSpec(
+        schema=SCHEMA,
+        run_id=run_id,
+        scenario=scenario,
+        t0_unix_ns=t0_unix_ns,
+        warmup_s=v["bench_warmup_s"],
+        measure_s=v["bench_measure_s"],
+        drain_s=v["bench_drain_s"],
+        seed=v["bench_seed"],
+        firehose=Firehose(
+            source=v["bench_firehose_source"],
+            rate_per_s=None if foreign else v["bench_firehose_rate_per_s"],
+            seed=v["bench_seed"],
+            first_seq=None if foreign else first_seq,
+            relay_url=v["bench_firehose_source"] if foreign else topology.relay_url,
+        ),
+        stream=Stream(
+            name=STREAM_NAME,
+            subjects=[f"{SUBJECT_ROOT}.>"],
+            storage=v["bench_stream_storage"],
+            max_age_s=v["bench_stream_max_age_s"],
+            max_bytes=v["bench_stream_max_bytes"],
+            duplicate_window_s=v["bench_stream_duplicate_window_s"],
+            replicas=v["bench_stream_replicas"],
+            max_consumers=count + 100,
+        ),
+        consumers=Consumers(
+            count=count,
+            poll_interval_s=v["bench_poll_interval_s"],
+            poll_jitter_pct=v["bench_poll_jitter_pct"],
+            batch_size=v["bench_batch_size"],
+            delivery=delivery,
+            fetch=v["bench_fetch"],
+            connections=v["bench_connections"],
+            workers=v["bench_workers"],
+            ack_wait_s=v["bench_ack_wait_s"],
+            # Twice what can be outstanding: unacked messages wait for ack_wait before they return.
+            max_ack_pending=max(1000, 2 * in_flight),
+            max_waiting=max(512, 2 * pullers_per_durable),
+            partitions=count if delivery == "partitioned" else 0,
+        ),
+        nats_url=topology.nats_url,
+        nats_monitoring_url=topology.nats_monitoring_url,
+        hosts=topology.hosts,
+        shares=split_consumers(count, topology.hosts["consumers"]),
+        variables=dict(values),
+    )
