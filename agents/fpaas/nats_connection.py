@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -56,6 +57,23 @@ class NatsAddress:
     def __str__(self) -> str:
         """Host and port; never the password."""
         return f"{self.host}:{self.port}"
+
+
+def address_from_environment(url: str) -> NatsAddress:
+    """Read a NATS URL, with the lab's credentials from the environment.
+
+    NATS_USER and NATS_PASSWORD log in where the URL has no user; NATS_CA_FILE turns TLS on and is
+    what the server's certificate must be signed by. They are not in run.json: that is published.
+    """
+    tls = None
+    ca_file = os.environ.get("NATS_CA_FILE")
+    if ca_file:
+        tls = ssl.create_default_context(cafile=ca_file)
+    address = NatsAddress.parse(url, tls)
+    if address.user is None and "NATS_USER" in os.environ:
+        user, password = os.environ["NATS_USER"], os.environ.get("NATS_PASSWORD", "")
+        return replace(address, user=user, password=password)
+    return address
 
 
 class NatsConnection(asyncio.Protocol):

@@ -23,6 +23,8 @@ FETCHES = ("once", "drain")
 CONNECTIONS = ("auto", "per_consumer")
 STORAGES = ("memory", "file")
 NS_PER_S = 1_000_000_000
+#: From the consumers' last poll to the final look at the server: pulls in flight end meanwhile.
+SETTLE_S = 2.0
 
 
 class SpecError(ValueError):
@@ -243,6 +245,11 @@ class RunSpec:
     def end_unix_ns(self) -> int:
         """End of draining: the consumers stop polling."""
         return self.offer_until_unix_ns + round(self.drain_s * NS_PER_S)
+
+    @property
+    def settled_unix_ns(self) -> int:
+        """Consumers are silent; the server's final figures are taken."""
+        return self.end_unix_ns + round(SETTLE_S * NS_PER_S)
 
     def frames_due(self) -> int | None:
         """How many frames our relay offers; None of a foreign relay."""
