@@ -1,0 +1,94 @@
+"""Fixtures that start the real thing: a nats-server of this test's own."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+REAL_FRAMES = CHECKOUT.parent / "shared" / "firehose" / "frames-100.bin"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class NatsServer:
+    """A nats-server with JetStream on loopback ports of its own; state is lost when it stops."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self.monitoring_port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.monitoring_url = f"http://127.0.0.1:{self.monitoring_port}"
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._config = directory / "nats.conf"
+        self._config.write_text(
+            f"listen: 127.0.0.1:{self.port}\n"
+            f"http: 127.0.0.1:{self.monitoring_port}\n"
+            "max_payload: 8MB\n"
+            f'jetstream {{ store_dir: "{directory}/jetstream", max_mem: 4GB }}\n'
+        )
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [SCRIPTS / "nats-server", "-c", self._config],
+            stdout=subprocess.DEVNULL,
+            stderr=(self._directory / "nats.log").open("ab"),
+        )
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{self.monitoring_url}/healthz", timeout=1):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.05)
+        raise RuntimeError((self._directory / "nats.log").read_text())
+
+    def kill(self) -> None:
+        """SIGKILL: a crash."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=10)
+            self._process = None
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    directory = tmp_path / "nats"
+    directory.mkdir()
+    server = NatsServer(directory)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def real_frames() -> Path:
+    if not REAL_FRAMES.exists():
+        pytest.skip(f"real frames are not there: {REAL_FRAMES}")
+    return REAL_FRAMES
