@@ -213,6 +213,7 @@ class NatsConnection(asyncio.Protocol):
         for waiter in (self._info, self._ready):
             if waiter is not None and not waiter.done():
                 waiter.set_exception(lost)
+                break
         if not was_connected or self._closing:
             return
         log.warning("%s: lost NATS at %s: %s", self.name, self.address, lost)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas import spec
+
+TOPOLOGY = spec.Topology(
+    hosts={"relay": ["a"], "nats": ["a"], "shuffler": ["a"], "consumers": ["a", "b", "c"]},
+    nats_url="nats://127.0.0.1:4222",
+    nats_monitoring_url="http://127.0.0.1:8222",
+    relay_url="ws://127.0.0.1:2480",
+)
+SCENARIO = spec.Scenario("scenario-1", "baseline", "validate basic functionality")
+
+
+def build(**values: object) -> spec.RunSpec:
+    return spec.build(
+        spec.read_variables(values),
+        run_id="20260101T000000Z-scenario-1",
+        scenario=SCENARIO,
+        topology=TOPOLOGY,
+        first_seq=1,
+        t0_unix_ns=1_000_000_000_000_000_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("bench_delivery", "broadcast"),
+        ("bench_delivery", None),
+        ("bench_fetch", "twice"),
+        ("bench_consumers", 0),
+        ("bench_consumers", -5),
+        ("bench_consumers", "many"),
+        ("bench_consumers", 2.5),
+        ("bench_consumers", True),
+        ("bench_consumers", 10_001),
+        ("bench_poll_jitter_pct", 101),
+        ("bench_poll_jitter_pct", "nan"),
+        ("bench_poll_interval_s", 0),
+        ("bench_firehose_rate_per_s", 0),
+        ("bench_firehose_rate_per_s", -1),
+        ("bench_firehose_rate_per_s", "inf"),
+        ("bench_batch_size", 0),
+        ("bench_measure_s", 0),
+        ("bench_firehose_source", ""),
+        ("bench_workers", "several"),
+        ("bench_workers", 0),
+        ("bench_stream_replicas", 0),
+    ],
+)
+def test_bad_values_are_refused_by_name_value_and_what_is_allowed(name: str, value: object) -> None:
+    with pytest.raises(spec.SpecError) as caught:
+        spec.read_variables({name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name}: {value!r} is not allowed; allowed: ")
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_known_one() -> None:
+    with pytest.raises(spec.SpecError, match="did you mean bench_consumers"):
+        spec.read_variables({"bench_consumer": 5})
+
+
+def test_text_as_the_command_line_gives_it_is_converted() -> None:
+    read = spec.read_variables({"bench_consumers": "7", "bench_poll_interval_s": "0.5"})
+    assert read["bench_consumers"] == 7
+    assert read["bench_poll_interval_s"] == 0.5
+
+
+def test_every_default_is_allowed_by_its_own_variable() -> None:
+    for name, variable in spec.VARIABLES.items():
+        assert variable.read(name, variable.default) == variable.default
+
+
+def test_the_duplicate_window_follows_a_shortened_max_age_but_a_stated_one_is_refused() -> None:
+    assert (
+        spec.read_variables({"bench_stream_max_age_s": 20})["bench_stream_duplicate_window_s"] == 20
+    )
+    with pytest.raises(spec.SpecError, match="bench_stream_duplicate_window_s"):
+        spec.read_variables({"bench_stream_max_age_s": 20, "bench_stream_duplicate_window_s": 21})
+
+
+def test_run_json_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    written = build(bench_consumers=7)
+    (tmp_path / "run.json").write_text(written.to_json())
+    assert spec.RunSpec.load(tmp_path / "run.json") == written
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 99}', '{"schema": 1}'])
+def test_a_file_that_is_no_run_json_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(content)
+    with pytest.raises(spec.SpecError, match=str(path)):
+        spec.RunSpec.load(path)
+
+
+def test_a_missing_run_json_is_named(tmp_path: Path) -> None:
+    with pytest.raises(spec.SpecError, match="cannot be read"):
+        spec.RunSpec.load(tmp_path / "run.json")
+
+
+@given(st.integers(1, 10_000), st.integers(1, 20))
+def test_every_consumer_has_one_host(count: int, host_count: int) -> None:
+    hosts = [f"consumers-{i}" for i in range(host_count)]
+    shares = spec.split_consumers(count, hosts)
+    indices = [i for s in shares.values() for i in range(s.first, s.first + s.count)]
+    assert indices == list(range(count))
+    sizes = [share.count for share in shares.values()]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_the_timeline_adds_up() -> None:
+    run = build(bench_warmup_s=10, bench_measure_s=60, bench_drain_s=5)
+    assert run.measure_from_unix_ns - run.t0_unix_ns == 10 * spec.NS_PER_S
+    assert run.offer_until_unix_ns - run.measure_from_unix_ns == 60 * spec.NS_PER_S
+    assert run.end_unix_ns - run.offer_until_unix_ns == 5 * spec.NS_PER_S
+    assert run.frames_due() == 70 * 450
+
+
+@given(st.floats(0, 100), st.floats(1, 1000), st.floats(0.1, 10_000))
+def test_the_last_frame_is_due_before_offering_ends(
+    warmup_s: float, measure_s: float, rate: float
+) -> None:
+    run = build(bench_warmup_s=warmup_s, bench_measure_s=measure_s, bench_firehose_rate_per_s=rate)
+    frames = run.frames_due()
+    assert frames is not None
+    assert frames == math.ceil((warmup_s + measure_s) * rate)
+    assert (frames - 1) / rate <= (warmup_s + measure_s) * (1 + 1e-9)
+
+
+def test_a_foreign_relay_has_no_schedule() -> None:
+    run = build(bench_firehose_source="wss://bsky.network")
+    assert run.frames_due() is None
+    assert run.firehose.relay_url == "wss://bsky.network"
+    assert run.firehose.rate_per_s is None
+
+
+def test_durables_and_filters_by_delivery() -> None:
+    fanout, shared, partitioned = (
+        build(bench_consumers=3, bench_delivery=delivery) for delivery in spec.DELIVERIES
+    )
+    assert len({fanout.durable_of(i) for i in range(3)}) == 3
+    assert len({shared.durable_of(i) for i in range(3)}) == 1
+    assert len({partitioned.filter_of(i) for i in range(3)}) == 3
+    assert fanout.filter_of(0) == shared.filter_of(0) == "atproto.firehose.>"
+    assert partitioned.filter_of(2) == "atproto.firehose.*.2.>"
+
+
+def test_shared_pullers_fit_into_max_waiting_and_max_ack_pending() -> None:
+    consumers = build(bench_consumers=1000, bench_delivery="shared").consumers
+    assert consumers.max_waiting >= 1000
+    assert consumers.max_ack_pending >= 1000 * consumers.batch_size
