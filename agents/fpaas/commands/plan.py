@@ -1,0 +1,188 @@
+"""`fpaas plan`: checks variables and predicts what a run can do, before it."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+
+from fpaas import capacity, plan_text, spec
+from fpaas.errors import BadInput
+
+LOCALHOST = spec.Topology(
+    hosts={
+        role: ["localhost"] for role in ("relay", "nats", "shuffler", "consumers", "monitoring")
+    },
+    nats_url="nats://127.0.0.1:4222",
+    nats_monitoring_url="http://127.0.0.1:8222",
+    relay_url="ws://127.0.0.1:2480",
+)
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--variables",
+    "variables_file",
+    type=click.Path(path_type=Path),
+    help="JSON object of bench_* variables.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="One bench_* variable; wins over --variables.",
+)
+@click.option(
+    "--topology",
+    "topology_file",
+    type=click.Path(path_type=Path),
+    help="JSON: hosts by group, nats_url, nats_monitoring_url, relay_url. "
+    "Default: everything on this machine.",
+)
+@click.option("--run-id", help="Default: <UTC time>-<scenario>.")
+@click.option("--scenario-name", default="custom", show_default=True)
+@click.option("--scenario-title", default="", help="For the report.")
+@click.option("--scenario-goal", default="", help="For the report.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write run.json here."
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+)
+def command(
+    *,
+    variables_file: Path | None,
+    assignments: tuple[str, ...],
+    topology_file: Path | None,
+    run_id: str | None,
+    scenario_name: str,
+    scenario_title: str,
+    scenario_goal: str,
+    output: Path | None,
+    output_format: str,
+) -> None:
+    """Check a run's variables and predict what it can do, before anything is started.
+
+    Wrong variables end with exit code 2 and a message that names the variable, its value and what
+    is allowed. Warnings do not: they say what will be found out.
+    """
+    values = read_object(variables_file) if variables_file else {}
+    values.update(parse_assignment(assignment) for assignment in assignments)
+    checked = spec.read_variables(values)
+    first_seq, frame_bytes_mean = check_source(checked)
+    run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{scenario_name}"
+    if not RUN_ID.fullmatch(run_id):
+        raise BadInput(f"--run-id {run_id!r} is not allowed; letters, digits, '.', '_' and '-'")
+    run = spec.build(
+        checked,
+        run_id=run_id,
+        scenario=spec.Scenario(scenario_name, scenario_title, scenario_goal),
+        topology=read_topology(topology_file) if topology_file else LOCALHOST,
+        first_seq=first_seq,
+    )
+    plan = capacity.predict(run, frame_bytes_mean)
+    expected = plan_text.expectations(run, plan)
+    warnings = plan_text.warnings(run, plan, **limits_here(run))
+    if output:
+        write(output, run.to_json())
+    if output_format == "json":
+        click.echo(json.dumps({"plan": plan, "expected": expected, "warnings": warnings}, indent=2))
+    else:
+        click.echo(plan_text.describe(run, plan, expected, warnings))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises BadInput that names the file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadInput(f"{path}: is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{path}: is no JSON object")
+    return content
+
+
+def parse_assignment(assignment: str) -> tuple[str, str]:
+    """Split NAME=VALUE."""
+    name, equals, value = assignment.partition("=")
+    if not equals:
+        raise BadInput(f"--set {assignment!r}: expected NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def read_topology(path: Path) -> spec.Topology:
+    """Read a lab's topology; raises BadInput that names the file and what is wrong with it."""
+    content = read_object(path)
+    try:
+        topology = spec.Topology(**content)
+    except TypeError as error:
+        raise BadInput(f"{path}: is no topology: {error}") from error
+    hosts = topology.hosts
+    if not isinstance(hosts, dict) or not all(isinstance(names, list) for names in hosts.values()):
+        raise BadInput(f"{path}: hosts: expected lists of host names by group")
+    for group in ("nats", "shuffler", "consumers"):
+        if not hosts.get(group):
+            raise BadInput(f"{path}: hosts: the group {group} has no host; it needs one at least")
+    return topology
+
+
+def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
+    """Check bench_firehose_source; returns our relay's first seq and a capture's mean frame size.
+
+    A capture's path is made absolute in `values`. Raises BadInput where it cannot be played.
+    """
+    source = values["bench_firehose_source"]
+    if source == "synthetic":
+        return 1, None
+    if spec.is_relay_url(source):
+        return None, None
+    path = Path(source)
+    if not path.exists():
+        raise BadInput(
+            f"bench_firehose_source: {source!r} is not allowed; "
+            f"{spec.VARIABLES['bench_firehose_source'].allowed} (there is no such file)"
+        )
+    from fpaas import capture  # noqa: PLC0415  (only captures need a frame decoder)
+
+    try:
+        capture.check(path)
+        first_seq = capture.first_seq(path)
+    except (BadInput, ValueError, OSError) as error:
+        message = error.message if isinstance(error, BadInput) else str(error)
+        raise BadInput(f"bench_firehose_source: {message}") from error
+    values["bench_firehose_source"] = str(path.resolve())
+    return first_seq, None
+
+
+def limits_here(run: spec.RunSpec) -> dict[str, Any]:
+    """Limits of this machine, where it is the one that runs NATS and the consumers."""
+    if {*run.hosts["nats"], *run.hosts["consumers"]} != {"localhost"}:
+        return {}
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return {
+        "open_files_limit": None if hard == resource.RLIM_INFINITY else hard,
+        "memory_mb": psutil.virtual_memory().available / 1e6,
+    }
+
+
+def write(path: Path, text: str) -> None:
+    """Write run.json; raises BadInput that names it where that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written: {error.strerror}") from error
