@@ -1,0 +1,65 @@
+"""`fpaas provision`: create a run's stream and durables anew, or remove them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from fpaas import stream
+from fpaas.agent import run_loop
+from fpaas.spec import RunSpec
+
+PROGRESS_INTERVAL_S = 5.0
+
+
+@click.command(name="provision")
+@click.option(
+    "--run",
+    "run_path",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The run's run.json.",
+)
+@click.option("--nats-url", envvar="NATS_URL", help="Instead of the run's own.")
+@click.option("--remove", is_flag=True, help="Delete the stream, its durables with it.")
+def command(run_path: Path, nats_url: str | None, *, remove: bool) -> None:
+    """Create a run's stream and durables anew, every limit explicit.
+
+    A stream of the same name is deleted first, with everything in it.
+    """
+    spec = RunSpec.load(run_path)
+    run_loop(_provision(spec, nats_url or spec.nats_url, remove=remove))
+
+
+async def _provision(spec: RunSpec, nats_url: str, *, remove: bool) -> None:
+    async with stream.jetstream(nats_url) as context:
+        if remove:
+            await stream.remove_stream(context, spec.stream.name)
+            click.echo(f"stream {spec.stream.name} removed", err=True)
+            return
+        started = time.monotonic()
+        await stream.create_stream(context, spec)
+        durables = stream.durables_of(spec, range(spec.consumers.count))
+        await stream.create_durables(context, spec, durables, _Progress(len(durables)))
+        click.echo(
+            f"stream {spec.stream.name} and {len(durables)} durable(s) created "
+            f"in {time.monotonic() - started:.1f} s",
+            err=True,
+        )
+
+
+class _Progress:
+    """Says every few seconds how far it is."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._next_at = time.monotonic() + PROGRESS_INTERVAL_S
+
+    def __call__(self, done: int) -> None:
+        if time.monotonic() < self._next_at:
+            return
+        self._next_at += PROGRESS_INTERVAL_S
+        click.echo(f"durables: {done} of {self._total}", file=sys.stderr)

@@ -1,0 +1,202 @@
+"""`fpaas provision` against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nats
+import pytest
+from nats.js.api import ConsumerInfo, StreamConfig, StreamInfo
+from nats.js.errors import NotFoundError
+
+from fpaas.spec import STREAM_NAME, RunSpec, Topology, build, read_variables
+from tests.conftest import SCRIPTS, NatsServer, free_port
+from tests.unit.test_spec import SCENARIO
+
+pytestmark = pytest.mark.integration
+
+
+def run_spec(url: str, **values: object) -> RunSpec:
+    topology = Topology(
+        hosts={"consumers": ["one"], "nats": ["one"], "relay": ["one"], "shuffler": ["one"]},
+        nats_url=url,
+        nats_monitoring_url="http://127.0.0.1:8222",
+        relay_url="ws://127.0.0.1:2480",
+    )
+    return build(
+        read_variables(values),
+        run_id="20260101T000000Z-test",
+        scenario=SCENARIO,
+        topology=topology,
+        first_seq=1,
+    )
+
+
+def provision(path: Path, spec: RunSpec, *arguments: str) -> subprocess.CompletedProcess[str]:
+    run_json = path / "run.json"
+    run_json.write_text(spec.to_json())
+    return subprocess.run(
+        [sys.executable, "-m", "fpaas.cli", "provision", "--run", str(run_json), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def stream_and_durables(url: str) -> tuple[StreamInfo, list[ConsumerInfo]]:
+    async def read() -> tuple[StreamInfo, list[ConsumerInfo]]:
+        client = await nats.connect(url)
+        context = client.jetstream()
+        try:
+            return (
+                await context.stream_info(STREAM_NAME),
+                await context.consumers_info(STREAM_NAME),
+            )
+        finally:
+            await client.close()
+
+    return asyncio.run(read())
+
+
+def test_stream_and_durables_are_as_the_run_says(nats_server: NatsServer, tmp_path: Path) -> None:
+    spec = run_spec(nats_server.url, bench_consumers=20, bench_delivery="partitioned")
+
+    done = provision(tmp_path, spec)
+
+    assert done.returncode == 0, done.stderr
+    assert "20 durable(s)" in done.stderr
+    stream, durables = stream_and_durables(nats_server.url)
+    assert stream.config.max_bytes == 2_000_000_000
+    assert stream.config.max_consumers == 120
+    assert sorted(durable.config.filter_subject or "" for durable in durables) == sorted(
+        f"atproto.firehose.*.{i}.>" for i in range(20)
+    )
+    assert all(durable.config.ack_wait == 30 for durable in durables)
+    assert all(durable.config.mem_storage for durable in durables)
+
+
+def test_a_leftover_stream_is_replaced_with_what_is_in_it(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    async def leave_something() -> None:
+        client = await nats.connect(nats_server.url)
+        context = client.jetstream()
+        await context.add_stream(StreamConfig(name=STREAM_NAME, subjects=["other.>"]))
+        await context.publish("other.thing", b"x")
+        await client.close()
+
+    asyncio.run(leave_something())
+    spec = run_spec(nats_server.url, bench_consumers=5, bench_delivery="shared")
+
+    done = provision(tmp_path, spec)
+
+    assert done.returncode == 0, done.stderr
+    stream, durables = stream_and_durables(nats_server.url)
+    assert stream.state.messages == 0
+    assert stream.config.subjects == ["atproto.firehose.>"]
+    assert [durable.name for durable in durables] == ["fpaas-shared"]
+
+
+def test_remove_deletes_the_stream_and_may_be_repeated(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    spec = run_spec(nats_server.url, bench_consumers=5)
+    assert provision(tmp_path, spec).returncode == 0
+
+    assert provision(tmp_path, spec, "--remove").returncode == 0
+    assert provision(tmp_path, spec, "--remove").returncode == 0
+
+    with pytest.raises(NotFoundError):
+        stream_and_durables(nats_server.url)
+
+
+def test_subjects_that_another_stream_has_are_explained(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    async def take_subjects() -> None:
+        client = await nats.connect(nats_server.url)
+        await client.jetstream().add_stream(StreamConfig(name="OTHER", subjects=["atproto.>"]))
+        await client.close()
+
+    asyncio.run(take_subjects())
+
+    done = provision(tmp_path, run_spec(nats_server.url, bench_consumers=5))
+
+    assert done.returncode == 3
+    assert "delete the other stream" in done.stderr
+
+
+def test_ten_thousand_durables_take_seconds(nats_server: NatsServer, tmp_path: Path) -> None:
+    started = time.monotonic()
+
+    done = provision(tmp_path, run_spec(nats_server.url, bench_consumers=10_000))
+
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - started < 30
+
+
+def test_nats_that_is_not_there_is_named(tmp_path: Path) -> None:
+    url = f"nats://127.0.0.1:{free_port()}"
+    started = time.monotonic()
+
+    done = provision(tmp_path, run_spec(url, bench_consumers=5))
+
+    assert done.returncode == 3
+    assert url.removeprefix("nats://") in done.stderr
+    assert "is nats-server running" in done.stderr
+    assert time.monotonic() - started < 20
+
+
+def test_nats_without_jetstream_is_explained(tmp_path: Path) -> None:
+    port = free_port()
+    server = subprocess.Popen(
+        [SCRIPTS / "nats-server", "-a", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        done = provision(tmp_path, run_spec(f"nats://127.0.0.1:{port}", bench_consumers=5))
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+    assert done.returncode == 3
+    assert "JetStream does not answer" in done.stderr
+
+
+@pytest.fixture
+def old_server() -> Iterator[str]:
+    """A server that says it is 2.9; no such binary is at hand, and its INFO is all that is read."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(
+                    b'INFO {"server_id":"x","version":"2.9.25","headers":true,"proto":1,'
+                    b'"max_payload":1048576}\r\n'
+                )
+                peer.recv(4096)
+                peer.sendall(b"PONG\r\n")
+                peer.recv(4096)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"nats://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_server_that_is_too_old_is_refused(old_server: str, tmp_path: Path) -> None:
+    done = provision(tmp_path, run_spec(old_server, bench_consumers=5))
+
+    assert done.returncode == 3
+    assert "2.9.25" in done.stderr
+    assert "2.10" in done.stderr

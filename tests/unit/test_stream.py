@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+from fpaas import stream
+from tests.unit.test_spec import build
+
+
+def test_every_limit_of_the_stream_is_sent() -> None:
+    spec = build(bench_consumers=2000, bench_stream_max_age_s=120)
+
+    asked: dict[str, Any] = stream.stream_config(spec).as_dict()
+
+    assert asked["subjects"] == ["atproto.firehose.>"]
+    assert asked["storage"] == "memory"
+    assert asked["discard"] == "old"
+    assert asked["max_age"] == 120 * 10**9
+    assert asked["max_bytes"] == 2_000_000_000
+    assert asked["max_msgs"] == -1
+    assert asked["max_msg_size"] > 5_000_000
+    assert asked["max_consumers"] >= 2000
+    assert asked["duplicate_window"] == 120 * 10**9
+    assert asked["num_replicas"] == 1
+    assert asked["allow_direct"] is True
+
+
+def test_fanout_has_a_durable_each() -> None:
+    durables = stream.durables_of(build(bench_consumers=3), range(3))
+
+    assert [durable.name for durable in durables] == ["fpaas-00000", "fpaas-00001", "fpaas-00002"]
+    assert {durable.filter_subject for durable in durables} == {"atproto.firehose.>"}
+
+
+def test_shared_has_one_durable_with_room_for_every_puller() -> None:
+    spec = build(bench_consumers=1000, bench_delivery="shared")
+
+    (durable,) = stream.durables_of(spec, range(1000))
+    asked = stream.durable_config(spec, durable)
+
+    assert asked.max_waiting is not None
+    assert asked.max_waiting >= 1000
+    assert asked.max_ack_pending is not None
+    assert asked.max_ack_pending >= 1000 * 100
+
+
+def test_partitioned_durables_have_disjoint_filters() -> None:
+    durables = stream.durables_of(build(bench_consumers=3, bench_delivery="partitioned"), range(3))
+
+    assert [durable.filter_subject for durable in durables] == [
+        "atproto.firehose.*.0.>",
+        "atproto.firehose.*.1.>",
+        "atproto.firehose.*.2.>",
+    ]
+
+
+def test_an_echo_that_differs_is_named() -> None:
+    asked = {"max_age": 300 * 10**9, "max_consumers": 100, "storage": "memory"}
+
+    assert stream.differences(asked, asked | {"max_age": 300 * 10**9 + 1, "extra": 1}) == []
+    assert stream.differences(asked, asked | {"max_consumers": -1}) == [
+        "max_consumers: asked 100, got -1"
+    ]
+    assert stream.differences(asked, asked | {"max_age": 10**9}) != []
+    assert stream.differences(asked, {}) != []
