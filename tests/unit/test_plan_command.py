@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fpaas.cli import main
+from fpaas.spec import RunSpec
+
+
+def plan(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["plan", *map(str, arguments)])
+
+
+def test_writes_a_run_that_loads(tmp_path: Path) -> None:
+    variables = tmp_path / "variables.json"
+    variables.write_text('{"bench_consumers": "7", "bench_batch_size": 5}')
+    output = tmp_path / "results" / "x" / "run.json"
+    result = plan("--variables", variables, "--set", "bench_batch_size=9", "--output", output)
+    assert result.exit_code == 0, result.output
+    run = RunSpec.load(output)
+    assert run.consumers.count == 7
+    assert run.consumers.batch_size == 9
+    assert run.t0_unix_ns == 0
+    assert run.firehose.first_seq == 1
+    assert run.run_id.endswith("Z-custom")
+
+
+def test_json_has_plan_and_sentences() -> None:
+    content = json.loads(plan("--format", "json").output)
+    assert content["plan"]["offered_per_s"] == 450
+    assert content["expected"]
+    assert content["warnings"] == []
+
+
+def test_reads_a_topology(tmp_path: Path) -> None:
+    topology = tmp_path / "topology.json"
+    hosts = {"relay": [], "nats": ["n"], "shuffler": ["s"], "consumers": ["c1", "c2"]}
+    topology.write_text(
+        json.dumps(
+            {
+                "hosts": hosts,
+                "nats_url": "nats://n",
+                "nats_monitoring_url": "http://n:8222",
+                "relay_url": "ws://r",
+            }
+        )
+    )
+    output = tmp_path / "run.json"
+    result = plan("--topology", topology, "--output", output, "--set", "bench_consumers=3")
+    assert result.exit_code == 0, result.output
+    assert {host: share.count for host, share in RunSpec.load(output).shares.items()} == {
+        "c1": 2,
+        "c2": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("bench_delivery=broadcast", "bench_delivery: 'broadcast' is not allowed; allowed: fanout"),
+        ("bench_consumers=0", "bench_consumers: '0' is not allowed"),
+        ("bench_consumers=-3", "bench_consumers: '-3' is not allowed"),
+        ("bench_poll_jitter_pct=101", "from 0 to 100"),
+        ("bench_firehose_rate_per_s=0", "bench_firehose_rate_per_s: '0' is not allowed"),
+        ("bench_consumer=3", "did you mean bench_consumers?"),
+        ("bench_consumers", "expected NAME=VALUE"),
+        ("bench_firehose_source=http://x", "bench_firehose_source: 'http://x' is not allowed"),
+        ("bench_firehose_source=missing.bin", "there is no such file"),
+    ],
+)
+def test_refuses_wrong_variables(assignment: str, words: str, tmp_path: Path) -> None:
+    output = tmp_path / "run.json"
+    result = plan("--set", assignment, "--output", output)
+    assert result.exit_code == 2
+    assert words in result.output
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"hosts": {}}', '{"bench_consumers": true}'])
+def test_refuses_files_that_are_none(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "content.json"
+    file.write_text(content)
+    assert plan("--topology", file).exit_code == 2
+    assert plan("--variables", file).exit_code == 2
+    assert plan("--variables", tmp_path / "missing.json").exit_code == 2
+
+
+def test_refuses_a_topology_without_consumers(tmp_path: Path) -> None:
+    file = tmp_path / "topology.json"
+    file.write_text(
+        '{"hosts": {"nats": ["n"], "shuffler": ["s"], "consumers": []}, "nats_url": "nats://n", '
+        '"nats_monitoring_url": "http://n", "relay_url": "ws://r"}'
+    )
+    result = plan("--topology", file)
+    assert result.exit_code == 2
+    assert "consumers has no host" in result.output
+
+
+def test_refuses_a_run_id_that_leaves_the_results_directory() -> None:
+    result = plan("--run-id", "../x")
+    assert result.exit_code == 2
+    assert "--run-id '../x'" in result.output
+
+
+def test_a_capture_gives_its_first_seq_and_an_absolute_path(
+    real_frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fpaas.capture")
+    monkeypatch.chdir(real_frames.parent)
+    output = tmp_path / "run.json"
+    result = plan("--set", f"bench_firehose_source={real_frames.name}", "--output", output)
+    assert result.exit_code == 0, result.output
+    run = RunSpec.load(output)
+    assert run.firehose.source == str(real_frames)
+    assert run.firehose.first_seq is not None
+    assert run.firehose.first_seq > 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\x05\x00", b"\x05\x00\x00\x00abc"])
+def test_refuses_an_empty_or_truncated_capture(content: bytes, tmp_path: Path) -> None:
+    pytest.importorskip("fpaas.capture")
+    capture = tmp_path / "capture.bin"
+    capture.write_bytes(content)
+    result = plan("--set", f"bench_firehose_source={capture}")
+    assert result.exit_code == 2
+    assert "capture.bin" in result.output
