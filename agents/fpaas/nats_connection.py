@@ -14,6 +14,7 @@ import random
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -62,18 +63,36 @@ class NatsAddress:
 def address_from_environment(url: str) -> NatsAddress:
     """Read a NATS URL, with the lab's credentials from the environment.
 
-    NATS_USER and NATS_PASSWORD log in where the URL has no user; NATS_CA_FILE turns TLS on and is
-    what the server's certificate must be signed by. They are not in run.json: that is published.
+    NATS_USER and NATS_PASSWORD, or a file that NATS_CREDENTIALS_FILE names with these two as lines
+    `NAME="value"` (it wins), log in where the URL has no user; NATS_CA_FILE turns TLS on and is what the
+    server's certificate must be signed by. They are not in run.json: that is published.
+
+    Raises ValueError where the credentials file cannot be read.
     """
     tls = None
     ca_file = os.environ.get("NATS_CA_FILE")
     if ca_file:
         tls = ssl.create_default_context(cafile=ca_file)
     address = NatsAddress.parse(url, tls)
-    if address.user is None and "NATS_USER" in os.environ:
-        user, password = os.environ["NATS_USER"], os.environ.get("NATS_PASSWORD", "")
+    credentials = {**os.environ, **_credentials_of_file()}
+    if address.user is None and "NATS_USER" in credentials:
+        user, password = credentials["NATS_USER"], credentials.get("NATS_PASSWORD", "")
         return replace(address, user=user, password=password)
     return address
+
+
+def _credentials_of_file() -> dict[str, str]:
+    path = os.environ.get("NATS_CREDENTIALS_FILE")
+    if not path:
+        return {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ValueError(f"NATS_CREDENTIALS_FILE {path}: {error.strerror}") from error
+    return {
+        name.strip(): value.strip().strip('"')
+        for name, _, value in (i.partition("=") for i in lines)
+    }
 
 
 class NatsConnection(asyncio.Protocol):
