@@ -57,6 +57,16 @@ class IntervalSet:
         """How many numbers, not how many intervals."""
         return sum(self._ends) - sum(self._starts) + len(self._starts)
 
+    def count_within(self, first: int, last: int) -> int:
+        """How many numbers of the set lie in [first, last]."""
+        low = bisect_right(self._ends, first - 1)
+        high = bisect_right(self._starts, last)
+        if low >= high:
+            return 0
+        count = sum(self._ends[low:high]) - sum(self._starts[low:high]) + high - low
+        count -= max(0, first - self._starts[low])
+        return count - max(0, self._ends[high - 1] - last)
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Iterate over `(first, last)`, in order."""
         return zip(self._starts, self._ends, strict=True)
