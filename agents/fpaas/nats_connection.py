@@ -63,9 +63,10 @@ class NatsAddress:
 def address_from_environment(url: str) -> NatsAddress:
     """Read a NATS URL, with the lab's credentials from the environment.
 
-    NATS_USER and NATS_PASSWORD, or a file that NATS_CREDENTIALS_FILE names with these two as lines
-    `NAME="value"` (it wins), log in where the URL has no user; NATS_CA_FILE turns TLS on and is what the
-    server's certificate must be signed by. They are not in run.json: that is published.
+    NATS_USER and NATS_PASSWORD log in where the URL has no user; rather from the file that
+    NATS_CREDENTIALS_FILE names, where they stand as lines `NAME="value"`. NATS_CA_FILE turns TLS on
+    and is what the server's certificate must be signed by. None of it is in run.json, which is
+    published.
 
     Raises ValueError where the credentials file cannot be read.
     """

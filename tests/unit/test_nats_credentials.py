@@ -29,5 +29,5 @@ def test_url_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NATS_CREDENTIALS_FILE", str(tmp_path / "none"))
-    with pytest.raises(ValueError, match="NATS_CREDENTIALS_FILE .*none: No such file"):
+    with pytest.raises(ValueError, match=r"NATS_CREDENTIALS_FILE .*none: No such file"):
         address_from_environment("nats://127.0.0.1:4222")
