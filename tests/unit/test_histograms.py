@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hdrh.histogram import HdrHistogram
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas.histograms import (
+    HIGHEST_US,
+    HistogramLog,
+    Recorder,
+    merge_logs,
+    new_histogram,
+    read_log,
+    record_all,
+)
+
+VALUES_US = st.lists(
+    st.one_of(st.integers(0, 5000), st.integers(0, HIGHEST_US), st.integers(0, 10 * HIGHEST_US)),
+    max_size=200,
+)
+
+
+def reference(values_us: list[int]) -> HdrHistogram:
+    histogram = new_histogram()
+    for value in values_us:
+        assert histogram.record_value(min(value, HIGHEST_US))
+    return histogram
+
+
+def figures(histogram: HdrHistogram) -> tuple[object, ...]:
+    return (
+        histogram.get_total_count(),
+        histogram.get_min_value(),
+        histogram.get_max_value(),
+        list(histogram.counts),
+        [histogram.get_value_at_percentile(p) for p in (0, 1, 50, 90, 99, 99.9, 100)],
+    )
+
+
+@given(VALUES_US)
+def test_recording_a_list_equals_recording_each_value(values_us: list[int]) -> None:
+    histogram = new_histogram()
+
+    assert record_all(histogram, values_us) == len(values_us)
+
+    assert figures(histogram) == figures(reference(values_us))
+
+
+@given(VALUES_US, VALUES_US)
+def test_a_histogram_can_be_recorded_into_twice(first: list[int], second: list[int]) -> None:
+    histogram = new_histogram()
+
+    record_all(histogram, first)
+    record_all(histogram, second)
+
+    assert figures(histogram) == figures(reference(first + second))
+
+
+@pytest.mark.parametrize("bits", range(1, 32))
+def test_powers_of_two_fall_on_the_right_side(bits: int) -> None:
+    around = [value for value in (2**bits - 1, 2**bits, 2**bits + 1) if value <= HIGHEST_US]
+    histogram = new_histogram()
+
+    record_all(histogram, around)
+
+    assert figures(histogram) == figures(reference(around))
+
+
+@given(st.lists(st.integers(-(10**12), 10**13), max_size=100))
+def test_no_sample_is_dropped_or_clamped_at_zero(samples_ns: list[int]) -> None:
+    recorder = Recorder("leg")
+    recorder.samples_ns.extend(samples_ns)
+
+    positive, negative = recorder.take()
+
+    assert (positive.get_total_count() if positive else 0) == sum(v >= 0 for v in samples_ns)
+    assert (negative.get_total_count() if negative else 0) == sum(v < 0 for v in samples_ns)
+    assert recorder.take() == (None, None)
+
+
+@given(st.lists(st.lists(st.integers(-(10**7), 10**10), max_size=30), min_size=1, max_size=4))
+def test_logs_merge_to_what_was_recorded(
+    tmp_path_factory: pytest.TempPathFactory, intervals: list[list[int]]
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "agent.hlog"
+    recorder = Recorder("leg")
+    log = HistogramLog(path, [recorder], start_unix_s=1000.0)
+    for second, samples_ns in enumerate(intervals):
+        recorder.samples_ns.extend(samples_ns)
+        log.end_interval(1001.0 + second)
+    log.close(1001.0 + len(intervals))
+
+    leg = merge_logs([path]).get("leg")
+
+    samples_us = sorted(
+        value // 1000 if value >= 0 else -(-value // 1000)
+        for samples_ns in intervals
+        for value in samples_ns
+    )
+    if not samples_us:
+        assert leg is None
+        return
+    assert leg is not None
+    assert leg.count == len(samples_us)
+    assert leg.negative_count == sum(v < 0 for samples in intervals for v in samples)
+    for percentile in (50, 90, 99, 100):
+        exact = samples_us[max(1, math.ceil(percentile / 100 * len(samples_us))) - 1]
+        got = leg.percentile_us(percentile)
+        assert got is not None
+        assert got == pytest.approx(exact, rel=2e-3, abs=1)
+
+
+def test_warm_up_is_cut_by_the_middle_of_an_interval(tmp_path: Path) -> None:
+    path = tmp_path / "agent.hlog"
+    recorder = Recorder("leg")
+    log = HistogramLog(path, [recorder], start_unix_s=1000.0)
+    for second in range(10):
+        recorder.samples_ns.append(1_000_000)
+        log.end_interval(1001.0 + second)
+    log.close(1010.0)
+
+    legs = merge_logs([path], from_unix_s=1004.0, until_unix_s=1007.0)
+
+    assert legs["leg"].count == 3
+
+
+def test_a_torn_last_line_is_passed_by(tmp_path: Path) -> None:
+    path = tmp_path / "agent.hlog"
+    recorder = Recorder("leg")
+    log = HistogramLog(path, [recorder], start_unix_s=1000.0)
+    for second in range(2):
+        recorder.samples_ns.append(1_000_000)
+        log.end_interval(1001.0 + second)
+    log.close(1002.0)
+    text = path.read_text()
+    path.write_text(text[: len(text) - 20])
+
+    assert len(list(read_log(path))) == 1

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas.intervals import IntervalSet
+
+NUMBERS = st.lists(st.integers(-5, 60))
+
+
+def of(numbers: list[int]) -> IntervalSet:
+    intervals = IntervalSet()
+    for number in numbers:
+        intervals.add(number)
+    return intervals
+
+
+def members(intervals: IntervalSet) -> set[int]:
+    return {value for first, last in intervals for value in range(first, last + 1)}
+
+
+@given(NUMBERS)
+def test_it_is_a_set_and_says_what_was_there(numbers: list[int]) -> None:
+    intervals = IntervalSet()
+    seen: set[int] = set()
+    for number in numbers:
+        assert intervals.add(number) is (number not in seen)
+        seen.add(number)
+
+    assert members(intervals) == seen
+    assert len(intervals) == len(seen)
+    assert [value for value in range(-6, 62) if value in intervals] == sorted(seen)
+    assert intervals.first == min(seen, default=None)
+    assert intervals.last == max(seen, default=None)
+
+
+@given(NUMBERS)
+def test_intervals_are_sorted_disjoint_and_never_touch(numbers: list[int]) -> None:
+    pairs = list(of(numbers))
+
+    assert all(first <= last for first, last in pairs)
+    assert all(last + 1 < first for (_, last), (first, _) in zip(pairs, pairs[1:], strict=False))
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 8))))
+def test_ranges_equal_their_numbers(ranges: list[tuple[int, int]]) -> None:
+    pairs = [(first, first + length) for first, length in ranges]
+
+    expected = of([value for first, last in pairs for value in range(first, last + 1)])
+
+    assert IntervalSet(pairs) == expected
+
+
+@given(NUMBERS, NUMBERS)
+def test_algebra_is_that_of_sets(left: list[int], right: list[int]) -> None:
+    a, b = of(left), of(right)
+
+    assert members(a.union(b)) == set(left) | set(right)
+    assert members(a.intersection(b)) == set(left) & set(right)
+    assert members(a.difference(b)) == set(left) - set(right)
+    # Nothing is lost, nothing counted twice.
+    assert len(a) == len(a.intersection(b)) + len(a.difference(b))
+
+
+def test_an_empty_set() -> None:
+    assert len(IntervalSet()) == 0
+    assert IntervalSet().first is None
+    assert 0 not in IntervalSet()
+
+
+def test_a_backward_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="ends before it starts"):
+        IntervalSet([(3, 2)])
