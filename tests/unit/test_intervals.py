@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +42,7 @@ def test_intervals_are_sorted_disjoint_and_never_touch(numbers: list[int]) -> No
     pairs = list(of(numbers))
 
     assert all(first <= last for first, last in pairs)
-    assert all(last + 1 < first for (_, last), (first, _) in zip(pairs, pairs[1:], strict=False))
+    assert all(last + 1 < first for (_, last), (first, _) in itertools.pairwise(pairs))
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 8))))
