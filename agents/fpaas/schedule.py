@@ -1,0 +1,54 @@
+"""When polls are due: a function of seed, consumer and poll number, nothing else.
+
+Each consumer polls at a fixed interval from a random first phase, every poll jittered around its
+own place in that grid, so lateness never adds up. A hash draws the numbers: no state per consumer,
+and a consumer's schedule is the same whatever host or worker plays it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_MASK = (1 << 64) - 1
+_GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+#: Stands where a poll number does in a consumer's draws, and draws its phase.
+_PHASE = -1
+
+
+def mix64(value: int) -> int:
+    """Scramble 64 bits, one to one: the output function of SplitMix64.
+
+    Source: Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
+    """
+    value = (value + _GOLDEN_GAMMA) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+def uniform(seed: int, consumer: int, draw: int) -> float:
+    """Return the number in [0, 1) that belongs to this seed, consumer and draw."""
+    return (mix64(mix64(mix64(seed) + consumer) + draw) >> 11) / (1 << 53)
+
+
+@dataclass(frozen=True)
+class PollSchedule:
+    """Due times of polls in Unix nanoseconds; consumers are counted over all hosts."""
+
+    t0_unix_ns: int
+    interval_ns: int
+    jitter_pct: float
+    seed: int
+
+    def first_due(self, consumer: int) -> int:
+        """Return when a consumer's poll 0 is due: at T0 or later."""
+        return max(self.t0_unix_ns, self._place(consumer, 0))
+
+    def next_due(self, consumer: int, poll: int, previous_due: int) -> int:
+        """Return when a poll is due: on its place in the grid, and never before the previous."""
+        return max(previous_due, self._place(consumer, poll))
+
+    def _place(self, consumer: int, poll: int) -> int:
+        phase = uniform(self.seed, consumer, _PHASE)
+        jitter = (2 * uniform(self.seed, consumer, poll) - 1) * self.jitter_pct / 100
+        return self.t0_unix_ns + round((phase + poll + jitter) * self.interval_ns)
