@@ -143,7 +143,7 @@ class ServerFinal:
     stream_before: StreamState
     stream_after: StreamState
     durables: dict[str, DurableState]
-    server: JsonObject
+    server: JsonObject | None
 
 
 @dataclass
