@@ -15,7 +15,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from fpaas.nats_wire import MessageHandler, Parser, ProtocolError
@@ -122,7 +122,7 @@ class NatsConnection(asyncio.Protocol):
         self.server_info: dict[str, Any] = {}
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
-        self._transport: asyncio.WriteTransport | None = None
+        self._transport: asyncio.Transport | None = None
         self._subjects: dict[bytes, bytes] = {}
         self._next_sid = 1
         self._pings_outstanding = 0
@@ -195,15 +195,15 @@ class NatsConnection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Stop reading the socket (back pressure to the server)."""
-        if isinstance(self._transport, asyncio.Transport):
+        if self._transport is not None:
             self._transport.pause_reading()
 
     # -- asyncio.Protocol ------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101
-        self._transport = transport
+        # uvloop's transports are no instances of asyncio's classes.
+        self._transport = cast(asyncio.Transport, transport)
         self._parser.reset()
 
     def data_received(self, data: bytes) -> None:
