@@ -108,7 +108,6 @@ def test_refuses_a_run_id_that_leaves_the_results_directory() -> None:
 def test_a_capture_gives_its_first_seq_and_an_absolute_path(
     real_frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("fpaas.capture")
     monkeypatch.chdir(real_frames.parent)
     output = tmp_path / "run.json"
     result = plan("--set", f"bench_firehose_source={real_frames.name}", "--output", output)
@@ -121,7 +120,6 @@ def test_a_capture_gives_its_first_seq_and_an_absolute_path(
 
 @pytest.mark.parametrize("content", [b"", b"\x05\x00", b"\x05\x00\x00\x00abc"])
 def test_refuses_an_empty_or_truncated_capture(content: bytes, tmp_path: Path) -> None:
-    pytest.importorskip("fpaas.capture")
     capture = tmp_path / "capture.bin"
     capture.write_bytes(content)
     result = plan("--set", f"bench_firehose_source={capture}")

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import psutil
 
-from fpaas import capacity, plan_text, spec
+from fpaas import capacity, capture, plan_text, spec
 from fpaas.errors import BadInput
 
 LOCALHOST = spec.Topology(
@@ -156,16 +156,13 @@ def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
             f"bench_firehose_source: {source!r} is not allowed; "
             f"{spec.VARIABLES['bench_firehose_source'].allowed} (there is no such file)"
         )
-    from fpaas import capture  # noqa: PLC0415  (only captures need a frame decoder)
-
     try:
-        capture.check(path)
+        frames = capture.check(path)
         first_seq = capture.first_seq(path)
-    except (BadInput, ValueError, OSError) as error:
-        message = error.message if isinstance(error, BadInput) else str(error)
-        raise BadInput(f"bench_firehose_source: {message}") from error
+    except BadInput as error:
+        raise BadInput(f"bench_firehose_source: {error.message}") from error
     values["bench_firehose_source"] = str(path.resolve())
-    return first_seq, None
+    return first_seq, path.stat().st_size / frames - capture.LENGTH.size
 
 
 def limits_here(run: spec.RunSpec) -> dict[str, Any]:
