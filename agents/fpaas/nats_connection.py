@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,7 +101,8 @@ class NatsConnection(asyncio.Protocol):
     """A connection that stays up until `close()`.
 
     `writable` is an Event that is cleared while the socket does not take more: wait for it before
-    writing in bulk. `connects`, `errors` and `disconnects_slow_consumer` are running counts.
+    writing in bulk. `connects`, `errors` and `disconnects_slow_consumer` are running counts;
+    `round_trip_s` is the shortest PING to PONG so far. `make_parser` takes the callbacks of Parser.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class NatsConnection(asyncio.Protocol):
         name: str,
         on_connected: Callable[[], None] | None = None,
         on_disconnected: Callable[[], None] | None = None,
+        make_parser: Callable[..., Parser] = Parser,
     ) -> None:
         self.address = address
         self.name = name
@@ -119,6 +122,7 @@ class NatsConnection(asyncio.Protocol):
         self.errors = 0
         self.disconnects_slow_consumer = 0
         self.last_error = ""
+        self.round_trip_s: float | None = None
         self.server_info: dict[str, Any] = {}
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
@@ -126,12 +130,13 @@ class NatsConnection(asyncio.Protocol):
         self._subjects: dict[bytes, bytes] = {}
         self._next_sid = 1
         self._pings_outstanding = 0
+        self._pinged_at = 0.0
         self._ping_timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._reconnecting: asyncio.Task[None] | None = None
         self._info: asyncio.Future[dict[str, Any]] | None = None
         self._ready: asyncio.Future[None] | None = None
-        self._parser = Parser(
+        self._parser = make_parser(
             on_info=self._got_info,
             on_ping=self._got_ping,
             on_pong=self._got_pong,
@@ -255,6 +260,7 @@ class NatsConnection(asyncio.Protocol):
         elif self.server_info.get("tls_required"):
             raise ProtocolError("the server requires TLS; use a tls:// URL")
         assert self._transport is not None  # noqa: S101
+        self._pinged_at = time.monotonic()
         self._transport.write(self._connect_line() + b"PING\r\n")
         await self._ready
         self.connects += 1
@@ -317,6 +323,7 @@ class NatsConnection(asyncio.Protocol):
             self._fail(f"no PONG in {PINGS_OUTSTANDING_MAX * PING_INTERVAL_S:g} s")
             return
         self._pings_outstanding += 1
+        self._pinged_at = time.monotonic()
         self.write(b"PING\r\n")
         self._schedule_ping()
 
@@ -330,6 +337,8 @@ class NatsConnection(asyncio.Protocol):
 
     def _got_pong(self) -> None:
         self._pings_outstanding = 0
+        round_trip_s = time.monotonic() - self._pinged_at
+        self.round_trip_s = min(round_trip_s, self.round_trip_s or round_trip_s)
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
 

@@ -277,14 +277,21 @@ class RunSpec:
     def load(cls, path: Path) -> RunSpec:
         """Read run.json. Raises SpecError that names the file and what is wrong with it."""
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+        return cls.from_json(text, str(path))
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> RunSpec:
+        """Decode run.json. Raises SpecError that names the source and what is wrong with it."""
+        try:
+            raw = json.loads(text)
         except ValueError as error:
-            raise SpecError(f"{path}: is not JSON: {error}") from error
+            raise SpecError(f"{source}: is not JSON: {error}") from error
         try:
             if raw["schema"] != SCHEMA:
-                raise SpecError(f"{path}: schema {raw['schema']}, expected {SCHEMA}")
+                raise SpecError(f"{source}: schema {raw['schema']}, expected {SCHEMA}")
             raw["scenario"] = Scenario(**raw["scenario"])
             raw["firehose"] = Firehose(**raw["firehose"])
             raw["stream"] = Stream(**raw["stream"])
@@ -292,7 +299,7 @@ class RunSpec:
             raw["shares"] = {host: Share(**share) for host, share in raw["shares"].items()}
             return cls(**raw)
         except (KeyError, TypeError, AttributeError) as error:
-            raise SpecError(f"{path}: is no run.json: {error}") from error
+            raise SpecError(f"{source}: is no run.json: {error}") from error
 
 
 def split_consumers(count: int, hosts: list[str]) -> dict[str, Share]:
