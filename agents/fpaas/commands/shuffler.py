@@ -1,0 +1,80 @@
+"""`fpaas shuffler`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from fpaas import agent, shuffler
+from fpaas.errors import BadInput
+from fpaas.nats_connection import address_from_environment
+from fpaas.relay_client import DEFAULT_RELAY, subscription_url
+from fpaas.spec import RunSpec
+
+DEFAULT_NATS = "nats://127.0.0.1:4222"
+
+
+@click.command
+@click.option(
+    "--run",
+    "run_json",
+    type=click.Path(path_type=Path),
+    help="run.json: shuffle this run, then end. Without it: until stopped.",
+)
+@click.option(
+    "--out",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The run's directory, for its account and samples.",
+)
+@click.option(
+    "--relay",
+    help="Host or ws(s):// URL of the relay. Default: the run's; without a run RELAY_HOST, or "
+    f"{DEFAULT_RELAY}.",
+)
+@click.option("--nats-url", envvar="NATS_URL", help=f"Default: the run's, or {DEFAULT_NATS}.")
+@click.option("--metrics-listen", default="127.0.0.1:8080", show_default=True)
+@click.option(
+    "--cursor-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Resume here after a restart; without a run only.",
+)
+def command(
+    *,
+    run_json: Path | None,
+    directory: Path | None,
+    relay: str | None,
+    nats_url: str | None,
+    metrics_listen: str,
+    cursor_file: Path | None,
+) -> None:
+    """Publish a relay's firehose into the stream ATPROTO_FIREHOSE, every frame byte for byte.
+
+    In a run it waits for T0, ends by itself, and leaves the account of every event in --out; on
+    SIGTERM it writes what it has.
+    """
+    if (run_json is None) != (directory is None):
+        raise BadInput("--run and --out belong together")
+    if run_json is not None and cursor_file is not None:
+        raise BadInput("--cursor-file: a run begins where run.json says; leave it out")
+    spec = RunSpec.load(run_json) if run_json else None
+    # A run's relay is part of the run: an environment left over from elsewhere must not change it.
+    default_relay = (
+        spec.firehose.relay_url if spec else os.environ.get("RELAY_HOST") or DEFAULT_RELAY
+    )
+    default_nats = spec.nats_url if spec else DEFAULT_NATS
+    try:
+        nats = address_from_environment(nats_url or default_nats)
+    except ValueError as error:
+        raise BadInput(f"--nats-url: {error}") from error
+    endpoints = shuffler.Endpoints(
+        relay_url=subscription_url(relay or default_relay),
+        nats=nats,
+        metrics_listen=metrics_listen,
+    )
+    if spec and directory:
+        agent.run_loop(shuffler.run(spec, directory, endpoints))
+    else:
+        agent.run_loop(shuffler.serve(endpoints, cursor_file))
