@@ -1,0 +1,167 @@
+"""`fpaas relay`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from fpaas import agent, relay
+from fpaas.capture import Capture
+from fpaas.errors import BadInput, RunInvalid
+from fpaas.metrics import parse_listen
+from fpaas.pace import AsCaptured, AtRate
+from fpaas.spec import NS_PER_S, RunSpec, is_relay_url
+from fpaas.synthetic import Synthetic
+
+SYNTHETIC = "synthetic"
+LISTEN = "127.0.0.1:2480"
+
+
+@click.command
+@click.option(
+    "--source",
+    metavar="synthetic|FILE",
+    help=f"Frames drawn from --seed, or a capture.  [default: {SYNTHETIC}, or the run's]",
+)
+@click.option(
+    "--rate-per-s",
+    type=click.FloatRange(0, 1_000_000, min_open=True),
+    default=450.0,
+    show_default=True,
+    help="Frame i is due at i / rate.",
+)
+@click.option(
+    "--pace",
+    type=click.Choice(["schedule", "capture"]),
+    default="schedule",
+    show_default=True,
+    help="By --rate-per-s, or by a capture's own times.",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="With --pace capture: this many times as fast.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--loop/--once", default=True, show_default=True, help="What a capture's end means.")
+@click.option("--max-frames", type=click.IntRange(1), help="Offer no more than this.")
+@click.option("--listen", default=LISTEN, show_default=True, metavar="HOST:PORT")
+@click.option("--duration-s", type=click.FloatRange(0, min_open=True), help="Then end.")
+@click.option(
+    "--replay-window-frames",
+    type=click.IntRange(1),
+    default=relay.REPLAY_WINDOW_FRAMES,
+    show_default=True,
+    help="How far back a cursor may reach.",
+)
+@click.option(
+    "--max-lag-frames",
+    type=click.IntRange(1),
+    default=relay.MAX_LAG_FRAMES,
+    show_default=True,
+    help="A live subscriber further behind is closed.",
+)
+@click.option("--run", "run_json", type=click.Path(path_type=Path), help="Play this run.json.")
+@click.option(
+    "--out",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False, exists=True, writable=True),
+    help="Where relay.json, relay.hlog and samples go; required with --run.",
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    *,
+    source: str | None,
+    rate_per_s: float,
+    pace: str,
+    speed: float,
+    seed: int,
+    loop: bool,
+    max_frames: int | None,
+    listen: str,
+    duration_s: float | None,
+    replay_window_frames: int,
+    max_lag_frames: int,
+    run_json: Path | None,
+    directory: Path | None,
+) -> None:
+    """Serve com.atproto.sync.subscribeRepos, frames drawn from a seed or replayed from a capture.
+
+    Frames fall due on schedule whether or not somebody subscribes. It serves until --duration-s or
+    SIGTERM; after --max-frames or the end of --once it offers nothing new, but still replays. With
+    --run it offers what run.json says from its T0 on, and ends when the run has settled.
+    """
+    spec = None
+    until_unix_ns = None
+    if run_json is not None:
+        spec = _run_of(context, run_json, directory)
+        source = source or spec.firehose.source
+        rate_per_s = spec.firehose.rate_per_s or rate_per_s
+        seed = spec.firehose.seed
+        max_frames = spec.frames_due()
+        until_unix_ns = spec.settled_unix_ns
+    host, port = parse_listen(listen)
+    status = agent.Status(directory, relay.AGENT)
+    status.set(agent.STARTING)
+    try:
+        frames = _source(source or SYNTHETIC, seed, loop=loop)
+        if spec is not None and frames.first_seq != spec.firehose.first_seq:
+            raise BadInput(
+                f"{source}: begins with seq {frames.first_seq}, but {run_json} expects "
+                f"{spec.firehose.first_seq}; is it another file than the run was planned with?"
+            )
+        if spec is None and duration_s is not None:
+            until_unix_ns = time.time_ns() + round(duration_s * NS_PER_S)
+        options = relay.Options(
+            source=frames,
+            pace=_pace(pace, frames, rate_per_s, speed),
+            limits=relay.Limits(replay_window_frames, max_lag_frames),
+            total=max_frames,
+            host=host,
+            port=port,
+            t0_unix_ns=spec.t0_unix_ns if spec else None,
+            until_unix_ns=until_unix_ns,
+            directory=directory,
+        )
+        agent.run_loop(relay.run(options, status))
+    except (BadInput, RunInvalid) as error:
+        status.set(agent.FAILED, error.message)
+        raise
+
+
+def _run_of(context: click.Context, run_json: Path, directory: Path | None) -> RunSpec:
+    """Load the run; options that it decides must not be given as well."""
+    decided = ("rate_per_s", "pace", "speed", "seed", "loop", "max_frames", "duration_s")
+    for name in decided:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = "--loop/--once" if name == "loop" else f"--{name.replace('_', '-')}"
+            raise BadInput(f"{option}: {run_json} says this; give one or the other")
+    if directory is None:
+        raise BadInput("--out: is required with --run")
+    spec = RunSpec.load(run_json)
+    if is_relay_url(spec.firehose.source):
+        raise BadInput(
+            f"{run_json}: reads the foreign relay {spec.firehose.source}; it needs no relay of ours"
+        )
+    return spec
+
+
+def _source(source: str, seed: int, *, loop: bool) -> Synthetic | Capture:
+    if source == SYNTHETIC:
+        return Synthetic(seed)
+    if is_relay_url(source):
+        raise BadInput(f"--source: {source} is a relay; capture it with `fpaas record` first")
+    return Capture(Path(source), loop=loop)
+
+
+def _pace(pace: str, frames: Synthetic | Capture, rate_per_s: float, speed: float) -> relay.Pace:
+    if pace == "schedule":
+        return AtRate(rate_per_s)
+    if not isinstance(frames, Capture):
+        raise BadInput("--pace capture: needs a capture as --source")
+    return AsCaptured(frames.offsets_ns(), speed)
