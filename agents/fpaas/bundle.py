@@ -13,7 +13,7 @@ import re
 import sys
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -486,7 +486,7 @@ def _little_endian(path: Path, typecode: str) -> array[int]:
     return values
 
 
-def cumulative(samples: list[JsonObject], name: str) -> Iterator[tuple[int, float]]:
+def cumulative(samples: Iterable[JsonObject], name: str) -> Iterator[tuple[int, float]]:
     """Iterate over (unix_ns, value) of one counter, where a sample has it."""
     for sample in samples:
         value = sample.get(name)

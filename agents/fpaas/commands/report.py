@@ -1,0 +1,100 @@
+"""`fpaas report`."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fpaas import manifest, summary, summary_text, verdict
+from fpaas.bundle import INVALID_FILE, Bundle
+from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
+
+EXIT_BY_STATUS = {
+    verdict.PASS: EXIT_DONE,
+    verdict.FAIL: EXIT_VERDICT_FAILED,
+    verdict.INVALID: EXIT_RUN_INVALID,
+}
+COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID: "yellow"}
+
+
+@click.command
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option(
+    "--warmup-s",
+    type=float,
+    help="Leave out so much at the start, in place of the run's own warm-up.",
+)
+@click.option(
+    "--invalid",
+    "invalid_reasons",
+    multiple=True,
+    metavar="REASON",
+    help="Mark the run invalid for good, for a reason that its files do not show. Repeatable.",
+)
+def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, ...]) -> None:
+    """Merge a run's raw data into summary.json, report.html and manifest.json in RUN_DIR.
+
+    Raw data is only read, so a run can be reported again and again.
+    """
+    if not run_dir.is_dir():
+        raise BadInput(f"{run_dir}: is no run directory; expected results/<run-id>")
+    bundle = Bundle.load(run_dir)
+    new_reasons = [reason for reason in invalid_reasons if reason not in bundle.invalid_reasons]
+    bundle.invalid_reasons += new_reasons
+    figures = summary.analyse(bundle, warmup_s)
+    _show(bundle, figures)
+    if new_reasons:
+        _write_json(run_dir / INVALID_FILE, {"reasons": bundle.invalid_reasons})
+    _write_json(run_dir / "summary.json", figures)
+    report = run_dir / "report.html"
+    _write_report(report, bundle, figures)
+    # Last, for it holds the others' checksums.
+    _write_json(run_dir / manifest.NAME, manifest.describe(bundle))
+    click.echo(f"\nreport      {report}")
+    sys.exit(EXIT_BY_STATUS[figures["verdict"]["status"]])
+
+
+def _show(bundle: Bundle, figures: dict[str, Any]) -> None:
+    scenario = bundle.spec.scenario
+    shown = summary_text.lines(figures, f"{scenario.title}: {scenario.goal} ({bundle.spec.run_id})")
+    click.secho(next(shown), bold=True, fg=COLOUR_BY_STATUS[figures["verdict"]["status"]])
+    for line in shown:
+        click.echo(line)
+
+
+def _write_report(path: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
+    # Only the control node has what the page is made with.
+    from fpaas.report import page  # noqa: PLC0415
+
+    _write(path, page.render(bundle, figures))
+
+
+def _write_json(path: Path, content: object) -> None:
+    _write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole, or leave none of it.
+
+    Raises RunInvalid or BadInput that names it.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        message = f"{path}: cannot be written: {error.strerror}"
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise BadInput(f"{message}; copy the run to where you may write") from error
+        raise RunInvalid(
+            f"{message}; make room and run `fpaas report {path.parent}` again"
+        ) from error

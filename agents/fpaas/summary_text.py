@@ -1,0 +1,139 @@
+"""summary.json as a screenful for a person; pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+WIDTH = 100
+LABEL_WIDTH = 12
+#: What the screen has room for; the report has all.
+REASONS_SHOWN_MAX = 8
+NOT_MEASURED = "-"
+LEGS = {
+    "publish_ack": "publish to ack",
+    "publish_to_first_fetch": "publish to first fetch",
+    "end_to_end": "due to received",
+    "fetch_call": "fetch call",
+}
+
+
+def verdict(summary: dict[str, Any]) -> str:
+    """Return PASS, FAIL or INVALID."""
+    return str(summary["verdict"]["status"]).upper()
+
+
+def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
+    """Iterate over the summary's lines, from the verdict on; `title` names scenario and goal."""
+    yield f"{verdict(summary):<{LABEL_WIDTH}}{title}"
+    reasons = summary["verdict"]["reasons"]
+    for reason in reasons[:REASONS_SHOWN_MAX]:
+        yield from _wrapped("- " + reason)
+    if len(reasons) > REASONS_SHOWN_MAX:
+        yield from _wrapped(f"- and {len(reasons) - REASONS_SHOWN_MAX} more reasons in the report")
+    yield ""
+    yield from _throughput(summary["throughput"])
+    yield from _ledger(summary["ledger"])
+    yield ""
+    yield from _latency(summary["latency_ms"])
+    yield ""
+    yield from _resources(summary)
+    yield from _fetches(summary)
+    for note in summary["notes"]:
+        yield from _wrapped(note, label="note")
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"{label:<{LABEL_WIDTH}}{text}"
+
+
+def _wrapped(text: str, label: str = "") -> list[str]:
+    indent = " " * LABEL_WIDTH
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=f"{label:<{LABEL_WIDTH}}", subsequent_indent=indent
+    )
+
+
+def _throughput(throughput: dict[str, Any]) -> Iterator[str]:
+    rates = (
+        f"{name} {_number(throughput[f'{name}_per_s'])}/s"
+        for name in ("offered", "published", "processed")
+    )
+    yield _labelled("throughput", "   ".join(rates))
+    each = throughput["per_consumer_per_s"]
+    yield _labelled(
+        "",
+        f"each consumer {_number(each['p50'], 2)}/s"
+        f" (least {_number(each['min'], 2)}, most {_number(each['max'], 2)})",
+    )
+
+
+def _ledger(ledger: dict[str, Any]) -> Iterator[str]:
+    def terms(*names: str) -> str:
+        return " + ".join(f"{name.replace('_', ' ')} {_number(ledger[name])}" for name in names)
+
+    yield _labelled("ledger", f"{terms('offered')} = {terms('published', 'not_read')}")
+    yield _labelled(
+        "",
+        "  + " + terms("undecodable", "duplicates_rejected", "publish_failed", "publish_unknown"),
+    )
+    yield _labelled(
+        "",
+        f"{terms('owed')} = " + terms("delivered", "expired_unread", "pending_at_end", "lost"),
+    )
+    yield _labelled("", f"{terms('stored')}, {terms('redelivered')}, {terms('unexplained')}")
+
+
+def _latency(latency: dict[str, Any]) -> Iterator[str]:
+    columns = ("p50", "p90", "p99", "p999", "max")
+    heads = [*columns[:3], "p99.9", "max", "count", "clock ±"]
+    yield _labelled("latency, ms", " " * 24 + "".join(f"{head:>10}" for head in heads))
+    for name, title in LEGS.items():
+        leg = latency[name]
+        if leg is None:
+            yield _labelled("", f"{title:<24}{NOT_MEASURED:>10}")
+            continue
+        cells = [_number(leg[column], 1) for column in columns]
+        cells += [_number(leg["count"]), _number(leg["clock_error_ms"], 2)]
+        yield _labelled("", f"{title:<24}" + "".join(f"{cell:>10}" for cell in cells))
+
+
+def _resources(summary: dict[str, Any]) -> Iterator[str]:
+    resources = summary["resources"]
+    heads = ("CPU % mean", "max", "RSS MB mean", "max")
+    yield _labelled("resources", " " * 24 + "".join(f"{head:>12}" for head in heads))
+    for process, usage in resources["processes"].items():
+        cells = [
+            _number(usage[figure][kind], 1)
+            for figure in ("cpu_pct", "rss_mb")
+            for kind in ("mean", "max")
+        ]
+        yield _labelled("", f"{process:<24}" + "".join(f"{cell:>12}" for cell in cells))
+    for host, usage in resources["hosts"].items():
+        cells = [
+            _number(usage[figure], 1)
+            for figure in ("cpu_pct", "cpu_pct_max", "mem_mb", "mem_mb_max")
+        ]
+        yield _labelled("", f"{'host ' + host:<24.24}" + "".join(f"{cell:>12}" for cell in cells))
+
+
+def _fetches(summary: dict[str, Any]) -> Iterator[str]:
+    fetches, fidelity = summary["fetches"], summary["fidelity"]
+    statuses = "".join(
+        f", {_number(count)} of {status}" for status, count in (fetches["by_status"] or {}).items()
+    )
+    yield _labelled(
+        "fetches",
+        f"{_number(fetches['ok'])} with messages, {_number(fetches['empty'])} empty{statuses}"
+        f"; polls late by p99 {_number(fidelity['poll_lateness_ms']['p99'], 1)} ms",
+    )
+
+
+def _number(value: float | None, decimals: int = 1) -> str:
+    """Write a figure with thin thousands; what was not measured is a dash."""
+    if value is None:
+        return NOT_MEASURED
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", " ")
+    return f"{value:,.{decimals}f}".replace(",", " ")
