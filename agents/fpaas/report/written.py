@@ -1,0 +1,75 @@
+"""How figures are looked up and written: with units, and in words where they were not measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fpaas.bundle import JsonObject
+
+NOT_MEASURED = "not measured"
+
+
+def pick(content: Any, *path: str) -> Any:  # noqa: ANN401
+    """Follow keys into nested objects; None where one is missing."""
+    for key in path:
+        if not isinstance(content, dict):
+            return None
+        content = content.get(key)
+    return content
+
+
+def number(value: Any, digits: int = 3) -> str:  # noqa: ANN401
+    """Write a number with at least `digits` significant digits, thousands apart."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return NOT_MEASURED
+    if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    if value == 0:
+        return "0"
+    written = f"{value:.{digits}g}"
+    return written if "e" not in written else f"{value:.{digits - 1}e}"
+
+
+def with_unit(value: Any, unit: str, digits: int = 3) -> str:  # noqa: ANN401
+    """Write a number and its unit."""
+    written = number(value, digits)
+    return written if written == NOT_MEASURED else f"{written} {unit}"
+
+
+def share(part: Any, whole: Any) -> str:  # noqa: ANN401
+    """Write a part as per cent of a whole; empty where either is not measured."""
+    if not isinstance(part, int | float) or not isinstance(whole, int | float) or not whole:
+        return ""
+    per_cent = 100 * part / whole
+    if 0 < per_cent < 0.1 or 99.9 < per_cent < 100:
+        return f"{per_cent:.3g} %" if per_cent < 1 else f"{per_cent:.3f} %"
+    return f"{per_cent:.1f} %"
+
+
+def megabytes(count: Any) -> float | None:  # noqa: ANN401
+    """Convert bytes to MB, None where not measured."""
+    return count / 1e6 if isinstance(count, int | float) else None
+
+
+def flatten(content: JsonObject, prefix: str = "") -> dict[str, str]:
+    """Write nested facts one a line, as `name.of.it`."""
+    flat: dict[str, str] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{name}."))
+        else:
+            flat[name] = _fact(value)
+    return flat
+
+
+def _fact(value: Any) -> str:  # noqa: ANN401
+    if value is None:
+        return "not known"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)
