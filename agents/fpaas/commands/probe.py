@@ -1,0 +1,66 @@
+"""`fpaas probe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fpaas import agent, probe
+from fpaas.errors import BadInput
+from fpaas.nats_connection import address_from_environment
+from fpaas.server_monitor import MonitoringPort
+from fpaas.spec import RunSpec
+
+
+@click.command
+@click.option("--run", "run_json", required=True, type=click.Path(path_type=Path), help="run.json.")
+@click.option(
+    "--out",
+    "directory",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The run's directory: samples go there, agents' status files are there.",
+)
+@click.option("--host", required=True, help="This host's name in the inventory.")
+@click.option("--nats-url", envvar="NATS_URL", help="Instead of the run's.")
+@click.option("--nats-monitoring-url", help="Instead of the run's.")
+@click.option(
+    "--nats-pid-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where nats-server on this host keeps its process id.",
+)
+def command(
+    *,
+    run_json: Path,
+    directory: Path,
+    host: str,
+    nats_url: str | None,
+    nats_monitoring_url: str | None,
+    nats_pid_file: Path | None,
+) -> None:
+    """Sample this host and the lab's processes every second, NATS every five on its hosts.
+
+    Starts before the run's T0 and ends by itself when the run has settled; on SIGTERM it writes
+    what it has.
+    """
+    spec = RunSpec.load(run_json)
+    known = sorted({name for names in spec.hosts.values() for name in names})
+    if host not in known:
+        raise BadInput(f"--host {host}: is not in {run_json}; there are {', '.join(known)}")
+    try:
+        nats = address_from_environment(nats_url or spec.nats_url)
+    except ValueError as error:
+        raise BadInput(f"--nats-url: {error}") from error
+    on_nats_host = host in spec.hosts.get("nats", [])
+    options = probe.Options(
+        spec=spec,
+        directory=directory,
+        host=host,
+        nats=nats,
+        monitoring=MonitoringPort(nats_monitoring_url or spec.nats_monitoring_url)
+        if on_nats_host
+        else None,
+        nats_pid_file=nats_pid_file,
+    )
+    agent.run_loop(probe.run(options))

@@ -1,0 +1,78 @@
+"""What this host is doing: processor, memory, network, disk."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import psutil
+
+CpuTimes = dict[str, float]
+#: Time in which the host's own work did not run; guest time is part of user time already.
+_NOT_BUSY = ("idle", "iowait", "steal")
+_COUNTED_ELSEWHERE = ("guest", "guest_nice")
+
+
+def cpu_shares_pct(before: CpuTimes, after: CpuTimes) -> dict[str, float | None]:
+    """Return busy, stolen and waiting shares between two readings, in per cent of all cores.
+
+    Busy is what this host's work used: stolen time is not in it. None where no time passed.
+    """
+    # iowait may run backwards (see proc(5)): such a step counts as none.
+    spent = {
+        name: max(0.0, after[name] - before[name])
+        for name in after
+        if name not in _COUNTED_ELSEWHERE
+    }
+    total = sum(spent.values())
+    if not total:
+        return dict.fromkeys(("cpu_pct", "steal_pct", "iowait_pct"))
+    busy = total - sum(spent.get(name, 0.0) for name in _NOT_BUSY)
+    return {
+        "cpu_pct": 100 * busy / total,
+        "steal_pct": 100 * spent["steal"] / total if "steal" in spent else None,
+        "iowait_pct": 100 * spent["iowait"] / total if "iowait" in spent else None,
+    }
+
+
+class HostUsage:
+    """Samples of the host; shares are of the time since the sample before."""
+
+    def __init__(self) -> None:
+        self._cpu_times = _cpu_times()
+
+    def sample(self) -> dict[str, Any]:
+        """Return a line of probe.host.jsonl; MB are 10^6 bytes."""
+        before, self._cpu_times = self._cpu_times, _cpu_times()
+        memory = psutil.virtual_memory()
+        return {
+            **cpu_shares_pct(before, self._cpu_times),
+            "mem_mb": (memory.total - memory.available) / 1e6,
+            "mem_total_mb": memory.total / 1e6,
+            "load1": os.getloadavg()[0],
+            **_network(),
+            **_disk(),
+        }
+
+
+def _cpu_times() -> CpuTimes:
+    return psutil.cpu_times()._asdict()
+
+
+def _network() -> dict[str, int]:
+    # The loopback apart: on a lab of one host it is all the lab's traffic, on others it is none.
+    counters = psutil.net_io_counters(pernic=True, nowrap=False)
+    loopback = counters.pop("lo", None)
+    return {
+        "net_rx_bytes": sum(counter.bytes_recv for counter in counters.values()),
+        "net_tx_bytes": sum(counter.bytes_sent for counter in counters.values()),
+        "loopback_bytes": loopback.bytes_recv if loopback else 0,
+    }
+
+
+def _disk() -> dict[str, int | None]:
+    counters = psutil.disk_io_counters(perdisk=False, nowrap=False)
+    return {
+        "disk_read_bytes": counters.read_bytes if counters else None,
+        "disk_write_bytes": counters.write_bytes if counters else None,
+    }

@@ -1,0 +1,122 @@
+"""When the probe samples, and which processes it takes for the lab's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas.host_usage import cpu_shares_pct
+from fpaas.probe import Ticks
+from fpaas.process_usage import ProcessUsage, read_pid_file, read_status_files
+
+
+@given(st.lists(st.floats(0, 3.5), max_size=50))
+def test_ticks_stay_on_schedule_and_count_what_was_overslept(delays_s: list[float]) -> None:
+    start_s = 100.0
+    ticks = Ticks(start_s, 1.0)
+    now_s = start_s
+    for taken, delay_s in enumerate(delays_s, start=1):
+        due_s = ticks.next_after(now_s)
+        assert due_s == start_s + taken + ticks.missed
+        # Never more than one interval behind.
+        assert due_s > now_s - 1.0
+        now_s = max(now_s, due_s) + delay_s
+
+
+def test_ticks_that_are_kept_are_never_missed() -> None:
+    ticks = Ticks(0.0, 5.0)
+    assert [ticks.next_after(now_s) for now_s in (0.0, 5.1, 14.9, 15.0)] == [5.0, 10.0, 15.0, 20.0]
+    assert ticks.missed == 0
+
+
+def test_cpu_shares() -> None:
+    before = dict.fromkeys(("user", "system", "idle", "iowait", "steal", "guest"), 10.0)
+    after = {
+        "user": 13.0,
+        "system": 11.0,
+        "idle": 13.0,
+        "iowait": 12.0,
+        "steal": 11.0,
+        "guest": 13.0,
+    }
+    assert cpu_shares_pct(before, after) == {"cpu_pct": 40, "steal_pct": 10, "iowait_pct": 20}
+
+
+def test_cpu_shares_of_no_time_are_unknown() -> None:
+    times = {"user": 1.0, "idle": 2.0, "iowait": 0.0, "steal": 0.0}
+    assert cpu_shares_pct(times, times) == {"cpu_pct": None, "steal_pct": None, "iowait_pct": None}
+
+
+counters = st.floats(0, 1e6)
+
+
+@given(*[st.tuples(counters, counters)] * 4)
+def test_cpu_shares_are_shares(
+    user: tuple[float, float],
+    idle: tuple[float, float],
+    iowait: tuple[float, float],
+    steal: tuple[float, float],
+) -> None:
+    columns = {"user": user, "idle": idle, "iowait": iowait, "steal": steal}
+    before, after = ({name: pair[i] for name, pair in columns.items()} for i in (0, 1))
+    shares = [share for share in cpu_shares_pct(before, after).values() if share is not None]
+    assert all(-1e-6 <= share <= 100 + 1e-6 for share in shares)
+    assert sum(shares) <= 100 + 1e-6
+
+
+def write_status(directory: Path, agent: str, pids: list[int], unix_ns: int) -> None:
+    content = {"agent": agent, "pids": pids, "unix_ns": unix_ns}
+    (directory / f"{agent}.status.json").write_text(json.dumps(content))
+
+
+def test_processes_are_found_by_status_and_pid_files(tmp_path: Path) -> None:
+    write_status(tmp_path, "consumers", [7, 8], 2 * 10**9)
+    (tmp_path / "relay.status.json").write_text("{half")
+    (tmp_path / "other.status.json").write_text("[]")
+    assert [(e.process, e.pid, e.listed_unix_s) for e in read_status_files(tmp_path)] == [
+        ("consumers", 7, 2.0),
+        ("consumers", 8, 2.0),
+    ]
+    pid_file = tmp_path / "nats.pid"
+    assert read_pid_file(pid_file, "nats") == []
+    pid_file.write_text("")
+    assert read_pid_file(pid_file, "nats") == []
+    pid_file.write_text("42\n")
+    assert [(e.process, e.pid) for e in read_pid_file(pid_file, "nats")] == [("nats", 42)]
+
+
+def test_a_process_comes_and_goes(tmp_path: Path) -> None:
+    usage = ProcessUsage(tmp_path, None)
+    assert usage.sample() == []
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        write_status(tmp_path, "relay", [child.pid], time.time_ns())
+        (first,) = usage.sample()
+        assert first["process"] == "relay"
+        # What it used in no time is unknown.
+        assert first["cpu_pct"] is None
+        time.sleep(0.3)
+        (second,) = usage.sample()
+        assert second["cpu_pct"] > 0
+        assert second["cpu_s"] > first["cpu_s"]
+        assert second["rss_mb"] > 1
+        assert second["threads"] == 1
+    finally:
+        child.kill()
+    # Dead, though not yet waited for.
+    time.sleep(0.1)
+    assert usage.sample() == []
+    child.wait()
+    assert usage.sample() == []
+
+
+def test_a_later_process_with_the_same_pid_is_not_taken_for_ours(tmp_path: Path) -> None:
+    write_status(tmp_path, "relay", [os.getpid()], time.time_ns() - 3600 * 10**9)
+    assert ProcessUsage(tmp_path, None).sample() == []
