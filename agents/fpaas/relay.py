@@ -35,6 +35,9 @@ from fpaas.relay_client import SUBSCRIBE_PATH
 from fpaas.spec import NS_PER_S
 
 log = logging.getLogger(__name__)
+# Who comes and goes is said here.
+websocket_log = logging.getLogger(f"{__name__}.websocket")
+websocket_log.setLevel(logging.WARNING)
 
 AGENT = "relay"
 REPLAY_WINDOW_FRAMES = 1_000_000
@@ -258,7 +261,7 @@ class Subscriber(asyncio.Protocol):
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        self._protocol = ServerProtocol(max_size=INCOMING_MAX_BYTES)
+        self._protocol = ServerProtocol(max_size=INCOMING_MAX_BYTES, logger=websocket_log)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._position = 0
@@ -482,7 +485,10 @@ def _cursor(query: str) -> int | None:
 
 @dataclass(frozen=True)
 class Options:
-    """What to serve and until when; times None: from now on, until SIGTERM."""
+    """What to serve and until when.
+
+    `t0_unix_ns` None is now. It ends at `until_unix_ns`, or `duration_s` after T0, or on SIGTERM.
+    """
 
     source: Source
     pace: Pace
@@ -492,6 +498,7 @@ class Options:
     port: int
     t0_unix_ns: int | None
     until_unix_ns: int | None
+    duration_s: float | None
     directory: Path | None
 
 
@@ -574,20 +581,24 @@ async def run(options: Options, status: agent.Status) -> None:
     try:
         now_unix_ns = time.time_ns()
         t0_unix_ns = options.t0_unix_ns or now_unix_ns
+        until_unix_ns = options.until_unix_ns
+        if options.duration_s is not None:
+            until_unix_ns = t0_unix_ns + round(options.duration_s * NS_PER_S)
         if t0_unix_ns < now_unix_ns:
             log.warning("ready %.1f s after T0", (now_unix_ns - t0_unix_ns) / NS_PER_S)
         finished = await agent.sleep_until_unix_ns(t0_unix_ns, stop)
         if finished:
             status.set(agent.RUNNING, url)
             relay.start(t0_unix_ns)
-            finished = await _until(options.until_unix_ns, stop)
+            finished = await _until(until_unix_ns, stop)
     finally:
         keeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
         await relay.close()
     records.close()
-    ended = finished or options.until_unix_ns is None
+    # Whoever serves until SIGTERM is done then.
+    ended = finished or until_unix_ns is None
     status.set(agent.DONE if ended else agent.STOPPED, f"offered {relay.offered}")
     log.info("offered %d frames, sent %d, replayed %d", relay.offered, relay.sent, relay.replayed)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ from fpaas.capture import Capture
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.metrics import parse_listen
 from fpaas.pace import AsCaptured, AtRate
-from fpaas.spec import NS_PER_S, RunSpec, is_relay_url
+from fpaas.spec import RunSpec, is_relay_url
 from fpaas.synthetic import Synthetic
 
 SYNTHETIC = "synthetic"
@@ -97,14 +96,12 @@ def command(
     --run it offers what run.json says from its T0 on, and ends when the run has settled.
     """
     spec = None
-    until_unix_ns = None
     if run_json is not None:
         spec = _run_of(context, run_json, directory)
         source = source or spec.firehose.source
         rate_per_s = spec.firehose.rate_per_s or rate_per_s
         seed = spec.firehose.seed
         max_frames = spec.frames_due()
-        until_unix_ns = spec.settled_unix_ns
     host, port = parse_listen(listen)
     status = agent.Status(directory, relay.AGENT)
     status.set(agent.STARTING)
@@ -115,8 +112,6 @@ def command(
                 f"{source}: begins with seq {frames.first_seq}, but {run_json} expects "
                 f"{spec.firehose.first_seq}; is it another file than the run was planned with?"
             )
-        if spec is None and duration_s is not None:
-            until_unix_ns = time.time_ns() + round(duration_s * NS_PER_S)
         options = relay.Options(
             source=frames,
             pace=_pace(pace, frames, rate_per_s, speed),
@@ -125,7 +120,8 @@ def command(
             host=host,
             port=port,
             t0_unix_ns=spec.t0_unix_ns if spec else None,
-            until_unix_ns=until_unix_ns,
+            until_unix_ns=spec.settled_unix_ns if spec else None,
+            duration_s=duration_s,
             directory=directory,
         )
         agent.run_loop(relay.run(options, status))
