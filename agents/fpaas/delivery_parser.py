@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
+from fpaas.histograms import Recorder
 from fpaas.nats_wire import MAX_CONTROL_LINE_BYTES, Parser, ProtocolError
 from fpaas.polling import Puller
 
@@ -33,7 +34,6 @@ _FIRST_FETCH_GROWTH = 1 << 16
 class Deliveries:
     """What was delivered to all consumers of one process.
 
-    `publish_to_fetch_ns` and `end_to_end_ns` hold samples until somebody takes them away.
     `first_fetch` has a u32 per stream sequence from 1 on: tenths of a millisecond from stored to
     the first fetch, plus one, 0 for no fetch (less than 0, by clocks that disagree, is 1).
 
@@ -56,8 +56,8 @@ class Deliveries:
         self.bytes = 0
         self.acks = 0
         self.redelivered = 0
-        self.publish_to_fetch_ns: list[int] = []
-        self.end_to_end_ns: list[int] = []
+        self.publish_to_fetch = Recorder("publish_to_fetch")
+        self.end_to_end = Recorder("end_to_end")
         self.first_fetch: array[int] | None = array("I") if keeps_first_fetch else None
 
 
@@ -136,8 +136,8 @@ class DeliveryParser(Parser):
         first_seq = deliveries.first_seq
         since_first_due_ns = now - deliveries.t0_unix_ns
         since_t0_ms = since_first_due_ns // 1_000_000
-        add_publish_to_fetch = deliveries.publish_to_fetch_ns.append
-        add_end_to_end = deliveries.end_to_end_ns.append
+        add_publish_to_fetch = deliveries.publish_to_fetch.samples_ns.append
+        add_end_to_end = deliveries.end_to_end.samples_ns.append
         add_reply = self._replies.append
         find, rfind = data.find, data.rfind
         size = len(data)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fpaas.delivery_log import DeliveryLog
+from fpaas.histograms import Recorder
 from fpaas.nats_wire import status_of
 
 PULL_TIMEOUT_NS = 5_000_000_000
@@ -61,15 +62,15 @@ class Fetches:
     by_status: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass
 class Timings:
-    """Samples in nanoseconds since somebody last took them."""
+    """The legs that polling can see."""
 
-    poll_lateness: list[int] = field(default_factory=list)
-    #: Of polls that neither waited for their predecessor nor for their connection.
-    poll_lateness_own: list[int] = field(default_factory=list)
-    fetch_call: list[int] = field(default_factory=list)
-    fetch_call_intended: list[int] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.poll_lateness = Recorder("poll_lateness")
+        #: Of polls that neither waited for their predecessor nor for their connection.
+        self.poll_lateness_own = Recorder("poll_lateness_own")
+        self.fetch_call = Recorder("fetch_call")
+        self.fetch_call_intended = Recorder("fetch_call_intended")
 
 
 class Gate:
@@ -200,8 +201,8 @@ class Polling:
             fetches.empty += 1
         else:
             fetches.refused += 1
-        self.timings.fetch_call.append(now - puller.sent_unix_ns)
-        self.timings.fetch_call_intended.append(now - puller.pull_due_unix_ns)
+        self.timings.fetch_call.samples_ns.append(now - puller.sent_unix_ns)
+        self.timings.fetch_call_intended.samples_ns.append(now - puller.pull_due_unix_ns)
         self._land(puller)
         if self._drain and not status_header and now < self._until_unix_ns:
             puller.pull_due_unix_ns = now
@@ -303,9 +304,9 @@ class Polling:
         if self.first_poll_unix_ns is None:
             self.first_poll_unix_ns = now
         lateness = now - puller.due_unix_ns
-        self.timings.poll_lateness.append(lateness)
+        self.timings.poll_lateness.samples_ns.append(lateness)
         if not puller.delayed:
-            self.timings.poll_lateness_own.append(lateness)
+            self.timings.poll_lateness_own.samples_ns.append(lateness)
 
     def _land(self, puller: Puller) -> None:
         puller.in_flight = False

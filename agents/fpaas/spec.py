@@ -280,6 +280,8 @@ class RunSpec:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise SpecError(f"{path}: is not JSON: {error}") from error
         return cls.from_json(text, str(path))
 
     @classmethod
