@@ -1,0 +1,64 @@
+"""`fpaas guard`: cleans up after a playbook, also after one that was killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fpaas import guard
+
+lab_option = click.option(
+    "--lab",
+    "lab_directory",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The lab's directory.",
+)
+
+
+@click.group(name="guard")
+def command() -> None:
+    """Keep the embedded lab from outliving the playbook that runs it."""
+
+
+@command.command()
+@lab_option
+@click.option(
+    "--results",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The directory of the runs' bundles.",
+)
+@click.argument("collect", nargs=-1, required=True)
+def start(lab_directory: Path, results: Path, collect: tuple[str, ...]) -> None:
+    """Take the lab, end what an earlier run left in it, and watch this playbook from now on.
+
+    COLLECT is what collects and reports a run that was interrupted.
+    """
+    lab = guard.Lab(lab_directory)
+    playbook = guard.playbook_above()
+    lock = lab.acquire()
+    leftovers = guard.sweep(lab_directory)
+    (lab_directory / guard.CURRENT).unlink(missing_ok=True)
+    if leftovers:
+        click.echo(f"ended what an earlier run left: {', '.join(map(str, leftovers))}")
+    if guard.detach(lock, playbook, lab_directory / "guard.log"):
+        guard.watch(lab_directory, playbook, results, list(collect))
+
+
+@command.command()
+@lab_option
+def sweep(lab_directory: Path) -> None:
+    """End all of the lab's processes but the guard, agents first."""
+    for process in guard.sweep(lab_directory):
+        click.echo(f"ended {process}")
+
+
+@command.command()
+@lab_option
+def stop(lab_directory: Path) -> None:
+    """End all of the lab's processes, and the guard."""
+    for process in guard.sweep(lab_directory):
+        click.echo(f"ended {process}")
+    guard.Lab(lab_directory).release()

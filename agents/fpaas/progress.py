@@ -1,0 +1,137 @@
+"""What the control node sees of a run while it goes on: from the agents' status files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fpaas.agent import DONE, FAILED, STOPPED
+from fpaas.spec import NS_PER_S, RunSpec
+
+#: Agents write their status every second; one that was silent for this long is stuck or gone.
+SILENT_S = 15.0
+#: On a busy machine an agent may take this much longer to come up than the run allows for.
+LATE_START_S = 5.0
+ENDED = (DONE, STOPPED, FAILED)
+#: Figures that tell how far an agent is, in the order they are shown.
+FIGURES = {
+    "relay": ("offered",),
+    "shuffler": ("read", "published"),
+    "consumers": ("processed", "polls"),
+}
+
+
+@dataclass(frozen=True)
+class AgentStatus:
+    """One `<agent>.status.json`; see agent.Status."""
+
+    agent: str
+    state: str
+    message: str = ""
+    pid: int = 0
+    unix_ns: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, line: str) -> AgentStatus | None:
+        """Read a status file's line; None where it is none (a file may be there half-written)."""
+        try:
+            raw: dict[str, Any] = json.loads(line)
+            return cls(**{name: raw[name] for name in cls.__dataclass_fields__ if name in raw})
+        except (ValueError, TypeError):
+            return None
+
+
+class Progress:
+    """Follows one host's agents through a run.
+
+    `update()` with what was read from their files, then ask `problems`, `finished` and `line`.
+    """
+
+    def __init__(self, run: RunSpec, agents: Iterable[str], grace_s: float) -> None:
+        self._run = run
+        self._agents = list(agents)
+        self._statuses: dict[str, AgentStatus] = {}
+        self._gone: set[int] = set()
+        self._give_up_unix_ns = run.settled_unix_ns + round(grace_s * NS_PER_S)
+
+    @property
+    def pids(self) -> list[int]:
+        """Processes of agents that have not ended: whether they are alive is to be looked up."""
+        return [s.pid for s in self._statuses.values() if s.state not in ENDED and s.pid]
+
+    def update(self, lines: Iterable[str], gone: Iterable[int] = ()) -> None:
+        """Take in status files' lines, and pids that are no more."""
+        for line in lines:
+            status = AgentStatus.parse(line)
+            if status is not None and status.agent in self._agents:
+                self._statuses[status.agent] = status
+        self._gone.update(gone)
+
+    def problems(self, now_unix_ns: int) -> dict[str, str]:
+        """Agents that failed, died, never came up or did not end in time, and why."""
+        found = {}
+        for agent in self._agents:
+            problem = self._problem_of(agent, now_unix_ns)
+            if problem:
+                found[agent] = problem
+        return found
+
+    def _problem_of(self, agent: str, now_unix_ns: int) -> str | None:
+        status = self._statuses.get(agent)
+        if status is None:
+            late_s = (now_unix_ns - self._run.t0_unix_ns) / NS_PER_S
+            return "did not start" if late_s > LATE_START_S else None
+        if status.state in ENDED:
+            return self._bad_end(status, now_unix_ns)
+        silent_s = (now_unix_ns - status.unix_ns) / NS_PER_S
+        if status.pid in self._gone:
+            return f"died (pid {status.pid})"
+        if now_unix_ns > self._give_up_unix_ns:
+            return f"did not end in time (it is {status.state})"
+        return f"gave no sign of life for {silent_s:.0f} s" if silent_s > SILENT_S else None
+
+    def _bad_end(self, status: AgentStatus, now_unix_ns: int) -> str | None:
+        if status.state == FAILED:
+            return f"failed: {status.message or 'it does not say why'}"
+        if status.state == STOPPED and now_unix_ns < self._run.end_unix_ns:
+            return f"was stopped before the run's end {status.message}".strip()
+        return None
+
+    def finished(self, now_unix_ns: int) -> bool:
+        """Whether there is nothing left to wait for: all ended, or one is in trouble."""
+        if self.problems(now_unix_ns):
+            return True
+        return all(
+            agent in self._statuses and self._statuses[agent].state in ENDED
+            for agent in self._agents
+        )
+
+    def phase(self, now_unix_ns: int) -> str:
+        """Name what the run is doing."""
+        run = self._run
+        if now_unix_ns < run.t0_unix_ns:
+            return "starting"
+        if now_unix_ns < run.measure_from_unix_ns:
+            return "warm-up"
+        if now_unix_ns < run.offer_until_unix_ns:
+            return "measuring"
+        if now_unix_ns < run.end_unix_ns:
+            return "draining"
+        return "settling"
+
+    def line(self, now_unix_ns: int) -> str:
+        """One line of progress: time, phase, figures."""
+        elapsed_s = (now_unix_ns - self._run.t0_unix_ns) / NS_PER_S
+        total_s = (self._run.settled_unix_ns - self._run.t0_unix_ns) / NS_PER_S
+        shown = [f"{min(elapsed_s, total_s):4.0f} s of {total_s:.0f} s", self.phase(now_unix_ns)]
+        for agent, names in FIGURES.items():
+            status = self._statuses.get(agent)
+            if status is None:
+                continue
+            figures = [f"{n} {status.figures[n]:.0f}" for n in names if n in status.figures]
+            if figures:
+                shown.append(f"{agent}: {', '.join(figures)}")
+        return " | ".join(shown)
