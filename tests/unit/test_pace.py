@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas.pace import AsCaptured, AtRate
+
+rates = st.floats(0.1, 50_000)
+offsets = st.lists(st.integers(0, 10**12), min_size=1, max_size=20).map(
+    lambda times: [time - min(times) for time in sorted(times)]
+)
+indices = st.integers(0, 10**9)
+
+
+@given(rates, indices)
+def test_rate_counts_a_frame_from_when_it_is_due(rate_per_s: float, index: int) -> None:
+    pace = AtRate(rate_per_s)
+    due_ns = pace.due_ns(index)
+    assert pace.due_count(due_ns) == index + 1
+    assert pace.due_count(due_ns - 1) == index
+
+
+@given(offsets, st.floats(0.01, 1000), st.integers(0, 1000))
+def test_capture_counts_a_frame_from_when_it_is_due(
+    offsets_ns: list[int], speed: float, index: int
+) -> None:
+    pace = AsCaptured(offsets_ns, speed)
+    due_ns = pace.due_ns(index)
+    assert pace.due_count(due_ns) >= index + 1
+    assert pace.due_count(due_ns - 1) <= index
+
+
+@given(offsets, st.floats(0.01, 1000))
+def test_capture_never_goes_back(offsets_ns: list[int], speed: float) -> None:
+    pace = AsCaptured(offsets_ns, speed)
+    due = [pace.due_ns(index) for index in range(3 * len(offsets_ns))]
+    assert all(one <= other for one, other in itertools.pairwise(due))
+
+
+def test_rate_does_not_drift() -> None:
+    pace = AtRate(450)
+    assert pace.due_ns(1) == 2_222_222
+    assert pace.due_ns(450 * 604_800) == 604_800 * 10**9
+    assert AtRate(0.1).due_ns(7) == 70 * 10**9
+
+
+def test_speed_divides_time_and_loops_follow_after_a_mean_gap() -> None:
+    pace = AsCaptured([0, 100, 400], speed=2)
+    assert [pace.due_ns(index) for index in range(6)] == [0, 50, 200, 300, 350, 500]
+
+
+def test_frames_of_one_moment_do_not_stand_still() -> None:
+    pace = AsCaptured([0, 0], speed=1)
+    assert [pace.due_ns(index) for index in range(4)] == [0, 0, 1, 1]
+
+
+def test_nothing_is_due_before_t0() -> None:
+    assert AtRate(450).due_count(-1) == 0
+    assert AsCaptured([0], 1).due_count(-1) == 0
+
+
+@pytest.mark.parametrize("bad", [0, -1])
+def test_standing_still_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        AtRate(bad)
+    with pytest.raises(ValueError, match="above 0"):
+        AsCaptured([0], bad)

@@ -1,0 +1,269 @@
+"""What a seed gives, as third parties read it: libipld parses frames, CARs and CIDs."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Any
+
+import cbor2
+import libipld
+import pytest
+
+from fpaas import synthetic, tid
+from fpaas.frames import Event, decode
+from fpaas.synthetic import POOL, Synthetic
+
+#: What com.atproto.sync.subscribeRepos requires, and prevData, which relays send.
+FIELDS = {
+    "#commit": {
+        "seq",
+        "rebase",
+        "tooBig",
+        "repo",
+        "commit",
+        "rev",
+        "since",
+        "blocks",
+        "ops",
+        "blobs",
+        "time",
+        "prevData",
+    },
+    "#sync": {"seq", "did", "blocks", "rev", "time"},
+    "#identity": {"seq", "did", "time", "handle"},
+}
+
+
+@pytest.fixture(scope="module")
+def firehose() -> Synthetic:
+    return Synthetic(seed=1)
+
+
+@pytest.fixture(scope="module")
+def frames(firehose: Synthetic) -> list[bytes]:
+    return [firehose.frame(index) for index in range(2 * POOL)]
+
+
+@pytest.fixture(scope="module")
+def messages(frames: list[bytes]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    return [tuple(libipld.decode_dag_cbor_multi(frame)) for frame in frames]
+
+
+def commits(messages: list[tuple[dict[str, Any], dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [body for header, body in messages if header["t"] == "#commit"]
+
+
+def car_sections(car: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Split a CAR into (CID, block), byte by byte as the specification has it."""
+    at = 0
+    first = True
+    while at < len(car):
+        length = shift = 0
+        while True:
+            byte = car[at]
+            at += 1
+            length |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        if not first:
+            yield car[at : at + 36], car[at + 36 : at + length]
+        first = False
+        at += length
+
+
+def test_same_seed_same_frames(firehose: Synthetic, frames: list[bytes]) -> None:
+    again = Synthetic(seed=1)
+    for index in (5_000_000, 3, 4095, 0, 70_000):  # in any order
+        assert again.frame(index) == firehose.frame(index)
+    assert [again.frame(index) for index in range(2 * POOL)] == frames
+    assert Synthetic(seed=2).frame(0) != frames[0]
+
+
+def test_frames_stay_what_they_were(frames: list[bytes]) -> None:
+    """Runs are compared over versions of this project: a change of the frames must be meant."""
+    digest = hashlib.sha256(b"".join(frames[:1000])).hexdigest()
+    assert digest == "efeeefd72dc05ff443cd0a4da88f87a3fc8f8df509da42db12c158b3d8a3614d"
+
+
+def test_headers_and_fields(messages: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    for header, body in messages:
+        assert header["op"] == 1
+        if header["t"] == "#account":
+            assert set(body) - {"status"} == {"seq", "did", "time", "active"}
+            assert body["active"] is not ("status" in body)
+        else:
+            assert set(body) == FIELDS[header["t"]]
+
+
+def test_frames_are_canonical(frames: list[bytes]) -> None:
+    for frame in frames[:POOL]:
+        header, body = libipld.decode_dag_cbor_multi(frame)
+        assert frame.startswith(libipld.encode_dag_cbor(header))
+        # libipld forgets that a link was one, so the other library has to say it again.
+        rest = frame[len(libipld.encode_dag_cbor(header)) :]
+        assert cbor2.dumps(cbor2.loads(rest), canonical=True) == rest
+        assert len(body) == len(cbor2.loads(rest))
+
+
+def test_seq_is_dense_and_revs_and_times_grow(
+    messages: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    bodies = [body for _, body in messages]
+    assert [body["seq"] for body in bodies] == list(range(1, len(bodies) + 1))
+    revs = [tid.decode(body["rev"]) for body in bodies if "rev" in body]
+    assert all(one < other for one, other in itertools.pairwise(revs))
+    assert all(one["time"] < other["time"] for one, other in itertools.pairwise(bodies))
+
+
+def test_seq_of_every_width_is_whole(firehose: Synthetic) -> None:
+    for seq in (1, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**40):
+        event = decode(firehose.frame(seq - 1))
+        assert isinstance(event, Event)
+        assert event.seq == seq
+
+
+def test_events_are_told_apart(frames: list[bytes]) -> None:
+    seen = set()
+    for frame in frames:
+        event = decode(frame)
+        assert isinstance(event, Event)
+        seen.add((event.did, event.rev or (event.time, event.digest)))
+    assert len(seen) == len(frames)
+
+
+def test_every_cid_is_the_hash_of_its_block(
+    messages: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    for _, body in messages:
+        if "blocks" not in body:
+            continue
+        sections = list(car_sections(body["blocks"]))
+        for cid, block in sections:
+            assert cid == b"\x01\x71\x12\x20" + hashlib.sha256(block).digest()
+        header, blocks = libipld.decode_car(body["blocks"])
+        assert header["version"] == 1
+        assert list(blocks) == [cid for cid, _ in sections]
+
+
+def test_root_is_the_signed_commit(messages: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    for header, body in messages:
+        if "blocks" not in body:
+            continue
+        car, blocks = libipld.decode_car(body["blocks"])
+        (root,) = car["roots"]
+        commit = blocks[root]
+        assert set(commit) == {"did", "version", "data", "rev", "prev", "sig"}
+        assert commit["version"] == 3
+        assert commit["prev"] is None
+        assert len(commit["sig"]) == 64
+        assert commit["rev"] == body["rev"]
+        if header["t"] == "#commit":
+            assert root == body["commit"]
+            assert commit["did"] == body["repo"]
+            assert commit["data"] in blocks
+        else:
+            assert commit["did"] == body["did"]
+
+
+def test_operations_and_their_records(
+    messages: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    for body in commits(messages):
+        _, blocks = libipld.decode_car(body["blocks"])
+        for operation in body["ops"]:
+            collection, rkey = operation["path"].split("/")
+            assert rkey
+            if operation["action"] == "delete":
+                assert operation["cid"] is None
+            else:
+                assert blocks[operation["cid"]]["$type"] == collection
+            assert ("prev" in operation) == (operation["action"] != "create")
+
+
+def test_tree_leads_from_the_root_to_the_records(
+    messages: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    for body in commits(messages):
+        _, blocks = libipld.decode_car(body["blocks"])
+        found: dict[str, bytes] = {}
+        link = blocks[body["commit"]]["data"]
+        while link is not None:
+            node = blocks[link]
+            below = [node["l"]]
+            key = b""
+            keys = []
+            for entry in node["e"]:
+                key = key[: entry["p"]] + entry["k"]
+                keys.append(key)
+                found[key.decode()] = entry["v"]
+                below.append(entry["t"])
+            assert keys == sorted(keys)
+            link = next((cid for cid in below if cid in blocks), None)
+        for operation in body["ops"]:
+            assert found.get(operation["path"]) == operation["cid"]
+
+
+def test_an_accounts_commits_chain(messages: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    latest: dict[str, tuple[str, bytes]] = {}
+    chained = 0
+    for header, body in messages:
+        if "blocks" not in body:
+            continue
+        did = body["repo"] if header["t"] == "#commit" else body["did"]
+        if header["t"] == "#commit":
+            assert body["since"] < body["rev"]
+            if did in latest:
+                chained += 1
+                assert (body["since"], body["prevData"]) == latest[did]
+        car, blocks = libipld.decode_car(body["blocks"])
+        latest[did] = (body["rev"], blocks[car["roots"][0]]["data"])
+    assert chained > 500
+    assert all(did.startswith("did:plc:") and len(did) == 32 for did in latest)
+
+
+def test_sizes_are_those_of_the_network(frames: list[bytes]) -> None:
+    sizes = sorted(map(len, frames[:POOL]))
+    assert fmean(sizes) == pytest.approx(5460, rel=0.02)
+    for quantile, size in ((0.5, 5400), (0.9, 7400), (0.99, 8800)):
+        assert sizes[int(quantile * POOL)] == pytest.approx(size, rel=0.02)
+    assert sizes[-1] > 60_000
+
+
+def test_kinds_actions_and_collections_are_those_of_the_network(
+    messages: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    pool = messages[:POOL]
+    kinds = Counter(header["t"] for header, _ in pool)
+    assert kinds["#commit"] / POOL > 0.99
+    assert min(kinds[kind] for kind in ("#identity", "#account", "#sync")) > 0
+    bodies = commits(pool)
+    operations = [operation for body in bodies for operation in body["ops"]]
+    assert len(operations) / len(bodies) == pytest.approx(1.01, abs=0.005)
+    actions = Counter(operation["action"] for operation in operations)
+    for action, share in (("create", 0.955), ("delete", 0.039), ("update", 0.006)):
+        assert actions[action] / len(operations) == pytest.approx(share, abs=0.002)
+    collections = Counter(operation["path"].split("/")[0] for operation in operations)
+    for collection, share in (
+        ("app.bsky.feed.like", 0.70),
+        ("app.bsky.feed.post", 0.12),
+        ("app.bsky.feed.repost", 0.10),
+        ("app.bsky.graph.follow", 0.06),
+    ):
+        assert collections[collection] / len(operations) == pytest.approx(share, abs=0.02)
+
+
+def test_a_few_accounts_speak_often(messages: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    counts = Counter(body.get("repo") or body["did"] for _, body in messages)
+    assert 2000 < len(counts) < 3600
+    assert counts.most_common(1)[0][1] >= 10
+
+
+def test_nothing_is_ignored(firehose: Synthetic) -> None:
+    assert firehose.ignored(10_000) == 0
+    assert firehose.count is None
+    assert firehose.first_seq == synthetic.FIRST_SEQ
