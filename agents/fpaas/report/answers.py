@@ -11,7 +11,7 @@ from fpaas.spec import RunSpec
 #: A fan-out that leaves less than this share unread needs no explanation.
 UNREAD_SHARE_EXPLAINED = 0.01
 NOT_STORED_TERMS = ("not_read", "undecodable", "publish_failed", "publish_unknown")
-PROCESS_WORDS = {"nats": "NATS", "consumers": "the consumers", "shuffler": "the shuffler"}
+PROCESS_WORDS = {"nats": "NATS", "consumers": "Consumers", "shuffler": "Shuffler"}
 
 
 def answers(spec: RunSpec, summary: JsonObject) -> list[tuple[str, str]]:

@@ -361,23 +361,38 @@ def host_rows(summary: JsonObject) -> list[dict[str, str]]:
     ]
 
 
-def environment(bundle: Bundle) -> dict[str, dict[str, str]]:
-    """Return the facts of each host, and of the control node under an empty name."""
-    hosts: dict[str, dict[str, str]] = {}
+@dataclass(frozen=True)
+class Machine:
+    """One host, the NATS server or the control node: a line that says what it is, and all facts."""
+
+    name: str
+    line: str
+    facts: dict[str, str]
+
+
+def environment(bundle: Bundle) -> list[Machine]:
+    """Return what the run ran on."""
+    machines = []
     for part in bundle.hosts.values():
-        sealed = pick(part.seal, "facts")
         probed = {name: value for name, value in (part.probe or {}).items() if name != "own"}
+        facts = pick(part.seal, "facts") or probed
         groups = [group for group, names in bundle.spec.hosts.items() if part.host in names]
-        hosts[part.host] = {"plays": ", ".join(groups), **flatten(sealed or probed)}
+        known = [
+            pick(facts, "os"),
+            f"kernel {pick(facts, 'kernel') or 'not known'}",
+            f"{number(pick(facts, 'cpu_count'))} cores",
+            with_unit(pick(facts, "mem_total_mb"), "MB"),
+        ]
+        line = ", ".join(str(fact) for fact in known if fact) if facts else NOT_MEASURED
+        machines.append(Machine(part.host, line, {"plays": ", ".join(groups), **flatten(facts)}))
     if bundle.server_final is not None:
         server = bundle.server_final.server
-        hosts["NATS server"] = flatten(
-            {name: pick(server, name) for name in ("version", "server_id", "start")}
-        )
+        facts = {name: pick(server, name) for name in ("version", "server_id", "start")}
+        machines.append(Machine("NATS server", f"version {facts['version']}", flatten(facts)))
     if bundle.control:
-        known = {name: value for name, value in bundle.control.items() if name != "problems"}
-        hosts["control node"] = flatten(known)
-    return hosts
+        facts = {name: value for name, value in bundle.control.items() if name != "problems"}
+        machines.append(Machine("Control node", "started the run", flatten(facts)))
+    return machines
 
 
 def clock_rows(summary: JsonObject) -> dict[str, str]:

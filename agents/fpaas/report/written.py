@@ -43,7 +43,7 @@ def share(part: Any, whole: Any) -> str:  # noqa: ANN401
     per_cent = 100 * part / whole
     if 0 < per_cent < 0.1 or 99.9 < per_cent < 100:
         return f"{per_cent:.3g} %" if per_cent < 1 else f"{per_cent:.3f} %"
-    return f"{per_cent:.1f} %"
+    return f"{per_cent:.1f} %" if 0 < per_cent < 100 else f"{per_cent:.0f} %"
 
 
 def megabytes(count: Any) -> float | None:  # noqa: ANN401

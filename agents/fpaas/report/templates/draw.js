@@ -13,8 +13,11 @@
       displayModeBar: false,
     });
   }
-  // Paper is narrower than most screens.
+  // Paper is narrower than most screens, and cannot be clicked on.
   const fit = () => charts.forEach((element) => Plotly.Plots.resize(element));
-  window.addEventListener("beforeprint", fit);
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("details").forEach((element) => { element.open = true; });
+    fit();
+  });
   window.addEventListener("afterprint", fit);
 })();

@@ -1,0 +1,90 @@
+"""The report in a real browser: draws its charts, offline, without a word on the console."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fpaas import summary
+from fpaas.bundle import Bundle
+from fpaas.report import page
+from tests.raw_run import RawRun
+
+pytestmark = pytest.mark.integration
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    pytest.skip(f"no browser to look at the report with: none of {', '.join(BROWSERS)}")
+
+
+def open_page(browser: str, html: str, directory: Path) -> tuple[str, str]:
+    """Returns the page as drawn and what the browser said."""
+    file = directory / "report.html"
+    file.write_text(html, encoding="utf-8")
+    with subprocess.Popen(
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--proxy-server=127.0.0.1:9",
+            f"--user-data-dir={directory / 'profile'}",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=10000",
+            "--dump-dom",
+            file.as_uri(),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            return process.communicate(timeout=90)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("complete", [True, False], ids=["full", "empty"])
+def test_draws_without_errors(browser: str, tmp_path: Path, *, complete: bool) -> None:
+    run = RawRun()
+    directory = tmp_path / "run"
+    if complete:
+        run.write(directory)
+    else:
+        directory.mkdir()
+        (directory / "run.json").write_text(run.spec.to_json())
+    bundle = Bundle.load(directory)
+    dom, said = open_page(browser, page.render(bundle, summary.analyse(bundle)), tmp_path)
+    assert "CONSOLE" not in said, said
+    drawn = len(re.findall(r'class="chart js-plotly-plot"', dom))
+    assert drawn == (10 if complete else 0)
+
+
+def test_the_policy_stops_a_script_that_got_in(browser: str, tmp_path: Path) -> None:
+    """The test above is worth something only if the console would have said it."""
+    run = RawRun()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(run.spec.to_json())
+    bundle = Bundle.load(tmp_path / "run")
+    html = page.render(bundle, summary.analyse(bundle))
+    spoiled = html.replace("</main>", "<script>document.title = 'taken over'</script></main>", 1)
+    dom, said = open_page(browser, spoiled, tmp_path)
+    assert "Content Security Policy" in said
+    assert "<title>taken over" not in dom

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpaas import summary
+from fpaas.bundle import Bundle
+from fpaas.report import page, tables
+from fpaas.spec import Scenario
+from tests.raw_run import RawRun
+
+BYTES_MAX = 6_000_000
+HOSTILE = "</script><script>alert(1)</script><b>&\"'"
+
+
+class Page(HTMLParser):
+    """The page's elements, scripts, headings and text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self._in = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self._in = tag
+            if tag == "script":
+                self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._in:
+            self._in = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._in == "script":
+            self.scripts[-1] += data
+        elif not self._in:
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.scripts[0])
+        return content
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle.load(RawRun().write(tmp_path_factory.mktemp("results") / "run"))
+
+
+@pytest.fixture
+def empty_bundle(tmp_path: Path) -> Bundle:
+    (tmp_path / "run.json").write_text(RawRun().spec.to_json())
+    return Bundle.load(tmp_path)
+
+
+def render(bundle: Bundle) -> tuple[str, Page]:
+    html = page.render(bundle, summary.analyse(bundle))
+    return html, Page(html)
+
+
+def test_a_full_run_has_every_part(bundle: Bundle) -> None:
+    html, parsed = render(bundle)
+    assert len(html.encode()) < BYTES_MAX
+    assert parsed.words.count("✓ balanced") == 2
+    assert "This was planned: most stays unread" in parsed.words
+    assert "unexplained: 0" in parsed.words
+    drawn = {attrs["data-chart"] for _, attrs in parsed.elements if "data-chart" in attrs}
+    assert drawn == set(parsed.figures)
+    assert len(drawn) == 10
+    assert len(parsed.figures["throughput"]["data"]) == 4
+    assert [shape["x1"] for shape in parsed.figures["throughput"]["layout"]["shapes"]] == [5, 40]
+
+
+def test_nothing_is_loaded_from_anywhere(bundle: Bundle) -> None:
+    _, parsed = render(bundle)
+    for tag, attributes in parsed.elements:
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert not re.match(r"\s*(\w+:)?//", attributes.get(name) or ""), (tag, attributes)
+    (policy,) = (
+        attributes["content"] or ""
+        for tag, attributes in parsed.elements
+        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert "default-src 'none'" in policy
+    for script in parsed.scripts[1:]:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+
+
+def test_an_empty_bundle_says_what_was_not_measured(empty_bundle: Bundle) -> None:
+    html, parsed = render(empty_bundle)
+    assert len(html.encode()) < BYTES_MAX
+    assert parsed.figures == {}
+    assert "invalid" in parsed.words
+    assert "hosts/localhost is missing" in parsed.words
+    assert parsed.words.count("cannot be balanced") == 2
+    assert parsed.words.count("not measured") > 30
+    assert "None" not in parsed.words
+
+
+def test_a_bundle_without_a_summary_still_renders(empty_bundle: Bundle) -> None:
+    assert "not measured" in Page(page.render(empty_bundle, {})).words
+
+
+def test_text_out_of_a_run_is_never_markup(bundle: Bundle) -> None:
+    scenario = Scenario("1", f"title {HOSTILE}", f"goal {HOSTILE}")
+    part = replace(bundle.hosts["localhost"], host=HOSTILE)
+    part.process_samples = [
+        {**sample, "process": HOSTILE} for sample in bundle.hosts["localhost"].process_samples
+    ]
+    hostile = replace(
+        bundle,
+        spec=replace(bundle.spec, scenario=scenario, run_id=HOSTILE),
+        hosts={"localhost": part},
+        problems=[HOSTILE],
+    )
+    figures = summary.analyse(bundle)
+    figures["verdict"] = {"status": "fail", "reasons": [HOSTILE]}
+    figures["notes"] = [HOSTILE]
+    figures["fetches"]["by_status"] = {HOSTILE: 1}
+    parsed = Page(page.render(hostile, figures))
+    assert len(parsed.scripts) == 3
+    assert not any(tag == "b" for tag, _ in parsed.elements)
+    assert parsed.words.count("alert(1)") >= 6
+    assert HOSTILE in json.dumps(list(parsed.figures["process-cpu"]["data"][0].values())).replace(
+        '\\"', '"'
+    )
+
+
+def test_a_run_trimmed_anew_shades_what_was_trimmed(bundle: Bundle) -> None:
+    parsed = Page(page.render(bundle, summary.analyse(bundle, warmup_s=20)))
+    assert parsed.figures["throughput"]["layout"]["shapes"][0]["x1"] == 20
+
+
+@pytest.mark.parametrize(
+    ("value_ms", "bound_ms", "written"),
+    [
+        (0.05, 0.08, "not resolvable"),
+        (-0.05, 0.08, "not resolvable"),
+        (0.09, 0.08, "0.09"),
+        (0.05, 0.0, "0.05"),
+        (0.05, None, "0.05"),
+        (None, 0.08, "not measured"),
+    ],
+)
+def test_a_latency_below_its_clock_bound_is_not_resolvable(
+    value_ms: float | None, bound_ms: float | None, written: str
+) -> None:
+    leg = {"p50": value_ms, "clock_error_ms": bound_ms}
+    rows = {row["name"]: row for row in tables.latency_rows({"latency_ms": {"end_to_end": leg}})}
+    assert rows["end_to_end"]["values"][1] == written
+
+
+def test_an_identity_that_does_not_balance_says_by_how_much() -> None:
+    ledger = {"owed": 10, "delivered": 4, "pending_at_end": 3, "expired_unread": 2, "lost": 0}
+    made = tables.identity(ledger, "owed", "", tables.OWED_TERMS)
+    assert made.difference == 1
+    assert tables.identity({**ledger, "lost": 1}, "owed", "", tables.OWED_TERMS).difference == 0
+    assert tables.identity({"owed": 10}, "owed", "", tables.OWED_TERMS).difference is None
+
+
+def test_nothing_is_explained_where_the_polls_suffice(tmp_path: Path) -> None:
+    run = RawRun({"bench_delivery": "shared"})
+    bundle = Bundle.load(run.write(tmp_path / "run"))
+    _, parsed = render(bundle)
+    assert "This was planned" not in parsed.words

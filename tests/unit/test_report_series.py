@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas.histograms import Leg, new_histogram, record_all
+from fpaas.report import charts
+from fpaas.report.series import downsample, rate_per_s
+
+values = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=500)
+
+
+@given(values, st.integers(2, 50))
+def test_thinning_keeps_extremes_and_order(y: list[float], points_max: int) -> None:
+    x = [float(i) for i in range(len(y))]
+    thin_x, thin_y = downsample(x, y, points_max)
+    assert len(thin_x) == len(thin_y) <= max(points_max, 2)
+    assert thin_x == sorted(thin_x)
+    assert min(thin_y) == min(y)
+    assert max(thin_y) == max(y)
+    assert all(y[int(at)] == value for at, value in zip(thin_x, thin_y, strict=True))
+
+
+def test_short_series_are_left_alone() -> None:
+    assert downsample([1, 2], [3, 4]) == ([1, 2], [3, 4])
+
+
+def test_rates_add_counters_up_second_by_second() -> None:
+    steady = ([0.0, 2.0, 4.0], [0.0, 20.0, 40.0])
+    late = ([2.0, 4.0], [0.0, 10.0])
+    x, y = rate_per_s([steady, late, ([], [])], until_s=4)
+    assert x == [0.5, 1.5, 2.5, 3.5]
+    assert y == pytest.approx([10, 10, 15, 15])
+
+
+def test_a_counter_that_ends_early_stops_growing() -> None:
+    x, y = rate_per_s([([0.0, 1.0], [0.0, 5.0]), ([0.0, 3.0], [0.0, 3.0])], until_s=10)
+    assert x == [0.5, 1.5, 2.5]
+    assert y == pytest.approx([6, 1, 1])
+
+
+def test_no_samples_no_series() -> None:
+    assert rate_per_s([], until_s=5) == ([], [])
+    assert rate_per_s([([], [])], until_s=5) == ([], [])
+
+
+@given(
+    st.lists(st.integers(1, 10_000_000), min_size=1, max_size=300),
+    st.lists(st.integers(1, 1000), max_size=30),
+)
+def test_a_curve_agrees_with_the_legs_own_percentiles(
+    positive_us: list[int], negative_us: list[int]
+) -> None:
+    leg = Leg(new_histogram(), new_histogram())
+    record_all(leg.positive, positive_us)
+    record_all(leg.negative, negative_us)
+    curve = charts.percentile_curve(leg)
+    shares = [share for share, _ in curve]
+    assert shares == sorted(shares)
+    assert [value for _, value in curve] == sorted(value for _, value in curve)
+    assert all(share < 1 for share in shares)
+    top_us = leg.percentile_us(100)
+    assert top_us is not None
+    # The curve ends short of the last sample by less than one of its own steps.
+    assert curve[-1][1] <= top_us / 1000 * 1.001
+    for share, value_ms in curve:
+        at_most = sum(us <= value_ms * 1000 * 1.001 for us in positive_us) + len(negative_us)
+        assert at_most >= share * leg.count - 1
+
+
+def test_a_leg_of_negative_samples_only_has_no_curve() -> None:
+    leg = Leg(new_histogram(), new_histogram())
+    assert charts.percentile_curve(leg) == []
+    record_all(leg.negative, [5])
+    assert charts.percentile_curve(leg) == []
+    assert charts.percentile_chart({"x": leg}) is None
