@@ -34,9 +34,11 @@ CONNECTIONS_MAX = 256
 #: Descriptors of a process beside its load-carrying connections.
 OPEN_FILES_BASE = 64
 
-#: Polls followed one by one for each phase; beyond, neighbours are taken as one larger poll.
-POLLS_FOLLOWED = 4_000
-PHASES = 40
+#: Polls of a durable followed one by one; of more, neighbours are taken as one larger poll.
+POLLS_FOLLOWED = 10_000
+#: Phases of the schedule to average over: many polls average by themselves.
+PHASES_MIN, PHASES_MAX = 4, 40
+PHASES_X_POLLS = 40_000
 
 
 @dataclass(frozen=True)
@@ -74,27 +76,31 @@ def follow(
     `delivered + expired + pending` is what it was owed. Times are seconds since T0; jitter is left
     out, for it moves polls without changing how many there are.
     """
-    together = max(1, math.ceil(end_s / durable.poll_interval_s / POLLS_FOLLOWED))
+    polls = end_s / durable.poll_interval_s
+    # Taken together, they must still come several times before a message expires.
+    together_max = durable.max_age_s / 4 / durable.poll_interval_s
+    together = max(1, int(min(math.ceil(polls / POLLS_FOLLOWED), together_max)))
     interval_s = durable.poll_interval_s * together
     batch_size = durable.batch_size * together
+    phases = max(PHASES_MIN, min(PHASES_MAX, int(PHASES_X_POLLS / max(polls / together, 1))))
     mean = Course()
-    for phase in range(PHASES):
-        first_s = interval_s * (phase + 0.5) / PHASES
-        polls = max(0, math.ceil((end_s - first_s) / interval_s))
+    for phase in range(phases):
+        first_s = interval_s * (phase + 0.5) / phases
+        count = max(0, math.ceil((end_s - first_s) / interval_s))
         course = _follow_phase(
             durable,
-            [first_s + interval_s * poll for poll in range(polls)],
+            [first_s + interval_s * poll for poll in range(count)],
             batch_size,
             warmup_s=warmup_s,
             offer_s=offer_s,
             settled_s=settled_s,
         )
-        mean.delivered += course.delivered / PHASES
-        mean.delivered_while_measuring += course.delivered_while_measuring / PHASES
-        mean.expired += course.expired / PHASES
-        mean.pending += course.pending / PHASES
-        mean.lag_at_offer_end += course.lag_at_offer_end / PHASES
-        mean.age_sum_s += course.age_sum_s / PHASES
+        mean.delivered += course.delivered / phases
+        mean.delivered_while_measuring += course.delivered_while_measuring / phases
+        mean.expired += course.expired / phases
+        mean.pending += course.pending / phases
+        mean.lag_at_offer_end += course.lag_at_offer_end / phases
+        mean.age_sum_s += course.age_sum_s / phases
         if course.first_expiry_s is not None:
             earlier = mean.first_expiry_s
             mean.first_expiry_s = min(course.first_expiry_s, earlier or math.inf)

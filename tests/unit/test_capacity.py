@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpaas import capacity, plan_text, spec
@@ -45,6 +45,7 @@ durables = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(durables, st.floats(1, 600), st.floats(0, 200))
 def test_what_is_owed_is_delivered_expired_or_pending(
     durable: capacity.Durable, offer_s: float, drain_s: float
@@ -58,6 +59,7 @@ def test_what_is_owed_is_delivered_expired_or_pending(
         assert course.first_expiry_s <= offer_s + drain_s + spec.SETTLE_S + 1e-6
 
 
+@settings(deadline=None)
 @given(durables, st.floats(1, 600))
 def test_nobody_is_delivered_more_than_his_polls_take(
     durable: capacity.Durable, offer_s: float
@@ -104,6 +106,11 @@ def test_very_many_polls_are_taken_together_without_changing_the_outcome() -> No
     durable = capacity.Durable(100, 0.01, 0.5, max_age_s=60, max_messages=math.inf)
     course = follow(durable, offer_s=10_000, drain_s=0)
     assert course.delivered == pytest.approx(500_000, rel=0.01)
+
+
+def test_polls_taken_together_do_not_outlast_a_short_max_age() -> None:
+    durable = capacity.Durable(100, 0.001, math.inf, max_age_s=1, max_messages=math.inf)
+    assert follow(durable, offer_s=3600, drain_s=1).expired == 0
 
 
 def test_the_baseline_in_fanout_leaves_most_unread_by_its_own_parameters() -> None:

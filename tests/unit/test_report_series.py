@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpaas.histograms import Leg, new_histogram, record_all
@@ -45,6 +45,7 @@ def test_no_samples_no_series() -> None:
     assert rate_per_s([([], [])], until_s=5) == ([], [])
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.integers(1, 10_000_000), min_size=1, max_size=300),
     st.lists(st.integers(1, 1000), max_size=30),
