@@ -4,6 +4,9 @@ A *run* is a stretch of deliveries in which stream sequence and consumer sequenc
 (time, first stream sequence, first consumer sequence, count). A jump in stream sequence with the
 consumer sequence going on by one is expiry (or a filter); a jump in both is a delivery that the
 server made and this consumer never saw. Nothing else in NATS tells the two apart.
+
+Which deliveries were *repeats* of their message is kept beside the runs: a message that first came
+as a repeat had an earlier delivery that this consumer never saw.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ class DeliveryLog:
     """The runs of one consumer, in order of arrival.
 
     The hot path may inline `record`: it touches `next_stream_seq`, `next_consumer_seq` and `count`.
+    Whoever records a repeat appends its consumer sequence to `repeats`.
     """
 
     __slots__ = (
@@ -31,6 +35,7 @@ class DeliveryLog:
         "durable",
         "next_consumer_seq",
         "next_stream_seq",
+        "repeats",
         "runs",
         "start_consumer_seq",
         "start_ms",
@@ -41,6 +46,7 @@ class DeliveryLog:
         self.consumer_index = consumer_index
         self.durable = durable
         self.runs = array("q")
+        self.repeats = array("q")
         self.start_ms = 0
         self.start_stream_seq = 0
         self.start_consumer_seq = 0
@@ -71,11 +77,15 @@ class DeliveryLog:
 
 @dataclass
 class ConsumerDeliveries:
-    """One consumer's deliveries as read back: runs of (since_t0_ms, stream, consumer, count)."""
+    """One consumer's deliveries as read back: runs of (since_t0_ms, stream, consumer, count).
+
+    `repeats` are the consumer sequences of deliveries that were not their message's first.
+    """
 
     consumer_index: int
     durable: str
     runs: list[tuple[int, int, int, int]] = field(default_factory=list)
+    repeats: list[int] = field(default_factory=list)
 
 
 def write(path: Path, logs: list[DeliveryLog]) -> None:
@@ -84,6 +94,7 @@ def write(path: Path, logs: list[DeliveryLog]) -> None:
     for log in logs:
         log.end_run()
         columns = [log.runs[column::FIELDS_PER_RUN] for column in range(FIELDS_PER_RUN)]
+        columns.append(log.repeats)
         consumers.append([log.consumer_index, log.durable, *[_differences(c) for c in columns]])
     with gzip.open(path, "wb", compresslevel=6) as file:
         file.write(cbor2.dumps({"schema": SCHEMA, "consumers": consumers}))
@@ -98,9 +109,12 @@ def read(path: Path) -> list[ConsumerDeliveries]:
             raise ValueError(f"schema {content['schema']}")
         return [
             ConsumerDeliveries(
-                index, durable, list(zip(*[_sums(column) for column in columns], strict=True))
+                index,
+                durable,
+                list(zip(*[_sums(column) for column in columns], strict=True)),
+                _sums(repeats),
             )
-            for index, durable, *columns in content["consumers"]
+            for index, durable, *columns, repeats in content["consumers"]
         ]
     except (OSError, EOFError, KeyError, TypeError, ValueError, cbor2.CBORError) as error:
         raise ValueError(f"{path}: is no delivery log: {error}") from error
