@@ -65,8 +65,8 @@ class DeliveryParser(Parser):
     """Parser of a connection that pullers receive on.
 
     `pullers` maps subscription ids to pullers. `write` sends acks, one call a chunk; then
-    `on_answered(puller, status_header, now)` is called for each pull that ended in the chunk. Other
-    subscriptions work as they do in Parser.
+    `on_answered(puller, status_header, now)` is called for each pull that ended in the chunk; `now`
+    is `clock`'s Unix nanoseconds. Other subscriptions work as they do in Parser.
 
     All messages of a chunk have the chunk's time as time of receipt: they were here when it was
     read, and our own work on earlier messages is no latency of later ones.
@@ -79,6 +79,7 @@ class DeliveryParser(Parser):
         deliveries: Deliveries,
         write: Callable[[bytes], None],
         on_answered: Callable[[Puller, bytes, int], None],
+        clock: Callable[[], int] = time.time_ns,
         **callbacks: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(**callbacks)
@@ -86,6 +87,7 @@ class DeliveryParser(Parser):
         self._deliveries = deliveries
         self._write = write
         self._on_answered = on_answered
+        self._clock = clock
         self._replies: list[bytes] = []
         self._answered: list[tuple[Puller, bytes]] = []
         self._head = b""
@@ -99,7 +101,7 @@ class DeliveryParser(Parser):
 
     def feed(self, data: bytes) -> None:
         """Parse a chunk: record, ack, report. Raises ProtocolError on garbage."""
-        now = time.time_ns()
+        now = self._clock()
         position = self._skip_bytes
         if position > len(data):
             self._skip_bytes -= len(data)
@@ -232,6 +234,7 @@ class DeliveryParser(Parser):
                     log.record(stream_seq, consumer_seq, since_t0_ms)
                 if delivered != b"1":
                     redelivered += 1
+                    log.repeats.append(consumer_seq)
                 processed += 1
                 payload_bytes += total_bytes - header_bytes
                 add_reply(reply)
