@@ -12,11 +12,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from fpaas.polling import EXPECTED_MESSAGE_BYTES, pulls_at_a_time
 from fpaas.spec import SETTLE_S, RunSpec
 
 # Measured on the firehose in 2026.
 FRAME_BYTES_MEAN = 5_460
-FRAME_BYTES_P99 = 8_800
 FIREHOSE_MEAN_PER_S = 350.0
 #: Subject, the two headers and the store's own 16 bytes, beside the frame.
 MESSAGE_OVERHEAD_BYTES = 160
@@ -28,8 +28,7 @@ NATS_BYTES_PER_MEMORY_CONSUMER = 45_000
 #: More than this pending on one connection, and the server cuts it off as a slow consumer.
 NATS_MAX_PENDING_BYTES = 64 * 1024 * 1024
 
-#: What the consumers agent allows its connections to have outstanding.
-CONNECTION_BUDGET_BYTES = 16 * 1024 * 1024
+#: As in fpaas.consumer_worker; each worker process has connections of its own.
 CONNECTIONS_MAX = 256
 #: Descriptors of a process beside its load-carrying connections.
 OPEN_FILES_BASE = 64
@@ -165,7 +164,7 @@ def connections_of(spec: RunSpec) -> int:
     c = spec.consumers
     if c.connections == "per_consumer":
         return c.count
-    together = max(1, CONNECTION_BUDGET_BYTES // (c.batch_size * FRAME_BYTES_P99))
+    together = pulls_at_a_time(c.batch_size)
     return sum(
         min(CONNECTIONS_MAX, math.ceil(share.count / together)) for share in spec.shares.values()
     )
@@ -249,11 +248,10 @@ def predict(spec: RunSpec, frame_bytes_mean: float | None = None) -> dict[str, A
         ),
         "nats_rss_mb": _nats_rss_mb(spec, stream_bytes, durables),
         "connections": connections,
-        "connection_in_flight_bytes_max": round(
-            min(
-                per_connection * c.batch_size * FRAME_BYTES_P99,
-                max(CONNECTION_BUDGET_BYTES, c.batch_size * FRAME_BYTES_P99),
-            )
+        "connection_in_flight_bytes_max": (
+            min(per_connection, pulls_at_a_time(c.batch_size))
+            * c.batch_size
+            * EXPECTED_MESSAGE_BYTES
         ),
         "nats_net_rx_mbit_per_s": rate_per_s * message_bytes * 8 / 1e6,
         "nats_net_tx_mbit_per_s": processed_per_s * message_bytes * 8 / 1e6,

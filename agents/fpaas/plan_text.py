@@ -6,7 +6,8 @@ import math
 import textwrap
 from typing import Any
 
-from fpaas.capacity import FRAME_BYTES_P99, MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
+from fpaas.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
+from fpaas.polling import EXPECTED_MESSAGE_BYTES
 from fpaas.spec import VARIABLES, RunSpec
 
 #: What a host's link is taken to carry.
@@ -146,13 +147,13 @@ def _warn_not_polled(spec: RunSpec) -> str | None:
 
 
 def _warn_large_batch(spec: RunSpec) -> str | None:
-    batch_bytes = spec.consumers.batch_size * FRAME_BYTES_P99
+    batch_bytes = spec.consumers.batch_size * EXPECTED_MESSAGE_BYTES
     if batch_bytes <= NATS_MAX_PENDING_BYTES:
         return None
     return (
         f"A batch of {spec.consumers.batch_size} can bring {batch_bytes / 1e6:.0f} MB at once; "
         f"NATS cuts off a connection with more than {NATS_MAX_PENDING_BYTES / 1e6:.0f} MB pending. "
-        f"bench_batch_size={NATS_MAX_PENDING_BYTES // FRAME_BYTES_P99} stays below."
+        f"bench_batch_size={NATS_MAX_PENDING_BYTES // EXPECTED_MESSAGE_BYTES} stays below."
     )
 
 

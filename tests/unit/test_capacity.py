@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpaas import capacity, plan_text, spec
+from fpaas import capacity, consumer_worker, plan_text, spec
 
 LOCAL = spec.Topology(
     hosts={group: ["localhost"] for group in ("relay", "nats", "shuffler", "consumers")},
@@ -181,6 +181,11 @@ def test_a_warning_has_the_arithmetic_and_the_variable(
 ) -> None:
     run = make_spec(**variables)
     assert words in "\n".join(plan_text.warnings(run, capacity.predict(run)))
+
+
+def test_the_plan_and_the_consumers_agent_agree_on_connections() -> None:
+    assert capacity.CONNECTIONS_MAX == consumer_worker.CONNECTIONS_MAX
+    assert capacity.predict(make_spec(consumers=50, batch_size=500))["connections"] == 17
 
 
 def test_limits_of_the_machine_are_warned_of() -> None:
