@@ -267,7 +267,7 @@ def test_silence_of_nats_is_an_error_and_not_zeros(
         os.kill(nats_server.pid, signal.SIGCONT)
     silent = lines(run_directory / "probe.nats.jsonl")[-1]
     assert "timed out" in silent["error"]
-    assert silent["varz"] is silent["stream"] is silent["lag"] is None
+    assert silent.keys() == {"unix_ns", "took_ms", "error"}
     # The host was sampled on schedule meanwhile.
     times = [line["unix_ns"] for line in lines(run_directory / "probe.host.jsonl")]
     assert max(b - a for a, b in itertools.pairwise(times)) < 1.8e9
@@ -358,7 +358,7 @@ def test_lag_of_many_consumers_is_swept_page_by_page(
     spec = make_spec(nats_server.url, nats_server.monitoring_url, measure_s=3)
     probe = start_probe(spec)
     assert probe.wait(timeout=40) == 0
-    lags = [line["lag"] for line in lines(run_directory / "probe.nats.jsonl") if line["lag"]]
+    lags = [line["lag"] for line in lines(run_directory / "probe.nats.jsonl") if "lag" in line]
     assert lags
     assert lags[0]["consumers"] == consumers
     assert lags[0]["sum"] == consumers * MESSAGES - PENDING_UNACKED
