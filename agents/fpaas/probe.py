@@ -41,8 +41,9 @@ CLOCK_BURST_PAUSE_S = 0.01
 CLOCK_GRACE_S = 2.0
 CONNECT_ATTEMPT_S = 30.0
 FINAL_TIMEOUT_S = 60.0
-#: Whoever sent SIGTERM waits: NATS gets less time to answer.
-STOPPED_TIMEOUT_S = 5.0
+#: Whoever sent SIGTERM waits (a supervisor for 10 s): NATS gets this long for the snapshot, and as
+#: long for the clock.
+STOPPED_TIMEOUT_S = 3.0
 
 
 class Ticks:

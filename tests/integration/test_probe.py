@@ -262,7 +262,7 @@ def test_silence_of_nats_is_an_error_and_not_zeros(
     try:
         wait_for(has_lines(run_directory / "probe.nats.jsonl", 2), timeout_s=15)
         probe.send_signal(signal.SIGTERM)
-        assert probe.wait(timeout=20) == 0
+        assert probe.wait(timeout=10) == 0
     finally:
         os.kill(nats_server.pid, signal.SIGCONT)
     silent = lines(run_directory / "probe.nats.jsonl")[-1]
