@@ -86,6 +86,8 @@ class ShufflerResult:
     message_bytes: dict[str, dict[str, int]]
     relay_connections: dict[str, int]
     nats_connections: dict[str, int]
+    stored_twice: int = 0
+    stream_began_anew: bool = False
 
 
 @dataclass(frozen=True)

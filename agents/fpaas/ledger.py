@@ -9,20 +9,20 @@ by how much, together with every disagreement between the parts, is `unexplained
 run.
 
 A durable's side is read off the deliveries in the order in which the server made them, that is, of
-their consumer sequence. Where the stream sequence jumps and the consumer sequence goes on by one,
-the server found the messages between expired. Where the consumer sequence jumps too, the server
-made deliveries that nobody received: `holes`. Messages expire from the stream's front, so the holes
-are the newest of a gap. What of them is received later is delivered; what is still stored at the
-end is pending, for the server will deliver it again; the rest is lost. Where deliveries that nobody
-received were themselves repeats while other messages expired, nothing tells the two apart: they
-count as lost, the worse.
+their consumer sequence. Where the stream sequence jumps from one first delivery to the next and the
+consumer sequence goes on by one, the server found the messages between expired. Where the consumer
+sequence jumps too, the server made deliveries that nobody received: `holes`. Messages expire from
+the stream's front, so the holes are the newest of a gap. What of them is received later, as a
+repeat, is delivered; what is still stored at the end is pending, for the server will deliver it
+again; the rest is lost. Where deliveries that nobody received were themselves repeats while other
+messages expired, nothing tells the two apart: they count as lost, the worse.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 from fpaas.bundle import (
@@ -150,7 +150,8 @@ class Gap:
 class Walk:
     """A durable's deliveries, taken apart.
 
-    `new` were received at first delivery, `late` came below a sequence received before.
+    `new` were received at first delivery, up to `frontier`; `late` are the other sequences
+    received: as repeats, so that a first delivery went before.
     """
 
     gaps: list[Gap] = field(default_factory=list)
@@ -162,7 +163,7 @@ class Walk:
     next_consumer_seq: int = 1
     holes: int = 0
 
-    def take(self, consumer_seq: int, stream_seq: int, count: int) -> None:
+    def take(self, consumer_seq: int, stream_seq: int, count: int, *, repeated: bool) -> None:
         """Go on by one run; runs come in the order of their consumer sequence."""
         self.received += count
         if consumer_seq < self.next_consumer_seq:
@@ -171,19 +172,49 @@ class Walk:
             self.holes += consumer_seq - self.next_consumer_seq
         self.next_consumer_seq = max(self.next_consumer_seq, consumer_seq + count)
         last = stream_seq + count - 1
+        if repeated or last <= self.frontier:
+            self.late.add_range(stream_seq, last)
+            return
         if stream_seq <= self.frontier:
-            self.late.add_range(stream_seq, min(last, self.frontier))
+            self.late.add_range(stream_seq, self.frontier)
             stream_seq = self.frontier + 1
-        if last >= stream_seq:
-            self.advance(stream_seq)
-            self.new += last - stream_seq + 1
-            self.frontier = last
+        self.advance(stream_seq)
+        self.new += last - stream_seq + 1
+        self.frontier = last
 
     def advance(self, stream_seq: int) -> None:
         """Close the gap before a stream sequence that is delivered for the first time."""
         if stream_seq > self.frontier + 1 or self.holes:
             self.gaps.append(Gap(self.frontier + 1, stream_seq - 1, self.holes))
             self.holes = 0
+
+    @property
+    def reached(self) -> int:
+        """The highest stream sequence received."""
+        return max(self.frontier, self.late.last or 0)
+
+    def distinct(self) -> int:
+        """How many messages were received, before the last gap is closed."""
+        filled = sum(self.late.count_within(gap.first, gap.last) for gap in self.gaps)
+        return self.new + filled + self.late.count_within(self.frontier + 1, self.reached)
+
+
+Run = tuple[int, int, int, bool]
+
+
+def split_repeats(log: ConsumerDeliveries) -> Iterator[Run]:
+    """Iterate over a log's runs as (consumer sequence, stream sequence, count, repeated)."""
+    repeats = sorted(log.repeats)
+    for _, stream_seq, consumer_seq, count in log.runs:
+        ahead = stream_seq - consumer_seq
+        first, end = consumer_seq, consumer_seq + count
+        for repeat in repeats[bisect_left(repeats, first) : bisect_left(repeats, end)]:
+            if repeat > first:
+                yield first, first + ahead, repeat - first, False
+            yield repeat, repeat + ahead, 1, True
+            first = repeat + 1
+        if end > first:
+            yield first, first + ahead, end - first, False
 
 
 def account(spec: RunSpec, evidence: Evidence) -> Ledger:
@@ -276,7 +307,8 @@ def _check_stored(
 ) -> None:
     """Compare acknowledged publishes with the stream; unknown ones may have been stored."""
     stored = server.stream_before.last_seq
-    published = len(shuffler.published)
+    # A repeat that came after the server had forgotten the first was stored once more.
+    published = len(shuffler.published) + shuffler.stored_twice
     at_most = published + len(shuffler.unknown)
     disagreements.note(
         _distance(stored, published, at_most),
@@ -316,20 +348,20 @@ def _account_deliveries(
     spec: RunSpec, evidence: Evidence, ledger: Ledger, disagreements: Disagreements
 ) -> None:
     deliveries = evidence.deliveries or []
-    runs: dict[str, list[tuple[int, int, int]]] = {
+    runs: dict[str, list[Run]] = {
         spec.durable_of(index): [] for index in range(spec.consumers.count)
     }
     for log in deliveries:
-        runs.setdefault(log.durable, []).extend((c, s, n) for _, s, c, n in log.runs)
+        runs.setdefault(log.durable, []).extend(split_repeats(log))
     received = 0
     delivered = 0
     walks: dict[str, Walk] = {}
     for durable, durable_runs in runs.items():
         walk = walks[durable] = Walk()
-        for consumer_seq, stream_seq, count in sorted(durable_runs):
-            walk.take(consumer_seq, stream_seq, count)
+        for consumer_seq, stream_seq, count, repeated in sorted(durable_runs):
+            walk.take(consumer_seq, stream_seq, count, repeated=repeated)
         received += walk.received
-        delivered += walk.new + _late_in_gaps(walk)
+        delivered += walk.distinct()
         disagreements.note(
             walk.overlapping, "deliveries received twice over under one number", durable
         )
@@ -346,6 +378,10 @@ def _account_deliveries(
     owed = _owed_by_durable(spec, evidence, list(runs), disagreements)
     if server is None or owed is None:
         return
+    had_trouble = any(
+        worker.connections["reconnects"] or worker.fetches["client_timeout"]
+        for worker in evidence.workers or ()
+    )
     accounts = []
     for durable, walk in walks.items():
         state = server.durables.get(durable)
@@ -357,7 +393,11 @@ def _account_deliveries(
             )
             accounts.append(DurableAccount(owed=owed[durable].count(1, ledger.stored or 0)))
             continue
-        accounts.append(account_durable(walk, owed[durable], state, server, disagreements))
+        accounts.append(
+            account_durable(
+                walk, owed[durable], state, server, disagreements, had_trouble=had_trouble
+            )
+        )
     ledger.owed = sum(one.owed for one in accounts)
     ledger.expired_unread = sum(one.expired_unread for one in accounts)
     ledger.pending_at_end = sum(one.pending_at_end for one in accounts)
@@ -370,24 +410,28 @@ def account_durable(
     state: DurableState,
     server: ServerFinal,
     disagreements: Disagreements,
+    *,
+    had_trouble: bool,
 ) -> DurableAccount:
     """Close one durable's walk with the server's figures and name every message it was owed.
 
     The account is as of the server's first look at the stream, before its consumers' `state`.
+    `had_trouble`: connections broke, or pulls went unanswered, so repeats may have been lost too.
     """
     name = state.name
     last_seq = server.stream_before.last_seq
     first_seq = max(1, server.stream_before.first_seq)
+    reached = max(walk.reached, state.delivered_stream_seq)
     disagreements.note(
-        max(0, walk.frontier - state.delivered_stream_seq)
+        max(0, walk.reached - state.delivered_stream_seq)
+        + max(0, reached - server.stream_after.last_seq)
         + max(0, walk.next_consumer_seq - 1 - state.delivered_consumer_seq),
-        "deliveries received beyond what the server says it delivered",
-        f"{name} received up to stream sequence {walk.frontier} and consumer sequence "
+        "deliveries beyond what the server delivered, or has",
+        f"{name} received up to stream sequence {walk.reached} and consumer sequence "
         f"{walk.next_consumer_seq - 1}, the server delivered up to {state.delivered_stream_seq} "
-        f"and {state.delivered_consumer_seq}",
+        f"and {state.delivered_consumer_seq}, of {last_seq} stored",
     )
-    received_owed = walk.new + _late_in_gaps(walk)
-    reached = max(walk.frontier, state.delivered_stream_seq)
+    received_owed = walk.distinct()
     walk.holes += max(0, state.delivered_consumer_seq + 1 - walk.next_consumer_seq)
     walk.advance(reached + 1)
     account = DurableAccount(
@@ -430,8 +474,8 @@ def account_durable(
         "deliveries that nobody received and the server takes as acknowledged",
         f"{name}: {redeliverable} not received, the server waits for {state.num_ack_pending}",
     )
-    seen_repeats = state.num_ack_pending or state.num_redelivered or account.lost or len(walk.late)
-    if not seen_repeats:
+    may_repeat = state.num_ack_pending or state.num_redelivered or account.lost or len(walk.late)
+    if not may_repeat and not had_trouble:
         disagreements.note(
             redelivery_holes,
             "deliveries by the server's count that nothing else shows",
@@ -490,10 +534,6 @@ def _owed_by_durable(
         spec.durable_of(index): OwedSeqs(stored, listed[index])
         for index in range(spec.consumers.count)
     }
-
-
-def _late_in_gaps(walk: Walk) -> int:
-    return sum(walk.late.count_within(gap.first, gap.last) for gap in walk.gaps)
 
 
 def _union(sets: Iterable[IntervalSet]) -> IntervalSet:

@@ -375,13 +375,13 @@ class _Summary:
         if self._results is None:
             return dict.fromkeys(("ok", "empty", "by_status", "client_timeout"))
         by_status: Counter[str] = Counter()
+        counts: Counter[str] = Counter(ok=0, empty=0, client_timeout=0)
         for result in self._results:
             by_status.update(result.fetches["by_status"])
-        return {
-            **_sums((r.fetches for r in self._results), "ok", "empty"),
-            "by_status": dict(sorted(by_status.items())),
-            **_sums((r.fetches for r in self._results), "client_timeout"),
-        }
+            for name, count in result.fetches.items():
+                if isinstance(count, int):
+                    counts[name] += count
+        return {**counts, "by_status": dict(sorted(by_status.items()))}
 
     def _connections(self) -> JsonObject:
         names = ("count", "errors", "reconnects", "slow_consumer_disconnects")
@@ -398,12 +398,18 @@ class _Summary:
         lateness = self._legs.get("consumers", "poll_lateness")
         return {
             "poll_lateness_ms": figures.tail_ms(lateness, "p50", "p99", "max"),
+            "poll_lateness_own_ms": self._lateness_own_ms(),
             "start_spread_ms": self._start_spread_ms(),
             "loop_lag_ms": figures.tail_ms(lags.get("loop_lag"), "p99", "max"),
             "relay_lateness_ms": figures.tail_ms(
                 self._legs.get("relay", "relay_lateness"), "p50", "p99", "max"
             ),
         }
+
+    def _lateness_own_ms(self) -> dict[str, float | None]:
+        """Return the worst worker's lateness of polls whose predecessor had ended in time."""
+        own = [result.lateness_own for result in self._results or () if result.lateness_own]
+        return {name: max((one[name] for one in own), default=None) for name in ("p99", "max")}
 
     def _start_spread_ms(self) -> float | None:
         """From the first to the last start of an agent, T0 itself among them."""
@@ -445,6 +451,7 @@ def _facts(bundle: Bundle, window: Window, legs: Legs, balance: Ledger) -> verdi
         if worst is not None:
             lags[worst[0]] = worst[1]
     results = worker_results(bundle)
+    shuffler = bundle.shuffler
     return verdict.Facts(
         problems=[*bundle.problems],
         invalid_reasons=bundle.invalid_reasons,
@@ -459,7 +466,8 @@ def _facts(bundle: Bundle, window: Window, legs: Legs, balance: Ledger) -> verdi
         loop_lag_p99_ms=lags,
         process_cpu_pct=_agent_cpu_pct(bundle, window),
         frames_offered=bundle.relay.offered if bundle.relay else None,
-        shuffler_connections=bundle.shuffler.nats_connections if bundle.shuffler else {},
+        shuffler_reconnects=shuffler.nats_connections.get("reconnects", 0) if shuffler else 0,
+        stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
     )
 
 

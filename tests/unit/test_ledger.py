@@ -1,0 +1,512 @@
+"""The ledger against a simulated stream: who got what is known there, message by message."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fpaas import ledger
+from fpaas.bundle import (
+    DurableState,
+    RelayResult,
+    ServerFinal,
+    ShufflerResult,
+    StreamState,
+    WorkerResult,
+)
+from fpaas.delivery_log import ConsumerDeliveries, DeliveryLog
+from fpaas.intervals import IntervalSet
+from fpaas.ledger import Evidence, Ledger
+from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
+
+FIRST_SEQ = 500
+DELIVERED, PENDING, LOST, EXPIRED = "delivered", "pending", "lost", "expired"
+
+
+def make_spec(consumers: int, delivery: str = "fanout", source: str = "synthetic") -> RunSpec:
+    groups = ("relay", "nats", "shuffler", "consumers")
+    return build(
+        read_variables(
+            {
+                "bench_consumers": consumers,
+                "bench_delivery": delivery,
+                "bench_firehose_source": source,
+            }
+        ),
+        run_id="r",
+        scenario=Scenario("s", "t", "g"),
+        topology=Topology({group: ["h"] for group in groups}, "nats://h", "http://h", "ws://h"),
+        first_seq=FIRST_SEQ,
+    )
+
+
+@dataclass
+class Durable:
+    """The server's consumer and what its pullers saw."""
+
+    name: str
+    logs: list[DeliveryLog]
+    filter_partition: int | None = None
+    stream_seq: int = 0
+    consumer_seq: int = 0
+    unacked: dict[int, int] = field(default_factory=dict)  # seq → deliveries
+    to_repeat: list[int] = field(default_factory=list)
+    sent: set[int] = field(default_factory=set)
+    received: set[int] = field(default_factory=set)
+    receptions: int = 0
+    lost_a_repeat: bool = False
+
+
+class Simulation:
+    """A stream whose messages expire from the front, and durables polled with every mishap."""
+
+    def __init__(self, durables: list[Durable], partitions: int = 0) -> None:
+        self.durables = durables
+        self.partitions = partitions
+        self.first = 1
+        self.last = 0
+
+    def publish(self, count: int) -> None:
+        self.last += count
+
+    def expire(self, count: int) -> None:
+        self.first = min(self.first + count, self.last + 1)
+        for durable in self.durables:
+            durable.unacked = {s: n for s, n in durable.unacked.items() if s >= self.first}
+            durable.to_repeat = [s for s in durable.to_repeat if s >= self.first]
+
+    def pass_ack_wait(self) -> None:
+        for durable in self.durables:
+            durable.to_repeat = sorted(durable.unacked)
+
+    def owed(self, durable: Durable) -> list[int]:
+        return [s for s in range(1, self.last + 1) if self.matches(durable, s)]
+
+    def partition(self, seq: int) -> int:
+        return seq * 5 % 3 % self.partitions
+
+    def matches(self, durable: Durable, seq: int) -> bool:
+        return durable.filter_partition is None or self.partition(seq) == durable.filter_partition
+
+    def _next(self, durable: Durable) -> int | None:
+        if durable.to_repeat:
+            return durable.to_repeat.pop(0)
+        for seq in range(max(self.first, durable.stream_seq + 1), self.last + 1):
+            durable.stream_seq = seq
+            if self.matches(durable, seq):
+                return seq
+        durable.stream_seq = self.last
+        return None
+
+    def poll(self, durable: Durable, puller: int, batch: int, fates: str) -> None:
+        """`fates`, repeated over the batch: r received, a received but its ack lost, x lost."""
+        log = durable.logs[puller % len(durable.logs)]
+        for position in range(batch):
+            seq = self._next(durable)
+            if seq is None:
+                break
+            durable.consumer_seq += 1
+            fate = fates[position % len(fates)]
+            if fate == "x" and seq in durable.sent:
+                durable.lost_a_repeat = True
+            durable.sent.add(seq)
+            durable.unacked[seq] = durable.unacked.get(seq, 0) + 1
+            if fate == "x":
+                continue
+            durable.received.add(seq)
+            durable.receptions += 1
+            log.record(seq, durable.consumer_seq, 0)
+            if durable.unacked[seq] > 1:
+                log.repeats.append(durable.consumer_seq)
+            if fate == "r":
+                del durable.unacked[seq]
+        log.end_run()
+
+    def outcome(self, durable: Durable, seq: int) -> str:
+        if seq in durable.received:
+            return DELIVERED
+        if seq >= self.first:
+            return PENDING
+        return LOST if seq in durable.sent else EXPIRED
+
+    def truth(self) -> dict[str, int]:
+        outcomes = [self.outcome(d, seq) for d in self.durables for seq in self.owed(d)]
+        return {kind: outcomes.count(kind) for kind in (DELIVERED, PENDING, LOST, EXPIRED)}
+
+    def evidence(self) -> Evidence:
+        last = self.last
+        stream = StreamState(last - self.first + 1, 0, self.first, last)
+        logs = [
+            ConsumerDeliveries(
+                log.consumer_index,
+                log.durable,
+                list(zip(*[log.runs[column::4] for column in range(4)], strict=True)),
+                list(log.repeats),
+            )
+            for durable in self.durables
+            for log in durable.logs
+        ]
+        receptions = sum(durable.receptions for durable in self.durables)
+        troubled = any(durable.lost_a_repeat for durable in self.durables)
+        return Evidence(
+            relay=RelayResult(FIRST_SEQ, FIRST_SEQ + last - 1, last, last, 0, 0, 1, 0),
+            shuffler=make_shuffler(last),
+            server=ServerFinal(
+                0, stream, stream, {d.name: self._state(d) for d in self.durables}, {}
+            ),
+            deliveries=logs,
+            workers=[make_worker(len(logs), receptions, reconnects=int(troubled))],
+            partitions=[self.partition(s) for s in range(1, last + 1)] if self.partitions else None,
+        )
+
+    def _state(self, durable: Durable) -> DurableState:
+        seqs = range(max(self.first, durable.stream_seq + 1), self.last + 1)
+        return DurableState(
+            name=durable.name,
+            delivered_consumer_seq=durable.consumer_seq,
+            delivered_stream_seq=durable.stream_seq,
+            num_pending=sum(self.matches(durable, seq) for seq in seqs),
+            num_ack_pending=len(durable.unacked),
+            num_redelivered=sum(count > 1 for count in durable.unacked.values()),
+        )
+
+
+def make_shuffler(count: int, **changes: object) -> ShufflerResult:
+    seqs = IntervalSet([(FIRST_SEQ, FIRST_SEQ + count - 1)] if count else [])
+    result = ShufflerResult(
+        read=seqs,
+        published=seqs,
+        duplicates=IntervalSet(),
+        failed=IntervalSet(),
+        unknown=IntervalSet(),
+        undecodable_seqs=IntervalSet(),
+        undecodable=0,
+        ignored=0,
+        reread=0,
+        settled=0,
+        failures_by_reason={},
+        stream_seqs=[(FIRST_SEQ, 1, count)] if count else [],
+        message_bytes={},
+        relay_connections={},
+        nats_connections={},
+    )
+    return replace(result, **changes)  # type: ignore[arg-type]
+
+
+def make_worker(count: int, processed: int, reconnects: int = 0) -> WorkerResult:
+    return WorkerResult(
+        worker=0,
+        first=0,
+        count=count,
+        processed=processed,
+        bytes=0,
+        redelivered=0,
+        duplicate_deliveries=0,
+        polls=0,
+        acks=processed,
+        consumers_never_fetched=0,
+        fetches={"client_timeout": 0},
+        connections={"reconnects": reconnects},
+    )
+
+
+def fanout(consumers: int) -> tuple[RunSpec, Simulation]:
+    spec = make_spec(consumers)
+    names = [spec.durable_of(index) for index in range(consumers)]
+    return spec, Simulation(
+        [Durable(name, [DeliveryLog(index, name)]) for index, name in enumerate(names)]
+    )
+
+
+def shared(consumers: int) -> tuple[RunSpec, Simulation]:
+    spec = make_spec(consumers, "shared")
+    name = spec.durable_of(0)
+    logs = [DeliveryLog(index, name) for index in range(consumers)]
+    return spec, Simulation([Durable(name, logs)])
+
+
+def partitioned(consumers: int) -> tuple[RunSpec, Simulation]:
+    spec = make_spec(consumers, "partitioned")
+    names = [spec.durable_of(index) for index in range(consumers)]
+    durables = [Durable(n, [DeliveryLog(i, n)], filter_partition=i) for i, n in enumerate(names)]
+    return spec, Simulation(durables, partitions=consumers)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.integers(1, 20)),
+        st.tuples(st.just("expire"), st.integers(1, 15)),
+        st.tuples(st.just("ack_wait")),
+        st.tuples(
+            st.just("poll"),
+            st.integers(0, 2),
+            st.integers(0, 2),
+            st.integers(1, 12),
+            st.sampled_from(["r", "r", "r", "x", "a", "rx", "xr", "rax"]),
+        ),
+    ),
+    max_size=40,
+)
+
+
+def play(simulation: Simulation, steps: list[tuple[Any, ...]]) -> None:
+    for kind, *arguments in steps:
+        if kind == "publish":
+            simulation.publish(*arguments)
+        elif kind == "expire":
+            simulation.expire(*arguments)
+        elif kind == "ack_wait":
+            simulation.pass_ack_wait()
+        else:
+            which, puller, batch, fates = arguments
+            durable = simulation.durables[which % len(simulation.durables)]
+            simulation.poll(durable, puller, batch, fates)
+
+
+def identities_hold(one: Ledger) -> bool:
+    figures = {name: value or 0 for name, value in one.figures().items()}
+    publishing = ("not_read", "undecodable", "published", "duplicates_rejected")
+    outcomes = (*publishing, "publish_failed", "publish_unknown")
+    deliveries = ("delivered", "expired_unread", "pending_at_end", "lost")
+    return figures["offered"] == sum(figures[name] for name in outcomes) and figures["owed"] == sum(
+        figures[name] for name in deliveries
+    )
+
+
+@pytest.mark.parametrize("make", [fanout, shared, partitioned])
+@settings(max_examples=300, deadline=None)
+@given(consumers=st.integers(1, 3), steps=STEPS)
+def test_agrees_with_what_happened(
+    make: Callable[[int], tuple[RunSpec, Simulation]], consumers: int, steps: list[tuple[Any, ...]]
+) -> None:
+    spec, simulation = make(consumers)
+    play(simulation, steps)
+    truth = simulation.truth()
+    balanced = ledger.account(spec, simulation.evidence())
+    assert balanced.disagreements == []
+    assert balanced.unexplained == 0
+    assert identities_hold(balanced)
+    assert balanced.stored == simulation.last
+    assert balanced.delivered == truth[DELIVERED]
+    assert balanced.pending_at_end == truth[PENDING]
+    assert balanced.lost is not None
+    assert balanced.expired_unread is not None
+    assert balanced.lost + balanced.expired_unread == truth[LOST] + truth[EXPIRED]
+    # Where repeats were lost too, some that expired may count as lost; never the other way.
+    assert balanced.lost >= truth[LOST]
+    if not any(durable.lost_a_repeat for durable in simulation.durables):
+        assert balanced.lost == truth[LOST]
+
+
+def healthy() -> tuple[RunSpec, Evidence]:
+    """Two consumers, nothing expired, nothing lost; one has read all, one has not."""
+    spec, simulation = fanout(2)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 30, "r")
+    simulation.poll(simulation.durables[0], 0, 20, "r")
+    simulation.poll(simulation.durables[1], 0, 30, "r")
+    return spec, simulation.evidence()
+
+
+def with_durable(evidence: Evidence, name: str, **changes: int) -> Evidence:
+    assert evidence.server is not None
+    durables = dict(evidence.server.durables)
+    durables[name] = replace(durables[name], **changes)  # type: ignore[arg-type]
+    return replace(evidence, server=replace(evidence.server, durables=durables))
+
+
+def with_shuffler(evidence: Evidence, **changes: object) -> Evidence:
+    return replace(evidence, shuffler=make_shuffler(50, **changes))
+
+
+def with_stream(evidence: Evidence, **changes: int) -> Evidence:
+    server = evidence.server
+    assert server is not None
+    stream = replace(server.stream_before, **changes)
+    return replace(evidence, server=replace(server, stream_before=stream, stream_after=stream))
+
+
+def with_runs(evidence: Evidence, runs: list[tuple[int, int, int, int]]) -> Evidence:
+    assert evidence.deliveries is not None
+    first, *others = evidence.deliveries
+    return replace(evidence, deliveries=[replace(first, runs=runs), *others])
+
+
+def with_relay(evidence: Evidence, **changes: int) -> Evidence:
+    assert evidence.relay is not None
+    return replace(evidence, relay=replace(evidence.relay, **changes))
+
+
+def seqs(first: int, last: int) -> IntervalSet:
+    return IntervalSet([(first, last)])
+
+
+CORRUPTIONS: dict[str, Callable[[Evidence], Evidence]] = {
+    "relay offered less": lambda e: with_relay(e, offered=49),
+    "a publish missing": lambda e: with_shuffler(e, published=seqs(FIRST_SEQ, FIRST_SEQ + 48)),
+    "a publish too many": lambda e: with_shuffler(e, published=seqs(FIRST_SEQ, FIRST_SEQ + 50)),
+    "two outcomes": lambda e: with_shuffler(e, failed=seqs(FIRST_SEQ, FIRST_SEQ)),
+    "undecodable too many": lambda e: with_shuffler(e, undecodable=1),
+    "placed short": lambda e: with_shuffler(e, stream_seqs=[(FIRST_SEQ, 1, 49)]),
+    "placed beyond": lambda e: with_shuffler(e, stream_seqs=[(FIRST_SEQ, 2, 50)]),
+    "placed twice": lambda e: with_shuffler(e, stream_seqs=[(FIRST_SEQ, 1, 50), (FIRST_SEQ, 1, 1)]),
+    "stored less": lambda e: with_stream(e, last_seq=49),
+    "stored more": lambda e: with_stream(e, last_seq=51),
+    "delivered further": lambda e: with_durable(e, "fpaas-00001", delivered_stream_seq=31),
+    "delivered to beyond": lambda e: with_durable(e, "fpaas-00000", delivered_stream_seq=51),
+    "delivered less": lambda e: with_durable(e, "fpaas-00001", delivered_stream_seq=29),
+    "one delivery more": lambda e: with_durable(e, "fpaas-00001", delivered_consumer_seq=31),
+    "one delivery less": lambda e: with_durable(e, "fpaas-00001", delivered_consumer_seq=29),
+    "pending more": lambda e: with_durable(e, "fpaas-00001", num_pending=21),
+    "pending less": lambda e: with_durable(e, "fpaas-00001", num_pending=19),
+    "a poll not logged": lambda e: with_runs(e, [(0, 1, 1, 30)]),
+    "a poll logged twice": lambda e: with_runs(e, [(0, 1, 1, 30), (0, 1, 1, 30), (0, 31, 31, 20)]),
+    "logged elsewhere": lambda e: with_runs(e, [(0, 1, 1, 30), (0, 32, 31, 20)]),
+    "counted otherwise": lambda e: replace(e, workers=[make_worker(2, 81)]),
+}
+
+
+def test_a_healthy_run_balances() -> None:
+    spec, evidence = healthy()
+    balanced = ledger.account(spec, evidence)
+    assert balanced.unexplained == 0
+    assert (balanced.owed, balanced.delivered, balanced.pending_at_end) == (100, 80, 20)
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_every_corrupt_number_shows(corruption: str) -> None:
+    spec, evidence = healthy()
+    balanced = ledger.account(spec, CORRUPTIONS[corruption](evidence))
+    assert balanced.unexplained is not None
+    assert balanced.unexplained > 0
+    assert balanced.disagreements
+
+
+def test_a_durable_that_is_gone_shows() -> None:
+    spec, evidence = healthy()
+    assert evidence.server is not None
+    durables = {"fpaas-00000": evidence.server.durables["fpaas-00000"]}
+    evidence = replace(evidence, server=replace(evidence.server, durables=durables))
+    balanced = ledger.account(spec, evidence)
+    assert balanced.unexplained
+    assert "fpaas-00001" in " ".join(balanced.disagreements)
+
+
+def test_publishing_outcomes_are_told_apart() -> None:
+    """10 offered: 1 no event, 1 undecodable, 1 duplicate, 1 failed, 1 unknown, 2 never read."""
+    spec, evidence = healthy()
+    first = FIRST_SEQ
+    shuffler = make_shuffler(
+        0,
+        read=IntervalSet([(first, first + 5)]),
+        published=seqs(first, first + 2),
+        duplicates=seqs(first + 3, first + 3),
+        failed=seqs(first + 4, first + 4),
+        unknown=seqs(first + 5, first + 5),
+        undecodable_seqs=seqs(first + 6, first + 6),
+        undecodable=1,
+        ignored=1,
+        stream_seqs=[(first, 1, 3)],
+    )
+    relay = RelayResult(first, first + 9, 10, 10, 0, 1, 1, 0)
+    balanced = ledger.account(
+        spec, replace(evidence, relay=relay, shuffler=shuffler, server=None, deliveries=None)
+    )
+    assert balanced.disagreements == []
+    assert balanced.figures() | {"redelivered": None} == {
+        "offered": 9,
+        "not_read": 2,
+        "undecodable": 1,
+        "published": 3,
+        "duplicates_rejected": 1,
+        "publish_failed": 1,
+        "publish_unknown": 1,
+        "stored": None,
+        "owed": None,
+        "delivered": None,
+        "expired_unread": None,
+        "pending_at_end": None,
+        "lost": None,
+        "redelivered": None,
+        "duplicate_deliveries": None,
+        "unexplained": None,
+    }
+
+
+def test_unknown_publishes_may_have_been_stored() -> None:
+    spec, simulation = fanout(1)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 50, "r")
+    shuffler = make_shuffler(
+        48,
+        read=seqs(FIRST_SEQ, FIRST_SEQ + 50),
+        unknown=seqs(FIRST_SEQ + 48, FIRST_SEQ + 50),
+    )
+    relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 50, 51, 51, 0, 0, 1, 0)
+    evidence = replace(simulation.evidence(), shuffler=shuffler, relay=relay)
+    assert ledger.account(spec, evidence).unexplained == 0
+
+
+def test_a_foreign_relay_offers_what_was_read() -> None:
+    _, simulation = fanout(1)
+    simulation.publish(50)
+    spec = make_spec(1, source="wss://relay.example")
+    # A foreign relay's sequence has gaps, and frames that nobody could read have no number.
+    read = IntervalSet([(10, 29), (100, 129)])
+    shuffler = make_shuffler(
+        50,
+        read=read,
+        published=read,
+        undecodable=2,
+        ignored=3,
+        stream_seqs=[(10, 1, 20), (100, 21, 30)],
+    )
+    balanced = ledger.account(spec, replace(simulation.evidence(), shuffler=shuffler, relay=None))
+    assert (balanced.offered, balanced.not_read, balanced.undecodable) == (52, 0, 2)
+    assert balanced.unexplained == 0
+
+
+def test_what_was_not_measured_is_none() -> None:
+    spec = make_spec(1)
+    balanced = ledger.account(spec, Evidence(None, None, None, None, None))
+    assert set(balanced.figures().values()) == {None}
+
+
+def test_messages_may_expire_while_the_server_is_looked_at() -> None:
+    spec, simulation = fanout(1)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 10, "r")
+    evidence = simulation.evidence()
+    assert evidence.server is not None
+    after = replace(evidence.server.stream_before, first_seq=21)
+    durable = replace(evidence.server.durables["fpaas-00000"], num_pending=35)
+    server = replace(evidence.server, stream_after=after, durables={durable.name: durable})
+    balanced = ledger.account(spec, replace(evidence, server=server))
+    assert balanced.unexplained == 0
+    assert (balanced.expired_unread, balanced.pending_at_end) == (0, 40)
+
+
+def test_a_thousand_consumers_with_many_runs_take_seconds() -> None:
+    spec, simulation = fanout(1000)
+    simulation.publish(20_000)
+    simulation.expire(10_000)
+    for durable in simulation.durables:
+        log = durable.logs[0]
+        for poll in range(60):
+            log.record(10_001 + 100 * poll, poll + 1, 0)
+            log.end_run()
+        durable.stream_seq = 10_001 + 100 * 59
+        durable.consumer_seq = durable.receptions = 60
+    simulation.first = 16_000
+    evidence = simulation.evidence()
+    began = time.perf_counter()
+    balanced = ledger.account(spec, evidence)
+    assert time.perf_counter() - began < 5
+    assert balanced.unexplained == 0
+    assert balanced.delivered == 60_000
