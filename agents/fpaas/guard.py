@@ -32,9 +32,10 @@ log = logging.getLogger(__name__)
 LAB_VARIABLE = "FPAAS_LAB"
 #: Set by supervisor in the environment of what it starts.
 PROCESS_NAME_VARIABLE = "SUPERVISOR_PROCESS_NAME"
-#: These end last: agents need NATS to end well, and supervisor collects their exit codes.
+#: These end last: agents need NATS to end well.
 NATS = "nats"
 SUPERVISOR = "supervisor"
+SERVERS = (NATS, SUPERVISOR)
 WATCH_INTERVAL_S = 0.5
 #: Agents write what they measured when they are asked to end.
 AGENTS_END_S = 8.0
@@ -81,7 +82,7 @@ def end_agents(lab: Path, patience_s: float = AGENTS_END_S) -> list[LabProcess]:
 
     An agent's workers are asked by the agent, not by us.
     """
-    agents = [p for p in lab_processes(lab) if p.name not in (NATS, SUPERVISOR)]
+    agents = [p for p in lab_processes(lab) if p.name not in SERVERS]
     pids = {agent.process.pid for agent in agents}
     heads = [agent for agent in agents if _parent_pid(agent.process) not in pids]
     _end([head.process for head in heads], patience_s)
@@ -92,11 +93,11 @@ def end_agents(lab: Path, patience_s: float = AGENTS_END_S) -> list[LabProcess]:
 def sweep(lab: Path) -> list[LabProcess]:
     """End everything of a lab, agents first; returns what there was."""
     ended = end_agents(lab)
-    for name in (NATS, SUPERVISOR):
-        servers = [p for p in lab_processes(lab) if p.name == name]
-        _end([server.process for server in servers], SERVERS_END_S)
-        ended += servers
-    return ended
+    servers = {name: [p for p in lab_processes(lab) if p.name == name] for name in SERVERS}
+    _end([nats.process for nats in servers[NATS]], SERVERS_END_S)
+    # With nothing left to look after, there is nothing that supervisor had to do before it ends.
+    _kill([supervisor.process for supervisor in servers[SUPERVISOR]])
+    return ended + servers[NATS] + servers[SUPERVISOR]
 
 
 def _parent_pid(process: psutil.Process) -> int | None:
@@ -108,15 +109,32 @@ def _parent_pid(process: psutil.Process) -> int | None:
 
 def _end(processes: list[psutil.Process], patience_s: float) -> None:
     """SIGTERM, and SIGKILL for those who have not ended in time."""
+    _signal(processes, signal.SIGTERM)
+    stubborn = _still_running(processes, patience_s)
+    for process in stubborn:
+        log.warning("pid %d did not end in %g s and is killed", process.pid, patience_s)
+    _kill(stubborn)
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    _signal(processes, signal.SIGKILL)
+    _still_running(processes, 1.0)
+
+
+def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
-            process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=patience_s)
-    for process in alive:
-        log.warning("pid %d did not end in %g s and is killed", process.pid, patience_s)
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(alive, timeout=1.0)
+            process.send_signal(number)
+
+
+def _still_running(processes: list[psutil.Process], patience_s: float) -> list[psutil.Process]:
+    """Wait for processes to end; returns those who have not. A zombie has."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        running = [process for process in processes if runs(process)]
+        if not running or time.monotonic() > deadline:
+            return running
+        time.sleep(0.02)
 
 
 def playbook_above() -> psutil.Process:

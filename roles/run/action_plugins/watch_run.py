@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ GONE = "gone "
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """`watch_run: {run: run.json on the control node, directory: on the host, agents: […]}`.
+    """`watch_run: {plan: run.json without T0, t0_unix_ns: …, directory: on the host, agents: […]}`.
 
     Returns `problems`: a message for each agent in trouble. It never fails because of one: what was
     measured is to be collected all the same.
@@ -34,7 +35,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         task_vars = task_vars or {}
         _, arguments = self.validate_argument_spec(
             {
-                "run": {"type": "path", "required": True},
+                "plan": {"type": "path", "required": True},
+                "t0_unix_ns": {"type": "int", "required": True},
                 "directory": {"type": "path", "required": True},
                 "agents": {"type": "list", "elements": "str", "required": True},
                 "grace_s": {"type": "float", "required": True},
@@ -42,7 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             }
         )
         result: dict[str, Any] = super().run(None, task_vars)
-        run = RunSpec.load(Path(arguments["run"]))
+        run = replace(RunSpec.load(Path(arguments["plan"])), t0_unix_ns=arguments["t0_unix_ns"])
         progress = Progress(run, arguments["agents"], arguments["grace_s"])
         host = task_vars["inventory_hostname"]
         problems = self._follow(progress, arguments["directory"], arguments["show_every_s"], host)

@@ -1,0 +1,76 @@
+# Sets up what each target needs inside the checkout, then does it. `make` lists the targets.
+
+PYTHON ?= python3
+INVENTORY ?=
+ARGS ?=
+
+UV_VERSION := 0.13.9
+VENV := .venv
+BOOTSTRAP := .venv-bootstrap
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+PLAYBOOK = $(BIN)/ansible-playbook $(if $(INVENTORY),-i $(INVENTORY))
+
+# Nothing is written outside the checkout; a cache of the user's own is used where it is set.
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+export UV_PYTHON_DOWNLOADS ?= never
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Also where the checkout is writable by everybody, in which case Ansible ignores the file.
+export ANSIBLE_HOME := $(CURDIR)/.ansible
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# The usual uv, or one of our own.
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BOOTSTRAP)/bin/uv)
+PYTHON_SOURCES := agents tests benchmarks roles/run/action_plugins roles/run/library
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench teardown clean
+.SECONDARY:
+
+help: ## List the targets
+	@sed -n 's/^\([a-z%-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(READY) ## Set up the environment in .venv
+
+demo: $(READY) ## Run scenario 1's load for a 60 s window on this machine
+	@$(PLAYBOOK) playbooks/demo.yml $(ARGS)
+
+scenario-%: $(READY) ## Run scenario 1 to 5
+	@$(PLAYBOOK) playbooks/$@.yml $(ARGS)
+
+test: lint ## Pass the tests: style, types, playbooks, unit and integration
+	$(BIN)/pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(PYTHON_SOURCES)
+	$(BIN)/yamllint --strict .
+	$(BIN)/ansible-lint --offline --profile production
+
+bench: $(READY) ## Measure speed and memory, side by side with what there is today
+	$(BIN)/python -m benchmarks $(ARGS)
+
+teardown: $(READY) ## Stop everything and remove the lab; results stay
+	@$(PLAYBOOK) playbooks/teardown.yml $(ARGS)
+
+clean: ## Remove all that was made but the results
+	@if [ -x $(BIN)/fpaas ] && [ -d .lab ]; then $(BIN)/fpaas guard stop --lab $(CURDIR)/.lab; fi
+	rm -rf .lab .ansible .cache $(VENV) $(BOOTSTRAP) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+ifeq ($(UV),$(BOOTSTRAP)/bin/uv)
+$(READY): $(UV)
+endif
+
+$(READY): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11 or missing; name another: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(UV) sync --locked --all-extras --python $(PYTHON)
+	@touch $@
+
+$(BOOTSTRAP)/bin/uv:
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make environments: apt-get install python3-venv (or install uv), then again" >&2; exit 2; }
+	$(PYTHON) -m venv $(BOOTSTRAP)
+	$(BOOTSTRAP)/bin/pip install --quiet --no-cache-dir uv==$(UV_VERSION)
