@@ -23,7 +23,6 @@ from websockets.exceptions import (
     PayloadTooBig,
 )
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
@@ -60,7 +59,8 @@ def subscription_url(relay: str) -> str:
     try:
         parts = urlsplit(text)
         scheme = _SCHEMES.get(parts.scheme)
-        if scheme is None or not parts.hostname or parts.query or parts.fragment:
+        odd = parts.query or parts.fragment or text.split() != [text]
+        if scheme is None or not parts.hostname or odd:
             raise ValueError
         path = parts.path.rstrip("/") or SUBSCRIBE_PATH
         url = f"{scheme}://{parts.netloc}{path}"
@@ -119,7 +119,7 @@ class RelayConnection(asyncio.Protocol):
             status = error.response.status_code
             raise RelayError(
                 f"relay {url}: answered HTTP {status} {error.response.reason_phrase}".rstrip(),
-                wrong_url=300 <= status < 500 and status not in _TEMPORARY_STATUS,
+                wrong_url=status < 500 and status not in _TEMPORARY_STATUS,
             ) from None
         except InvalidHandshake as error:
             cut_off = isinstance(error, InvalidMessage) and isinstance(error.__cause__, EOFError)
@@ -182,8 +182,8 @@ class RelayConnection(asyncio.Protocol):
                     frames.append(bytes(event.data))
                 elif event.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
                     self._add_fragment(event, frames)
-            elif isinstance(event, Response):
-                self._handshake_ended()
+        if not self._opened.done():
+            self._handshake_ended()
         if frames:
             self._on_frames(frames)
         self._send()
@@ -214,7 +214,8 @@ class RelayConnection(asyncio.Protocol):
             return
         if self._protocol.handshake_exc is not None:
             self._opened.set_exception(self._protocol.handshake_exc)
-        elif self._protocol.state is State.OPEN:
+        elif self._protocol.state is not State.CONNECTING:
+            # It may be closing already: one chunk can bring the handshake and the end.
             self._opened.set_result(None)
 
     def _add_fragment(self, event: Frame, frames: list[bytes]) -> None:

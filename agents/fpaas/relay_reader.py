@@ -82,10 +82,12 @@ class RelayReader:
         gate = asyncio.ensure_future(self._resume_when_room())
         try:
             while True:
+                # A new subscription brings frames at once: not while there is no room for them.
+                await self._publisher.wait_for_room()
                 try:
                     await self.connect_once()
-                except RelayError as error:
-                    log.warning("%s", error)
+                except RelayError:
+                    pass
                 else:
                     await self._until_closed()
                 await asyncio.sleep(self._backoff_s * random.uniform(0.5, 1.0))
@@ -108,10 +110,10 @@ class RelayReader:
             await self._connection.open()
         except RelayError as error:
             self._connection = None
-            self.errors += 1
-            self.last_error = str(error)
+            self._note_error(str(error))
             raise
         self.connects += 1
+        self.last_error = ""
         self.connected.set()
         if self._publisher.congested:
             self._pause()
@@ -124,11 +126,15 @@ class RelayReader:
         reason = await connection.closed
         self._connection = None
         self.connected.clear()
-        self.errors += 1
-        self.last_error = f"relay {self.url}: {reason}"
-        log.warning("%s", self.last_error)
+        self._note_error(f"relay {self.url}: {reason}")
         if connection.oversized:
             self._frame_failed(f"is larger than {MAX_FRAME_BYTES} bytes", None)
+
+    def _note_error(self, error: str) -> None:
+        # A relay that stays away says the same at every try.
+        log.log(logging.DEBUG if error == self.last_error else logging.WARNING, "%s", error)
+        self.errors += 1
+        self.last_error = error
 
     # -- back pressure ---------------------------------------------------------------------------
 

@@ -391,7 +391,6 @@ async def serve(endpoints: Endpoints, cursor_path: Path | None) -> None:
     except RelayError as error:
         if error.wrong_url:
             raise BadInput(str(error)) from error
-        log.warning("%s", error)
     reading = asyncio.ensure_future(reader.run())
     gc.collect()
     gc.freeze()

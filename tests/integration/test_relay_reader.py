@@ -1,0 +1,330 @@
+"""The reader against relays that misbehave, over real sockets, into a real stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import cbor2
+import nats
+import pytest
+import uvloop
+from nats.js.api import StorageType, StreamConfig
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from fpaas import shuffler, spec
+from fpaas.errors import BadInput
+from fpaas.nats_connection import NatsAddress
+from fpaas.relay_client import RelayError, subscription_url
+from fpaas.shuffler import Endpoints, Shuffler
+from tests.conftest import NatsServer, free_port
+
+pytestmark = pytest.mark.integration
+
+LAST_SEQ = 60
+BAD = b"\xa2\x61t\x67#commit\x62op\x01\xff"
+
+
+def commit(seq: int, size_bytes: int = 200) -> bytes:
+    body = {
+        "seq": seq,
+        "repo": f"did:plc:{seq:024d}",
+        "rev": f"{seq:013d}",
+        "time": "2026-07-04T14:38:07.517Z",
+        "ops": [{"action": "create", "path": "app.bsky.feed.like/3a"}],
+        "blocks": bytes(size_bytes),
+    }
+    return cbor2.dumps({"op": 1, "t": "#commit"}) + cbor2.dumps(body)
+
+
+def frame(header: dict[str, object], body: dict[str, object]) -> bytes:
+    return cbor2.dumps(header) + cbor2.dumps(body)
+
+
+class ScriptedRelay:
+    """Serves seqs 1 … LAST_SEQ from the cursor on, except for what `frames` says of a seq.
+
+    `subscriptions` are the cursors that were asked for.
+    """
+
+    def __init__(self, *, after_cursor: bool = False) -> None:
+        self.frames: dict[int, bytes] = {}
+        self.greeting: Callable[[int | None, int], bytes | None] = lambda _cursor, _number: None
+        self.cut_after: dict[int, int] = {}
+        self.subscriptions: list[int | None] = []
+        self.url = ""
+        self._after_cursor = after_cursor
+
+    async def handle(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        values = parse_qs(urlsplit(connection.request.path).query).get("cursor")
+        cursor = int(values[0]) if values else None
+        number = len(self.subscriptions)
+        self.subscriptions.append(cursor)
+        with contextlib.suppress(ConnectionClosed):
+            greeting = self.greeting(cursor, number)
+            if greeting is not None:
+                await connection.send(greeting)
+            first = 1 if cursor is None else max(cursor + self._after_cursor, 1)
+            for seq in range(first, LAST_SEQ + 1):
+                await connection.send(self.frames.get(seq, commit(seq)))
+                if self.cut_after.get(number) == seq:
+                    connection.transport.abort()
+                    return
+            await connection.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def listening(relay: ScriptedRelay) -> AsyncIterator[ScriptedRelay]:
+    async with serve(relay.handle, "127.0.0.1", 0, compression=None, max_size=None) as server:
+        port = server.sockets[0].getsockname()[1]
+        relay.url = f"ws://127.0.0.1:{port}"
+        yield relay
+
+
+async def create_stream(url: str) -> None:
+    connection = await nats.connect(url)
+    await connection.jetstream().add_stream(
+        StreamConfig(
+            name=spec.STREAM_NAME,
+            subjects=[f"{spec.SUBJECT_ROOT}.>"],
+            storage=StorageType.MEMORY,
+            duplicate_window=120,
+        )
+    )
+    await connection.close()
+
+
+async def shuffle(
+    server: NatsServer,
+    relay: ScriptedRelay,
+    *,
+    after: int | None = 0,
+    contiguous: bool = True,
+    timeout_s: float = 10,
+) -> Shuffler:
+    """Read the relay to its last seq and return the closed shuffler."""
+    await create_stream(server.url)
+    endpoints = Endpoints(subscription_url(relay.url), NatsAddress.parse(server.url), "127.0.0.1:0")
+    subject = Shuffler(endpoints, after=after, contiguous=contiguous)
+    await subject.publisher.connect(5)
+    reading = asyncio.ensure_future(subject.reader.run())
+    async with asyncio.timeout(timeout_s):
+        while subject.reader.last_read != LAST_SEQ or subject.publisher.window.pending:
+            await asyncio.sleep(0.02)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await subject.publisher.close()
+    return subject
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    uvloop.run(main)
+
+
+def all_but(*missing: int) -> list[int]:
+    return [seq for seq in range(1, LAST_SEQ + 1) if seq not in missing]
+
+
+def published(subject: Shuffler) -> list[int]:
+    return [seq for first, last in subject.account.published_seqs for seq in range(first, last + 1)]
+
+
+@pytest.mark.parametrize("after_cursor", [False, True])
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_frame_that_cannot_be_decoded(
+    nats_server: NatsServer, *, after_cursor: bool, contiguous: bool
+) -> None:
+    async def main() -> None:
+        relay = ScriptedRelay(after_cursor=after_cursor)
+        relay.frames[31] = BAD
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay, contiguous=contiguous)
+        assert published(subject) == all_but(31)
+        account = subject.account
+        assert account.undecodable == 1
+        assert list(account.undecodable_seqs) == ([(31, 31)] if contiguous else [])
+        assert relay.subscriptions[:3] == [0, 30, 31]
+        assert len(relay.subscriptions) == (3 if after_cursor else 4)
+
+    run(main())
+
+
+def test_frame_that_was_damaged_once_is_read_again(nats_server: NatsServer) -> None:
+    async def main() -> None:
+        relay = ScriptedRelay()
+        relay.frames[31] = BAD
+
+        def heal(_cursor: int | None, number: int) -> None:
+            if number:
+                relay.frames.clear()
+
+        relay.greeting = heal
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay)
+        assert published(subject) == all_but()
+        assert subject.account.undecodable == 0
+        assert subject.account.reread == 1
+
+    run(main())
+
+
+def test_malformed_frame_with_a_seq_of_its_own(nats_server: NatsServer) -> None:
+    async def main() -> None:
+        relay = ScriptedRelay()
+        relay.frames[31] = frame({"op": 1, "t": "#commit"}, {"seq": 31, "ops": []})
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay, contiguous=False)
+        assert published(subject) == all_but(31)
+        assert list(subject.account.undecodable_seqs) == [(31, 31)]
+        assert relay.subscriptions == [0, 30, 31]
+
+    run(main())
+
+
+def test_frame_of_6_mb(nats_server: NatsServer) -> None:
+    async def main() -> None:
+        relay = ScriptedRelay(after_cursor=True)
+        relay.frames[31] = commit(31, size_bytes=6_000_000)
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay)
+        assert published(subject) == all_but(31)
+        assert list(subject.account.undecodable_seqs) == [(31, 31)]
+
+    run(main())
+
+
+def test_frame_larger_than_the_server_takes(nats_server: NatsServer) -> None:
+    async def main() -> None:
+        relay = ScriptedRelay()
+        relay.frames[31] = commit(31, size_bytes=4_000_000)
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay)
+        assert list(subject.account.failed_seqs) == [(31, 31)]
+        (reason,) = subject.account.failures_by_reason
+        assert "max_payload of 3000000" in reason
+        assert subject.publisher.connection.connects == 1
+
+    nats_server.stop()
+    nats_server._config.write_text(
+        nats_server._config.read_text().replace("max_payload: 8MB", "max_payload: 3000000")
+    )
+    nats_server.start()
+    run(main())
+
+
+def test_unknown_kinds_info_and_gaps_are_passed_by(nats_server: NatsServer) -> None:
+    async def main() -> None:
+        relay = ScriptedRelay()
+        relay.greeting = lambda _cursor, _number: frame(
+            {"op": 1, "t": "#info"}, {"name": "OutdatedCursor"}
+        )
+        relay.frames[31] = frame({"op": 1, "t": "#new"}, {"seq": 31})
+        relay.frames[40] = frame({"op": 7}, {"seq": 40})
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay)
+        assert published(subject) == all_but(31, 40)
+        assert subject.account.ignored == 3
+        assert len(relay.subscriptions) == 1
+
+    run(main())
+
+
+def test_lost_connection_is_resumed_after_what_was_read(nats_server: NatsServer) -> None:
+    async def main() -> None:
+        relay = ScriptedRelay()
+        relay.cut_after = {0: 20, 1: 40}
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay)
+        assert published(subject) == all_but()
+        assert len(relay.subscriptions) == 3
+        assert subject.account.duplicates == 0
+
+    run(main())
+
+
+def test_consumer_too_slow_resumes_and_future_cursor_reads_live(nats_server: NatsServer) -> None:
+    async def main() -> None:
+        relay = ScriptedRelay()
+
+        def greet(cursor: int | None, number: int) -> bytes | None:
+            if number == 0:
+                return frame({"op": -1}, {"error": "ConsumerTooSlow", "message": "too slow"})
+            if cursor is not None:
+                return frame({"op": -1}, {"error": "FutureCursor", "message": "in the future"})
+            return None
+
+        relay.greeting = greet
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay, after=10_000)
+        assert relay.subscriptions == [10_000, 10_000, None]
+        assert published(subject) == all_but()
+
+    run(main())
+
+
+async def answer_with(reply: bytes, use: Callable[[str], Awaitable[None]]) -> None:
+    """Serve `reply` to whoever connects, whatever they say."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        await use(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+@pytest.mark.parametrize(
+    ("reply", "message", "wrong_url"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "HTTP 404 Not Found", True),
+        (b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n", "HTTP 301 Moved", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "HTTP 200 OK", True),
+        (b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n", "HTTP 429 Slow", False),
+        (b"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n", "HTTP 503 Later", False),
+        (b"220 mail.test ESMTP\r\n\r\n", "is no WebSocket server", True),
+        (b"\xff" * 100_000, "is no WebSocket server", True),
+        (b"", "closed during the handshake", False),
+    ],
+)
+def test_what_is_no_relay(reply: bytes, message: str, *, wrong_url: bool) -> None:
+    async def use(url: str) -> None:
+        endpoints = Endpoints(
+            subscription_url(url), NatsAddress.parse("nats://127.0.0.1:1"), "127.0.0.1:0"
+        )
+        subject = Shuffler(endpoints, after=None)
+        with pytest.raises(RelayError, match=message) as caught:
+            await subject.reader.connect_once()
+        assert url in str(caught.value)
+        assert caught.value.wrong_url is wrong_url
+
+    run(answer_with(reply, use))
+
+
+def test_without_a_run_a_wrong_url_fails_at_once(nats_server: NatsServer) -> None:
+    async def use(url: str) -> None:
+        endpoints = Endpoints(
+            subscription_url(url), NatsAddress.parse(nats_server.url), "127.0.0.1:0"
+        )
+        with pytest.raises(BadInput, match="answered HTTP 404") as caught:
+            await shuffler.serve(endpoints, None)
+        assert caught.value.exit_code == 2
+
+    run(answer_with(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", use))
+
+
+def test_without_nats_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shuffler, "NATS_PATIENCE_S", 0.5)
+    endpoints = Endpoints(
+        subscription_url("ws://127.0.0.1:1"),
+        NatsAddress("127.0.0.1", free_port()),
+        "127.0.0.1:0",
+    )
+    with pytest.raises(BadInput, match="cannot connect to NATS"):
+        run(shuffler.serve(endpoints, None))

@@ -1,0 +1,59 @@
+"""What JetStream's answers mean."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas.publish_answers import Ack, AnswerReader, Refusal
+
+
+def test_acks() -> None:
+    reader = AnswerReader()
+    assert reader.read(b"", b'{"stream":"S","seq":12}') == Ack(12, duplicate=False)
+    assert reader.read(b"", b'{"stream":"S","seq":13}') == Ack(13, duplicate=False)
+    assert reader.read(b"", b'{"stream":"S","seq":3,"duplicate": true}') == Ack(3, duplicate=True)
+    assert reader.read(b"", b'{"stream":"S","domain":"d","seq":14}') == Ack(14, duplicate=False)
+    assert reader.read(b"", b'{"stream":"T","seq":15}') == Ack(15, duplicate=False)
+
+
+@given(st.integers(1, 2**63), st.booleans(), st.sampled_from(["S", "ATPROTO_FIREHOSE"]))
+def test_cheap_and_full_reading_agree(seq: int, duplicate: bool, stream: str) -> None:  # noqa: FBT001
+    more = ', "duplicate": true' if duplicate else ""
+    payload = f'{{"stream":"{stream}","seq":{seq}{more}}}'.encode()
+    reader = AnswerReader()
+    reader.read(b"", b'{"stream":"S","seq":1}')
+    assert reader.read(b"", payload) == AnswerReader().read(b"", payload) == Ack(seq, duplicate)
+
+
+@pytest.mark.parametrize(
+    ("code", "err_code", "permanent"),
+    [
+        (400, 10054, True),  # message size exceeds maximum allowed
+        (400, 10060, True),  # expected stream does not match
+        (404, 10059, False),  # stream not found
+        (408, 10001, False),
+        (429, 10167, False),
+        (500, 10047, False),  # memory resources exceeded
+        (503, 10077, False),  # maximum bytes exceeded, discard new
+    ],
+)
+def test_refusals(code: int, err_code: int, *, permanent: bool) -> None:
+    payload = b'{"error":{"code":%d,"err_code":%d,"description":"why"},"stream":"S","seq":0}' % (
+        code,
+        err_code,
+    )
+    assert AnswerReader().read(b"", payload) == Refusal(f"{err_code} why", permanent)
+
+
+def test_no_responders() -> None:
+    answer = AnswerReader().read(b"NATS/1.0 503\r\n\r\n", b"")
+    assert answer == Refusal("503 no stream takes the subject", permanent=False)
+
+
+@given(st.binary(max_size=60))
+def test_nonsense_is_no_ack(payload: bytes) -> None:
+    reader = AnswerReader()
+    reader.read(b"", b'{"stream":"S","seq":1}')
+    assert isinstance(reader.read(b"", payload), Refusal)

@@ -1,0 +1,81 @@
+"""Resuming a relay, and stepping over a frame that cannot be decoded."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas.resume import ResumePoint
+
+
+def test_resumes_after_what_was_read() -> None:
+    point = ResumePoint(10)
+    assert point.cursor == 10
+    point.last_read = 11
+    assert point.cursor == 11
+    assert ResumePoint(None).cursor is None
+
+
+def test_first_failure_is_read_again() -> None:
+    point = ResumePoint(10)
+    assert not point.frame_failed(None)
+    assert point.in_doubt
+    assert point.cursor == 10
+    point.last_read = 11
+    assert not point.in_doubt
+
+
+def test_second_failure_gives_up_once_and_steps_ever_further() -> None:
+    point = ResumePoint(10)
+    assert [point.frame_failed(None) for _ in range(5)] == [False, True, False, False, False]
+    assert not point.in_doubt
+    assert point.cursor == 10 + 8
+    point.last_read = 20
+    assert point.cursor == 20
+
+
+def test_known_seq_is_stepped_over_exactly() -> None:
+    point = ResumePoint(10)
+    point.frame_failed(15)
+    assert point.frame_failed(15)
+    assert point.cursor == 15
+
+
+def test_live_tail_is_never_in_doubt() -> None:
+    point = ResumePoint(None)
+    assert point.frame_failed(None)
+    assert not point.in_doubt
+    assert point.cursor is None
+
+
+def test_start_anew() -> None:
+    point = ResumePoint(10)
+    point.frame_failed(None)
+    point.start_anew()
+    assert point.cursor is None
+    assert not point.in_doubt
+
+
+@given(st.sets(st.integers(1, 60)), st.booleans())
+def test_any_bad_frames_are_passed(bad: set[int], replays_from_cursor: bool) -> None:  # noqa: FBT001
+    """Every relay is read to its end, and no good frame before the first bad one is missed."""
+    last = 70
+    point = ResumePoint(0)
+    read: list[int] = []
+    for _ in range(200):
+        assert point.cursor is not None
+        first = point.cursor if replays_from_cursor else point.cursor + 1
+        for seq in range(first, last + 1):
+            if seq in bad:
+                point.frame_failed(None)
+                break
+            assert point.last_read is not None
+            if seq > point.last_read:
+                point.last_read = seq
+                read.append(seq)
+        if point.last_read == last:
+            break
+    assert point.last_read == last
+    assert read == sorted(set(read))
+    good_start = range(1, min(bad, default=last + 1))
+    assert read[: len(good_start)] == list(good_start)
