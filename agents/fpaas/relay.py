@@ -151,12 +151,14 @@ class Relay:
     `blocked_ns` is how long sockets of subscribers that had caught up took no more.
     """
 
-    def __init__(self, source: Source, pace: Pace, limits: Limits, total: int | None) -> None:
+    def __init__(
+        self, source: Source, pace: Pace, limits: Limits, *, total: int | None, t0_unix_ns: int
+    ) -> None:
         self.source = source
         self.pace = pace
         self.limits = limits
         self.total = min((n for n in (source.count, total) if n is not None), default=None)
-        self.t0_unix_ns = 0
+        self.t0_unix_ns = t0_unix_ns
         self.offered = 0
         self.sent = 0
         self.replayed = 0
@@ -183,9 +185,8 @@ class Relay:
         bound_host, bound_port = self._server.sockets[0].getsockname()[:2]
         return f"ws://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
 
-    def start(self, t0_unix_ns: int) -> None:
-        """Let frames fall due, counted from T0."""
-        self.t0_unix_ns = t0_unix_ns
+    def start(self) -> None:
+        """Send frames when they fall due, from now on."""
         self._wake_up()
 
     async def close(self) -> None:
@@ -238,14 +239,18 @@ class Relay:
         self._connections.discard(connection)
         self.subscribers.discard(connection)
 
-    # -- inside ----------------------------------------------------------------------------------
-
-    def _wake_up(self) -> None:
+    def offer_due(self) -> None:
+        """Count what has fallen due."""
         due = self.pace.due_count(time.time_ns() - self.t0_unix_ns)
         if self.total is not None:
             due = min(due, self.total)
         # The wall clock may be set back; what was offered stays offered.
         self.offered = max(self.offered, due)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _wake_up(self) -> None:
+        self.offer_due()
         for subscriber in tuple(self.subscribers):
             subscriber.send_due()
         if self.offered == self.total:
@@ -373,6 +378,8 @@ class Subscriber(asyncio.Protocol):
         relay = self._relay
         self._flush()
         self._after(PING_INTERVAL_S, self._ping)
+        # A relay that was restarted in a run must not call a cursor of before the future.
+        relay.offer_due()
         try:
             start = start_of(
                 cursor, relay.source.first_seq, relay.offered, relay.limits.replay_window_frames
@@ -566,11 +573,15 @@ class Records:
 async def run(options: Options, status: agent.Status) -> None:
     """Serve until the end of the run, or until SIGTERM. Raises BadInput or RunInvalid."""
     stop = agent.stop_event()
-    relay = Relay(options.source, options.pace, options.limits, options.total)
-    url = await relay.listen(options.host, options.port)
     # The pool of frames is here to stay; the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
+    now_unix_ns = time.time_ns()
+    t0_unix_ns = now_unix_ns if options.t0_unix_ns is None else options.t0_unix_ns
+    relay = Relay(
+        options.source, options.pace, options.limits, total=options.total, t0_unix_ns=t0_unix_ns
+    )
+    url = await relay.listen(options.host, options.port)
     try:
         records = Records(relay, status, options.directory)
     except OSError as error:
@@ -579,8 +590,6 @@ async def run(options: Options, status: agent.Status) -> None:
     log.info("serving seq %d and on at %s", options.source.first_seq, url)
     keeping = asyncio.create_task(records.keep())
     try:
-        now_unix_ns = time.time_ns()
-        t0_unix_ns = options.t0_unix_ns or now_unix_ns
         until_unix_ns = options.until_unix_ns
         if options.duration_s is not None:
             until_unix_ns = t0_unix_ns + round(options.duration_s * NS_PER_S)
@@ -589,7 +598,7 @@ async def run(options: Options, status: agent.Status) -> None:
         finished = await agent.sleep_until_unix_ns(t0_unix_ns, stop)
         if finished:
             status.set(agent.RUNNING, url)
-            relay.start(t0_unix_ns)
+            relay.start()
             finished = await _until(until_unix_ns, stop)
     finally:
         keeping.cancel()

@@ -68,7 +68,8 @@ SIZE_QUANTILES = (
 LARGE_BYTES = (20_000, 70_000)
 
 _UPDATED_COLLECTION = "app.bsky.actor.profile"
-_RKEY_EPOCH_US = int(datetime(2023, 6, 1, tzinfo=UTC).timestamp()) * 1_000_000
+_RKEY_LOWEST = tid.from_unix_us(int(datetime(2023, 6, 1, tzinfo=UTC).timestamp()) * 1_000_000)
+_RKEY_SPAN = tid.from_unix_us(EPOCH_UNIX_US) - _RKEY_LOWEST
 # What a commit weighs in the mean, so that sizes come out as drawn (within an entry's size).
 _COMMIT_BYTES = 480
 _NODE_BYTES = 600
@@ -506,8 +507,7 @@ def _any_did(rng: random.Random) -> str:
 
 
 def _rkey(rng: random.Random) -> str:
-    unix_us = rng.randrange(_RKEY_EPOCH_US, EPOCH_UNIX_US)
-    return tid.encode(tid.from_unix_us(unix_us, rng.randrange(1024)))
+    return tid.encode(_RKEY_LOWEST + int(rng.random() * _RKEY_SPAN))
 
 
 def _new_rkey(rng: random.Random) -> str:
@@ -617,9 +617,7 @@ def _varint(number: int) -> bytes:
 
 
 def _shared_prefix(first: bytes, second: bytes) -> int:
-    length = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
-            break
-        length += 1
-    return length
+    """Return how many bytes two keys have in common at their beginning."""
+    length = min(len(first), len(second))
+    difference = int.from_bytes(first[:length], "big") ^ int.from_bytes(second[:length], "big")
+    return length - (difference.bit_length() + 7) // 8
