@@ -29,7 +29,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from fpaas.errors import RunInvalid
+from fpaas.errors import BadInput, RunInvalid
 from fpaas.nats_connection import NatsAddress, address_from_environment
 from fpaas.spec import RunSpec
 
@@ -116,9 +116,13 @@ def differences(asked: dict[str, Any], got: dict[str, Any]) -> list[str]:
 async def jetstream(url: str, wait_s: float = WAIT_FOR_NATS_S) -> AsyncIterator[JetStreamContext]:
     """Connect to a server that is fit for runs, waiting for it for `wait_s`.
 
-    Raises RunInvalid where it does not answer, is too old, or has no JetStream.
+    Raises RunInvalid where it does not answer, is too old, or has no JetStream; BadInput where the
+    URL is none.
     """
-    address = address_from_environment(url)
+    try:
+        address = address_from_environment(url)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     client = await _connect(address, wait_s)
     try:
         version = client.connected_server_version
