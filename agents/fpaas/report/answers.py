@@ -5,7 +5,7 @@ from __future__ import annotations
 from fpaas.bundle import JsonObject
 from fpaas.plan_text import percent
 from fpaas.report.tables import unread_share
-from fpaas.report.written import NOT_MEASURED, number, pick, share, with_unit
+from fpaas.report.written import NOT_MEASURED, number, pick, points, share, with_unit
 from fpaas.spec import RunSpec
 
 #: A fan-out that leaves less than this share unread needs no explanation.
@@ -37,11 +37,11 @@ def _can_it(spec: RunSpec, summary: JsonObject) -> str:
     latency = summary.get("latency_ms") or {}
     c = spec.consumers
     return (
-        f"{start} {c.count:,} consumers polled every {c.poll_interval_s:g} s while "
-        f"{_per_s(throughput.get('offered_per_s'))} frames were offered and "
-        f"{_per_s(throughput.get('published_per_s'))} published. They processed "
-        f"{_per_s(throughput.get('processed_per_s'))} in all, "
-        f"{_per_s(pick(throughput, 'per_consumer_per_s', 'p50'))} each (median). "
+        f"{start} {c.count:,} consumers polled every {c.poll_interval_s:g} s. "
+        f"Frames offered: {_per_s(throughput.get('offered_per_s'))}; published: "
+        f"{_per_s(throughput.get('published_per_s'))}; processed: "
+        f"{_per_s(throughput.get('processed_per_s'))} by all consumers together, "
+        f"{_per_s(pick(throughput, 'per_consumer_per_s', 'p50'))} by each (median). "
         f"NATS acked a publish in {_ms(latency, 'publish_ack', 'p99')} (p99) and answered a pull "
         f"in {_ms(latency, 'fetch_call', 'p99')} (p99)."
     )
@@ -56,7 +56,7 @@ def _cost(summary: JsonObject) -> str:
             sentences.append(f"{words}: {NOT_MEASURED}.")
         else:
             sentences.append(
-                f"{words}: {with_unit(cpu, '%')} of a core on average, "
+                f"{words}: {points(cpu)} of a core on average, "
                 f"{with_unit(rss, 'MB')} of memory at most."
             )
     held = number(pick(summary, "jetstream", "messages"))
@@ -123,7 +123,7 @@ def _count_and_share(ledger: JsonObject, name: str) -> str:
 
 
 def _per_s(value: float | None) -> str:
-    return "an unmeasured number of" if value is None else f"{number(value)}/s"
+    return NOT_MEASURED if value is None else f"{number(value)}/s"
 
 
 def _ms(latency: JsonObject, leg: str, column: str) -> str:

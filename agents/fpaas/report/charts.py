@@ -31,7 +31,7 @@ PERCENTILE_TICKS = {1: "0", 2: "50", 10: "90", 100: "99", 1_000: "99.9", 10_000:
 BANDS_COLOUR = "rgba(80, 90, 110, 0.10)"
 LINE_WIDTH = 1.6
 #: Lines that usually lie on each other: the wider ones below.
-LINE_WIDTHS = {"offered": 6.0, "read": 3.5}
+LINE_WIDTHS = {"offered": 6.0, "read": 3.5, "publish_to_fetch": 4.5}
 
 
 def time_chart(lines: Mapping[str, Series], unit: str, run: RunSeries) -> Figure | None:
@@ -89,7 +89,11 @@ def percentile_chart(legs: Mapping[str, Leg]) -> Figure | None:
                 "x": [_rounded(1 / (1 - share)) for share, _ in curve],
                 "y": [_rounded(value_ms) for _, value_ms in curve],
                 "text": [f"{100 * share:.6g}" for share, _ in curve],
-                "line": {"width": 1.8, "shape": "hv", "color": COLOURS[position % len(COLOURS)]},
+                "line": {
+                    "width": LINE_WIDTHS.get(name, LINE_WIDTH),
+                    "shape": "hv",
+                    "color": COLOURS[position % len(COLOURS)],
+                },
                 "hovertemplate": ("%{text} % within %{y:,.4~g} ms<extra>%{fullData.name}</extra>"),
             }
         )

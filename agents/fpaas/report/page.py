@@ -58,14 +58,19 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
     warmup_s = written.pick(summary, "window", "from_s")
     sections = _charts(bundle, spec.warmup_s if warmup_s is None else warmup_s)
     ledger = summary.get("ledger") or {}
+    planned_unread = answers.planned_unread(spec, summary)
+    notes = summary.get("notes") or []
+    if planned_unread:
+        # The page has a box of its own for what the verdict's note on this says.
+        notes = [note for note in notes if not note.startswith("as planned")]
     return environment.get_template("page.html.j2").render(
         spec=spec,
         summary=summary,
         verdict=summary.get("verdict") or {"status": "invalid", "reasons": ["there is no verdict"]},
         problems=bundle.problems,
-        notes=summary.get("notes") or [],
+        notes=notes,
         answers=answers.answers(spec, summary),
-        planned_unread=answers.planned_unread(spec, summary),
+        planned_unread=planned_unread,
         parameters=tables.parameters(spec),
         plan_rows=tables.plan_rows(summary),
         warnings=plan_text.warnings(spec, plan) if plan else [],
@@ -155,7 +160,7 @@ def _charts(bundle: Bundle, warmup_s: float) -> dict[str, list[Chart]]:
             Chart(
                 "host-network",
                 "Network of each host",
-                "All interfaces, loopback included where everything runs on one host.",
+                "A lab on one host talks over its loopback, and over nothing else.",
                 charts.time_chart(run.host_traffic_mbit_per_s(), "Mbit/s", run),
             ),
         ],

@@ -16,6 +16,12 @@ from fpaas.spec import NS_PER_S
 #: More points than this in one trace cost bytes and show nothing more.
 POINTS_MAX = 2_000
 
+TRAFFIC_WORDS = {
+    "net_rx_bytes": "received",
+    "net_tx_bytes": "sent",
+    "loopback_bytes": "loopback",
+}
+
 Series = tuple[list[float], list[float]]
 
 
@@ -113,10 +119,10 @@ class RunSeries:
         }
 
     def host_traffic_mbit_per_s(self) -> dict[str, Series]:
-        """Return what each host received and sent."""
+        """Return what each host received and sent, and what it sent to itself."""
         series: dict[str, Series] = {}
         for part in self._bundle.hosts.values():
-            for name, word in (("net_rx_bytes", "received"), ("net_tx_bytes", "sent")):
+            for name, word in TRAFFIC_WORDS.items():
                 x, y = self._growth(part, name)
                 if x:
                     series[f"{part.host} {word}"] = x, [bytes_ * 8 / 1e6 for bytes_ in y]

@@ -14,6 +14,7 @@ from fpaas.report.written import (
     megabytes,
     number,
     pick,
+    points,
     share,
     with_unit,
 )
@@ -292,8 +293,8 @@ def process_rows(summary: JsonObject) -> list[dict[str, str]]:
     return [
         {
             "name": name,
-            "cpu_mean": with_unit(pick(processes[name], "cpu_pct", "mean"), "%"),
-            "cpu_max": with_unit(pick(processes[name], "cpu_pct", "max"), "%"),
+            "cpu_mean": points(pick(processes[name], "cpu_pct", "mean")),
+            "cpu_max": points(pick(processes[name], "cpu_pct", "max")),
             "rss_mean": with_unit(pick(processes[name], "rss_mb", "mean"), "MB"),
             "rss_max": with_unit(pick(processes[name], "rss_mb", "max"), "MB"),
         }
@@ -351,8 +352,8 @@ def host_rows(summary: JsonObject) -> list[dict[str, str]]:
     return [
         {
             "name": host,
-            "cpu": with_unit(pick(figures, "cpu_pct"), "%"),
-            "steal": with_unit(pick(figures, "steal_pct"), "%"),
+            "cpu": points(pick(figures, "cpu_pct")),
+            "steal": points(pick(figures, "steal_pct")),
             "memory": with_unit(pick(figures, "mem_mb"), "MB"),
             "received": with_unit(megabytes(pick(figures, "net_rx_bytes")), "MB"),
             "sent": with_unit(megabytes(pick(figures, "net_tx_bytes")), "MB"),

@@ -36,6 +36,11 @@ def with_unit(value: Any, unit: str, digits: int = 3) -> str:  # noqa: ANN401
     return written if written == NOT_MEASURED else f"{written} {unit}"
 
 
+def points(value: Any) -> str:  # noqa: ANN401
+    """Write per cent with one digit after the point: more is noise."""
+    return f"{value:,.1f} %" if isinstance(value, int | float) else NOT_MEASURED
+
+
 def share(part: Any, whole: Any) -> str:  # noqa: ANN401
     """Write a part as per cent of a whole; empty where either is not measured."""
     if not isinstance(part, int | float) or not isinstance(whole, int | float) or not whole:
