@@ -18,7 +18,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fpaas import delivery_log
+from fpaas import delivery_log, seal
 from fpaas.delivery_log import ConsumerDeliveries
 from fpaas.intervals import IntervalSet
 from fpaas.spec import RunSpec, Share
@@ -299,8 +299,6 @@ class _Loader:
             return part
         part.seal = self._json(part, "seal.json", lambda raw: _object(raw, "seal"))
         if part.seal is not None:
-            from fpaas import seal  # noqa: PLC0415
-
             self._bundle.problems += [
                 f"{host}: {problem}" for problem in seal.verify(part.directory)
             ]

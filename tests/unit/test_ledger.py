@@ -297,6 +297,7 @@ def test_agrees_with_what_happened(
     assert balanced.pending_at_end == truth[PENDING]
     assert balanced.lost is not None
     assert balanced.expired_unread is not None
+    assert balanced.expired_unread >= 0
     assert balanced.lost + balanced.expired_unread == truth[LOST] + truth[EXPIRED]
     # Where repeats were lost too, some that expired may count as lost; never the other way.
     assert balanced.lost >= truth[LOST]

@@ -1,0 +1,157 @@
+"""Real agents' files, from a run of seconds, reported: everything must balance."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpaas.bundle import Bundle
+from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
+from tests.conftest import SCRIPTS, NatsServer, free_port
+
+pytestmark = pytest.mark.integration
+
+HOST = "localhost"
+#: Starting four agents takes longest; a busy machine needs this much.
+LEAD_S = 6.0
+FPAAS = SCRIPTS / "fpaas"
+
+
+def play(directory: Path, server: NatsServer, values: dict[str, Any]) -> Path:
+    """Run all agents by a spec and return the bundle."""
+    relay = f"127.0.0.1:{free_port()}"
+    spec = build(
+        read_variables(values),
+        run_id="20260101T000000Z-test",
+        scenario=Scenario("test", "Test", "everything balances"),
+        topology=Topology(
+            {group: [HOST] for group in ("relay", "nats", "shuffler", "consumers")},
+            server.url,
+            server.monitoring_url,
+            f"ws://{relay}",
+        ),
+        first_seq=1,
+    )
+    bundle = directory / "bundle"
+    out = bundle / "hosts" / HOST
+    out.mkdir(parents=True)
+    run = write_spec(bundle, spec)
+    fpaas("provision", "--run", run, "--nats-url", server.url)
+    spec = replace(spec, t0_unix_ns=time.time_ns() + round(LEAD_S * 1e9))
+    write_spec(bundle, spec)
+    pid_file = directory / "nats.pid"
+    pid_file.write_text(str(server.pid))
+    common = ["--run", run, "--out", out]
+    agents = [
+        ["relay", *common, "--listen", relay],
+        ["shuffler", *common, "--metrics-listen", f"127.0.0.1:{free_port()}"],
+        ["consumers", *common, "--host", HOST, "--metrics-listen", f"127.0.0.1:{free_port()}"],
+        ["probe", *common, "--host", HOST, "--nats-pid-file", pid_file],
+    ]
+    processes = []
+    try:
+        for agent in agents:
+            log = (out / f"{agent[0]}.log").open("wb")
+            command = [str(part) for part in (FPAAS, *agent)]
+            processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+            log.close()
+        until = (spec.settled_unix_ns - time.time_ns()) / 1e9 + 15
+        codes = [process.wait(timeout=until) for process in processes]
+        assert codes == [0, 0, 0, 0], [(out / f"{a[0]}.log").read_text() for a in agents]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    fpaas("seal", out, "--host", HOST)
+    return bundle
+
+
+def write_spec(bundle: Path, spec: RunSpec) -> Path:
+    path = bundle / "run.json"
+    path.write_text(spec.to_json())
+    return path
+
+
+def fpaas(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [str(part) for part in (FPAAS, *arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def report(bundle: Path, *options: str) -> tuple[int, str, dict[str, Any]]:
+    done = subprocess.run(
+        [str(part) for part in (FPAAS, "report", bundle, *options)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return (
+        done.returncode,
+        done.stdout + done.stderr,
+        json.loads((bundle / "summary.json").read_text()),
+    )
+
+
+SCENARIOS: dict[str, dict[str, Any]] = {
+    # Fan-out that expires most of what it owes.
+    "fanout": {"bench_batch_size": 20, "bench_stream_max_age_s": 3},
+    "shared": {"bench_delivery": "shared", "bench_batch_size": 100},
+    "partitioned": {"bench_delivery": "partitioned", "bench_batch_size": 100},
+    "drain": {"bench_fetch": "drain", "bench_workers": 2},
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_real_run_balances(name: str, tmp_path: Path, nats_server: NatsServer) -> None:
+    values = {
+        "bench_consumers": 8,
+        "bench_poll_interval_s": 1,
+        "bench_firehose_rate_per_s": 200,
+        "bench_warmup_s": 1,
+        "bench_measure_s": 4,
+        "bench_drain_s": 2,
+    } | SCENARIOS[name]
+    bundle = play(tmp_path, nats_server, values)
+    code, shown, summary = report(bundle)
+    assert Bundle.load(bundle).problems == []
+    ledger = summary["ledger"]
+    assert ledger["unexplained"] == 0, shown
+    reasons = summary["verdict"]["reasons"]
+    # A machine busy with something else makes the load generators late, and they say so.
+    assert [reason for reason in reasons if "the limit is" not in reason] == [], shown
+    assert code == (3 if reasons else 0)
+    assert ledger["offered"] == ledger["published"] == ledger["stored"] == 1000
+    owed = 8000 if name in ("fanout", "drain") else 1000
+    assert ledger["owed"] == owed
+    assert ledger["delivered"] > 0
+    assert (ledger["expired_unread"] > 0) == (name == "fanout")
+    if not reasons:
+        assert summary["throughput"]["offered_per_s"] == pytest.approx(200, rel=0.1)
+        assert summary["throughput"]["published_per_s"] == pytest.approx(200, rel=0.1)
+    for leg in ("publish_ack", "publish_to_first_fetch", "end_to_end", "fetch_call"):
+        assert summary["latency_ms"][leg]["count"] > 0
+        assert summary["latency_ms"][leg]["clock_error_ms"] is not None
+    for process in ("nats", "shuffler", "consumers", "relay"):
+        assert summary["resources"]["processes"][process]["rss_mb"]["max"] > 1
+    assert summary["clock"][HOST]["bound_ms"] is not None
+    assert (bundle / "report.html").stat().st_size > 1000
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert manifest["files"][f"hosts/{HOST}/relay.json"]["sha256"]
+
+    # One part lost on the way: said, and the run does not count.
+    (bundle / "hosts" / HOST / "consumers-0.json").unlink()
+    code, shown, summary = report(bundle)
+    assert code == 3
+    assert "consumers-0.json" in shown
+    assert summary["ledger"]["delivered"] is None
+    shutil.rmtree(bundle / "hosts")
+    code, shown, summary = report(bundle)
+    assert code == 3
+    assert "nothing was fetched" in shown
