@@ -111,7 +111,7 @@ def test_an_empty_bundle_says_what_was_not_measured(empty_bundle: Bundle) -> Non
     assert "invalid" in parsed.words
     assert "hosts/localhost is missing" in parsed.words
     assert parsed.words.count("cannot be balanced") == 2
-    assert parsed.words.count("not measured") > 30
+    assert parsed.words.count("not measured") > 20
     assert "None" not in parsed.words
 
 
@@ -163,7 +163,7 @@ def test_a_run_trimmed_anew_shades_what_was_trimmed(bundle: Bundle) -> None:
 def test_a_latency_below_its_clock_bound_is_not_resolvable(
     value_ms: float | None, bound_ms: float | None, written: str
 ) -> None:
-    leg = {"p50": value_ms, "clock_error_ms": bound_ms}
+    leg = {"count": 1, "p50": value_ms, "clock_error_ms": bound_ms}
     rows = {row["name"]: row for row in tables.latency_rows({"latency_ms": {"end_to_end": leg}})}
     assert rows["end_to_end"]["values"][1] == written
 

@@ -79,6 +79,7 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
             tables.identity(ledger, "owed", "deliveries promised", tables.OWED_TERMS),
         ],
         ledger=ledger,
+        throughput=tables.throughput_rows(summary),
         latency=tables.latency_rows(summary),
         processes=tables.process_rows(summary),
         hosts=tables.host_rows(summary),

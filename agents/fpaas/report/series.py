@@ -52,7 +52,8 @@ def rate_per_s(counters: Iterable[Series], until_s: float) -> Series:
     series = [counter for counter in counters if counter[0]]
     if not series:
         return [], []
-    ends = min(math.ceil(until_s), math.ceil(max(x[-1] for x, _ in series)))
+    # Whole seconds only: in a part of one, less has happened.
+    ends = max(0, min(math.ceil(until_s), math.floor(max(x[-1] for x, _ in series))))
     totals = [0.0] * (ends + 1)
     for x, y in series:
         position = 0

@@ -85,6 +85,7 @@ class Identity:
     whole_meaning: str
     whole: str
     terms: list[Term] = field(default_factory=list)
+    is_measured: bool = False
     sum_written: str = NOT_MEASURED
     difference: int | None = None
 
@@ -113,6 +114,7 @@ def identity(
             )
             for name, what, tone in terms
         ],
+        total is not None,
         number(total),
         None if total is None or whole is None else whole - total,
     )
@@ -132,6 +134,7 @@ def latency_rows(summary: JsonObject) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "meaning": LEGS.get(name, ""),
+                "is_measured": bool(leg.get("count")),
                 "count": number(leg.get("count")),
                 "negative_count": number(leg.get("negative_count")),
                 "values": [
@@ -177,6 +180,25 @@ def parameters(spec: RunSpec) -> dict[str, str]:
             f"{spec.stream.duplicate_window_s:g} s, {spec.stream.replicas} replica(s)"
         ),
     }
+
+
+def throughput_rows(summary: JsonObject) -> dict[str, str]:
+    """Return rates while measuring, and the size of frames."""
+    throughput = summary.get("throughput") or {}
+    rows = {
+        name: with_unit(throughput.get(f"{name}_per_s"), "/s")
+        for name in ("offered", "published", "processed")
+    }
+    each, size = throughput.get("per_consumer_per_s"), summary.get("message_bytes")
+    rows["a consumer: least, median, p99, most"] = _listed(each, ("min", "p50", "p99", "max"), "/s")
+    rows["frame: mean, median, p99, most"] = _listed(size, ("mean", "p50", "p99", "max"), "bytes")
+    return rows
+
+
+def _listed(content: Any, names: tuple[str, ...], unit: str) -> str:  # noqa: ANN401
+    if pick(content, names[0]) is None:
+        return NOT_MEASURED
+    return f"{', '.join(number(pick(content, name)) for name in names)} {unit}"
 
 
 def plan_rows(summary: JsonObject) -> list[dict[str, str]]:
