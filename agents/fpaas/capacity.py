@@ -73,7 +73,8 @@ def follow(
     """Follow a durable through a run and average over the phases of its schedule.
 
     `delivered + expired + pending` is what it was owed. Times are seconds since T0; jitter is left
-    out, for it moves polls without changing how many there are.
+    out, for it moves polls without changing how many there are. Ages are a lower bound for a shared
+    durable, whose many pollers do not come as evenly.
     """
     polls = end_s / durable.poll_interval_s
     # Taken together, they must still come several times before a message expires.

@@ -181,3 +181,17 @@ def test_nothing_is_explained_where_the_polls_suffice(tmp_path: Path) -> None:
     bundle = Bundle.load(run.write(tmp_path / "run"))
     _, parsed = render(bundle)
     assert "This was planned" not in parsed.words
+
+
+@pytest.mark.parametrize(
+    ("title", "heading"),
+    [
+        ("Baseline", "Scenario 1: Baseline"),
+        ("Scenario 1: baseline", "Scenario 1: baseline"),
+        ("", "Scenario 1"),
+    ],
+)
+def test_the_heading_names_the_scenario_once(bundle: Bundle, title: str, heading: str) -> None:
+    spec = replace(bundle.spec, scenario=Scenario("scenario-1", title, ""))
+    html = page.render(replace(bundle, spec=spec), {})
+    assert f"<h1>{heading}</h1>" in html

@@ -23,6 +23,7 @@ from fpaas import histograms, plan_text
 from fpaas.bundle import Bundle, JsonObject
 from fpaas.report import answers, charts, tables, written
 from fpaas.report.series import RunSeries
+from fpaas.spec import Scenario
 from fpaas.summary import Legs, measure_window
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -65,6 +66,7 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
         notes = [note for note in notes if not note.startswith("as planned")]
     return environment.get_template("page.html.j2").render(
         spec=spec,
+        heading=_heading(spec.scenario),
         summary=summary,
         verdict=summary.get("verdict") or {"status": "invalid", "reasons": ["there is no verdict"]},
         problems=bundle.problems,
@@ -103,6 +105,14 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
         drawing=Markup(drawing),  # noqa: S704  our own file
         script_hashes=[_hash(plotly), _hash(drawing)],
     )
+
+
+def _heading(scenario: Scenario) -> str:
+    """Return `Scenario 1: Baseline` for a scenario named scenario-1 with the title Baseline."""
+    name = scenario.name.replace("-", " ").capitalize()
+    if scenario.title.lower().startswith(name.lower()):
+        return scenario.title
+    return f"{name}: {scenario.title}" if scenario.title else name
 
 
 def _charts(bundle: Bundle, warmup_s: float) -> dict[str, list[Chart]]:
