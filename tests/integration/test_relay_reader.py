@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
+import signal
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -328,3 +334,50 @@ def test_without_nats_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(BadInput, match="cannot connect to NATS"):
         run(shuffler.serve(endpoints, None))
+
+
+def test_wss_with_back_pressure(
+    nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pausing must reach through TLS: more is sent than any buffer on the way can hold."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, which makes the certificate, is not there")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    names = "-addext subjectAltName=DNS:localhost,IP:127.0.0.1"
+    subprocess.run(
+        ["openssl", *request.split(), *names.split(), "-keyout", key, "-out", certificate],
+        check=True,
+        capture_output=True,
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+
+    async def main() -> None:
+        relay = ScriptedRelay()
+        for seq in range(1, LAST_SEQ + 1):
+            relay.frames[seq] = commit(seq, size_bytes=1_000_000)
+        async with serve(relay.handle, "127.0.0.1", 0, ssl=tls, compression=None) as server:
+            relay.url = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            await create_stream(nats_server.url)
+            endpoints = Endpoints(
+                subscription_url(relay.url), NatsAddress.parse(nats_server.url), "127.0.0.1:0"
+            )
+            subject = Shuffler(endpoints, after=0)
+            await subject.publisher.connect(5)
+            os.kill(nats_server.pid, signal.SIGSTOP)
+            reading = asyncio.ensure_future(subject.reader.run())
+            await asyncio.sleep(2)
+            read, congested = subject.account.read, subject.publisher.congested
+            os.kill(nats_server.pid, signal.SIGCONT)
+            assert read < LAST_SEQ
+            assert congested
+            async with asyncio.timeout(20):
+                while subject.account.published < LAST_SEQ:
+                    await asyncio.sleep(0.02)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            await subject.publisher.close()
+
+    run(main())
