@@ -478,7 +478,11 @@ def _deliveries(path: Path) -> list[ConsumerDeliveries]:
 
 
 def _little_endian(path: Path, typecode: str) -> array[int]:
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        if not content:
+            raise UnreadableError("is empty")
+        content = gzip.decompress(content)
     values = array(typecode)
     values.frombytes(content)
     if sys.byteorder == "big":

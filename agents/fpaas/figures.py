@@ -137,6 +137,15 @@ def mean_max(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": mean(values), "max": max(values, default=None)}
 
 
+#: A latency leg that was not measured, or of which the window has no sample.
+NO_LEG: dict[str, Any] = dict.fromkeys(
+    (
+        *("count", "min", "p50", "p90", "p99", "p999", "max"),
+        *("negative_count", "clock_error_ms"),
+    )
+)
+
+
 def leg_ms(leg: Leg, clock_error_ms: float | None) -> dict[str, Any]:
     """Return a latency leg as in summary.json, in milliseconds."""
     percentiles = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}

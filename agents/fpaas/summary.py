@@ -220,23 +220,22 @@ class _Summary:
 
     # -- latency -----------------------------------------------------------------------------------
 
-    def _latency(self) -> dict[str, JsonObject | None]:
-        latency: dict[str, JsonObject | None] = {
-            "publish_ack": None,
-            "publish_to_first_fetch": self._first_fetch(),
-        }
+    def _latency(self) -> dict[str, JsonObject]:
+        latency = {"publish_ack": figures.NO_LEG, "publish_to_first_fetch": self._first_fetch()}
         for agent, names in (("shuffler", SHUFFLER_LEGS), ("consumers", CONSUMER_LEGS)):
             for name in names:
                 leg = self._legs.get(agent, name)
-                latency[name] = figures.leg_ms(leg, self._clock_error_ms(name)) if leg else None
+                latency[name] = (
+                    figures.leg_ms(leg, self._clock_error_ms(name)) if leg else figures.NO_LEG
+                )
         return latency
 
-    def _first_fetch(self) -> JsonObject | None:
+    def _first_fetch(self) -> JsonObject:
         """Time from stored to the first fetch by anybody, of the messages stored in the window."""
         arrays = [worker.first_fetch for _, worker in self._bundle.workers]
         stored = self._stream_seqs_in_window()
         if not self._results or stored is None or any(array is None for array in arrays):
-            return None
+            return figures.NO_LEG
         first, last = stored
         earliest: dict[int, int] = {}
         for array in arrays:
@@ -297,10 +296,10 @@ class _Summary:
             clock[host] = {name: found.get(name) for name in names}
         return clock
 
-    def _message_bytes(self) -> JsonObject | None:
+    def _message_bytes(self) -> JsonObject:
         shuffler = self._bundle.shuffler
         if shuffler is None:
-            return None
+            return dict.fromkeys(("count", "mean", "p50", "p99", "max"))
         counts: Counter[int] = Counter()
         for sizes in shuffler.message_bytes.values():
             for size, count in sizes.items():

@@ -91,7 +91,7 @@ def _latency(latency: dict[str, Any]) -> Iterator[str]:
     yield _labelled("latency, ms", " " * 24 + "".join(f"{head:>10}" for head in heads))
     for name, title in LEGS.items():
         leg = latency[name]
-        if leg is None:
+        if leg["count"] is None:
             yield _labelled("", f"{title:<24}{NOT_MEASURED:>10}")
             continue
         cells = [_number(leg[column], 1) for column in columns]

@@ -1,0 +1,146 @@
+"""What is missing, torn or changed is said, with host and file; the rest is read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fpaas.bundle import Bundle
+from fpaas.spec import SpecError
+from tests.raw_run import HOST, RawRun
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return RawRun(workers=2).write(tmp_path_factory.mktemp("bundle") / "run")
+
+
+@pytest.fixture
+def run(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "run"))
+
+
+def test_a_whole_bundle_has_no_problems(run: Path) -> None:
+    bundle = Bundle.load(run)
+    assert bundle.problems == []
+    part = bundle.hosts[HOST]
+    assert bundle.relay is not None
+    assert bundle.relay.offered == 3500
+    assert bundle.shuffler is not None
+    assert len(bundle.shuffler.published) == 3500
+    assert bundle.server_final is not None
+    assert len(bundle.server_final.durables) == 10
+    assert [worker.worker for _, worker in bundle.workers] == [0, 1]
+    assert sum(len(worker.deliveries or ()) for _, worker in bundle.workers) == 10
+    assert set(part.statuses) == {"relay", "shuffler", "consumers", "probe"}
+    assert part.host_samples
+    assert part.process_samples
+    assert part.nats_samples
+    assert part.clock_samples
+
+
+NAMES = [
+    "relay.json",
+    "relay.hlog",
+    "relay.samples.jsonl",
+    "relay.status.json",
+    "shuffler.json",
+    "shuffler.hlog",
+    "shuffler.samples.jsonl",
+    "shuffler.status.json",
+    "consumers.status.json",
+    "consumers-0.json",
+    "consumers-0.hlog",
+    "consumers-0.samples.jsonl",
+    "consumers-1.deliveries.cbor.gz",
+    "consumers-1.first_fetch.bin.gz",
+    "probe.json",
+    "probe.host.jsonl",
+    "probe.processes.jsonl",
+    "probe.nats.jsonl",
+    "probe.final.json",
+    "probe.clock.jsonl",
+    "probe.status.json",
+]
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garble(path: Path) -> None:
+    path.write_bytes(b"\xff\x00 no such thing")
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, cut, empty, garble])
+@pytest.mark.parametrize("name", NAMES)
+def test_harm_to_any_file_is_said(run: Path, name: str, harm: Callable[[Path], None]) -> None:
+    # Without the seal: its checksums would find everything.
+    (run / "hosts" / HOST / "seal.json").unlink()
+    harm(run / "hosts" / HOST / name)
+    problems = Bundle.load(run).problems
+    assert any(HOST in problem and name in problem for problem in problems), problems
+    assert any("seal.json: is missing" in problem for problem in problems)
+
+
+def test_a_change_after_sealing_is_said(run: Path) -> None:
+    path = run / "hosts" / HOST / "relay.json"
+    path.write_text(path.read_text().replace("3500", "3501"))
+    (problem,) = Bundle.load(run).problems
+    assert "relay.json" in problem
+    assert "SHA-256" in problem
+
+
+def test_a_worker_without_any_file_is_said(run: Path) -> None:
+    for path in (run / "hosts" / HOST).glob("consumers-1.*"):
+        path.unlink()
+    assert f"{HOST}: consumers-*.json: 5 of the host's 10 consumers left none" in (
+        Bundle.load(run).problems
+    )
+
+
+def test_a_host_that_was_not_fetched_is_said_once(run: Path) -> None:
+    shutil.rmtree(run / "hosts")
+    (problem,) = Bundle.load(run).problems
+    assert "nothing was fetched" in problem
+
+
+def test_a_foreign_relay_leaves_no_files(tmp_path: Path) -> None:
+    raw = RawRun()
+    run = raw.write(tmp_path / "run", sealed=False)
+    spec = json.loads((run / "run.json").read_text())
+    spec["firehose"] |= {"rate_per_s": None, "first_seq": None}
+    (run / "run.json").write_text(json.dumps(spec))
+    for path in (run / "hosts" / HOST).glob("relay.*"):
+        path.unlink()
+    bundle = Bundle.load(run)
+    assert not [problem for problem in bundle.problems if "relay" in problem]
+    assert bundle.relay is None
+
+
+def test_what_the_control_node_noted_is_read(run: Path) -> None:
+    (run / "control.json").write_text('{"git_commit": "abc", "problems": ["h: unreachable"]}')
+    (run / "invalid.json").write_text('{"reasons": ["interrupted"]}')
+    bundle = Bundle.load(run)
+    assert bundle.problems == ["h: unreachable"]
+    assert bundle.invalid_reasons == ["interrupted"]
+    assert bundle.control is not None
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}"])
+def test_no_run_json_is_no_run(run: Path, content: str | None) -> None:
+    path = run / "run.json"
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(SpecError, match=r"run\.json"):
+        Bundle.load(run)

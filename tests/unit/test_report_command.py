@@ -1,0 +1,140 @@
+"""`fpaas report`: exit codes, what it writes, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fpaas.cli import main
+from tests.raw_run import HOST, RawRun
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return RawRun().write(tmp_path / "run")
+
+
+def report(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["report", *[str(argument) for argument in arguments]])
+
+
+def read(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+def test_a_good_run(run: Path) -> None:
+    (run / "control.json").write_text('{"git_commit": "abc123", "problems": []}')
+    result = report(run)
+    assert result.exit_code == 0, result.output
+    assert "PASS" in result.output
+    assert str(run / "report.html") in result.output
+    assert "\x1b[" not in result.output
+    assert read(run / "summary.json")["verdict"]["status"] == "pass"
+    assert (run / "report.html").stat().st_size > 1000
+    manifest = read(run / "manifest.json")
+    assert manifest["git_commit"] == "abc123"
+    assert manifest["hosts"][HOST]["clock"]["bound_ms"] == 0.08
+    assert manifest["hosts"][HOST]["limits"]
+    files = manifest["files"]
+    assert {"run.json", "summary.json", "report.html", f"hosts/{HOST}/relay.json"} <= set(files)
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_a_missed_goal_exits_1(tmp_path: Path) -> None:
+    raw = RawRun()
+    run = raw.write(tmp_path / "run", sealed=False)
+    path = run / "hosts" / HOST / "consumers-0.json"
+    content = read(path)
+    content["fetches"]["by_status"] = {"503": 3}
+    path.write_text(json.dumps(content))
+    (run / "hosts" / HOST / "seal.json").write_text('{"schema": 1, "facts": {}, "files": {}}')
+    result = report(run)
+    assert result.exit_code == 1, result.output
+    assert "3 of 503" in result.output
+
+
+def test_a_reason_from_outside_is_kept(run: Path) -> None:
+    result = report(run, "--invalid", "interrupted by hand", "--invalid", "another")
+    assert result.exit_code == 3
+    assert "interrupted by hand" in result.output
+    result = report(run, "--invalid", "another")
+    assert result.exit_code == 3
+    reasons = read(run / "summary.json")["verdict"]["reasons"]
+    assert reasons == ["interrupted by hand", "another"]
+
+
+def test_warm_up_is_trimmed_anew_and_back(run: Path) -> None:
+    assert report(run, "--warmup-s", "20").exit_code == 0
+    assert read(run / "summary.json")["window"]["from_s"] == 20
+    assert report(run).exit_code == 0
+    assert read(run / "summary.json")["window"]["from_s"] == 5
+    result = report(run, "--warmup-s", "99")
+    assert result.exit_code == 2
+    assert "99" in result.output
+
+
+def test_what_is_no_run_exits_2(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", tmp_path):
+        result = report(path)
+        assert result.exit_code == 2
+        assert str(path) in result.output
+
+
+def test_an_interrupted_run_is_reported_with_what_there_is(run: Path) -> None:
+    for agent in ("consumers", "shuffler"):
+        path = run / "hosts" / HOST / f"{agent}.status.json"
+        path.write_text(path.read_text().replace("done", "stopped"))
+    for path in (run / "hosts" / HOST).glob("probe.final.json"):
+        path.unlink()
+    result = report(run)
+    assert result.exit_code == 3
+    content = read(run / "summary.json")
+    assert content["ledger"]["published"] == 3500
+    assert content["ledger"]["stored"] is None
+    assert (run / "report.html").exists()
+
+
+# A limit on file size is the portable way to make writing fail midway.
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+from fpaas.cli import main
+main(["report", sys.argv[2]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit_bytes", "failing"), [(100, "summary.json"), (50_000, "report.html")]
+)
+def test_a_full_disk_is_said_and_leaves_no_part(run: Path, limit_bytes: int, failing: str) -> None:
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit_bytes), str(run)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert str(run / failing) in done.stderr
+    assert "cannot be written" in done.stderr
+    assert "PASS" in done.stdout
+    assert not (run / failing).exists()
+    assert not list(run.rglob("*.tmp"))
+    assert report(run).exit_code == 0
+
+
+def test_a_place_that_cannot_be_written_is_said(run: Path) -> None:
+    (run / "summary.json").mkdir()
+    result = report(run)
+    assert result.exit_code == 3
+    assert str(run / "summary.json") in result.output
+    assert not list(run.rglob("*.tmp"))

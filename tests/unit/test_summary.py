@@ -1,0 +1,214 @@
+"""summary.json from a simulated run's raw files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpaas import summary, summary_text
+from fpaas.bundle import Bundle
+from fpaas.spec import SpecError
+from tests.raw_run import HOST, RawRun, truth_of
+
+CONTRACT: dict[str, Any] = {
+    "schema": None,
+    "run_id": None,
+    "scenario": None,
+    "delivery": None,
+    "fetch": None,
+    "verdict": ("status", "reasons"),
+    "throughput": ("offered_per_s", "published_per_s", "processed_per_s", "per_consumer_per_s"),
+    "latency_ms": ("publish_ack", "publish_to_first_fetch", "end_to_end", "fetch_call"),
+    "message_bytes": ("count", "mean", "p50", "p99", "max"),
+    "resources": ("hosts", "processes"),
+    "jetstream": ("messages", "bytes", "consumers", "consumer_lag", "slow_consumers"),
+    "ledger": (
+        *("offered", "not_read", "undecodable", "published", "duplicates_rejected"),
+        *("publish_failed", "publish_unknown", "stored", "owed", "delivered", "expired_unread"),
+        *("pending_at_end", "lost", "redelivered", "duplicate_deliveries", "unexplained"),
+    ),
+    "fetches": ("ok", "empty", "by_status", "client_timeout"),
+    "connections": ("count", "errors", "reconnects", "slow_consumer_disconnects"),
+    "fidelity": ("poll_lateness_ms", "start_spread_ms", "loop_lag_ms"),
+    "plan": (),
+    "clock": (HOST,),
+}
+LEG = (
+    *("count", "min", "p50", "p90", "p99", "p999", "max"),
+    *("negative_count", "clock_error_ms"),
+)
+
+
+def check_contract(content: dict[str, Any]) -> None:
+    for name, members in CONTRACT.items():
+        assert name in content
+        for member in members or ():
+            assert member in content[name], f"{name}.{member}"
+    # JSON without NaN or infinity.
+    json.dumps(content, allow_nan=False)
+
+
+def write(directory: Path, **options: Any) -> RawRun:  # noqa: ANN401
+    run = RawRun(**options)
+    run.write(directory / "run")
+    return run
+
+
+def analyse(directory: Path, warmup_s: float | None = None) -> dict[str, Any]:
+    return summary.analyse(Bundle.load(directory / "run"), warmup_s)
+
+
+@pytest.mark.parametrize("delivery", ["fanout", "shared", "partitioned"])
+def test_a_whole_run(delivery: str, tmp_path: Path) -> None:
+    run = write(tmp_path, values={"bench_delivery": delivery}, workers=2)
+    content = analyse(tmp_path)
+    check_contract(content)
+    assert content["verdict"] == {"status": "pass", "reasons": []}
+    assert content["window"] == {"from_s": 5.0, "until_s": 35.0}
+    for name, figure in truth_of(run).items():
+        assert content["ledger"][name] == figure, name
+    throughput = content["throughput"]
+    assert throughput["offered_per_s"] == pytest.approx(100, rel=0.01)
+    assert throughput["published_per_s"] == pytest.approx(100, rel=0.01)
+    # Each consumer's deliveries in the window add up to all of them.
+    assert throughput["processed_per_s"] == pytest.approx(100, rel=0.15)
+    each = throughput["per_consumer_per_s"]
+    assert 0 < each["min"] <= each["p50"] <= each["p99"] <= each["max"] <= 12
+    for name in CONTRACT["latency_ms"]:
+        leg = content["latency_ms"][name]
+        assert set(leg) == set(LEG)
+        assert leg["count"] > 0
+        assert leg["min"] <= leg["p50"] <= leg["p90"] <= leg["p99"] <= leg["p999"] <= leg["max"]
+    assert content["latency_ms"]["publish_ack"]["count"] == 3000
+    assert content["latency_ms"]["publish_ack"]["p50"] == pytest.approx(1.0, rel=0.1)
+    assert content["message_bytes"]["count"] == 3500
+    assert content["message_bytes"]["max"] == 7400
+    host = content["resources"]["hosts"][HOST]
+    assert host["cpu_pct"] == pytest.approx(40, abs=2)
+    assert host["net_rx_bytes"] == 30_000_000
+    processes = content["resources"]["processes"]
+    assert processes["nats"]["rss_mb"] == {"mean": 90.0, "max": 90.0}
+    assert content["jetstream"]["consumer_lag"] == {"p50": 900, "p99": 1100, "max": 1200}
+    assert content["jetstream"]["messages"] == 1500
+    assert content["jetstream"]["slow_consumers"] == 0
+    assert content["fidelity"]["start_spread_ms"] == 3.0
+    assert content["connections"]["count"] == 2
+
+
+def test_clock_errors_are_of_the_clocks_that_were_compared(tmp_path: Path) -> None:
+    write(tmp_path)
+    latency = analyse(tmp_path)["latency_ms"]
+    # One host, one clock; the NATS server's timestamp is compared: |offset| + bound.
+    assert latency["publish_ack"]["clock_error_ms"] == 0.0
+    assert latency["end_to_end"]["clock_error_ms"] == 0.0
+    assert latency["publish_to_fetch"]["clock_error_ms"] == 0.09
+    assert latency["publish_to_first_fetch"]["clock_error_ms"] == 0.09
+    (tmp_path / "run" / "hosts" / HOST / "probe.json").unlink()
+    latency = analyse(tmp_path)["latency_ms"]
+    assert latency["publish_ack"]["clock_error_ms"] == 0.0
+    assert latency["publish_to_fetch"]["clock_error_ms"] is None
+
+
+def test_first_fetch_is_the_earliest_over_all_workers(tmp_path: Path) -> None:
+    write(tmp_path / "one", workers=1)
+    write(tmp_path / "three", workers=3)
+    legs = [analyse(tmp_path / n)["latency_ms"]["publish_to_first_fetch"] for n in ("one", "three")]
+    assert legs[0]["count"] == legs[1]["count"]
+    assert legs[0]["p50"] == legs[1]["p50"]
+
+
+def test_warm_up_is_trimmed_anew(tmp_path: Path) -> None:
+    write(tmp_path)
+    content = analyse(tmp_path, warmup_s=20)
+    assert content["window"] == {"from_s": 20.0, "until_s": 35.0}
+    assert content["latency_ms"]["publish_ack"]["count"] == 1500
+    # The ledger is of the whole run.
+    assert content["ledger"]["offered"] == 3500
+
+
+@pytest.mark.parametrize("warmup_s", [-1, 35, 1000])
+def test_a_warm_up_that_leaves_nothing_is_refused(tmp_path: Path, warmup_s: float) -> None:
+    write(tmp_path)
+    with pytest.raises(SpecError, match="less than 35 s"):
+        analyse(tmp_path, warmup_s=warmup_s)
+
+
+def paths(content: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401
+    if not isinstance(content, dict):
+        return {prefix: content}
+    return {
+        path: value
+        for name, one in content.items()
+        for path, value in paths(one, f"{prefix}.{name}".lstrip(".")).items()
+    }
+
+
+def test_what_was_not_measured_is_null(tmp_path: Path) -> None:
+    write(tmp_path)
+    for path in (tmp_path / "run" / "hosts" / HOST).iterdir():
+        path.unlink()
+    content = analyse(tmp_path)
+    check_contract(content)
+    assert content["verdict"]["status"] == "invalid"
+    measured = ("throughput", "latency_ms", "message_bytes", "jetstream", "ledger", "fetches")
+    for section in (*measured, "connections", "fidelity", "resources"):
+        found = paths(content[section])
+        assert set(found.values()) == {None}, section
+    # Still a screenful.
+    assert "INVALID" in next(summary_text.lines(content, "title"))
+    assert any("throughput  offered -/s" in line for line in summary_text.lines(content, "title"))
+
+
+NAMES = sorted(
+    path
+    for path in (
+        *("relay.json", "relay.hlog", "relay.samples.jsonl", "shuffler.json", "shuffler.hlog"),
+        *("shuffler.samples.jsonl", "consumers-0.json", "consumers-0.hlog", "probe.json"),
+        *("consumers-0.samples.jsonl", "consumers-0.deliveries.cbor.gz", "probe.final.json"),
+        *("consumers-0.first_fetch.bin.gz", "probe.host.jsonl", "probe.processes.jsonl"),
+        *("probe.nats.jsonl", "probe.clock.jsonl"),
+    )
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_without_one_file_is_reported_without_its_figures(name: str, tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "run" / "hosts" / HOST / name).unlink()
+    content = analyse(tmp_path)
+    check_contract(content)
+    assert content["verdict"]["status"] == "invalid"
+    assert any(name in reason for reason in content["verdict"]["reasons"])
+    assert list(summary_text.lines(content, "title"))
+
+
+def test_a_damaged_histogram_is_said(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "run" / "hosts" / HOST / "shuffler.hlog"
+    path.write_text(path.read_text().replace("HIST", "HISX"))
+    content = analyse(tmp_path)
+    assert content["latency_ms"]["publish_ack"]["count"] is None
+    reasons = content["verdict"]["reasons"]
+    assert any("shuffler.hlog: cannot be decoded" in reason for reason in reasons)
+
+
+def test_a_server_restart_is_seen(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "run" / "hosts" / HOST / "probe.final.json"
+    path.write_text(path.read_text().replace("NAAA", "NBBB"))
+    reasons = analyse(tmp_path)["verdict"]["reasons"]
+    assert any("the NATS server restarted" in reason for reason in reasons)
+
+
+def test_the_screenful_is_one(tmp_path: Path) -> None:
+    write(tmp_path)
+    shown = list(summary_text.lines(analyse(tmp_path), "Scenario 1"))
+    assert len(shown) <= 30
+    assert max(len(line) for line in shown) <= 110
+    text = "\n".join(shown)
+    assert "PASS        Scenario 1" in text
+    assert "unexplained 0" in text
+    assert "owed 35 000 = delivered" in text

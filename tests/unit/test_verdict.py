@@ -1,0 +1,156 @@
+"""Each duty, death and goal by itself: its status, and a reason that names the figure."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpaas import summary, verdict
+from fpaas.bundle import AgentStatus, Bundle
+from fpaas.verdict import Facts
+from tests.raw_run import HOST, RawRun
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[RawRun, dict[str, Any]]:
+    run = RawRun()
+    directory = run.write(tmp_path_factory.mktemp("verdict") / "run")
+    return run, summary.analyse(Bundle.load(directory))
+
+
+def judge(
+    healthy: tuple[RawRun, dict[str, Any]],
+    facts: Facts | None = None,
+    changes: dict[str, object] | None = None,
+) -> verdict.Verdict:
+    """Judge the healthy run with changes: `ledger.lost` is summary["ledger"]["lost"]."""
+    run, content = healthy
+    content = copy.deepcopy(content)
+    for path, value in (changes or {}).items():
+        *sections, name = path.split(".")
+        target = content
+        for section in sections:
+            target = target[section]
+        target[name] = value
+    return verdict.judge(run.spec, content, facts or Facts())
+
+
+def status(state: str) -> AgentStatus:
+    return AgentStatus("shuffler", state, "disk full", 0)
+
+
+def test_a_healthy_run_passes(healthy: tuple[RawRun, dict[str, Any]]) -> None:
+    judged = judge(healthy)
+    assert (judged.status, judged.reasons) == ("pass", [])
+    (note,) = judged.notes
+    assert "owed 100 messages/s" in note
+    assert "50 every 5 s = 10/s" in note
+    assert "This is no failure" in note
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (Facts(problems=["h: relay.json: is missing"]), "relay.json"),
+        (Facts(invalid_reasons=["interrupted"]), "interrupted"),
+        (Facts(agents=[(HOST, status("failed"))]), "shuffler failed: disk full"),
+        (Facts(agents=[(HOST, status("stopped"))]), "stopped before the run's end"),
+        (Facts(agents=[(HOST, status("running"))]), "died; the last it said was 'running'"),
+        (Facts(server_lives={HOST: ["A", "B"]}), "restarted"),
+        (Facts(stream_began_anew=True), "began anew"),
+        (Facts(loop_lag_p99_ms={"relay on h": 150.0}), "relay on h: its event loop"),
+        (Facts(process_cpu_pct={"shuffler (pid 1) on h": 99.0}), "saturated, 99 % of a core"),
+        (Facts(frames_offered=17), "offered 17 frames of the 3500"),
+    ],
+)
+def test_a_fact_that_makes_a_run_invalid(
+    healthy: tuple[RawRun, dict[str, Any]], facts: Facts, reason: str
+) -> None:
+    judged = judge(healthy, facts)
+    assert judged.status == "invalid"
+    assert reason in judged.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("ledger.unexplained", 3, "3 unexplained"),
+        ("ledger.unexplained", None, "could not be balanced"),
+        ("fidelity.poll_lateness_own_ms", {"p99": 101.0}, "p99 101.0 ms"),
+        ("fidelity.relay_lateness_ms", {"p99": 200.0}, "p99 200.0 ms"),
+        ("fidelity.start_spread_ms", 1500.0, "1500 ms apart"),
+        ("resources.hosts.localhost.steal_pct", 20.0, "20.0 %"),
+        ("clock.localhost.stepped", True, "clock was set"),
+    ],
+)
+def test_a_figure_that_makes_a_run_invalid(
+    healthy: tuple[RawRun, dict[str, Any]], path: str, value: object, reason: str
+) -> None:
+    judged = judge(healthy, changes={path: value})
+    assert judged.status == "invalid"
+    assert reason in judged.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("ledger.not_read", 5, "5 of 3500 frames were never read"),
+        ("ledger.publish_failed", 2, "2 publishes were refused"),
+        ("ledger.publish_unknown", 2, "2 publishes were never answered"),
+        ("ledger.lost", 7, "7 deliveries were lost"),
+        ("ledger.expired_unread", 30_000, "30000 messages expired unread where"),
+        ("fetches.by_status", {"404": 9, "503": 4}, "4 of 503"),
+        ("fetches.by_status", {"409:Consumer Deleted": 1}, "1 of 409:Consumer Deleted"),
+        ("fetches.client_timeout", 1, "1 fetches were not answered in time"),
+        ("connections.slow_consumer_disconnects", 2, "cut 2 connections off"),
+        ("jetstream.slow_consumers", 3, "cut 3 connections off"),
+        ("connections.errors", 1, "1 errors"),
+    ],
+)
+def test_a_missed_goal_fails(
+    healthy: tuple[RawRun, dict[str, Any]], path: str, value: object, reason: str
+) -> None:
+    judged = judge(healthy, changes={path: value})
+    assert judged.status == "fail"
+    assert len(judged.reasons) == 1
+    assert reason in judged.reasons[0]
+
+
+def test_an_invalid_run_says_what_it_missed_too(healthy: tuple[RawRun, dict[str, Any]]) -> None:
+    judged = judge(healthy, Facts(invalid_reasons=["interrupted"]), {"ledger.lost": 1})
+    assert judged.status == "invalid"
+    assert len(judged.reasons) == 2
+
+
+def test_consumers_that_never_fetched_fail_only_where_each_had_a_poll(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    run, content = healthy
+    facts = Facts(never_fetched=2)
+    assert verdict.judge(run.spec, content, facts).status == "fail"
+    spec = replace(run.spec, consumers=replace(run.spec.consumers, poll_interval_s=40.0))
+    judged = verdict.judge(spec, content, facts)
+    assert judged.status == "pass"
+    assert any("too short" in note for note in judged.notes)
+
+
+def test_expiry_that_the_parameters_do_not_imply_fails(tmp_path: Path) -> None:
+    """Batches as large as what is owed: nothing needs to expire."""
+    run = RawRun({"bench_batch_size": 1000})
+    content = summary.analyse(Bundle.load(run.write(tmp_path / "run")))
+    assert content["verdict"]["status"] == "pass"
+    assert content["notes"] == []
+    content["ledger"]["expired_unread"] = 5000
+    judged = verdict.judge(run.spec, content, Facts())
+    assert judged.status == "fail"
+    assert "the parameters imply 0" in judged.reasons[0]
+
+
+def test_many_problems_are_cut_short(healthy: tuple[RawRun, dict[str, Any]]) -> None:
+    judged = judge(healthy, Facts(problems=[f"h: file-{n}: is missing" for n in range(300)]))
+    assert len(judged.reasons) == verdict.SPELLED_OUT_MAX + 1
+    assert "290 more" in judged.reasons[-1]
