@@ -605,11 +605,11 @@ async def run(options: Options, status: agent.Status) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
         await relay.close()
+    log.info("offered %d frames, sent %d, replayed %d", relay.offered, relay.sent, relay.replayed)
     records.close()
     # Whoever serves until SIGTERM is done then.
     ended = finished or until_unix_ns is None
     status.set(agent.DONE if ended else agent.STOPPED, f"offered {relay.offered}")
-    log.info("offered %d frames, sent %d, replayed %d", relay.offered, relay.sent, relay.replayed)
 
 
 async def _until(unix_ns: int | None, stop: asyncio.Event) -> bool:

@@ -1,0 +1,260 @@
+"""Recordings of the real relay, and of relays that misbehave, end as files that replay."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from websockets.sync.server import ServerConnection, serve
+
+from fpaas import capture
+from fpaas.capture import LENGTH
+from fpaas.relay import error_frame, info_frame
+from fpaas.synthetic import Synthetic
+from tests.conftest import SCRIPTS, free_port
+from tests.integration.test_relay import a_run
+from tests.relay_process import RelayProcess, running_relay, seqs
+
+pytestmark = pytest.mark.integration
+
+FIREHOSE = Synthetic(seed=5)
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """Shared by the tests that leave it as it is."""
+    directory = tmp_path_factory.mktemp("relay")
+    with running_relay(directory, "--rate-per-s", 1000, "--seed", 5) as process:
+        yield process
+
+
+def start(*options: object, limit_bytes: int | None = None) -> subprocess.Popen[str]:
+    def limit() -> None:
+        if limit_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    return subprocess.Popen(
+        [SCRIPTS / "fpaas", "record", *map(str, options)],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limit,  # noqa: PLW1509
+    )
+
+
+def record(*options: object, limit_bytes: int | None = None) -> tuple[int, str]:
+    with start(*options, limit_bytes=limit_bytes) as process:
+        try:
+            _, stderr = process.communicate(timeout=40)
+        finally:
+            process.kill()
+    assert "Traceback" not in stderr
+    return process.returncode, stderr
+
+
+def recorded(path: Path) -> list[bytes]:
+    data = path.read_bytes()
+    frames = []
+    at = 0
+    while at < len(data):
+        (length,) = LENGTH.unpack_from(data, at)
+        frames.append(data[at + 4 : at + 4 + length])
+        at += 4 + length
+    assert capture.check(path) == len(frames)
+    return frames
+
+
+def assert_dense(frames: list[bytes]) -> None:
+    numbers = seqs(frames)
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert frames == [FIREHOSE.frame(seq - 1) for seq in numbers]
+
+
+def wait_for_bytes(path: Path, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists() or path.stat().st_size < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def relay_that(handler: Callable[[ServerConnection], None]) -> Iterator[str]:
+    with serve(handler, "127.0.0.1", 0, compression=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_frames_are_recorded_as_sent_and_replay_as_recorded(
+    tmp_path: Path, relay: RelayProcess
+) -> None:
+    output = tmp_path / "capture"
+    code, stderr = record(relay.url, "--output", output, "--max-frames", 500)
+    assert code == 0
+    frames = recorded(output)
+    assert len(frames) == 500
+    assert_dense(frames)
+    assert f"{output}: 500 frames" in stderr
+    replayed = capture.Capture(output)
+    assert [replayed.frame(index) for index in range(500)] == frames
+
+
+def test_bounds(tmp_path: Path, relay: RelayProcess) -> None:
+    by_bytes = tmp_path / "bytes"
+    assert record(relay.url, "--output", by_bytes, "--max-bytes", 300_000)[0] == 0
+    assert 200_000 < by_bytes.stat().st_size <= 300_000
+    assert_dense(recorded(by_bytes))
+    by_time = tmp_path / "time"
+    assert record(relay.url, "--output", by_time, "--max-seconds", 1)[0] == 0
+    assert 300 < len(recorded(by_time)) < 3000
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_recording_replays(
+    tmp_path: Path, relay: RelayProcess, number: signal.Signals
+) -> None:
+    output = tmp_path / "capture"
+    with start(relay.url, "--output", output) as process:
+        wait_for_bytes(output, 100_000)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "frames, " in stderr
+    assert_dense(recorded(output))
+
+
+def test_lost_relay_is_taken_up_again_without_gap_or_repeat(tmp_path: Path) -> None:
+    a_run(tmp_path, bench_measure_s=60)
+    output = tmp_path / "capture"
+    listen = f"127.0.0.1:{free_port()}"
+    options = ("--run", tmp_path / "run.json", "--out", tmp_path, "--listen", listen)
+    with contextlib.ExitStack() as stack:
+        relay = stack.enter_context(running_relay(tmp_path, *options))
+        process = stack.enter_context(start(relay.url, "--output", output, "--max-frames", 3000))
+        stack.callback(process.kill)
+        wait_for_bytes(output, 500_000)
+        relay.process.kill()
+        relay.process.wait()
+        stack.enter_context(running_relay(tmp_path, *options))
+        _, stderr = process.communicate(timeout=40)
+    assert process.returncode == 0, stderr
+    assert "WARNING" in stderr
+    frames = recorded(output)
+    assert len(frames) == 3000
+    assert_dense(frames)
+
+
+def test_full_disk_leaves_whole_frames(tmp_path: Path, relay: RelayProcess) -> None:
+    output = tmp_path / "capture"
+    # To the writer a file size limit is a full disk.
+    code, stderr = record(relay.url, "--output", output, limit_bytes=10_000_000)
+    assert code == 3
+    assert f"{output}: cannot write: File too large" in stderr
+    frames = recorded(output)
+    assert f"the {len(frames)} frames before are kept" in stderr
+    assert_dense(frames)
+
+
+def test_existing_file_is_kept_unless_forced(tmp_path: Path, relay: RelayProcess) -> None:
+    output = tmp_path / "capture"
+    output.write_text("precious")
+    options = (relay.url, "--output", output, "--max-frames", 5)
+    code, stderr = record(*options)
+    assert code == 2
+    assert f"{output}: exists; choose another file, or --force" in stderr
+    assert output.read_text() == "precious"
+    assert record(*options, "--force")[0] == 0
+    assert len(recorded(output)) == 5
+
+
+def test_relay_of_the_environment(
+    tmp_path: Path, relay: RelayProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_HOST", relay.url)
+    assert record("--output", tmp_path / "capture", "--max-frames", 5)[0] == 0
+
+
+def test_no_relay_there(tmp_path: Path, relay: RelayProcess) -> None:
+    output = tmp_path / "capture"
+    code, stderr = record(f"ws://127.0.0.1:{free_port()}", "--output", output)
+    assert code == 2
+    assert "cannot connect" in stderr
+    assert not output.exists()
+    code, stderr = record(f"{relay.url}/elsewhere", "--output", output)
+    assert code == 2
+    assert "answered HTTP 404" in stderr
+    assert not output.exists()
+
+
+def test_output_that_cannot_be_made(tmp_path: Path) -> None:
+    code, stderr = record("ws://127.0.0.1:1", "--output", tmp_path / "missing" / "capture")
+    assert code == 2
+    assert "cannot be written: No such file or directory" in stderr
+
+
+def test_silent_relay_leaves_no_file(tmp_path: Path) -> None:
+    output = tmp_path / "capture"
+    with running_relay(tmp_path, "--rate-per-s", 0.01) as relay:
+        time.sleep(0.1)
+        code, stderr = record(relay.url, "--output", output, "--max-seconds", 0.5)
+    assert code == 3
+    assert "no frame came" in stderr
+    assert not output.exists()
+
+
+def test_what_has_no_seq_or_is_garbage_is_left_out(tmp_path: Path) -> None:
+    frames = [FIREHOSE.frame(index) for index in range(3)]
+
+    def handler(connection: ServerConnection) -> None:
+        noise = [info_frame("OutdatedCursor", "old"), error_frame("ConsumerTooSlow", "slow")]
+        for frame in [noise[0], frames[0], b"garbage", frames[0], *frames[1:], noise[1]]:
+            connection.send(frame)
+        connection.recv()
+
+    output = tmp_path / "capture"
+    with relay_that(handler) as url:
+        code, stderr = record(url, "--output", output, "--max-seconds", 2)
+    assert code == 0
+    assert recorded(output) == frames
+    assert "1 undecodable left out" in stderr
+
+
+def test_frame_that_is_too_large_ends_the_recording(tmp_path: Path) -> None:
+    def handler(connection: ServerConnection) -> None:
+        connection.send(FIREHOSE.frame(0))
+        connection.send(bytes(6_000_000))
+        connection.recv()
+
+    output = tmp_path / "capture"
+    with relay_that(handler) as url:
+        code, stderr = record(url, "--output", output)
+    assert code == 3
+    assert "after seq 1 came a frame larger than the 5242880 bytes" in stderr
+    assert recorded(output) == [FIREHOSE.frame(0)]
+
+
+def test_relay_that_numbers_anew_ends_the_recording(tmp_path: Path) -> None:
+    def handler(connection: ServerConnection) -> None:
+        request = connection.request
+        assert request is not None
+        if "cursor=" in request.path:
+            connection.send(error_frame("FutureCursor", "cursor 1 is in the future"))
+        else:
+            connection.send(FIREHOSE.frame(0))
+
+    output = tmp_path / "capture"
+    with relay_that(handler) as url:
+        code, stderr = record(url, "--output", output)
+    assert code == 3
+    assert "numbers its events anew" in stderr
+    assert recorded(output) == [FIREHOSE.frame(0)]

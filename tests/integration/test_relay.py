@@ -1,0 +1,450 @@
+"""The real relay over sockets, read by `websockets`' own client and by libipld."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from websockets.asyncio.client import connect as connect_async
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from fpaas import relay as relay_module
+from fpaas import spec as specs
+from fpaas.capture import LENGTH
+from fpaas.cli import main
+from fpaas.histograms import merge_logs
+from fpaas.pace import AtRate
+from fpaas.relay import Limits, Relay
+from fpaas.synthetic import Synthetic
+from tests.conftest import SCRIPTS, free_port
+from tests.relay_process import (
+    PATH,
+    RelayProcess,
+    message,
+    receive,
+    running_relay,
+    seqs,
+    subscribe,
+)
+
+pytestmark = pytest.mark.integration
+
+
+RATE_PER_S = 1000
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """Shared by the tests that leave it as it is."""
+    directory = tmp_path_factory.mktemp("relay")
+    with running_relay(directory, "--rate-per-s", RATE_PER_S, "--seed", 5) as process:
+        yield process
+
+
+def fails(*options: object) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["relay", *map(str, options)])
+    return result.exit_code, result.stderr
+
+
+def expect(seqs_read: list[int]) -> list[bytes]:
+    firehose = Synthetic(seed=5)
+    return [firehose.frame(seq - firehose.first_seq) for seq in seqs_read]
+
+
+def test_live_frames_are_those_of_the_seed(relay: RelayProcess) -> None:
+    with subscribe(relay.url) as one, subscribe(relay.url) as other:
+        frames, again = receive(one, 300), receive(other, 300)
+    for received in (frames, again):
+        numbers = seqs(received)
+        assert numbers == list(range(numbers[0], numbers[0] + 300))
+        assert received == expect(numbers)
+
+
+def test_live_subscription_begins_now(relay: RelayProcess) -> None:
+    with subscribe(relay.url) as connection:
+        first = seqs(receive(connection, 1))[0]
+    time.sleep(0.5)
+    with subscribe(relay.url) as connection:
+        assert seqs(receive(connection, 1))[0] - first >= 0.4 * RATE_PER_S
+
+
+def test_cursor_replays_and_goes_live_without_a_seam(tmp_path: Path) -> None:
+    with running_relay(tmp_path, "--rate-per-s", 2000, "--seed", 5, "--out", tmp_path) as relay:
+        time.sleep(1.0)
+        with subscribe(relay.url, cursor=17) as connection:
+            frames = receive(connection, 4000)
+        assert seqs(frames) == list(range(17, 4017))
+        assert frames[:100] == expect(list(range(17, 117)))
+        assert relay.stop() == 0
+    result = json.loads((tmp_path / "relay.json").read_text())
+    assert result["replayed"] > 1000
+    assert result["replayed"] + result["sent"] >= 4000
+    assert result["connects"] == 1
+
+
+def test_end_of_what_is_offered_still_replays(tmp_path: Path) -> None:
+    with running_relay(tmp_path, "--rate-per-s", 1000, "--max-frames", 50) as relay:
+        with subscribe(relay.url, cursor=0) as connection:
+            assert seqs(receive(connection, 50)) == list(range(1, 51))
+            with pytest.raises(TimeoutError):
+                connection.recv(timeout=0.3)
+        with subscribe(relay.url, cursor=50) as connection:
+            assert seqs(receive(connection, 1)) == [50]
+
+
+def test_outdated_cursor_is_told_and_replay_begins_with_the_window(tmp_path: Path) -> None:
+    options = ("--rate-per-s", 1000, "--max-frames", 500, "--replay-window-frames", 100)
+    with running_relay(tmp_path, *options) as relay:
+        time.sleep(1.0)
+        with subscribe(relay.url, cursor=3) as connection:
+            first, *frames = receive(connection, 101)
+    header, body = message(first)
+    assert header == {"op": 1, "t": "#info"}
+    assert body["name"] == "OutdatedCursor"
+    assert seqs(frames) == list(range(401, 501))
+
+
+def test_future_cursor_gets_an_error_frame_and_is_closed(relay: RelayProcess) -> None:
+    with subscribe(relay.url, cursor=10**9) as connection:
+        header, body = message(receive(connection, 1)[0])
+        assert header == {"op": -1}
+        assert body["error"] == "FutureCursor"
+        with pytest.raises(ConnectionClosed):
+            connection.recv(timeout=5)
+
+
+def test_consumer_too_slow_is_told_and_closed(tmp_path: Path) -> None:
+    options = ("--rate-per-s", 5000, "--max-lag-frames", 2000, "--out", tmp_path)
+    with running_relay(tmp_path, *options) as relay:
+        with subscribe(relay.url) as connection:
+            receive(connection, 1)
+            # The client's own queue is short: it stops reading its socket. The kernel's is not.
+            time.sleep(3.0)
+            frames = []
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    frames.append(receive(connection, 1)[0])
+        header, body = message(frames[-1])
+        assert header == {"op": -1}
+        assert body["error"] == "ConsumerTooSlow"
+        numbers = seqs(frames[:-1])
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        with subscribe(relay.url, cursor=numbers[-1]) as connection:
+            assert seqs(receive(connection, 2)) == [numbers[-1], numbers[-1] + 1]
+        assert relay.stop() == 0
+    result = json.loads((tmp_path / "relay.json").read_text())
+    assert result["slow_disconnects"] == 1
+    assert result["blocked_s"] > 0
+
+
+def test_slow_reader_costs_no_memory(tmp_path: Path) -> None:
+    options = ("--rate-per-s", 5000, "--max-lag-frames", 10**6)
+    with running_relay(tmp_path, *options) as relay, subscribe(relay.url) as connection:
+        receive(connection, 1)
+        before_kb = _rss_kb(relay)
+        time.sleep(3.0)  # 80 MB fall due
+        assert _rss_kb(relay) - before_kb < 8_000
+        numbers = seqs(receive(connection, 10_000))
+        assert numbers == list(range(numbers[0], numbers[0] + 10_000))
+
+
+def _rss_kb(relay: RelayProcess) -> int:
+    status = Path(f"/proc/{relay.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 404),
+        ("/xrpc/com.atproto.sync.getRepo", 404),
+        (f"{PATH}?cursor=x", 400),
+        (f"{PATH}?cursor=-1", 400),
+        (f"{PATH}?cursor=", 400),
+    ],
+)
+def test_wrong_requests_are_refused(relay: RelayProcess, path: str, status: int) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"{relay.url}{path}")
+    assert refused.value.response.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "answer"),
+    [
+        (b"\x16\x03\x01 nonsense\r\n\r\n", b""),  # closed without a word
+        (f"GET {PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), b"HTTP/1.1 426"),
+    ],
+)
+def test_nonsense_is_answered_and_survived(
+    relay: RelayProcess, nonsense: bytes, answer: bytes
+) -> None:
+    host, port = relay.url.removeprefix("ws://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as plain:
+        plain.sendall(nonsense)
+        assert plain.recv(1000).startswith(answer)
+        while plain.recv(1000):
+            pass
+    assert relay.process.poll() is None
+
+
+def test_subscriber_may_talk_and_ping(relay: RelayProcess) -> None:
+    with subscribe(relay.url) as connection:
+        connection.send("subscribers have nothing to say, and may say it")
+        assert connection.ping().wait(5)
+        receive(connection, 10)
+
+
+def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "PING_INTERVAL_S", 0.2)
+
+    async def scenario() -> None:
+        relay = Relay(
+            Synthetic(1), AtRate(1), Limits(), total=1, t0_unix_ns=time.time_ns() + 10**12
+        )
+        url = await relay.listen("127.0.0.1", 0)
+        relay.start()
+        host, port = url.removeprefix("ws://").split(":")
+        async with connect_async(url + PATH, ping_interval=None) as living:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(
+                f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+            )
+            await asyncio.sleep(1.0)
+            assert len(relay.subscribers) == 1
+            async with asyncio.timeout(5):
+                answer = await reader.read(-1)  # to the end: it was dropped
+            assert b"101 Switching" in answer
+            assert b"\x89\x00" in answer
+            await living.ping()
+            writer.close()
+        await relay.close()
+
+    asyncio.run(scenario())
+
+
+def a_run(directory: Path, **variables: object) -> specs.RunSpec:
+    values = specs.read_variables(
+        {
+            "bench_warmup_s": 0,
+            "bench_measure_s": 2,
+            "bench_drain_s": 0,
+            "bench_firehose_rate_per_s": 500,
+            "bench_seed": 5,
+            **variables,
+        }
+    )
+    spec = specs.build(
+        values,
+        run_id="test",
+        scenario=specs.Scenario("test", "test", "test"),
+        topology=specs.Topology(
+            {"consumers": ["localhost"]}, "nats://127.0.0.1", "http://127.0.0.1", "ws://127.0.0.1"
+        ),
+        first_seq=1,
+        t0_unix_ns=time.time_ns() + 4 * specs.NS_PER_S,
+    )
+    (directory / "run.json").write_text(spec.to_json())
+    return spec
+
+
+def test_run_is_offered_whole_from_t0_on(tmp_path: Path) -> None:
+    spec = a_run(tmp_path, bench_drain_s=5)
+    with running_relay(tmp_path, "--run", tmp_path / "run.json", "--out", tmp_path) as relay:
+        with subscribe(relay.url, cursor=0) as connection:
+            frames = receive(connection, 1)
+            assert 0 <= time.time_ns() - spec.t0_unix_ns < specs.NS_PER_S
+            frames += receive(connection, 999)
+            assert frames == expect(list(range(1, 1001)))
+        with subscribe(relay.url, cursor=500) as again:
+            assert seqs(receive(again, 501)) == list(range(500, 1001))
+        assert relay.process.wait(timeout=15) == 0
+        assert time.time_ns() >= spec.settled_unix_ns
+    result = json.loads((tmp_path / "relay.json").read_text())
+    assert result["first_seq"] == 1
+    assert result["last_seq"] == result["offered"] == spec.frames_due() == 1000
+    assert result["sent"] == 1000
+    assert result["replayed"] == 501
+    assert result["connects"] == 2
+    assert result["ignored"] == result["slow_disconnects"] == 0
+    assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == "done"
+    legs = merge_logs([tmp_path / "relay.hlog"])
+    assert legs["relay_lateness"].count == 1000
+    assert legs["relay_lateness"].negative_count == 0
+    assert legs["loop_lag"].count > 10
+    samples = [json.loads(line) for line in (tmp_path / "relay.samples.jsonl").open()]
+    assert [sample["offered"] for sample in samples] == sorted(s["offered"] for s in samples)
+    assert samples[-1]["offered"] == 1000
+
+
+def test_run_offers_whether_or_not_somebody_reads(tmp_path: Path) -> None:
+    a_run(tmp_path, bench_measure_s=1)
+    with running_relay(tmp_path, "--run", tmp_path / "run.json", "--out", tmp_path) as relay:
+        assert relay.process.wait(timeout=15) == 0
+    result = json.loads((tmp_path / "relay.json").read_text())
+    assert (result["offered"], result["sent"]) == (500, 0)
+
+
+def test_sigterm_keeps_what_was_measured(tmp_path: Path) -> None:
+    spec = a_run(tmp_path, bench_measure_s=60)
+    with (
+        running_relay(tmp_path, "--run", tmp_path / "run.json", "--out", tmp_path) as relay,
+        subscribe(relay.url, cursor=0) as connection,
+    ):
+        receive(connection, 300)
+        assert time.time_ns() > spec.t0_unix_ns
+        assert relay.stop() == 0
+    result = json.loads((tmp_path / "relay.json").read_text())
+    assert 300 <= result["sent"] <= result["offered"] < 30_000
+    assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == "stopped"
+    assert merge_logs([tmp_path / "relay.hlog"])["relay_lateness"].count == result["sent"]
+
+
+def test_relay_restarted_in_a_run_goes_on_where_it_would_be(tmp_path: Path) -> None:
+    spec = a_run(tmp_path, bench_measure_s=60)
+    listen = f"127.0.0.1:{free_port()}"
+    options = ("--run", tmp_path / "run.json", "--out", tmp_path, "--listen", listen)
+    with running_relay(tmp_path, *options) as relay:
+        with subscribe(relay.url, cursor=0) as connection:
+            last = seqs(receive(connection, 100))[-1]
+        relay.process.send_signal(signal.SIGKILL)
+        relay.process.wait()
+    with running_relay(tmp_path, *options) as relay, subscribe(relay.url, last) as connection:
+        numbers = seqs(receive(connection, 500))
+        assert numbers == list(range(last, last + 500))
+        assert (time.time_ns() - spec.t0_unix_ns) / 1e9 * 500 > numbers[-1] - 1
+
+
+def test_full_disk_is_said_and_offering_goes_on(tmp_path: Path) -> None:
+    spec = a_run(tmp_path)
+    with subprocess.Popen(
+        [
+            *(SCRIPTS / "fpaas", "relay", "--run", tmp_path / "run.json"),
+            *("--out", tmp_path, "--listen", f"127.0.0.1:{free_port()}"),
+        ],
+        stderr=subprocess.PIPE,
+        # To the writer a file size limit is a full disk.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400)),  # noqa: PLW1509
+    ) as process:
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert f"{tmp_path}: the relay's figures are not whole: File too large" in stderr.decode()
+    assert f"offered {spec.frames_due()} frames" in stderr.decode()
+    assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == "failed"
+
+
+def test_capture_is_replayed_once_or_in_loops(tmp_path: Path) -> None:
+    firehose = Synthetic(seed=9)
+    frames = [firehose.frame(index) for index in range(40, 90)]
+    capture = tmp_path / "capture"
+    capture.write_bytes(b"".join(LENGTH.pack(len(frame)) + frame for frame in frames))
+    with (
+        running_relay(tmp_path, "--source", capture, "--once", "--rate-per-s", 1000) as relay,
+        subscribe(relay.url, cursor=41) as connection,
+    ):
+        assert receive(connection, 50) == frames
+        with pytest.raises(TimeoutError):
+            connection.recv(timeout=0.3)
+    with (
+        running_relay(tmp_path, "--source", capture, "--rate-per-s", 1000) as relay,
+        subscribe(relay.url, cursor=41) as connection,
+    ):
+        looped = receive(connection, 150)
+        assert looped[:50] == frames
+        assert seqs(looped) == list(range(41, 191))
+
+
+def test_capture_is_replayed_at_its_own_pace(tmp_path: Path) -> None:
+    firehose = Synthetic(seed=9)  # frames 2.222 ms apart by their own times
+    frames = [firehose.frame(index) for index in range(900)]
+    capture = tmp_path / "capture"
+    capture.write_bytes(b"".join(LENGTH.pack(len(frame)) + frame for frame in frames))
+    options = ("--source", capture, "--pace", "capture", "--speed", 2, "--once")
+    with (
+        running_relay(tmp_path, *options) as relay,
+        subscribe(relay.url, cursor=0) as connection,
+    ):
+        receive(connection, 100)
+        began_s = time.monotonic()
+        receive(connection, 800)
+        assert time.monotonic() - began_s == pytest.approx(0.89, abs=0.3)
+
+
+def test_real_capture_goes_over_the_wire_unchanged(tmp_path: Path, real_frames: Path) -> None:
+    options = ("--source", real_frames, "--once", "--rate-per-s", 1000)
+    with (
+        running_relay(tmp_path, *options) as relay,
+        subscribe(relay.url, cursor=31_527_015_321) as connection,
+    ):
+        frames = receive(connection, 100)
+    assert b"".join(LENGTH.pack(len(f)) + f for f in frames) == real_frames.read_bytes()
+
+
+def test_port_in_use_is_named(relay: RelayProcess) -> None:
+    address = relay.url.removeprefix("ws://")
+    code, stderr = fails("--listen", address)
+    assert code == 2
+    assert f"--listen {address}: cannot listen there" in stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--rate-per-s", 0), "--rate-per-s"),
+        (("--rate-per-s", -1), "--rate-per-s"),
+        (("--speed", 0), "--speed"),
+        (("--max-frames", 0), "--max-frames"),
+        (("--source", "/nowhere"), "/nowhere: cannot be read"),
+        (("--source", "wss://bsky.network"), "fpaas record"),
+        (("--pace", "capture"), "needs a capture"),
+        (("--listen", "2480"), "'2480' is no address"),
+        (("--run", "/nowhere"), "--out: is required"),
+        (("--run", "/nowhere", "--out", "/tmp"), "/nowhere: cannot be read"),
+        (("--run", "/nowhere", "--rate-per-s", 3), "--rate-per-s: /nowhere says this"),
+        (("--run", "/nowhere", "--once"), "--loop/--once: /nowhere says this"),
+    ],
+)
+def test_bad_input_is_named(options: tuple[object, ...], said: str) -> None:
+    code, stderr = fails(*options)
+    assert code == 2
+    assert said in stderr
+
+
+def test_bad_captures_are_refused(tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"")
+    assert fails("--source", bad)[0] == 2
+    bad.write_bytes(b"\x08\0\0\0garb")
+    code, stderr = fails("--source", bad)
+    assert code == 2
+    assert f"{bad}: is truncated: the record at byte 0 of 8 is not whole" in stderr
+
+
+def test_run_of_another_capture_is_refused(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    firehose = Synthetic(seed=9)
+    capture = tmp_path / "capture"
+    frame = firehose.frame(40)
+    capture.write_bytes(LENGTH.pack(len(frame)) + frame)
+    run = ("--run", tmp_path / "run.json", "--out", tmp_path)
+    code, stderr = fails(*run, "--source", capture)
+    assert code == 2
+    assert "begins with seq 41" in stderr
+    assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == "failed"
+    a_run(tmp_path, bench_firehose_source="wss://bsky.network")
+    code, stderr = fails(*run)
+    assert code == 2
+    assert "needs no relay of ours" in stderr

@@ -1,0 +1,91 @@
+"""The real relay as a process of a test's own, and what it sends, read by third-party code."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import libipld
+from websockets.sync.client import ClientConnection, connect
+
+from tests.conftest import SCRIPTS
+
+PATH = "/xrpc/com.atproto.sync.subscribeRepos"
+START_TIMEOUT_S = 30.0
+
+
+class RelayProcess:
+    """`fpaas relay` with these options, on a port of its own unless they say otherwise."""
+
+    def __init__(self, directory: Path, *options: object) -> None:
+        self.log_path = directory / f"relay-{time.monotonic_ns()}.log"
+        listen = () if "--listen" in options else ("--listen", "127.0.0.1:0")
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                [SCRIPTS / "fpaas", "relay", *map(str, (*listen, *options))], stderr=log
+            )
+        self.url = self._wait_for_url()
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=15)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def _wait_for_url(self) -> str:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            found = re.search(r" at (ws://\S+)", self.log)
+            if found:
+                return found[1]
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        self.end()
+        raise RuntimeError(self.log)
+
+
+@contextlib.contextmanager
+def running_relay(directory: Path, *options: object) -> Iterator[RelayProcess]:
+    relay = RelayProcess(directory, *options)
+    try:
+        yield relay
+    finally:
+        relay.end()
+
+
+def subscribe(url: str, cursor: int | None = None) -> ClientConnection:
+    query = "" if cursor is None else f"?cursor={cursor}"
+    return connect(f"{url}{PATH}{query}", compression=None, max_size=None, proxy=None)
+
+
+def receive(connection: ClientConnection, count: int) -> list[bytes]:
+    frames = []
+    for _ in range(count):
+        frame = connection.recv(timeout=15)
+        assert isinstance(frame, bytes)
+        frames.append(frame)
+    return frames
+
+
+def message(frame: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    header, body = libipld.decode_dag_cbor_multi(frame)
+    return header, body
+
+
+def seqs(frames: list[bytes]) -> list[int]:
+    return [message(frame)[1]["seq"] for frame in frames]
