@@ -137,8 +137,25 @@ class ConsumerWorker:
 
     # -- life cycle ------------------------------------------------------------------------------
 
-    async def connect(self) -> None:
-        """Connect and subscribe. Raises RunInvalid where NATS does not let us."""
+    async def connect(self, stop: asyncio.Event) -> bool:
+        """Connect and subscribe; returns False where `stop` came first.
+
+        Raises RunInvalid where NATS does not let us.
+        """
+        connecting = asyncio.ensure_future(self._connect_all())
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([connecting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not connecting.done():
+            connecting.cancel()
+            return False
+        await connecting
+        # What is here now stays: no collection shall walk through it while polls are due.
+        gc.collect()
+        gc.freeze()
+        return True
+
+    async def _connect_all(self) -> None:
         connections = list(self._connections.values())
         _allow_open_files(len(connections) + OTHER_FILE_DESCRIPTORS)
         queue = iter(connections)
@@ -155,9 +172,6 @@ class ConsumerWorker:
         finally:
             for task in tasks:
                 task.cancel()
-        # What is here now stays: no collection shall walk through it while polls are due.
-        gc.collect()
-        gc.freeze()
 
     async def play(self, stop: asyncio.Event, on_tick: Callable[[Figures], None]) -> None:
         """Poll from T0 to the end of the run or until `stop`; `on_tick` is called every second.
@@ -344,6 +358,8 @@ class ConsumerWorker:
 
     def _results(self) -> dict[str, object]:
         """Return `consumers-W.json`."""
+        for puller_log in self._logs:
+            puller_log.end_run()
         fetches, deliveries, figures = self._polling.fetches, self._deliveries, self._figures
         round_trips_s = [c.round_trip_s for c in self._connections.values() if c.round_trip_s]
         return {
@@ -436,7 +452,8 @@ async def _play_as_child(assignment: Assignment) -> None:
     watch = asyncio.ensure_future(_parent_is_gone(stop))
     try:
         worker = ConsumerWorker(assignment)
-        await worker.connect()
+        if not await worker.connect(stop):
+            return
         _say(state=agent.READY)
         await worker.play(stop, lambda figures: _say(figures=asdict(figures)))
         await worker.finish()

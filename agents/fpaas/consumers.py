@@ -119,14 +119,8 @@ async def _play_here(
     assignment: Assignment, status: Status, stop: asyncio.Event, on_tick: OnTick
 ) -> None:
     worker = ConsumerWorker(assignment)
-    connecting = asyncio.ensure_future(worker.connect())
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([connecting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not connecting.done():
-        connecting.cancel()
+    if not await worker.connect(stop):
         return
-    await connecting
     status.set(agent.READY)
     if await agent.sleep_until_unix_ns(assignment.spec.t0_unix_ns, stop):
         status.set(agent.RUNNING)
