@@ -19,9 +19,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Also where the checkout is writable by everybody, in which case Ansible ignores the file.
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-# The usual uv, or one of our own.
-UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BOOTSTRAP)/bin/uv)
-PYTHON_SOURCES := agents tests benchmarks roles/run/action_plugins roles/run/library
+PYTHON_SOURCES := agents tests benchmarks playbooks/action_plugins playbooks/library
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench teardown clean
@@ -59,14 +57,12 @@ clean: ## Remove all that was made but the results
 	rm -rf .lab .ansible .cache $(VENV) $(BOOTSTRAP) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-ifeq ($(UV),$(BOOTSTRAP)/bin/uv)
-$(READY): $(UV)
-endif
-
+# By the usual uv, or by one of our own.
 $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than 3.11 or missing; name another: make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	$(UV) sync --locked --all-extras --python $(PYTHON)
+	@uv --version >/dev/null 2>&1 || $(MAKE) --no-print-directory $(BOOTSTRAP)/bin/uv
+	@PATH="$(PATH):$(CURDIR)/$(BOOTSTRAP)/bin" uv sync --locked --all-extras --python $(PYTHON)
 	@touch $@
 
 $(BOOTSTRAP)/bin/uv:
