@@ -235,7 +235,8 @@ def _missed_consuming(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> I
     if connections["errors"] or connections["reconnects"]:
         yield (
             f"consumers' connections had {connections['errors']} errors and "
-            f"{connections['reconnects']} reconnects"
+            f"{connections['reconnects']} reconnects; {fetches.get('lost') or 0} pulls were lost "
+            "with them"
         )
 
 
@@ -247,8 +248,8 @@ def _excess_expiry(spec: RunSpec, ledger: dict[str, Any], plan: dict[str, Any]) 
     if excess <= EXPIRED_BEYOND_PLAN_LIMIT * ledger["owed"]:
         return None
     return (
-        f"{ledger['expired_unread']} messages expired unread where the parameters imply "
-        f"{plan['expired_unread']}; consumers took less than their polls allow"
+        f"{_written(ledger['expired_unread'])} messages expired unread where the parameters imply "
+        f"{_written(plan['expired_unread'])}; consumers took less than their polls allow"
     )
 
 
@@ -267,8 +268,9 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str
             unread_pct = 100 * (1 - ledger["delivered"] / ledger["owed"])
             note += (
                 f"; planned {100 * plan['unread_share']:.1f} % unread in this run, measured "
-                f"{unread_pct:.1f} % ({ledger['expired_unread']} expired, "
-                f"{ledger['pending_at_end']} pending at the end of {ledger['owed']} owed)"
+                f"{unread_pct:.1f} % (of {_written(ledger['owed'])} owed, "
+                f"{_written(ledger['expired_unread'])} expired and "
+                f"{_written(ledger['pending_at_end'])} were pending at the end)"
             )
         yield f"{note}. This is no failure."
     if facts.never_fetched and not polls_are_certain(spec):
@@ -286,3 +288,7 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str
             f"{ledger['redelivered']} deliveries were repeats, {ledger['duplicate_deliveries']} of "
             "them of messages received before."
         )
+
+
+def _written(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}".replace(",", " ")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import socket
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +28,56 @@ LEAD_S = 6.0
 FPAAS = SCRIPTS / "fpaas"
 
 
-def play(directory: Path, server: NatsServer, values: dict[str, Any]) -> Path:
-    """Run all agents by a spec and return the bundle."""
+class CuttingProxy(threading.Thread):
+    """Forwards TCP to a server; `cut` swallows what the server sends for a while, then hangs up."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self._server = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._swallowing = False
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._server)
+                self._pairs.append((client, server))
+                for pair in ((client, server, False), (server, client, True)):
+                    threading.Thread(target=self._forward, args=pair, daemon=True).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket, to_client: bool) -> None:  # noqa: FBT001
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not (to_client and self._swallowing):
+                    sink.sendall(data)
+
+    def cut(self, swallow_s: float) -> None:
+        self._swallowing = True
+        time.sleep(swallow_s)
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            for end in pair:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+        self._swallowing = False
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut(0)
+
+
+def play(
+    directory: Path,
+    server: NatsServer,
+    values: dict[str, Any],
+    consumers_url: str | None = None,
+    meanwhile: Callable[[RunSpec], None] = lambda _: None,
+) -> Path:
+    """Run all agents by a spec and return the bundle; `meanwhile` is called once they started."""
     relay = f"127.0.0.1:{free_port()}"
     spec = build(
         read_variables(values),
@@ -52,7 +104,10 @@ def play(directory: Path, server: NatsServer, values: dict[str, Any]) -> Path:
     agents = [
         ["relay", *common, "--listen", relay],
         ["shuffler", *common, "--metrics-listen", f"127.0.0.1:{free_port()}"],
-        ["consumers", *common, "--host", HOST, "--metrics-listen", f"127.0.0.1:{free_port()}"],
+        [
+            *("consumers", *common, "--host", HOST, "--nats-url", consumers_url or server.url),
+            *("--metrics-listen", f"127.0.0.1:{free_port()}"),
+        ],
         ["probe", *common, "--host", HOST, "--nats-pid-file", pid_file],
     ]
     processes = []
@@ -62,6 +117,7 @@ def play(directory: Path, server: NatsServer, values: dict[str, Any]) -> Path:
             command = [str(part) for part in (FPAAS, *agent)]
             processes.append(subprocess.Popen(command, stdout=log, stderr=log))
             log.close()
+        meanwhile(spec)
         until = (spec.settled_unix_ns - time.time_ns()) / 1e9 + 15
         codes = [process.wait(timeout=until) for process in processes]
         assert codes == [0, 0, 0, 0], [(out / f"{a[0]}.log").read_text() for a in agents]
@@ -155,3 +211,47 @@ def test_a_real_run_balances(name: str, tmp_path: Path, nats_server: NatsServer)
     code, shown, summary = report(bundle)
     assert code == 3
     assert "nothing was fetched" in shown
+
+
+@pytest.mark.parametrize(
+    ("ack_wait_s", "max_age_s", "outcome"),
+    [(1, 4, "redelivered"), (30, 2, "lost")],
+)
+def test_what_a_broken_connection_swallowed_is_accounted_for(
+    ack_wait_s: int, max_age_s: int, outcome: str, tmp_path: Path, nats_server: NatsServer
+) -> None:
+    """Deliveries are made and never received; they come again, or expire before they can."""
+    proxy = CuttingProxy(nats_server.port)
+    proxy.start()
+
+    def cut_twice(spec: RunSpec) -> None:
+        for at_s in (2.0, 4.5):
+            time.sleep(max(0.0, spec.t0_unix_ns / 1e9 + at_s - time.time()))
+            proxy.cut(swallow_s=0.4)
+
+    values = {
+        "bench_consumers": 8,
+        "bench_poll_interval_s": 0.3,
+        "bench_batch_size": 30,
+        "bench_firehose_rate_per_s": 200,
+        "bench_warmup_s": 1,
+        "bench_measure_s": 6,
+        "bench_drain_s": 3,
+        "bench_ack_wait_s": ack_wait_s,
+        "bench_stream_max_age_s": max_age_s,
+    }
+    try:
+        bundle = play(tmp_path, nats_server, values, f"nats://127.0.0.1:{proxy.port}", cut_twice)
+    finally:
+        proxy.close()
+    code, shown, summary = report(bundle)
+    ledger = summary["ledger"]
+    assert ledger["unexplained"] == 0, shown
+    # 8 consumers' batches of up to 30, at each of two cuts.
+    assert ledger[outcome] >= 8 * 30, shown
+    assert summary["connections"]["reconnects"] > 0
+    reasons = [r for r in summary["verdict"]["reasons"] if "the limit is" not in r]
+    assert any("reconnects" in reason for reason in reasons), shown
+    assert code in (1, 3)
+    owed = ("delivered", "expired_unread", "pending_at_end", "lost")
+    assert ledger["owed"] == 8 * ledger["stored"] == sum(ledger[name] for name in owed)

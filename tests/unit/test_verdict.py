@@ -102,7 +102,7 @@ def test_a_figure_that_makes_a_run_invalid(
         ("ledger.publish_failed", 2, "2 publishes were refused"),
         ("ledger.publish_unknown", 2, "2 publishes were never answered"),
         ("ledger.lost", 7, "7 deliveries were lost"),
-        ("ledger.expired_unread", 30_000, "30000 messages expired unread where"),
+        ("ledger.expired_unread", 30_000, "30 000 messages expired unread where"),
         ("fetches.by_status", {"404": 9, "503": 4}, "4 of 503"),
         ("fetches.by_status", {"409:Consumer Deleted": 1}, "1 of 409:Consumer Deleted"),
         ("fetches.client_timeout", 1, "1 fetches were not answered in time"),
