@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from fpaas.histograms import Recorder
+from fpaas.spec import NS_PER_S
 
 STATUS_INTERVAL_S = 1.0
 LOOP_LAG_INTERVAL_S = 0.05
@@ -123,10 +124,22 @@ async def sleep_until_unix_ns(due_unix_ns: int, stop: asyncio.Event) -> bool:
     return False
 
 
+def seconds_to_next_tick(origin_unix_ns: int, cuts_unix_ns: tuple[int, ...] = ()) -> float:
+    """Return how long to sleep to the next whole second from `origin_unix_ns`, or the next cut.
+
+    Counters that are sampled at the edges of the measuring window need no interpolation there,
+    where rates change.
+    """
+    now_unix_ns = time.time_ns()
+    whole = now_unix_ns + NS_PER_S - (now_unix_ns - origin_unix_ns) % NS_PER_S
+    due_unix_ns = min([whole, *(cut for cut in cuts_unix_ns if cut > now_unix_ns)])
+    return (due_unix_ns - now_unix_ns) / NS_PER_S
+
+
 async def measure_loop_lag(recorder: Recorder) -> None:
     """Record forever how much later than asked the event loop wakes up."""
-    loop = asyncio.get_running_loop()
     while True:
-        due = loop.time() + LOOP_LAG_INTERVAL_S
+        # Not loop.time(): uvloop's has a resolution of a millisecond.
+        due_ns = time.monotonic_ns() + round(LOOP_LAG_INTERVAL_S * NS_PER_S)
         await asyncio.sleep(LOOP_LAG_INTERVAL_S)
-        recorder.samples_ns.append(max(0, round((loop.time() - due) * 1e9)))
+        recorder.samples_ns.append(max(0, time.monotonic_ns() - due_ns))

@@ -7,6 +7,7 @@ standard input, says how it goes as JSON lines on standard output, and ends when
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import json
@@ -56,7 +57,6 @@ OTHER_FILE_DESCRIPTORS = 100
 #: How long pulls in flight may take after the end; the run settles in spec.SETTLE_S.
 GRACE_S = 1.0
 GRACE_AFTER_STOP_S = 0.5
-TICK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -187,14 +187,11 @@ class ConsumerWorker:
         loop_lag = asyncio.ensure_future(agent.measure_loop_lag(self._loop_lag))
         try:
             self._wake()
-            tick_unix_ns = self._started_unix_ns
-            while not stop.is_set():
-                tick_unix_ns += round(TICK_S * NS_PER_S)
-                until = min(tick_unix_ns, spec.end_unix_ns)
-                await agent.sleep_until_unix_ns(until, stop)
+            while not stop.is_set() and time.time_ns() < spec.end_unix_ns:
+                tick_s = agent.seconds_to_next_tick(spec.t0_unix_ns, spec.cuts_unix_ns)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), tick_s)
                 self._tick(on_tick)
-                if until == spec.end_unix_ns:
-                    break
             await self._let_pulls_end(GRACE_AFTER_STOP_S if stop.is_set() else GRACE_S)
         finally:
             loop_lag.cancel()

@@ -54,7 +54,6 @@ PING_INTERVAL_S = 20.0
 CLOSE_S = 10.0
 #: What subscribers have to say is pings and closes.
 INCOMING_MAX_BYTES = 64 * 1024
-SAMPLE_INTERVAL_S = 1.0
 
 
 class Source(Protocol):
@@ -507,13 +506,20 @@ class Options:
     until_unix_ns: int | None
     duration_s: float | None
     directory: Path | None
+    #: Where phases of the run meet.
+    cuts_unix_ns: tuple[int, ...] = ()
 
 
 class Records:
     """The relay's files in a run directory. A full disk costs the files, not the offering."""
 
-    def __init__(self, relay: Relay, status: agent.Status, directory: Path | None) -> None:
+    def __init__(
+        self, relay: Relay, status: agent.Status, options: Options, t0_unix_ns: int
+    ) -> None:
+        directory = options.directory
         self._relay = relay
+        self._t0_unix_ns = t0_unix_ns
+        self._cuts_unix_ns = options.cuts_unix_ns
         self._status = status
         self._directory = directory
         self._samples = agent.Samples(directory and directory / f"{AGENT}.samples.jsonl")
@@ -529,7 +535,9 @@ class Records:
         lag = asyncio.create_task(agent.measure_loop_lag(self._loop_lag))
         try:
             while True:
-                await asyncio.sleep(SAMPLE_INTERVAL_S)
+                await asyncio.sleep(
+                    agent.seconds_to_next_tick(self._t0_unix_ns, self._cuts_unix_ns)
+                )
                 self._write(self._end_interval)
         finally:
             lag.cancel()
@@ -583,7 +591,7 @@ async def run(options: Options, status: agent.Status) -> None:
     )
     url = await relay.listen(options.host, options.port)
     try:
-        records = Records(relay, status, options.directory)
+        records = Records(relay, status, options, t0_unix_ns)
     except OSError as error:
         raise RunInvalid(f"{options.directory}: cannot write there: {error.strerror}") from error
     status.set(agent.READY, url)

@@ -217,7 +217,9 @@ class _Run:
         gc.freeze()
         try:
             while not timeline.done():
-                await asyncio.wait([timeline], timeout=TICK_S)
+                spec = self._spec
+                tick_s = agent.seconds_to_next_tick(spec.t0_unix_ns, spec.cuts_unix_ns)
+                await asyncio.wait([timeline], timeout=tick_s)
                 self._tick()
             timeline.result()
         finally:

@@ -247,6 +247,16 @@ class RunSpec:
         return self.offer_until_unix_ns + round(self.drain_s * NS_PER_S)
 
     @property
+    def cuts_unix_ns(self) -> tuple[int, ...]:
+        """Where phases meet; everything sampled is sampled there too."""
+        return (
+            self.t0_unix_ns,
+            self.measure_from_unix_ns,
+            self.offer_until_unix_ns,
+            self.end_unix_ns,
+        )
+
+    @property
     def settled_unix_ns(self) -> int:
         """Consumers are silent; the server's final figures are taken."""
         return self.end_unix_ns + round(SETTLE_S * NS_PER_S)

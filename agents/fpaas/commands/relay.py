@@ -123,6 +123,7 @@ def command(
             until_unix_ns=spec.settled_unix_ns if spec else None,
             duration_s=duration_s,
             directory=directory,
+            cuts_unix_ns=spec.cuts_unix_ns if spec else (),
         )
         agent.run_loop(relay.run(options, status))
     except (BadInput, RunInvalid) as error:
