@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cbor2
 
-SCHEMA = 1
+SCHEMA = 2
 FIELDS_PER_RUN = 4
 
 
@@ -111,10 +111,12 @@ def read(path: Path) -> list[ConsumerDeliveries]:
             ConsumerDeliveries(
                 index,
                 durable,
-                list(zip(*[_sums(column) for column in columns], strict=True)),
+                list(
+                    zip(_sums(since_ms), _sums(stream), _sums(consumer), _sums(count), strict=True)
+                ),
                 _sums(repeats),
             )
-            for index, durable, *columns, repeats in content["consumers"]
+            for index, durable, since_ms, stream, consumer, count, repeats in content["consumers"]
         ]
     except (OSError, EOFError, KeyError, TypeError, ValueError, cbor2.CBORError) as error:
         raise ValueError(f"{path}: is no delivery log: {error}") from error
