@@ -231,36 +231,40 @@ class _Summary:
         return latency
 
     def _first_fetch(self) -> JsonObject:
-        """Time from stored to the first fetch by anybody, of the messages stored in the window."""
+        """Time from stored to the first fetch by anybody, of the fetches in the window."""
         arrays = [worker.first_fetch for _, worker in self._bundle.workers]
-        stored = self._stream_seqs_in_window()
-        if not self._results or stored is None or any(array is None for array in arrays):
+        stored_at = self._stored_at()
+        if not self._results or stored_at is None or any(array is None for array in arrays):
             return figures.NO_LEG
-        first, last = stored
         earliest: dict[int, int] = {}
         for array in arrays:
-            for stream_seq, units in enumerate((array or ())[first - 1 : last], first):
+            for stream_seq, units in enumerate(array or (), 1):
                 if units and units < earliest.get(stream_seq, units + 1):
                     earliest[stream_seq] = units
-        names = ("min", "p50", "p90", "p99", "p999", "max")
-        values = [(units - 1) / FIRST_FETCH_UNITS_PER_MS for units in earliest.values()]
+        ages_ms = {seq: (units - 1) / FIRST_FETCH_UNITS_PER_MS for seq, units in earliest.items()}
+        values = [
+            age_ms
+            for seq, age_ms in ages_ms.items()
+            if (stored_ns := figures.value_at(stored_at, seq)) is not None
+            and round(stored_ns + age_ms * 1e6) in self._window
+        ]
         return {
             "count": len(values),
-            **figures.distribution(values, *names),
+            **figures.distribution(values, "min", "p50", "p90", "p99", "p999", "max"),
             # The file has no room for a sign.
             "negative_count": None,
             "clock_error_ms": self._clock_error_ms("publish_to_first_fetch"),
         }
 
-    def _stream_seqs_in_window(self) -> tuple[int, int] | None:
-        """First and last stream sequence stored in the window, by the shuffler's samples."""
+    def _stored_at(self) -> list[tuple[int, float]] | None:
+        """When a stream sequence was stored, by the shuffler's samples: good enough to cut by."""
         for part in self._bundle.parts("shuffler"):
-            counter = list(cumulative(part.shuffler_samples, "last_stream_seq"))
-            grown = figures.growth(counter, self._window)
-            start = max(self._window.from_unix_ns, counter[0][0]) if counter else 0
-            before = figures.value_at(counter, start)
-            if grown is not None and before is not None:
-                return int(before) + 1, int(before + grown[0])
+            times: dict[int, float] = {
+                int(seq): unix_ns
+                for unix_ns, seq in cumulative(part.shuffler_samples, "last_stream_seq")
+            }
+            if times:
+                return sorted({0: self._spec.t0_unix_ns, **times}.items())
         return None
 
     def _clock_error_ms(self, leg: str) -> float | None:
@@ -348,18 +352,20 @@ class _Summary:
     def _jetstream(self) -> JsonObject:
         """Return the server's figures: the last of the window; slow consumers of the whole run."""
         last: JsonObject = {}
+        lag: JsonObject = {}
         slow = []
         for part in self._bundle.parts("nats"):
             for sample in part.nats_samples:
                 if "varz" in sample:
                     slow.append(sample["varz"].get("slow_consumers", 0))
-                if sample.get("stream") and sample.get("unix_ns", 0) in self._window:
-                    last = sample
+                if sample.get("unix_ns", 0) in self._window:
+                    # Of many consumers a sweep takes several samples' time.
+                    lag = sample.get("lag") or lag
+                    last = sample if sample.get("stream") else last
         final = self._bundle.server_final
         if final is not None and final.server is not None:
             slow.append(final.server.get("slow_consumers", 0))
         stream = last.get("stream") or {}
-        lag = last.get("lag") or {}
         return {
             "messages": stream.get("messages"),
             "bytes": stream.get("bytes"),
