@@ -360,7 +360,7 @@ class _Loader:
         self._check_histogram_log(part, f"{stem}.hlog")
         return WorkerPart(
             number,
-            result=self._json(part, f"{stem}.json", lambda raw: _typed(WorkerResult, raw)),
+            result=self._json(part, f"{stem}.json", _worker_result),
             deliveries=self._file(part, f"{stem}.deliveries.cbor.gz", _deliveries),
             first_fetch=self._array(part, f"{stem}.first_fetch.bin.gz", "I"),
             samples=self._lines(part, f"{stem}.samples.jsonl"),
@@ -455,6 +455,18 @@ def _shuffler_result(raw: Any) -> ShufflerResult:  # noqa: ANN401
         content[name] = IntervalSet((first, last) for first, last in content[name])
     content["stream_seqs"] = [(seq, stream, count) for seq, stream, count in content["stream_seqs"]]
     return _typed(ShufflerResult, content)
+
+
+def _worker_result(raw: Any) -> WorkerResult:  # noqa: ANN401
+    result = _typed(WorkerResult, raw)
+    for content, names in (
+        (result.fetches, ("ok", "empty", "by_status", "client_timeout")),
+        (result.connections, ("count", "errors", "reconnects", "slow_consumer_disconnects")),
+    ):
+        missing = [name for name in names if name not in content]
+        if missing:
+            raise UnreadableError(f"has no {', '.join(missing)}")
+    return result
 
 
 def _server_final(raw: Any) -> ServerFinal:  # noqa: ANN401
