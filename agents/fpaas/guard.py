@@ -219,8 +219,8 @@ class Lab:
                     lock.close()
                     raise BadInput(
                         f"{self.directory}: a run is in progress here (ansible-playbook, pid "
-                        f"{holder.playbook_pid}, since {holder.since}); wait for it, or end it "
-                        "with `make teardown`"
+                        f"{holder.playbook_pid}, since {holder.since}); wait for it, or interrupt "
+                        "it: what it measured is kept"
                     ) from None
                 if time.monotonic() > deadline:
                     lock.close()
@@ -315,12 +315,17 @@ def _logged_failure() -> Iterator[None]:
         log.exception("collecting failed")
 
 
+def write_holder(lock: TextIO, holder: Holder) -> None:
+    """Write into a lab's lock who holds it."""
+    json.dump(asdict(holder), lock)
+    lock.flush()
+
+
 def detach(lock: TextIO, playbook: psutil.Process, log_path: Path) -> bool:
     """Fork a process with a session and a log of its own that holds the lab; whether this is it."""
     pid = os.fork()
     if pid:
-        json.dump(asdict(Holder.now(pid, playbook)), lock)
-        lock.flush()
+        write_holder(lock, Holder.now(pid, playbook))
         return False
     os.setsid()
     with log_path.open("a", encoding="utf-8") as output:

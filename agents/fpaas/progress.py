@@ -97,7 +97,7 @@ class Progress:
         if status.state == FAILED:
             return f"failed: {status.message or 'it does not say why'}"
         if status.state == STOPPED and now_unix_ns < self._run.end_unix_ns:
-            return f"was stopped before the run's end {status.message}".strip()
+            return "was stopped before the run's end"
         return None
 
     def finished(self, now_unix_ns: int) -> bool:

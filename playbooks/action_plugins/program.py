@@ -19,7 +19,7 @@ ERROR_PREFIX = "Error: "
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`program: {argv: […], chdir: …, environment: {…}, stdin: …, may_end_with: [0, …]}`.
 
-    Returns rc, stdout and stderr. Does nothing in check mode.
+    Returns rc, stdout and stderr; on failure `msg` is what it said. Does nothing in check mode.
     """
 
     TRANSFERS_FILES = False
@@ -47,12 +47,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             in_data=stdin.encode() if stdin is not None else None,
             chdir=arguments["chdir"],
         )
-        result |= {"rc": ended["rc"], "stdout": ended["stdout"].strip("\n"), "changed": True}
-        result["stderr"] = ended["stderr"].strip()
-        if ended["rc"] not in arguments["may_end_with"]:
-            said = result["stderr"] or result["stdout"] or f"ended with {ended['rc']}"
-            result |= {"failed": True, "msg": said.removeprefix(ERROR_PREFIX)}
-        return result
+        rc, stdout, stderr = ended["rc"], ended["stdout"].strip("\n"), ended["stderr"].strip()
+        result |= {"rc": rc, "changed": True}
+        if rc not in arguments["may_end_with"]:
+            said = stderr or stdout or f"{arguments['argv'][0]} ended with {rc} and said nothing"
+            return {**result, "failed": True, "msg": said.removeprefix(ERROR_PREFIX)}
+        # Said outright: Ansible takes any rc but 0 for a failure otherwise.
+        return {**result, "failed": False, "stdout": stdout, "stderr": stderr}
 
 
 def command_line(argv: list[str], environment: dict[str, str]) -> str:

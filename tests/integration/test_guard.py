@@ -1,0 +1,133 @@
+"""The guard with real processes: whose they are, in which order they end, who holds a lab."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fpaas import guard
+from fpaas.errors import BadInput
+
+pytestmark = pytest.mark.integration
+
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
+)
+#: Writes when it is asked to end, as agents do.
+DUTIFUL = """
+import pathlib, signal, sys, time
+def end(*_):
+    pathlib.Path(sys.argv[1]).write_text(str(time.monotonic_ns()))
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+print(1, flush=True)
+time.sleep(60)
+"""
+
+
+class Processes:
+    def __init__(self) -> None:
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, lab: Path, name: str, code: str, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            env={guard.LAB_VARIABLE: str(lab), guard.PROCESS_NAME_VARIABLE: name},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        return process
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    made = Processes()
+    yield made
+    for process in made.started:
+        process.kill()
+        process.wait()
+
+
+def test_sweep_ends_the_labs_own_agents_before_nats(tmp_path: Path, processes: Processes) -> None:
+    lab, other = tmp_path / "lab", tmp_path / "other"
+    nats = processes.start(lab, "nats", DUTIFUL, str(tmp_path / "nats"))
+    relay = processes.start(lab, "relay", DUTIFUL, str(tmp_path / "relay"))
+    bystander = processes.start(other, "relay", DUTIFUL, str(tmp_path / "bystander"))
+    ended = guard.sweep(lab)
+    assert [str(p) for p in ended] == [f"relay (pid {relay.pid})", f"nats (pid {nats.pid})"]
+    assert int((tmp_path / "relay").read_text()) < int((tmp_path / "nats").read_text())
+    assert bystander.poll() is None
+    assert guard.sweep(lab) == []
+
+
+def test_what_does_not_end_is_killed(tmp_path: Path, processes: Processes) -> None:
+    stubborn = processes.start(tmp_path, "relay", STUBBORN + "; time.sleep(60)")
+    started = time.monotonic()
+    guard.end_agents(tmp_path, patience_s=0.3)
+    assert stubborn.wait(timeout=5) == -signal.SIGKILL
+    assert time.monotonic() - started < 3
+
+
+def test_lab_named_by_another_path_is_the_same(tmp_path: Path, processes: Processes) -> None:
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    (tmp_path / "link").symlink_to(lab)
+    processes.start(tmp_path / "link", "relay", DUTIFUL, str(tmp_path / "ended"))
+    assert len(guard.lab_processes(lab)) == 1
+
+
+def test_lab_is_held_by_one(tmp_path: Path) -> None:
+    lab = guard.Lab(tmp_path)
+    this = psutil.Process()
+    with lab.acquire() as lock:
+        guard.write_holder(lock, guard.Holder.now(os.getpid(), this))
+        with pytest.raises(BadInput, match=f"in progress here .*pid {this.pid}"):
+            guard.Lab(tmp_path).acquire()
+    with guard.Lab(tmp_path).acquire():
+        assert lab.holder() is None
+
+
+def test_reused_pid_is_not_the_playbook() -> None:
+    now = guard.Holder.now(1, psutil.Process())
+    assert now.playbook_runs
+    assert not guard.Holder(
+        1, now.playbook_pid, now.playbook_started - 100, now.since
+    ).playbook_runs
+
+
+def test_run_is_on_once_it_is_armed(tmp_path: Path) -> None:
+    assert guard.current_run(tmp_path) is None
+    run = tmp_path / "runs" / "20260101T000000Z-scenario-1"
+    run.mkdir(parents=True)
+    (tmp_path / "current").symlink_to(run.relative_to(tmp_path))
+    assert guard.current_run(tmp_path) is None
+    (run / "run.json").touch()
+    assert guard.current_run(tmp_path) == run.name
+
+
+def test_guard_is_for_playbooks() -> None:
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "fpaas.cli", "guard", "start"),
+            *("--lab", "/none", "--results", "/none", "true"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
+    if result.returncode == 0:  # these tests may themselves be run by a playbook
+        pytest.skip("a playbook runs these tests")
+    assert result.returncode == 2
+    assert "no ansible-playbook started it" in result.stderr

@@ -1,0 +1,403 @@
+"""Playbooks for real: a short scenario, wrong input, and what happens when they are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fpaas import guard
+from tests.conftest import CHECKOUT, SCRIPTS, free_port
+
+pytestmark = pytest.mark.integration
+
+PORTS = (
+    "relay_port",
+    "nats_port",
+    "nats_monitoring_port",
+    "shuffler_metrics_port",
+    "consumers_metrics_port",
+)
+SHORT = {
+    "bench_consumers": 10,
+    "bench_poll_interval_s": 2,
+    "bench_firehose_rate_per_s": 100,
+    "bench_warmup_s": 1,
+    "bench_measure_s": 6,
+    "bench_drain_s": 2,
+}
+PLAYBOOK_S = 120
+#: From a playbook's death to the end of what it had started.
+CLEAN_UP_S = 40
+
+
+def runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and guard.runs(psutil.Process(pid))
+
+
+@dataclass
+class Lab:
+    """A lab of this test's own: its directories, its ports."""
+
+    directory: Path
+    variables: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.variables = {
+            "lab_dir": str(self.lab_dir),
+            "results_dir": str(self.results),
+            **{port: free_port() for port in PORTS},
+            **SHORT,
+        }
+
+    @property
+    def lab_dir(self) -> Path:
+        return self.directory / "lab"
+
+    @property
+    def results(self) -> Path:
+        return self.directory / "results"
+
+    def start(
+        self, playbook: str = "scenario-1.yml", *arguments: str, **variables: object
+    ) -> subprocess.Popen[str]:
+        """Start a playbook as a user would in a terminal: in a process group of its own."""
+        extra = json.dumps({**self.variables, **variables})
+        return subprocess.Popen(
+            [SCRIPTS / "ansible-playbook", playbook, "-e", extra, *arguments],
+            cwd=CHECKOUT / "playbooks",
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def play(
+        self, playbook: str = "scenario-1.yml", *arguments: str, **variables: object
+    ) -> Played:
+        process = self.start(playbook, *arguments, **variables)
+        output, _ = process.communicate(timeout=PLAYBOOK_S)
+        sys.stdout.write(output)
+        return Played(process.returncode, output)
+
+    def running(self) -> list[str]:
+        """What of this lab is running, the guard included."""
+        found = [str(process) for process in guard.lab_processes(self.lab_dir)]
+        holder = guard.Lab(self.lab_dir).holder()
+        if holder is not None and runs(holder.guard_pid):
+            found.append(f"guard (pid {holder.guard_pid})")
+        return found
+
+    def listening(self) -> list[str]:
+        found = []
+        for name in PORTS:
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", self.variables[name])) == 0:
+                    found.append(name)
+        return found
+
+    def wait_until_nothing_runs(self) -> float:
+        """Return how long it took."""
+        started = time.monotonic()
+        while self.running():
+            assert time.monotonic() - started < CLEAN_UP_S, self.running()
+            time.sleep(0.2)
+        return time.monotonic() - started
+
+    def bundles(self) -> list[Path]:
+        return sorted(path for path in self.results.glob("*Z-*") if path.is_dir())
+
+    def summary(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.results / "latest/summary.json").read_text())
+        return content
+
+
+@dataclass(frozen=True)
+class Played:
+    exit_code: int
+    output: str
+
+    @property
+    def flat(self) -> str:
+        """Ansible wraps messages; words do not."""
+        return " ".join(self.output.split()).replace("''", "'")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path)
+    yield made
+    guard.sweep(made.lab_dir)
+    guard.Lab(made.lab_dir).release()
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        sys.stdout.write(line)
+        if text in line:
+            return
+    pytest.fail(f"the playbook ended without {text!r}")
+
+
+def check_ledger(summary: dict[str, Any], bundle: Path) -> None:
+    ledger = summary["ledger"]
+    assert ledger["unexplained"] == 0
+    outcomes = (
+        "not_read",
+        "undecodable",
+        "published",
+        "duplicates_rejected",
+        "publish_failed",
+        "publish_unknown",
+    )
+    assert ledger["offered"] == sum(ledger[name] for name in outcomes)
+    fates = ("delivered", "expired_unread", "pending_at_end", "lost")
+    assert ledger["owed"] == sum(ledger[name] for name in fates)
+    final = json.loads((bundle / "hosts/localhost/probe.final.json").read_text())
+    server = final["stream_after"]
+    assert ledger["stored"] == server["last_seq"]
+    assert ledger["owed"] == ledger["stored"] * SHORT["bench_consumers"]
+    assert ledger["pending_at_end"] == sum(c["num_pending"] for c in final["consumers"])
+
+
+def test_short_scenario_then_a_repeated_one(lab: Lab, real_frames: Path) -> None:
+    played = lab.play()
+    assert lab.running() == []
+    assert lab.listening() == []
+    [bundle] = lab.bundles()
+    assert (lab.results / "latest").resolve() == bundle
+    assert {"run.json", "summary.json", "manifest.json", "report.html", "control.json"} <= {
+        path.name for path in bundle.iterdir()
+    }
+    summary = lab.summary()
+    assert summary["run_id"] == bundle.name
+    assert summary["scenario"] == "scenario-1"
+    # A machine that is too busy makes the run invalid, not the ledger unbalanced.
+    status = summary["verdict"]["status"]
+    assert (status == "pass") == (played.exit_code == 0), summary["verdict"]
+    assert "unexplained 0" in played.output
+    assert str(bundle / "report.html") in played.output
+    assert "| measuring |" in played.output
+    assert summary["ledger"]["offered"] == 700
+    check_ledger(summary, bundle)
+    password = (lab.lab_dir / "credentials").read_text().split('"')[3]
+    assert len(password) == 32
+    assert not [
+        path
+        for path in lab.directory.rglob("*")
+        if path.is_file() and path.name != "credentials" and password in path.read_text("latin-1")
+    ]
+
+    played = lab.play(
+        bench_repeat=2,
+        bench_measure_s=3,
+        bench_firehose_source=os.path.relpath(real_frames, CHECKOUT),
+    )
+    assert lab.running() == []
+    assert len(lab.bundles()) == 3
+    assert lab.summary()["ledger"]["unexplained"] == 0
+    assert played.output.count("unexplained 0") == 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"bench_delivery": "broadcast"},
+            "bench_delivery: 'broadcast' is not allowed; allowed: fanout",
+        ),
+        ({"bench_consumers": 0}, "bench_consumers: '0' is not allowed; allowed: a whole number"),
+        ({"bench_consumers": -5}, "bench_consumers: '-5' is not allowed"),
+        ({"bench_poll_jitter_pct": 101}, "bench_poll_jitter_pct: '101' is not allowed"),
+        ({"bench_firehose_rate_per_s": 0}, "bench_firehose_rate_per_s: '0' is not allowed"),
+        ({"bench_repeat": "often"}, "bench_repeat: 'often' is not allowed"),
+        ({"bench_consumer": 5}, "bench_consumer: there is no such variable; did you mean"),
+        ({"bench_firehose_source": "none.bin"}, "bench_firehose_source: 'none.bin'"),
+        (
+            {"nats_server_binary": "/none/nats-server"},
+            "/none/nats-server: there is no such program",
+        ),
+    ],
+)
+def test_wrong_variables_are_refused_before_anything_starts(
+    lab: Lab, variables: dict[str, Any], message: str
+) -> None:
+    played = lab.play(**variables)
+    assert played.exit_code != 0
+    assert message in played.flat
+    assert lab.running() == []
+    assert lab.bundles() == []
+
+
+def test_empty_and_truncated_captures_are_refused(lab: Lab) -> None:
+    capture = lab.directory / "capture.bin"
+    for content in (b"", b"\x10\x00\x00\x00abc"):
+        capture.write_bytes(content)
+        played = lab.play(bench_firehose_source=str(capture))
+        assert played.exit_code != 0
+        assert "bench_firehose_source" in played.flat
+        assert str(capture) in played.flat
+        assert lab.bundles() == []
+
+
+def test_old_nats_server_is_refused(lab: Lab) -> None:
+    old = lab.directory / "nats-server"
+    old.write_text("#!/bin/sh\necho nats-server: v2.9.25\n")
+    old.chmod(0o755)
+    played = lab.play(nats_server_binary=str(old))
+    assert played.exit_code != 0
+    assert f"{old}: is 2.9.25, 2.10.0 or newer is needed" in played.flat
+    assert lab.running() == []
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_port_in_use_is_named(lab: Lab, port: str) -> None:
+    with socket.create_server(("127.0.0.1", lab.variables[port])):
+        played = lab.play()
+    assert played.exit_code != 0
+    assert f"{port}: 127.0.0.1:{lab.variables[port]} is in use by another process" in played.flat
+    assert lab.running() == []
+    assert lab.bundles() == []
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C reaches the whole process group."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("end", [kill, interrupt])
+def test_killed_playbook_leaves_nothing_but_an_invalid_report(
+    lab: Lab, end: Callable[[subprocess.Popen[str]], None]
+) -> None:
+    process = lab.start(bench_measure_s=300)
+    read_until(process, "| measuring |")
+    assert lab.running()
+    end(process)
+    process.communicate(timeout=30)
+    took_s = lab.wait_until_nothing_runs()
+    sys.stdout.write(f"cleaned up in {took_s:.1f} s\n")
+    assert lab.listening() == []
+    verdict = lab.summary()["verdict"]
+    assert verdict["status"] == "invalid"
+    assert any("interrupted" in reason for reason in verdict["reasons"])
+    assert lab.summary()["ledger"]["published"] > 0
+
+    lab.play(bench_measure_s=3)
+    assert lab.running() == []
+    assert lab.summary()["ledger"]["unexplained"] == 0
+    assert len(lab.bundles()) == 2
+
+
+def test_lab_is_one_runs_at_a_time(lab: Lab) -> None:
+    process = lab.start(bench_measure_s=300)
+    read_until(process, "| starting")
+    second = lab.play()
+    assert second.exit_code != 0
+    assert "a run is in progress here" in second.flat
+    assert lab.running()
+    # What was ended from outside is reported at once, and the run goes on to its report.
+    third = lab.play("teardown.yml")
+    assert third.exit_code == 0
+    output, _ = process.communicate(timeout=PLAYBOOK_S)
+    sys.stdout.write(output)
+    assert process.returncode != 0
+    assert lab.running() == []
+
+
+def test_agent_that_dies_is_named_at_once_and_the_rest_collected(lab: Lab) -> None:
+    process = lab.start(bench_measure_s=300)
+    read_until(process, "| measuring |")
+    [shuffler] = [p for p in guard.lab_processes(lab.lab_dir) if p.name == "shuffler"]
+    shuffler.process.kill()
+    output, _ = process.communicate(timeout=PLAYBOOK_S)
+    sys.stdout.write(output)
+    assert process.returncode != 0
+    assert f"localhost: shuffler died (pid {shuffler.process.pid})" in output
+    verdict = lab.summary()["verdict"]
+    assert verdict["status"] == "invalid"
+    assert any("shuffler" in reason for reason in verdict["reasons"])
+    assert (lab.results / "latest/hosts/localhost/relay.json").exists()
+    assert lab.running() == []
+
+
+def test_leftovers_are_named_and_ended(lab: Lab) -> None:
+    lab.lab_dir.mkdir()
+    environment = {
+        **os.environ,
+        guard.LAB_VARIABLE: str(lab.lab_dir),
+        "SUPERVISOR_PROCESS_NAME": "relay",
+    }
+    leftover = subprocess.Popen(["sleep", "300"], env=environment)
+    played = lab.play(nats_server_binary="/none")
+    assert f"ended what an earlier run left: relay (pid {leftover.pid})" in played.flat
+    assert leftover.wait(timeout=5) == -signal.SIGTERM
+
+
+def test_disk_that_is_full_is_said_and_raw_data_stays(lab: Lab) -> None:
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a small file system")
+    lab.results.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(lab.results)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        refused = lab.play()
+        assert refused.exit_code != 0
+        assert "MB free" in refused.flat
+        played = lab.play(lab_free_disk_mb=0, bench_measure_s=3)
+    finally:
+        subprocess.run(["umount", str(lab.results)], check=True)
+    assert played.exit_code != 0
+    assert "No space left on device" in played.flat
+    assert lab.running() == []
+    assert list(lab.lab_dir.glob("runs/*/shuffler.json"))
+
+
+def test_site_checks_before_it_changes_and_changes_once(lab: Lab) -> None:
+    checked = lab.play("site.yml", "--check")
+    assert checked.exit_code == 0
+    assert not list(lab.lab_dir.glob("*.conf"))
+    assert lab.play("site.yml").exit_code == 0
+    assert "changed=0" in lab.play("site.yml").output
+    assert "changed=0" in lab.play("site.yml", "--check").output
+    assert lab.running() == []
+
+
+def test_playbooks_work_from_the_checkouts_root_and_with_any_inventory(lab: Lab) -> None:
+    inventory = lab.directory / "hosts.ini"
+    groups = ("relay", "nats", "shuffler", "consumers")
+    inventory.write_text(
+        "".join(f"[{group}]\nlocalhost ansible_connection=local\n" for group in groups)
+    )
+    refused = subprocess.run(
+        [
+            *(SCRIPTS / "ansible-playbook", "playbooks/scenario-3.yml", "-i", inventory),
+            *("-e", f"lab_dir={lab.lab_dir}", "-e", "bench_fetch=never"),
+        ],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PLAYBOOK_S,
+    )
+    assert refused.returncode != 0
+    assert "bench_fetch: 'never' is not allowed" in refused.stdout + refused.stderr

@@ -1,0 +1,102 @@
+"""The playbooks' own modules: what they find, what they say."""
+
+from __future__ import annotations
+
+import importlib.util
+import resource
+import shlex
+import socket
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def load(path: str) -> ModuleType:
+    """Load as Ansible does: by path."""
+    found = importlib.util.spec_from_file_location(Path(path).stem, CHECKOUT / "playbooks" / path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+check_host = load("library/check_host.py")
+program = load("action_plugins/program.py")
+
+
+def test_free_port_is_no_problem_and_a_taken_one_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        [problem] = check_host.port_problems("127.0.0.1", {"nats_port": port})
+    assert problem == (
+        f"nats_port: 127.0.0.1:{port} is in use by another process; free it or set nats_port"
+    )
+    assert check_host.port_problems("127.0.0.1", {"nats_port": port}) == []
+
+
+def test_two_parts_cannot_share_a_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    problems = check_host.port_problems("127.0.0.1", {"nats_port": port, "relay_port": str(port)})
+    assert problems == [f"relay_port: port {port} is nats_port's already; choose another"]
+
+
+@pytest.mark.parametrize("value", [0, -1, 65536, "", "http", 4.5, None])
+def test_no_port(value: object) -> None:
+    [problem] = check_host.port_problems("127.0.0.1", {"nats_port": value})
+    assert problem.startswith(f"nats_port: {value!r} is not allowed; allowed: a port, 1 to 65535")
+
+
+def test_disk_is_checked_where_the_directory_will_be(tmp_path: Path) -> None:
+    future = str(tmp_path / "not" / "there" / "yet")
+    assert check_host.disk_problems([future], 1) == []
+    [problem] = check_host.disk_problems([future], 10**9)
+    assert problem.startswith(f"{future}: ")
+    assert "1000000000 MB needed (lab_free_disk_mb)" in problem
+
+
+def test_open_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert check_host.open_files_problems(64) == []
+    [problem] = check_host.open_files_problems(hard + 1)
+    assert f"limit of open files: {hard}, {hard + 1} needed" in problem
+
+
+@pytest.mark.parametrize(
+    ("says", "problem"),
+    [
+        ("nats-server: v2.10.0", None),
+        ("nats-server: v2.15.1", None),
+        ("nats-server: v10.0.0", None),
+        ("nats-server: v2.9.99", "is 2.9.99, 2.10.0 or newer is needed"),
+        ("hello", "is no nats-server (it says 'hello')"),
+        ("", "is no nats-server (it says 'nothing')"),
+    ],
+)
+def test_nats_server(tmp_path: Path, says: str, problem: str | None) -> None:
+    binary = tmp_path / "nats-server"
+    binary.write_text(f"#!/bin/sh\necho '{says}'\n")
+    binary.chmod(0o755)
+    problems = check_host.nats_server_problems(str(binary), "2.10.0")
+    assert len(problems) == (problem is not None)
+    if problem:
+        assert problem in problems[0]
+
+
+def test_program_that_does_not_run(tmp_path: Path) -> None:
+    broken = tmp_path / "nats-server"
+    broken.write_bytes(b"\x7fELF")
+    broken.chmod(0o755)
+    assert "does not run" in check_host.nats_server_problems(str(broken), "2.10.0")[0]
+    assert "no such program" in check_host.nats_server_problems("/none", "2.10.0")[0]
+
+
+def test_command_lines_survive_the_shell() -> None:
+    argv = ["fpaas", "plan", "--set", "bench_x=a b'c$HOME", "--", "*"]
+    assert shlex.split(program.command_line(argv, {})) == argv
+    line = program.command_line(argv, {"FILE": "/a b"})
+    assert shlex.split(line) == ["env", "FILE=/a b", *argv]

@@ -1,0 +1,126 @@
+"""What is said of a run while it goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from fpaas import spec
+from fpaas.progress import LATE_START_S, SILENT_S, AgentStatus, Progress
+
+T0 = 1_000 * spec.NS_PER_S
+AGENTS = ("relay", "shuffler", "consumers", "probe")
+
+
+def at(seconds: float) -> int:
+    return T0 + round(seconds * spec.NS_PER_S)
+
+
+@pytest.fixture
+def progress() -> Progress:
+    """Of a run with 5 s of warm-up, 10 s of measuring, 3 s of draining."""
+    topology = spec.Topology({"consumers": ["here"]}, "nats://n", "http://n", "ws://r")
+    run = spec.build(
+        spec.read_variables({"bench_warmup_s": 5, "bench_measure_s": 10, "bench_drain_s": 3}),
+        run_id="r",
+        scenario=spec.Scenario("s", "", ""),
+        topology=topology,
+        first_seq=1,
+    )
+    return Progress(replace(run, t0_unix_ns=T0), AGENTS, grace_s=20)
+
+
+def status(agent: str, state: str, seconds: float, **more: object) -> str:
+    return json.dumps({"agent": agent, "state": state, "pid": 7, "unix_ns": at(seconds), **more})
+
+
+def everybody(state: str, seconds: float) -> list[str]:
+    return [status(agent, state, seconds) for agent in AGENTS]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "phase"),
+    [
+        (-1, "starting"),
+        (0, "warm-up"),
+        (5, "measuring"),
+        (15, "draining"),
+        (18, "settling"),
+        (99, "settling"),
+    ],
+)
+def test_phases(progress: Progress, seconds: float, phase: str) -> None:
+    assert progress.phase(at(seconds)) == phase
+
+
+def test_line_shows_time_phase_and_figures(progress: Progress) -> None:
+    progress.update(
+        [
+            status("relay", "running", 6, figures={"offered": 2700, "sent": 1}),
+            status("shuffler", "running", 6, figures={"read": 2699, "published": 2698}),
+            status("consumers", "running", 6, figures={}),
+        ]
+    )
+    assert progress.line(at(6)) == (
+        "   6 s of 20 s | measuring | relay: offered 2700 | shuffler: read 2699, published 2698"
+    )
+
+
+def test_good_run_is_finished_when_all_are_done(progress: Progress) -> None:
+    progress.update(everybody("running", 10))
+    assert not progress.finished(at(10))
+    progress.update(everybody("done", 20)[:-1])
+    assert not progress.finished(at(20))
+    progress.update(everybody("done", 20))
+    assert progress.finished(at(20))
+    assert progress.problems(at(20)) == {}
+
+
+def test_failure_is_told_at_once_with_its_reason(progress: Progress) -> None:
+    progress.update(everybody("running", 6))
+    progress.update([status("relay", "failed", 6, message="disk full")])
+    assert progress.problems(at(6)) == {"relay": "failed: disk full"}
+    assert progress.finished(at(6))
+
+
+def test_death_is_told_by_pid(progress: Progress) -> None:
+    progress.update(everybody("running", 6))
+    assert progress.pids == [7, 7, 7, 7]
+    progress.update([], gone=[7])
+    assert progress.problems(at(6))["probe"] == "died (pid 7)"
+
+
+def test_process_that_ended_after_it_was_done_did_not_die(progress: Progress) -> None:
+    progress.update(everybody("done", 20), gone=[7])
+    assert progress.pids == []
+    assert progress.problems(at(20)) == {}
+
+
+def test_agents_have_a_while_to_come_up(progress: Progress) -> None:
+    assert progress.problems(at(LATE_START_S - 1)) == {}
+    assert progress.problems(at(LATE_START_S + 1)) == dict.fromkeys(AGENTS, "did not start")
+
+
+def test_silence_is_told(progress: Progress) -> None:
+    progress.update(everybody("running", 0))
+    assert progress.problems(at(SILENT_S - 1)) == {}
+    assert "no sign of life for 16 s" in progress.problems(at(SILENT_S + 1))["relay"]
+
+
+def test_nobody_is_waited_for_without_end(progress: Progress) -> None:
+    progress.update(everybody("running", 41))
+    assert progress.problems(at(39)) == {}
+    assert progress.problems(at(41))["probe"] == "did not end in time (it is running)"
+
+
+def test_being_stopped_is_a_problem_only_before_the_end(progress: Progress) -> None:
+    progress.update(everybody("stopped", 6))
+    assert progress.problems(at(6))["relay"] == "was stopped before the run's end"
+    assert progress.problems(at(19)) == {}
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", "7", '{"agent": "relay"}', "gone 7"])
+def test_half_written_files_are_passed_over(line: str) -> None:
+    assert AgentStatus.parse(line) is None
