@@ -15,6 +15,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -280,6 +281,13 @@ def watch(lab: Path, playbook: psutil.Process, results: Path, collect: list[str]
         for process in sweep(lab):
             log.info("ended %s", process)
     log.info("nothing of the lab is left running")
+
+
+def prune(lab: Path, results: Path) -> None:
+    """Remove runs' directories that were brought into a bundle and reported."""
+    for run in (lab / "runs").glob("*"):
+        if (results / run.name / "summary.json").exists():
+            shutil.rmtree(run, ignore_errors=True)
 
 
 def current_run(lab: Path) -> str | None:

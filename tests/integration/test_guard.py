@@ -116,6 +116,16 @@ def test_run_is_on_once_it_is_armed(tmp_path: Path) -> None:
     assert guard.current_run(tmp_path) == run.name
 
 
+def test_runs_are_removed_once_they_are_reported(tmp_path: Path) -> None:
+    lab, results = tmp_path / "lab", tmp_path / "results"
+    for run in ("reported", "lost"):
+        (lab / "runs" / run).mkdir(parents=True)
+        (results / run).mkdir(parents=True)
+    (results / "reported" / "summary.json").touch()
+    guard.prune(lab, results)
+    assert [run.name for run in (lab / "runs").iterdir()] == ["lost"]
+
+
 def test_guard_is_for_playbooks() -> None:
     result = subprocess.run(
         [

@@ -368,8 +368,12 @@ def test_disk_that_is_full_is_said_and_raw_data_stays(lab: Lab) -> None:
         subprocess.run(["umount", str(lab.results)], check=True)
     assert played.exit_code != 0
     assert "No space left on device" in played.flat
+    assert "collect.yml -e run_id=" in played.flat
     assert lab.running() == []
-    assert list(lab.lab_dir.glob("runs/*/shuffler.json"))
+    [raw] = lab.lab_dir.glob("runs/*/shuffler.json")
+    collected = lab.play("collect.yml", run_id=raw.parent.name)
+    assert "unexplained 0" in collected.output
+    assert lab.summary()["run_id"] == raw.parent.name
 
 
 def test_site_checks_before_it_changes_and_changes_once(lab: Lab) -> None:

@@ -41,6 +41,7 @@ def start(lab_directory: Path, results: Path, collect: tuple[str, ...]) -> None:
     lock = lab.acquire()
     leftovers = guard.sweep(lab_directory)
     (lab_directory / guard.CURRENT).unlink(missing_ok=True)
+    guard.prune(lab_directory, results)
     if leftovers:
         click.echo(f"ended what an earlier run left: {', '.join(map(str, leftovers))}")
     if guard.detach(lock, playbook, lab_directory / "guard.log"):
