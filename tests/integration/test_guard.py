@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fpaas import guard
+from fpaas.control import guard
 from fpaas.errors import BadInput
 
 pytestmark = pytest.mark.integration
