@@ -24,7 +24,7 @@ from typing import Any
 from tests.conftest import CHECKOUT, SCRIPTS
 
 import benchmarks
-from fpaas import host_facts
+from fpaas.probe import host_facts
 
 Result = dict[str, Any]
 #: The columns that a module must fill.

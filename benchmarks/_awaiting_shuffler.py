@@ -11,10 +11,10 @@ import nats
 import uvloop
 from websockets.asyncio.client import connect
 
-from fpaas.frames import MAX_FRAME_BYTES, Event, decode
-from fpaas.relay_client import subscription_url
+from fpaas.firehose.frames import MAX_FRAME_BYTES, Event, decode
+from fpaas.firehose.relay_client import subscription_url
+from fpaas.shuffler.subjects import collection_token, message_id
 from fpaas.spec import SUBJECT_ROOT
-from fpaas.subjects import collection_token, message_id
 
 
 async def main(relay_url: str, nats_url: str) -> None:

@@ -38,12 +38,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from tests.conftest import NatsServer
 
-from fpaas import stream
-from fpaas.consumer_worker import Assignment, ConsumerWorker
-from fpaas.histograms import merge_logs
-from fpaas.nats_connection import NatsAddress, NatsConnection
-from fpaas.nats_wire import header_block
-from fpaas.schedule import PollSchedule
+from fpaas.consumers.consumer_worker import Assignment, ConsumerWorker
+from fpaas.consumers.schedule import PollSchedule
+from fpaas.jetstream import stream
+from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection
+from fpaas.jetstream.nats_wire import header_block
+from fpaas.measures.histograms import merge_logs
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
 
 MESSAGE_BYTES = 5_460

@@ -22,9 +22,9 @@ import psutil
 from tests.relay_process import PATH, running_relay
 from websockets.asyncio.server import ServerConnection, serve
 
-from fpaas.capture import LENGTH
-from fpaas.histograms import merge_logs
-from fpaas.synthetic import Synthetic
+from fpaas.firehose.capture import LENGTH
+from fpaas.firehose.synthetic import Synthetic
+from fpaas.measures.histograms import merge_logs
 
 #: More than the relay can send: it is never idle.
 SATURATED_PER_S = 1_000_000

@@ -25,7 +25,7 @@ import psutil
 from nats.js.api import StorageType, StreamConfig
 from tests.conftest import CHECKOUT, SCRIPTS, NatsServer, free_port
 
-from fpaas.relay_client import subscription_url
+from fpaas.firehose.relay_client import subscription_url
 from fpaas.spec import STREAM_NAME, SUBJECT_ROOT
 
 ACKED_PER_S_MIN = 10_000

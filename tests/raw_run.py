@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fpaas import delivery_log, seal
-from fpaas.delivery_log import DeliveryLog
-from fpaas.histograms import HistogramLog, Recorder
+from fpaas.measures import delivery_log
+from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.probe import seal
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 
 HOST = "localhost"

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from fpaas.histograms import Recorder
+from fpaas.measures.histograms import Recorder
 from fpaas.spec import NS_PER_S
 
 STATUS_INTERVAL_S = 1.0

@@ -148,7 +148,7 @@ def is_relay_url(source: str) -> bool:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Name and goal, for the report; `goals` are ids of checks in fpaas.verdict."""
+    """Name and goal, for the report; `goals` are ids of checks in fpaas.results.verdict."""
 
     name: str
     title: str

@@ -13,7 +13,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from fpaas.progress import Progress
+from fpaas.control.progress import Progress
 from fpaas.spec import RunSpec
 
 LOOK_INTERVAL_S = 1.0

@@ -22,10 +22,10 @@ from typing import Any
 import nats
 import pytest
 
-from fpaas import delivery_log
-from fpaas.histograms import merge_logs
-from fpaas.nats_connection import NatsAddress, NatsConnection
-from fpaas.nats_wire import header_block
+from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection
+from fpaas.jetstream.nats_wire import header_block
+from fpaas.measures import delivery_log
+from fpaas.measures.histograms import merge_logs
 from fpaas.spec import STREAM_NAME, RunSpec
 from tests.conftest import NatsServer, free_port
 from tests.integration.test_provision import provision, run_spec, stream_and_durables

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fpaas.nats_connection import NatsAddress, NatsConnection, NatsError
+from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
 from tests.conftest import NatsServer, free_port
 
 pytestmark = pytest.mark.integration

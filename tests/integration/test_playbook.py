@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from fpaas import guard
+from fpaas.control import guard
 from tests.conftest import CHECKOUT, SCRIPTS, free_port
 
 pytestmark = pytest.mark.integration

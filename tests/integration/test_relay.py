@@ -19,14 +19,14 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from fpaas import relay as relay_module
 from fpaas import spec as specs
-from fpaas.capture import LENGTH
 from fpaas.cli import main
-from fpaas.histograms import merge_logs
-from fpaas.pace import AtRate
-from fpaas.relay import Limits, Relay
-from fpaas.synthetic import Synthetic
+from fpaas.firehose import relay as relay_module
+from fpaas.firehose.capture import LENGTH
+from fpaas.firehose.pace import AtRate
+from fpaas.firehose.relay import Limits, Relay
+from fpaas.firehose.synthetic import Synthetic
+from fpaas.measures.histograms import merge_logs
 from tests.conftest import SCRIPTS, free_port
 from tests.relay_process import (
     PATH,

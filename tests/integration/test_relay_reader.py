@@ -22,11 +22,12 @@ from nats.js.api import StorageType, StreamConfig
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from fpaas import shuffler, spec
+from fpaas import spec
 from fpaas.errors import BadInput
-from fpaas.nats_connection import NatsAddress
-from fpaas.relay_client import RelayError, subscription_url
-from fpaas.shuffler import Endpoints, Shuffler
+from fpaas.firehose.relay_client import RelayError, subscription_url
+from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.shuffler import shuffler
+from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from tests.conftest import NatsServer, free_port
 
 pytestmark = pytest.mark.integration

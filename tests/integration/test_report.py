@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fpaas.bundle import Bundle
+from fpaas.results.bundle import Bundle
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 from tests.conftest import SCRIPTS, NatsServer, free_port
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fpaas import summary
-from fpaas.bundle import Bundle
 from fpaas.report import page
+from fpaas.results import summary
+from fpaas.results.bundle import Bundle
 from tests.raw_run import RawRun
 
 pytestmark = pytest.mark.integration

@@ -19,10 +19,10 @@ import pytest
 from nats.js.api import RawStreamMsg, StorageType, StreamConfig
 
 from fpaas import spec as specs
-from fpaas.frames import Event, decode
-from fpaas.histograms import merge_logs
+from fpaas.firehose.frames import Event, decode
+from fpaas.measures.histograms import merge_logs
+from fpaas.shuffler.subjects import Addresser
 from fpaas.spec import RunSpec
-from fpaas.subjects import Addresser
 from tests.conftest import SCRIPTS, NatsServer, free_port
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.bundle import Bundle
+from fpaas.results.bundle import Bundle
 from fpaas.spec import SpecError
 from tests.raw_run import HOST, RawRun
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpaas import capacity, consumer_worker, plan_text, spec
+from fpaas import spec
+from fpaas.consumers import consumer_worker
+from fpaas.plan import capacity, plan_text
 
 LOCAL = spec.Topology(
     hosts={group: ["localhost"] for group in ("relay", "nats", "shuffler", "consumers")},

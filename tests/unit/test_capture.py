@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpaas import capture, tid
-from fpaas.capture import LENGTH, Capture
 from fpaas.errors import BadInput
-from fpaas.frames import Event, decode
-from fpaas.synthetic import Synthetic
+from fpaas.firehose import capture, tid
+from fpaas.firehose.capture import LENGTH, Capture
+from fpaas.firehose.frames import Event, decode
+from fpaas.firehose.synthetic import Synthetic
 
 TEMPLATES = Synthetic(seed=3)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.clock_bounds import DRIFT_MAX_PPM, Exchange, bound, parse_rfc3339_ns
+from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, Exchange, bound, parse_rfc3339_ns
 
 NS_PER_S = 1_000_000_000
 START_NS = 1_700_000_000 * NS_PER_S

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas import comparison
 from fpaas.commands.compare import command
+from fpaas.results import comparison
 
 values = st.lists(st.integers(0, 30).map(float), min_size=1, max_size=6)
 

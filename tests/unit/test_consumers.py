@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
-from fpaas import consumers
-from fpaas.consumer_figures import Figures, LatencyBuckets, from_json, summed
-from fpaas.consumer_metrics import FiguresCollector
+from fpaas.consumers import consumers
+from fpaas.consumers.consumer_figures import Figures, LatencyBuckets, from_json, summed
+from fpaas.consumers.consumer_metrics import FiguresCollector
 from fpaas.spec import Share
 from tests.unit.test_spec import build
 

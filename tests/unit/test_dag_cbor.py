@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas import dag_cbor
-from fpaas.dag_cbor import DagCborError
+from fpaas.firehose import dag_cbor
+from fpaas.firehose.dag_cbor import DagCborError
 
 links = st.binary(min_size=32, max_size=32).map(
     lambda digest: cbor2.CBORTag(42, b"\0" + dag_cbor.CID_PREFIX + digest)

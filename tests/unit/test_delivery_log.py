@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas import delivery_log
-from fpaas.delivery_log import DeliveryLog
+from fpaas.measures import delivery_log
+from fpaas.measures.delivery_log import DeliveryLog
 
 #: (steps of the stream sequence, of the consumer sequence, whether a poll ends here).
 DELIVERIES = st.lists(st.tuples(st.integers(-3, 4), st.integers(1, 3), st.booleans()), max_size=80)

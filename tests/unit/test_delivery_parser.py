@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.delivery_log import DeliveryLog
-from fpaas.delivery_parser import Deliveries, DeliveryParser
-from fpaas.nats_wire import ProtocolError, header_block
-from fpaas.polling import Gate, Puller
+from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
+from fpaas.consumers.polling import Gate, Puller
+from fpaas.jetstream.nats_wire import ProtocolError, header_block
+from fpaas.measures.delivery_log import DeliveryLog
 from tests.unit.test_nats_wire import cut
 
 T0 = 1_800_000_000_000_000_000

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.frames import ErrorFrame, Event, FrameError, Ignored, decode
+from fpaas.firehose.frames import ErrorFrame, Event, FrameError, Ignored, decode
 
 TIME = "2026-07-04T14:38:07.517Z"
 DID = "did:plc:wq4aajammjtxdomz3e23667t"

@@ -8,7 +8,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.histograms import (
+from fpaas.measures.histograms import (
     HIGHEST_US,
     HistogramLog,
     Recorder,

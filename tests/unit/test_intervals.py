@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.intervals import IntervalSet
+from fpaas.measures.intervals import IntervalSet
 
 NUMBERS = st.lists(st.integers(-5, 60))
 

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpaas import ledger
-from fpaas.bundle import (
+from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
+from fpaas.measures.intervals import IntervalSet
+from fpaas.results import ledger
+from fpaas.results.bundle import (
     DurableState,
     RelayResult,
     ServerFinal,
@@ -20,9 +22,7 @@ from fpaas.bundle import (
     StreamState,
     WorkerResult,
 )
-from fpaas.delivery_log import ConsumerDeliveries, DeliveryLog
-from fpaas.intervals import IntervalSet
-from fpaas.ledger import Evidence, Ledger
+from fpaas.results.ledger import Evidence, Ledger
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 
 FIRST_SEQ = 500

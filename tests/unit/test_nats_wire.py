@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.nats_wire import MAX_CONTROL_LINE_BYTES, Parser, ProtocolError, header_block, status_of
+from fpaas.jetstream.nats_wire import (
+    MAX_CONTROL_LINE_BYTES,
+    Parser,
+    ProtocolError,
+    header_block,
+    status_of,
+)
 
 TOKENS = st.text("abcXYZ019_-$", min_size=1, max_size=8)
 SUBJECTS = st.lists(TOKENS, min_size=1, max_size=5).map(".".join)

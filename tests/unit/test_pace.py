@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.pace import AsCaptured, AtRate
+from fpaas.firehose.pace import AsCaptured, AtRate
 
 rates = st.floats(0.1, 50_000)
 offsets = st.lists(st.integers(0, 10**12), min_size=1, max_size=20).map(

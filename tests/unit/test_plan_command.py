@@ -113,7 +113,7 @@ def test_a_capture_gives_its_first_seq_and_an_absolute_path(
     result = plan("--set", f"bench_firehose_source={real_frames.name}", "--output", output)
     assert result.exit_code == 0, result.output
     run = RunSpec.load(output)
-    assert run.firehose.source == str(real_frames)
+    assert run.firehose.source == str(real_frames.resolve())
     assert run.firehose.first_seq is not None
     assert run.firehose.first_seq > 1
 

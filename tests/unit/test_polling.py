@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.delivery_log import DeliveryLog
-from fpaas.polling import (
+from fpaas.consumers.polling import (
     PULL_TIMEOUT_NS,
     Gate,
     Polling,
@@ -17,6 +16,7 @@ from fpaas.polling import (
     request_of,
     spread,
 )
+from fpaas.measures.delivery_log import DeliveryLog
 
 BATCH = 10
 SECOND = 1_000_000_000

@@ -12,9 +12,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.host_usage import cpu_shares_pct
-from fpaas.probe import Ticks
-from fpaas.process_usage import ProcessUsage, read_pid_file, read_status_files
+from fpaas.probe.host_usage import cpu_shares_pct
+from fpaas.probe.probe import Ticks
+from fpaas.probe.process_usage import ProcessUsage, read_pid_file, read_status_files
 
 
 @given(st.lists(st.floats(0, 3.5), max_size=50))

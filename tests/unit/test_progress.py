@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fpaas import spec
-from fpaas.progress import LATE_START_S, SILENT_S, AgentStatus, Progress
+from fpaas.control.progress import LATE_START_S, SILENT_S, AgentStatus, Progress
 
 T0 = 1_000 * spec.NS_PER_S
 AGENTS = ("relay", "shuffler", "consumers", "probe")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.publish_answers import Ack, AnswerReader, Refusal
+from fpaas.shuffler.publish_answers import Ack, AnswerReader, Refusal
 
 
 def test_acks() -> None:

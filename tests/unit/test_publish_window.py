@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.publish_account import Account
-from fpaas.publish_answers import Ack, Answer, Refusal
-from fpaas.publish_window import (
+from fpaas.shuffler.publish_account import Account
+from fpaas.shuffler.publish_answers import Ack, Answer, Refusal
+from fpaas.shuffler.publish_window import (
     ACK_TIMEOUT_MAX_S,
     ACK_TIMEOUT_S,
     NEVER_SENT,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.frames import ErrorFrame, Ignored, decode
-from fpaas.relay import Refused, Start, error_frame, info_frame, start_of
+from fpaas.firehose.frames import ErrorFrame, Ignored, decode
+from fpaas.firehose.relay import Refused, Start, error_frame, info_frame, start_of
 
 FIRST = 1000
 

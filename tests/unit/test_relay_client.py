@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fpaas.errors import BadInput
-from fpaas.relay_client import subscription_url
+from fpaas.firehose.relay_client import subscription_url
 
 PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from fpaas import summary
-from fpaas.bundle import Bundle
 from fpaas.report import page, tables
+from fpaas.results import summary
+from fpaas.results.bundle import Bundle
 from fpaas.spec import Scenario
 from tests.raw_run import RawRun
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpaas.histograms import Leg, new_histogram, record_all
+from fpaas.measures.histograms import Leg, new_histogram, record_all
 from fpaas.report import charts
 from fpaas.report.series import downsample, rate_per_s
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.resume import ResumePoint
+from fpaas.shuffler.resume import ResumePoint
 
 
 def test_resumes_after_what_was_read() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.schedule import PollSchedule, mix64, uniform
+from fpaas.consumers.schedule import PollSchedule, mix64, uniform
 
 T0 = 1_800_000_000_000_000_000
 SCHEDULES = st.builds(

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fpaas import host_facts, seal
 from fpaas.commands.seal import command
 from fpaas.errors import BadInput, RunInvalid
+from fpaas.probe import host_facts, seal
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas import server_state
+from fpaas.probe import server_state
 
 STATE = {
     "messages": 100,

@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from fpaas import spec as specs
 from fpaas.cli import main
 from fpaas.errors import BadInput, RunInvalid
-from fpaas.nats_connection import NatsAddress
-from fpaas.shuffler import CursorFile, Endpoints, RunFiles, Shuffler, due_times
-from fpaas.shuffler_metrics import ACK_BUCKETS_S, AckHistogram
+from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.shuffler.shuffler import CursorFile, Endpoints, RunFiles, Shuffler, due_times
+from fpaas.shuffler.shuffler_metrics import ACK_BUCKETS_S, AckHistogram
 
 URL = "ws://127.0.0.1:1/xrpc/com.atproto.sync.subscribeRepos"
 
@@ -145,8 +145,8 @@ def test_a_run_ignores_relay_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     async def note_serve(endpoints: Endpoints, _cursor: object) -> None:
         opened.append(endpoints.relay_url)
 
-    monkeypatch.setattr("fpaas.shuffler.run", note)
-    monkeypatch.setattr("fpaas.shuffler.serve", note_serve)
+    monkeypatch.setattr("fpaas.shuffler.shuffler.run", note)
+    monkeypatch.setattr("fpaas.shuffler.shuffler.serve", note_serve)
     path = tmp_path / "run.json"
     path.write_text(make_spec().to_json())
     runner = CliRunner()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fpaas import stream
+from fpaas.jetstream import stream
 from tests.unit.test_spec import build
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.frames import Event
-from fpaas.subjects import Addresser, collection_token, message_id
+from fpaas.firehose.frames import Event
+from fpaas.shuffler.subjects import Addresser, collection_token, message_id
 
 DID = "did:plc:wq4aajammjtxdomz3e23667t"
 TIME = "2026-07-04T14:38:07.517Z"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fpaas import summary, summary_text
-from fpaas.bundle import Bundle
+from fpaas.results import summary, summary_text
+from fpaas.results.bundle import Bundle
 from fpaas.spec import SpecError
 from tests.raw_run import HOST, RawRun, truth_of
 

@@ -13,9 +13,9 @@ import cbor2
 import libipld
 import pytest
 
-from fpaas import synthetic, tid
-from fpaas.frames import Event, decode
-from fpaas.synthetic import POOL, Synthetic
+from fpaas.firehose import synthetic, tid
+from fpaas.firehose.frames import Event, decode
+from fpaas.firehose.synthetic import POOL, Synthetic
 
 #: What com.atproto.sync.subscribeRepos requires, and prevData, which relays send.
 FIELDS = {

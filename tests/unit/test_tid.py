@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas import tid
+from fpaas.firehose import tid
 
 numbers = st.integers(0, tid.MAX)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fpaas import summary, verdict
-from fpaas.bundle import AgentStatus, Bundle
-from fpaas.verdict import Facts
+from fpaas.results import summary, verdict
+from fpaas.results.bundle import AgentStatus, Bundle
+from fpaas.results.verdict import Facts
 from tests.raw_run import HOST, RawRun
 
 

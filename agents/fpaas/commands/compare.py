@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from fpaas import comparison
 from fpaas.errors import EXIT_VERDICT_FAILED, BadInput
+from fpaas.results import comparison
 
 SEPARATOR = "vs"
 #: Of manifest.json's host facts, what makes two machines or installations different.

@@ -10,10 +10,12 @@ from typing import Any
 
 import click
 
-from fpaas import consumers, spec, stream
+from fpaas import spec
 from fpaas.agent import run_loop
-from fpaas.consumer_figures import Figures
+from fpaas.consumers import consumers
+from fpaas.consumers.consumer_figures import Figures
 from fpaas.errors import BadInput
+from fpaas.jetstream import stream
 from fpaas.spec import NS_PER_S, VARIABLES, RunSpec, Share
 
 #: A standalone agent without --duration-s plays until Ctrl-C.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fpaas import guard
+from fpaas.control import guard
 
 lab_option = click.option(
     "--lab",

@@ -12,8 +12,10 @@ from typing import Any
 import click
 import psutil
 
-from fpaas import capacity, capture, plan_text, spec
+from fpaas import spec
 from fpaas.errors import BadInput
+from fpaas.firehose import capture
+from fpaas.plan import capacity, plan_text
 
 LOCALHOST = spec.Topology(
     hosts={

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from fpaas import agent, probe
+from fpaas import agent
 from fpaas.errors import BadInput
-from fpaas.nats_connection import address_from_environment
-from fpaas.server_monitor import MonitoringPort
+from fpaas.jetstream.nats_connection import address_from_environment
+from fpaas.probe import probe
+from fpaas.probe.server_monitor import MonitoringPort
 from fpaas.spec import RunSpec
 
 

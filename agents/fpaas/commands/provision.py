@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from fpaas import stream
 from fpaas.agent import run_loop
+from fpaas.jetstream import stream
 from fpaas.spec import RunSpec
 
 PROGRESS_INTERVAL_S = 5.0

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from fpaas import agent, record
+from fpaas import agent
+from fpaas.firehose import record
 
 
 @click.command

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from fpaas import agent, relay
-from fpaas.capture import Capture
+from fpaas import agent
 from fpaas.errors import BadInput, RunInvalid
+from fpaas.firehose import relay
+from fpaas.firehose.capture import Capture
+from fpaas.firehose.pace import AsCaptured, AtRate
+from fpaas.firehose.synthetic import Synthetic
 from fpaas.metrics import parse_listen
-from fpaas.pace import AsCaptured, AtRate
 from fpaas.spec import RunSpec, is_relay_url
-from fpaas.synthetic import Synthetic
 
 SYNTHETIC = "synthetic"
 LISTEN = "127.0.0.1:2480"

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from fpaas import manifest, summary, summary_text, verdict
-from fpaas.bundle import INVALID_FILE, Bundle
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
+from fpaas.results import manifest, summary, summary_text, verdict
+from fpaas.results.bundle import INVALID_FILE, Bundle
 
 EXIT_BY_STATUS = {
     verdict.PASS: EXIT_DONE,

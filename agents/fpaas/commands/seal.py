@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fpaas import seal
+from fpaas.probe import seal
 
 
 @click.command

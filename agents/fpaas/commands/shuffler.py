@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from fpaas import agent, shuffler
+from fpaas import agent
 from fpaas.errors import BadInput
-from fpaas.nats_connection import address_from_environment
-from fpaas.relay_client import DEFAULT_RELAY, subscription_url
+from fpaas.firehose.relay_client import DEFAULT_RELAY, subscription_url
+from fpaas.jetstream.nats_connection import address_from_environment
+from fpaas.shuffler import shuffler
 from fpaas.spec import RunSpec
 
 DEFAULT_NATS = "nats://127.0.0.1:4222"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fpaas.bundle import JsonObject
-from fpaas.plan_text import percent
+from fpaas.plan.plan_text import percent
 from fpaas.report.tables import unread_share
 from fpaas.report.written import NOT_MEASURED, number, pick, points, share, with_unit
+from fpaas.results.bundle import JsonObject
 from fpaas.spec import RunSpec
 
 #: A fan-out that leaves less than this share unread needs no explanation.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fpaas.histograms import Leg
+from fpaas.measures.histograms import Leg
 from fpaas.report.series import RunSeries, Series, downsample
 
 Figure = dict[str, Any]

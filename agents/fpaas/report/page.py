@@ -19,12 +19,13 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from fpaas import histograms, plan_text
-from fpaas.bundle import Bundle, JsonObject
+from fpaas.measures import histograms
+from fpaas.plan import plan_text
 from fpaas.report import answers, charts, tables, written
 from fpaas.report.series import RunSeries
+from fpaas.results.bundle import Bundle, JsonObject
+from fpaas.results.summary import Legs, measure_window
 from fpaas.spec import Scenario
-from fpaas.summary import Legs, measure_window
 
 TEMPLATES = Path(__file__).parent / "templates"
 #: Legs whose percentiles are drawn, out of the agents' histogram logs.

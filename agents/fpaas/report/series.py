@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fpaas.bundle import Bundle, HostPart, JsonObject, cumulative
+from fpaas.results.bundle import Bundle, HostPart, JsonObject, cumulative
 from fpaas.spec import NS_PER_S
 
 #: More points than this in one trace cost bytes and show nothing more.

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from fpaas import verdict
-from fpaas.bundle import Bundle, JsonObject
-from fpaas.plan_text import DELIVERY_WORDS
+from fpaas.plan.plan_text import DELIVERY_WORDS
 from fpaas.report.written import (
     NOT_MEASURED,
     flatten,
@@ -18,6 +16,8 @@ from fpaas.report.written import (
     share,
     with_unit,
 )
+from fpaas.results import verdict
+from fpaas.results.bundle import Bundle, JsonObject
 from fpaas.spec import RunSpec
 
 NOT_RESOLVABLE = "not resolvable"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fpaas.bundle import JsonObject
+from fpaas.results.bundle import JsonObject
 
 NOT_MEASURED = "not measured"
 

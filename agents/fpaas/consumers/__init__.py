@@ -1,0 +1,1 @@
+"""The consumers agent: many polling pull consumers on one host."""

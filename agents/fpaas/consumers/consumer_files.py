@@ -1,0 +1,74 @@
+"""The files of one consumers worker; see ARCHITECTURE.md."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import time
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+
+from fpaas.agent import Samples, write_json
+from fpaas.consumers.consumer_figures import Figures
+from fpaas.measures import delivery_log
+from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.measures.histograms import HistogramLog, Recorder
+
+
+class ConsumerFiles:
+    """`consumers-W.*` in a run directory. Every method raises OSError where the disk does not."""
+
+    def __init__(self, directory: Path, worker: int) -> None:
+        self._directory = directory
+        self._stem = f"consumers-{worker}"
+        self._samples: Samples | None = None
+        self._histograms: HistogramLog | None = None
+
+    def open(self, recorders: list[Recorder]) -> None:
+        """Start what grows every second."""
+        self._samples = Samples(self._path("samples.jsonl"))
+        self._histograms = HistogramLog(self._path("hlog"), recorders, time.time())
+
+    def end_interval(self, figures: Figures) -> None:
+        """Append one second."""
+        if self._histograms:
+            self._histograms.end_interval(time.time())
+        if self._samples:
+            self._samples.write(
+                processed=figures.processed,
+                bytes=figures.bytes,
+                polls=figures.polls,
+                ok=figures.ok,
+                empty=figures.empty,
+                acks=figures.acks,
+                redelivered=figures.redelivered,
+                errors=figures.connection_errors,
+                reconnects=figures.reconnects,
+            )
+
+    def write(
+        self,
+        results: Mapping[str, object],
+        logs: list[DeliveryLog],
+        first_fetch: array[int] | None,
+    ) -> None:
+        """Write what is known at the end, the account of the run first."""
+        write_json(self._path("json"), results)
+        delivery_log.write(self._path("deliveries.cbor.gz"), logs)
+        with gzip.open(self._path("first_fetch.bin.gz"), "wb", compresslevel=6) as file:
+            file.write(_little_endian(first_fetch or array("I")))
+        if self._histograms:
+            self._histograms.close(time.time())
+        if self._samples:
+            self._samples.close()
+
+    def _path(self, suffix: str) -> Path:
+        return self._directory / f"{self._stem}.{suffix}"
+
+
+def _little_endian(values: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        values = array("I", values)
+        values.byteswap()
+    return values.tobytes()

@@ -1,0 +1,482 @@
+"""One process that plays consumers: its connections, its timer, its files.
+
+`python -m fpaas.consumers.consumer_worker` is a child of the agent: it reads its Assignment as one
+line from standard input, says how it goes as JSON lines on standard output, and ends when its
+parent does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import json
+import logging
+import resource
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hdrh.histogram import HdrHistogram
+
+from fpaas import agent
+from fpaas.consumers.consumer_figures import Figures
+from fpaas.consumers.consumer_files import ConsumerFiles
+from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
+from fpaas.consumers.polling import (
+    Gate,
+    Polling,
+    Puller,
+    duplicate_deliveries,
+    pulls_at_a_time,
+    request_of,
+    spread,
+)
+from fpaas.consumers.schedule import PollSchedule
+from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, BadInput, RunInvalid
+from fpaas.jetstream.nats_connection import (
+    NatsAddress,
+    NatsConnection,
+    NatsError,
+    address_from_environment,
+)
+from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.measures.histograms import Recorder, new_histogram, record_all
+from fpaas.spec import NS_PER_S, RunSpec
+
+log = logging.getLogger(__name__)
+
+WAIT_FOR_NATS_S = 10.0
+CONNECT_CONCURRENCY = 32
+CONNECTIONS_MAX = 256
+#: What a process needs besides a file descriptor a connection.
+OTHER_FILE_DESCRIPTORS = 100
+#: How long pulls in flight may take after the end; the run settles in spec.SETTLE_S.
+GRACE_S = 1.0
+GRACE_AFTER_STOP_S = 0.5
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What one worker plays: consumers first … first + count - 1, into `out` (None: no files)."""
+
+    spec: RunSpec
+    worker: int
+    first: int
+    count: int
+    nats_url: str
+    out: Path | None
+
+    def to_line(self) -> bytes:
+        """Encode for a child's standard input."""
+        content = {
+            "spec": self.spec.to_json(),
+            "worker": self.worker,
+            "first": self.first,
+            "count": self.count,
+            "nats_url": self.nats_url,
+            "out": str(self.out) if self.out else None,
+            "log_level": logging.getLogger().level,
+        }
+        return json.dumps(content).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Assignment:
+        """Decode, and set the log level of the parent."""
+        content = json.loads(line)
+        logging.basicConfig(
+            stream=sys.stderr,
+            level=content.pop("log_level"),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        )
+        content["spec"] = RunSpec.from_json(content["spec"], "standard input")
+        content["out"] = Path(content["out"]) if content["out"] else None
+        return cls(**content)
+
+
+class ConsumerWorker:
+    """Plays an Assignment: `connect`, then `play`, then `finish`."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+        spec = assignment.spec
+        rate_per_s = spec.firehose.rate_per_s
+        self._deliveries = Deliveries(
+            t0_unix_ns=spec.t0_unix_ns,
+            first_seq=spec.firehose.first_seq or 0,
+            frame_interval_ns=NS_PER_S / rate_per_s if rate_per_s else None,
+            keeps_first_fetch=assignment.out is not None,
+        )
+        self._connections: dict[Gate, NatsConnection] = {}
+        self._pullers: list[Puller] = []
+        self._address = _address(assignment.nats_url)
+        self._build()
+        self._polling = Polling(
+            self._pullers,
+            PollSchedule(
+                spec.t0_unix_ns,
+                round(spec.consumers.poll_interval_s * NS_PER_S),
+                spec.consumers.poll_jitter_pct,
+                spec.seed,
+            ),
+            batch_size=spec.consumers.batch_size,
+            drain=spec.consumers.fetch == "drain",
+            until_unix_ns=spec.end_unix_ns,
+        )
+        self._figures = Figures(consumers=assignment.count)
+        self._lateness_own = new_histogram()
+        self._started_unix_ns: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_unix_ns = 0
+        self._statuses_told: set[str] = set()
+        self._loop_lag = Recorder("loop_lag")
+        self._files = ConsumerFiles(assignment.out, assignment.worker) if assignment.out else None
+
+    # -- life cycle ------------------------------------------------------------------------------
+
+    async def connect(self, stop: asyncio.Event) -> bool:
+        """Connect and subscribe; returns False where `stop` came first.
+
+        Raises RunInvalid where NATS does not let us.
+        """
+        connecting = asyncio.ensure_future(self._connect_all())
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([connecting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not connecting.done():
+            connecting.cancel()
+            return False
+        await connecting
+        # What is here now stays: no collection shall walk through it while polls are due.
+        gc.collect()
+        gc.freeze()
+        return True
+
+    async def _connect_all(self) -> None:
+        connections = list(self._connections.values())
+        _allow_open_files(len(connections) + OTHER_FILE_DESCRIPTORS)
+        queue = iter(connections)
+
+        async def connect_some() -> None:
+            for connection in queue:
+                await connection.connect_patiently(WAIT_FOR_NATS_S)
+
+        tasks = [asyncio.create_task(connect_some()) for _ in range(CONNECT_CONCURRENCY)]
+        try:
+            await asyncio.gather(*tasks)
+        except NatsError as error:
+            raise RunInvalid(f"{error}; is nats-server running there?") from error
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def play(self, stop: asyncio.Event, on_tick: Callable[[Figures], None]) -> None:
+        """Poll from T0 to the end of the run or until `stop`; `on_tick` is called every second.
+
+        Raises OSError where results cannot be written.
+        """
+        spec = self.assignment.spec
+        if not await agent.sleep_until_unix_ns(spec.t0_unix_ns, stop):
+            return
+        self._started_unix_ns = time.time_ns()
+        if self._files:
+            self._files.open(self._recorders())
+        loop_lag = asyncio.ensure_future(agent.measure_loop_lag(self._loop_lag))
+        try:
+            self._wake()
+            while not stop.is_set() and time.time_ns() < spec.end_unix_ns:
+                tick_s = agent.seconds_to_next_tick(spec.t0_unix_ns, spec.cuts_unix_ns)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), tick_s)
+                self._tick(on_tick)
+            await self._let_pulls_end(GRACE_AFTER_STOP_S if stop.is_set() else GRACE_S)
+        finally:
+            loop_lag.cancel()
+            self._polling.abandon()
+        self._tick(on_tick)
+
+    async def finish(self) -> None:
+        """Disconnect and write the files. Raises OSError where they cannot be written."""
+        if self._timer:
+            self._timer.cancel()
+        await asyncio.gather(*(connection.close() for connection in self._connections.values()))
+        if self._files and self._started_unix_ns is not None:
+            self._files.write(self._results(), self._logs, self._deliveries.first_fetch)
+
+    # -- pulls -----------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        spec = self.assignment.spec
+        consumers = spec.consumers
+        limit = pulls_at_a_time(consumers.batch_size)
+        if consumers.connections == "per_consumer":
+            shares = [1] * self.assignment.count
+        else:
+            shares = spread(self.assignment.count, limit, CONNECTIONS_MAX)
+        inbox = f"_INBOX.{secrets.token_hex(6)}"
+        index = self.assignment.first
+        for number, share in enumerate(shares):
+            gate = Gate(limit)
+            sids: dict[bytes, Puller] = {}
+            connection = self._new_connection(gate, sids, number)
+            self._connections[gate] = connection
+            for _ in range(share):
+                durable = spec.durable_of(index)
+                own_inbox = f"{inbox}.{index}"
+                request = request_of(spec.stream.name, durable, own_inbox, consumers.batch_size)
+                puller = Puller(DeliveryLog(index, durable), gate, request)
+                self._pullers.append(puller)
+                sids[connection.subscribe(own_inbox, _pass_by, wants_payload=False)] = puller
+                index += 1
+
+    def _new_connection(self, gate: Gate, sids: dict[bytes, Puller], number: int) -> NatsConnection:
+        def write(data: bytes) -> None:
+            connection.write(data)
+
+        connection = NatsConnection(
+            self._address,
+            name=f"fpaas-consumers-{self.assignment.worker}-{number}",
+            on_connected=functools.partial(self._connected, gate),
+            on_disconnected=functools.partial(self._disconnected, gate),
+            make_parser=functools.partial(
+                DeliveryParser,
+                pullers=sids,
+                deliveries=self._deliveries,
+                write=write,
+                on_answered=self._answered,
+            ),
+        )
+        return connection
+
+    def _connected(self, gate: Gate) -> None:
+        self._polling.connection_up(gate, time.time_ns())
+        self._send()
+
+    def _disconnected(self, gate: Gate) -> None:
+        self._polling.connection_lost(gate, time.time_ns())
+        self._set_timer()
+
+    def _answered(self, puller: Puller, status_header: bytes, now: int) -> None:
+        self._polling.pull_answered(puller, status_header, now)
+        self._send()
+        self._set_timer()
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._polling.start_due(time.time_ns())
+        self._send()
+        self._set_timer()
+
+    def _send(self) -> None:
+        gates = self._polling.to_send
+        if gates:
+            for gate in gates:
+                self._connections[gate].write(b"".join(gate.outbox))
+                gate.outbox.clear()
+            gates.clear()
+
+    def _set_timer(self) -> None:
+        """Wake when the next poll is due; one timer for all consumers."""
+        due = self._polling.next_due_unix_ns
+        if self._started_unix_ns is None or due is None:
+            return
+        if self._timer is not None:
+            if self._timer_due_unix_ns <= due:
+                return
+            self._timer.cancel()
+        # The loop's timers tick in milliseconds and round: up, or it would spin.
+        delay_s = max(0.0, (due - time.time_ns()) / 1e9) + 0.0005
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._wake)
+        self._timer_due_unix_ns = due
+
+    async def _let_pulls_end(self, seconds: float) -> None:
+        self._polling.stop()
+        deadline = time.monotonic() + seconds
+        while self._polling.in_flight and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    @property
+    def _logs(self) -> list[DeliveryLog]:
+        return [puller.log for puller in self._pullers]
+
+    # -- accounts --------------------------------------------------------------------------------
+
+    def _recorders(self) -> list[Recorder]:
+        timings, deliveries = self._polling.timings, self._deliveries
+        return [
+            deliveries.publish_to_fetch,
+            deliveries.end_to_end,
+            timings.fetch_call,
+            timings.fetch_call_intended,
+            timings.poll_lateness,
+            self._loop_lag,
+        ]
+
+    def _tick(self, on_tick: Callable[[Figures], None]) -> None:
+        self._polling.expire(time.time_ns())
+        self._send()
+        self._set_timer()
+        timings = self._polling.timings
+        own, timings.poll_lateness_own.samples_ns = timings.poll_lateness_own.samples_ns, []
+        record_all(self._lateness_own, [sample_ns // 1000 for sample_ns in own])
+        figures = self._update_figures()
+        if self._files:
+            self._files.end_interval(figures)
+        else:
+            for recorder in self._recorders():
+                recorder.samples_ns = []
+        self._tell_new_statuses()
+        on_tick(figures)
+
+    def _update_figures(self) -> Figures:
+        figures, fetches, deliveries = self._figures, self._polling.fetches, self._deliveries
+        figures.fetch_latency.add_ns(self._polling.timings.fetch_call.samples_ns)
+        figures.poll_lateness.add_ns(self._polling.timings.poll_lateness.samples_ns)
+        for name in ("processed", "bytes", "acks", "redelivered"):
+            setattr(figures, name, getattr(deliveries, name))
+        for name in ("polls", "ok", "empty", "refused", "client_timeout", "lost"):
+            setattr(figures, name, getattr(fetches, name))
+        figures.by_status = dict(fetches.by_status)
+        connections = self._connections.values()
+        figures.connections = sum(c.connected.is_set() for c in connections)
+        figures.connection_errors = sum(c.errors for c in connections)
+        figures.reconnects = sum(max(0, c.connects - 1) for c in connections)
+        figures.slow_consumer_disconnects = sum(c.disconnects_slow_consumer for c in connections)
+        return figures
+
+    def _tell_new_statuses(self) -> None:
+        for status in self._polling.fetches.by_status.keys() - self._statuses_told:
+            self._statuses_told.add(status)
+            if status not in ("404", "408"):
+                log.warning("the server answers pulls with %s", status)
+
+    def _results(self) -> dict[str, object]:
+        """Return `consumers-W.json`."""
+        for puller_log in self._logs:
+            puller_log.end_run()
+        fetches, deliveries, figures = self._polling.fetches, self._deliveries, self._figures
+        round_trips_s = [c.round_trip_s for c in self._connections.values() if c.round_trip_s]
+        return {
+            "worker": self.assignment.worker,
+            "first": self.assignment.first,
+            "count": self.assignment.count,
+            "processed": deliveries.processed,
+            "bytes": deliveries.bytes,
+            "redelivered": deliveries.redelivered,
+            "duplicate_deliveries": duplicate_deliveries(self._logs),
+            "polls": fetches.polls,
+            "acks": deliveries.acks,
+            "consumers_never_fetched": sum(not log.runs for log in self._logs),
+            "fetches": {
+                "pulls": fetches.pulls,
+                "ok": fetches.ok,
+                "empty": fetches.empty,
+                "refused": fetches.refused,
+                "by_status": fetches.by_status,
+                "client_timeout": fetches.client_timeout,
+                "lost": fetches.lost,
+                "unanswered": fetches.unanswered,
+                "unsent": fetches.unsent,
+            },
+            "connections": {
+                "count": len(self._connections),
+                "errors": figures.connection_errors,
+                "reconnects": figures.reconnects,
+                "slow_consumer_disconnects": figures.slow_consumer_disconnects,
+            },
+            "first_poll_unix_ns": self._polling.first_poll_unix_ns,
+            "started_unix_ns": self._started_unix_ns,
+            "nats_rtt_ms": min(round_trips_s) * 1000 if round_trips_s else None,
+            "lateness_own": _percentiles_ms(self._lateness_own),
+        }
+
+
+def _pass_by(_subject: bytes, _reply: bytes, _header: bytes, _payload: bytes, _size: int) -> None:
+    """Stand in as handler of inboxes, which the delivery parser reads itself."""
+
+
+def _percentiles_ms(histogram: HdrHistogram) -> dict[str, float] | None:
+    if not histogram.get_total_count():
+        return None
+    return {
+        "count": histogram.get_total_count(),
+        **{f"p{p}": histogram.get_value_at_percentile(p) / 1000 for p in (50, 99)},
+        "max": histogram.get_max_value() / 1000,
+    }
+
+
+def _address(nats_url: str) -> NatsAddress:
+    try:
+        return address_from_environment(nats_url)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def _allow_open_files(needed: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise RunInvalid(
+            f"{needed} open files are needed and {hard} allowed here; raise the limit (ulimit -n), "
+            "or set bench_connections to auto"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+# -- as a child of the agent -------------------------------------------------------------------
+
+
+def _say(**content: object) -> None:
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
+
+
+async def _parent_is_gone(stop: asyncio.Event) -> None:
+    """Set `stop` when standard input ends: a worker does not outlive its agent."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+    await reader.read()
+    stop.set()
+
+
+async def _play_as_child(assignment: Assignment) -> None:
+    stop = agent.stop_event()
+    watch = asyncio.ensure_future(_parent_is_gone(stop))
+    try:
+        worker = ConsumerWorker(assignment)
+        if not await worker.connect(stop):
+            return
+        _say(state=agent.READY)
+        await worker.play(stop, lambda figures: _say(figures=asdict(figures)))
+        await worker.finish()
+    finally:
+        watch.cancel()
+
+
+def main() -> int:
+    """Play what standard input says; the exit code is the agent's."""
+    assignment = Assignment.from_line(sys.stdin.buffer.readline())
+    try:
+        agent.run_loop(_play_as_child(assignment))
+    except (RunInvalid, BadInput) as error:
+        _say(state=agent.FAILED, message=error.message)
+        return error.exit_code
+    except OSError as error:
+        _say(state=agent.FAILED, message=cannot_write(assignment.out, error))
+        return EXIT_RUN_INVALID
+    return EXIT_DONE
+
+
+def cannot_write(out: Path | None, error: OSError) -> str:
+    """Say that results could not be written, and why."""
+    return f"cannot write results to {error.filename or out}: {error.strerror}; free some space"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""The consumers agent: shares consumers out to workers, adds up what they say, serves metrics.
+
+With one worker everything happens in one process. With several, each is a child process; a child
+that dies fails the agent, and the others go on, because what they measure is still worth having.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from fpaas import agent, metrics
+from fpaas.agent import Status
+from fpaas.consumers.consumer_figures import Figures, from_json, summed
+from fpaas.consumers.consumer_metrics import FiguresCollector
+from fpaas.consumers.consumer_worker import Assignment, ConsumerWorker, cannot_write
+from fpaas.errors import BadInput, RunInvalid
+from fpaas.spec import RunSpec, Share
+
+log = logging.getLogger(__name__)
+
+#: Fewer consumers than this do not pay for a process of their own.
+CONSUMERS_PER_WORKER_MIN = 100
+#: A line holds every status seen so far.
+CHILD_LINE_BYTES_MAX = 1 << 20
+
+OnTick = Callable[[Figures], None]
+
+
+@dataclass(frozen=True)
+class Play:
+    """What one consumers agent is to do; `out` is None where no files are wanted."""
+
+    spec: RunSpec
+    share: Share
+    nats_url: str
+    out: Path | None
+    metrics_listen: str | None
+
+
+def worker_count(workers: str | int, consumers: int, cores: int) -> int:
+    """Return how many processes play: `auto` leaves half the cores to NATS and the others."""
+    if isinstance(workers, int):
+        return min(workers, consumers)
+    return max(1, min(cores // 2, consumers // CONSUMERS_PER_WORKER_MIN))
+
+
+def assignments(play: Play, workers: int) -> list[Assignment]:
+    """Split a share over workers as evenly as whole numbers allow."""
+    share = play.share
+    result = []
+    first = share.first
+    for worker in range(workers):
+        count = share.count // workers + (worker < share.count % workers)
+        result.append(Assignment(play.spec, worker, first, count, play.nats_url, play.out))
+        first += count
+    return result
+
+
+async def run(play: Play, on_tick: OnTick | None = None) -> None:
+    """Play a share of a run to its end, or until SIGTERM or SIGINT.
+
+    Raises RunInvalid where the run cannot be trusted, BadInput where the metrics port is taken;
+    `consumers.status.json` says the same.
+    """
+    status = Status(play.out, "consumers")
+    status.set(agent.STARTING)
+    stop = agent.stop_event()
+    try:
+        collector = FiguresCollector()
+        if play.metrics_listen:
+            registry = CollectorRegistry()
+            registry.register(collector)
+            metrics.serve(registry, play.metrics_listen)
+
+        def tick(figures: Figures) -> None:
+            collector.figures = figures
+            status.figures = {
+                "processed": figures.processed,
+                "bytes": figures.bytes,
+                "polls": figures.polls,
+                "ok": figures.ok,
+                "empty": figures.empty,
+                "connections": figures.connections,
+                "redelivered": figures.redelivered,
+            }
+            status.write()
+            if on_tick:
+                on_tick(figures)
+
+        workers = worker_count(play.spec.consumers.workers, play.share.count, os.cpu_count() or 1)
+        parts = assignments(play, workers)
+        if workers == 1:
+            await _play_here(parts[0], status, stop, tick)
+        else:
+            await _Children(parts, status, stop, tick).play()
+    except (BadInput, RunInvalid) as error:
+        status.set(agent.FAILED, error.message)
+        raise
+    except OSError as error:
+        message = cannot_write(play.out, error)
+        status.set(agent.FAILED, message)
+        raise RunInvalid(message) from error
+    status.set(agent.STOPPED if stop.is_set() else agent.DONE)
+
+
+async def _play_here(
+    assignment: Assignment, status: Status, stop: asyncio.Event, on_tick: OnTick
+) -> None:
+    worker = ConsumerWorker(assignment)
+    if not await worker.connect(stop):
+        return
+    status.set(agent.READY)
+    if await agent.sleep_until_unix_ns(assignment.spec.t0_unix_ns, stop):
+        status.set(agent.RUNNING)
+    await worker.play(stop, on_tick)
+    await worker.finish()
+
+
+class _Children:
+    """Worker processes and what they said last."""
+
+    def __init__(
+        self, parts: list[Assignment], status: Status, stop: asyncio.Event, on_tick: OnTick
+    ) -> None:
+        self._parts = parts
+        self._status = status
+        self._stop = stop
+        self._on_tick = on_tick
+        self._figures: dict[int, Figures] = {}
+        self._ready: set[int] = set()
+        self._failures: list[str] = []
+
+    async def play(self) -> None:
+        """Start, watch, and wait for all of them. Raises RunInvalid where one failed."""
+        processes = [await self._start(part) for part in self._parts]
+        self._status.pids = [os.getpid(), *(process.pid for process in processes)]
+        self._status.write()
+        stopping = asyncio.ensure_future(self._stop_all(processes))
+        try:
+            await asyncio.gather(
+                *(
+                    self._watch(part.worker, process)
+                    for part, process in zip(self._parts, processes, strict=True)
+                )
+            )
+        finally:
+            stopping.cancel()
+        if self._failures:
+            raise RunInvalid("; ".join(self._failures))
+
+    async def _start(self, part: Assignment) -> Process:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "fpaas.consumers.consumer_worker",
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=CHILD_LINE_BYTES_MAX,
+        )
+        assert process.stdin is not None  # noqa: S101
+        # It stays open: that it ends tells the child that we are gone.
+        process.stdin.write(part.to_line())
+        return process
+
+    async def _watch(self, worker: int, process: Process) -> None:
+        assert process.stdout is not None  # noqa: S101
+        said = ""
+        async for line in process.stdout:
+            content = json.loads(line)
+            if "figures" in content:
+                self._figures[worker] = from_json(content["figures"])
+                self._tell()
+            elif content["state"] == agent.READY:
+                self._ready.add(worker)
+                await self._all_ready()
+            else:
+                said = content["message"]
+        code = await process.wait()
+        if code != 0:
+            why = said or f"it died of {_cause(code)}"
+            message = f"consumers worker {worker} (pid {process.pid}) failed: {why}"
+            log.error("%s", message)
+            self._failures.append(message)
+            self._status.set(agent.FAILED, message)
+
+    async def _all_ready(self) -> None:
+        if len(self._ready) == len(self._parts) and not self._failures:
+            self._status.set(agent.READY)
+
+    def _tell(self) -> None:
+        if self._status.state == agent.READY:
+            self._status.state = agent.RUNNING
+        self._on_tick(summed(self._figures.values()))
+
+    async def _stop_all(self, processes: list[Process]) -> None:
+        await self._stop.wait()
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+
+
+def _cause(code: int) -> str:
+    if code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"

@@ -1,0 +1,264 @@
+"""Sans-I/O reader of JetStream deliveries: takes them down and acks them, in one loop.
+
+This loop is what an agent's consumers cost, so everything that happens once a message is written
+out in it: the protocol, the latency legs, the delivery log, the ack.
+
+Source of the reply subject: NATS ADR-15, `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.
+<consumer seq>.<stored ns>.<pending>`; the longer form has two tokens more before the stream (domain
+and account) and may have one after the last.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+from fpaas.consumers.polling import Puller
+from fpaas.jetstream.nats_wire import MAX_CONTROL_LINE_BYTES, Parser, ProtocolError
+from fpaas.measures.histograms import Recorder
+
+_M = ord("M")
+#: Fields of a message line: HMSG subject sid reply header-bytes total-bytes.
+_FIELDS_HEADERS_AND_REPLY = 6
+_FIELDS_REPLY = 5
+_ACK_PREFIX = b"$JS.ACK."
+_LONG_FORM_FIRST = 6
+_FIRST_FETCH_UNIT_NS = 100_000
+_FIRST_FETCH_MAX = 2**32 - 1
+_FIRST_FETCH_GROWTH = 1 << 16
+
+
+class Deliveries:
+    """What was delivered to all consumers of one process.
+
+    `first_fetch` has a u32 per stream sequence from 1 on: tenths of a millisecond from stored to
+    the first fetch, plus one, 0 for no fetch (less than 0, by clocks that disagree, is 1).
+
+    `frame_due_ns(relay_seq) = t0_unix_ns + (relay_seq - first_seq) * frame_interval_ns` where the
+    frames come from our relay; `frame_interval_ns` is None of a foreign one.
+    """
+
+    def __init__(
+        self,
+        *,
+        t0_unix_ns: int,
+        first_seq: int = 0,
+        frame_interval_ns: float | None = None,
+        keeps_first_fetch: bool = True,
+    ) -> None:
+        self.t0_unix_ns = t0_unix_ns
+        self.first_seq = first_seq
+        self.frame_interval_ns = frame_interval_ns
+        self.processed = 0
+        self.bytes = 0
+        self.acks = 0
+        self.redelivered = 0
+        self.publish_to_fetch = Recorder("publish_to_fetch")
+        self.end_to_end = Recorder("end_to_end")
+        self.first_fetch: array[int] | None = array("I") if keeps_first_fetch else None
+
+
+class DeliveryParser(Parser):
+    """Parser of a connection that pullers receive on.
+
+    `pullers` maps subscription ids to pullers. `write` sends acks, one call a chunk; then
+    `on_answered(puller, status_header, now)` is called for each pull that ended in the chunk; `now`
+    is `clock`'s Unix nanoseconds. Other subscriptions work as they do in Parser.
+
+    All messages of a chunk have the chunk's time as time of receipt: they were here when it was
+    read, and our own work on earlier messages is no latency of later ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        pullers: dict[bytes, Puller],
+        deliveries: Deliveries,
+        write: Callable[[bytes], None],
+        on_answered: Callable[[Puller, bytes, int], None],
+        clock: Callable[[], int] = time.time_ns,
+        **callbacks: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(**callbacks)
+        self._pullers = pullers
+        self._deliveries = deliveries
+        self._write = write
+        self._on_answered = on_answered
+        self._clock = clock
+        self._replies: list[bytes] = []
+        self._answered: list[tuple[Puller, bytes]] = []
+        self._head = b""
+
+    def reset(self) -> None:
+        """Forget half-read input; for a new connection."""
+        super().reset()
+        self._head = b""
+        self._replies = []
+        self._answered = []
+
+    def feed(self, data: bytes) -> None:
+        """Parse a chunk: record, ack, report. Raises ProtocolError on garbage."""
+        now = self._clock()
+        position = self._skip_bytes
+        if position > len(data):
+            self._skip_bytes -= len(data)
+            return
+        if position:
+            # The rest of a payload is here: its message counts from now on.
+            self._skip_bytes = 0
+            self._scan(self._head, 0, sys.maxsize, now)
+        elif self._pending:
+            data = self._pending + data
+            self._pending = b""
+        self._scan(data, position, len(data), now)
+        replies = self._replies
+        if replies:
+            self._write(b"PUB " + b" 0\r\n\r\nPUB ".join(replies) + b" 0\r\n\r\n")
+            self._deliveries.acks += len(replies)
+            self._replies = []
+        if self._answered:
+            answered, self._answered = self._answered, []
+            for puller, status_header in answered:
+                self._on_answered(puller, status_header, now)
+
+    def _scan(  # noqa: C901, PLR0912, PLR0915 - one loop, see the module
+        self, data: bytes, position: int, complete_to: int, now: int
+    ) -> None:
+        """Take down the messages in `data` from `position` on.
+
+        Messages that end at `complete_to` or before are here as a whole. A message that is not is
+        kept back, without the part of its payload that is there already.
+        """
+        deliveries = self._deliveries
+        first_fetch = deliveries.first_fetch
+        frame_interval_ns = deliveries.frame_interval_ns
+        first_seq = deliveries.first_seq
+        since_first_due_ns = now - deliveries.t0_unix_ns
+        since_t0_ms = since_first_due_ns // 1_000_000
+        add_publish_to_fetch = deliveries.publish_to_fetch.samples_ns.append
+        add_end_to_end = deliveries.end_to_end.samples_ns.append
+        add_reply = self._replies.append
+        find, rfind = data.find, data.rfind
+        size = len(data)
+        processed = payload_bytes = redelivered = 0
+        current_sid = b""
+        puller: Puller | None = None
+        try:
+            while position < size:
+                line_end = find(b"\r\n", position)
+                if line_end < 0:
+                    break
+                kind = data[position]
+                if kind not in b"HM":
+                    self._control(data[position:line_end])
+                    position = line_end + 2
+                    continue
+                fields = data[position:line_end].split(b" ")
+                sid = fields[2]
+                if sid != current_sid:
+                    current_sid = sid
+                    puller = self._pullers.get(sid)
+                    if puller is not None:
+                        puller.progress_unix_ns = now
+                        log = puller.log
+                if puller is None:
+                    end = self._message(data, position, line_end)
+                    if end < 0:
+                        break
+                    if end > size:
+                        self._head = b""
+                        self._skip_bytes = end - size
+                    position = end
+                    continue
+                if len(fields) == _FIELDS_HEADERS_AND_REPLY:
+                    reply = fields[3]
+                    header_bytes = int(fields[4])
+                    total_bytes = int(fields[5])
+                elif kind == _M and len(fields) == _FIELDS_REPLY:
+                    reply = fields[3]
+                    header_bytes = 0
+                    total_bytes = int(fields[4])
+                else:
+                    reply = b""
+                    header_bytes = total_bytes = int(fields[-1])
+                body = line_end + 2
+                payload = body + header_bytes
+                end = body + total_bytes + 2
+                if end > complete_to:
+                    if payload <= size:
+                        self._head = data[position:payload]
+                        self._skip_bytes = end - size
+                        position = size
+                    break
+                position = end
+                if not reply:
+                    self._answered.append((puller, data[body:payload]))
+                    continue
+                try:
+                    _, _, _, _, delivered, stream_token, consumer_token, stored, _ = reply.split(
+                        b"."
+                    )
+                except ValueError:
+                    delivered, stream_token, consumer_token, stored = _tokens_of_long_form(reply)
+                stream_seq = int(stream_token)
+                consumer_seq = int(consumer_token)
+                age_ns = now - int(stored)
+                add_publish_to_fetch(age_ns)
+                if frame_interval_ns is not None:
+                    # Fpaas-Seq is the last header; the header ends in two line ends.
+                    try:
+                        seq = int(data[rfind(b" ", body, payload) + 1 : payload - 4])
+                    except ValueError:
+                        pass
+                    else:
+                        add_end_to_end(
+                            since_first_due_ns - int((seq - first_seq) * frame_interval_ns)
+                        )
+                if first_fetch is not None:
+                    try:
+                        if not first_fetch[stream_seq - 1]:
+                            first_fetch[stream_seq - 1] = _first_fetch_of(age_ns)
+                    except IndexError:
+                        first_fetch.frombytes(
+                            bytes(4 * (stream_seq - len(first_fetch) + _FIRST_FETCH_GROWTH))
+                        )
+                        first_fetch[stream_seq - 1] = _first_fetch_of(age_ns)
+                if stream_seq == log.next_stream_seq and consumer_seq == log.next_consumer_seq:
+                    log.count += 1
+                    log.next_stream_seq = stream_seq + 1
+                    log.next_consumer_seq = consumer_seq + 1
+                else:
+                    log.record(stream_seq, consumer_seq, since_t0_ms)
+                if delivered != b"1":
+                    redelivered += 1
+                    log.repeats.append(consumer_seq)
+                processed += 1
+                payload_bytes += total_bytes - header_bytes
+                add_reply(reply)
+                puller.remaining -= 1
+                if puller.remaining == 0:
+                    self._answered.append((puller, b""))
+        except (ValueError, IndexError) as error:
+            raise ProtocolError(f"bad message at {data[position : position + 200]!r}") from error
+        deliveries.processed += processed
+        deliveries.bytes += payload_bytes
+        deliveries.redelivered += redelivered
+        if position < size:
+            self._pending = data[position:]
+            if len(self._pending) > MAX_CONTROL_LINE_BYTES and b"\r\n" not in self._pending:
+                raise ProtocolError(f"no line end in {len(self._pending)} bytes: not a NATS server")
+
+
+def _first_fetch_of(age_ns: int) -> int:
+    return min(max(age_ns, 0) // _FIRST_FETCH_UNIT_NS + 1, _FIRST_FETCH_MAX)
+
+
+def _tokens_of_long_form(reply: bytes) -> list[bytes]:
+    """Return delivered, stream seq, consumer seq and stored ns; raises ValueError on garbage."""
+    tokens = reply.split(b".")
+    if not reply.startswith(_ACK_PREFIX) or len(tokens) < _LONG_FORM_FIRST + 5:
+        raise ValueError(reply)
+    return tokens[_LONG_FORM_FIRST : _LONG_FORM_FIRST + 4]

@@ -1,0 +1,359 @@
+"""What every consumer does next: polls that fall due, pulls in flight, their ends; no I/O.
+
+A puller idles until its poll is due, passes its connection's gate, and has one pull in flight at a
+time. Whoever drives this passes the time in, sends what gates hold in `outbox`, and reports how
+pulls ended. Times are Unix nanoseconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fpaas.jetstream.nats_wire import status_of
+from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.measures.histograms import Recorder
+
+PULL_TIMEOUT_NS = 5_000_000_000
+#: p99 of frames with headers; what a connection must be able to hold is reckoned from it.
+EXPECTED_MESSAGE_BYTES = 9_000
+#: The server cuts a connection off at 64 MiB pending; stay well under.
+OUTSTANDING_BYTES_MAX = 16 * 1024 * 1024
+#: Statuses that need no description: everybody knows what they mean.
+_PLAIN_STATUSES = ("404", "408")
+
+
+class Schedule(Protocol):
+    """When polls are due; see fpaas.consumers.schedule."""
+
+    def first_due(self, consumer: int) -> int:
+        """Return when poll 0 is due."""
+
+    def next_due(self, consumer: int, poll: int, previous_due: int) -> int:
+        """Return when a later poll is due."""
+
+
+@dataclass
+class Fetches:
+    """How polls and pulls ended.
+
+    `pulls` = ok + empty + refused + client_timeout + lost + unanswered + those in flight.
+    """
+
+    polls: int = 0
+    pulls: int = 0
+    #: Brought at least one message.
+    ok: int = 0
+    #: Answered by 404 or 408, without a message.
+    empty: int = 0
+    #: Answered by another status, without a message.
+    refused: int = 0
+    client_timeout: int = 0
+    #: In flight when their connection broke.
+    lost: int = 0
+    #: In flight when the agent ended.
+    unanswered: int = 0
+    #: Due, and still behind their connection's gate when the agent ended; not among the pulls.
+    unsent: int = 0
+    #: Every status received, those after some messages included.
+    by_status: Counter[str] = field(default_factory=Counter)
+
+
+class Timings:
+    """The legs that polling can see."""
+
+    def __init__(self) -> None:
+        self.poll_lateness = Recorder("poll_lateness")
+        #: Of polls that neither waited for their predecessor nor for their connection.
+        self.poll_lateness_own = Recorder("poll_lateness_own")
+        self.fetch_call = Recorder("fetch_call")
+        self.fetch_call_intended = Recorder("fetch_call_intended")
+
+
+class Gate:
+    """Lets pulls through to one connection: while it is up, and not too many at a time."""
+
+    __slots__ = ("in_flight", "is_open", "limit", "outbox", "pullers", "queue")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.is_open = False
+        self.in_flight = 0
+        self.queue: deque[Puller] = deque()
+        #: Pull requests to be written to the connection.
+        self.outbox: list[bytes] = []
+        self.pullers: list[Puller] = []
+
+
+class Puller:
+    """One consumer. `remaining` and `progress_unix_ns` are kept by whoever reads its deliveries."""
+
+    __slots__ = (
+        "delayed",
+        "due_unix_ns",
+        "gate",
+        "in_flight",
+        "is_poll_begun",
+        "log",
+        "poll",
+        "position",
+        "progress_unix_ns",
+        "pull",
+        "pull_due_unix_ns",
+        "remaining",
+        "request",
+        "sent_unix_ns",
+    )
+
+    def __init__(self, log: DeliveryLog, gate: Gate, request: bytes) -> None:
+        self.log = log
+        self.gate = gate
+        self.request = request
+        self.position = 0
+        #: Number of the current or next poll, and when it is due.
+        self.poll = 0
+        self.is_poll_begun = False
+        self.due_unix_ns = 0
+        #: Number of the current pull; a drain has several a poll, each due when the last ended.
+        self.pull = 0
+        self.pull_due_unix_ns = 0
+        self.sent_unix_ns = 0
+        self.progress_unix_ns = 0
+        self.in_flight = False
+        self.remaining = 0
+        self.delayed = False
+        gate.pullers.append(self)
+
+
+def pulls_at_a_time(batch_size: int) -> int:
+    """Return how many pulls one connection may have in flight."""
+    return max(1, OUTSTANDING_BYTES_MAX // (batch_size * EXPECTED_MESSAGE_BYTES))
+
+
+def request_of(stream: str, durable: str, inbox: str, batch_size: int) -> bytes:
+    """Return the protocol line and body of a pull that the server answers at once."""
+    body = b'{"batch":%d,"no_wait":true}' % batch_size
+    subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+    return f"PUB {subject} {inbox} {len(body)}\r\n".encode() + body + b"\r\n"
+
+
+class Polling:
+    """All pullers of one process."""
+
+    def __init__(
+        self,
+        pullers: list[Puller],
+        schedule: Schedule,
+        *,
+        batch_size: int,
+        drain: bool,
+        until_unix_ns: int,
+    ) -> None:
+        self.fetches = Fetches()
+        self.timings = Timings()
+        self.first_poll_unix_ns: int | None = None
+        self.in_flight = 0
+        #: Gates whose `outbox` has something; the driver sends and clears both.
+        self.to_send: list[Gate] = []
+        self._schedule = schedule
+        self._batch_size = batch_size
+        self._drain = drain
+        self._until_unix_ns = until_unix_ns
+        self._idle: list[tuple[int, int]] = []
+        self._pullers = pullers
+        self._sent: deque[tuple[int, Puller, int]] = deque()
+        for position, puller in enumerate(pullers):
+            puller.position = position
+            puller.due_unix_ns = schedule.first_due(puller.log.consumer_index)
+            self._sleep_until_due(puller)
+
+    @property
+    def next_due_unix_ns(self) -> int | None:
+        """When the next idle consumer's poll is due; None where none will poll again."""
+        return self._idle[0][0] if self._idle else None
+
+    def start_due(self, now: int) -> None:
+        """Start the polls that are due."""
+        idle = self._idle
+        while idle and idle[0][0] <= now:
+            self._offer(self._pullers[heapq.heappop(idle)[1]], now)
+
+    def pull_answered(self, puller: Puller, status_header: bytes, now: int) -> None:
+        """End a pull: its batch is full (no header), or a status came.
+
+        Source of the statuses: NATS ADR-37 and ADR-13.
+        """
+        fetches = self.fetches
+        code = ""
+        if status_header:
+            code, description = status_of(status_header)
+            plain = code in _PLAIN_STATUSES or not description
+            fetches.by_status[code if plain else f"{code}:{description}"] += 1
+        if not puller.in_flight:
+            # The late end of a pull that was given up.
+            return
+        if puller.remaining < self._batch_size:
+            fetches.ok += 1
+        elif code in _PLAIN_STATUSES:
+            fetches.empty += 1
+        else:
+            fetches.refused += 1
+        self.timings.fetch_call.samples_ns.append(now - puller.sent_unix_ns)
+        self.timings.fetch_call_intended.samples_ns.append(now - puller.pull_due_unix_ns)
+        self._land(puller)
+        if self._drain and not status_header and now < self._until_unix_ns:
+            puller.pull_due_unix_ns = now
+            self._pass(puller, now)
+        else:
+            self._end_poll(puller, now)
+        self._pump(puller.gate, now)
+
+    def expire(self, now: int) -> None:
+        """Give up pulls to which nothing came for the timeout."""
+        sent = self._sent
+        while sent and sent[0][0] + PULL_TIMEOUT_NS <= now:
+            _, puller, pull = sent.popleft()
+            if not puller.in_flight or puller.pull != pull:
+                continue
+            if puller.progress_unix_ns + PULL_TIMEOUT_NS > now:
+                sent.append((puller.progress_unix_ns, puller, pull))
+                continue
+            # Should its messages come after all, they count as deliveries, and at worst fill up
+            # the next pull early.
+            self.fetches.client_timeout += 1
+            self._land(puller)
+            self._end_poll(puller, now)
+            self._pump(puller.gate, now)
+
+    def connection_up(self, gate: Gate, now: int) -> None:
+        """Send what waited for the connection."""
+        gate.is_open = True
+        self._pump(gate, now)
+
+    def connection_lost(self, gate: Gate, now: int) -> None:
+        """Give up the pulls in flight on a connection; later polls wait until it is up again."""
+        gate.is_open = False
+        gate.outbox.clear()
+        for puller in gate.pullers:
+            if puller.in_flight:
+                self.fetches.lost += 1
+                self._land(puller)
+                self._end_poll(puller, now)
+
+    def stop(self) -> None:
+        """Start no more; pulls in flight may still end."""
+        self._until_unix_ns = 0
+        self._idle.clear()
+        for gate in dict.fromkeys(puller.gate for puller in self._pullers):
+            self.fetches.unsent += len(gate.queue)
+            gate.queue.clear()
+
+    def abandon(self) -> None:
+        """Count what is still in flight as unanswered; for the very end."""
+        for puller in self._pullers:
+            if puller.in_flight:
+                self.fetches.unanswered += 1
+                self._land(puller)
+            puller.log.end_run()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _sleep_until_due(self, puller: Puller) -> None:
+        if puller.due_unix_ns < self._until_unix_ns:
+            heapq.heappush(self._idle, (puller.due_unix_ns, puller.position))
+
+    def _offer(self, puller: Puller, now: int) -> None:
+        puller.pull_due_unix_ns = puller.due_unix_ns
+        self._pass(puller, now)
+
+    def _pass(self, puller: Puller, now: int) -> None:
+        """Send a pull, or queue it at a gate that is closed or full."""
+        gate = puller.gate
+        if gate.is_open and gate.in_flight < gate.limit and not gate.queue:
+            self._send(puller, now)
+        else:
+            puller.delayed = True
+            gate.queue.append(puller)
+
+    def _pump(self, gate: Gate, now: int) -> None:
+        while gate.queue and gate.is_open and gate.in_flight < gate.limit:
+            self._send(gate.queue.popleft(), now)
+
+    def _send(self, puller: Puller, now: int) -> None:
+        gate = puller.gate
+        if not puller.is_poll_begun:
+            self._begin_poll(puller, now)
+        self.fetches.pulls += 1
+        puller.pull += 1
+        puller.remaining = self._batch_size
+        puller.sent_unix_ns = puller.progress_unix_ns = now
+        puller.in_flight = True
+        self.in_flight += 1
+        gate.in_flight += 1
+        if not gate.outbox:
+            self.to_send.append(gate)
+        gate.outbox.append(puller.request)
+        self._sent.append((now, puller, puller.pull))
+
+    def _begin_poll(self, puller: Puller, now: int) -> None:
+        puller.is_poll_begun = True
+        self.fetches.polls += 1
+        if self.first_poll_unix_ns is None:
+            self.first_poll_unix_ns = now
+        lateness = now - puller.due_unix_ns
+        self.timings.poll_lateness.samples_ns.append(lateness)
+        if not puller.delayed:
+            self.timings.poll_lateness_own.samples_ns.append(lateness)
+
+    def _land(self, puller: Puller) -> None:
+        puller.in_flight = False
+        puller.gate.in_flight -= 1
+        self.in_flight -= 1
+
+    def _end_poll(self, puller: Puller, now: int) -> None:
+        puller.log.end_run()
+        puller.is_poll_begun = False
+        puller.poll += 1
+        puller.due_unix_ns = self._schedule.next_due(
+            puller.log.consumer_index, puller.poll, puller.due_unix_ns
+        )
+        puller.delayed = puller.due_unix_ns <= now
+        if puller.delayed and now < self._until_unix_ns:
+            self._offer(puller, now)
+        else:
+            self._sleep_until_due(puller)
+
+
+def spread(count: int, per_connection: int, connections_max: int) -> list[int]:
+    """Spread consumers over connections as evenly as whole numbers allow.
+
+    Returns the size of each connection's share; there are as few as `per_connection` allows, and
+    never more than `connections_max`.
+    """
+    connections = max(1, min(-(-count // per_connection), connections_max, count))
+    return [
+        count // connections + (position < count % connections) for position in range(connections)
+    ]
+
+
+def duplicate_deliveries(logs: Iterable[DeliveryLog]) -> int:
+    """Count deliveries of a stream sequence that the same durable had delivered before.
+
+    Whole runs are compared, not messages; logs must have no open run.
+    """
+    spans_by_durable: dict[str, list[tuple[int, int]]] = {}
+    for log in logs:
+        firsts, counts = log.runs[1::4], log.runs[3::4]
+        spans_by_durable.setdefault(log.durable, []).extend(zip(firsts, counts, strict=True))
+    duplicates = 0
+    for spans in spans_by_durable.values():
+        covered_to = 0
+        for first, count in sorted(spans):
+            end = first + count
+            new = max(0, end - max(first, covered_to))
+            duplicates += count - new
+            covered_to = max(covered_to, end)
+    return duplicates

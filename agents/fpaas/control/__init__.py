@@ -1,0 +1,1 @@
+"""What only the control node runs: progress, and the guard."""

@@ -1,0 +1,262 @@
+"""One WebSocket connection to a relay's com.atproto.sync.subscribeRepos, with back pressure.
+
+The sans-I/O core of `websockets` stands on an asyncio protocol of our own: frames come in the
+chunks that the socket brings, and `pause` stops reading the socket itself, so that whatever is
+ahead of a slow stream waits in the relay and not in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import cast
+from urllib.parse import urlsplit
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import (
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+    PayloadTooBig,
+)
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from fpaas.errors import BadInput
+from fpaas.firehose.frames import MAX_FRAME_BYTES
+
+DEFAULT_RELAY = "wss://bsky.network"
+SUBSCRIBE_PATH = "/xrpc/com.atproto.sync.subscribeRepos"
+USER_AGENT = "fpaas-shuffler/1"
+CONNECT_TIMEOUT_S = 10.0
+#: A relay that says nothing for this long is pinged; after as long again it is given up.
+SILENCE_S = 20.0
+
+_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+#: Client errors that say "later", not "never".
+_TEMPORARY_STATUS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+class RelayError(Exception):
+    """A relay cannot be subscribed to; `wrong_url` where another try will not help."""
+
+    def __init__(self, message: str, *, wrong_url: bool = False) -> None:
+        super().__init__(message)
+        self.wrong_url = wrong_url
+
+
+def subscription_url(relay: str) -> str:
+    """Make the URL to subscribe at from a host or a URL; raises BadInput where it is neither.
+
+    >>> subscription_url("bsky.network")
+    'wss://bsky.network/xrpc/com.atproto.sync.subscribeRepos'
+    """
+    text = relay if "://" in relay else f"wss://{relay}"
+    try:
+        parts = urlsplit(text)
+        scheme = _SCHEMES.get(parts.scheme)
+        odd = parts.query or parts.fragment or text.split() != [text]
+        if scheme is None or not parts.hostname or odd:
+            raise ValueError
+        path = parts.path.rstrip("/") or SUBSCRIBE_PATH
+        url = f"{scheme}://{parts.netloc}{path}"
+        parse_uri(url)
+    except (ValueError, InvalidURI):
+        raise BadInput(
+            f"{relay!r} is no relay; expected a host such as bsky.network, or ws:// or wss:// "
+            "and a host"
+        ) from None
+    return url
+
+
+class RelayConnection(asyncio.Protocol):
+    """A subscription at `url` from `cursor` on (None: live); `open` makes it.
+
+    `on_frames` gets the frames of each chunk read. `closed` is done when the connection is gone;
+    its result says why. `oversized` tells that the relay sent a frame larger than is allowed.
+    """
+
+    def __init__(
+        self, url: str, *, cursor: int | None, on_frames: Callable[[list[bytes]], None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[str] = loop.create_future()
+        self.oversized = False
+        self._url = url
+        self._uri = parse_uri(url if cursor is None else f"{url}?cursor={cursor}")
+        self._on_frames = on_frames
+        self._protocol = ClientProtocol(self._uri, max_size=MAX_FRAME_BYTES)
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._transport: asyncio.Transport | None = None
+        self._fragments: list[bytes] = []
+        self._paused = False
+        self._reason = ""
+        self._heard = True
+        self._pinged = False
+        self._silence_timer: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Connect and subscribe. Raises RelayError that names the URL and the cause."""
+        url, uri = self._url, self._uri
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: self,
+                    uri.host,
+                    uri.port,
+                    ssl=ssl.create_default_context() if uri.secure else None,
+                    server_hostname=uri.host if uri.secure else None,
+                )
+                await self._opened
+        except TimeoutError:
+            self.abort("timeout")
+            raise RelayError(f"relay {url}: no answer in {CONNECT_TIMEOUT_S:g} s") from None
+        except InvalidStatus as error:
+            status = error.response.status_code
+            raise RelayError(
+                f"relay {url}: answered HTTP {status} {error.response.reason_phrase}".rstrip(),
+                wrong_url=status < 500 and status not in _TEMPORARY_STATUS,
+            ) from None
+        except InvalidHandshake as error:
+            cut_off = isinstance(error, InvalidMessage) and isinstance(error.__cause__, EOFError)
+            cause = "closed during the handshake" if cut_off else f"is no WebSocket server: {error}"
+            raise RelayError(f"relay {url}: {cause}", wrong_url=not cut_off) from None
+        except OSError as error:
+            raise RelayError(f"relay {url}: cannot connect: {error}") from None
+
+    def pause(self) -> None:
+        """Stop reading the socket."""
+        if self._transport is not None and not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._heard = True
+            self._transport.resume_reading()
+
+    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Tell the relay and close; what it still sends is not read."""
+        self._reason = self._reason or reason or "closed by us"
+        self._on_frames = _discard
+        if self._transport is None:
+            return
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            self._send()
+        self._transport.close()
+
+    def abort(self, reason: str) -> None:
+        """Close without a word."""
+        self._reason = self._reason or reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- asyncio.Protocol ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        # uvloop's transports are asyncio.Transport in everything but their base class.
+        self._transport = cast("asyncio.Transport", transport)
+        request = self._protocol.connect()
+        request.headers["User-Agent"] = USER_AGENT
+        self._protocol.send_request(request)
+        self._send()
+        self._schedule_silence_check()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self._heard = True
+        protocol = self._protocol
+        protocol.receive_data(data)
+        frames = []
+        for event in protocol.events_received():
+            if isinstance(event, Frame):
+                if event.opcode is Opcode.BINARY and event.fin:
+                    frames.append(bytes(event.data))
+                elif event.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
+                    self._add_fragment(event, frames)
+        if not self._opened.done():
+            self._handshake_ended()
+        if frames:
+            self._on_frames(frames)
+        self._send()
+        if protocol.close_expected() and self._transport is not None:
+            self.oversized = isinstance(protocol.parser_exc, PayloadTooBig)
+            self._transport.close()
+
+    def eof_received(self) -> None:
+        """See asyncio.Protocol; closes the transport."""
+        self._protocol.receive_eof()
+        self._handshake_ended()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
+        self._transport = None
+        if not self._opened.done():
+            self._opened.set_exception(exc or ConnectionResetError("connection lost"))
+            self._opened.exception()
+        if not self.closed.done():
+            self.closed.set_result(self._reason or self._why(exc))
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _handshake_ended(self) -> None:
+        if self._opened.done():
+            return
+        if self._protocol.handshake_exc is not None:
+            self._opened.set_exception(self._protocol.handshake_exc)
+        elif self._protocol.state is not State.CONNECTING:
+            # It may be closing already: one chunk can bring the handshake and the end.
+            self._opened.set_result(None)
+
+    def _add_fragment(self, event: Frame, frames: list[bytes]) -> None:
+        self._fragments.append(bytes(event.data))
+        if event.fin:
+            frames.append(b"".join(self._fragments))
+            self._fragments = []
+
+    def _send(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+
+    def _check_silence(self) -> None:
+        """Ping a silent relay, then give it up; while we do not read, its silence is our own."""
+        if self._heard or self._paused:
+            self._pinged = False
+        elif self._pinged:
+            self.abort(f"silent for {2 * SILENCE_S:g} s")
+            return
+        elif self._protocol.state is State.OPEN:
+            self._pinged = True
+            self._protocol.send_ping(b"")
+            self._send()
+        self._heard = False
+        self._schedule_silence_check()
+
+    def _schedule_silence_check(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._silence_timer = loop.call_later(SILENCE_S, self._check_silence)
+
+    def _why(self, exc: Exception | None) -> str:
+        close = self._protocol.close_rcvd
+        if close is not None:
+            return f"closed by the relay: {close.code} {close.reason}".rstrip()
+        if self._protocol.parser_exc is not None:
+            return f"broken: {self._protocol.parser_exc}"
+        return f"lost: {exc or 'closed by the relay without a word'}"
+
+
+def _discard(_frames: list[bytes]) -> None:
+    """Take the frames that come after we closed."""

@@ -1,0 +1,1 @@
+"""Talking to NATS: the connection that carries load, stream and durables."""

@@ -1,0 +1,284 @@
+"""Creates a run's stream and durables, every limit explicit, and checks what the server made of it.
+
+Provisioning is not the load, so it goes through nats-py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    ReplayPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from fpaas.errors import BadInput, RunInvalid
+from fpaas.jetstream.nats_connection import NatsAddress, address_from_environment
+from fpaas.spec import RunSpec
+
+log = logging.getLogger(__name__)
+
+WAIT_FOR_NATS_S = 10.0
+API_TIMEOUT_S = 15.0
+#: Per-consumer limits, `no_wait` pulls that answer at once and multi-token filters date from 2.10.
+OLDEST_SERVER = (2, 10)
+#: The protocol allows frames of 5 MB; headers come on top.
+MAX_MSG_BYTES = 8 * 1024 * 1024
+CREATE_CONCURRENCY = 128
+#: Error code of the JetStream API: another stream has these subjects.
+SUBJECTS_OVERLAP = 10065
+
+
+@dataclass(frozen=True)
+class Durable:
+    """One durable consumer to be; several consumer indices share one in `shared` delivery."""
+
+    name: str
+    filter_subject: str
+
+
+def durables_of(spec: RunSpec, indices: Iterable[int]) -> list[Durable]:
+    """Return the durables that consumers with these indices pull from, each once, in order."""
+    return list(dict.fromkeys(Durable(spec.durable_of(i), spec.filter_of(i)) for i in indices))
+
+
+def stream_config(spec: RunSpec) -> StreamConfig:
+    """Return the stream as the run wants it; nothing is left to the server's defaults."""
+    stream = spec.stream
+    return StreamConfig(
+        name=stream.name,
+        subjects=stream.subjects,
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType(stream.storage),
+        discard=DiscardPolicy.OLD,
+        max_age=stream.max_age_s,
+        max_bytes=stream.max_bytes,
+        max_msgs=-1,
+        max_msgs_per_subject=-1,
+        max_msg_size=MAX_MSG_BYTES,
+        max_consumers=stream.max_consumers,
+        duplicate_window=stream.duplicate_window_s,
+        num_replicas=stream.replicas,
+        allow_direct=True,
+    )
+
+
+def durable_config(spec: RunSpec, durable: Durable) -> ConsumerConfig:
+    """Return a pull durable: explicit acks, from the first message on, never giving up."""
+    consumers = spec.consumers
+    return ConsumerConfig(
+        name=durable.name,
+        durable_name=durable.name,
+        filter_subject=durable.filter_subject,
+        deliver_policy=DeliverPolicy.ALL,
+        replay_policy=ReplayPolicy.INSTANT,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=consumers.ack_wait_s,
+        max_deliver=-1,
+        max_ack_pending=consumers.max_ack_pending,
+        max_waiting=consumers.max_waiting,
+        mem_storage=spec.stream.storage == "memory",
+    )
+
+
+def differences(asked: dict[str, Any], got: dict[str, Any]) -> list[str]:
+    """Name the limits that a server's echo has otherwise than asked; durations within 1 µs."""
+    found = []
+    for name, value in asked.items():
+        answer = got.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            same = answer == value or (not answer and not value)
+        else:
+            same = abs((answer or 0) - value) <= 1000 if abs(value) > 10**6 else answer == value
+        if not same:
+            found.append(f"{name}: asked {value!r}, got {answer!r}")
+    return found
+
+
+@asynccontextmanager
+async def jetstream(url: str, wait_s: float = WAIT_FOR_NATS_S) -> AsyncIterator[JetStreamContext]:
+    """Connect to a server that is fit for runs, waiting for it for `wait_s`.
+
+    Raises RunInvalid where it does not answer, is too old, or has no JetStream; BadInput where the
+    URL is none.
+    """
+    try:
+        address = address_from_environment(url)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    client = await _connect(address, wait_s)
+    try:
+        version = client.connected_server_version
+        if (version.major, version.minor) < OLDEST_SERVER:
+            raise RunInvalid(
+                f"nats-server at {address} is {version}; the lab needs "
+                f"{'.'.join(map(str, OLDEST_SERVER))} or newer"
+            )
+        context = client.jetstream(timeout=API_TIMEOUT_S)
+        try:
+            await context.account_info()
+        except (ServiceUnavailableError, nats.errors.TimeoutError) as error:
+            raise RunInvalid(
+                f"JetStream does not answer on the nats-server at {address}: enable it there "
+                "(`jetstream {}` in its configuration), for this account"
+            ) from error
+        yield context
+    finally:
+        await client.close()
+
+
+async def _connect(address: NatsAddress, wait_s: float) -> Client:
+    last_error: Exception | None = None
+
+    async def note(error: Exception) -> None:
+        nonlocal last_error
+        last_error = error
+
+    try:
+        async with asyncio.timeout(wait_s):
+            # A server that does not listen yet is tried again and again inside nats-py.
+            return await nats.connect(
+                f"nats://{address}",
+                user=address.user,
+                password=address.password,
+                tls=address.tls,
+                name="fpaas-provision",
+                reconnect_time_wait=0.25,
+                max_reconnect_attempts=-1,
+                allow_reconnect=False,
+                error_cb=note,
+            )
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        cause = last_error or error
+        raise RunInvalid(
+            f"cannot connect to NATS at {address} in {wait_s:g} s: "
+            f"{str(cause) or type(cause).__name__}; is nats-server running there?"
+        ) from error
+
+
+async def create_stream(context: JetStreamContext, spec: RunSpec) -> None:
+    """Delete a leftover stream of that name, create it anew. Raises RunInvalid with the cause."""
+    await remove_stream(context, spec.stream.name)
+    asked = stream_config(spec)
+    try:
+        info = await context.add_stream(asked)
+    except APIError as error:
+        hint = ""
+        if error.err_code == SUBJECTS_OVERLAP:
+            hint = f"; delete the other stream that has {', '.join(spec.stream.subjects)}"
+        raise RunInvalid(
+            f"the server refused stream {spec.stream.name}: {error.description} "
+            f"(err {error.err_code}){hint}"
+        ) from error
+    except nats.errors.TimeoutError as error:
+        raise RunInvalid(
+            f"no answer to the creation of stream {spec.stream.name} in {API_TIMEOUT_S:g} s"
+        ) from error
+    changed = differences(asked.as_dict(), info.config.as_dict())
+    if changed:
+        raise RunInvalid(f"the server changed stream {spec.stream.name}: {'; '.join(changed)}")
+
+
+async def remove_stream(context: JetStreamContext, name: str) -> None:
+    """Delete a stream with its durables; one that is not there is as good. Raises RunInvalid."""
+    try:
+        await context.delete_stream(name)
+    except NotFoundError:
+        return
+    except (APIError, nats.errors.TimeoutError) as error:
+        raise RunInvalid(f"cannot delete stream {name}: {error}") from error
+
+
+async def create_durables(
+    context: JetStreamContext,
+    spec: RunSpec,
+    durables: list[Durable],
+    on_progress: Callable[[int], None] = lambda _done: None,
+) -> None:
+    """Create durables, many at once; `on_progress` is told how many there are so far.
+
+    Raises RunInvalid that names the durable and the server's reason.
+    """
+    queue = iter(durables)
+    done = 0
+
+    async def create_some() -> None:
+        nonlocal done
+        for durable in queue:
+            await _create_durable(context, spec, durable)
+            done += 1
+            on_progress(done)
+
+    tasks = [asyncio.create_task(create_some()) for _ in range(CREATE_CONCURRENCY)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _create_durable(context: JetStreamContext, spec: RunSpec, durable: Durable) -> None:
+    asked = durable_config(spec, durable)
+    try:
+        info = await context.add_consumer(spec.stream.name, asked)
+    except APIError as error:
+        raise RunInvalid(
+            f"the server refused durable {durable.name}: {error.description} (err {error.err_code})"
+        ) from error
+    except nats.errors.TimeoutError as error:
+        raise RunInvalid(
+            f"no answer to the creation of durable {durable.name} in {API_TIMEOUT_S:g} s"
+        ) from error
+    got = info.config.as_dict() if info.config else {}
+    changed = differences(asked.as_dict(), got)
+    if changed:
+        raise RunInvalid(f"the server changed durable {durable.name}: {'; '.join(changed)}")
+
+
+async def missing_durables(
+    context: JetStreamContext, stream: str, durables: list[Durable]
+) -> list[Durable]:
+    """Return those that the stream does not have. Raises RunInvalid where there is no stream."""
+    present: set[str] = set()
+    try:
+        while True:
+            page = await context.consumers_info(stream, offset=len(present))
+            if not page:
+                break
+            present.update(info.name for info in page)
+    except NotFoundError as error:
+        raise RunInvalid(
+            f"there is no stream {stream}; start a shuffler, or create it with `fpaas provision`"
+        ) from error
+    except (APIError, nats.errors.TimeoutError) as error:
+        raise RunInvalid(f"cannot list the durables of stream {stream}: {error}") from error
+    return [durable for durable in durables if durable.name not in present]
+
+
+async def remove_durables(context: JetStreamContext, stream: str, durables: list[Durable]) -> None:
+    """Delete durables, many at once; those that are gone already are as good."""
+    queue = iter(durables)
+
+    async def remove_some() -> None:
+        for durable in queue:
+            with contextlib.suppress(NotFoundError):
+                await context.delete_consumer(stream, durable.name)
+
+    await asyncio.gather(*(remove_some() for _ in range(CREATE_CONCURRENCY)))

@@ -1,0 +1,1 @@
+"""What measurements are kept in: histograms, intervals, delivery logs."""

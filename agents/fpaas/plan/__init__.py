@@ -1,0 +1,1 @@
+"""The plan: what parameters allow, before a run."""

@@ -1,0 +1,284 @@
+"""The plan: what a run's parameters allow, computed before anything is started.
+
+Arithmetic over the poll schedule, with messages as a fluid: a durable is owed messages at a steady
+rate, its polls take at most a batch each, and what is older than the stream's retention is gone.
+The model follows the run's own timeline (offering, draining, the final look at the server), so that
+its figures stand beside the measured ones: a run of a minute has expired nothing yet.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from fpaas.consumers.polling import EXPECTED_MESSAGE_BYTES, pulls_at_a_time
+from fpaas.spec import SETTLE_S, RunSpec
+
+# Measured on the firehose in 2026.
+FRAME_BYTES_MEAN = 5_460
+FIREHOSE_MEAN_PER_S = 350.0
+#: Subject, the two headers and the store's own 16 bytes, beside the frame.
+MESSAGE_OVERHEAD_BYTES = 160
+
+# Measured on nats-server 2.15.
+NATS_RSS_IDLE_MB = 20.0
+NATS_RSS_PER_STORED_BYTE = 1.5
+NATS_BYTES_PER_MEMORY_CONSUMER = 45_000
+#: More than this pending on one connection, and the server cuts it off as a slow consumer.
+NATS_MAX_PENDING_BYTES = 64 * 1024 * 1024
+
+#: As in fpaas.consumer_worker; each worker process has connections of its own.
+CONNECTIONS_MAX = 256
+#: Descriptors of a process beside its load-carrying connections.
+OPEN_FILES_BASE = 64
+
+#: Polls of a durable followed one by one; of more, neighbours are taken as one larger poll.
+POLLS_FOLLOWED = 10_000
+#: Phases of the schedule to average over: many polls average by themselves.
+PHASES_MIN, PHASES_MAX = 4, 40
+PHASES_X_POLLS = 40_000
+
+
+@dataclass(frozen=True)
+class Durable:
+    """One durable's side of a run; a shared durable is polled by all consumers in turn."""
+
+    owed_per_s: float
+    poll_interval_s: float
+    batch_size: float  # infinite: fetches until empty
+    max_age_s: float
+    max_messages: float
+
+
+@dataclass
+class Course:
+    """How a durable fares, in messages; the mean over all phases of its schedule.
+
+    `age_sum_s` adds up how old each delivered message was.
+    """
+
+    delivered: float = 0.0
+    delivered_while_measuring: float = 0.0
+    expired: float = 0.0
+    pending: float = 0.0
+    lag_at_offer_end: float = 0.0
+    age_sum_s: float = 0.0
+    first_expiry_s: float | None = None
+
+
+def follow(
+    durable: Durable, *, warmup_s: float, offer_s: float, end_s: float, settled_s: float
+) -> Course:
+    """Follow a durable through a run and average over the phases of its schedule.
+
+    `delivered + expired + pending` is what it was owed. Times are seconds since T0; jitter is left
+    out, for it moves polls without changing how many there are. Ages are a lower bound for a shared
+    durable, whose many pollers do not come as evenly.
+    """
+    polls = end_s / durable.poll_interval_s
+    # Taken together, they must still come several times before a message expires.
+    together_max = durable.max_age_s / 4 / durable.poll_interval_s
+    together = max(1, int(min(math.ceil(polls / POLLS_FOLLOWED), together_max)))
+    interval_s = durable.poll_interval_s * together
+    batch_size = durable.batch_size * together
+    phases = max(PHASES_MIN, min(PHASES_MAX, int(PHASES_X_POLLS / max(polls / together, 1))))
+    mean = Course()
+    for phase in range(phases):
+        first_s = interval_s * (phase + 0.5) / phases
+        count = max(0, math.ceil((end_s - first_s) / interval_s))
+        course = _follow_phase(
+            durable,
+            [first_s + interval_s * poll for poll in range(count)],
+            batch_size,
+            warmup_s=warmup_s,
+            offer_s=offer_s,
+            settled_s=settled_s,
+        )
+        mean.delivered += course.delivered / phases
+        mean.delivered_while_measuring += course.delivered_while_measuring / phases
+        mean.expired += course.expired / phases
+        mean.pending += course.pending / phases
+        mean.lag_at_offer_end += course.lag_at_offer_end / phases
+        mean.age_sum_s += course.age_sum_s / phases
+        if course.first_expiry_s is not None:
+            earlier = mean.first_expiry_s
+            mean.first_expiry_s = min(course.first_expiry_s, earlier or math.inf)
+    return mean
+
+
+def _follow_phase(
+    durable: Durable,
+    polls_s: list[float],
+    batch_size: float,
+    *,
+    warmup_s: float,
+    offer_s: float,
+    settled_s: float,
+) -> Course:
+    course = Course()
+    position = 0.0  # messages before it are delivered or expired
+
+    def skip_expired(now_s: float) -> float:
+        nonlocal position
+        oldest = _oldest_stored(durable, now_s, offer_s)
+        if oldest > position:
+            if course.first_expiry_s is None:
+                course.first_expiry_s = _first_expiry_s(durable, position)
+            course.expired += oldest - position
+            position = oldest
+        return position
+
+    lag_known = False
+    for now_s in polls_s:
+        if now_s >= offer_s and not lag_known:
+            lag_known = True
+            course.lag_at_offer_end = durable.owed_per_s * offer_s - skip_expired(offer_s)
+        available = durable.owed_per_s * min(now_s, offer_s) - skip_expired(now_s)
+        taken = min(batch_size, available)
+        course.age_sum_s += taken * (now_s - (position + taken / 2) / durable.owed_per_s)
+        position += taken
+        course.delivered += taken
+        if warmup_s <= now_s < offer_s:
+            course.delivered_while_measuring += taken
+    if not lag_known:
+        course.lag_at_offer_end = durable.owed_per_s * offer_s - skip_expired(offer_s)
+    course.pending = durable.owed_per_s * offer_s - skip_expired(settled_s)
+    return course
+
+
+def _oldest_stored(durable: Durable, now_s: float, offer_s: float) -> float:
+    """How many messages the stream has let go by a time."""
+    offered = durable.owed_per_s * min(now_s, offer_s)
+    too_old = min(durable.owed_per_s * (now_s - durable.max_age_s), offered)
+    return max(0.0, too_old, offered - durable.max_messages)
+
+
+def _first_expiry_s(durable: Durable, position: float) -> float:
+    """When the message at a position left the stream."""
+    published_s = position / durable.owed_per_s
+    return published_s + min(durable.max_age_s, durable.max_messages / durable.owed_per_s)
+
+
+def connections_of(spec: RunSpec) -> int:
+    """How many connections the consumers agents of a run open to NATS."""
+    c = spec.consumers
+    if c.connections == "per_consumer":
+        return c.count
+    together = pulls_at_a_time(c.batch_size)
+    return sum(
+        min(CONNECTIONS_MAX, math.ceil(share.count / together)) for share in spec.shares.values()
+    )
+
+
+def predict(spec: RunSpec, frame_bytes_mean: float | None = None) -> dict[str, Any]:
+    """Predict a run; this is `plan` in summary.json. Units are in the names.
+
+    `frame_bytes_mean`: of the capture that will be played, the firehose's own mean by default. Of a
+    foreign relay the rate is not known before the run: the firehose's mean is assumed, and
+    `offered_per_s_assumed` says so.
+    """
+    c = spec.consumers
+    offer_s = spec.warmup_s + spec.measure_s
+    end_s = offer_s + spec.drain_s
+    rate_per_s = spec.firehose.rate_per_s or FIREHOSE_MEAN_PER_S
+    frames = spec.frames_due() or math.ceil(offer_s * rate_per_s)
+    frame_bytes = frame_bytes_mean or FRAME_BYTES_MEAN
+    message_bytes = frame_bytes + MESSAGE_OVERHEAD_BYTES
+    max_messages = spec.stream.max_bytes / message_bytes
+
+    # Fan-out: a durable each, owed all. Partitioned: a durable each, owed a part. Shared: one.
+    durables = 1 if c.delivery == "shared" else c.count
+    owed_share = 1 / c.count if c.delivery == "partitioned" else 1.0
+    durable = Durable(
+        owed_per_s=rate_per_s * owed_share,
+        poll_interval_s=c.poll_interval_s / (c.count if c.delivery == "shared" else 1),
+        batch_size=math.inf if c.fetch == "drain" else c.batch_size,
+        max_age_s=spec.stream.max_age_s,
+        max_messages=max_messages * owed_share,
+    )
+    course = follow(
+        durable,
+        warmup_s=spec.warmup_s,
+        offer_s=offer_s,
+        end_s=end_s,
+        settled_s=end_s + SETTLE_S,
+    )
+    owed = frames * owed_share * durables
+    delivered = course.delivered * durables
+    expired = course.expired * durables
+    processed_per_s = course.delivered_while_measuring * durables / spec.measure_s
+
+    capacity_per_consumer = None if c.fetch == "drain" else c.batch_size / c.poll_interval_s
+    fills_s = max_messages / rate_per_s
+    retention_s = min(spec.stream.max_age_s, fills_s)
+    stream_messages = rate_per_s * min(retention_s, offer_s)
+    stream_bytes = stream_messages * message_bytes
+    connections = connections_of(spec)
+    per_connection = math.ceil(c.count / connections)
+    return {
+        "frame_bytes_mean": round(frame_bytes, 1),
+        "offered_per_s": rate_per_s,
+        "offered_per_s_assumed": spec.firehose.rate_per_s is None,
+        "frames_offered": frames,
+        "capacity_per_consumer_per_s": capacity_per_consumer,
+        "capacity_per_s": None
+        if capacity_per_consumer is None
+        else capacity_per_consumer * c.count,
+        "owed_per_consumer_per_s": rate_per_s / (1 if c.delivery == "fanout" else c.count),
+        "owed_per_s": rate_per_s * owed_share * durables,
+        "processed_per_s": processed_per_s,
+        "processed_per_consumer_per_s": processed_per_s / c.count,
+        "owed": round(owed),
+        "delivered": round(delivered),
+        "expired_unread": round(expired),
+        "pending_at_end": round(owed) - round(delivered) - round(expired),
+        "unread_share": max(0.0, 1 - delivered / owed),
+        "steady_unread_share": _steady_unread_share(durable, retention_s),
+        "first_expiry_s": course.first_expiry_s,
+        "retention_s": retention_s,
+        "retention_limit": "max_age" if spec.stream.max_age_s <= fills_s else "max_bytes",
+        "consumer_lag_mean": round(course.lag_at_offer_end),
+        "delivery_age_s_mean": course.age_sum_s / course.delivered if course.delivered else None,
+        "pulls_per_s": _pulls_per_s(spec, durable),
+        "stream_messages": round(stream_messages),
+        "stream_bytes": round(stream_bytes),
+        "stream_max_bytes": spec.stream.max_bytes,
+        "duplicate_window_entries": round(
+            rate_per_s * min(spec.stream.duplicate_window_s, offer_s)
+        ),
+        "nats_rss_mb": _nats_rss_mb(spec, stream_bytes, durables),
+        "connections": connections,
+        "connection_in_flight_bytes_max": (
+            min(per_connection, pulls_at_a_time(c.batch_size))
+            * c.batch_size
+            * EXPECTED_MESSAGE_BYTES
+        ),
+        "nats_net_rx_mbit_per_s": rate_per_s * message_bytes * 8 / 1e6,
+        "nats_net_tx_mbit_per_s": processed_per_s * message_bytes * 8 / 1e6,
+        "open_files": connections + OPEN_FILES_BASE,
+    }
+
+
+def _steady_unread_share(durable: Durable, retention_s: float) -> float:
+    """Share of what is owed that no poll can reach, however long the run."""
+    owed_a_poll = durable.owed_per_s * durable.poll_interval_s
+    reachable = durable.owed_per_s * min(durable.poll_interval_s, retention_s)
+    return 1 - min(durable.batch_size, reachable) / owed_a_poll
+
+
+def _pulls_per_s(spec: RunSpec, durable: Durable) -> float:
+    """Pull requests of all consumers; the last pull of a drain is the one that comes back short."""
+    c = spec.consumers
+    polls_per_s = c.count / c.poll_interval_s
+    if c.fetch == "once":
+        return polls_per_s
+    return polls_per_s * (1 + durable.owed_per_s * durable.poll_interval_s // c.batch_size)
+
+
+def _nats_rss_mb(spec: RunSpec, stream_bytes: float, durables: int) -> float | None:
+    """Memory of the server; None with file storage, where the page cache decides."""
+    if spec.stream.storage != "memory":
+        return None
+    consumer_bytes = durables * NATS_BYTES_PER_MEMORY_CONSUMER
+    return NATS_RSS_IDLE_MB + (NATS_RSS_PER_STORED_BYTE * stream_bytes + consumer_bytes) / 1e6

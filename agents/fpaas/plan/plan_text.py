@@ -1,0 +1,299 @@
+"""The plan in words: what to expect, what to mend, and the table that `fpaas plan` prints."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import Any
+
+from fpaas.consumers.polling import EXPECTED_MESSAGE_BYTES
+from fpaas.plan.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
+from fpaas.spec import VARIABLES, RunSpec
+
+#: What a host's link is taken to carry.
+LINK_MBIT_PER_S = 1_000.0
+LABEL_WIDTH = 12
+DELIVERY_WORDS = {
+    "fanout": "fan-out (each is owed every message)",
+    "shared": "shared (one durable, the work is split)",
+    "partitioned": "partitioned (each is owed its own part)",
+}
+
+
+def expectations(spec: RunSpec, plan: dict[str, Any]) -> list[str]:
+    """Say what these parameters bring about by design: sentences with the arithmetic.
+
+    The unread share of a fan-out belongs here: it is what was asked for, and no defect.
+    """
+    sentences = []
+    if plan["offered_per_s_assumed"]:
+        sentences.append(
+            f"The rate of {spec.firehose.source} is not known before the run: the firehose's mean, "
+            f"{plan['offered_per_s']:g} frames/s, is assumed; peaks reach 2000/s."
+        )
+    if spec.consumers.delivery == "fanout" and _overloaded(plan):
+        sentences.append(f"Expected, not a defect: {_overload(spec, plan)}")
+    return sentences
+
+
+def warnings(
+    spec: RunSpec,
+    plan: dict[str, Any],
+    *,
+    open_files_limit: int | None = None,
+    memory_mb: float | None = None,
+) -> list[str]:
+    """Say what will spoil the run or its figures, with the arithmetic and the variable to change.
+
+    The limits are those of the machine that runs NATS and the consumers, None where not known.
+    """
+    checks = [
+        _warn_overload(spec, plan),
+        _warn_expiry_between_polls(spec, plan),
+        _warn_short_drain(spec, plan),
+        _warn_max_bytes(spec, plan),
+        _warn_not_polled(spec),
+        _warn_large_batch(spec),
+        _warn_link(spec, plan),
+        _warn_open_files(plan, open_files_limit),
+        _warn_memory(plan, memory_mb),
+    ]
+    return [sentence for sentence in checks if sentence]
+
+
+def _overloaded(plan: dict[str, Any]) -> bool:
+    capacity = plan["capacity_per_s"]
+    return capacity is not None and capacity < plan["owed_per_s"] * (1 - 1e-9)
+
+
+def _overload(spec: RunSpec, plan: dict[str, Any]) -> str:
+    c = spec.consumers
+    owed = plan["owed_per_consumer_per_s"]
+    batch_size = math.ceil(owed * c.poll_interval_s)
+    remedies = ["bench_fetch=drain"]
+    if batch_size <= VARIABLES["bench_batch_size"].maximum:
+        remedies.append(f"bench_batch_size={batch_size}")
+    if c.batch_size / owed >= VARIABLES["bench_poll_interval_s"].minimum:
+        remedies.append(f"bench_poll_interval_s={c.batch_size / owed:.2g}")
+    if c.delivery == "fanout" and plan["capacity_per_s"] >= plan["offered_per_s"]:
+        remedies.append("bench_delivery=shared (the work split)")
+    unread = 1 - plan["capacity_per_s"] / plan["owed_per_s"]
+    return (
+        f"each consumer is owed {rate(owed)} messages/s and fetches at most {c.batch_size} every "
+        f"{c.poll_interval_s:g} s = {rate(plan['capacity_per_consumer_per_s'])}/s, so that "
+        f"{percent(unread)} of what is owed stays unread by these parameters. "
+        f"In this run of {spec.warmup_s + spec.measure_s + spec.drain_s:g} s "
+        f"{percent(plan['delivered'] / plan['owed'])} is delivered, "
+        f"{percent(plan['expired_unread'] / plan['owed'])} expires and "
+        f"{percent(plan['pending_at_end'] / plan['owed'])} is pending at the end. "
+        f"To read everything: {', or '.join(remedies)}."
+    )
+
+
+def _warn_overload(spec: RunSpec, plan: dict[str, Any]) -> str | None:
+    if spec.consumers.delivery == "fanout" or not _overloaded(plan):
+        return None
+    return f"The consumers cannot keep up: {_overload(spec, plan)}"
+
+
+def _warn_expiry_between_polls(spec: RunSpec, plan: dict[str, Any]) -> str | None:
+    c = spec.consumers
+    if c.delivery == "shared" or plan["retention_s"] >= c.poll_interval_s:
+        return None
+    limit = "bench_stream_max_age_s" if plan["retention_limit"] == "max_age" else "max_bytes"
+    return (
+        f"Messages live {plan['retention_s']:.4g} s and a consumer polls every "
+        f"{c.poll_interval_s:g} s: what is older expires between two polls. Poll more often "
+        f"(bench_poll_interval_s) or keep longer ({limit})."
+    )
+
+
+def _warn_short_drain(spec: RunSpec, plan: dict[str, Any]) -> str | None:
+    c = spec.consumers
+    needed_s = c.poll_interval_s * (1 + c.poll_jitter_pct / 100)
+    if _overloaded(plan) or c.delivery == "shared" or spec.drain_s >= needed_s:
+        return None
+    return (
+        f"Consumers poll every {c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} % but drain for "
+        f"{spec.drain_s:g} s only: about {plan['pending_at_end']:,} messages will be pending at "
+        f"the end. bench_drain_s={math.ceil(needed_s)} lets each poll once more."
+    )
+
+
+def _warn_max_bytes(spec: RunSpec, plan: dict[str, Any]) -> str | None:
+    if plan["retention_limit"] == "max_age" or plan["retention_s"] >= _offer_s(spec):
+        return None
+    message_bytes = plan["frame_bytes_mean"] + MESSAGE_OVERHEAD_BYTES
+    needed = math.ceil(plan["offered_per_s"] * spec.stream.max_age_s * message_bytes)
+    return (
+        f"{spec.stream.max_bytes / 1e6:,.0f} MB are full after {plan['retention_s']:.4g} s of "
+        f"{plan['offered_per_s']:g} messages/s of {message_bytes:,.0f} bytes each: messages live "
+        f"that long instead of {spec.stream.max_age_s:g} s. bench_stream_max_bytes={needed} keeps "
+        f"them, or a lower bench_firehose_rate_per_s."
+    )
+
+
+def _warn_not_polled(spec: RunSpec) -> str | None:
+    c = spec.consumers
+    end_s = _offer_s(spec) + spec.drain_s
+    if end_s >= c.poll_interval_s:
+        return None
+    measure_s = math.ceil(spec.measure_s + c.poll_interval_s - end_s)
+    return (
+        f"The run ends after {end_s:g} s and a consumer polls every {c.poll_interval_s:g} s: about "
+        f"{percent(1 - end_s / c.poll_interval_s)} of the consumers never poll. "
+        f"bench_measure_s={measure_s} gives each a turn."
+    )
+
+
+def _warn_large_batch(spec: RunSpec) -> str | None:
+    batch_bytes = spec.consumers.batch_size * EXPECTED_MESSAGE_BYTES
+    if batch_bytes <= NATS_MAX_PENDING_BYTES:
+        return None
+    return (
+        f"A batch of {spec.consumers.batch_size} can bring {batch_bytes / 1e6:.0f} MB at once; "
+        f"NATS cuts off a connection with more than {NATS_MAX_PENDING_BYTES / 1e6:.0f} MB pending. "
+        f"bench_batch_size={NATS_MAX_PENDING_BYTES // EXPECTED_MESSAGE_BYTES} stays below."
+    )
+
+
+def _warn_link(spec: RunSpec, plan: dict[str, Any]) -> str | None:
+    mbit_per_s = plan["nats_net_tx_mbit_per_s"]
+    if mbit_per_s < LINK_MBIT_PER_S or spec.hosts["nats"] == spec.hosts["consumers"]:
+        return None
+    return (
+        f"NATS sends {mbit_per_s:,.0f} Mbit/s to the consumers: more than a "
+        f"{LINK_MBIT_PER_S:,.0f} Mbit/s link carries. Fewer consumers (bench_consumers) or a lower "
+        f"bench_firehose_rate_per_s."
+    )
+
+
+def _warn_open_files(plan: dict[str, Any], limit: int | None) -> str | None:
+    if limit is None or plan["open_files"] <= limit:
+        return None
+    return (
+        f"NATS and the consumers need about {plan['open_files']} open files each, for "
+        f"{plan['connections']} connections; the limit here is {limit}. Raise it (ulimit -n) or "
+        f"use bench_connections=auto."
+    )
+
+
+def _warn_memory(plan: dict[str, Any], memory_mb: float | None) -> str | None:
+    if memory_mb is None or plan["nats_rss_mb"] is None or plan["nats_rss_mb"] < memory_mb:
+        return None
+    return (
+        f"NATS will take about {plan['nats_rss_mb']:,.0f} MB for "
+        f"{plan['stream_bytes'] / 1e6:,.0f} MB of stored messages; {memory_mb:,.0f} MB are free "
+        f"here. Lower bench_stream_max_bytes, bench_stream_max_age_s or bench_firehose_rate_per_s."
+    )
+
+
+def _offer_s(spec: RunSpec) -> float:
+    return spec.warmup_s + spec.measure_s
+
+
+def percent(share: float) -> str:
+    """Write a share with as many digits as it takes not to round it to all or nothing."""
+    if share <= 0 or share >= 1:
+        return f"{100 * share:.0f} %"
+    return f"{100 * share:.1f} %" if 0.001 <= share <= 0.999 else f"{100 * share:.2g} %"
+
+
+def rate(per_s: float) -> str:
+    """Write a rate with three digits, and none after the point where it is large."""
+    return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.3g}"
+
+
+def describe(spec: RunSpec, plan: dict[str, Any], expected: list[str], warned: list[str]) -> str:
+    """Write the plan as the table that `fpaas plan` prints, warnings last."""
+    rows = {**_demand(spec, plan), **_outcome(spec, plan), **_cost(plan)}
+    title = " ".join(part for part in (spec.scenario.name, spec.scenario.title) if part)
+    lines = [f"Plan of {spec.run_id}: {title}"]
+    lines += [f"  {label:<{LABEL_WIDTH}}{text}" for label, text in rows.items()]
+    lines += [_wrapped("  ", sentence) for sentence in expected]
+    lines += [_wrapped("! ", sentence) for sentence in warned]
+    return "\n".join(lines)
+
+
+def _wrapped(mark: str, sentence: str) -> str:
+    return textwrap.fill(
+        sentence, width=96, initial_indent=mark, subsequent_indent="  ", break_on_hyphens=False
+    )
+
+
+def _demand(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
+    c = spec.consumers
+    per_s = f"{plan['offered_per_s']:g} frames/s"
+    if plan["offered_per_s_assumed"]:
+        per_s = f"about {per_s} (assumed)"
+    capacity = "no limit: each poll fetches until empty"
+    if plan["capacity_per_s"] is not None:
+        capacity = (
+            f"{rate(plan['capacity_per_consumer_per_s'])} messages/s each, "
+            f"{rate(plan['capacity_per_s'])}/s in all"
+        )
+    batches = f"{c.batch_size} messages a batch"
+    if c.fetch == "drain":
+        batches = f"until empty, {batches}"
+    return {
+        "goal": spec.scenario.goal or "none stated",
+        "time": (
+            f"{spec.warmup_s:g} s warm-up + {spec.measure_s:g} s measured + {spec.drain_s:g} s "
+            f"draining = {_offer_s(spec) + spec.drain_s:g} s"
+        ),
+        "firehose": f"{spec.firehose.source}: {per_s}, {plan['frames_offered']:,} in all",
+        "consumers": f"{c.count:,}, {DELIVERY_WORDS[c.delivery]}",
+        "polls": (
+            f"every {c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %, {batches}; "
+            f"{rate(plan['pulls_per_s'])} pulls/s in all"
+        ),
+        "owed": (
+            f"{rate(plan['owed_per_consumer_per_s'])} messages/s each, "
+            f"{rate(plan['owed_per_s'])}/s in all"
+        ),
+        "capacity": capacity,
+    }
+
+
+def _outcome(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
+    owed = plan["owed"]
+    expiry = ""
+    if plan["first_expiry_s"] is not None:
+        expiry = f", from second {plan['first_expiry_s']:.0f} on"
+    age = plan["delivery_age_s_mean"]
+    return {
+        "delivered": (
+            f"{plan['delivered']:,} of {owed:,} ({percent(plan['delivered'] / owed)}), "
+            f"{rate(plan['processed_per_s'])}/s while measuring"
+        ),
+        "expired": (
+            f"{plan['expired_unread']:,} unread ({percent(plan['expired_unread'] / owed)}){expiry}"
+        ),
+        "pending": (
+            f"{plan['pending_at_end']:,} at the end ({percent(plan['pending_at_end'] / owed)}); a "
+            f"durable lags {plan['consumer_lag_mean']:,} messages when the firehose stops"
+        ),
+        "age": "nothing is delivered" if age is None else f"{age:,.3g} s in the stream on average",
+        "stream": (
+            f"{plan['stream_messages']:,} messages, {plan['stream_bytes'] / 1e6:,.0f} of "
+            f"{plan['stream_max_bytes'] / 1e6:,.0f} MB; they live {plan['retention_s']:.4g} s "
+            f"({plan['retention_limit']}), in {spec.stream.storage}"
+        ),
+    }
+
+
+def _cost(plan: dict[str, Any]) -> dict[str, str]:
+    rss_mb = plan["nats_rss_mb"]
+    memory = "with file storage not predicted" if rss_mb is None else f"about {rss_mb:,.0f} MB"
+    return {
+        "nats memory": f"{memory}; {plan['duplicate_window_entries']:,} ids against duplicates",
+        "connections": (
+            f"{plan['connections']:,} of consumers, at most "
+            f"{plan['connection_in_flight_bytes_max'] / 1e6:,.1f} MB in flight on one (cut off at "
+            f"{NATS_MAX_PENDING_BYTES / 1e6:.0f}); about {plan['open_files']:,} open files"
+        ),
+        "network": (
+            f"{plan['nats_net_rx_mbit_per_s']:,.1f} Mbit/s into NATS, "
+            f"{plan['nats_net_tx_mbit_per_s']:,.1f} Mbit/s out"
+        ),
+    }

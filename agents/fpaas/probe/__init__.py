@@ -1,0 +1,1 @@
+"""The probe: host, processes, NATS and clocks, sampled; and the seal of what was written."""

@@ -1,0 +1,338 @@
+"""The probe: samples its host, the lab's processes and, on a NATS host, the server.
+
+Its own cost is measured and in the bundle. Sampling never waits for NATS: what NATS is asked runs
+beside it, within time limits, and silence is written down as an error, not as zeros.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from fpaas import agent
+from fpaas.errors import RunInvalid
+from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
+from fpaas.jetstream.nats_connection import NatsAddress, NatsError
+from fpaas.probe import clock_bounds, host_facts
+from fpaas.probe.clock import Clock
+from fpaas.probe.clock_bounds import Exchange
+from fpaas.probe.host_usage import HostUsage
+from fpaas.probe.process_usage import ProcessUsage
+from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
+from fpaas.spec import RunSpec
+
+log = logging.getLogger(__name__)
+
+AGENT = "probe"
+SAMPLE_INTERVAL_S = 1.0
+NATS_INTERVAL_S = 5.0
+CLOCK_INTERVAL_S = 5.0
+#: Exchanges in a row before and after the run: the tightest of them counts.
+CLOCK_BURST = 20
+CLOCK_BURST_PAUSE_S = 0.01
+#: Other hosts' probes end their exchanges before the NATS host's removes the clock's stream.
+CLOCK_GRACE_S = 2.0
+CONNECT_ATTEMPT_S = 30.0
+FINAL_TIMEOUT_S = 60.0
+#: Whoever sent SIGTERM waits (a supervisor for 10 s): NATS gets this long for the snapshot, and as
+#: long for the clock.
+STOPPED_TIMEOUT_S = 3.0
+
+
+class Ticks:
+    """Due times start + k * interval (k = 1, 2, …); what is overslept is skipped and counted."""
+
+    def __init__(self, start_s: float, interval_s: float) -> None:
+        self._start_s = start_s
+        self._interval_s = interval_s
+        self._index = 0
+        self.missed = 0
+
+    def next_after(self, now_s: float) -> float:
+        """Return the next due time: in the future, or the latest that has just passed."""
+        self._index += 1
+        overslept = int((now_s - self._start_s) / self._interval_s) - self._index
+        if overslept > 0:
+            self.missed += overslept
+            self._index += overslept
+        return self._start_s + self._index * self._interval_s
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to sample; NATS is asked about itself where `monitoring` is given."""
+
+    spec: RunSpec
+    directory: Path
+    host: str
+    nats: NatsAddress
+    monitoring: MonitoringPort | None
+    nats_pid_file: Path | None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the lab is one host."""
+        return all(host == self.host for hosts in self.spec.hosts.values() for host in hosts)
+
+
+@dataclass
+class OwnCost:
+    """Processor time and memory of this process since it was made."""
+
+    _process: psutil.Process = field(default_factory=psutil.Process)
+    _cpu_s: float = field(default_factory=time.process_time)
+    _began_s: float = field(default_factory=time.monotonic)
+    rss_mb_max: float = 0.0
+
+    def observe(self) -> None:
+        """Look at the memory now."""
+        self.rss_mb_max = max(self.rss_mb_max, self._process.memory_info().rss / 1e6)
+
+    def to_dict(self) -> dict[str, float]:
+        """As in probe.json."""
+        self.observe()
+        cpu_s = time.process_time() - self._cpu_s
+        cpu_pct = 100 * cpu_s / max(time.monotonic() - self._began_s, 1e-9)
+        return {"cpu_pct_mean": cpu_pct, "cpu_s": cpu_s, "rss_mb_max": self.rss_mb_max}
+
+
+class Probe:
+    """One probe of one run."""
+
+    def __init__(self, options: Options, status: agent.Status) -> None:
+        self._options = options
+        self._spec = options.spec
+        self._status = status
+        self._api = JetStreamApi(options.nats, name=f"fpaas-probe-{options.host}")
+        self._clock = Clock(self._api)
+        self._monitor = (
+            ServerMonitor(options.monitoring, self._api, options.spec.stream.name)
+            if options.monitoring
+            else None
+        )
+        self._exchanges: list[Exchange] = []
+        self._clock_file = self._samples("clock")
+        self._problems: list[str] = []
+        self._samples_taken = 0
+        self._nats_samples = 0
+        self._nats_errors = 0
+        self._own = OwnCost()
+        self._ticks = Ticks(asyncio.get_running_loop().time(), SAMPLE_INTERVAL_S)
+
+    async def run(self) -> None:
+        """Sample until the run has settled, or until SIGTERM; then take the final snapshot.
+
+        Raises RunInvalid where that was impossible, OSError where the disk is full.
+        """
+        stop = agent.stop_event()
+        self._status.set(agent.READY)
+        sampler = asyncio.create_task(self._sample_host())
+        work = [
+            asyncio.create_task(self._connect()),
+            asyncio.create_task(self._exchange_during()),
+        ]
+        if self._monitor is not None:
+            work.append(asyncio.create_task(self._sample_nats(self._monitor)))
+        try:
+            finished = await self._wait([sampler, *work], stop)
+            await _cancel(work)
+            # What the probe cost while others were measured.
+            own = self._own.to_dict()
+            await self._finish(finished=finished)
+            await _cancel([sampler])
+            self._report(own)
+            self._conclude(finished=finished)
+        finally:
+            await _cancel([sampler, *work])
+            await self._api.close()
+
+    async def _wait(self, work: Sequence[asyncio.Task[Any]], stop: asyncio.Event) -> bool:
+        """Wait until the run has settled; False where `stop` came first. Raises what work did."""
+        timeline = asyncio.create_task(self._follow_timeline(stop))
+        pending: set[asyncio.Task[Any]] = {timeline, *work}
+        try:
+            while timeline in pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            return timeline.result()
+        finally:
+            timeline.cancel()
+
+    async def _follow_timeline(self, stop: asyncio.Event) -> bool:
+        if not await agent.sleep_until_unix_ns(self._spec.t0_unix_ns, stop):
+            return False
+        self._status.set(agent.RUNNING)
+        return await agent.sleep_until_unix_ns(self._spec.settled_unix_ns, stop)
+
+    async def _finish(self, *, finished: bool) -> None:
+        timeout_s = FINAL_TIMEOUT_S if finished else STOPPED_TIMEOUT_S
+        if self._monitor is not None:
+            await self._take_final(self._monitor, timeout_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._exchange_burst(is_after=True)
+                if self._monitor is not None:
+                    await self._remove_clock_stream(finished=finished)
+
+    def _report(self, own: dict[str, float]) -> None:
+        # The final snapshot's memory counts as well.
+        self._own.observe()
+        bound = clock_bounds.bound(self._exchanges)
+        report = {
+            **host_facts.basic(),
+            "host": self._options.host,
+            "own": {**own, "rss_mb_max": self._own.rss_mb_max},
+            "samples": {"taken": self._samples_taken, "missed": self._ticks.missed},
+            "nats_samples": {"taken": self._nats_samples, "with_errors": self._nats_errors},
+            "clock": bound.to_dict() if bound else None,
+            "problems": self._problems,
+        }
+        agent.write_json(self._options.directory / f"{AGENT}.json", report)
+
+    def _conclude(self, *, finished: bool) -> None:
+        message = "; ".join(self._problems)
+        if not finished:
+            self._status.set(agent.STOPPED, message)
+        elif message:
+            raise RunInvalid(message)
+        else:
+            self._status.set(agent.DONE)
+
+    # -- sampling ----------------------------------------------------------------------------------
+
+    async def _sample_host(self) -> None:
+        host = HostUsage()
+        processes = ProcessUsage(self._options.directory, self._options.nats_pid_file)
+        host_file, process_file = self._samples("host"), self._samples("processes")
+        # The first reading of a process is what the next one's processor share starts from.
+        processes.sample()
+        async for _ in _on_schedule(self._ticks):
+            unix_ns = time.time_ns()
+            self._samples_taken += 1
+            host_file.write(**host.sample())
+            for line in processes.sample():
+                process_file.write(**{"unix_ns": unix_ns, **line})
+            self._own.observe()
+            self._status.figures = {
+                "samples": self._samples_taken,
+                "missed": self._ticks.missed,
+                "nats_samples": self._nats_samples,
+                "nats_errors": self._nats_errors,
+            }
+            self._status.write()
+
+    async def _sample_nats(self, monitor: ServerMonitor) -> None:
+        file = self._samples("nats")
+        loop = asyncio.get_running_loop()
+        # The first one as soon as there is somebody to ask, and without anybody as well.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._api.connection.connected.wait(), SAMPLE_INTERVAL_S)
+        async for _ in _on_schedule(Ticks(loop.time() - NATS_INTERVAL_S, NATS_INTERVAL_S)):
+            line = await monitor.sample()
+            self._nats_samples += 1
+            self._nats_errors += "error" in line
+            file.write(**line)
+
+    async def _take_final(self, monitor: ServerMonitor, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                final = await monitor.final()
+        except (JetStreamError, KeyError) as error:
+            self._problems.append(f"no final snapshot of NATS: {error}")
+        except TimeoutError:
+            self._problems.append(f"no final snapshot of NATS: no answer in {timeout_s:g} s")
+        else:
+            agent.write_json(self._options.directory / f"{AGENT}.final.json", final)
+            if final["server"] is None:
+                self._problems.append("NATS's monitoring port did not answer at the end")
+
+    # -- the clock ---------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        while not self._api.connection.connected.is_set():
+            try:
+                await self._api.connection.connect_patiently(CONNECT_ATTEMPT_S)
+            except NatsError as error:
+                log.warning("%s; trying again", error)
+
+    async def _exchange_during(self) -> None:
+        await self._api.connection.connected.wait()
+        await self._exchange_burst(is_after=False)
+        loop = asyncio.get_running_loop()
+        async for _ in _on_schedule(Ticks(loop.time(), CLOCK_INTERVAL_S)):
+            await self._exchange(is_after=False)
+
+    async def _exchange_burst(self, *, is_after: bool) -> None:
+        for _ in range(CLOCK_BURST):
+            if not await self._exchange(is_after=is_after):
+                return
+            await asyncio.sleep(CLOCK_BURST_PAUSE_S)
+
+    async def _exchange(self, *, is_after: bool) -> bool:
+        """Make one exchange and keep it; False where NATS did not answer."""
+        try:
+            exchange = await self._clock.exchange()
+        except (JetStreamError, KeyError, ValueError) as error:
+            log.warning("no clock exchange: %s", error)
+            return False
+        is_before = exchange.sent_unix_ns < self._spec.t0_unix_ns
+        self._exchanges.append(exchange)
+        self._clock_file.write(
+            unix_ns=exchange.sent_unix_ns,
+            phase="after" if is_after else "before" if is_before else "during",
+            offset_low_ns=exchange.offset_low_ns,
+            offset_high_ns=exchange.offset_high_ns,
+            rtt_ns=exchange.rtt_ns,
+        )
+        return True
+
+    async def _remove_clock_stream(self, *, finished: bool) -> None:
+        if finished and not self._options.is_alone:
+            await asyncio.sleep(CLOCK_GRACE_S)
+        await self._clock.remove_stream()
+
+    def _samples(self, name: str) -> agent.Samples:
+        return agent.Samples(self._options.directory / f"{AGENT}.{name}.jsonl")
+
+
+async def _on_schedule(ticks: Ticks) -> AsyncIterator[None]:
+    """Yield at each tick, for ever."""
+    loop = asyncio.get_running_loop()
+    while True:
+        now_s = loop.time()
+        await asyncio.sleep(max(0.0, ticks.next_after(now_s) - now_s))
+        yield
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run(options: Options) -> None:
+    """Run a probe and keep its status file in step.
+
+    Raises RunInvalid where there is no final snapshot, or the disk is full; what was measured is
+    kept.
+    """
+    status = agent.Status(options.directory, AGENT)
+    try:
+        await Probe(options, status).run()
+    except OSError as error:
+        # Sockets' errors are handled where they arise: this is the disk.
+        message = f"{options.directory}: cannot write the probe's files: {error.strerror}"
+        status.set(agent.FAILED, message)
+        raise RunInvalid(f"{message}; free space and run again") from error
+    except Exception as error:
+        status.set(agent.FAILED, str(error))
+        raise

@@ -1,0 +1,216 @@
+"""Asks the NATS server about itself, at a bounded cost to it and never for longer than agreed.
+
+Monitoring over HTTP is plain blocking code in a thread; consumers come from the JetStream API page
+by page, since /jsz would answer with all of them in one document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import logging
+import math
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from fpaas.errors import BadInput
+from fpaas.jetstream.jetstream_api import CONSUMERS_PER_PAGE, JetStreamApi, JetStreamError
+from fpaas.probe import server_state
+
+log = logging.getLogger(__name__)
+
+HTTP_TIMEOUT_S = 2.0
+#: A line is written by then, with what is known.
+SAMPLE_TIMEOUT_S = 4.5
+#: Pages of one sweep over many consumers are spread over this time …
+SWEEP_SPREAD_S = 3.0
+#: … but come no faster than this: 10 000 consumers take 20 s, so that they cost half a per cent of
+#: a core (a page is 2.5 ms of parsing).
+PAGE_INTERVAL_MIN_S = 0.5
+
+
+class MonitoringError(Exception):
+    """The server's monitoring port did not answer; the message has the URL and the cause."""
+
+
+class MonitoringPort:
+    """The server's HTTP monitoring."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadInput(f"{url!r} is no monitoring URL; expected http://host:8222")
+        self.url = url.rstrip("/")
+        self._parts = parts
+
+    def get_blocking(self, path: str) -> dict[str, Any]:
+        """Get a document. Raises MonitoringError."""
+        try:
+            connection = self._connection()
+            try:
+                connection.request("GET", self._parts.path.rstrip("/") + path)
+                response = connection.getresponse()
+                body = response.read()
+            finally:
+                connection.close()
+            if response.status != http.client.OK:
+                raise MonitoringError(f"{self.url}{path}: HTTP status {response.status}")
+            answer = json.loads(body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise MonitoringError(f"{self.url}{path}: {error or type(error).__name__}") from error
+        if not isinstance(answer, dict):
+            raise MonitoringError(f"{self.url}{path}: is no NATS monitoring port")
+        return answer
+
+    async def get(self, path: str) -> dict[str, Any]:
+        """Get a document from a thread. Raises MonitoringError."""
+        return await asyncio.to_thread(self.get_blocking, path)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port = self._parts.hostname or "", self._parts.port
+        if self._parts.scheme == "https":
+            context = ssl.create_default_context(cafile=os.environ.get("NATS_CA_FILE"))
+            return http.client.HTTPSConnection(host, port, timeout=HTTP_TIMEOUT_S, context=context)
+        return http.client.HTTPConnection(host, port, timeout=HTTP_TIMEOUT_S)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One pass over all consumers."""
+
+    began_unix_ns: int
+    took_ms: float
+    num_pending: list[int]
+    num_ack_pending: int
+
+    def lag(self) -> dict[str, Any]:
+        """As in probe.nats.jsonl."""
+        taken = {"unix_ns": self.began_unix_ns, "took_ms": self.took_ms}
+        return {**server_state.lag(self.num_pending), **taken}
+
+
+class ServerMonitor:
+    """Samples of one server and one of its streams."""
+
+    def __init__(self, port: MonitoringPort, api: JetStreamApi, stream: str) -> None:
+        self._port = port
+        self._api = api
+        self._stream = stream
+        self._sweep: asyncio.Task[Sweep] | None = None
+
+    async def sample(self) -> dict[str, Any]:
+        """Return a line of probe.nats.jsonl in at most SAMPLE_TIMEOUT_S.
+
+        What could not be had is left out, and `error` says why. A sweep over very many consumers
+        goes on; the sample in whose time it ends has it.
+        """
+        began = time.monotonic()
+        line: dict[str, Any] = {"unix_ns": time.time_ns()}
+        if self._sweep is None:
+            self._sweep = asyncio.ensure_future(self._sweep_consumers())
+        errors = []
+        try:
+            line.update(await asyncio.wait_for(self._monitoring(), SAMPLE_TIMEOUT_S))
+        except (MonitoringError, KeyError, TimeoutError) as error:
+            errors.append(_reason(error))
+        line["took_ms"] = (time.monotonic() - began) * 1e3
+        await asyncio.wait({self._sweep}, timeout=SAMPLE_TIMEOUT_S - (time.monotonic() - began))
+        if self._sweep.done():
+            try:
+                sweep = self._sweep.result()
+                line["lag"], line["ack_pending"] = sweep.lag(), sweep.num_ack_pending
+            except (JetStreamError, KeyError) as error:
+                errors.append(_reason(error))
+            self._sweep = None
+        if errors:
+            line["error"] = "; ".join(errors)
+        return line
+
+    async def final(self) -> dict[str, Any]:
+        """Return probe.final.json; `server` is None where the monitoring port does not answer.
+
+        Raises JetStreamError where the JetStream API does not.
+        """
+        self.cancel()
+        unix_ns = time.time_ns()
+        before = await self._stream_state()
+        consumers = [
+            server_state.consumer(info)
+            async for page in self._pages(spread_s=0.0, interval_min_s=0.0)
+            for info in page
+        ]
+        after = await self._stream_state()
+        return {
+            "unix_ns": unix_ns,
+            "took_ms": (time.time_ns() - unix_ns) / 1e6,
+            "stream_before": before,
+            "stream_after": after,
+            "consumers": consumers,
+            "server": await self._server(),
+        }
+
+    def cancel(self) -> None:
+        """End a sweep that is under way."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    async def _monitoring(self) -> dict[str, Any]:
+        return {
+            "varz": server_state.varz(await self._port.get("/varz")),
+            "stream": server_state.stream_in_jsz(
+                await self._port.get("/jsz?accounts=true&streams=true"), self._stream
+            ),
+            # Sorted by what is pending, one connection tells the maximum of all of them: no need
+            # to page through thousands.
+            "connz": server_state.connz(await self._port.get("/connz?sort=pending&limit=1")),
+        }
+
+    async def _server(self) -> dict[str, Any] | None:
+        try:
+            return server_state.server(await self._port.get("/varz"))
+        except MonitoringError as error:
+            log.warning("%s", error)
+            return None
+
+    async def _sweep_consumers(self) -> Sweep:
+        began_unix_ns = time.time_ns()
+        began = time.monotonic()
+        num_pending: list[int] = []
+        num_ack_pending = 0
+        async for page in self._pages(SWEEP_SPREAD_S, PAGE_INTERVAL_MIN_S):
+            for info in page:
+                num_pending.append(info["num_pending"])
+                num_ack_pending += info["num_ack_pending"]
+        took_ms = (time.monotonic() - began) * 1e3
+        return Sweep(began_unix_ns, took_ms, num_pending, num_ack_pending)
+
+    async def _pages(
+        self, spread_s: float, interval_min_s: float
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        offset = 0
+        while True:
+            page, total = await self._api.consumers_page(self._stream, offset)
+            yield page
+            offset += len(page)
+            if not page or offset >= total:
+                return
+            pages = math.ceil(total / CONSUMERS_PER_PAGE)
+            await asyncio.sleep(max(spread_s / pages, interval_min_s))
+
+    async def _stream_state(self) -> dict[str, int]:
+        return server_state.stream_state((await self._api.stream_info(self._stream))["state"])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"the server's answer has no {error}"
+    if isinstance(error, TimeoutError):
+        return f"no answer in {SAMPLE_TIMEOUT_S:g} s"
+    return str(error)

@@ -1,0 +1,1 @@
+"""From raw data to figures and a verdict."""

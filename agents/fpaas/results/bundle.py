@@ -1,0 +1,511 @@
+"""The directory of one run's results, read back and checked.
+
+Whatever is there is read; whatever is missing, torn or changed is said in `Bundle.problems`, with
+its host and file, and never skipped silently. What must be there follows from run.json: a host
+plays the parts of its groups, and every part writes its files (ARCHITECTURE.md lists them).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import sys
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fpaas.measures import delivery_log
+from fpaas.measures.delivery_log import ConsumerDeliveries
+from fpaas.measures.intervals import IntervalSet
+from fpaas.probe import seal
+from fpaas.spec import RunSpec, Share
+
+SPEC_FILE = "run.json"
+CONTROL_FILE = "control.json"
+INVALID_FILE = "invalid.json"
+HOSTS_DIRECTORY = "hosts"
+PROBE = "probe"
+#: The groups whose hosts run agents; monitoring only watches.
+LOAD_GROUPS = ("relay", "nats", "shuffler", "consumers")
+#: In shuffler.partitions.bin: a stream sequence that this shuffler did not publish.
+NO_PARTITION = 0xFFFF
+
+JsonObject = dict[str, Any]
+T = TypeVar("T")
+
+
+class UnreadableError(ValueError):
+    """What is wrong with a file; the reader adds host and file name."""
+
+
+@dataclass(frozen=True)
+class AgentStatus:
+    """`<agent>.status.json`."""
+
+    agent: str
+    state: str
+    message: str
+    unix_ns: int
+    pids: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RelayResult:
+    """`relay.json`: what our relay offered."""
+
+    first_seq: int
+    last_seq: int
+    offered: int
+    sent: int
+    replayed: int
+    ignored: int
+    connects: int
+    slow_disconnects: int
+    started_unix_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class ShufflerResult:
+    """`shuffler.json`: every frame's outcome; sets hold the relay's sequence numbers."""
+
+    read: IntervalSet
+    published: IntervalSet
+    duplicates: IntervalSet
+    failed: IntervalSet
+    unknown: IntervalSet
+    undecodable_seqs: IntervalSet
+    undecodable: int
+    ignored: int
+    reread: int
+    settled: int
+    failures_by_reason: dict[str, int]
+    stream_seqs: list[tuple[int, int, int]]
+    message_bytes: dict[str, dict[str, int]]
+    relay_connections: dict[str, int]
+    nats_connections: dict[str, int]
+    stored_twice: int = 0
+    stream_began_anew: bool = False
+
+
+@dataclass(frozen=True)
+class WorkerResult:
+    """`consumers-W.json`: one process that plays `count` consumers from `first` on."""
+
+    worker: int
+    first: int
+    count: int
+    processed: int
+    bytes: int
+    redelivered: int
+    duplicate_deliveries: int
+    polls: int
+    acks: int
+    consumers_never_fetched: int
+    fetches: JsonObject
+    connections: dict[str, int]
+    first_poll_unix_ns: int | None = None
+    started_unix_ns: int | None = None
+    lateness_own: JsonObject | None = None
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """The stream as the server describes it."""
+
+    messages: int
+    bytes: int
+    first_seq: int
+    last_seq: int
+    consumer_count: int = 0
+    num_deleted: int = 0
+
+
+@dataclass(frozen=True)
+class DurableState:
+    """A durable as the server describes it."""
+
+    name: str
+    delivered_consumer_seq: int
+    delivered_stream_seq: int
+    num_pending: int
+    num_ack_pending: int
+    num_redelivered: int
+    ack_floor_consumer_seq: int = 0
+    ack_floor_stream_seq: int = 0
+
+
+@dataclass(frozen=True)
+class ServerFinal:
+    """`probe.final.json`: the server's own figures after the run."""
+
+    unix_ns: int
+    stream_before: StreamState
+    stream_after: StreamState
+    durables: dict[str, DurableState]
+    server: JsonObject | None
+
+
+@dataclass
+class WorkerPart:
+    """All files of one consumers worker; None or empty where a file is missing."""
+
+    worker: int
+    result: WorkerResult | None = None
+    deliveries: list[ConsumerDeliveries] | None = None
+    first_fetch: array[int] | None = None
+    samples: list[JsonObject] = field(default_factory=list)
+
+
+@dataclass
+class HostPart:
+    """What one host brought back; None or empty where a file is missing or not this host's."""
+
+    host: str
+    directory: Path
+    statuses: dict[str, AgentStatus] = field(default_factory=dict)
+    relay: RelayResult | None = None
+    relay_samples: list[JsonObject] = field(default_factory=list)
+    shuffler: ShufflerResult | None = None
+    shuffler_samples: list[JsonObject] = field(default_factory=list)
+    partitions: array[int] | None = None
+    workers: list[WorkerPart] = field(default_factory=list)
+    probe: JsonObject | None = None
+    host_samples: list[JsonObject] = field(default_factory=list)
+    process_samples: list[JsonObject] = field(default_factory=list)
+    nats_samples: list[JsonObject] = field(default_factory=list)
+    clock_samples: list[JsonObject] = field(default_factory=list)
+    server_final: ServerFinal | None = None
+    seal: JsonObject | None = None
+
+    def histogram_logs(self, agent: str) -> list[Path]:
+        """Paths of an agent's `.hlog` files; the consumers have one a worker."""
+        pattern = "consumers-*.hlog" if agent == "consumers" else f"{agent}.hlog"
+        return sorted(self.directory.glob(pattern))
+
+
+@dataclass
+class Bundle:
+    """One run's results. `problems` says what is missing, torn or changed."""
+
+    directory: Path
+    spec: RunSpec
+    hosts: dict[str, HostPart] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    control: JsonObject | None = None
+    #: Reasons given from outside, such as an interrupted playbook.
+    invalid_reasons: list[str] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, directory: Path) -> Bundle:
+        """Read results/<run-id>. Raises spec.SpecError where run.json cannot be read."""
+        bundle = cls(directory, RunSpec.load(directory / SPEC_FILE))
+        loader = _Loader(bundle)
+        loader.load_control()
+        for host in hosts_of(bundle.spec):
+            bundle.hosts[host] = loader.load_host(host)
+        return bundle
+
+    def parts(self, group: str) -> list[HostPart]:
+        """Host parts of an inventory group."""
+        return [self.hosts[host] for host in self.spec.hosts.get(group, []) if host in self.hosts]
+
+    @property
+    def relay(self) -> RelayResult | None:
+        """Our relay's account; None where it was a foreign relay, or its file is missing."""
+        return next((part.relay for part in self.parts("relay") if part.relay), None)
+
+    @property
+    def shuffler(self) -> ShufflerResult | None:
+        """The shuffler's account."""
+        return next((part.shuffler for part in self.parts("shuffler") if part.shuffler), None)
+
+    @property
+    def server_final(self) -> ServerFinal | None:
+        """The server's final figures; of a cluster, those of the host that saw most durables."""
+        finals = [part.server_final for part in self.parts("nats") if part.server_final]
+        return max(finals, key=lambda final: len(final.durables), default=None)
+
+    @property
+    def workers(self) -> list[tuple[HostPart, WorkerPart]]:
+        """Every consumers worker, with its host."""
+        return [(part, worker) for part in self.parts("consumers") for worker in part.workers]
+
+
+def uses_own_relay(spec: RunSpec) -> bool:
+    """Whether the run's firehose is our relay rather than a foreign one."""
+    return spec.firehose.rate_per_s is not None
+
+
+def hosts_of(spec: RunSpec) -> list[str]:
+    """Hosts that run agents, each once, in the order of the data's way."""
+    groups = [group for group in LOAD_GROUPS if group != "relay" or uses_own_relay(spec)]
+    return list(dict.fromkeys(host for group in groups for host in spec.hosts.get(group, [])))
+
+
+def read_jsonl(path: Path) -> tuple[list[JsonObject], str | None]:
+    """Read a file of one JSON object a line.
+
+    Returns the good lines, and what is wrong (None where nothing is). Raises OSError.
+    """
+    good: list[JsonObject] = []
+    bad = 0
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        if isinstance(value, dict):
+            good.append(value)
+        else:
+            bad += 1
+    if bad:
+        return good, f"{bad} of {len(good) + bad} lines are torn"
+    return good, None if good else "is empty"
+
+
+class _Loader:
+    """Reads the files of a bundle and collects what is wrong with them."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._spec = bundle.spec
+
+    def load_control(self) -> None:
+        """Read what the control node noted; both files are there only if there is need."""
+        bundle = self._bundle
+        for name in (CONTROL_FILE, INVALID_FILE):
+            path = bundle.directory / name
+            if not path.exists():
+                continue
+            content = self._read("control node", path, lambda raw: _object(raw, "JSON object"))
+            if content is None:
+                continue
+            if name == CONTROL_FILE:
+                bundle.control = content
+                bundle.problems += [str(problem) for problem in content.get("problems", [])]
+            else:
+                bundle.invalid_reasons += [str(reason) for reason in content.get("reasons", [])]
+
+    def load_host(self, host: str) -> HostPart:
+        part = HostPart(host, self._bundle.directory / HOSTS_DIRECTORY / host)
+        if not part.directory.is_dir():
+            self._bundle.problems.append(
+                f"{host}: nothing was fetched; {HOSTS_DIRECTORY}/{host} is missing"
+            )
+            return part
+        part.seal = self._json(part, "seal.json", lambda raw: _object(raw, "seal"))
+        if part.seal is not None:
+            self._bundle.problems += [
+                f"{host}: {problem}" for problem in seal.verify(part.directory)
+            ]
+        roles = {group for group in LOAD_GROUPS if host in self._spec.hosts.get(group, [])}
+        self._load_probe(part, on_nats_host="nats" in roles)
+        if "relay" in roles and uses_own_relay(self._spec):
+            self._load_relay(part)
+        if "shuffler" in roles:
+            self._load_shuffler(part)
+        if "consumers" in roles:
+            self._load_consumers(part)
+        return part
+
+    def _load_probe(self, part: HostPart, *, on_nats_host: bool) -> None:
+        self._load_status(part, PROBE)
+        part.probe = self._json(part, "probe.json", lambda raw: _object(raw, "probe"))
+        part.host_samples = self._lines(part, "probe.host.jsonl")
+        part.process_samples = self._lines(part, "probe.processes.jsonl")
+        part.clock_samples = self._lines(part, "probe.clock.jsonl")
+        if on_nats_host:
+            part.nats_samples = self._lines(part, "probe.nats.jsonl")
+            part.server_final = self._json(part, "probe.final.json", _server_final)
+
+    def _load_relay(self, part: HostPart) -> None:
+        self._load_status(part, "relay")
+        part.relay = self._json(part, "relay.json", lambda raw: _typed(RelayResult, raw))
+        part.relay_samples = self._lines(part, "relay.samples.jsonl")
+        self._check_histogram_log(part, "relay.hlog")
+
+    def _load_shuffler(self, part: HostPart) -> None:
+        self._load_status(part, "shuffler")
+        part.shuffler = self._json(part, "shuffler.json", _shuffler_result)
+        part.shuffler_samples = self._lines(part, "shuffler.samples.jsonl")
+        self._check_histogram_log(part, "shuffler.hlog")
+        if self._spec.consumers.partitions:
+            part.partitions = self._array(part, "shuffler.partitions.bin", "H")
+
+    def _load_consumers(self, part: HostPart) -> None:
+        self._load_status(part, "consumers")
+        numbers = {
+            int(match.group(1))
+            for path in part.directory.iterdir()
+            if (match := re.match(r"consumers-(\d+)\.", path.name))
+        }
+        part.workers = [self._load_worker(part, number) for number in sorted(numbers)]
+        share = self._spec.shares.get(part.host, Share(0, 0))
+        covered = IntervalSet(
+            (result.first, result.first + result.count - 1)
+            for worker in part.workers
+            if (result := worker.result) and result.count
+        )
+        missing = share.count - len(covered)
+        if missing > 0:
+            what = f"{missing} of the host's {share.count} consumers left none"
+            self._problem(part, "consumers-*.json", what)
+
+    def _load_worker(self, part: HostPart, number: int) -> WorkerPart:
+        stem = f"consumers-{number}"
+        self._check_histogram_log(part, f"{stem}.hlog")
+        return WorkerPart(
+            number,
+            result=self._json(part, f"{stem}.json", _worker_result),
+            deliveries=self._file(part, f"{stem}.deliveries.cbor.gz", _deliveries),
+            first_fetch=self._array(part, f"{stem}.first_fetch.bin.gz", "I"),
+            samples=self._lines(part, f"{stem}.samples.jsonl"),
+        )
+
+    def _load_status(self, part: HostPart, agent: str) -> None:
+        status = self._json(part, f"{agent}.status.json", lambda raw: _typed(AgentStatus, raw))
+        if status is not None:
+            part.statuses[agent] = status
+
+    def _lines(self, part: HostPart, name: str) -> list[JsonObject]:
+        def read(path: Path) -> list[JsonObject]:
+            lines, wrong = read_jsonl(path)
+            if wrong:
+                self._problem(part, name, wrong)
+            return lines
+
+        return self._file(part, name, read) or []
+
+    def _array(self, part: HostPart, name: str, typecode: str) -> array[int] | None:
+        return self._file(part, name, lambda path: _little_endian(path, typecode))
+
+    def _check_histogram_log(self, part: HostPart, name: str) -> None:
+        def check(path: Path) -> None:
+            content = path.read_bytes()
+            if not content.endswith(b"\n"):
+                raise UnreadableError("the last line is torn" if content else "is empty")
+
+        self._file(part, name, check)
+
+    def _json(self, part: HostPart, name: str, convert: Callable[[Any], T]) -> T | None:
+        return self._read(part.host, part.directory / name, convert)
+
+    def _read(self, host: str, path: Path, convert: Callable[[Any], T]) -> T | None:
+        def read(path: Path) -> T:
+            try:
+                return convert(json.loads(path.read_text(encoding="utf-8")))
+            except (KeyError, TypeError, AttributeError) as error:
+                raise UnreadableError(f"lacks or misstates {error}") from error
+
+        return self._try(host, path, read)
+
+    def _file(self, part: HostPart, name: str, read: Callable[[Path], T]) -> T | None:
+        return self._try(part.host, part.directory / name, read)
+
+    def _try(self, host: str, path: Path, read: Callable[[Path], T]) -> T | None:
+        try:
+            return read(path)
+        except FileNotFoundError:
+            problem = "is missing"
+        except UnreadableError as error:
+            problem = str(error)
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror or error}"
+        except (EOFError, zlib.error):
+            problem = "is torn"
+        except ValueError as error:
+            problem = f"is not what it should be: {error}"
+        self._bundle.problems.append(f"{host}: {path.name}: {problem}")
+        return None
+
+    def _problem(self, part: HostPart, name: str, what: str) -> None:
+        self._bundle.problems.append(f"{part.host}: {name}: {what}")
+
+
+def _object(raw: Any, what: str) -> JsonObject:  # noqa: ANN401
+    if not isinstance(raw, dict):
+        raise UnreadableError(f"is no {what}")
+    return raw
+
+
+def _typed(cls: type[T], raw: Any) -> T:  # noqa: ANN401
+    """Make a dataclass of a JSON object; unknown keys are for later versions."""
+    content = _object(raw, cls.__name__)
+    values = {}
+    for column in fields(cls):  # type: ignore[arg-type]
+        if column.name not in content:
+            if column.default is MISSING and column.default_factory is MISSING:
+                raise UnreadableError(f"has no {column.name}")
+            continue
+        value = content[column.name]
+        if column.type == "int" and type(value) is not int:
+            raise UnreadableError(f"{column.name} is {value!r}, not a whole number")
+        values[column.name] = value
+    return cls(**values)
+
+
+def _shuffler_result(raw: Any) -> ShufflerResult:  # noqa: ANN401
+    content = dict(_object(raw, "ShufflerResult"))
+    sets = ("read", "published", "duplicates", "failed", "unknown", "undecodable_seqs")
+    for name in sets:
+        content[name] = IntervalSet((first, last) for first, last in content[name])
+    content["stream_seqs"] = [(seq, stream, count) for seq, stream, count in content["stream_seqs"]]
+    return _typed(ShufflerResult, content)
+
+
+def _worker_result(raw: Any) -> WorkerResult:  # noqa: ANN401
+    result = _typed(WorkerResult, raw)
+    for content, names in (
+        (result.fetches, ("ok", "empty", "by_status", "client_timeout")),
+        (result.connections, ("count", "errors", "reconnects", "slow_consumer_disconnects")),
+    ):
+        missing = [name for name in names if name not in content]
+        if missing:
+            raise UnreadableError(f"has no {', '.join(missing)}")
+    return result
+
+
+def _server_final(raw: Any) -> ServerFinal:  # noqa: ANN401
+    content = _object(raw, "ServerFinal")
+    return ServerFinal(
+        unix_ns=content["unix_ns"],
+        stream_before=_typed(StreamState, content["stream_before"]),
+        stream_after=_typed(StreamState, content["stream_after"]),
+        durables={state["name"]: _typed(DurableState, state) for state in content["consumers"]},
+        server=content["server"],
+    )
+
+
+def _deliveries(path: Path) -> list[ConsumerDeliveries]:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        return delivery_log.read(path)
+    except ValueError as error:
+        raise UnreadableError(f"is no delivery log: {error.__cause__ or error}") from error
+
+
+def _little_endian(path: Path, typecode: str) -> array[int]:
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        if not content:
+            raise UnreadableError("is empty")
+        content = gzip.decompress(content)
+    values = array(typecode)
+    values.frombytes(content)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def cumulative(samples: Iterable[JsonObject], name: str) -> Iterator[tuple[int, float]]:
+    """Iterate over (unix_ns, value) of one counter, where a sample has it."""
+    for sample in samples:
+        value = sample.get(name)
+        if isinstance(value, int | float) and isinstance(sample.get("unix_ns"), int):
+            yield sample["unix_ns"], value

@@ -1,0 +1,190 @@
+"""Reduces raw series to figures: rates over a window, percentiles, means; pure arithmetic."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fpaas.measures.histograms import Leg
+from fpaas.spec import NS_PER_S
+
+#: A window of which less than this was covered by samples gives no rate.
+COVERED_MIN_S = 0.5
+
+
+@dataclass(frozen=True)
+class Window:
+    """The stretch of a run that figures are of: [from, until), Unix nanoseconds."""
+
+    from_unix_ns: int
+    until_unix_ns: int
+
+    @property
+    def from_unix_s(self) -> float:
+        """Start in seconds, as histogram logs have it."""
+        return self.from_unix_ns / NS_PER_S
+
+    @property
+    def until_unix_s(self) -> float:
+        """End in seconds, as histogram logs have it."""
+        return self.until_unix_ns / NS_PER_S
+
+    @property
+    def length_s(self) -> float:
+        """Length."""
+        return (self.until_unix_ns - self.from_unix_ns) / NS_PER_S
+
+    def __contains__(self, unix_ns: int) -> bool:
+        """Whether a time lies in the window."""
+        return self.from_unix_ns <= unix_ns < self.until_unix_ns
+
+
+Counter = Sequence[tuple[int, float]]
+
+
+def value_at(counter: Counter, unix_ns: int) -> float | None:
+    """Interpolate a cumulative counter at a time; None outside its samples."""
+    if not counter or not counter[0][0] <= unix_ns <= counter[-1][0]:
+        return None
+    after = bisect_right(counter, unix_ns, key=lambda sample: sample[0])
+    if after == len(counter):
+        return counter[-1][1]
+    (before_ns, before), (after_ns, later) = counter[after - 1], counter[after]
+    return before + (later - before) * (unix_ns - before_ns) / (after_ns - before_ns)
+
+
+def growth(counter: Counter, window: Window) -> tuple[float, float] | None:
+    """Return (growth, seconds) of a counter over that part of a window that its samples cover.
+
+    None where that is next to nothing: the process died early, or came late.
+    """
+    if not counter:
+        return None
+    start = max(window.from_unix_ns, counter[0][0])
+    end = min(window.until_unix_ns, counter[-1][0])
+    if end - start < COVERED_MIN_S * NS_PER_S:
+        return None
+    first, last = value_at(counter, start), value_at(counter, end)
+    if first is None or last is None:
+        return None
+    return last - first, (end - start) / NS_PER_S
+
+
+def rate_per_s(counters: Iterable[Counter], window: Window) -> float | None:
+    """Add up the counters' rates over a window; None where one of them was not measured."""
+    total = None
+    for counter in counters:
+        measured = growth(counter, window)
+        if measured is None:
+            return None
+        total = (total or 0.0) + measured[0] / measured[1]
+    return total
+
+
+def percentile(ordered: Sequence[float], pct: float) -> float:
+    """Return the nearest-rank percentile of a sorted, non-empty sequence.
+
+    >>> percentile([1, 2, 3, 4], 50)
+    2
+    """
+    return ordered[max(0, math.ceil(pct / 100 * len(ordered) - 1e-9) - 1)]
+
+
+def distribution(values: Iterable[float], *names: str) -> dict[str, float | None]:
+    """Return the named ones of min, p50, p90, p99, p999, max; None each where there is no value."""
+    ordered = sorted(values)
+    if not ordered:
+        return dict.fromkeys(names)
+    at = {"min": 0.0, "p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9, "max": 100.0}
+    return {name: percentile(ordered, at[name]) for name in names}
+
+
+def weighted(counts: Mapping[int, int]) -> dict[str, float | None]:
+    """Return count, mean, p50, p99 and max of values that come with how often they occurred."""
+    total = sum(counts.values())
+    if not total:
+        return {"count": 0, "mean": None, "p50": None, "p99": None, "max": None}
+    ordered = sorted(counts)
+    below = 0
+    ranks = []
+    for value in ordered:
+        below += counts[value]
+        ranks.append(below)
+
+    def at(pct: float) -> int:
+        rank = max(1, math.ceil(pct / 100 * total - 1e-9))
+        return ordered[bisect_right(ranks, rank - 1)]
+
+    return {
+        "count": total,
+        "mean": sum(value * count for value, count in counts.items()) / total,
+        "p50": at(50),
+        "p99": at(99),
+        "max": ordered[-1],
+    }
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """Arithmetic mean; None of nothing."""
+    return math.fsum(values) / len(values) if values else None
+
+
+def mean_max(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean and maximum; None of nothing."""
+    return {"mean": mean(values), "max": max(values, default=None)}
+
+
+#: A latency leg that was not measured, or of which the window has no sample.
+NO_LEG: dict[str, Any] = dict.fromkeys(
+    (
+        *("count", "min", "p50", "p90", "p99", "p999", "max"),
+        *("negative_count", "clock_error_ms"),
+    )
+)
+
+
+def leg_ms(leg: Leg, clock_error_ms: float | None) -> dict[str, Any]:
+    """Return a latency leg as in summary.json, in milliseconds."""
+    percentiles = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
+    return {
+        "count": leg.count,
+        "min": _ms(leg.min_us),
+        **{name: _ms(leg.percentile_us(pct)) for name, pct in percentiles.items()},
+        "max": _ms(leg.max_us),
+        "negative_count": leg.negative_count,
+        "clock_error_ms": clock_error_ms,
+    }
+
+
+def tail_ms(leg: Leg | None, *names: str) -> dict[str, float | None]:
+    """Return the named ones of p50, p99 and max of a leg, in milliseconds."""
+    at = {"p50": 50.0, "p99": 99.0, "max": 100.0}
+    return {name: _ms(leg.percentile_us(at[name])) if leg else None for name in names}
+
+
+def _ms(value_us: int | None) -> float | None:
+    return None if value_us is None else value_us / 1000
+
+
+def sum_over_processes(
+    samples: Iterable[tuple[tuple[str, int], int, float]],
+) -> list[float]:
+    """Add a figure up over processes, second by second.
+
+    `samples` are ((host, pid), unix_ns, value). Probes of several hosts do not tick together, and
+    a tick may be missed: a process counts with its latest value of each second, or of the last one
+    that has any, until its samples end.
+    """
+    series: dict[tuple[str, int], dict[int, float]] = {}
+    for process, unix_ns, value in samples:
+        series.setdefault(process, {})[unix_ns // NS_PER_S] = value
+    totals: dict[int, float] = {}
+    for by_second in series.values():
+        value = 0.0
+        for second in range(min(by_second), max(by_second) + 1):
+            value = by_second.get(second, value)
+            totals[second] = totals.get(second, 0.0) + value
+    return list(totals.values())

@@ -1,0 +1,44 @@
+"""manifest.json: where and with what a run was made, and the checksums of its files."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Any
+
+from fpaas.probe import seal
+from fpaas.results.bundle import Bundle, HostPart
+
+SCHEMA = 1
+NAME = "manifest.json"
+
+
+def describe(bundle: Bundle) -> dict[str, Any]:
+    """Return the content of manifest.json; what nobody noted is None.
+
+    Raises errors.RunInvalid that names a file which cannot be read.
+    """
+    control = bundle.control or {}
+    files = seal.checksums(bundle.directory)
+    files.pop(NAME, None)
+    return {
+        "schema": SCHEMA,
+        "run_id": bundle.spec.run_id,
+        "fpaas_version": metadata.version("fpaas"),
+        "git_commit": control.get("git_commit"),
+        "control": bundle.control,
+        "hosts": {host: _host(part) for host, part in bundle.hosts.items()},
+        "problems": bundle.problems,
+        "files": files,
+    }
+
+
+def _host(part: HostPart) -> dict[str, Any]:
+    """Return a host's facts (machine, kernel, limits, versions) and how its clock is bound."""
+    facts = (part.seal or {}).get("facts") or {}
+    probe = part.probe or {}
+    return {
+        **{name: probe.get(name) for name in ("cpu_count", "mem_total_mb", "kernel", "python")},
+        **facts,
+        "nats_server": (facts.get("versions") or {}).get("nats-server"),
+        "clock": probe.get("clock"),
+    }

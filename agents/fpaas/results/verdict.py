@@ -1,0 +1,294 @@
+"""Pass, fail or invalid: what a run's figures mean. Pure.
+
+*invalid*: the figures cannot be trusted. A part is missing, an agent or the server died, the ledger
+does not balance, or the load generators themselves were too slow to be a measure of anything else.
+*fail*: the figures hold, and the system under test missed the scenario's goals.
+*pass*: neither. Messages that expire unread because the parameters ask for fewer than are owed are
+no failure: that was known before the run, and a note gives the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fpaas import agent
+from fpaas.results.bundle import AgentStatus
+from fpaas.spec import RunSpec
+
+PASS = "pass"  # noqa: S105
+FAIL = "fail"
+INVALID = "invalid"
+
+#: Duties of the load generators; beyond them a run measures its own tools.
+POLL_LATENESS_P99_LIMIT_MS = 100.0
+LOOP_LAG_P99_LIMIT_MS = 100.0
+RELAY_LATENESS_P99_LIMIT_MS = 100.0
+START_SPREAD_LIMIT_MS = 1000.0
+STEAL_LIMIT_PCT = 10.0
+#: Mean share of one core; each agent process is one thread's worth of work.
+AGENT_CPU_LIMIT_PCT = 95.0
+
+#: Of what is owed, how much more than planned may expire unread: phases and jitter are random.
+EXPIRED_BEYOND_PLAN_LIMIT = 0.1
+#: From T0 until the stream has something to fetch.
+FIRST_MESSAGE_S = 1.0
+#: Statuses that are an answer: nothing there (404), nothing came in time (408).
+GOOD_STATUSES = ("404", "408")
+#: So many of a kind are spelled out.
+SPELLED_OUT_MAX = 10
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the verdict needs beside summary.json; mappings go from a name to its figure."""
+
+    problems: list[str] = field(default_factory=list)
+    invalid_reasons: list[str] = field(default_factory=list)
+    agents: list[tuple[str, AgentStatus]] = field(default_factory=list)
+    server_lives: dict[str, list[str]] = field(default_factory=dict)
+    disagreements: list[str] = field(default_factory=list)
+    never_fetched: int | None = None
+    loop_lag_p99_ms: dict[str, float] = field(default_factory=dict)
+    process_cpu_pct: dict[str, float] = field(default_factory=dict)
+    frames_offered: int | None = None
+    shuffler_reconnects: int = 0
+    stream_began_anew: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`notes` are what a reader should know and nobody did wrong."""
+
+    status: str
+    reasons: list[str]
+    notes: list[str]
+
+
+def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
+    """Judge a run by its summary (all sections but the verdict) and facts."""
+    invalid = [
+        *facts.invalid_reasons,
+        *_shorten(facts.problems, "problems with the run's files"),
+        *_deaths(facts),
+        *_imbalance(summary, facts),
+        *_late_generators(summary, facts),
+        *_troubled_hosts(summary, facts),
+        *_short_offer(spec, facts),
+    ]
+    failed = [*_missed_publishing(summary, facts), *_missed_consuming(spec, summary, facts)]
+    status = INVALID if invalid else FAIL if failed else PASS
+    return Verdict(status, [*invalid, *failed], list(_notes(spec, summary, facts)))
+
+
+def polls_are_certain(spec: RunSpec) -> bool:
+    """Whether every consumer has a poll that finds something, if anything is stored.
+
+    A consumer whose first poll comes before the first message has to wait for its second, at most
+    one interval and two jitters later.
+    """
+    consumers = spec.consumers
+    longest_s = consumers.poll_interval_s * (1 + 2 * consumers.poll_jitter_pct / 100)
+    return longest_s + FIRST_MESSAGE_S <= spec.warmup_s + spec.measure_s + spec.drain_s
+
+
+def _shorten(problems: list[str], what: str) -> list[str]:
+    if len(problems) <= SPELLED_OUT_MAX:
+        return problems
+    return [*problems[:SPELLED_OUT_MAX], f"and {len(problems) - SPELLED_OUT_MAX} more {what}"]
+
+
+def _deaths(facts: Facts) -> Iterator[str]:
+    for host, status in facts.agents:
+        why = f": {status.message}" if status.message else ""
+        if status.state == agent.FAILED:
+            yield f"{host}: the {status.agent} failed{why}"
+        elif status.state == agent.STOPPED:
+            yield f"{host}: the {status.agent} was stopped before the run's end{why}"
+        elif status.state != agent.DONE:
+            yield (
+                f"{host}: the {status.agent} died; the last it said was {status.state!r}{why}; "
+                "its log says more"
+            )
+    for host, lives in facts.server_lives.items():
+        if len(lives) > 1:
+            yield (
+                f"{host}: the NATS server restarted during the run ({', then '.join(lives)}); "
+                "its stream began anew"
+            )
+    if facts.stream_began_anew:
+        yield "the stream began anew during the run; what it held before is lost"
+
+
+def _imbalance(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
+    unexplained = summary["ledger"]["unexplained"]
+    if unexplained is None:
+        yield "the ledger could not be balanced: not all parts of it were measured"
+    elif unexplained:
+        yield f"the ledger does not balance: {unexplained} unexplained, and must be 0"
+        yield from facts.disagreements
+
+
+def _late_generators(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
+    fidelity = summary["fidelity"]
+    limits = (
+        # A poll that waited for the answer to its predecessor is late by the server's doing.
+        ("poll_lateness_own_ms", POLL_LATENESS_P99_LIMIT_MS, "polls were sent", "the consumers'"),
+        ("relay_lateness_ms", RELAY_LATENESS_P99_LIMIT_MS, "frames were sent", "the relay's"),
+    )
+    for name, limit_ms, what, whose in limits:
+        p99_ms = fidelity[name]["p99"]
+        if p99_ms is not None and p99_ms > limit_ms:
+            yield (
+                f"{what} late: p99 {p99_ms:.1f} ms after they were due, the limit is "
+                f"{limit_ms:g} ms; give {whose} host more processor or ask less of it"
+            )
+    for name, p99_ms in facts.loop_lag_p99_ms.items():
+        if p99_ms > LOOP_LAG_P99_LIMIT_MS:
+            yield (
+                f"{name}: its event loop woke up late, p99 {p99_ms:.1f} ms, the limit is "
+                f"{LOOP_LAG_P99_LIMIT_MS:g} ms; its latencies are not the server's"
+            )
+    spread_ms = fidelity["start_spread_ms"]
+    if spread_ms is not None and spread_ms > START_SPREAD_LIMIT_MS:
+        yield (
+            f"agents started up to {spread_ms:.0f} ms apart, the limit is "
+            f"{START_SPREAD_LIMIT_MS:g} ms; start the run with more lead"
+        )
+
+
+def _troubled_hosts(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
+    for host, resources in summary["resources"]["hosts"].items():
+        steal_pct = resources["steal_pct"]
+        if steal_pct is not None and steal_pct > STEAL_LIMIT_PCT:
+            yield (
+                f"{host}: the hypervisor withheld {steal_pct:.1f} % of the processor (steal), the "
+                f"limit is {STEAL_LIMIT_PCT:g} %; use a host with processors of its own"
+            )
+    for name, share_pct in facts.process_cpu_pct.items():
+        if share_pct > AGENT_CPU_LIMIT_PCT:
+            yield (
+                f"{name}: was saturated, {share_pct:.0f} % of a core, the limit is "
+                f"{AGENT_CPU_LIMIT_PCT:g} %; lower the load or spread it"
+            )
+    for host, clock in summary["clock"].items():
+        if clock.get("stepped"):
+            yield f"{host}: its clock was set during the run; latencies across hosts do not hold"
+
+
+def _short_offer(spec: RunSpec, facts: Facts) -> Iterator[str]:
+    due = spec.frames_due()
+    if due is not None and facts.frames_offered is not None and facts.frames_offered != due:
+        yield f"the relay offered {facts.frames_offered} frames of the {due} that the run asks for"
+
+
+def _missed_publishing(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
+    ledger = summary["ledger"]
+    if ledger["not_read"]:
+        yield (
+            f"{ledger['not_read']} of {ledger['offered']} frames were never read from the relay; "
+            "the shuffler did not keep up"
+        )
+    if ledger["publish_failed"]:
+        yield f"{ledger['publish_failed']} publishes were refused by the server"
+    if ledger["publish_unknown"]:
+        yield f"{ledger['publish_unknown']} publishes were never answered, nor settled by repeats"
+    if facts.shuffler_reconnects:
+        yield f"the shuffler's connection to NATS broke {facts.shuffler_reconnects} times"
+
+
+def _missed_consuming(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str]:
+    ledger, plan = summary["ledger"], summary["plan"]
+    if facts.never_fetched and polls_are_certain(spec):
+        yield (
+            f"{facts.never_fetched} of {spec.consumers.count} consumers never fetched a message, "
+            "though each had its polls"
+        )
+    if ledger["lost"]:
+        yield (
+            f"{ledger['lost']} deliveries were lost: the server sent them, nobody received them, "
+            "and they expired before they could be sent again"
+        )
+    excess = _excess_expiry(spec, ledger, plan)
+    if excess is not None:
+        yield excess
+    fetches, connections = summary["fetches"], summary["connections"]
+    errors = {
+        status: count
+        for status, count in (fetches["by_status"] or {}).items()
+        if status not in GOOD_STATUSES
+    }
+    if errors:
+        listed = ", ".join(f"{count} of {status}" for status, count in errors.items())
+        yield f"fetches were answered by errors: {listed}"
+    if fetches["client_timeout"]:
+        yield f"{fetches['client_timeout']} fetches were not answered in time"
+    slow = max(
+        connections["slow_consumer_disconnects"] or 0, summary["jetstream"]["slow_consumers"] or 0
+    )
+    if slow:
+        yield (
+            f"the server cut {slow} connections off as slow consumers; "
+            "use more connections or smaller batches"
+        )
+    if connections["errors"] or connections["reconnects"]:
+        yield (
+            f"consumers' connections had {connections['errors']} errors and "
+            f"{connections['reconnects']} reconnects; {fetches.get('lost') or 0} pulls were lost "
+            "with them"
+        )
+
+
+def _excess_expiry(spec: RunSpec, ledger: dict[str, Any], plan: dict[str, Any]) -> str | None:
+    """More expired than the parameters imply; of a foreign relay, the rate was but assumed."""
+    if spec.firehose.rate_per_s is None or not ledger["owed"] or ledger["expired_unread"] is None:
+        return None
+    excess = ledger["expired_unread"] - plan["expired_unread"]
+    if excess <= EXPIRED_BEYOND_PLAN_LIMIT * ledger["owed"]:
+        return None
+    return (
+        f"{_written(ledger['expired_unread'])} messages expired unread where the parameters imply "
+        f"{_written(plan['expired_unread'])}; consumers took less than their polls allow"
+    )
+
+
+def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str]:
+    ledger, plan, consumers = summary["ledger"], summary["plan"], spec.consumers
+    capacity, owed = plan["capacity_per_consumer_per_s"], plan["owed_per_consumer_per_s"]
+    if capacity is not None and capacity < owed:
+        share_pct = 100 * capacity / owed
+        stays = "most" if share_pct < 50 else "a part"
+        note = (
+            f"as planned, {stays} stays unread: a consumer is owed {owed:.4g} messages/s and its "
+            f"polls take at most {consumers.batch_size} every {consumers.poll_interval_s:g} s = "
+            f"{capacity:.3g}/s, {share_pct:.2g} % of that"
+        )
+        if ledger["owed"] and ledger["delivered"] is not None:
+            unread_pct = 100 * (1 - ledger["delivered"] / ledger["owed"])
+            note += (
+                f"; planned {100 * plan['unread_share']:.1f} % unread in this run, measured "
+                f"{unread_pct:.1f} % (of {_written(ledger['owed'])} owed, "
+                f"{_written(ledger['expired_unread'])} expired and "
+                f"{_written(ledger['pending_at_end'])} were pending at the end)"
+            )
+        yield f"{note}. This is no failure."
+    if facts.never_fetched and not polls_are_certain(spec):
+        yield (
+            f"{facts.never_fetched} of {consumers.count} consumers fetched nothing: with a poll "
+            f"every {consumers.poll_interval_s:g} s the run is too short to owe each one a poll "
+            "that finds messages."
+        )
+    if ledger["undecodable"]:
+        yield f"{ledger['undecodable']} frames from the relay could not be decoded."
+    if ledger["duplicates_rejected"]:
+        yield f"{ledger['duplicates_rejected']} publishes were already in the stream."
+    if ledger["redelivered"]:
+        yield (
+            f"{ledger['redelivered']} deliveries were repeats, {ledger['duplicate_deliveries']} of "
+            "them of messages received before."
+        )
+
+
+def _written(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}".replace(",", " ")

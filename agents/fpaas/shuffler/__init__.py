@@ -1,0 +1,1 @@
+"""The shuffler: relay in, stream out, every event accounted for."""

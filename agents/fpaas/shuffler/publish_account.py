@@ -1,0 +1,103 @@
+"""The account of what became of each event that was read: by relay seq, and in running counts."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+
+from fpaas.measures.intervals import IntervalSet
+
+NO_PARTITION = 65_535
+
+
+class Account:
+    """One outcome for every event read: published, duplicate, failed or unknown.
+
+    The sets are exact; `forget` empties them where nobody will ask and they would grow for ever.
+    """
+
+    def __init__(self, *, keep_partitions: bool = False) -> None:
+        self.read = 0
+        self.published = 0
+        self.duplicates = 0
+        self.failed = 0
+        self.unknown = 0
+        self.undecodable = 0
+        self.ignored = 0
+        self.reread = 0
+        self.settled = 0
+        self.stored_twice = 0
+        self.last_stream_seq = 0
+        self.failures_by_reason: Counter[str] = Counter()
+        self.refusals_by_reason: Counter[str] = Counter()
+        self.partitions: array[int] | None = array("H") if keep_partitions else None
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is kept by seq and by size; the counts stay."""
+        self.read_seqs = IntervalSet()
+        self.published_seqs = IntervalSet()
+        self.duplicate_seqs = IntervalSet()
+        self.failed_seqs = IntervalSet()
+        self.unknown_seqs = IntervalSet()
+        self.undecodable_seqs = IntervalSet()
+        self.stored_seqs = IntervalSet()
+        self.stream_runs: list[list[int]] = []
+        self.message_bytes: dict[str, dict[int, int]] = {}
+
+    def note_read(self, seq: int) -> None:
+        """Note an event read for the first time."""
+        self.read += 1
+        self.read_seqs.add(seq)
+
+    def note_undecodable(self, seq: int | None) -> None:
+        """Note a frame that was given up; `seq` where it is known."""
+        self.undecodable += 1
+        if seq is not None:
+            self.undecodable_seqs.add(seq)
+
+    def note_published(
+        self, seq: int, stream_seq: int, *, label: str, size_bytes: int, partition: int
+    ) -> None:
+        """Note that the stream has the event, by this publish or by an earlier write of it."""
+        self.published += 1
+        self.published_seqs.add(seq)
+        self.stored_seqs.add(stream_seq)
+        self.last_stream_seq = max(self.last_stream_seq, stream_seq)
+        runs = self.stream_runs
+        if runs:
+            run = runs[-1]
+            count = run[2]
+            if seq == run[0] + count and stream_seq == run[1] + count:
+                run[2] = count + 1
+            else:
+                runs.append([seq, stream_seq, 1])
+        else:
+            runs.append([seq, stream_seq, 1])
+        sizes = self.message_bytes.setdefault(label, {})
+        sizes[size_bytes] = sizes.get(size_bytes, 0) + 1
+        if self.partitions is not None:
+            self._note_partition(self.partitions, stream_seq, partition)
+
+    def note_duplicate(self, seq: int) -> None:
+        """Note that the stream had the event before."""
+        self.duplicates += 1
+        self.duplicate_seqs.add(seq)
+
+    def note_failed(self, seq: int, reason: str) -> None:
+        """Note that the event is not in the stream and will not be tried again."""
+        self.failed += 1
+        self.failed_seqs.add(seq)
+        self.failures_by_reason[reason] += 1
+
+    def note_unknown(self, seq: int) -> None:
+        """Note that nothing tells whether the stream has the event."""
+        self.unknown += 1
+        self.unknown_seqs.add(seq)
+
+    @staticmethod
+    def _note_partition(partitions: array[int], stream_seq: int, partition: int) -> None:
+        missing = stream_seq - len(partitions)
+        if missing > 0:
+            partitions.extend([NO_PARTITION] * missing)
+        partitions[stream_seq - 1] = partition

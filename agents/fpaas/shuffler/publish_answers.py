@@ -1,0 +1,68 @@
+"""What JetStream answers to a publish: stored, a duplicate, or refused for now or for good.
+
+Source: https://docs.nats.io/reference/reference-protocols/nats_api_reference; error codes from the
+server's errors.json, whose `code` follows HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from fpaas.jetstream.nats_wire import status_of
+
+# Codes of an API error that a repeat may not meet again: no such stream (yet), timeout, too many.
+_TEMPORARY_CLIENT_ERRORS = (404, 408, 429)
+
+
+@dataclass(frozen=True)
+class Ack:
+    """The stream has the message at `stream_seq`; `duplicate` where it had it before."""
+
+    stream_seq: int
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The publish was not stored; `permanent` where a repeat would be refused as well."""
+
+    reason: str
+    permanent: bool
+
+
+Answer = Ack | Refusal
+
+
+class AnswerReader:
+    """Reads the answers to publishes; of one stream they begin alike, which makes most cheap."""
+
+    def __init__(self) -> None:
+        self._usual_start = b"\0"
+
+    def read(self, header: bytes, payload: bytes) -> Answer:
+        """Decode an answer; one that makes no sense is a refusal that says so."""
+        usual_start = self._usual_start
+        if payload.startswith(usual_start):
+            stream_seq = payload[len(usual_start) : -1]
+            if stream_seq.isdigit():
+                return Ack(int(stream_seq), duplicate=False)
+        if header:
+            code, description = status_of(header)
+            what = "no stream takes the subject" if code == "503" else description
+            return Refusal(f"{code} {what}", permanent=False)
+        try:
+            answer = json.loads(payload)
+            if "error" in answer:
+                return _refusal(answer["error"])
+            ack = Ack(int(answer["seq"]), bool(answer.get("duplicate", False)))
+            self._usual_start = b'{"stream":"%s","seq":' % answer["stream"].encode()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return Refusal(f"no JetStream answer: {payload[:80]!r}", permanent=False)
+        return ack
+
+
+def _refusal(error: dict[str, object]) -> Refusal:
+    code = int(str(error.get("code", 0)))
+    permanent = 400 <= code < 500 and code not in _TEMPORARY_CLIENT_ERRORS
+    return Refusal(f"{error.get('err_code', code)} {error.get('description', '')}", permanent)

@@ -1,0 +1,212 @@
+"""Publishes in flight, bounded, until each has its outcome.
+
+A publish without an answer may have been stored all the same, so it is repeated under the same
+Nats-Msg-Id and the stream's duplicate window settles it. Pure: times are given, nothing is sent
+from here.
+"""
+
+from __future__ import annotations
+
+from fpaas.measures.intervals import IntervalSet
+from fpaas.shuffler.publish_account import Account
+from fpaas.shuffler.publish_answers import Ack, Answer, Refusal
+
+MAX_IN_FLIGHT = 8192
+MAX_IN_FLIGHT_BYTES = 32 * 2**20
+#: An unanswered publish is repeated after this time, then after twice as long, and so on.
+ACK_TIMEOUT_S = 5.0
+ACK_TIMEOUT_MAX_S = 40.0
+#: A refused publish (no stream, stream full) is repeated after this time, doubled each time.
+REFUSAL_BACKOFF_S = 0.25
+REFUSAL_BACKOFF_MAX_S = 4.0
+
+NEVER_SENT = "NATS could not be reached"
+
+
+class Publish:
+    """One event on its way. `floor` is the last stream seq known before it was first written."""
+
+    __slots__ = (
+        "doubtful",
+        "first_written_ns",
+        "floor",
+        "frame",
+        "header",
+        "label",
+        "partition",
+        "refusal",
+        "refusals",
+        "repeat_at_s",
+        "seq",
+        "subject",
+        "writes",
+    )
+
+    def __init__(
+        self, seq: int, subject: bytes, header: bytes, frame: bytes, *, label: str, partition: int
+    ) -> None:
+        self.seq = seq
+        self.subject = subject
+        self.header = header
+        self.frame = frame
+        self.label = label
+        self.partition = partition
+        self.floor = 0
+        self.first_written_ns = 0
+        self.repeat_at_s = 0.0
+        self.writes = 0
+        self.refusals = 0
+        self.refusal: str | None = None
+        self.doubtful = False
+
+    def written(self, now_s: float, now_ns: int, last_stream_seq: int) -> None:
+        """Note that it goes out now."""
+        if not self.writes:
+            self.first_written_ns = now_ns
+            self.floor = last_stream_seq
+            self.repeat_at_s = now_s + ACK_TIMEOUT_S
+        else:
+            # Unless the last write was refused, it may have been stored all the same.
+            if self.refusal is None:
+                self.doubtful = True
+            self.refusal = None
+            timeout_s = min(ACK_TIMEOUT_S * (1 << min(self.writes, 10)), ACK_TIMEOUT_MAX_S)
+            self.repeat_at_s = now_s + timeout_s
+        self.writes += 1
+
+    def refused(self, reason: str, now_s: float) -> None:
+        """Note that its last write was refused and when to try again."""
+        backoff_s = min(REFUSAL_BACKOFF_S * (1 << min(self.refusals, 10)), REFUSAL_BACKOFF_MAX_S)
+        self.refusals += 1
+        self.refusal = reason
+        self.repeat_at_s = now_s + backoff_s
+
+
+class PublishWindow:
+    """What is in flight, bounded by count and bytes; a bound may be passed by what one read brings.
+
+    Publishes are known by a token, the last of their answer's subject.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        max_count: int = MAX_IN_FLIGHT,
+        max_bytes: int = MAX_IN_FLIGHT_BYTES,
+    ) -> None:
+        self.pending: dict[int, Publish] = {}
+        self.bytes = 0
+        self.stream_began_anew = False
+        self._account = account
+        self._max_count = max_count
+        self._max_bytes = max_bytes
+        self._next_token = 1
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be read."""
+        return len(self.pending) >= self._max_count or self.bytes >= self._max_bytes
+
+    @property
+    def roomy(self) -> bool:
+        """Whether reading is worth resuming: an eighth of the window is free."""
+        return (
+            len(self.pending) * 8 <= self._max_count * 7 and self.bytes * 8 <= self._max_bytes * 7
+        )
+
+    def add(self, publish: Publish) -> int:
+        """Take a publish in; returns its token."""
+        token = self._next_token
+        self._next_token = token + 1
+        self.pending[token] = publish
+        self.bytes += len(publish.frame)
+        return token
+
+    def oldest_seq(self) -> int | None:
+        """Smallest relay seq without an outcome; None where all have theirs."""
+        return min((publish.seq for publish in self.pending.values()), default=None)
+
+    def due(self, now_s: float) -> list[tuple[int, Publish]]:
+        """Return the publishes whose time to be repeated has come, in order."""
+        return [item for item in self.pending.items() if item[1].repeat_at_s <= now_s]
+
+    def answer(self, token: int, answer: Answer, now_s: float) -> Publish | None:
+        """Take an answer; returns the publish if that gave it its outcome."""
+        publish = self.pending.get(token)
+        account = self._account
+        if publish is None:
+            # A repeat's answer after the outcome: a duplicate, unless the window forgot the first.
+            if isinstance(answer, Ack) and not answer.duplicate:
+                account.stored_twice += 1
+            return None
+        if isinstance(answer, Refusal):
+            account.refusals_by_reason[answer.reason] += 1
+            if not answer.permanent:
+                publish.refused(answer.reason, now_s)
+                return None
+            self._give_up(publish, answer.reason)
+        elif not answer.duplicate:
+            if answer.stream_seq <= account.last_stream_seq:
+                self._check_order(answer.stream_seq)
+            self._note_published(publish, answer.stream_seq)
+        elif self._settles(publish, answer.stream_seq):
+            account.settled += 1
+            self._note_published(publish, answer.stream_seq)
+        else:
+            account.note_duplicate(publish.seq)
+        self._remove(token, publish)
+        return publish
+
+    def fail(self, token: int, reason: str) -> None:
+        """Give a publish up that cannot be sent at all."""
+        publish = self.pending[token]
+        self._give_up(publish, reason)
+        self._remove(token, publish)
+
+    def close(self) -> None:
+        """Give every publish that is still pending its outcome."""
+        for token, publish in list(self.pending.items()):
+            if not publish.writes:
+                self._give_up(publish, NEVER_SENT)
+            elif publish.refusal is not None:
+                self._give_up(publish, publish.refusal)
+            else:
+                self._account.note_unknown(publish.seq)
+            self._remove(token, publish)
+
+    def _give_up(self, publish: Publish, reason: str) -> None:
+        if publish.doubtful:
+            self._account.note_unknown(publish.seq)
+        else:
+            self._account.note_failed(publish.seq, reason)
+
+    def _note_published(self, publish: Publish, stream_seq: int) -> None:
+        self._account.note_published(
+            publish.seq,
+            stream_seq,
+            label=publish.label,
+            size_bytes=len(publish.frame),
+            partition=publish.partition,
+        )
+
+    def _remove(self, token: int, publish: Publish) -> None:
+        del self.pending[token]
+        self.bytes -= len(publish.frame)
+
+    def _settles(self, publish: Publish, stream_seq: int) -> bool:
+        """Whether a duplicate is the publish's own earlier write, and nobody else's message."""
+        return (
+            publish.doubtful
+            and stream_seq > publish.floor
+            and stream_seq not in self._account.stored_seqs
+        )
+
+    def _check_order(self, stream_seq: int) -> None:
+        """Note a new message at a seq that was given before: the stream is not the one it was."""
+        if stream_seq in self._account.stored_seqs:
+            self.stream_began_anew = True
+            self._account.stored_seqs = IntervalSet()
+            self._account.last_stream_seq = 0
+            for publish in self.pending.values():
+                publish.floor = 0

@@ -1,0 +1,222 @@
+"""Publishes events into the stream over one NATS connection, many in flight, none forgotten.
+
+Answers arrive on one wildcard inbox whose last token says which publish they are for. What the
+connection loses, and what is not answered in time, is written again once NATS takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable
+
+from fpaas.firehose.frames import Event
+from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection
+from fpaas.measures.histograms import Recorder
+from fpaas.shuffler.publish_account import Account
+from fpaas.shuffler.publish_answers import AnswerReader, Refusal
+from fpaas.shuffler.publish_window import Publish, PublishWindow
+from fpaas.shuffler.subjects import Addresser
+
+log = logging.getLogger(__name__)
+
+#: Repeats are written in pieces of this size, each when the socket has taken the one before.
+REPEAT_PIECE_BYTES = 256 * 1024
+REPEAT_CHECK_S = 0.25
+REFUSAL_LOG_INTERVAL_S = 10.0
+
+
+class Publisher:
+    """Takes events with `publish` and `flush`, until `close` gives each its outcome.
+
+    The latency legs are `publish_ack`, from the first write on, and `due_to_ack` where `due_ns`
+    tells when a seq was due.
+    """
+
+    def __init__(
+        self,
+        address: NatsAddress,
+        account: Account,
+        addresser: Addresser,
+        *,
+        due_ns: Callable[[int], int] | None = None,
+    ) -> None:
+        self.window = PublishWindow(account)
+        self.publish_ack = Recorder("publish_ack")
+        self.due_to_ack = Recorder("due_to_ack")
+        self.connection = NatsConnection(
+            address,
+            name="fpaas-shuffler",
+            on_connected=self._connected,
+            on_disconnected=self._disconnected,
+        )
+        self._account = account
+        self._addresser = addresser
+        self._due_ns = due_ns
+        self._answers = AnswerReader()
+        self._unwritten: list[tuple[int, Publish]] = []
+        self._room = asyncio.Event()
+        self._room.set()
+        self._repeating: asyncio.Task[None] | None = None
+        self._repeat_checks: asyncio.Task[None] | None = None
+        self._refusals_logged_s = -REFUSAL_LOG_INTERVAL_S
+        inbox = f"_INBOX.fpaas.{secrets.token_hex(8)}"
+        self._inbox_prefix = f"{inbox}.".encode()
+        self._token_at = len(self._inbox_prefix)
+        self.connection.subscribe(f"{inbox}.*", self._answered, wants_payload=True)
+
+    async def connect(self, timeout_s: float) -> None:
+        """Connect, trying for `timeout_s`. Raises NatsError that says what was tried."""
+        await self.connection.connect_patiently(timeout_s)
+        self._repeat_checks = asyncio.ensure_future(self._check_repeats())
+
+    def publish(self, event: Event, frame: bytes) -> None:
+        """Take an event; it is written by the next `flush`."""
+        subject, header, partition, label = self._addresser.address(event)
+        publish = Publish(event.seq, subject, header, frame, label=label, partition=partition)
+        self._unwritten.append((self.window.add(publish), publish))
+
+    def flush(self) -> None:
+        """Write what was taken, in one piece. Without a connection it waits for the next one."""
+        unwritten = self._unwritten
+        self._unwritten = []
+        if self.connection.connected.is_set():
+            self._write(unwritten)
+        if self.window.full:
+            self._room.clear()
+
+    @property
+    def congested(self) -> bool:
+        """Whether events should stop coming until `wait_for_room` returns."""
+        return (
+            not self.connection.writable.is_set()
+            or self._repeating is not None
+            or not self._room.is_set()
+        )
+
+    async def wait_for_room(self) -> None:
+        """Wait until NATS is there, takes what is written, and the window has room."""
+        while self.congested:
+            await self.connection.writable.wait()
+            await self._room.wait()
+            if self._repeating is not None:
+                await asyncio.wait([self._repeating])
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until every publish has its outcome, for at most `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                # An event would cost a check at every answer; this waits once, at the end.
+                while self.window.pending:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """Close the connection and give what is still in flight its outcome."""
+        for task in (self._repeat_checks, self._repeating):
+            if task is not None:
+                task.cancel()
+        await self.connection.close()
+        self.window.close()
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def _write(self, publishes: Iterable[tuple[int, Publish]]) -> None:
+        now_s = time.monotonic()
+        now_ns = time.time_ns()
+        last_stream_seq = self._account.last_stream_seq
+        max_payload = self.connection.server_info.get("max_payload", 2**20)
+        lines: list[bytes] = []
+        for token, publish in publishes:
+            header = publish.header
+            total_bytes = len(header) + len(publish.frame)
+            if total_bytes > max_payload:
+                # The server would cut the connection, and everything else in flight with it.
+                self.window.fail(token, f"larger than the server's max_payload of {max_payload}")
+                continue
+            lines += (
+                b"HPUB %b %b%d %d %d\r\n%b"
+                % (
+                    publish.subject,
+                    self._inbox_prefix,
+                    token,
+                    len(header),
+                    total_bytes,
+                    header,
+                ),
+                publish.frame,
+                b"\r\n",
+            )
+            publish.written(now_s, now_ns, last_stream_seq)
+        self.connection.write(b"".join(lines))
+
+    async def _check_repeats(self) -> None:
+        while True:
+            await asyncio.sleep(REPEAT_CHECK_S)
+            if self._repeating is None and self.connection.writable.is_set():
+                due = self.window.due(time.monotonic())
+                if due:
+                    self._start_repeating(due)
+
+    def _start_repeating(self, publishes: list[tuple[int, Publish]]) -> None:
+        self._repeating = asyncio.ensure_future(self._repeat(publishes))
+
+    async def _repeat(self, publishes: list[tuple[int, Publish]]) -> None:
+        piece: list[tuple[int, Publish]] = []
+        piece_bytes = 0
+        for token, publish in publishes:
+            if token not in self.window.pending:
+                continue
+            piece.append((token, publish))
+            piece_bytes += len(publish.frame)
+            if piece_bytes >= REPEAT_PIECE_BYTES:
+                self._write(piece)
+                piece, piece_bytes = [], 0
+                await self.connection.writable.wait()
+        self._write(piece)
+        self._repeating = None
+        self._open_room()
+
+    def _connected(self) -> None:
+        if self.window.pending:
+            log.info("NATS is back: %d publishes are repeated", len(self.window.pending))
+            self._start_repeating(list(self.window.pending.items()))
+
+    def _disconnected(self) -> None:
+        if self._repeating is not None:
+            self._repeating.cancel()
+            self._repeating = None
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def _answered(
+        self, subject: bytes, _reply: bytes, header: bytes, payload: bytes, _size: int
+    ) -> None:
+        answer = self._answers.read(header, payload)
+        window = self.window
+        publish = window.answer(int(subject[self._token_at :]), answer, time.monotonic())
+        if answer.__class__ is Refusal:
+            self._log_refusal(answer.reason)
+        elif publish is not None:
+            now_ns = time.time_ns()
+            self.publish_ack.samples_ns.append(now_ns - publish.first_written_ns)
+            if self._due_ns is not None:
+                self.due_to_ack.samples_ns.append(now_ns - self._due_ns(publish.seq))
+        self._open_room()
+
+    def _open_room(self) -> None:
+        if not self._room.is_set() and self.window.roomy:
+            self._room.set()
+
+    def _log_refusal(self, reason: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._refusals_logged_s < REFUSAL_LOG_INTERVAL_S:
+            return
+        self._refusals_logged_s = now_s
+        log.error(
+            "the stream refuses publishes: %s (%d so far); what may be taken later is repeated",
+            reason,
+            self._account.refusals_by_reason[reason],
+        )

@@ -1,0 +1,423 @@
+"""The shuffler agent: publishes a relay's firehose into the stream, for a run or for good.
+
+In a run it connects before T0, reads what the relay offers until the last event due has its
+outcome, and leaves the account of every event in the run directory. Without a run it goes on until
+it is stopped, and may keep its cursor in a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from sys import byteorder
+
+from prometheus_client import CollectorRegistry
+
+from fpaas import agent, metrics
+from fpaas.errors import BadInput, RunInvalid
+from fpaas.firehose.relay_client import RelayError
+from fpaas.jetstream.nats_connection import NatsAddress, NatsError
+from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.shuffler.publish_account import Account
+from fpaas.shuffler.publisher import Publisher
+from fpaas.shuffler.relay_reader import RelayReader
+from fpaas.shuffler.shuffler_metrics import AckHistogram, ShufflerCollector
+from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, Addresser
+from fpaas.spec import NS_PER_S, RunSpec
+
+log = logging.getLogger(__name__)
+
+NATS_PATIENCE_S = 10.0
+TICK_S = 1.0
+#: How often a run looks whether it is done.
+DONE_CHECK_S = 0.05
+#: On SIGTERM, what is in flight gets this long to be answered.
+STOP_DRAIN_S = 2.0
+CURSOR_INTERVAL_S = 5.0
+PROGRESS_INTERVAL_S = 30.0
+FORGET_INTERVAL_S = 60.0
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """What to connect, and where to serve metrics."""
+
+    relay_url: str
+    nats: NatsAddress
+    metrics_listen: str
+
+
+class Shuffler:
+    """Account, publisher and reader, connected with each other and to metrics."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        after: int | None,
+        partitions: int = DEFAULT_PARTITIONS,
+        keep_partitions: bool = False,
+        contiguous: bool = False,
+        due_ns: Callable[[int], int] | None = None,
+    ) -> None:
+        self.account = Account(keep_partitions=keep_partitions)
+        self.publisher = Publisher(
+            endpoints.nats, self.account, Addresser(partitions), due_ns=due_ns
+        )
+        self.reader = RelayReader(
+            endpoints.relay_url,
+            self.publisher,
+            self.account,
+            after=after,
+            contiguous=contiguous,
+            due_ns=due_ns,
+        )
+        self.loop_lag = Recorder("loop_lag")
+        self._acks = AckHistogram()
+        registry = CollectorRegistry()
+        registry.register(ShufflerCollector(self.account, self.publisher, self.reader, self._acks))
+        metrics.serve(registry, endpoints.metrics_listen)
+
+    @property
+    def recorders(self) -> list[Recorder]:
+        """Every latency leg."""
+        return [
+            self.reader.due_to_read,
+            self.publisher.publish_ack,
+            self.publisher.due_to_ack,
+            self.loop_lag,
+        ]
+
+    def count_acks(self) -> None:
+        """Bring the metric of ack latency up to date; call it before the recorders are emptied."""
+        self._acks.add(self.publisher.publish_ack.samples_ns)
+
+    def figures(self) -> dict[str, int | None]:
+        """Return the running counts, as samples and status show them."""
+        account = self.account
+        return {
+            "read": account.read,
+            "published": account.published,
+            "duplicates": account.duplicates,
+            "failed": account.failed,
+            "unknown": account.unknown,
+            "in_flight": len(self.publisher.window.pending),
+            "last_seq": self.reader.last_read,
+            "last_stream_seq": account.last_stream_seq or None,
+            "relay_connects": self.reader.connects,
+            "nats_connects": self.publisher.connection.connects,
+        }
+
+
+# -- a run ---------------------------------------------------------------------------------------
+
+
+class RunFiles:
+    """The shuffler's files in a run directory. Every write raises RunInvalid that names it."""
+
+    def __init__(self, directory: Path, shuffler: Shuffler) -> None:
+        self._directory = directory
+        self._shuffler = shuffler
+        with _named_disk_errors(directory):
+            self._samples = agent.Samples(directory / "shuffler.samples.jsonl")
+            self._histograms = HistogramLog(
+                directory / "shuffler.hlog", shuffler.recorders, time.time()
+            )
+
+    def tick(self) -> None:
+        """Write a sample and the histograms of the interval."""
+        self._shuffler.count_acks()
+        with _named_disk_errors(self._directory):
+            self._samples.write(**self._shuffler.figures())
+            self._histograms.end_interval(time.time())
+
+    def close(self, cursor: int | None) -> None:
+        """Write the account, what is left of the interval, and close."""
+        shuffler = self._shuffler
+        with _named_disk_errors(self._directory):
+            agent.write_json(self._directory / "shuffler.json", _account_json(shuffler, cursor))
+            partitions = shuffler.account.partitions
+            if partitions is not None:
+                _write_partitions(self._directory / "shuffler.partitions.bin", partitions)
+        self.tick()
+        with _named_disk_errors(self._directory):
+            self._samples.close()
+            self._histograms.close(time.time())
+
+
+async def run(spec: RunSpec, directory: Path, endpoints: Endpoints) -> None:
+    """Shuffle one run.
+
+    Raises RunInvalid where a side could not be connected or a file not be written, BadInput where
+    the metrics' port is taken.
+    """
+    stop = agent.stop_event()
+    status = agent.Status(directory, "shuffler")
+    status.set(agent.STARTING)
+    try:
+        await _Run(spec, directory, endpoints, status, stop).play()
+    except (BadInput, RunInvalid) as error:
+        status.set(agent.FAILED, error.message)
+        raise
+    status.set(agent.STOPPED if stop.is_set() else agent.DONE)
+
+
+class _Run:
+    """The timeline of one run."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        directory: Path,
+        endpoints: Endpoints,
+        status: agent.Status,
+        stop: asyncio.Event,
+    ) -> None:
+        first_seq = spec.firehose.first_seq
+        self._spec = spec
+        self._status = status
+        self._stop = stop
+        frames_due = spec.frames_due()
+        self._last_seq = (
+            None if first_seq is None or frames_due is None else first_seq + frames_due - 1
+        )
+        self._shuffler = Shuffler(
+            endpoints,
+            after=None if first_seq is None else first_seq - 1,
+            partitions=spec.consumers.partitions or DEFAULT_PARTITIONS,
+            keep_partitions=spec.consumers.partitions > 0,
+            contiguous=first_seq is not None,
+            due_ns=due_times(spec),
+        )
+        self._files = RunFiles(directory, self._shuffler)
+
+    async def play(self) -> None:
+        shuffler = self._shuffler
+        reader, publisher = shuffler.reader, shuffler.publisher
+        try:
+            await publisher.connect(NATS_PATIENCE_S)
+        except NatsError as error:
+            raise RunInvalid(f"{error}; is NATS running there?") from error
+        reader.discarding = self._last_seq is None
+        background = [
+            asyncio.ensure_future(reader.run()),
+            asyncio.ensure_future(agent.measure_loop_lag(shuffler.loop_lag)),
+        ]
+        timeline = asyncio.ensure_future(self._timeline())
+        background.append(timeline)
+        gc.collect()
+        gc.freeze()
+        try:
+            while not timeline.done():
+                spec = self._spec
+                tick_s = agent.seconds_to_next_tick(spec.t0_unix_ns, spec.cuts_unix_ns)
+                await asyncio.wait([timeline], timeout=tick_s)
+                self._tick()
+            timeline.result()
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            if self._stop.is_set():
+                await publisher.drain(STOP_DRAIN_S)
+            cursor = reader.cursor
+            await publisher.close()
+            self._files.close(cursor)
+
+    async def _timeline(self) -> None:
+        """Wait until the run is over for the shuffler."""
+        reader = self._shuffler.reader
+        spec, stop = self._spec, self._stop
+        end_s = (spec.end_unix_ns - time.time_ns()) / NS_PER_S
+        stopped = asyncio.ensure_future(stop.wait())
+        connected = asyncio.ensure_future(reader.connected.wait())
+        await asyncio.wait(
+            [connected, stopped], timeout=max(end_s, 0), return_when=asyncio.FIRST_COMPLETED
+        )
+        if not connected.done():
+            connected.cancel()
+            if stop.is_set():
+                return
+            raise RunInvalid(f"the relay could not be read in the whole run: {reader.last_error}")
+        self._status.set(agent.READY)
+        if not await agent.sleep_until_unix_ns(spec.t0_unix_ns, stop):
+            return
+        reader.discarding = False
+        self._status.set(agent.RUNNING)
+        while not stop.is_set() and not self._over():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), DONE_CHECK_S)
+
+    def _over(self) -> bool:
+        now_ns = time.time_ns()
+        reader = self._shuffler.reader
+        if now_ns < self._spec.offer_until_unix_ns:
+            return False
+        if now_ns >= self._spec.end_unix_ns:
+            return True
+        if self._last_seq is None:
+            reader.discarding = True
+        elif reader.last_read is None or reader.last_read < self._last_seq:
+            return False
+        return not self._shuffler.publisher.window.pending
+
+    def _tick(self) -> None:
+        self._files.tick()
+        self._status.figures = {
+            name: value for name, value in self._shuffler.figures().items() if value is not None
+        }
+        reader = self._shuffler.reader
+        self._status.message = "" if reader.connected.is_set() else reader.last_error
+        self._status.write()
+
+
+def due_times(spec: RunSpec) -> Callable[[int], int] | None:
+    """Return when a seq of our relay is due, in Unix nanoseconds; None of a foreign relay."""
+    first_seq, rate_per_s = spec.firehose.first_seq, spec.firehose.rate_per_s
+    if first_seq is None or rate_per_s is None:
+        return None
+    t0_ns = spec.t0_unix_ns
+    interval_ns = NS_PER_S / rate_per_s
+    return lambda seq: t0_ns + round((seq - first_seq) * interval_ns)
+
+
+def _account_json(shuffler: Shuffler, cursor: int | None) -> dict[str, object]:
+    account, reader = shuffler.account, shuffler.reader
+    connection = shuffler.publisher.connection
+    return {
+        "read": list(account.read_seqs),
+        "published": list(account.published_seqs),
+        "duplicates": list(account.duplicate_seqs),
+        "failed": list(account.failed_seqs),
+        "unknown": list(account.unknown_seqs),
+        "undecodable_seqs": list(account.undecodable_seqs),
+        "undecodable": account.undecodable,
+        "ignored": account.ignored,
+        "reread": account.reread,
+        "settled": account.settled,
+        "stored_twice": account.stored_twice,
+        "failures_by_reason": account.failures_by_reason,
+        "refusals_by_reason": account.refusals_by_reason,
+        "stream_seqs": account.stream_runs,
+        "stream_began_anew": shuffler.publisher.window.stream_began_anew,
+        "message_bytes": account.message_bytes,
+        "relay_connections": {"connects": reader.connects, "errors": reader.errors},
+        "nats_connections": {
+            "connects": connection.connects,
+            "errors": connection.errors,
+            "reconnects": max(connection.connects - 1, 0),
+        },
+        "last_cursor": cursor,
+    }
+
+
+def _write_partitions(path: Path, partitions: array[int]) -> None:
+    if byteorder == "big":
+        partitions = array("H", partitions)
+        partitions.byteswap()
+    with path.open("wb") as file:
+        partitions.tofile(file)
+
+
+@contextlib.contextmanager
+def _named_disk_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunInvalid(
+            f"{error.filename or directory}: cannot be written: {error.strerror}"
+        ) from error
+
+
+# -- for good ------------------------------------------------------------------------------------
+
+
+class CursorFile:
+    """Keeps the cursor of one relay over restarts."""
+
+    def __init__(self, path: Path, relay_url: str) -> None:
+        self._path = path
+        self._relay_url = relay_url
+
+    def load(self) -> int | None:
+        """Return the cursor, None where there is none yet. Raises BadInput that names the file."""
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+            relay, cursor = content["relay"], int(content["cursor"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadInput(
+                f"{self._path}: is no cursor file: {error}; remove it to begin at the live tail"
+            ) from error
+        if relay != self._relay_url:
+            raise BadInput(
+                f"{self._path}: is the cursor of {relay}, not of {self._relay_url}; a cursor is "
+                "good for one relay: remove it or name another file"
+            )
+        return cursor
+
+    def save(self, cursor: int | None) -> None:
+        """Replace the file; where that fails the shuffler goes on, and says so."""
+        if cursor is None:
+            return
+        try:
+            agent.write_json(self._path, {"relay": self._relay_url, "cursor": cursor})
+        except OSError as error:
+            log.error("%s: cannot be written: %s", self._path, error.strerror)  # noqa: TRY400
+
+
+async def serve(endpoints: Endpoints, cursor_path: Path | None) -> None:
+    """Shuffle until SIGTERM or SIGINT.
+
+    Raises BadInput where NATS is not there or the relay's URL is wrong.
+    """
+    stop = agent.stop_event()
+    cursor_file = CursorFile(cursor_path, endpoints.relay_url) if cursor_path else None
+    shuffler = Shuffler(endpoints, after=cursor_file.load() if cursor_file else None)
+    reader, publisher = shuffler.reader, shuffler.publisher
+    try:
+        await publisher.connect(NATS_PATIENCE_S)
+    except NatsError as error:
+        raise BadInput(f"{error}; is NATS running there?") from error
+    try:
+        await reader.connect_once()
+    except RelayError as error:
+        if error.wrong_url:
+            raise BadInput(str(error)) from error
+    reading = asyncio.ensure_future(reader.run())
+    gc.collect()
+    gc.freeze()
+    ticks = 0
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), TICK_S)
+        ticks += 1
+        _serve_tick(shuffler, cursor_file, ticks)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await publisher.drain(STOP_DRAIN_S)
+    if cursor_file:
+        cursor_file.save(reader.cursor)
+    await publisher.close()
+    log.info("stopped: %s", shuffler.figures())
+
+
+def _serve_tick(shuffler: Shuffler, cursor_file: CursorFile | None, ticks: int) -> None:
+    shuffler.count_acks()
+    for recorder in shuffler.recorders:
+        recorder.samples_ns = []
+    if cursor_file and ticks % CURSOR_INTERVAL_S == 0:
+        cursor_file.save(shuffler.reader.cursor)
+    if ticks % PROGRESS_INTERVAL_S == 0:
+        log.info("%s", shuffler.figures())
+    if ticks % FORGET_INTERVAL_S == 0:
+        shuffler.account.forget()

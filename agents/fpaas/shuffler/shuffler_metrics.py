@@ -1,0 +1,114 @@
+"""The shuffler's Prometheus metrics, read off its counters when they are scraped."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from prometheus_client import Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from fpaas.shuffler.publish_account import Account
+from fpaas.shuffler.publisher import Publisher
+from fpaas.shuffler.relay_reader import RelayReader
+
+ACK_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class AckHistogram:
+    """Cumulative counts by bucket, brought up to date once a second from the recorder's samples."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(ACK_BUCKETS_S) + 1)
+        self._sum_s = 0.0
+
+    def add(self, samples_ns: list[int]) -> None:
+        """Add samples in nanoseconds."""
+        ordered = sorted(samples_ns)
+        below = 0
+        for position, bound_s in enumerate(ACK_BUCKETS_S):
+            up_to = bisect_right(ordered, bound_s * 1e9)
+            self._counts[position] += up_to - below
+            below = up_to
+        self._counts[-1] += len(ordered) - below
+        self._sum_s += sum(ordered) / 1e9
+
+    def metric(self) -> HistogramMetricFamily:
+        """Return the metric."""
+        total = 0
+        buckets: list[tuple[str, float]] = []
+        for bound, count in zip([*map(str, ACK_BUCKETS_S), "+Inf"], self._counts, strict=True):
+            total += count
+            buckets.append((bound, total))
+        return HistogramMetricFamily(
+            "fpaas_shuffler_publish_ack_seconds",
+            "From the first write of a publish to its answer.",
+            buckets=buckets,
+            sum_value=self._sum_s,
+        )
+
+
+class ShufflerCollector(Collector):
+    """Reads account, publisher and reader at every scrape: nothing is done per message."""
+
+    def __init__(
+        self, account: Account, publisher: Publisher, reader: RelayReader, acks: AckHistogram
+    ) -> None:
+        self._account = account
+        self._publisher = publisher
+        self._reader = reader
+        self._acks = acks
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        account, publisher, reader = self._account, self._publisher, self._reader
+        yield _counter("frames_read", "Events read from the relay, each once.", account.read)
+        yield _counter("frames_reread", "Frames read again after a resume.", account.reread)
+        yield _counter("frames_ignored", "Frames that are no events.", account.ignored)
+        yield _counter("frames_undecodable", "Frames given up as malformed.", account.undecodable)
+        publishes = CounterMetricFamily(
+            "fpaas_shuffler_publishes", "Events by what became of them.", labels=["outcome"]
+        )
+        for outcome, count in (
+            ("published", account.published),
+            ("duplicate", account.duplicates),
+            ("failed", account.failed),
+            ("unknown", account.unknown),
+        ):
+            publishes.add_metric([outcome], count)
+        yield publishes
+        refusals = CounterMetricFamily(
+            "fpaas_shuffler_publish_refusals",
+            "Answers that refused a publish, which is tried again where that may help.",
+            labels=["reason"],
+        )
+        for reason, count in list(account.refusals_by_reason.items()):
+            refusals.add_metric([reason], count)
+        yield refusals
+        yield self._acks.metric()
+        window = publisher.window
+        yield _gauge("in_flight", "Publishes without an outcome.", len(window.pending))
+        yield _gauge("in_flight_bytes", "Their frames' bytes.", window.bytes)
+        yield _counter("relay_connects", "Subscriptions made.", reader.connects)
+        yield _counter("relay_errors", "Subscriptions refused or lost.", reader.errors)
+        yield _counter("nats_connects", "NATS connections made.", publisher.connection.connects)
+        yield _counter("nats_errors", "NATS errors.", publisher.connection.errors)
+        yield _gauge("relay_connected", "1 while subscribed.", int(reader.connected.is_set()))
+        nats_connected = publisher.connection.connected.is_set()
+        yield _gauge("nats_connected", "1 while connected.", int(nats_connected))
+        if reader.last_read is not None:
+            yield _gauge("last_seq", "The relay seq read last.", reader.last_read)
+        yield _gauge("last_stream_seq", "The stream seq acked last.", account.last_stream_seq)
+
+
+def _counter(name: str, help_text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"fpaas_shuffler_{name}", help_text, value=value)
+
+
+def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"fpaas_shuffler_{name}", help_text, value=value)

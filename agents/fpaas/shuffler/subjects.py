@@ -1,0 +1,100 @@
+"""Where an event goes in the stream: its subject, its Nats-Msg-Id and its partition.
+
+Subject: `atproto.firehose.<kind>.<partition>.<collection>`, so that one wildcard filters by kind,
+by partition of the DID, or by collection. Firehose text is untrusted: what would break a subject or
+a header line never reaches one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import NamedTuple
+from zlib import crc32
+
+from fpaas.firehose.frames import Event
+from fpaas.spec import SUBJECT_ROOT
+
+DEFAULT_PARTITIONS = 64
+#: Tokens in the collection's place.
+NO_COLLECTION = "_"
+MIXED_COLLECTIONS = "_mixed"
+INVALID_COLLECTION = "_invalid"
+
+# https://atproto.com/specs/nsid: at least three segments, 317 characters in all.
+_NSID = re.compile(r"(?=.{5,317}$)[a-zA-Z0-9][a-zA-Z0-9-]*(\.[a-zA-Z0-9][a-zA-Z0-9-]*){2,}")
+_MESSAGE_ID_MAX_CHARACTERS = 1024
+# Anybody may make up collections: those seen are cached, but not without end.
+_CACHE_ENTRIES_MAX = 10_000
+
+
+class Address(NamedTuple):
+    """Subject and headers of one event; `label` is `<kind> <collection>`, for statistics."""
+
+    subject: bytes
+    header: bytes
+    partition: int
+    label: str
+
+
+class Addresser:
+    """Addresses events, each DID always to the same one of `partitions`."""
+
+    def __init__(self, partitions: int = DEFAULT_PARTITIONS) -> None:
+        self.partitions = partitions
+        self._formats: dict[tuple[str, tuple[str, ...]], tuple[bytes, str]] = {}
+
+    def address(self, event: Event) -> Address:
+        """Return where an event goes."""
+        try:
+            subject_format, label = self._formats[event.kind, event.collections]
+        except KeyError:
+            subject_format, label = self._remember(event.kind, event.collections)
+        partition = crc32(event.did.encode()) % self.partitions
+        header = b"NATS/1.0\r\nNats-Msg-Id: %s\r\nFpaas-Seq: %d\r\n\r\n" % (
+            message_id(event).encode(),
+            event.seq,
+        )
+        return Address(subject_format % partition, header, partition, label)
+
+    def _remember(self, kind: str, collections: tuple[str, ...]) -> tuple[bytes, str]:
+        if len(self._formats) >= _CACHE_ENTRIES_MAX:
+            self._formats.clear()
+        token = collection_token(collections)
+        subject_format = f"{SUBJECT_ROOT}.{kind}.%d.{token}".encode()
+        return self._formats.setdefault((kind, collections), (subject_format, f"{kind} {token}"))
+
+
+def collection_token(collections: tuple[str, ...]) -> str:
+    """Return what stands for a commit's collections in the subject.
+
+    >>> collection_token(("app.bsky.feed.like",)), collection_token(())
+    ('app.bsky.feed.like', '_')
+    """
+    if not collections:
+        return NO_COLLECTION
+    if len(collections) > 1:
+        return MIXED_COLLECTIONS
+    return collections[0] if _NSID.fullmatch(collections[0]) else INVALID_COLLECTION
+
+
+def message_id(event: Event) -> str:
+    """Return what identifies an event whichever relay it came through.
+
+    A relay's seq, and with it the frame's hash, are its own; did and rev are not. A #sync repeats
+    the rev of a commit, so its kind stands in front. Identity and account events have no rev: their
+    time and a digest of their content take its place.
+    """
+    if event.kind == "commit":
+        identity = f"{event.did}/{event.rev}"
+    elif event.rev is not None:
+        identity = f"{event.kind}/{event.did}/{event.rev}"
+    else:
+        identity = f"{event.kind}/{event.did}/{event.time}/{event.digest}"
+    if (
+        len(identity) <= _MESSAGE_ID_MAX_CHARACTERS
+        and identity.isascii()
+        and identity.isprintable()
+    ):
+        return identity
+    return f"sha256/{hashlib.sha256(identity.encode()).hexdigest()}"
