@@ -42,10 +42,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             return {**result, "skipped": True, "msg": "not run in check mode"}
         stdin = arguments["stdin"]
         ended = self._low_level_execute_command(
-            command_line(arguments["argv"], arguments["environment"]),
+            command_line(arguments["argv"], arguments["environment"], arguments["chdir"]),
             sudoable=False,
             in_data=stdin.encode() if stdin is not None else None,
-            chdir=arguments["chdir"],
         )
         rc, stdout, stderr = ended["rc"], ended["stdout"].strip("\n"), ended["stderr"].strip()
         result |= {"rc": rc, "changed": True}
@@ -56,7 +55,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return {**result, "failed": False, "stdout": stdout, "stderr": stderr}
 
 
-def command_line(argv: list[str], environment: dict[str, str]) -> str:
+def command_line(argv: list[str], environment: dict[str, str], chdir: str | None = None) -> str:
     """Quote a program, its arguments and its additional environment for a shell."""
     settings = [f"{name}={value}" for name, value in environment.items()]
-    return shlex.join([*(["env", *settings] if settings else []), *argv])
+    command = shlex.join([*(["env", *settings] if settings else []), *argv])
+    return f"cd {shlex.quote(chdir)} && {command}" if chdir else command

@@ -100,3 +100,5 @@ def test_command_lines_survive_the_shell() -> None:
     assert shlex.split(program.command_line(argv, {})) == argv
     line = program.command_line(argv, {"FILE": "/a b"})
     assert shlex.split(line) == ["env", "FILE=/a b", *argv]
+    line = program.command_line(argv, {}, "/a b's")
+    assert shlex.split(line) == ["cd", "/a b's", "&&", *argv]

@@ -37,6 +37,7 @@ PROCESS_NAME_VARIABLE = "SUPERVISOR_PROCESS_NAME"
 NATS = "nats"
 SUPERVISOR = "supervisor"
 SERVERS = (NATS, SUPERVISOR)
+DATA_WAY = ("relay", "shuffler", "consumers", "probe")
 WATCH_INTERVAL_S = 0.5
 #: Agents write what they measured when they are asked to end.
 AGENTS_END_S = 8.0
@@ -81,12 +82,17 @@ def lab_processes(lab: Path) -> list[LabProcess]:
 def end_agents(lab: Path, patience_s: float = AGENTS_END_S) -> list[LabProcess]:
     """End a lab's agents, so that they write what they measured; returns those there were.
 
-    An agent's workers are asked by the agent, not by us.
+    They end along the data's way, the probe last: each one's account then covers what the one
+    before it did. An agent's workers are asked by the agent, not by us.
     """
     agents = [p for p in lab_processes(lab) if p.name not in SERVERS]
     pids = {agent.process.pid for agent in agents}
     heads = [agent for agent in agents if _parent_pid(agent.process) not in pids]
-    _end([head.process for head in heads], patience_s)
+    heads.sort(key=lambda head: DATA_WAY.index(head.name) if head.name in DATA_WAY else -1)
+    deadline = time.monotonic() + patience_s
+    for name in dict.fromkeys(head.name for head in heads):
+        left_s = max(deadline - time.monotonic(), 0.5)
+        _end([head.process for head in heads if head.name == name], left_s)
     _end([agent.process for agent in agents], 1.0)
     return heads
 
