@@ -1,7 +1,7 @@
 """When polls are due: a function of seed, consumer and poll number, nothing else.
 
-Each consumer polls at a fixed interval from a random first phase, every poll jittered around its
-own place in that grid, so lateness never adds up. A hash draws the numbers: no state per consumer,
+Each consumer polls at a fixed interval from a random first phase, every later poll jittered around
+its own place in that grid, so lateness never adds up and everybody polls in the first interval. A hash draws the numbers: no state per consumer,
 and a consumer's schedule is the same whatever host or worker plays it.
 """
 
@@ -41,14 +41,16 @@ class PollSchedule:
     seed: int
 
     def first_due(self, consumer: int) -> int:
-        """Return when a consumer's poll 0 is due: at T0 or later."""
-        return max(self.t0_unix_ns, self._place(consumer, 0))
+        """Return when a consumer's poll 0 is due: within one interval from T0."""
+        return self.t0_unix_ns + round(self._phase(consumer) * self.interval_ns)
 
     def next_due(self, consumer: int, poll: int, previous_due: int) -> int:
         """Return when a poll is due: on its place in the grid, and never before the previous."""
         return max(previous_due, self._place(consumer, poll))
 
     def _place(self, consumer: int, poll: int) -> int:
-        phase = uniform(self.seed, consumer, _PHASE)
         jitter = (2 * uniform(self.seed, consumer, poll) - 1) * self.jitter_pct / 100
-        return self.t0_unix_ns + round((phase + poll + jitter) * self.interval_ns)
+        return self.t0_unix_ns + round((self._phase(consumer) + poll + jitter) * self.interval_ns)
+
+    def _phase(self, consumer: int) -> float:
+        return uniform(self.seed, consumer, _PHASE)

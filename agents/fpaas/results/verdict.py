@@ -86,10 +86,10 @@ def polls_are_certain(spec: RunSpec) -> bool:
     """Whether every consumer has a poll that finds something, if anything is stored.
 
     A consumer whose first poll comes before the first message has to wait for its second, at most
-    one interval and two jitters later.
+    one interval and its jitter later.
     """
     consumers = spec.consumers
-    longest_s = consumers.poll_interval_s * (1 + 2 * consumers.poll_jitter_pct / 100)
+    longest_s = consumers.poll_interval_s * (1 + consumers.poll_jitter_pct / 100)
     return longest_s + FIRST_MESSAGE_S <= spec.warmup_s + spec.measure_s + spec.drain_s
 
 
