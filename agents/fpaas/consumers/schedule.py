@@ -1,8 +1,9 @@
 """When polls are due: a function of seed, consumer and poll number, nothing else.
 
-Each consumer polls at a fixed interval from a random first phase, every later poll jittered around
-its own place in that grid, so lateness never adds up and everybody polls in the first interval. A hash draws the numbers: no state per consumer,
-and a consumer's schedule is the same whatever host or worker plays it.
+Each consumer polls at a fixed interval from a random first phase, so that everybody polls in the
+first interval; every later poll is jittered around its own place in that grid, so that lateness
+never adds up. A hash draws the numbers: no state per consumer, and a consumer's schedule is the
+same whatever host or worker plays it.
 """
 
 from __future__ import annotations
