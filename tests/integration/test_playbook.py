@@ -64,7 +64,7 @@ class Lab:
 
     @property
     def lab_dir(self) -> Path:
-        return self.directory / "lab"
+        return self.directory / "a 100% lab"
 
     @property
     def results(self) -> Path:
