@@ -1,6 +1,6 @@
 """Runs the benchmarks, prints a table and writes JSON: `python -m benchmarks --help`.
 
-Every module of this package that has `run(quick)` is one. It returns its figures as dicts with
+Every module of this package that has `run(*, quick)` is one. It returns its figures as dicts with
 `name`, `value`, `unit`, `target` (text, None where there is none) and `met` (None where it has no
 target), and where a value is a median, `repeats`: what it is the median of. A target that is missed
 is said plainly and is no error: the figure depends on the machine, which stands next to it.
@@ -27,6 +27,7 @@ import benchmarks
 from fpaas.probe import host_facts
 
 Result = dict[str, Any]
+RESULTS = CHECKOUT / "benchmarks" / "results"
 #: The columns that a module must fill.
 FIELDS = ("name", "value", "unit", "target", "met")
 
@@ -102,7 +103,7 @@ def run_all(modules: dict[str, ModuleType], *, quick: bool) -> tuple[list[Result
     for name, module in modules.items():
         print(f"benchmarking {name} …", file=sys.stderr, flush=True)
         try:
-            for result in module.run(quick):
+            for result in module.run(quick=quick):
                 missing = [field for field in FIELDS if field not in result]
                 if missing:
                     raise ValueError(f"a result lacks {', '.join(missing)}: {result}")
@@ -122,7 +123,12 @@ def parse(arguments: Sequence[str], names: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE.json", help="write the results there")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE.json",
+        help="write the results there (default: benchmarks/results/<UTC time>.json)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -142,20 +148,20 @@ def main(arguments: Sequence[str]) -> int:
         )
     for name, error in errors.items():
         print(f"ERROR {name}: {error}")
-    if options.output is not None:
-        content = {
-            "schema": 1,
-            "began": began.isoformat(timespec="seconds"),
-            "quick": options.quick,
-            "source": commit(),
-            "host": host_facts.gather(SCRIPTS / "nats-server"),
-            "results": results,
-            "missed": len(missed),
-            "errors": errors,
-        }
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(content, indent=2) + "\n")
-        print(f"written to {options.output}")
+    output = options.output or RESULTS / f"{began:%Y%m%dT%H%M%SZ}.json"
+    content = {
+        "schema": 1,
+        "began": began.isoformat(timespec="seconds"),
+        "quick": options.quick,
+        "source": commit(),
+        "host": host_facts.gather(SCRIPTS / "nats-server"),
+        "results": results,
+        "missed": len(missed),
+        "errors": errors,
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(content, indent=2) + "\n")
+    print(f"written to {output}")
     return 1 if errors else 0
 
 

@@ -442,7 +442,7 @@ def bench_10_000(server: NatsServer, directory: Path, *, quick: bool) -> list[Re
     ]
 
 
-def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the runner's interface
+def run(*, quick: bool) -> list[Result]:
     """Run all of it against a server of its own; see the module for what is measured how."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

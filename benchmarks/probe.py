@@ -116,7 +116,7 @@ def probe_once(directory: Path, consumers: int, duration_s: float) -> dict[str, 
     return {**report, "snapshot_s": final["took_ms"] / 1e3, "outside_cpu_s": outside_cpu_s}
 
 
-def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001  every benchmark's signature
+def run(*, quick: bool) -> list[dict[str, Any]]:
     """Measure the probe with scenario 1's, scenario 3's and the most consumers."""
     # Long enough that the exchanges before the run weigh little; the last has sweeps of 8 s.
     duration_s = 8.0 if quick else 30.0

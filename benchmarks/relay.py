@@ -34,7 +34,7 @@ POOL_FRAMES = 2048
 SETTLE_S = 0.5
 
 
-def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001
+def run(*, quick: bool) -> list[dict[str, Any]]:
     """Measure; see benchmarks.__main__ for the form of the results."""
     repeats, seconds = (1, 2.0) if quick else (3, 4.0)
     with tempfile.TemporaryDirectory() as name:

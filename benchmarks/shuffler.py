@@ -232,7 +232,7 @@ def _peak_rss_bytes(process: psutil.Popen, duration_s: float) -> int:
     return peak
 
 
-def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001  every benchmark's signature
+def run(*, quick: bool) -> list[dict[str, Any]]:
     """Measure throughput (medians) and memory."""
     repeats = 1 if quick else 3
     outage_s = 10.0 if quick else 30.0

@@ -42,15 +42,16 @@ def test_table_is_aligned() -> None:
 
 
 @pytest.fixture
-def two_modules(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
-    def broken(quick: object) -> list[dict[str, Any]]:
+def two_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, ModuleType]:
+    def broken(*, quick: object) -> list[dict[str, Any]]:
         raise RuntimeError(f"no server, quick={quick}")
 
     modules = {
-        "good": module(run=lambda _quick: [result(met=False, repeats=[1, 2, 3])]),
+        "good": module(run=lambda **_options: [result(met=False, repeats=[1, 2, 3])]),
         "bad": module(run=broken),
     }
     monkeypatch.setattr(runner, "discover", lambda: modules)
+    monkeypatch.setattr(runner, "RESULTS", tmp_path / "results")
     return modules
 
 
@@ -78,5 +79,5 @@ def test_one_that_fails_does_not_cost_the_others(capsys: pytest.CaptureFixture[s
 
 
 def test_a_result_without_its_fields_is_an_error() -> None:
-    _, errors = runner.run_all({"x": module(run=lambda _quick: [{"name": "a"}])}, quick=True)
+    _, errors = runner.run_all({"x": module(run=lambda **_options: [{"name": "a"}])}, quick=True)
     assert "lacks value, unit, target, met" in errors["x"]
