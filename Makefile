@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 INVENTORY ?=
+# Most of the integration tests' time is waiting for real runs to pass.
+TEST_PROCESSES ?= 3
 ARGS ?=
 
 UV_VERSION := 0.13.9
@@ -37,7 +39,7 @@ scenario-%: $(READY) ## Run scenario 1 to 5
 	@$(PLAYBOOK) playbooks/$@.yml $(ARGS)
 
 test: lint ## Pass the tests: style, types, playbooks, unit and integration
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check

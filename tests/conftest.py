@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import random
 import socket
 import subprocess
 import sysconfig
@@ -18,11 +21,25 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 REAL_FRAMES = CHECKOUT.parent / "shared" / "firehose" / "frames-100.bin"
 
 
+PORTS_A_PROCESS = 2_000
+#: Below the ports that the kernel hands out by itself; a stretch for each process of the tests.
+_FIRST_PORT = 10_000 + PORTS_A_PROCESS * (
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+)
+_ports = itertools.count(random.randrange(PORTS_A_PROCESS))
+
+
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, and that nobody else is given meanwhile."""
+    for number in _ports:
+        port = _FIRST_PORT + number % PORTS_A_PROCESS
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("the count has no end")
 
 
 class NatsServer:

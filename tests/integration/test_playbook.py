@@ -290,6 +290,7 @@ def test_killed_playbook_leaves_nothing_but_an_invalid_report(
 ) -> None:
     process = lab.start(bench_measure_s=300)
     read_until(process, "| measuring |")
+    read_until(process, "| measuring |")  # five seconds of it
     assert lab.running()
     end(process)
     process.communicate(timeout=30)
