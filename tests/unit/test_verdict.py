@@ -80,6 +80,8 @@ def test_a_fact_that_makes_a_run_invalid(
     [
         ("ledger.unexplained", 3, "3 unexplained"),
         ("ledger.unexplained", None, "could not be balanced"),
+        ("ledger.undecodable", 2, "2 times the relay ws://127.0.0.1:2480 sent what could not be"),
+        ("ledger.offered", 0, "not one event was read from the relay ws://127.0.0.1:2480"),
         ("fidelity.poll_lateness_own_ms", {"p99": 101.0}, "p99 101.0 ms"),
         ("fidelity.relay_lateness_ms", {"p99": 200.0}, "p99 200.0 ms"),
         ("fidelity.start_spread_ms", 1500.0, "1500 ms apart"),

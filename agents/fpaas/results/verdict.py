@@ -76,6 +76,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_late_generators(summary, facts),
         *_troubled_hosts(summary, facts),
         *_short_offer(spec, facts),
+        *_unread_relay(spec, summary),
     ]
     failed = [*_missed_publishing(summary, facts), *_missed_consuming(spec, summary, facts)]
     status = INVALID if invalid else FAIL if failed else PASS
@@ -154,7 +155,7 @@ def _late_generators(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
     if spread_ms is not None and spread_ms > START_SPREAD_LIMIT_MS:
         yield (
             f"agents started up to {spread_ms:.0f} ms apart, the limit is "
-            f"{START_SPREAD_LIMIT_MS:g} ms; start the run with more lead"
+            f"{START_SPREAD_LIMIT_MS:g} ms; start the run with more lead (run_lead_s)"
         )
 
 
@@ -181,6 +182,17 @@ def _short_offer(spec: RunSpec, facts: Facts) -> Iterator[str]:
     due = spec.frames_due()
     if due is not None and facts.frames_offered is not None and facts.frames_offered != due:
         yield f"the relay offered {facts.frames_offered} frames of the {due} that the run asks for"
+
+
+def _unread_relay(spec: RunSpec, summary: dict[str, Any]) -> Iterator[str]:
+    ledger, url = summary["ledger"], spec.firehose.relay_url
+    if ledger["undecodable"]:
+        yield (
+            f"{ledger['undecodable']} times the relay {url} sent what could not be decoded, or was "
+            "too large; what came after it may not have been read; the shuffler's log says more"
+        )
+    elif ledger["offered"] == 0:
+        yield f"not one event was read from the relay {url} in the whole run; is it a relay?"
 
 
 def _missed_publishing(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
@@ -279,8 +291,6 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str
             f"every {consumers.poll_interval_s:g} s the run is too short to owe each one a poll "
             "that finds messages."
         )
-    if ledger["undecodable"]:
-        yield f"{ledger['undecodable']} frames from the relay could not be decoded."
     if ledger["duplicates_rejected"]:
         yield f"{ledger['duplicates_rejected']} publishes were already in the stream."
     if ledger["redelivered"]:
