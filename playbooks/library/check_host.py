@@ -145,7 +145,8 @@ def nats_server_problems(binary: str, oldest: str) -> list[str]:
     """Run the binary and compare its version."""
     remedy = "set nats_server_binary to one, or run `make` again to get it"
     if shutil.which(binary) is None:
-        return [f"nats_server_binary: {binary}: there is no such program; {remedy}"]
+        why = "is not executable" if Path(binary).exists() else "there is no such program"
+        return [f"nats_server_binary: {binary}: {why}; {remedy}"]
     try:
         answer = subprocess.run(  # noqa: S603  (the user names it)
             [binary, "--version"], capture_output=True, text=True, timeout=10, check=False

@@ -61,6 +61,8 @@ def test_both_ansible_cfg_say_the_same() -> None:
     for name in ("inventory", "roles_path", "action_plugins", "library", "home", "local_tmp"):
         root["defaults"][name] = f"../{root['defaults'][name]}"
     assert root == playbooks
+    # Otherwise every playbook succeeds, on no host at all, where the inventory cannot be read.
+    assert root["inventory"]["any_unparsed_is_failed"] == "True"
 
 
 def test_group_vars_are_next_to_the_playbooks_too() -> None:

@@ -93,6 +93,8 @@ def test_program_that_does_not_run(tmp_path: Path) -> None:
     broken.chmod(0o755)
     assert "does not run" in check_host.nats_server_problems(str(broken), "2.10.0")[0]
     assert "no such program" in check_host.nats_server_problems("/none", "2.10.0")[0]
+    broken.chmod(0o644)
+    assert "is not executable" in check_host.nats_server_problems(str(broken), "2.10.0")[0]
 
 
 def test_command_lines_survive_the_shell() -> None:

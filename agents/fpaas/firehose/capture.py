@@ -228,9 +228,11 @@ def _frames(path: Path, data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
         start = at + LENGTH.size
         length = LENGTH.unpack_from(data, at)[0] if start <= end else 0
         if start + length > end:
+            remedy = f"`truncate -s {at} {path}` keeps the frames before it"
+            if not at:
+                remedy = "it may be no capture at all; record one with `fpaas record`"
             raise BadInput(
-                f"{path}: is truncated: the record at byte {at} of {end} is not whole; "
-                f"`truncate -s {at} {path}` keeps the frames before it"
+                f"{path}: is truncated: the record at byte {at} of {end} is not whole; {remedy}"
             )
         yield start, data[start : start + length]
         at = start + length
