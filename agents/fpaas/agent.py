@@ -20,7 +20,6 @@ import uvloop
 from fpaas.measures.histograms import Recorder
 from fpaas.spec import NS_PER_S
 
-STATUS_INTERVAL_S = 1.0
 LOOP_LAG_INTERVAL_S = 0.05
 
 STARTING = "starting"

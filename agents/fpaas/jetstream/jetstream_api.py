@@ -20,7 +20,6 @@ from fpaas.jetstream.nats_wire import status_of
 REQUEST_TIMEOUT_S = 4.0
 #: The server's own page size; it ignores wishes for more.
 CONSUMERS_PER_PAGE = 256
-STREAM_NOT_FOUND = 10059
 STREAM_NAME_IN_USE = 10058
 
 
