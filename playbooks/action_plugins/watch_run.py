@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -60,12 +61,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             now_unix_ns = time.time_ns()
             problems = progress.problems(now_unix_ns)
             for agent, problem in problems.items():
-                Display().display(f"{host}: {agent} {problem}", color="red")
+                show(f"{host}: {agent} {problem}", color="red")
             if progress.finished(now_unix_ns):
                 return problems
             if time.monotonic() >= show_at:
                 show_at += show_every_s
-                Display().display(f"{host}: {progress.line(now_unix_ns)}")
+                show(f"{host}: {progress.line(now_unix_ns)}")
             time.sleep(LOOK_INTERVAL_S)
             if os.getppid() != control_pid:
                 # ansible-playbook was killed: nobody is left to look for.
@@ -79,3 +80,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         lines = output.get("stdout_lines", [])
         gone = [int(line.removeprefix(GONE)) for line in lines if line.startswith(GONE)]
         progress.update(lines, gone)
+
+
+def show(text: str, color: str | None = None) -> None:
+    """Show a line; Ctrl-C waits until that is done.
+
+    Lines go through a queue of Ansible's. A worker that is ended while it holds the queue's lock
+    leaves ansible-playbook waiting for the lock for ever.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        Display().display(text, color=color)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import resource
 import shlex
+import signal
 import socket
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,7 @@ def load(path: str) -> ModuleType:
 
 check_host = load("library/check_host.py")
 program = load("action_plugins/program.py")
+watch_run = load("action_plugins/watch_run.py")
 
 
 def test_free_port_is_no_problem_and_a_taken_one_is_named() -> None:
@@ -104,3 +106,17 @@ def test_command_lines_survive_the_shell() -> None:
     assert shlex.split(line) == ["env", "FILE=/a b", *argv]
     line = program.command_line(argv, {}, "/a b's")
     assert shlex.split(line) == ["cd", "/a b's", "&&", *argv]
+
+
+def test_nothing_ends_a_worker_while_it_shows_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked: list[set[int]] = []
+
+    class Display:
+        def display(self, _text: str, **_: object) -> None:
+            blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    monkeypatch.setattr(watch_run, "Display", Display)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    watch_run.show("warm-up")
+    assert blocked[0] >= {signal.SIGINT, signal.SIGTERM}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
