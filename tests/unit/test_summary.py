@@ -212,3 +212,15 @@ def test_the_screenful_is_one(tmp_path: Path) -> None:
     assert "PASS        Scenario 1" in text
     assert "unexplained 0" in text
     assert "owed 35 000 = delivered" in text
+
+
+def test_a_server_that_fell_silent_is_named_before_what_follows_from_it(tmp_path: Path) -> None:
+    run = write(tmp_path)
+    host = tmp_path / "run" / "hosts" / HOST
+    (host / "probe.final.json").unlink()
+    silent = {"unix_ns": run.spec.t0_unix_ns + 20_000_000_000, "error": "refused", "took_ms": 1.0}
+    samples = (host / "probe.nats.jsonl").read_text().splitlines()
+    kept = [one for one in samples if json.loads(one)["unix_ns"] < silent["unix_ns"]]
+    (host / "probe.nats.jsonl").write_text("\n".join([*kept, json.dumps(silent)]) + "\n")
+    reasons = analyse(tmp_path)["verdict"]["reasons"]
+    assert "NATS server died or hung: it did not answer from 20 s after" in reasons[0]

@@ -62,6 +62,7 @@ def test_a_healthy_run_passes(healthy: tuple[RawRun, dict[str, Any]]) -> None:
         (Facts(agents=[(HOST, status("running"))]), "died; the last it said was 'running'"),
         (Facts(server_lives={HOST: ["A", "B"]}), "restarted"),
         (Facts(stream_began_anew=True), "began anew"),
+        (Facts(server_silent_from_s={HOST: 7.0}), "did not answer from 7 s after the run's start"),
         (Facts(loop_lag_p99_ms={"relay on h": 150.0}), "relay on h: its event loop"),
         (Facts(process_cpu_pct={"shuffler (pid 1) on h": 99.0}), "saturated, 99 % of a core"),
         (Facts(frames_offered=17), "offered 17 frames of the 3500"),

@@ -468,6 +468,7 @@ def _facts(bundle: Bundle, window: Window, legs: Legs, balance: Ledger) -> verdi
             for status in part.statuses.values()
         ],
         server_lives=_server_lives(bundle),
+        server_silent_from_s=_server_silent_from_s(bundle),
         disagreements=balance.disagreements,
         never_fetched=None if results is None else sum(r.consumers_never_fetched for r in results),
         loop_lag_p99_ms=lags,
@@ -488,6 +489,18 @@ def _server_lives(bundle: Bundle) -> dict[str, list[str]]:
         names = [f"{one.get('server_id')} started {one.get('start')}" for one in seen]
         lives[part.host] = list(dict.fromkeys(names))
     return lives
+
+
+def _server_silent_from_s(bundle: Bundle) -> dict[str, float]:
+    """Return, by NATS host, when after T0 the server fell silent for good, where it did."""
+    silent = {}
+    for part in bundle.parts("nats"):
+        answered = [bool(sample.get("varz")) for sample in part.nats_samples]
+        if part.server_final is None and answered and not answered[-1]:
+            first = len(answered) - answered[::-1].index(True) if any(answered) else 0
+            since_ns = part.nats_samples[first]["unix_ns"] - bundle.spec.t0_unix_ns
+            silent[part.host] = since_ns / NS_PER_S
+    return silent
 
 
 def _agent_cpu_pct(bundle: Bundle, window: Window) -> dict[str, float]:

@@ -48,6 +48,7 @@ class Facts:
     invalid_reasons: list[str] = field(default_factory=list)
     agents: list[tuple[str, AgentStatus]] = field(default_factory=list)
     server_lives: dict[str, list[str]] = field(default_factory=dict)
+    server_silent_from_s: dict[str, float] = field(default_factory=dict)
     disagreements: list[str] = field(default_factory=list)
     never_fetched: int | None = None
     loop_lag_p99_ms: dict[str, float] = field(default_factory=dict)
@@ -70,6 +71,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     """Judge a run by its summary (all sections but the verdict) and facts."""
     invalid = [
         *facts.invalid_reasons,
+        *_silent_servers(facts),
         *_shorten(facts.problems, "problems with the run's files"),
         *_deaths(facts),
         *_imbalance(summary, facts),
@@ -120,6 +122,15 @@ def _deaths(facts: Facts) -> Iterator[str]:
             )
     if facts.stream_began_anew:
         yield "the stream began anew during the run; what it held before is lost"
+
+
+def _silent_servers(facts: Facts) -> Iterator[str]:
+    # Before everything else: the agents' troubles follow from it.
+    for host, since_s in facts.server_silent_from_s.items():
+        yield (
+            f"{host}: the NATS server died or hung: it did not answer from {since_s:.0f} s after "
+            "the run's start on; nats.log says more"
+        )
 
 
 def _imbalance(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
