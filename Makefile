@@ -64,7 +64,8 @@ $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than 3.11 or missing; name another: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@uv --version >/dev/null 2>&1 || $(MAKE) --no-print-directory $(BOOTSTRAP)/bin/uv
-	@PATH="$(PATH):$(CURDIR)/$(BOOTSTRAP)/bin" uv sync --locked --all-extras --python $(PYTHON)
+	@mkdir -p .cache/tmp
+	@PATH="$(PATH):$(CURDIR)/$(BOOTSTRAP)/bin" TMPDIR="$(CURDIR)/.cache/tmp" uv sync --locked --all-extras --python $(PYTHON)
 	@touch $@
 
 $(BOOTSTRAP)/bin/uv:
