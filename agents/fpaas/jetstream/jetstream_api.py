@@ -90,9 +90,17 @@ class JetStreamApi:
         return await self.call(f"$JS.API.STREAM.INFO.{stream}")
 
     async def consumers_page(self, stream: str, offset: int) -> tuple[list[dict[str, Any]], int]:
-        """Return consumers `offset` … of a stream, in order of name, and how many there are."""
+        """Return consumers `offset` … of a stream, in order of name, and how many there are.
+
+        Raises JetStreamError also where some of them have no leader that could tell.
+        """
         subject = f"$JS.API.CONSUMER.LIST.{stream}"
         answer = await self.call(subject, {"offset": offset})
+        missing = answer.get("missing")
+        if missing:
+            raise JetStreamError(
+                f"{subject}: {len(missing)} consumers have no leader, {missing[0]} for one"
+            )
         return answer.get("consumers") or [], int(answer["total"])
 
     async def close(self) -> None:
