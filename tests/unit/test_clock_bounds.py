@@ -117,6 +117,7 @@ def test_bound_in_milliseconds() -> None:
         "exchanges": 1,
         "drifting": False,
         "stepped": False,
+        "server": None,
     }
 
 

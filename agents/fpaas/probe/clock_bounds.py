@@ -12,7 +12,7 @@ import calendar
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: Clocks that NTP disciplines are slewed by at most 500 ppm (the kernel's limit); what two
@@ -46,11 +46,15 @@ def parse_rfc3339_ns(text: str) -> int:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One exchange; `sent` and `received` on this host's clock, `stored` on the NATS host's."""
+    """One exchange; `sent` and `received` on this host's clock, `stored` on the NATS host's.
+
+    `server` is the name of the server that stored, None where there is but one.
+    """
 
     sent_unix_ns: int
     received_unix_ns: int
     stored_unix_ns: int
+    server: str | None = None
 
     @property
     def offset_low_ns(self) -> int:
@@ -72,7 +76,9 @@ class Exchange:
 class ClockBound:
     """At every exchange, the NATS host's clock minus this host's lay in [low, high] ns.
 
-    `drifting`: no one offset explains all exchanges; `stepped`: not even drift does.
+    `drifting`: no one offset explains all exchanges; `stepped`: not even drift does. `server` is
+    the one whose clock it was, None where there is but one; `passed_over` counts exchanges with
+    others.
     """
 
     offset_low_ns: int
@@ -80,12 +86,18 @@ class ClockBound:
     exchanges: int
     drifting: bool
     stepped: bool
+    server: str | None = None
+    passed_over: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As in probe.json and summary.json."""
         method = f"{METHOD}, {self.exchanges} exchanges"
         if self.drifting:
             method += f", clocks that drift by up to {DRIFT_MAX_PPM} ppm"
+        if self.server is not None:
+            method += f", with {self.server}"
+        if self.passed_over:
+            method += f" until another server took over ({self.passed_over} left out)"
         return {
             "bound_ms": (self.offset_high_ns - self.offset_low_ns) / 2e6,
             "offset_ms": (self.offset_high_ns + self.offset_low_ns) / 2e6,
@@ -93,6 +105,7 @@ class ClockBound:
             "exchanges": self.exchanges,
             "drifting": self.drifting,
             "stepped": self.stepped,
+            "server": self.server,
         }
 
 
@@ -102,10 +115,20 @@ def bound(exchanges: Iterable[Exchange]) -> ClockBound | None:
     Where one constant offset explains all exchanges, it lies in their intersection. Otherwise the
     clocks drifted, and the answer is the hull of what each exchange allows, given its neighbours
     and the greatest drift; or a clock was set, and it is the hull of the exchanges as they are.
+
+    In a cluster, exchanges count with the server that was the first to be asked: all hosts began
+    with the same, so that their offsets can be compared.
     """
-    ordered = sorted(exchanges, key=lambda exchange: exchange.sent_unix_ns)
-    if not ordered:
+    everything = sorted(exchanges, key=lambda exchange: exchange.sent_unix_ns)
+    if not everything:
         return None
+    server = everything[0].server
+    ordered = [exchange for exchange in everything if exchange.server == server]
+    found = _bound(ordered)
+    return replace(found, server=server, passed_over=len(everything) - len(ordered))
+
+
+def _bound(ordered: Sequence[Exchange]) -> ClockBound:
     lows = [exchange.offset_low_ns for exchange in ordered]
     highs = [exchange.offset_high_ns for exchange in ordered]
     if max(lows) <= min(highs):
