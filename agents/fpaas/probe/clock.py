@@ -102,12 +102,21 @@ class Clock:
         sent_unix_ns = time.time_ns()
         answer = await self._api.request(SUBJECT)
         stored_as = decode(answer.payload, SUBJECT)
-        get = f"$JS.API.DIRECT.GET.{STREAM}"
-        message = await self._api.request(get, json.dumps({"seq": stored_as["seq"]}).encode())
-        stored = dict(headers_of(message.header)).get("Nats-Time-Stamp")
-        if stored is None:
-            raise JetStreamError(f"{get}: no Nats-Time-Stamp in {message.header[:80]!r}")
+        stored = await self._read_back(stored_as["seq"])
         exchange = Exchange(sent_unix_ns, answer.received_unix_ns, parse_rfc3339_ns(stored))
         if exchange.rtt_ns < 0:
             raise JetStreamError(f"{SUBJECT}: this host's clock was set back during an exchange")
         return exchange
+
+    async def _read_back(self, seq: int) -> str:
+        """Return when a message was stored, as RFC 3339."""
+        if self._is_clustered:
+            # A direct get may be answered by a replica that does not have the message yet.
+            answer = await self._api.call(f"$JS.API.STREAM.MSG.GET.{STREAM}", {"seq": seq})
+            return str(answer["message"]["time"])
+        get = f"$JS.API.DIRECT.GET.{STREAM}"
+        message = await self._api.request(get, json.dumps({"seq": seq}).encode())
+        stored = dict(headers_of(message.header)).get("Nats-Time-Stamp")
+        if stored is None:
+            raise JetStreamError(f"{get}: no Nats-Time-Stamp in {message.header[:80]!r}")
+        return stored

@@ -77,8 +77,7 @@ class ClockBound:
     """At every exchange, the NATS host's clock minus this host's lay in [low, high] ns.
 
     `drifting`: no one offset explains all exchanges; `stepped`: not even drift does. `server` is
-    the one whose clock it was, None where there is but one; `passed_over` counts exchanges with
-    others.
+    the one whose clock it was, None where there is but one.
     """
 
     offset_low_ns: int
@@ -87,7 +86,6 @@ class ClockBound:
     drifting: bool
     stepped: bool
     server: str | None = None
-    passed_over: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As in probe.json and summary.json."""
@@ -96,8 +94,6 @@ class ClockBound:
             method += f", clocks that drift by up to {DRIFT_MAX_PPM} ppm"
         if self.server is not None:
             method += f", with {self.server}"
-        if self.passed_over:
-            method += f" until another server took over ({self.passed_over} left out)"
         return {
             "bound_ms": (self.offset_high_ns - self.offset_low_ns) / 2e6,
             "offset_ms": (self.offset_high_ns + self.offset_low_ns) / 2e6,
@@ -109,26 +105,26 @@ class ClockBound:
         }
 
 
-def bound(exchanges: Iterable[Exchange]) -> ClockBound | None:
-    """Bound the offset from all exchanges of a run; None without any.
+def bounds(exchanges: Iterable[Exchange]) -> list[ClockBound]:
+    """Bound the offset from all exchanges of a run, for each server they were made with.
+
+    The server with the most exchanges comes first; none without any exchange.
+    """
+    by_server: dict[str | None, list[Exchange]] = {}
+    for exchange in exchanges:
+        by_server.setdefault(exchange.server, []).append(exchange)
+    found = [replace(bound(those), server=server) for server, those in by_server.items()]
+    return sorted(found, key=lambda one: -one.exchanges)
+
+
+def bound(exchanges: Iterable[Exchange]) -> ClockBound:
+    """Bound the offset from exchanges with one server; there must be one at least.
 
     Where one constant offset explains all exchanges, it lies in their intersection. Otherwise the
     clocks drifted, and the answer is the hull of what each exchange allows, given its neighbours
     and the greatest drift; or a clock was set, and it is the hull of the exchanges as they are.
-
-    In a cluster, exchanges count with the server that was the first to be asked: all hosts began
-    with the same, so that their offsets can be compared.
     """
-    everything = sorted(exchanges, key=lambda exchange: exchange.sent_unix_ns)
-    if not everything:
-        return None
-    server = everything[0].server
-    ordered = [exchange for exchange in everything if exchange.server == server]
-    found = _bound(ordered)
-    return replace(found, server=server, passed_over=len(everything) - len(ordered))
-
-
-def _bound(ordered: Sequence[Exchange]) -> ClockBound:
+    ordered = sorted(exchanges, key=lambda exchange: exchange.sent_unix_ns)
     lows = [exchange.offset_low_ns for exchange in ordered]
     highs = [exchange.offset_high_ns for exchange in ordered]
     if max(lows) <= min(highs):

@@ -38,6 +38,7 @@ CLOCK_INTERVAL_S = 5.0
 #: Exchanges in a row before and after the run: the tightest of them counts.
 CLOCK_BURST = 20
 CLOCK_BURST_PAUSE_S = 0.01
+CLOCK_RETRY_S = 0.5
 #: Other hosts' probes end their exchanges before the NATS host's removes the clock's stream.
 CLOCK_GRACE_S = 2.0
 CONNECT_ATTEMPT_S = 30.0
@@ -204,14 +205,15 @@ class Probe:
     def _report(self, own: dict[str, float]) -> None:
         # The final snapshot's memory counts as well.
         self._own.observe()
-        bound = clock_bounds.bound(self._exchanges)
+        bounds = [bound.to_dict() for bound in clock_bounds.bounds(self._exchanges)]
         report = {
             **host_facts.basic(),
             "host": self._options.host,
             "own": {**own, "rss_mb_max": self._own.rss_mb_max},
             "samples": {"taken": self._samples_taken, "missed": self._ticks.missed},
             "nats_samples": {"taken": self._nats_samples, "with_errors": self._nats_errors},
-            "clock": bound.to_dict() if bound else None,
+            "clock": bounds[0] if bounds else None,
+            "clock_by_server": bounds if self._options.is_clustered else None,
             "problems": self._problems,
         }
         agent.write_json(self._options.directory / f"{AGENT}.json", report)
@@ -296,16 +298,22 @@ class Probe:
 
     async def _exchange_during(self) -> None:
         await self._api.connection.connected.wait()
-        await self._exchange_burst(is_after=False)
+        while not await self._exchange_burst(is_after=False):
+            # The leader of a cluster's stream may have yet to be elected.
+            if time.time_ns() >= self._spec.t0_unix_ns:
+                break
+            await asyncio.sleep(CLOCK_RETRY_S)
         loop = asyncio.get_running_loop()
         async for _ in _on_schedule(Ticks(loop.time(), CLOCK_INTERVAL_S)):
             await self._exchange(is_after=False)
 
-    async def _exchange_burst(self, *, is_after: bool) -> None:
-        for _ in range(CLOCK_BURST):
+    async def _exchange_burst(self, *, is_after: bool) -> bool:
+        """Make exchanges in a row, until one fails; False where the first did."""
+        for number in range(CLOCK_BURST):
             if not await self._exchange(is_after=is_after):
-                return
+                return number > 0
             await asyncio.sleep(CLOCK_BURST_PAUSE_S)
+        return True
 
     async def _exchange(self, *, is_after: bool) -> bool:
         """Make one exchange and keep it; False where NATS did not answer."""

@@ -295,7 +295,7 @@ class _Summary:
         """How far the clocks of hosts can be off the NATS host's; of a cluster, of one server's."""
         clock = self._clock()
         worst = 0.0
-        if len({clock[host]["server"] for host in clock if clock[host]["bound_ms"]}) > 1:
+        if len({one["server"] for one in clock.values() if one["bound_ms"] is not None}) > 1:
             # Some were compared with one server, some with another.
             return None
         for host in hosts:
@@ -307,11 +307,25 @@ class _Summary:
 
     def _clock(self) -> dict[str, JsonObject]:
         clock = {}
+        reference = self._clock_reference()
         for host, part in self._bundle.hosts.items():
-            found = (part.probe or {}).get("clock") or {}
+            probe = part.probe or {}
+            found = probe.get("clock") or {}
+            for one in probe.get("clock_by_server") or ():
+                found = one if one["server"] == reference else found
             names = ("bound_ms", "offset_ms", "method", "stepped", "server")
             clock[host] = {name: found.get(name) for name in names}
         return clock
+
+    def _clock_reference(self) -> str | None:
+        """Name the server of a cluster that all hosts compared their clocks with."""
+        exchanges: Counter[str] = Counter()
+        hosts: Counter[str] = Counter()
+        for part in self._bundle.hosts.values():
+            for one in (part.probe or {}).get("clock_by_server") or ():
+                exchanges[one["server"]] += one["exchanges"]
+                hosts[one["server"]] += 1
+        return max(hosts, key=lambda server: (hosts[server], exchanges[server]), default=None)
 
     def _message_bytes(self) -> JsonObject:
         shuffler = self._bundle.shuffler
@@ -508,13 +522,14 @@ def _server_lives(bundle: Bundle) -> dict[str, list[str]]:
 
 def _servers_silent(bundle: Bundle) -> list[str]:
     """Return the NATS hosts whose server answered once, and no more at the end."""
-    return [
-        part.host
-        for part in bundle.parts("nats")
-        if any("varz" in sample for sample in part.nats_samples)
-        and part.server_final is not None
-        and part.server_final.server is None
-    ]
+    silent = []
+    for part in bundle.parts("nats"):
+        answered = ["varz" in sample for sample in part.nats_samples]
+        if part.server_final is not None:
+            answered.append(part.server_final.server is not None)
+        if any(answered) and not answered[-1]:
+            silent.append(part.host)
+    return silent
 
 
 def _agent_cpu_pct(bundle: Bundle, window: Window) -> dict[str, float]:

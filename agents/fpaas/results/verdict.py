@@ -71,9 +71,10 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     """Judge a run by its summary (all sections but the verdict) and facts."""
     invalid = [
         *facts.invalid_reasons,
+        # First, for what is missing is missing because of it.
+        *_lost_servers(spec, facts),
         *_shorten(facts.problems, "problems with the run's files"),
         *_deaths(facts),
-        *_lost_servers(spec, facts),
         *_imbalance(summary, facts),
         *_late_generators(summary, facts),
         *_troubled_hosts(summary, facts),
@@ -137,8 +138,10 @@ def _lost_servers(spec: RunSpec, facts: Facts) -> Iterator[str]:
     if len(spec.hosts.get("nats", [])) > 1:
         lost += f", as far as it was there (bench_stream_replicas is {spec.stream.replicas})"
     for host, lives in facts.server_lives.items():
-        if len(lives) > 1:
-            yield (f"{host}: NATS restarted during the run, {lost} ({', then '.join(lives)})")
+        if host in facts.servers_silent:
+            yield f"{host}: NATS failed during the run and did not come back, {lost}"
+        elif len(lives) > 1:
+            yield f"{host}: NATS restarted during the run, {lost} ({', then '.join(lives)})"
 
 
 def _failovers(spec: RunSpec, facts: Facts) -> Iterator[str]:
