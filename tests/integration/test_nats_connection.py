@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 import pytest
 
+from fpaas.jetstream import nats_connection
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
 from tests.conftest import NatsCluster, NatsServer, free_port
 
@@ -91,6 +94,25 @@ def test_a_lost_server_of_a_cluster_is_replaced_by_the_next(nats_cluster: NatsCl
         await _until(lambda: connection.connects == 2)
         connection.write(b"PUB a.b 3\r\none\r\n")
         await _until(lambda: received == [b"one"])
+        await connection.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_server_of_a_cluster_that_falls_silent_is_left(
+    nats_cluster: NatsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_connection, "PING_INTERVAL_CLUSTER_S", 0.3)
+
+    async def scenario() -> None:
+        connection = NatsConnection(NatsAddress.parse(nats_cluster.url), name="test", turn=0)
+        await connection.connect()
+        os.kill(nats_cluster.servers["n1"].pid, signal.SIGSTOP)
+        try:
+            await _until(lambda: connection.connects == 2)
+            assert connection.server.port != nats_cluster.servers["n1"].port
+        finally:
+            os.kill(nats_cluster.servers["n1"].pid, signal.SIGCONT)
         await connection.close()
 
     asyncio.run(scenario())
