@@ -24,13 +24,16 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PYTHON_SOURCES := agents tests benchmarks playbooks/action_plugins playbooks/library
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench teardown clean
+.PHONY: help setup cloud demo test lint bench teardown clean
 .SECONDARY:
 
 help: ## List the targets
 	@sed -n 's/^\([a-z%-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: $(READY) ## Set up the environment in .venv
+
+cloud: $(READY) ## Add what inventories of clouds need (Hetzner Cloud, AWS)
+	@PATH="$(PATH):$(CURDIR)/$(BOOTSTRAP)/bin" uv sync --locked --all-extras --group cloud
 
 demo: $(READY) ## Run scenario 1's load for a 60 s window on this machine
 	@$(PLAYBOOK) playbooks/demo.yml $(ARGS)

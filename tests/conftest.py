@@ -1,8 +1,10 @@
-"""Fixtures that start the real thing: a nats-server of this test's own."""
+"""Fixtures that start the real thing: nats-servers of this test's own."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 import os
 import random
 import socket
@@ -43,9 +45,12 @@ def free_port() -> int:
 
 
 class NatsServer:
-    """A nats-server with JetStream on loopback ports of its own; state is lost when it stops."""
+    """A nats-server with JetStream on loopback ports of its own.
 
-    def __init__(self, directory: Path) -> None:
+    What is in memory is lost when it stops. `more` is added to its configuration.
+    """
+
+    def __init__(self, directory: Path, more: str = "") -> None:
         self.port = free_port()
         self.monitoring_port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
@@ -58,6 +63,7 @@ class NatsServer:
             f"http: 127.0.0.1:{self.monitoring_port}\n"
             "max_payload: 8MB\n"
             f'jetstream {{ store_dir: "{directory}/jetstream", max_mem: 4GB }}\n'
+            f"{more}"
         )
 
     @property
@@ -66,12 +72,18 @@ class NatsServer:
         return self._process.pid
 
     def start(self) -> None:
+        self.launch()
+        self.wait_until_healthy()
+
+    def launch(self) -> None:
         self._process = subprocess.Popen(
             [SCRIPTS / "nats-server", "-c", self._config],
             stdout=subprocess.DEVNULL,
             stderr=(self._directory / "nats.log").open("ab"),
         )
-        deadline = time.monotonic() + 10
+
+    def wait_until_healthy(self) -> None:
+        deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
                 with urllib.request.urlopen(f"{self.monitoring_url}/healthz", timeout=1):
@@ -92,6 +104,56 @@ class NatsServer:
             self._process.terminate()
             self._process.wait(timeout=10)
             self._process = None
+
+
+class NatsCluster:
+    """Three nats-servers, n1 to n3, that are one JetStream cluster."""
+
+    def __init__(self, directory: Path) -> None:
+        names = ("n1", "n2", "n3")
+        cluster_ports = [free_port() for _ in names]
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in cluster_ports)
+        self.servers: dict[str, NatsServer] = {}
+        for name, port in zip(names, cluster_ports, strict=True):
+            (directory / name).mkdir(parents=True)
+            self.servers[name] = NatsServer(
+                directory / name,
+                f"server_name: {name}\n"
+                f"cluster {{ name: fpaas, listen: 127.0.0.1:{port}, routes: [{routes}], "
+                "no_advertise: true }\n",
+            )
+        self.url = ",".join(server.url for server in self.servers.values())
+
+    def start(self) -> None:
+        for server in self.servers.values():
+            server.launch()
+        for server in self.servers.values():
+            server.wait_until_healthy()
+
+    def stop(self) -> None:
+        for server in self.servers.values():
+            server.stop()
+
+    def leader(self, stream: str) -> str:
+        """Name the server that leads a stream."""
+        for server in self.servers.values():
+            url = f"{server.monitoring_url}/jsz?accounts=true&streams=true"
+            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+                for account in json.load(answer).get("account_details") or []:
+                    for detail in account.get("stream_detail") or []:
+                        if detail["name"] == stream and detail["cluster"].get("leader"):
+                            return str(detail["cluster"]["leader"])
+        raise RuntimeError(f"no server knows who leads {stream}")
+
+
+@pytest.fixture
+def nats_cluster(tmp_path: Path) -> Iterator[NatsCluster]:
+    cluster = NatsCluster(tmp_path / "nats-cluster")
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture

@@ -25,7 +25,9 @@ COMMANDS = {
 #: Used by the playbooks, not by people.
 HIDDEN_COMMANDS = {
     "provision": "Create a run's stream and consumers anew.",
+    "network": "Measure the network between hosts, before a run.",
     "seal": "Describe this host and checksum a run's files, before they are fetched.",
+    "payload": "Make the agents' environment for a kind of host.",
     "guard": "Clean up after a playbook that was killed.",
 }
 

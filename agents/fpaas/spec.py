@@ -25,6 +25,8 @@ STORAGES = ("memory", "file")
 NS_PER_S = 1_000_000_000
 #: From the consumers' last poll to the final look at the server: pulls in flight end meanwhile.
 SETTLE_S = 2.0
+#: One server; or a cluster, which must have a majority without one of its servers.
+NATS_HOSTS_ALLOWED = (1, 3)
 
 
 class SpecError(ValueError):
@@ -111,7 +113,7 @@ VARIABLES: dict[str, Variable] = {
     "bench_stream_max_bytes": _integer(2_000_000_000, 1_000_000, 2**53, "bytes"),
     "bench_stream_duplicate_window_s": _number(300, 0.1, 604_800, "seconds"),
     "bench_stream_storage": _choice("memory", STORAGES),
-    "bench_stream_replicas": _integer(1, 1, 5, "replicas"),
+    "bench_stream_replicas": _integer(1, 1, max(NATS_HOSTS_ALLOWED), "replicas"),
 }
 
 
@@ -232,6 +234,11 @@ class RunSpec:
     variables: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def survives_a_server(self) -> bool:
+        """Whether stream and durables outlive one NATS server: a majority of replicas is left."""
+        return self.stream.replicas > 2
+
+    @property
     def measure_from_unix_ns(self) -> int:
         """End of warm-up."""
         return self.t0_unix_ns + round(self.warmup_s * NS_PER_S)
@@ -325,9 +332,37 @@ def split_consumers(count: int, hosts: list[str]) -> dict[str, Share]:
     return shares
 
 
+def check_nats_hosts(hosts: list[str], replicas: int) -> None:
+    """Refuse numbers of NATS hosts that are no lab, and replicas that they cannot hold.
+
+    Raises SpecError.
+    """
+    count = len(hosts)
+    if count not in NATS_HOSTS_ALLOWED:
+        why = (
+            "a cluster needs a majority of its servers, and two are no safer than one"
+            if count == 2
+            else "three already survive the loss of one, and more are not supported"
+        )
+        raise SpecError(
+            f"inventory group nats: {count} hosts are not allowed ({', '.join(hosts)}); "
+            f"allowed: 1, a single server, or 3, a JetStream cluster; {why}"
+        )
+    if replicas > count:
+        raise SpecError(
+            f"bench_stream_replicas: {replicas} is not allowed; each replica needs a NATS server "
+            f"of its own, and the inventory group nats has {count} "
+            f"host{'s' if count > 1 else ''} ({', '.join(hosts)})"
+        )
+
+
 @dataclass(frozen=True)
 class Topology:
-    """Where the parts of a lab listen; from the inventory."""
+    """Where the parts of a lab listen; from the inventory.
+
+    `nats_url` has a URL for each NATS host, with commas between them; `nats_monitoring_url` is what
+    the probe on a NATS host asks about that host's server.
+    """
 
     hosts: dict[str, list[str]]
     nats_url: str
@@ -346,9 +381,13 @@ def build(
 ) -> RunSpec:
     """Make a run from checked variables (`read_variables`) and a lab's topology.
 
-    `first_seq` is our relay's first sequence number, None for a foreign relay.
+    `first_seq` is our relay's first sequence number, None for a foreign relay. Raises SpecError
+    where the NATS hosts cannot hold the stream.
     """
     v = values
+    nats_hosts = topology.hosts.get("nats")
+    if nats_hosts:
+        check_nats_hosts(nats_hosts, v["bench_stream_replicas"])
     count = v["bench_consumers"]
     delivery = v["bench_delivery"]
     foreign = is_relay_url(v["bench_firehose_source"])

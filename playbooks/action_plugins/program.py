@@ -43,7 +43,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         stdin = arguments["stdin"]
         ended = self._low_level_execute_command(
             command_line(arguments["argv"], arguments["environment"], arguments["chdir"]),
-            sudoable=False,
             in_data=stdin.encode() if stdin is not None else None,
         )
         rc, stdout, stderr = ended["rc"], ended["stdout"].strip("\n"), ended["stderr"].strip()

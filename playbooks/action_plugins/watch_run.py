@@ -7,10 +7,9 @@ import os
 import shlex
 import signal
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -19,13 +18,15 @@ from fpaas.spec import RunSpec
 
 LOOK_INTERVAL_S = 1.0
 GONE = "gone "
+#: A host is given up when it did not answer for this long.
+LOST_S = 30.0
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """`watch_run: {plan: run.json without T0, t0_unix_ns: …, directory: on the host, agents: […]}`.
+    """`watch_run: {directory: the run's on the host, agents: […], grace_s: …}`.
 
-    Returns `problems`: a message for each agent in trouble. It never fails because of one: what was
-    measured is to be collected all the same.
+    Returns `problems`: a message for each agent in trouble, or for the host itself. It never fails
+    because of one: what was measured is to be collected all the same.
     """
 
     TRANSFERS_FILES = False
@@ -36,8 +37,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         task_vars = task_vars or {}
         _, arguments = self.validate_argument_spec(
             {
-                "plan": {"type": "path", "required": True},
-                "t0_unix_ns": {"type": "int", "required": True},
                 "directory": {"type": "path", "required": True},
                 "agents": {"type": "list", "elements": "str", "required": True},
                 "grace_s": {"type": "float", "required": True},
@@ -45,7 +44,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             }
         )
         result: dict[str, Any] = super().run(None, task_vars)
-        run = replace(RunSpec.load(Path(arguments["plan"])), t0_unix_ns=arguments["t0_unix_ns"])
+        spec = self._low_level_execute_command(
+            f"cat {shlex.quote(arguments['directory'])}/run.json"
+        )
+        if spec["rc"]:
+            return {**result, "failed": True, "msg": f"run.json: {spec['stderr'].strip()}"}
+        run = RunSpec.from_json(spec["stdout"], "run.json")
         progress = Progress(run, arguments["agents"], arguments["grace_s"])
         host = task_vars["inventory_hostname"]
         problems = self._follow(progress, arguments["directory"], arguments["show_every_s"], host)
@@ -55,9 +59,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         self, progress: Progress, directory: str, show_every_s: float, host: str
     ) -> dict[str, str]:
         control_pid = os.getppid()
-        show_at = time.monotonic()
+        show_at = seen_at = time.monotonic()
         while True:
-            self._look(progress, directory)
+            try:
+                self._look(progress, directory)
+                seen_at = time.monotonic()
+            except AnsibleConnectionFailure as error:
+                self._connection.reset()
+                silent_s = time.monotonic() - seen_at
+                if silent_s > LOST_S:
+                    problem = f"could not be reached for {silent_s:.0f} s: {reason(error)}"
+                    show(f"{host}: {problem}", color="red")
+                    return {"(host)": problem}
+                time.sleep(LOOK_INTERVAL_S)
+                continue
             now_unix_ns = time.time_ns()
             problems = progress.problems(now_unix_ns)
             for agent, problem in problems.items():
@@ -66,7 +81,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 return problems
             if time.monotonic() >= show_at:
                 show_at += show_every_s
-                show(f"{host}: {progress.line(now_unix_ns)}")
+                if progress.shows_figures:
+                    show(f"{host}: {progress.line(now_unix_ns)}")
             time.sleep(LOOK_INTERVAL_S)
             if os.getppid() != control_pid:
                 # ansible-playbook was killed: nobody is left to look for.
@@ -76,7 +92,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         command = f"cat {shlex.quote(directory)}/*.status.json 2>/dev/null"
         for pid in progress.pids:
             command += f"; kill -0 {pid} 2>/dev/null || echo {GONE}{pid}"
-        output = self._low_level_execute_command(command, sudoable=False)
+        output = self._low_level_execute_command(command)
         lines = output.get("stdout_lines", [])
         gone = [int(line.removeprefix(GONE)) for line in lines if line.startswith(GONE)]
         progress.update(lines, gone)
@@ -93,3 +109,9 @@ def show(text: str, color: str | None = None) -> None:
         Display().display(text, color=color)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def reason(error: Exception) -> str:
+    """Say in one line why a host did not answer."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

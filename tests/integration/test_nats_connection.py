@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 import pytest
 
+from fpaas.jetstream import nats_connection
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
-from tests.conftest import NatsServer, free_port
+from tests.conftest import NatsCluster, NatsServer, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -52,7 +55,7 @@ def test_nobody_listening_is_an_error_that_names_the_address() -> None:
     port = free_port()
 
     async def scenario() -> None:
-        connection = NatsConnection(NatsAddress("127.0.0.1", port), name="test")
+        connection = NatsConnection(NatsAddress.parse(f"nats://127.0.0.1:{port}"), name="test")
         with pytest.raises(NatsError, match=f"127.0.0.1:{port}"):
             await connection.connect_patiently(0.3)
 
@@ -67,10 +70,73 @@ def test_a_server_that_is_not_nats_is_an_error() -> None:
 
         server = await asyncio.start_server(greet, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        connection = NatsConnection(NatsAddress("127.0.0.1", port), name="test")
+        connection = NatsConnection(NatsAddress.parse(f"nats://127.0.0.1:{port}"), name="test")
         with pytest.raises(NatsError, match="not a NATS server"):
             await connection.connect(2)
         await connection.close()
         server.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_lost_server_of_a_cluster_is_replaced_by_the_next(nats_cluster: NatsCluster) -> None:
+    async def scenario() -> None:
+        received: list[bytes] = []
+        connection = NatsConnection(NatsAddress.parse(nats_cluster.url), name="test", turn=1)
+        await connection.connect()
+        assert connection.server.port == nats_cluster.servers["n2"].port
+        connection.subscribe(
+            "a.>",
+            lambda _subject, _reply, _header, payload, _size: received.append(payload),
+            wants_payload=True,
+        )
+        nats_cluster.servers["n2"].kill()
+        await _until(lambda: connection.connects == 2)
+        connection.write(b"PUB a.b 3\r\none\r\n")
+        await _until(lambda: received == [b"one"])
+        await connection.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_server_of_a_cluster_that_falls_silent_is_left(
+    nats_cluster: NatsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_connection, "PING_INTERVAL_CLUSTER_S", 0.3)
+
+    async def scenario() -> None:
+        connection = NatsConnection(NatsAddress.parse(nats_cluster.url), name="test", turn=0)
+        await connection.connect()
+        os.kill(nats_cluster.servers["n1"].pid, signal.SIGSTOP)
+        try:
+            await _until(lambda: connection.connects == 2)
+            assert connection.server.port != nats_cluster.servers["n1"].port
+        finally:
+            os.kill(nats_cluster.servers["n1"].pid, signal.SIGCONT)
+        await connection.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_is_not_there_is_passed_over(nats_server: NatsServer) -> None:
+    async def scenario() -> None:
+        url = f"nats://127.0.0.1:{free_port()},{nats_server.url}"
+        connection = NatsConnection(NatsAddress.parse(url), name="test", turn=0)
+        await connection.connect()
+        assert connection.server.port == nats_server.port
+        assert connection.connects == 1
+        await connection.close()
+
+    asyncio.run(scenario())
+
+
+def test_none_of_several_servers_is_an_error_that_names_them_all() -> None:
+    async def scenario() -> None:
+        ports = free_port(), free_port()
+        url = ",".join(f"nats://127.0.0.1:{port}" for port in ports)
+        connection = NatsConnection(NatsAddress.parse(url), name="test")
+        with pytest.raises(NatsError) as caught:
+            await connection.connect()
+        assert all(str(port) in str(caught.value) for port in ports)
 
     asyncio.run(scenario())

@@ -330,7 +330,7 @@ def test_without_nats_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shuffler, "NATS_PATIENCE_S", 0.5)
     endpoints = Endpoints(
         subscription_url("ws://127.0.0.1:1"),
-        NatsAddress("127.0.0.1", free_port()),
+        NatsAddress.parse(f"nats://127.0.0.1:{free_port()}"),
         "127.0.0.1:0",
     )
     with pytest.raises(BadInput, match="cannot connect to NATS"):

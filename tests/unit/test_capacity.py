@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -235,3 +236,12 @@ def test_the_printed_plan_fits_a_terminal() -> None:
     assert max(map(len, text.splitlines())) <= 110
     assert text.splitlines()[-1].startswith("  ")
     assert "\n! a warning" in text
+
+
+def test_a_cluster_that_does_not_survive_a_server_is_warned_of() -> None:
+    run = make_spec()
+    cluster = replace(run, hosts={**run.hosts, "nats": ["n1", "n2", "n3"]})
+    plan = capacity.predict(run)
+    assert any("bench_stream_replicas=3" in line for line in plan_text.warnings(cluster, plan))
+    safe = replace(cluster, stream=replace(cluster.stream, replicas=3))
+    assert plan_text.warnings(safe, plan) == plan_text.warnings(run, plan)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, Exchange, bound, parse_rfc3339_ns
+from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, Exchange, bound, bounds, parse_rfc3339_ns
 
 NS_PER_S = 1_000_000_000
 START_NS = 1_700_000_000 * NS_PER_S
@@ -33,7 +34,6 @@ def test_a_constant_offset_is_inside_the_bound(
         for i, (there, back) in enumerate(delays)
     ]
     found = bound(exchanges)
-    assert found is not None
     assert found.offset_low_ns <= offset_ns <= found.offset_high_ns
     assert not found.stepped
     assert not found.drifting
@@ -55,7 +55,6 @@ def test_drift_is_no_step_and_stays_inside_the_bound(
         for sent_ns, (there, back) in zip(times, delays, strict=True)
     ]
     found = bound(exchanges)
-    assert found is not None
     assert not found.stepped
     if found.drifting:
         assert all(
@@ -71,7 +70,6 @@ def test_a_step_is_found(count: int, data: st.DataObject, sign: int) -> None:
         for i in range(count)
     ]
     found = bound(reversed(exchanges))
-    assert found is not None
     assert found.stepped
     assert found.drifting
     assert found.offset_low_ns <= 0 <= found.offset_high_ns
@@ -98,18 +96,27 @@ def test_two_passes_find_what_all_pairs_do(exchanges: list[Exchange]) -> None:
         return a.offset_low_ns - b.offset_high_ns > drift_ns
 
     found = bound(exchanges)
-    assert found is not None
     assert found.stepped == any(contradict(a, b) for a in exchanges for b in exchanges)
     assert found.offset_low_ns <= found.offset_high_ns
 
 
 def test_no_exchange_is_no_bound() -> None:
-    assert bound([]) is None
+    assert bounds([]) == []
+
+
+def test_each_server_of_a_cluster_has_a_bound_of_its_own() -> None:
+    first = [exchange(START_NS + k, 2 * MS, 4 * MS, 10 * MS) for k in range(3)]
+    second = [exchange(START_NS + 9, 2 * MS, 4 * MS, 70 * MS)]
+    found = bounds(
+        [replace(one, server="n2") for one in second] + [replace(one, server="n1") for one in first]
+    )
+    assert [(one.server, one.exchanges) for one in found] == [("n1", 3), ("n2", 1)]
+    assert found[0].to_dict()["offset_ms"] == pytest.approx(9)
+    assert found[1].to_dict()["offset_ms"] == pytest.approx(69)
 
 
 def test_bound_in_milliseconds() -> None:
     found = bound([exchange(START_NS, 2 * MS, 4 * MS, 10 * MS)])
-    assert found is not None
     assert found.to_dict() == {
         "bound_ms": 3.0,
         "offset_ms": 9.0,
@@ -117,6 +124,7 @@ def test_bound_in_milliseconds() -> None:
         "exchanges": 1,
         "drifting": False,
         "stepped": False,
+        "server": None,
     }
 
 

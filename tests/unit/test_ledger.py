@@ -58,6 +58,7 @@ class Durable:
     unacked: dict[int, int] = field(default_factory=dict)  # seq → deliveries
     to_repeat: list[int] = field(default_factory=list)
     sent: set[int] = field(default_factory=set)
+    agreed: tuple[int, int, dict[int, int], list[int]] = (0, 0, {}, [])
     received: set[int] = field(default_factory=set)
     receptions: int = 0
     lost_a_repeat: bool = False
@@ -127,6 +128,24 @@ class Simulation:
             if fate == "r":
                 del durable.unacked[seq]
         log.end_run()
+
+    def remember(self) -> None:
+        """Have the replicas agree on where the durables are."""
+        for durable in self.durables:
+            durable.agreed = (
+                durable.stream_seq,
+                durable.consumer_seq,
+                dict(durable.unacked),
+                list(durable.to_repeat),
+            )
+
+    def fail_over(self) -> None:
+        """Lose the leader, and with it whatever was not agreed on yet."""
+        for durable in self.durables:
+            stream_seq, consumer_seq, unacked, to_repeat = durable.agreed
+            durable.stream_seq, durable.consumer_seq = stream_seq, consumer_seq
+            durable.unacked = {s: n for s, n in unacked.items() if s >= self.first}
+            durable.to_repeat = [s for s in to_repeat if s >= self.first]
 
     def outcome(self, durable: Durable, seq: int) -> str:
         if seq in durable.received:
@@ -303,6 +322,62 @@ def test_agrees_with_what_happened(
     assert balanced.lost >= truth[LOST]
     if not any(durable.lost_a_repeat for durable in simulation.durables):
         assert balanced.lost == truth[LOST]
+
+
+def replicated(spec: RunSpec) -> RunSpec:
+    return replace(spec, stream=replace(spec.stream, replicas=3))
+
+
+@pytest.mark.parametrize("make", [fanout, shared])
+@settings(max_examples=300, deadline=None)
+@given(
+    consumers=st.integers(1, 3),
+    phases=st.lists(
+        st.tuples(
+            st.integers(1, 20),
+            st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(1, 12))),
+            st.booleans(),
+        ),
+        max_size=6,
+    ),
+)
+def test_deliveries_that_a_new_leader_makes_again_balance(
+    make: Callable[[int], tuple[RunSpec, Simulation]],
+    consumers: int,
+    phases: list[tuple[int, list[tuple[int, int, int]], bool]],
+) -> None:
+    """All are received and acknowledged, and the leaders that made the last of them are gone."""
+    spec, simulation = make(consumers)
+    for published, polls, is_agreed in phases:
+        simulation.publish(published)
+        for which, puller, batch in polls:
+            simulation.poll(
+                simulation.durables[which % len(simulation.durables)], puller, batch, "r"
+            )
+        if is_agreed:
+            simulation.remember()
+        else:
+            simulation.fail_over()
+    truth = simulation.truth()
+    balanced = ledger.account(replicated(spec), simulation.evidence())
+    assert balanced.disagreements == []
+    assert balanced.unexplained == 0
+    assert identities_hold(balanced)
+    assert balanced.delivered == truth[DELIVERED]
+    assert balanced.pending_at_end == truth[PENDING]
+
+
+def test_without_replicas_a_delivery_made_twice_is_unexplained() -> None:
+    spec, simulation = fanout(1)
+    simulation.publish(10)
+    simulation.poll(simulation.durables[0], 0, 10, "r")
+    simulation.fail_over()
+    simulation.poll(simulation.durables[0], 0, 10, "r")
+    evidence = simulation.evidence()
+    assert ledger.account(spec, evidence).unexplained
+    balanced = ledger.account(replicated(spec), evidence)
+    assert balanced.unexplained == 0
+    assert (balanced.delivered, balanced.duplicate_deliveries) == (10, 10)
 
 
 def healthy() -> tuple[RunSpec, Evidence]:

@@ -31,3 +31,16 @@ def test_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("NATS_CREDENTIALS_FILE", str(tmp_path / "none"))
     with pytest.raises(ValueError, match=r"NATS_CREDENTIALS_FILE .*none: No such file"):
         address_from_environment("nats://127.0.0.1:4222")
+
+
+def test_servers_of_a_cluster_are_a_list_with_commas() -> None:
+    address = address_from_environment("nats://a:4222, nats://u:p%40@b,nats://a:4222")
+    assert address.urls == ["nats://a:4222", "nats://b:4222"]
+    assert (address.user, address.password) == ("u", "p@")
+    assert str(address) == "a:4222, b:4222"
+
+
+@pytest.mark.parametrize("url", ["", "nats://a,", "nats://a,b:4222", "http://a"])
+def test_what_is_no_list_of_servers_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is no NATS URL"):
+        address_from_environment(url)

@@ -100,6 +100,25 @@ def test_refuses_a_topology_without_consumers(tmp_path: Path) -> None:
     assert "consumers has no host" in result.output
 
 
+@pytest.mark.parametrize(
+    ("hosts", "replicas", "words"),
+    [
+        (["n1", "n2"], 1, "group nats: 2 hosts are not allowed"),
+        (["n1"], 3, "bench_stream_replicas: 3 is not allowed"),
+    ],
+)
+def test_refuses_nats_hosts_that_cannot_hold_the_stream(
+    hosts: list[str], replicas: int, words: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "topology.json"
+    groups = {"nats": hosts, "shuffler": ["s"], "consumers": ["c"]}
+    urls = {"nats_url": "nats://n", "nats_monitoring_url": "http://n", "relay_url": "ws://r"}
+    file.write_text(json.dumps({"hosts": groups, **urls}))
+    result = plan("--topology", file, "--set", f"bench_stream_replicas={replicas}")
+    assert result.exit_code == 2
+    assert words in result.output
+
+
 def test_refuses_a_run_id_that_leaves_the_results_directory() -> None:
     result = plan("--run-id", "../x")
     assert result.exit_code == 2

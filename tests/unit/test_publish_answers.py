@@ -47,6 +47,20 @@ def test_refusals(code: int, err_code: int, *, permanent: bool) -> None:
     assert AnswerReader().read(b"", payload) == Refusal(f"{err_code} why", permanent)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        b'{"code":409,"err_code":10158,"description":"duplicate message id is in process"}',
+        b'{"code":503,"err_code":10077,"description":"raft: not leader"}',
+    ],
+)
+def test_what_a_cluster_has_not_agreed_on_yet_is_in_doubt(error: bytes) -> None:
+    answer = AnswerReader().read(b"", b'{"error":%s,"stream":"S","seq":0}' % error)
+    assert isinstance(answer, Refusal)
+    assert answer.in_doubt
+    assert not answer.permanent
+
+
 def test_no_responders() -> None:
     answer = AnswerReader().read(b"NATS/1.0 503\r\n\r\n", b"")
     assert answer == Refusal("503 no stream takes the subject", permanent=False)

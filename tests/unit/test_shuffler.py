@@ -76,9 +76,8 @@ def test_ack_histogram_counts_every_sample_once(samples_ns: list[int]) -> None:
 
 
 def shuffler_without_links() -> Shuffler:
-    return Shuffler(
-        Endpoints(URL, NatsAddress("127.0.0.1", 1), "127.0.0.1:0"), after=None, due_ns=None
-    )
+    nats = NatsAddress.parse("nats://127.0.0.1:1")
+    return Shuffler(Endpoints(URL, nats, "127.0.0.1:0"), after=None, due_ns=None)
 
 
 def test_metrics_follow_prometheus_conventions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,35 @@ def test_shared_pullers_fit_into_max_waiting_and_max_ack_pending() -> None:
     consumers = build(bench_consumers=1000, bench_delivery="shared").consumers
     assert consumers.max_waiting >= 1000
     assert consumers.max_ack_pending >= 1000 * consumers.batch_size
+
+
+def cluster(*hosts: str, **values: object) -> spec.RunSpec:
+    topology = replace(TOPOLOGY, hosts={**TOPOLOGY.hosts, "nats": list(hosts)})
+    return spec.build(
+        spec.read_variables(values),
+        run_id="20260101T000000Z-scenario-1",
+        scenario=SCENARIO,
+        topology=topology,
+        first_seq=1,
+    )
+
+
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_a_number_of_nats_hosts_that_is_no_lab_is_refused_with_the_group(count: int) -> None:
+    hosts = [f"nats-{number}" for number in range(count)]
+    with pytest.raises(spec.SpecError, match=rf"group nats: {count} hosts .* 1, .* or 3"):
+        cluster(*hosts)
+
+
+def test_more_replicas_than_nats_hosts_are_refused_with_the_variable() -> None:
+    with pytest.raises(spec.SpecError, match=r"bench_stream_replicas: 3 .* has 1 host \(n1\)"):
+        cluster("n1", bench_stream_replicas=3)
+    with pytest.raises(spec.SpecError, match=r"bench_stream_replicas: '?5'? is not allowed"):
+        cluster("n1", "n2", "n3", bench_stream_replicas=5)
+
+
+def test_three_nats_hosts_are_a_cluster() -> None:
+    run = cluster("n1", "n2", "n3", bench_stream_replicas=3, bench_stream_storage="file")
+    assert run.stream.replicas == 3
+    assert run.survives_a_server
+    assert not cluster("n1", "n2", "n3").survives_a_server

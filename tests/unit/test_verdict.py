@@ -62,7 +62,7 @@ def test_a_healthy_run_passes(healthy: tuple[RawRun, dict[str, Any]]) -> None:
         (Facts(agents=[(HOST, status("running"))]), "died; the last it said was 'running'"),
         (Facts(server_lives={HOST: ["A", "B"]}), "restarted"),
         (Facts(stream_began_anew=True), "began anew"),
-        (Facts(server_silent_from_s={HOST: 7.0}), "did not answer from 7 s after the run's start"),
+        (Facts(servers_silent={HOST: 7.0}), "did not answer from 7 s after the run's start"),
         (Facts(loop_lag_p99_ms={"relay on h": 150.0}), "relay on h: its event loop"),
         (Facts(process_cpu_pct={"shuffler (pid 1) on h": 99.0}), "saturated, 99 % of a core"),
         (Facts(frames_offered=17), "offered 17 frames of the 3500"),
@@ -157,3 +157,63 @@ def test_many_problems_are_cut_short(healthy: tuple[RawRun, dict[str, Any]]) -> 
     judged = judge(healthy, Facts(problems=[f"h: file-{n}: is missing" for n in range(300)]))
     assert len(judged.reasons) == verdict.SPELLED_OUT_MAX + 1
     assert "290 more" in judged.reasons[-1]
+
+
+def as_cluster(
+    healthy: tuple[RawRun, dict[str, Any]], facts: Facts, replicas: int = 3
+) -> verdict.Verdict:
+    """Judge a run with the marks that a fail-over leaves."""
+    run, content = healthy
+    content = copy.deepcopy(content)
+    content["fetches"]["by_status"] = {"404": 9, "503": 4}
+    content["connections"]["reconnects"] = 2
+    spec = replace(
+        run.spec,
+        hosts={**run.spec.hosts, "nats": ["n1", "n2", "n3"]},
+        stream=replace(run.spec.stream, replicas=replicas),
+    )
+    return verdict.judge(spec, content, facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "note"),
+    [
+        (Facts(server_lives={"n2": ["A", "B"]}), "n2: NATS restarted during the run (A, then B)"),
+        (Facts(server_lives={"n2": ["A"]}, servers_silent={"n2": 7.0}), "n2: NATS failed"),
+    ],
+)
+def test_a_server_that_the_cluster_outlived_is_a_note(
+    healthy: tuple[RawRun, dict[str, Any]], facts: Facts, note: str
+) -> None:
+    judged = as_cluster(healthy, replace(facts, shuffler_reconnects=1))
+    assert (judged.status, judged.reasons) == ("pass", [])
+    assert note in judged.notes[0]
+    assert any("4 of 503" in one for one in judged.notes)
+    assert any("2 reconnects" in one for one in judged.notes)
+
+
+def test_broken_connections_of_a_cluster_whose_servers_are_well_fail(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    assert as_cluster(healthy, Facts(server_lives={"n1": ["A"], "n2": ["B"]})).status == "fail"
+
+
+def test_a_server_without_enough_replicas_is_a_reason(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    judged = as_cluster(healthy, Facts(server_lives={"n2": ["A", "B"]}), replicas=1)
+    assert judged.status == "invalid"
+    assert "bench_stream_replicas is 1" in judged.reasons[0]
+
+
+def test_a_single_server_that_stays_away_is_the_first_reason(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    facts = Facts(
+        server_lives={HOST: ["A"]}, servers_silent={HOST: 7.0}, problems=["h: x: is missing"]
+    )
+    judged = judge(healthy, facts)
+    assert judged.status == "invalid"
+    assert judged.reasons[0] == (
+        f"{HOST}: NATS failed during the run and did not come back, its memory stream was lost"
+    )

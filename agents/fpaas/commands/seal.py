@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from fpaas.probe import seal
+from fpaas.errors import BadInput
+from fpaas.probe import journal, seal
 
 
 @click.command
@@ -18,6 +19,20 @@ from fpaas.probe import seal
     type=click.Path(path_type=Path, dir_okay=False),
     help="The nats-server binary of this host, to record its version.",
 )
-def command(run_dir: Path, host: str | None, nats_server: Path | None) -> None:
+@click.option(
+    "--journal",
+    "journals",
+    metavar="NAME=UNIT",
+    multiple=True,
+    help="Write what a unit said during the run from the journal to NAME.log first.  Repeatable.",
+)
+def command(
+    run_dir: Path, host: str | None, nats_server: Path | None, journals: tuple[str, ...]
+) -> None:
     """Describe this host and checksum the files in RUN_DIR, in RUN_DIR/seal.json."""
+    for assignment in journals:
+        name, equals, unit = assignment.partition("=")
+        if not equals:
+            raise BadInput(f"--journal {assignment!r}: expected NAME=UNIT")
+        journal.save(run_dir, name, unit)
     click.echo(seal.seal(run_dir, host or platform.node(), nats_server))

@@ -249,6 +249,8 @@ class ConsumerWorker:
                 write=write,
                 on_answered=self._answered,
             ),
+            # Of a cluster's servers, each gets its part of the connections.
+            turn=self.assignment.worker + number,
         )
         return connection
 

@@ -122,6 +122,11 @@ class Progress:
             return "draining"
         return "settling"
 
+    @property
+    def shows_figures(self) -> bool:
+        """Whether there is more to show of this host than how late it is."""
+        return any(agent in FIGURES for agent in self._agents)
+
     def line(self, now_unix_ns: int) -> str:
         """One line of progress: time, phase, figures."""
         elapsed_s = (now_unix_ns - self._run.t0_unix_ns) / NS_PER_S

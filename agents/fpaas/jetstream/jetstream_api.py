@@ -18,8 +18,11 @@ from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsErr
 from fpaas.jetstream.nats_wire import status_of
 
 REQUEST_TIMEOUT_S = 4.0
+#: A cluster gives servers that do not answer 4 s, and then lists the others' consumers.
+LIST_TIMEOUT_S = 6.0
 #: The server's own page size; it ignores wishes for more.
 CONSUMERS_PER_PAGE = 256
+STREAM_NOT_FOUND = 10059
 STREAM_NAME_IN_USE = 10058
 
 
@@ -79,19 +82,29 @@ class JetStreamApi:
             raise JetStreamError(f"{subject}: nobody answers there (is JetStream enabled?)")
         return answer
 
-    async def call(self, subject: str, arguments: object = None) -> dict[str, Any]:
+    async def call(
+        self, subject: str, arguments: object = None, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> dict[str, Any]:
         """Make a request whose answer is a JSON object. Raises JetStreamError on any failure."""
         body = b"" if arguments is None else json.dumps(arguments).encode()
-        return decode((await self.request(subject, body)).payload, subject)
+        return decode((await self.request(subject, body, timeout_s)).payload, subject)
 
     async def stream_info(self, stream: str) -> dict[str, Any]:
         """Return configuration and state of a stream; see JetStreamError."""
         return await self.call(f"$JS.API.STREAM.INFO.{stream}")
 
     async def consumers_page(self, stream: str, offset: int) -> tuple[list[dict[str, Any]], int]:
-        """Return consumers `offset` … of a stream, in order of name, and how many there are."""
+        """Return consumers `offset` … of a stream, in order of name, and how many there are.
+
+        Raises JetStreamError also where some of them have no leader that could tell.
+        """
         subject = f"$JS.API.CONSUMER.LIST.{stream}"
-        answer = await self.call(subject, {"offset": offset})
+        answer = await self.call(subject, {"offset": offset}, LIST_TIMEOUT_S)
+        missing = answer.get("missing")
+        if missing:
+            raise JetStreamError(
+                f"{subject}: {len(missing)} consumers have no leader, {missing[0]} for one"
+            )
         return answer.get("consumers") or [], int(answer["total"])
 
     async def close(self) -> None:

@@ -1,7 +1,8 @@
 """One TCP connection to NATS that carries load: raw publishes out, parsed messages in.
 
 It reconnects by itself with jittered backoff, restores its subscriptions and tells its owner when
-it lost the link, because whatever was in flight then has an unknown outcome.
+it lost the link, because whatever was in flight then has an unknown outcome. Of a cluster it is
+connected to one server, and goes on to the next when it loses that.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import os
 import random
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 from fpaas.jetstream.nats_wire import MessageHandler, Parser, ProtocolError
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5.0
 PING_INTERVAL_S = 20.0
+#: Of a cluster: a host that vanished without a word is worth finding out, there are others.
+PING_INTERVAL_CLUSTER_S = 3.0
 PINGS_OUTSTANDING_MAX = 2
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 2.0
@@ -34,31 +38,56 @@ class NatsError(Exception):
     """NATS refused the connection, or cannot be reached."""
 
 
-@dataclass(frozen=True)
-class NatsAddress:
-    """Where NATS listens and as whom to log in; from `nats://[user:password@]host[:port]`."""
+class NatsServer(NamedTuple):
+    """One server's host, as its certificate names it, and port."""
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        """As in messages."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class NatsAddress:
+    """Where NATS listens and as whom to log in; from `nats://[user:password@]host[:port]`.
+
+    Of a cluster, several such URLs with commas between them.
+    """
+
+    servers: tuple[NatsServer, ...]
     user: str | None = None
     password: str | None = None
     tls: ssl.SSLContext | None = None
 
     @classmethod
     def parse(cls, url: str, tls: ssl.SSLContext | None = None) -> NatsAddress:
-        """Read a URL; raises ValueError that names it when it is no nats:// or tls:// URL."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("nats", "tls") or not parts.hostname:
-            raise ValueError(f"{url!r} is no NATS URL; expected nats://host:4222")
-        if parts.scheme == "tls" and tls is None:
-            tls = ssl.create_default_context()
-        user = unquote(parts.username) if parts.username else None
-        password = unquote(parts.password) if parts.password else None
-        return cls(parts.hostname, parts.port or 4222, user, password, tls)
+        """Read a URL, or several; raises ValueError that names what is no nats:// or tls:// URL."""
+        servers = []
+        user = password = None
+        for one in url.split(","):
+            parts = urlsplit(one.strip())
+            if parts.scheme not in ("nats", "tls") or not parts.hostname:
+                raise ValueError(
+                    f"{one!r} is no NATS URL; expected nats://host:4222, of a cluster several "
+                    "with commas between them"
+                )
+            if parts.scheme == "tls" and tls is None:
+                tls = ssl.create_default_context()
+            servers.append(NatsServer(parts.hostname, parts.port or 4222))
+            if parts.username and user is None:
+                user, password = unquote(parts.username), unquote(parts.password or "")
+        return cls(tuple(dict.fromkeys(servers)), user, password, tls)
+
+    @property
+    def urls(self) -> list[str]:
+        """URLs of the servers, for clients that take such a list; without the password."""
+        return [f"nats://{server}" for server in self.servers]
 
     def __str__(self) -> str:
-        """Host and port; never the password."""
-        return f"{self.host}:{self.port}"
+        """Hosts and ports; never the password."""
+        return ", ".join(map(str, self.servers))
 
 
 def address_from_environment(url: str) -> NatsAddress:
@@ -103,6 +132,9 @@ class NatsConnection(asyncio.Protocol):
     `writable` is an Event that is cleared while the socket does not take more: wait for it before
     writing in bulk. `connects`, `errors` and `disconnects_slow_consumer` are running counts;
     `round_trip_s` is the shortest PING to PONG so far. `make_parser` takes the callbacks of Parser.
+
+    `turn` says which of a cluster's servers comes first, so that an owner of many connections can
+    spread them; the others follow in random order.
     """
 
     def __init__(
@@ -113,8 +145,11 @@ class NatsConnection(asyncio.Protocol):
         on_connected: Callable[[], None] | None = None,
         on_disconnected: Callable[[], None] | None = None,
         make_parser: Callable[..., Parser] = Parser,
+        turn: int | None = None,
     ) -> None:
         self.address = address
+        #: The first is the one that is connected, or is tried next.
+        self._servers = _in_turn(address.servers, turn)
         self.name = name
         self.writable = asyncio.Event()
         self.connected = asyncio.Event()
@@ -146,16 +181,23 @@ class NatsConnection(asyncio.Protocol):
     # -- for owners ------------------------------------------------------------------------------
 
     async def connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
-        """Connect once. Raises NatsError that says what was tried and why it failed."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._connect_once()
-        except TimeoutError:
-            self._abort()
-            raise NatsError(f"no answer from NATS at {self.address} in {timeout_s:g} s") from None
-        except (OSError, ProtocolError) as error:
-            self._abort()
-            raise NatsError(f"cannot connect to NATS at {self.address}: {error}") from error
+        """Connect to the first server that lets us, trying each once.
+
+        Raises NatsError that says what was tried and why it failed.
+        """
+        causes = []
+        for _ in range(len(self._servers)):
+            try:
+                return await self._try_server(timeout_s / len(self._servers))
+            except NatsError as error:
+                causes.append(str(error))
+                self._servers.rotate(-1)
+        raise NatsError("; ".join(causes))
+
+    @property
+    def server(self) -> NatsServer:
+        """The server that is connected, or is tried next."""
+        return self._servers[0]
 
     async def connect_patiently(self, timeout_s: float) -> None:
         """Connect, trying again for `timeout_s`; raises NatsError with the last cause."""
@@ -241,19 +283,31 @@ class NatsConnection(asyncio.Protocol):
                 break
         if not was_connected or self._closing:
             return
-        log.warning("%s: lost NATS at %s: %s", self.name, self.address, lost)
+        log.warning("%s: lost NATS at %s: %s", self.name, self.server, lost)
+        self._servers.rotate(-1)
         if self._on_disconnected:
             self._on_disconnected()
         self._reconnecting = asyncio.ensure_future(self._reconnect())
 
     # -- inside ----------------------------------------------------------------------------------
 
+    async def _try_server(self, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._connect_once()
+        except TimeoutError:
+            self._abort()
+            raise NatsError(f"no answer from NATS at {self.server} in {timeout_s:g} s") from None
+        except (OSError, ProtocolError) as error:
+            self._abort()
+            raise NatsError(f"cannot connect to NATS at {self.server}: {error}") from error
+
     async def _connect_once(self) -> None:
         loop = asyncio.get_running_loop()
         self._info = loop.create_future()
         self._ready = loop.create_future()
         self.last_error = ""
-        await loop.create_connection(lambda: self, self.address.host, self.address.port)
+        await loop.create_connection(lambda: self, self.server.host, self.server.port)
         self.server_info = await self._info
         if self.address.tls is not None:
             await self._start_tls(self.address.tls)
@@ -276,7 +330,7 @@ class NatsConnection(asyncio.Protocol):
     async def _start_tls(self, context: ssl.SSLContext) -> None:
         assert self._transport is not None  # noqa: S101
         self._transport = await asyncio.get_running_loop().start_tls(
-            self._transport, self, context, server_hostname=self.address.host
+            self._transport, self, context, server_hostname=self.server.host
         )
 
     def _connect_line(self) -> bytes:
@@ -316,11 +370,15 @@ class NatsConnection(asyncio.Protocol):
 
     def _schedule_ping(self) -> None:
         loop = asyncio.get_running_loop()
-        self._ping_timer = loop.call_later(PING_INTERVAL_S, self._ping)
+        self._ping_timer = loop.call_later(self._ping_interval_s, self._ping)
+
+    @property
+    def _ping_interval_s(self) -> float:
+        return PING_INTERVAL_S if len(self._servers) == 1 else PING_INTERVAL_CLUSTER_S
 
     def _ping(self) -> None:
         if self._pings_outstanding >= PINGS_OUTSTANDING_MAX:
-            self._fail(f"no PONG in {PINGS_OUTSTANDING_MAX * PING_INTERVAL_S:g} s")
+            self._fail(f"no PONG in {PINGS_OUTSTANDING_MAX * self._ping_interval_s:g} s")
             return
         self._pings_outstanding += 1
         self._pinged_at = time.monotonic()
@@ -348,3 +406,14 @@ class NatsConnection(asyncio.Protocol):
         if "slow consumer" in text.lower():
             self.disconnects_slow_consumer += 1
         log.warning("%s: %s", self.name, self.last_error)
+
+
+def _in_turn(servers: tuple[NatsServer, ...], turn: int | None) -> deque[NatsServer]:
+    """Order servers as they are to be tried."""
+    others = list(servers)
+    random.shuffle(others)
+    if turn is None:
+        return deque(others)
+    first = servers[turn % len(servers)]
+    others.remove(first)
+    return deque([first, *others])

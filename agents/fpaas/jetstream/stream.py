@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import nats
 import nats.errors
@@ -35,7 +35,12 @@ from fpaas.spec import RunSpec
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 WAIT_FOR_NATS_S = 10.0
+#: Servers that have just started take seconds to elect who leads them.
+WAIT_FOR_CLUSTER_S = 20.0
+CLUSTER_RETRY_S = 0.5
 API_TIMEOUT_S = 15.0
 #: Per-consumer limits, `no_wait` pulls that answer at once and multi-token filters date from 2.10.
 OLDEST_SERVER = (2, 10)
@@ -44,6 +49,9 @@ MAX_MSG_BYTES = 8 * 1024 * 1024
 CREATE_CONCURRENCY = 128
 #: Error code of the JetStream API: another stream has these subjects.
 SUBJECTS_OVERLAP = 10065
+#: … too few servers for the replicas; no leader yet, or none just now.
+NO_SUITABLE_PEERS = 10005
+NOT_AVAILABLE = (10008, 10009)
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,7 @@ def durable_config(spec: RunSpec, durable: Durable) -> ConsumerConfig:
         max_deliver=-1,
         max_ack_pending=consumers.max_ack_pending,
         max_waiting=consumers.max_waiting,
+        num_replicas=spec.stream.replicas,
         mem_storage=spec.stream.storage == "memory",
     )
 
@@ -133,11 +142,15 @@ async def jetstream(url: str, wait_s: float = WAIT_FOR_NATS_S) -> AsyncIterator[
             )
         context = client.jetstream(timeout=API_TIMEOUT_S)
         try:
-            await context.account_info()
+            if len(address.servers) > 1:
+                await _patiently(context.account_info)
+            else:
+                await context.account_info()
         except (ServiceUnavailableError, nats.errors.TimeoutError) as error:
             raise RunInvalid(
                 f"JetStream does not answer on the nats-server at {address}: enable it there "
                 "(`jetstream {}` in its configuration), for this account"
+                + ("; most of the cluster's servers must be up" if len(address.servers) > 1 else "")
             ) from error
         yield context
     finally:
@@ -155,7 +168,7 @@ async def _connect(address: NatsAddress, wait_s: float) -> Client:
         async with asyncio.timeout(wait_s):
             # A server that does not listen yet is tried again and again inside nats-py.
             return await nats.connect(
-                f"nats://{address}",
+                address.urls,
                 user=address.user,
                 password=address.password,
                 tls=address.tls,
@@ -173,14 +186,39 @@ async def _connect(address: NatsAddress, wait_s: float) -> Client:
         ) from error
 
 
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Call until the cluster has whom it needs, for WAIT_FOR_CLUSTER_S; then raise what it said."""
+    deadline = asyncio.get_running_loop().time() + WAIT_FOR_CLUSTER_S
+    while True:
+        try:
+            return await call()
+        except APIError as error:
+            passing = (
+                isinstance(error, ServiceUnavailableError)
+                or error.err_code == NO_SUITABLE_PEERS
+                or error.err_code in NOT_AVAILABLE
+            )
+            if not passing or asyncio.get_running_loop().time() >= deadline:
+                raise
+        await asyncio.sleep(CLUSTER_RETRY_S)
+
+
 async def create_stream(context: JetStreamContext, spec: RunSpec) -> None:
     """Delete a leftover stream of that name, create it anew. Raises RunInvalid with the cause."""
     await remove_stream(context, spec.stream.name)
     asked = stream_config(spec)
     try:
-        info = await context.add_stream(asked)
+        if spec.stream.replicas > 1:
+            info = await _patiently(lambda: context.add_stream(asked))
+        else:
+            info = await context.add_stream(asked)
     except APIError as error:
         hint = ""
+        if error.err_code == NO_SUITABLE_PEERS:
+            hint = (
+                f"; {spec.stream.replicas} replicas need as many servers of the cluster with room "
+                "for it: is one of them down?"
+            )
         if error.err_code == SUBJECTS_OVERLAP:
             hint = f"; delete the other stream that has {', '.join(spec.stream.subjects)}"
         raise RunInvalid(

@@ -55,6 +55,7 @@ def warnings(
         _warn_not_polled(spec),
         _warn_large_batch(spec),
         _warn_link(spec, plan),
+        _warn_replicas(spec),
         _warn_open_files(plan, open_files_limit),
         _warn_memory(plan, memory_mb),
     ]
@@ -165,6 +166,17 @@ def _warn_link(spec: RunSpec, plan: dict[str, Any]) -> str | None:
         f"NATS sends {mbit_per_s:,.0f} Mbit/s to the consumers: more than a "
         f"{LINK_MBIT_PER_S:,.0f} Mbit/s link carries. Fewer consumers (bench_consumers) or a lower "
         f"bench_firehose_rate_per_s."
+    )
+
+
+def _warn_replicas(spec: RunSpec) -> str | None:
+    servers = len(spec.hosts.get("nats", []))
+    if servers < 2 or spec.survives_a_server:
+        return None
+    return (
+        f"The cluster of {servers} NATS servers holds the stream with "
+        f"bench_stream_replicas={spec.stream.replicas}: the loss of one server can end the run. "
+        f"bench_stream_replicas={servers} survives it."
     )
 
 

@@ -1,7 +1,11 @@
-"""Exchanges with the NATS host that bound this host's clock; see clock_bounds for what they prove.
+"""Exchanges with a NATS host that bound this host's clock; see clock_bounds for what they prove.
 
 A message is published into a small memory stream of the lab's own, and its stored timestamp is
 read back by direct get. Two small requests an exchange, and nothing touches the run's stream.
+
+In a cluster the clock is that of the server which leads this stream. It is replicated as the run's
+stream is, for it shall outlive a server as well; then another one's clock is compared, and each
+exchange says whose.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from dataclasses import replace
 
 from fpaas.jetstream.jetstream_api import (
     STREAM_NAME_IN_USE,
@@ -34,16 +39,21 @@ STREAM_CONFIG = {
     "max_age": _MAX_AGE_NS,
     "duplicate_window": _MAX_AGE_NS,
     "max_consumers": 1,
-    "num_replicas": 1,
     "allow_direct": True,
 }
 
 
 class Clock:
-    """Makes exchanges with the NATS host; creates the stream when it is not there."""
+    """Makes exchanges with the NATS host; creates the stream when it is not there.
 
-    def __init__(self, api: JetStreamApi) -> None:
+    `is_clustered` tells that there are several servers, one of which leads the stream.
+    """
+
+    def __init__(self, api: JetStreamApi, *, replicas: int = 1, is_clustered: bool = False) -> None:
         self._api = api
+        self._config = {**STREAM_CONFIG, "num_replicas": replicas}
+        self._is_clustered = is_clustered
+        self._leader: str | None = None
         self._stream_exists = False
 
     async def exchange(self) -> Exchange:
@@ -51,11 +61,17 @@ class Clock:
         try:
             if not self._stream_exists:
                 await self._create_stream()
-            return await self._exchange()
+                self._leader = await self._find_leader()
+            exchange = await self._exchange()
+            leader = await self._find_leader()
         except JetStreamError:
             # A server that was restarted has lost a memory stream: make it anew next time.
             self._stream_exists = False
             raise
+        before, self._leader = self._leader, leader
+        if leader != before:
+            raise JetStreamError(f"{STREAM}: went from {before} to {leader} during an exchange")
+        return replace(exchange, server=leader)
 
     async def remove_stream(self) -> None:
         """Remove the stream; nothing happens where it is gone, or NATS is."""
@@ -65,23 +81,42 @@ class Clock:
 
     async def _create_stream(self) -> None:
         try:
-            await self._api.call(f"$JS.API.STREAM.CREATE.{STREAM}", STREAM_CONFIG)
+            await self._api.call(f"$JS.API.STREAM.CREATE.{STREAM}", self._config)
         except JetStreamError as error:
             # There with another version's limits: it serves just as well.
             if error.err_code != STREAM_NAME_IN_USE:
                 raise
         self._stream_exists = True
 
+    async def _find_leader(self) -> str | None:
+        """Name the server whose clock stamps messages; None of a single server."""
+        if not self._is_clustered:
+            return None
+        cluster = (await self._api.stream_info(STREAM)).get("cluster") or {}
+        leader = cluster.get("leader")
+        if not leader:
+            raise JetStreamError(f"{STREAM}: has no leader")
+        return str(leader)
+
     async def _exchange(self) -> Exchange:
         sent_unix_ns = time.time_ns()
         answer = await self._api.request(SUBJECT)
         stored_as = decode(answer.payload, SUBJECT)
-        get = f"$JS.API.DIRECT.GET.{STREAM}"
-        message = await self._api.request(get, json.dumps({"seq": stored_as["seq"]}).encode())
-        stored = dict(headers_of(message.header)).get("Nats-Time-Stamp")
-        if stored is None:
-            raise JetStreamError(f"{get}: no Nats-Time-Stamp in {message.header[:80]!r}")
+        stored = await self._read_back(stored_as["seq"])
         exchange = Exchange(sent_unix_ns, answer.received_unix_ns, parse_rfc3339_ns(stored))
         if exchange.rtt_ns < 0:
             raise JetStreamError(f"{SUBJECT}: this host's clock was set back during an exchange")
         return exchange
+
+    async def _read_back(self, seq: int) -> str:
+        """Return when a message was stored, as RFC 3339."""
+        if self._is_clustered:
+            # A direct get may be answered by a replica that does not have the message yet.
+            answer = await self._api.call(f"$JS.API.STREAM.MSG.GET.{STREAM}", {"seq": seq})
+            return str(answer["message"]["time"])
+        get = f"$JS.API.DIRECT.GET.{STREAM}"
+        message = await self._api.request(get, json.dumps({"seq": seq}).encode())
+        stored = dict(headers_of(message.header)).get("Nats-Time-Stamp")
+        if stored is None:
+            raise JetStreamError(f"{get}: no Nats-Time-Stamp in {message.header[:80]!r}")
+        return stored

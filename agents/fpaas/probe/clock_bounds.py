@@ -12,7 +12,7 @@ import calendar
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: Clocks that NTP disciplines are slewed by at most 500 ppm (the kernel's limit); what two
@@ -46,11 +46,15 @@ def parse_rfc3339_ns(text: str) -> int:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One exchange; `sent` and `received` on this host's clock, `stored` on the NATS host's."""
+    """One exchange; `sent` and `received` on this host's clock, `stored` on the NATS host's.
+
+    `server` is the name of the server that stored, None where there is but one.
+    """
 
     sent_unix_ns: int
     received_unix_ns: int
     stored_unix_ns: int
+    server: str | None = None
 
     @property
     def offset_low_ns(self) -> int:
@@ -72,7 +76,8 @@ class Exchange:
 class ClockBound:
     """At every exchange, the NATS host's clock minus this host's lay in [low, high] ns.
 
-    `drifting`: no one offset explains all exchanges; `stepped`: not even drift does.
+    `drifting`: no one offset explains all exchanges; `stepped`: not even drift does. `server` is
+    the one whose clock it was, None where there is but one.
     """
 
     offset_low_ns: int
@@ -80,12 +85,15 @@ class ClockBound:
     exchanges: int
     drifting: bool
     stepped: bool
+    server: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As in probe.json and summary.json."""
         method = f"{METHOD}, {self.exchanges} exchanges"
         if self.drifting:
             method += f", clocks that drift by up to {DRIFT_MAX_PPM} ppm"
+        if self.server is not None:
+            method += f", with {self.server}"
         return {
             "bound_ms": (self.offset_high_ns - self.offset_low_ns) / 2e6,
             "offset_ms": (self.offset_high_ns + self.offset_low_ns) / 2e6,
@@ -93,19 +101,30 @@ class ClockBound:
             "exchanges": self.exchanges,
             "drifting": self.drifting,
             "stepped": self.stepped,
+            "server": self.server,
         }
 
 
-def bound(exchanges: Iterable[Exchange]) -> ClockBound | None:
-    """Bound the offset from all exchanges of a run; None without any.
+def bounds(exchanges: Iterable[Exchange]) -> list[ClockBound]:
+    """Bound the offset from all exchanges of a run, for each server they were made with.
+
+    The server with the most exchanges comes first; none without any exchange.
+    """
+    by_server: dict[str | None, list[Exchange]] = {}
+    for exchange in exchanges:
+        by_server.setdefault(exchange.server, []).append(exchange)
+    found = [replace(bound(those), server=server) for server, those in by_server.items()]
+    return sorted(found, key=lambda one: -one.exchanges)
+
+
+def bound(exchanges: Iterable[Exchange]) -> ClockBound:
+    """Bound the offset from exchanges with one server; there must be one at least.
 
     Where one constant offset explains all exchanges, it lies in their intersection. Otherwise the
     clocks drifted, and the answer is the hull of what each exchange allows, given its neighbours
     and the greatest drift; or a clock was set, and it is the hull of the exchanges as they are.
     """
     ordered = sorted(exchanges, key=lambda exchange: exchange.sent_unix_ns)
-    if not ordered:
-        return None
     lows = [exchange.offset_low_ns for exchange in ordered]
     highs = [exchange.offset_high_ns for exchange in ordered]
     if max(lows) <= min(highs):

@@ -19,7 +19,7 @@ import psutil
 
 from fpaas import agent
 from fpaas.errors import RunInvalid
-from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
+from fpaas.jetstream.jetstream_api import STREAM_NOT_FOUND, JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsError
 from fpaas.probe import clock_bounds, host_facts
 from fpaas.probe.clock import Clock
@@ -38,10 +38,15 @@ CLOCK_INTERVAL_S = 5.0
 #: Exchanges in a row before and after the run: the tightest of them counts.
 CLOCK_BURST = 20
 CLOCK_BURST_PAUSE_S = 0.01
+CLOCK_RETRY_S = 0.5
 #: Other hosts' probes end their exchanges before the NATS host's removes the clock's stream.
 CLOCK_GRACE_S = 2.0
 CONNECT_ATTEMPT_S = 30.0
 FINAL_TIMEOUT_S = 60.0
+#: A server that is coming back, or a cluster that elects a leader, gets this long before the final
+#: snapshot is given up.
+FINAL_RETRY_S = 15.0
+FINAL_RETRY_PAUSE_S = 0.5
 #: Whoever sent SIGTERM waits (a supervisor for 10 s): NATS gets this long for the snapshot, and as
 #: long for the clock.
 STOPPED_TIMEOUT_S = 3.0
@@ -78,6 +83,11 @@ class Options:
     nats_pid_file: Path | None
 
     @property
+    def is_clustered(self) -> bool:
+        """Whether there are several NATS servers."""
+        return len(self.spec.hosts.get("nats", [])) > 1
+
+    @property
     def is_alone(self) -> bool:
         """Whether the lab is one host."""
         return all(host == self.host for hosts in self.spec.hosts.values() for host in hosts)
@@ -112,9 +122,18 @@ class Probe:
         self._spec = options.spec
         self._status = status
         self._api = JetStreamApi(options.nats, name=f"fpaas-probe-{options.host}")
-        self._clock = Clock(self._api)
+        self._clock = Clock(
+            self._api,
+            replicas=options.spec.stream.replicas,
+            is_clustered=options.is_clustered,
+        )
         self._monitor = (
-            ServerMonitor(options.monitoring, self._api, options.spec.stream.name)
+            ServerMonitor(
+                options.monitoring,
+                self._api,
+                options.spec.stream.name,
+                is_clustered=options.is_clustered,
+            )
             if options.monitoring
             else None
         )
@@ -186,14 +205,15 @@ class Probe:
     def _report(self, own: dict[str, float]) -> None:
         # The final snapshot's memory counts as well.
         self._own.observe()
-        bound = clock_bounds.bound(self._exchanges)
+        bounds = [bound.to_dict() for bound in clock_bounds.bounds(self._exchanges)]
         report = {
             **host_facts.basic(),
             "host": self._options.host,
             "own": {**own, "rss_mb_max": self._own.rss_mb_max},
             "samples": {"taken": self._samples_taken, "missed": self._ticks.missed},
             "nats_samples": {"taken": self._nats_samples, "with_errors": self._nats_errors},
-            "clock": bound.to_dict() if bound else None,
+            "clock": bounds[0] if bounds else None,
+            "clock_by_server": bounds if self._options.is_clustered else None,
             "problems": self._problems,
         }
         agent.write_json(self._options.directory / f"{AGENT}.json", report)
@@ -245,15 +265,27 @@ class Probe:
     async def _take_final(self, monitor: ServerMonitor, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                final = await monitor.final()
+                final = await self._final_patiently(monitor, min(timeout_s / 2, FINAL_RETRY_S))
         except (JetStreamError, KeyError) as error:
             self._problems.append(f"no final snapshot of NATS: {error}")
         except TimeoutError:
             self._problems.append(f"no final snapshot of NATS: no answer in {timeout_s:g} s")
         else:
             agent.write_json(self._options.directory / f"{AGENT}.final.json", final)
-            if final["server"] is None:
+            if final["server"] is None and not self._options.is_clustered:
                 self._problems.append("NATS's monitoring port did not answer at the end")
+
+    async def _final_patiently(self, monitor: ServerMonitor, retry_s: float) -> dict[str, Any]:
+        deadline = asyncio.get_running_loop().time() + retry_s
+        while True:
+            try:
+                return await monitor.final()
+            except JetStreamError as error:
+                is_over = asyncio.get_running_loop().time() >= deadline
+                if is_over or error.err_code == STREAM_NOT_FOUND:
+                    raise
+                log.warning("%s; trying again", error)
+            await asyncio.sleep(FINAL_RETRY_PAUSE_S)
 
     # -- the clock ---------------------------------------------------------------------------------
 
@@ -266,16 +298,22 @@ class Probe:
 
     async def _exchange_during(self) -> None:
         await self._api.connection.connected.wait()
-        await self._exchange_burst(is_after=False)
+        while not await self._exchange_burst(is_after=False):
+            # The leader of a cluster's stream may have yet to be elected.
+            if time.time_ns() >= self._spec.t0_unix_ns:
+                break
+            await asyncio.sleep(CLOCK_RETRY_S)
         loop = asyncio.get_running_loop()
         async for _ in _on_schedule(Ticks(loop.time(), CLOCK_INTERVAL_S)):
             await self._exchange(is_after=False)
 
-    async def _exchange_burst(self, *, is_after: bool) -> None:
-        for _ in range(CLOCK_BURST):
+    async def _exchange_burst(self, *, is_after: bool) -> bool:
+        """Make exchanges in a row, until one fails; False where the first did."""
+        for number in range(CLOCK_BURST):
             if not await self._exchange(is_after=is_after):
-                return
+                return number > 0
             await asyncio.sleep(CLOCK_BURST_PAUSE_S)
+        return True
 
     async def _exchange(self, *, is_after: bool) -> bool:
         """Make one exchange and keep it; False where NATS did not answer."""
@@ -286,7 +324,9 @@ class Probe:
             return False
         is_before = exchange.sent_unix_ns < self._spec.t0_unix_ns
         self._exchanges.append(exchange)
+        whose = {"server": exchange.server} if exchange.server else {}
         self._clock_file.write(
+            **whose,
             unix_ns=exchange.sent_unix_ns,
             phase="after" if is_after else "before" if is_before else "during",
             offset_low_ns=exchange.offset_low_ns,

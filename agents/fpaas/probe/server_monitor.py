@@ -96,12 +96,20 @@ class Sweep:
 
 
 class ServerMonitor:
-    """Samples of one server and one of its streams."""
+    """Samples of one server and one of its streams.
 
-    def __init__(self, port: MonitoringPort, api: JetStreamApi, stream: str) -> None:
+    In a cluster only the monitor of the server that leads the stream sweeps over its consumers: one
+    sweep is enough.
+    """
+
+    def __init__(
+        self, port: MonitoringPort, api: JetStreamApi, stream: str, *, is_clustered: bool = False
+    ) -> None:
         self._port = port
         self._api = api
         self._stream = stream
+        self._is_clustered = is_clustered
+        self._leads = not is_clustered
         self._sweep: asyncio.Task[Sweep] | None = None
 
     async def sample(self) -> dict[str, Any]:
@@ -112,16 +120,20 @@ class ServerMonitor:
         """
         began = time.monotonic()
         line: dict[str, Any] = {"unix_ns": time.time_ns()}
-        if self._sweep is None:
-            self._sweep = asyncio.ensure_future(self._sweep_consumers())
+        self._start_sweep()
         errors = []
         try:
             line.update(await asyncio.wait_for(self._monitoring(), SAMPLE_TIMEOUT_S))
         except (MonitoringError, KeyError, TimeoutError) as error:
             errors.append(_reason(error))
         line["took_ms"] = (time.monotonic() - began) * 1e3
-        await asyncio.wait({self._sweep}, timeout=SAMPLE_TIMEOUT_S - (time.monotonic() - began))
-        if self._sweep.done():
+        if self._is_clustered:
+            self._leads = line.get("leader") is not None and line["leader"] == line["server"]
+            self._start_sweep()
+        if self._sweep is not None:
+            left_s = SAMPLE_TIMEOUT_S - (time.monotonic() - began)
+            await asyncio.wait({self._sweep}, timeout=left_s)
+        if self._sweep is not None and self._sweep.done():
             try:
                 sweep = self._sweep.result()
                 line["lag"], line["ack_pending"] = sweep.lag(), sweep.num_ack_pending
@@ -161,16 +173,24 @@ class ServerMonitor:
             self._sweep.cancel()
             self._sweep = None
 
+    def _start_sweep(self) -> None:
+        if self._sweep is None and self._leads:
+            self._sweep = asyncio.ensure_future(self._sweep_consumers())
+
     async def _monitoring(self) -> dict[str, Any]:
-        return {
-            "varz": server_state.varz(await self._port.get("/varz")),
-            "stream": server_state.stream_in_jsz(
-                await self._port.get("/jsz?accounts=true&streams=true"), self._stream
-            ),
+        varz = await self._port.get("/varz")
+        jsz = await self._port.get("/jsz?accounts=true&streams=true")
+        found: dict[str, Any] = {
+            "varz": server_state.varz(varz),
+            "stream": server_state.stream_in_jsz(jsz, self._stream),
             # Sorted by what is pending, one connection tells the maximum of all of them: no need
             # to page through thousands.
             "connz": server_state.connz(await self._port.get("/connz?sort=pending&limit=1")),
         }
+        if self._is_clustered:
+            found["server"] = varz["server_name"]
+            found["leader"] = server_state.leader_in_jsz(jsz, self._stream)
+        return found
 
     async def _server(self) -> dict[str, Any] | None:
         try:

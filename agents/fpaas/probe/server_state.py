@@ -56,6 +56,18 @@ def stream_in_jsz(answer: Mapping[str, Any], name: str) -> dict[str, int] | None
     return None
 
 
+def leader_in_jsz(answer: Mapping[str, Any], name: str) -> str | None:
+    """Find who leads a stream, by server name; None where the server has no such stream.
+
+    A server that is in no cluster names nobody: the empty string.
+    """
+    for account in answer.get("account_details") or []:
+        for detail in account.get("stream_detail") or []:
+            if detail["name"] == name:
+                return str((detail.get("cluster") or {}).get("leader", ""))
+    return None
+
+
 def connz(answer: Mapping[str, Any]) -> dict[str, int]:
     """Count connections in /connz?sort=pending&limit=1: the first has the most bytes pending."""
     connections = answer.get("connections") or []

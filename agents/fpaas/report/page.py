@@ -90,6 +90,7 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
         connections=tables.connection_rows(summary),
         fidelity=tables.fidelity_rows(summary),
         clock=tables.clock_rows(summary),
+        network=tables.network_rows(bundle),
         environment=tables.environment(bundle),
         charts=sections,
         number=written.number,

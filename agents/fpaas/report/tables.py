@@ -426,3 +426,20 @@ def clock_rows(summary: JsonObject) -> dict[str, str]:
         else NOT_MEASURED
         for host, clock in (summary.get("clock") or {}).items()
     }
+
+
+def network_rows(bundle: Bundle) -> list[dict[str, str]]:
+    """Return round trips and throughput between hosts; nothing where there was only one."""
+    return [
+        {
+            "name": f"{link['from']} → {link['to']}",
+            "error": str(link["error"] or ""),
+            "rtt_min": number(pick(link, "rtt_ms", "min")),
+            "rtt_p50": number(pick(link, "rtt_ms", "p50")),
+            "rtt_p99": number(pick(link, "rtt_ms", "p99")),
+            "sent": number(pick(link, "sent_mbit_per_s")),
+            "received": number(pick(link, "received_mbit_per_s")),
+        }
+        for part in bundle.hosts.values()
+        for link in part.links
+    ]

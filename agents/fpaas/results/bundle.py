@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
-from fpaas.probe import seal
+from fpaas.probe import network, seal
 from fpaas.spec import RunSpec, Share
 
 SPEC_FILE = "run.json"
@@ -179,6 +179,8 @@ class HostPart:
     nats_samples: list[JsonObject] = field(default_factory=list)
     clock_samples: list[JsonObject] = field(default_factory=list)
     server_final: ServerFinal | None = None
+    #: From this host to others, before the run.
+    links: list[JsonObject] = field(default_factory=list)
     seal: JsonObject | None = None
 
     def histogram_logs(self, agent: str) -> list[Path]:
@@ -303,6 +305,9 @@ class _Loader:
             self._bundle.problems += [
                 f"{host}: {problem}" for problem in seal.verify(part.directory)
             ]
+        # Only where there is a network between hosts.
+        if (part.directory / network.NAME).exists():
+            part.links = self._json(part, network.NAME, _links) or []
         roles = {group for group in LOAD_GROUPS if host in self._spec.hosts.get(group, [])}
         self._load_probe(part, on_nats_host="nats" in roles)
         if "relay" in roles and uses_own_relay(self._spec):
@@ -479,6 +484,13 @@ def _server_final(raw: Any) -> ServerFinal:  # noqa: ANN401
         durables={state["name"]: _typed(DurableState, state) for state in content["consumers"]},
         server=content["server"],
     )
+
+
+def _links(raw: Any) -> list[JsonObject]:  # noqa: ANN401
+    links = [_object(link, "link") for link in _object(raw, "network")["links"]]
+    for link in links:
+        _ = link["from"], link["to"], link["rtt_ms"], link["error"]
+    return links
 
 
 def _deliveries(path: Path) -> list[ConsumerDeliveries]:

@@ -16,6 +16,11 @@ the stream's front, so the holes are the newest of a gap. What of them is receiv
 repeat, is delivered; what is still stored at the end is pending, for the server will deliver it
 again; the rest is lost. Where deliveries that nobody received were themselves repeats while other
 messages expired, nothing tells the two apart: they count as lost, the worse.
+
+The new leader of a replicated durable may not know of the last deliveries of the one before, which
+were sent before the servers had agreed on them. It makes them once more under the same consumer
+sequences, and they are repeats; or it has not been asked since, and counts as pending what was
+received. Of a stream with replicas neither is a disagreement.
 """
 
 from __future__ import annotations
@@ -362,9 +367,10 @@ def _account_deliveries(
             walk.take(consumer_seq, stream_seq, count, repeated=repeated)
         received += walk.received
         delivered += walk.distinct()
-        disagreements.note(
-            walk.overlapping, "deliveries received twice over under one number", durable
-        )
+        if not spec.stream.replicas > 1:
+            disagreements.note(
+                walk.overlapping, "deliveries received twice over under one number", durable
+            )
     ledger.delivered = delivered
     ledger.duplicate_deliveries = received - delivered
     if evidence.workers is not None:
@@ -395,7 +401,13 @@ def _account_deliveries(
             continue
         accounts.append(
             account_durable(
-                walk, owed[durable], state, server, disagreements, had_trouble=had_trouble
+                walk,
+                owed[durable],
+                state,
+                server,
+                disagreements,
+                had_trouble=had_trouble,
+                may_forget=spec.stream.replicas > 1,
             )
         )
     ledger.owed = sum(one.owed for one in accounts)
@@ -412,20 +424,23 @@ def account_durable(
     disagreements: Disagreements,
     *,
     had_trouble: bool,
+    may_forget: bool = False,
 ) -> DurableAccount:
     """Close one durable's walk with the server's figures and name every message it was owed.
 
     The account is as of the server's first look at the stream, before its consumers' `state`.
     `had_trouble`: connections broke, or pulls went unanswered, so repeats may have been lost too.
+    `may_forget`: the server's part is replicated, and a new leader may be behind the one before.
     """
     name = state.name
     last_seq = server.stream_before.last_seq
     first_seq = max(1, server.stream_before.first_seq)
     reached = max(walk.reached, state.delivered_stream_seq)
+    forgotten = max(0, walk.reached - state.delivered_stream_seq) + max(
+        0, walk.next_consumer_seq - 1 - state.delivered_consumer_seq
+    )
     disagreements.note(
-        max(0, walk.reached - state.delivered_stream_seq)
-        + max(0, reached - server.stream_after.last_seq)
-        + max(0, walk.next_consumer_seq - 1 - state.delivered_consumer_seq),
+        max(0, reached - server.stream_after.last_seq) + (0 if may_forget else forgotten),
         "deliveries beyond what the server delivered, or has",
         f"{name} received up to stream sequence {walk.reached} and consumer sequence "
         f"{walk.next_consumer_seq - 1}, the server delivered up to {state.delivered_stream_seq} "
@@ -441,7 +456,8 @@ def account_durable(
         pending_at_end=owed.count(max(first_seq, reached + 1), last_seq),
         received=walk.received,
     )
-    _check_num_pending(reached, owed, state, server, disagreements)
+    pending_after = state.delivered_stream_seq if may_forget else reached
+    _check_num_pending(pending_after, owed, state, server, disagreements)
     redeliverable = 0
     passed_over = 0
     redelivery_holes = 0

@@ -27,6 +27,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "git_commit": control.get("git_commit"),
         "control": bundle.control,
         "hosts": {host: _host(part) for host, part in bundle.hosts.items()},
+        "network": [link for part in bundle.hosts.values() for link in part.links],
         "problems": bundle.problems,
         "files": files,
     }

@@ -5,7 +5,8 @@ it is a count of the whole run (ledger, fetches, connections).
 
 A leg's `clock_error_ms` is how far it can be off because two hosts' clocks were compared: the NATS
 host's with another, |offset| + bound as the probe found them (legs are not corrected). Legs with
-both ends on one host's clock have 0; None means that the clocks' bound is not known.
+both ends on one host's clock have 0; None means that the clocks' bound is not known. In a cluster
+any server may have stamped a message, so the worst of theirs comes on top.
 """
 
 from __future__ import annotations
@@ -274,19 +275,29 @@ class _Summary:
         if leg in ("publish_ack", "fetch_call", "fetch_call_intended"):
             return 0.0
         if leg in ("publish_to_fetch", "publish_to_first_fetch"):
-            return self._worst_offset_ms(spec.hosts["consumers"])
+            hosts, servers = spec.hosts["consumers"], spec.hosts["nats"]
+            if len(servers) > 1:
+                return self._worst_sum_ms(hosts, servers)
+            return self._worst_offset_ms(hosts)
         # From when the relay's schedule, on its clock, had a frame due.
         relays = spec.hosts.get("relay", [])
         ends = spec.hosts["shuffler" if leg in SHUFFLER_LEGS else "consumers"]
         if set(ends) == set(relays) and len(relays) == 1:
             return 0.0
-        errors = (self._worst_offset_ms(relays), self._worst_offset_ms(ends))
+        return self._worst_sum_ms(relays, ends)
+
+    def _worst_sum_ms(self, hosts: list[str], others: list[str]) -> float | None:
+        """How far clocks of hosts can be off those of others, by way of the NATS host's."""
+        errors = (self._worst_offset_ms(hosts), self._worst_offset_ms(others))
         return None if None in errors else sum(error for error in errors if error is not None)
 
     def _worst_offset_ms(self, hosts: list[str]) -> float | None:
-        """How far the clocks of hosts can be off the NATS host's."""
+        """How far the clocks of hosts can be off the NATS host's; of a cluster, of one server's."""
         clock = self._clock()
         worst = 0.0
+        if len({one["server"] for one in clock.values() if one["bound_ms"] is not None}) > 1:
+            # Some were compared with one server, some with another.
+            return None
         for host in hosts:
             bound_ms = clock[host]["bound_ms"] if host in clock else None
             if bound_ms is None:
@@ -296,11 +307,25 @@ class _Summary:
 
     def _clock(self) -> dict[str, JsonObject]:
         clock = {}
+        reference = self._clock_reference()
         for host, part in self._bundle.hosts.items():
-            found = (part.probe or {}).get("clock") or {}
-            names = ("bound_ms", "offset_ms", "method", "stepped")
+            probe = part.probe or {}
+            found = probe.get("clock") or {}
+            for one in probe.get("clock_by_server") or ():
+                found = one if one["server"] == reference else found
+            names = ("bound_ms", "offset_ms", "method", "stepped", "server")
             clock[host] = {name: found.get(name) for name in names}
         return clock
+
+    def _clock_reference(self) -> str | None:
+        """Name the server of a cluster that all hosts compared their clocks with."""
+        exchanges: Counter[str] = Counter()
+        hosts: Counter[str] = Counter()
+        for part in self._bundle.hosts.values():
+            for one in (part.probe or {}).get("clock_by_server") or ():
+                exchanges[one["server"]] += one["exchanges"]
+                hosts[one["server"]] += 1
+        return max(hosts, key=lambda server: (hosts[server], exchanges[server]), default=None)
 
     def _message_bytes(self) -> JsonObject:
         shuffler = self._bundle.shuffler
@@ -355,25 +380,29 @@ class _Summary:
         """Return the server's figures: the last of the window; slow consumers of the whole run."""
         last: JsonObject = {}
         lag: JsonObject = {}
-        slow = []
-        for part in self._bundle.parts("nats"):
-            for sample in part.nats_samples:
-                if "varz" in sample:
-                    slow.append(sample["varz"].get("slow_consumers", 0))
-                if sample.get("unix_ns", 0) in self._window:
-                    # Of many consumers a sweep takes several samples' time.
-                    lag = sample.get("lag") or lag
-                    last = sample if sample.get("stream") else last
-        final = self._bundle.server_final
-        if final is not None and final.server is not None:
-            slow.append(final.server.get("slow_consumers", 0))
+        slow: Counter[str] = Counter()
+        parts = self._bundle.parts("nats")
+        for part in parts:
+            lives = [sample["varz"] for sample in part.nats_samples if "varz" in sample]
+            if part.server_final is not None and part.server_final.server is not None:
+                lives.append(part.server_final.server)
+            for life in lives:
+                # A server that is started again counts anew.
+                name = str(life.get("server_id"))
+                slow[name] = max(slow[name], life.get("slow_consumers", 0))
+        samples = [sample for part in parts for sample in part.nats_samples]
+        for sample in sorted(samples, key=lambda sample: sample.get("unix_ns", 0)):
+            if sample.get("unix_ns", 0) in self._window:
+                # Of many consumers a sweep takes several samples' time.
+                lag = sample.get("lag") or lag
+                last = sample if sample.get("stream") else last
         stream = last.get("stream") or {}
         return {
             "messages": stream.get("messages"),
             "bytes": stream.get("bytes"),
             "consumers": stream.get("consumer_count"),
             "consumer_lag": {name: lag.get(name) for name in ("p50", "p99", "max")},
-            "slow_consumers": max(slow, default=None),
+            "slow_consumers": sum(slow.values()) if slow else None,
         }
 
     # -- counts ------------------------------------------------------------------------------------
@@ -468,7 +497,7 @@ def _facts(bundle: Bundle, window: Window, legs: Legs, balance: Ledger) -> verdi
             for status in part.statuses.values()
         ],
         server_lives=_server_lives(bundle),
-        server_silent_from_s=_server_silent_from_s(bundle),
+        servers_silent=_servers_silent(bundle),
         disagreements=balance.disagreements,
         never_fetched=None if results is None else sum(r.consumers_never_fetched for r in results),
         loop_lag_p99_ms=lags,
@@ -491,15 +520,18 @@ def _server_lives(bundle: Bundle) -> dict[str, list[str]]:
     return lives
 
 
-def _server_silent_from_s(bundle: Bundle) -> dict[str, float]:
-    """Return, by NATS host, when after T0 the server fell silent for good, where it did."""
+def _servers_silent(bundle: Bundle) -> dict[str, float]:
+    """Return, by NATS host, when after T0 its server fell silent for good, where it did."""
     silent = {}
     for part in bundle.parts("nats"):
         answered = [bool(sample.get("varz")) for sample in part.nats_samples]
-        if part.server_final is None and answered and not answered[-1]:
-            first = len(answered) - answered[::-1].index(True) if any(answered) else 0
-            since_ns = part.nats_samples[first]["unix_ns"] - bundle.spec.t0_unix_ns
-            silent[part.host] = since_ns / NS_PER_S
+        final = part.server_final
+        if not answered or (answered[-1] if final is None else final.server is not None):
+            continue
+        last_answer = len(answered) - 1 - answered[::-1].index(True) if any(answered) else -1
+        first_silence = min(last_answer + 1, len(answered) - 1)
+        since_ns = part.nats_samples[first_silence]["unix_ns"] - bundle.spec.t0_unix_ns
+        silent[part.host] = since_ns / NS_PER_S
     return silent
 
 

@@ -48,7 +48,7 @@ class Facts:
     invalid_reasons: list[str] = field(default_factory=list)
     agents: list[tuple[str, AgentStatus]] = field(default_factory=list)
     server_lives: dict[str, list[str]] = field(default_factory=dict)
-    server_silent_from_s: dict[str, float] = field(default_factory=dict)
+    servers_silent: dict[str, float] = field(default_factory=dict)
     disagreements: list[str] = field(default_factory=list)
     never_fetched: int | None = None
     loop_lag_p99_ms: dict[str, float] = field(default_factory=dict)
@@ -71,7 +71,8 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     """Judge a run by its summary (all sections but the verdict) and facts."""
     invalid = [
         *facts.invalid_reasons,
-        *_silent_servers(facts),
+        # First, for what is missing is missing because of it.
+        *_lost_servers(spec, facts),
         *_shorten(facts.problems, "problems with the run's files"),
         *_deaths(facts),
         *_imbalance(summary, facts),
@@ -80,9 +81,17 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_short_offer(spec, facts),
         *_unread_relay(spec, summary),
     ]
-    failed = [*_missed_publishing(summary, facts), *_missed_consuming(spec, summary, facts)]
+    failed = [*_missed_publishing(summary), *_missed_consuming(spec, summary, facts)]
+    broken = list(_broken_exchanges(summary, facts))
+    notes = list(_notes(spec, summary, facts))
+    failovers = list(_failovers(spec, facts))
+    if failovers:
+        # What a server's end breaks for a moment is the price of going on without it.
+        notes = [*failovers, *(f"with it: {sentence}" for sentence in broken), *notes]
+    else:
+        failed += broken
     status = INVALID if invalid else FAIL if failed else PASS
-    return Verdict(status, [*invalid, *failed], list(_notes(spec, summary, facts)))
+    return Verdict(status, [*invalid, *failed], notes)
 
 
 def polls_are_certain(spec: RunSpec) -> bool:
@@ -114,23 +123,43 @@ def _deaths(facts: Facts) -> Iterator[str]:
                 f"{host}: the {status.agent} died; the last it said was {status.state!r}{why}; "
                 "its log says more"
             )
-    for host, lives in facts.server_lives.items():
-        if len(lives) > 1:
-            yield (
-                f"{host}: the NATS server restarted during the run ({', then '.join(lives)}); "
-                "its stream began anew"
-            )
     if facts.stream_began_anew:
         yield "the stream began anew during the run; what it held before is lost"
 
 
-def _silent_servers(facts: Facts) -> Iterator[str]:
-    # Before everything else: the agents' troubles follow from it.
-    for host, since_s in facts.server_silent_from_s.items():
+def _lost_servers(spec: RunSpec, facts: Facts) -> Iterator[str]:
+    """NATS servers that restarted, where the stream does not outlive one."""
+    if spec.survives_a_server:
+        return
+    lost = (
+        "its memory stream was lost"
+        if spec.stream.storage == "memory"
+        else "its stream was not there meanwhile"
+    )
+    if len(spec.hosts.get("nats", [])) > 1:
+        lost += f", as far as it was there (bench_stream_replicas is {spec.stream.replicas})"
+    for host, since_s in facts.servers_silent.items():
         yield (
-            f"{host}: the NATS server died or hung: it did not answer from {since_s:.0f} s after "
-            "the run's start on; nats.log says more"
+            f"{host}: NATS failed during the run and did not come back: it did not answer from "
+            f"{since_s:.0f} s after the run's start on, {lost}; nats.log says more"
         )
+    for host, lives in facts.server_lives.items():
+        if host not in facts.servers_silent and len(lives) > 1:
+            yield f"{host}: NATS restarted during the run, {lost} ({', then '.join(lives)})"
+
+
+def _failovers(spec: RunSpec, facts: Facts) -> Iterator[str]:
+    """NATS servers that failed, of a cluster whose stream outlives them."""
+    if not spec.survives_a_server:
+        return
+    for host, lives in facts.server_lives.items():
+        if host in facts.servers_silent:
+            yield f"{host}: NATS failed during the run and did not come back; the cluster went on."
+        elif len(lives) > 1:
+            yield (
+                f"{host}: NATS restarted during the run ({', then '.join(lives)}); "
+                "the cluster went on meanwhile."
+            )
 
 
 def _imbalance(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
@@ -206,7 +235,7 @@ def _unread_relay(spec: RunSpec, summary: dict[str, Any]) -> Iterator[str]:
         yield f"not one event was read from the relay {url} in the whole run; is it a relay?"
 
 
-def _missed_publishing(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
+def _missed_publishing(summary: dict[str, Any]) -> Iterator[str]:
     ledger = summary["ledger"]
     if ledger["not_read"]:
         yield (
@@ -217,8 +246,6 @@ def _missed_publishing(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
         yield f"{ledger['publish_failed']} publishes were refused by the server"
     if ledger["publish_unknown"]:
         yield f"{ledger['publish_unknown']} publishes were never answered, nor settled by repeats"
-    if facts.shuffler_reconnects:
-        yield f"the shuffler's connection to NATS broke {facts.shuffler_reconnects} times"
 
 
 def _missed_consuming(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str]:
@@ -236,7 +263,22 @@ def _missed_consuming(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> I
     excess = _excess_expiry(spec, ledger, plan)
     if excess is not None:
         yield excess
+    connections = summary["connections"]
+    slow = max(
+        connections["slow_consumer_disconnects"] or 0, summary["jetstream"]["slow_consumers"] or 0
+    )
+    if slow:
+        yield (
+            f"the server cut {slow} connections off as slow consumers; "
+            "use more connections or smaller batches"
+        )
+
+
+def _broken_exchanges(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
+    """Name what went wrong between agents and server, and was tried again."""
     fetches, connections = summary["fetches"], summary["connections"]
+    if facts.shuffler_reconnects:
+        yield f"the shuffler's connection to NATS broke {facts.shuffler_reconnects} times"
     errors = {
         status: count
         for status, count in (fetches["by_status"] or {}).items()
@@ -247,14 +289,6 @@ def _missed_consuming(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> I
         yield f"fetches were answered by errors: {listed}"
     if fetches["client_timeout"]:
         yield f"{fetches['client_timeout']} fetches were not answered in time"
-    slow = max(
-        connections["slow_consumer_disconnects"] or 0, summary["jetstream"]["slow_consumers"] or 0
-    )
-    if slow:
-        yield (
-            f"the server cut {slow} connections off as slow consumers; "
-            "use more connections or smaller batches"
-        )
     if connections["errors"] or connections["reconnects"]:
         yield (
             f"consumers' connections had {connections['errors']} errors and "

@@ -13,6 +13,8 @@ from fpaas.jetstream.nats_wire import status_of
 
 # Codes of an API error that a repeat may not meet again: no such stream (yet), timeout, too many.
 _TEMPORARY_CLIENT_ERRORS = (404, 408, 429)
+#: JetStream's error code for an earlier write of the same message that a cluster still agrees on.
+_IN_PROCESS = 10158
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,14 @@ class Ack:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The publish was not stored; `permanent` where a repeat would be refused as well."""
+    """The publish was not stored; `permanent` where a repeat would be refused as well.
+
+    `in_doubt` where it may be stored all the same: the cluster had not agreed on it yet.
+    """
 
     reason: str
     permanent: bool
+    in_doubt: bool = False
 
 
 Answer = Ack | Refusal
@@ -64,5 +70,8 @@ class AnswerReader:
 
 def _refusal(error: dict[str, object]) -> Refusal:
     code = int(str(error.get("code", 0)))
-    permanent = 400 <= code < 500 and code not in _TEMPORARY_CLIENT_ERRORS
-    return Refusal(f"{error.get('err_code', code)} {error.get('description', '')}", permanent)
+    err_code, description = error.get("err_code", code), str(error.get("description", ""))
+    # A leader that is deposed answers so for what it has proposed, and its successor may keep it.
+    in_doubt = err_code == _IN_PROCESS or description.startswith("raft:")
+    permanent = 400 <= code < 500 and code not in _TEMPORARY_CLIENT_ERRORS and not in_doubt
+    return Refusal(f"{err_code} {description}", permanent, in_doubt)

@@ -143,6 +143,7 @@ class PublishWindow:
         if isinstance(answer, Refusal):
             account.refusals_by_reason[answer.reason] += 1
             if not answer.permanent:
+                publish.doubtful |= answer.in_doubt
                 publish.refused(answer.reason, now_s)
                 return None
             self._give_up(publish, answer.reason)

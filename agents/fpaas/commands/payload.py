@@ -1,0 +1,36 @@
+"""`fpaas payload`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fpaas.control import payload
+
+
+@click.command
+@click.option("--checkout", required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--cache", required=True, type=click.Path(path_type=Path), help="Keep it here.")
+@click.option("--directory", required=True, help="Where on the host it is to be.")
+@click.option("--python", required=True, help="The host's, such as 3.13.")
+@click.option("--machine", required=True, help="The host's, such as x86_64.")
+@click.option("--interpreter", default=payload.Target.interpreter, show_default=True)
+@click.option("--digest-only", is_flag=True, help="Build nothing, print its name.")
+def command(
+    *,
+    checkout: Path,
+    cache: Path,
+    directory: str,
+    python: str,
+    machine: str,
+    interpreter: str,
+    digest_only: bool,
+) -> None:
+    """Make the agents' environment for a kind of host, unless it is made already; print its path."""
+    target = payload.Target(python, machine, interpreter)
+    if digest_only:
+        target.check()
+        click.echo(cache / f"agents-{payload.digest(checkout, target, directory)}.tar.gz")
+    else:
+        click.echo(payload.build(checkout, cache, target, directory))

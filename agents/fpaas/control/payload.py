@@ -1,0 +1,158 @@
+"""What the control node brings to a host without internet: the agents with their locked libraries.
+
+A payload is a tar file that holds a whole virtual environment, made for one Python and one machine:
+nothing is built or looked up on the host. It is named after the digest of all it is made of, so an
+unchanged one is neither built nor brought again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import re
+import shutil
+import subprocess
+import sysconfig
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpaas.errors import BadInput, RunInvalid
+
+#: Wheels for these run on Debian 12 and later, Ubuntu 22.04 and later.
+PLATFORM = "{machine}-manylinux_2_28"
+MACHINES = ("x86_64", "aarch64")
+OLDEST_PYTHON = (3, 11)
+#: Counts up whenever what is made of the same sources changes.
+FORMAT = 1
+#: Extracted last: where it is, all of it is.
+COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of host."""
+
+    python: str
+    machine: str
+    interpreter: str = "/usr/bin/python3"
+
+    def check(self) -> None:
+        """Raise BadInput where there are no wheels for it."""
+        if not re.fullmatch(r"3\.\d+", self.python):
+            raise BadInput(f"--python {self.python!r}: expected a version like 3.13")
+        if tuple(map(int, self.python.split("."))) < OLDEST_PYTHON:
+            raise BadInput(
+                f"Python {self.python} is too old for the agents; 3.11 or newer is needed"
+            )
+        if self.machine not in MACHINES:
+            raise BadInput(
+                f"--machine {self.machine!r}: there are no wheels for it; {', '.join(MACHINES)}"
+            )
+
+
+def digest(checkout: Path, target: Target, directory: str) -> str:
+    """Return a name for what `build` would make."""
+    sources = [checkout / "uv.lock", checkout / "pyproject.toml"]
+    package = checkout / "agents" / "fpaas"
+    sources += sorted(p for p in package.rglob("*") if p.is_file() and p.suffix != ".pyc")
+    total = hashlib.sha256(f"{FORMAT} {target} {directory}".encode())
+    for path in sources:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(checkout)} {content}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def build(checkout: Path, cache: Path, target: Target, directory: str) -> Path:
+    """Return a payload's path, building it unless it is in the cache.
+
+    It unpacks into one directory with the name of the file's stem, below `directory` on the host,
+    and runs as `directory`/agents, which is to be a link to it. Raises BadInput for a host that
+    there are no wheels for, RunInvalid with what uv said where the build fails.
+    """
+    target.check()
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / f"agents-{digest(checkout, target, directory)}.tar.gz"
+    with _only_one(cache / "lock"):
+        if not path.exists():
+            _build(checkout, path, target, directory)
+    return path
+
+
+def _build(checkout: Path, path: Path, target: Target, directory: str) -> None:
+    uv = _uv(checkout)
+    name = path.name.removesuffix(".tar.gz")
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+        libraries = Path(temporary) / "libraries"
+        wheels = Path(temporary) / "wheels"
+        requirements = Path(temporary) / "requirements.txt"
+        _run(
+            *(uv, "export", "--quiet", "--project", checkout, "--frozen", "--no-dev"),
+            *("--no-emit-project", "--output-file", requirements),
+        )
+        install = (uv, "pip", "install", "--quiet", "--no-config", "--target", libraries)
+        install += ("--python-version", target.python)
+        install += ("--python-platform", PLATFORM.format(machine=target.machine))
+        _run(*install, "--only-binary", ":all:", "--require-hashes", "-r", requirements)
+        _run(uv, "build", "--quiet", "--wheel", "--out-dir", wheels, checkout)
+        _run(*install, "--no-deps", *wheels.glob("*.whl"))
+        # Those would be for this machine's Python.
+        shutil.rmtree(libraries / "bin", ignore_errors=True)
+        unfinished = Path(temporary) / path.name
+        with tarfile.open(unfinished, "w:gz", compresslevel=6) as tar:
+            _write(tar, name, libraries, target, f"{directory}/agents")
+        unfinished.replace(path)
+
+
+def _write(tar: tarfile.TarFile, name: str, libraries: Path, target: Target, home: str) -> None:
+    def add(path: str, text: str, mode: int = 0o644) -> None:
+        entry = tarfile.TarInfo(f"{name}/{path}")
+        entry.size, entry.mode = len(text.encode()), mode
+        tar.addfile(entry, io.BytesIO(text.encode()))
+
+    def of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = "root"
+        entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+        return entry
+
+    add(
+        "pyvenv.cfg",
+        f"home = {Path(target.interpreter).parent}\ninclude-system-site-packages = false\n",
+    )
+    for interpreter in ("python", "python3"):
+        link = tarfile.TarInfo(f"{name}/bin/{interpreter}")
+        link.type, link.linkname = tarfile.SYMTYPE, target.interpreter
+        tar.addfile(link)
+    script = "import sys\n\nfrom fpaas.cli import main\n\nsys.exit(main())\n"
+    add("bin/fpaas", f"#!{home}/bin/python\n{script}", 0o755)
+    tar.add(libraries, f"{name}/lib/python{target.python}/site-packages", filter=of_root)
+    add(COMPLETE, "")
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hosts are prepared at the same time; the first builds, the others find it built."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _uv(checkout: Path) -> str:
+    places = [sysconfig.get_path("scripts"), str(checkout / ".venv-bootstrap" / "bin")]
+    for where in (*places, None):
+        found = shutil.which("uv", path=where)
+        if found:
+            return found
+    raise BadInput("uv is not there to fetch the agents' libraries with; run `make setup`")
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()
+        raise RunInvalid(f"`{' '.join(map(str, command[:3]))} …` failed: {said}")

@@ -1,0 +1,132 @@
+# ruff: noqa: INP001  (Ansible loads it by its path)
+"""Finds what an earlier run has left on a host with systemd."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: find_leftovers
+short_description: Find what an earlier run has left on a host with systemd
+description:
+  - Looks, and changes nothing. Needs nothing on the host but Python.
+options:
+  lab_dir:
+    description: The lab's directory.
+    type: path
+    required: true
+  unit_prefix:
+    description: How the names of the lab's units begin.
+    type: str
+    required: true
+  keep:
+    description: Services that run between runs, too.
+    type: list
+    elements: str
+    default: []
+  grace_s:
+    description: Seconds that agents may take to write what they measured.
+    type: float
+    default: 0
+author:
+  - FPaaS bench lab
+"""
+
+EXAMPLES = """
+- name: Look for what an earlier run has left
+  find_leftovers:
+    lab_dir: /var/lib/lab
+    unit_prefix: lab-
+"""
+
+RETURN = """
+units:
+  description: Units that are active and should not be.
+  type: list
+  elements: str
+  returned: always
+kept:
+  description: Services among those to be kept that are active.
+  type: list
+  elements: str
+  returned: always
+run_id:
+  description: The run that services write to; empty where there is none.
+  type: str
+  returned: always
+left_s:
+  description: Seconds until it has ended, 0 where it has, or where no agent of it is active.
+  type: int
+  returned: always
+runs:
+  description: Runs that are still here, all but the one in progress.
+  type: list
+  elements: str
+  returned: always
+"""
+
+
+def active_units(prefix: str) -> list[str]:
+    """Return the lab's units that are starting, running or ending, without their suffix."""
+    command = ["systemctl", "list-units", "--plain", "--no-legend", "--no-pager"]
+    command += ["--state=active,activating,deactivating,reloading", f"{prefix}*.service"]
+    try:
+        answer = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    names = [line.split()[0] for line in answer.stdout.splitlines() if line.strip()]
+    return [name.removesuffix(".service") for name in names]
+
+
+def seconds_left(run_json: Path, now_s: float) -> float:
+    """Return how long a run still takes; 0 where it is not known."""
+    try:
+        run = json.loads(run_json.read_bytes())
+        begin_s = run["t0_unix_ns"] / 1e9
+        return max(0.0, begin_s + run["warmup_s"] + run["measure_s"] + run["drain_s"] - now_s)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def main() -> None:
+    """See DOCUMENTATION."""
+    module = AnsibleModule(
+        argument_spec={
+            "lab_dir": {"type": "path", "required": True},
+            "unit_prefix": {"type": "str", "required": True},
+            "keep": {"type": "list", "elements": "str", "default": []},
+            "grace_s": {"type": "float", "default": 0},
+        },
+        supports_check_mode=True,
+    )
+    wanted: dict[str, Any] = module.params
+    lab = Path(wanted["lab_dir"])
+    prefix = wanted["unit_prefix"]
+    active = active_units(prefix)
+    kept = [name for name in wanted["keep"] if prefix + name in active]
+    units = [unit for unit in active if unit.removeprefix(prefix) not in wanted["keep"]]
+    current = lab / "current"
+    run_id = current.resolve().name if current.exists() else ""
+    left_s = seconds_left(current / "run.json", time.time()) if units else 0.0
+    if left_s:
+        left_s += wanted["grace_s"]
+    runs = sorted(
+        path.name
+        for path in (lab / "runs").glob("*")
+        if path.is_dir() and not (left_s and path.name == run_id)
+    )
+    module.exit_json(
+        changed=False, units=units, kept=kept, run_id=run_id, left_s=int(left_s), runs=runs
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Whole runs through the end of a NATS server: of a cluster nothing is lost, of one it is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpaas.spec import STREAM_NAME, RunSpec
+from tests.conftest import NatsCluster, NatsServer
+from tests.integration.test_provision import provision, run_spec, stream_and_durables
+from tests.processes_lab import ProcessesLab
+
+pytestmark = pytest.mark.integration
+
+KILLED_AT_S = 3.0
+#: A cluster needs up to 9 s to find out that a leader is gone and to agree on another.
+LOAD = {
+    "bench_consumers": 12,
+    "bench_poll_interval_s": 0.5,
+    "bench_batch_size": 200,
+    "bench_firehose_rate_per_s": 200,
+    "bench_warmup_s": 0,
+    "bench_measure_s": 12,
+    "bench_drain_s": 12,
+    "bench_ack_wait_s": 4,
+    "bench_workers": 1,
+}
+MakeLab = Callable[..., ProcessesLab]
+
+
+@pytest.fixture
+def make_lab(tmp_path: Path) -> Iterator[MakeLab]:
+    labs = []
+
+    def make(servers: dict[str, NatsServer], **variables: object) -> ProcessesLab:
+        lab = ProcessesLab(tmp_path, servers, **{**LOAD, **variables})
+        labs.append(lab)
+        return lab
+
+    yield make
+    for lab in labs:
+        lab.end()
+
+
+def hosts_file(lab: ProcessesLab, host: str, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((lab.bundle / "hosts" / host / name).read_text())
+    return content
+
+
+def with_replicas(spec: RunSpec, replicas: int) -> RunSpec:
+    return replace(spec, stream=replace(spec.stream, replicas=replicas))
+
+
+def is_about_this_machine(reason: str) -> bool:
+    """Say that a machine under test was busy, not that the lab was wrong."""
+    return "late" in reason or "apart" in reason or "withheld" in reason
+
+
+@pytest.mark.parametrize(
+    ("role", "delivery", "storage", "comes_back"),
+    [
+        ("leader", "fanout", "memory", True),
+        ("leader", "shared", "file", False),
+        ("follower", "shared", "memory", True),
+    ],
+)
+def test_nothing_is_lost_when_a_server_of_a_cluster_is_killed(
+    nats_cluster: NatsCluster,
+    make_lab: MakeLab,
+    role: str,
+    delivery: str,
+    storage: str,
+    *,
+    comes_back: bool,
+) -> None:
+    lab = make_lab(
+        nats_cluster.servers,
+        bench_delivery=delivery,
+        bench_stream_storage=storage,
+        bench_stream_replicas=3,
+    )
+    lab.start()
+    leader = nats_cluster.leader(STREAM_NAME)
+    killed = leader if role == "leader" else next(n for n in nats_cluster.servers if n != leader)
+    lab.sleep_until(KILLED_AT_S)
+    nats_cluster.servers[killed].kill()
+    if comes_back:
+        lab.sleep_until(KILLED_AT_S + 2)
+        nats_cluster.servers[killed].launch()
+    codes = lab.wait()
+    assert set(codes.values()) == {0}, codes
+
+    summary = lab.report()
+
+    ledger = summary["ledger"]
+    due = lab.spec.frames_due()
+    assert due is not None
+    assert ledger["unexplained"] == 0, summary["verdict"]
+    assert ledger["published"] == ledger["stored"] == due
+    assert ledger["publish_failed"] == ledger["publish_unknown"] == ledger["lost"] == 0
+    assert ledger["delivered"] == ledger["owed"] == due * (12 if delivery == "fanout" else 1)
+    assert [r for r in summary["verdict"]["reasons"] if not is_about_this_machine(r)] == []
+    assert any(f"{killed}: NATS" in note for note in summary["notes"])
+    assert {clock["server"] for clock in summary["clock"].values()} <= {"n1", "n2", "n3"}
+    assert summary["latency_ms"]["publish_to_fetch"]["clock_error_ms"] is not None
+    samples = [
+        json.loads(line)
+        for host in nats_cluster.servers
+        for line in (lab.bundle / "hosts" / host / "probe.nats.jsonl").read_text().splitlines()
+    ]
+    swept = [sample for sample in samples if "lag" in sample]
+    assert swept
+    assert all(sample.get("server") == sample.get("leader") for sample in swept)
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_single_memory_server_that_is_killed_makes_the_run_invalid(
+    nats_server: NatsServer, make_lab: MakeLab, *, comes_back: bool
+) -> None:
+    lab = make_lab({"n1": nats_server}, bench_measure_s=8, bench_drain_s=3)
+    lab.start()
+    lab.sleep_until(KILLED_AT_S)
+    nats_server.kill()
+    if comes_back:
+        nats_server.start()
+    codes = lab.wait()
+    assert codes == {name: 3 if name == "probe on n1" else 0 for name in codes}
+
+    summary = lab.report()
+
+    verdict = summary["verdict"]
+    assert verdict["status"] == "invalid"
+    what = "restarted" if comes_back else "did not come back"
+    assert what in verdict["reasons"][0]
+    assert "its memory stream was lost" in verdict["reasons"][0]
+    account = hosts_file(lab, "load", "shuffler.json")
+    outcomes = ("published", "failed", "unknown")
+    counts = {name: sum(b - a + 1 for a, b in account[name]) for name in ("read", *outcomes)}
+    assert counts["read"] == sum(counts[name] for name in outcomes)
+    assert counts["published"] >= KILLED_AT_S * 200 * 0.9
+    consumers = hosts_file(lab, "load", "consumers-0.json")
+    fetches = consumers["fetches"]
+    ends = ("ok", "empty", "refused", "client_timeout", "lost", "unanswered")
+    assert sum(fetches[end] for end in ends) == fetches["pulls"]
+    files = [path for path in (lab.bundle / "hosts").rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix == ".tmp"]
+    problems = [reason for reason in verdict["reasons"] if "torn" in reason]
+    assert problems == []
+
+
+def test_stream_and_durables_have_the_replicas_asked_for(
+    nats_cluster: NatsCluster, tmp_path: Path
+) -> None:
+    spec = with_replicas(run_spec(nats_cluster.url, bench_consumers=100), 3)
+
+    done = provision(tmp_path, spec)
+
+    assert done.returncode == 0, done.stderr
+    created, durables = stream_and_durables(nats_cluster.url)
+    assert created.config.num_replicas == 3
+    assert created.cluster is not None
+    assert len(created.cluster.replicas or []) == 2
+    assert {durable.config.num_replicas for durable in durables} == {3}
+    assert all(durable.config.mem_storage for durable in durables)
+
+
+def test_replicas_without_a_server_each_are_explained(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    spec = with_replicas(run_spec(nats_server.url, bench_consumers=1), 3)
+
+    done = provision(tmp_path, spec)
+
+    assert done.returncode == 3
+    assert "replicas" in done.stderr

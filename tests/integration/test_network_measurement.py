@@ -1,0 +1,247 @@
+"""Both ends of the network's measurement, over loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpaas.probe import network
+from fpaas.probe.network import Peer
+from tests.conftest import CHECKOUT, SCRIPTS, free_port
+
+pytestmark = pytest.mark.integration
+
+TOKEN = "0123456789abcdef"
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def fpaas(*arguments: str | Path, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SCRIPTS / "fpaas", "network", *arguments],
+        input=token + "\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def links(directory: Path) -> list[dict[str, Any]]:
+    content = json.loads((directory / network.NAME).read_text())
+    return list(content["links"])
+
+
+def test_command_line_from_end_to_end(port: int, tmp_path: Path) -> None:
+    began = time.monotonic()
+    serving = fpaas("serve", "--listen", f"127.0.0.1:{port}", "--detach")
+    assert (serving.returncode, serving.stderr) == (0, "")
+
+    peers = [f"nats-1=127.0.0.1:{port}", f"relay-1=127.0.0.1:{free_port()}"]
+    measured = fpaas("measure", tmp_path, "--host", "consumers-1", *peers)
+    assert (measured.returncode, measured.stderr) == (0, "")
+
+    good, refused = links(tmp_path)
+    assert (good["from"], good["to"], good["error"]) == ("consumers-1", "nats-1", None)
+    rtt = good["rtt_ms"]
+    assert 0 < rtt["min"] <= rtt["p50"] <= rtt["p99"] <= rtt["max"]
+    assert good["sent_mbit_per_s"] > 10
+    assert good["received_mbit_per_s"] > 10
+    assert (refused["to"], refused["error"]) == ("relay-1", "Connection refused")
+    assert refused["rtt_ms"] is refused["sent_mbit_per_s"] is None
+    # It was for one client, and that was it.
+    deadline = time.monotonic() + 2
+    while is_open(port) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_open(port)
+    assert time.monotonic() - began < 10
+
+
+def test_clients_take_turns(port: int) -> None:
+    listener = network.listen("127.0.0.1", port)
+    peer = Peer("nats-1", "127.0.0.1", port)
+    with ThreadPoolExecutor(3) as pool:
+        serving = pool.submit(network.serve, listener, TOKEN.encode(), 2, 20.0)
+        found = list(
+            pool.map(lambda host: network.measure_link(host, peer, TOKEN.encode(), 2), ["a", "b"])
+        )
+        assert serving.result() == 2
+    assert [link["error"] for link in found] == [None, None]
+
+
+def test_wrong_token_is_refused_and_costs_nobody_else_a_turn(port: int) -> None:
+    listener = network.listen("127.0.0.1", port)
+    peer = Peer("nats-1", "127.0.0.1", port)
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(network.serve, listener, TOKEN.encode(), 1, 20.0)
+        wrong = network.measure_link("a", peer, b"another token of no use")
+        right = network.measure_link("a", peer, TOKEN.encode())
+        assert serving.result() == 1
+    assert wrong["error"]
+    assert wrong["rtt_ms"] is None
+    assert right["error"] is None
+
+
+def test_answer_to_another_challenge_is_refused(port: int) -> None:
+    listener = network.listen("127.0.0.1", port)
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(network.serve, listener, TOKEN.encode(), 1, 1.0)
+        with socket.create_connection(("127.0.0.1", port), 2) as connection:
+            connection.recv(network.CHALLENGE_BYTES)
+            connection.sendall(hashlib.sha256(TOKEN.encode()).digest() + network.ECHO + bytes(63))
+            try:
+                answer = connection.recv(64)
+            except ConnectionError:
+                answer = b""
+            assert answer == b""
+        assert serving.result() == 0
+
+
+def test_silent_stranger_is_in_the_way_for_a_moment_only(port: int) -> None:
+    listener = network.listen("127.0.0.1", port)
+    peer = Peer("nats-1", "127.0.0.1", port)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        socket.create_connection(("127.0.0.1", port), 2),
+    ):
+        serving = pool.submit(network.serve, listener, TOKEN.encode(), 1, 20.0)
+        assert network.measure_link("a", peer, TOKEN.encode())["error"] is None
+        assert serving.result() == 1
+
+
+def test_nobody_comes(port: int) -> None:
+    assert network.serve(network.listen("127.0.0.1", port), TOKEN.encode(), 1, 0.3) == 0
+    assert not is_open(port)
+
+
+def test_listens_on_the_address_only(port: int) -> None:
+    with network.listen("127.0.0.1", port), pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.2", port), 1)
+
+
+def test_port_in_use_is_said(port: int) -> None:
+    with network.listen("127.0.0.1", port):
+        done = fpaas("serve", "--listen", f"127.0.0.1:{port}")
+    assert done.returncode == 2
+    assert f"127.0.0.1:{port}: cannot be listened on: Address already in use" in done.stderr
+
+
+def test_short_token_is_refused(port: int) -> None:
+    done = fpaas("serve", "--listen", f"127.0.0.1:{port}", token="short")
+    assert done.returncode == 2
+    assert "standard input: expected a token" in done.stderr
+
+
+def test_run_directory_is_not_there(tmp_path: Path) -> None:
+    done = fpaas("measure", tmp_path / "no", "nats-1=127.0.0.1:1", "--host", "a")
+    assert done.returncode == 2
+    assert "there is no such run directory" in done.stderr
+
+
+#: Hosts that are one machine, each with an address of its own.
+HOSTS = {"relay-1": 11, "nats-1": 12, "shuffler-1": 13, "consumers-1": 14, "consumers-2": 15}
+
+
+def measure_by_role(directory: Path, groups: dict[str, list[str]], *more: str) -> str:
+    """Play roles/run/tasks/network.yml; every host writes below `directory`."""
+    for hosts in groups.values():
+        for host in hosts:
+            (directory / host).mkdir(exist_ok=True)
+    inventory = directory / "inventory.json"
+    children = {
+        group: {"hosts": {host: {"address": f"127.0.0.{HOSTS[host]}"} for host in hosts}}
+        for group, hosts in groups.items()
+    }
+    interpreter = "{{ ansible_playbook_python }}"
+    local = {"ansible_connection": "local", "ansible_python_interpreter": interpreter}
+    inventory.write_text(json.dumps({"all": {"children": children, "vars": local}}))
+    include = {"name": "run", "tasks_from": "network"}
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [{"ansible.builtin.include_role": include}],
+    }
+    (directory / "play.yml").write_text(json.dumps([play]))
+    done = subprocess.run(
+        [
+            *(SCRIPTS / "ansible-playbook", "-i", inventory, directory / "play.yml"),
+            *("-e", f"@{CHECKOUT}/group_vars/all.yml", "-e", f"lab_checkout_dir={CHECKOUT}"),
+            *("-e", "lab_address={{address}}"),
+            *("-e", f"run_dir={directory}/{{{{inventory_hostname}}}}"),
+            *("-e", f"ansible_remote_tmp={directory}/tmp", "-e", f"network_port={free_port()}"),
+            *more,
+        ],
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def measured(directory: Path) -> dict[tuple[str, str], str | None]:
+    found = [link for path in directory.glob(f"*/{network.NAME}") for link in links(path.parent)]
+    return {(link["from"], link["to"]): link["error"] for link in found}
+
+
+GROUPS = {
+    "relay": ["relay-1"],
+    "nats": ["nats-1"],
+    "shuffler": ["shuffler-1"],
+    "consumers": ["consumers-1", "consumers-2"],
+}
+
+
+def test_role_measures_between_those_who_talk(tmp_path: Path) -> None:
+    measure_by_role(tmp_path, GROUPS)
+
+    assert measured(tmp_path) == {
+        ("shuffler-1", "relay-1"): None,
+        ("shuffler-1", "nats-1"): None,
+        ("consumers-1", "nats-1"): None,
+        ("consumers-2", "nats-1"): None,
+    }
+
+
+def test_foreign_relay_is_left_alone(tmp_path: Path) -> None:
+    groups = GROUPS | {"consumers": ["shuffler-1"]}
+    measure_by_role(tmp_path, groups, "-e", "bench_firehose_source=wss://relay.example")
+
+    assert measured(tmp_path) == {("shuffler-1", "nats-1"): None}
+
+
+def test_one_host_has_no_network(tmp_path: Path) -> None:
+    measure_by_role(tmp_path, {group: ["nats-1"] for group in GROUPS})
+
+    assert measured(tmp_path) == {}
+
+
+def test_port_that_is_taken_is_said_and_hinders_nothing(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.12", 0))
+        said = measure_by_role(tmp_path, GROUPS, "-e", f"network_port={taken.getsockname()[1]}")
+
+    assert "nats-1: the network was not measured" in said
+    assert "Address already in use" in said

@@ -1,0 +1,121 @@
+"""A whole run of the agents as processes on this machine, with the NATS servers that a test has."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
+from tests.conftest import SCRIPTS, NatsServer, free_port
+
+LOAD_HOST = "load"
+#: From arming to T0: agents start meanwhile, on a machine that may be busy.
+LEAD_S = 6
+
+
+class ProcessesLab:
+    """One run: relay, shuffler and consumers on the host `load`, a probe on it and at each server.
+
+    `servers` are NATS servers by host name.
+    """
+
+    def __init__(
+        self, directory: Path, servers: dict[str, NatsServer], **variables: object
+    ) -> None:
+        self.bundle = directory / "bundle"
+        self._logs = directory
+        self._servers = servers
+        self._relay_port = free_port()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        first_server = next(iter(servers.values()))
+        topology = Topology(
+            hosts={
+                "relay": [LOAD_HOST],
+                "nats": list(servers),
+                "shuffler": [LOAD_HOST],
+                "consumers": [LOAD_HOST],
+            },
+            nats_url=",".join(server.url for server in servers.values()),
+            nats_monitoring_url=first_server.monitoring_url,
+            relay_url=f"ws://127.0.0.1:{self._relay_port}",
+        )
+        self.spec: RunSpec = build(
+            read_variables(variables),
+            run_id="20260101T000000Z-test",
+            scenario=Scenario("test", "test", "test"),
+            topology=topology,
+            first_seq=1,
+        )
+
+    def start(self) -> None:
+        """Create the stream, arm and start all agents; they end by themselves."""
+        self._write_spec()
+        self._run("provision", "--run", self._run_json)
+        # T0 is set after the stream is there, as in a playbook.
+        self.spec = replace(self.spec, t0_unix_ns=time.time_ns() + LEAD_S * NS_PER_S)
+        self._write_spec()
+        listen = f"127.0.0.1:{self._relay_port}"
+        self._start("relay", LOAD_HOST, "--listen", listen)
+        self._start("shuffler", LOAD_HOST, "--metrics-listen", "127.0.0.1:0")
+        self._start("consumers", LOAD_HOST, "--host", LOAD_HOST, "--metrics-listen", "")
+        self._start("probe", LOAD_HOST, "--host", LOAD_HOST)
+        for host, server in self._servers.items():
+            monitoring = ("--nats-monitoring-url", server.monitoring_url)
+            self._start("probe", host, "--host", host, *monitoring)
+
+    def sleep_until(self, seconds_after_t0: float) -> None:
+        """Wait for a time of the run."""
+        due_s = self.spec.t0_unix_ns / NS_PER_S + seconds_after_t0
+        time.sleep(max(0.0, due_s - time.time()))
+
+    def wait(self, grace_s: float = 40) -> dict[str, int]:
+        """Wait until all agents have ended; returns their exit codes by `agent on host`."""
+        deadline = self.spec.settled_unix_ns / NS_PER_S + grace_s
+        for process in self._processes.values():
+            process.wait(timeout=max(1.0, deadline - time.time()))
+        return {name: process.returncode for name, process in self._processes.items()}
+
+    def report(self) -> dict[str, Any]:
+        """Seal all hosts and report; returns summary.json."""
+        for host in (LOAD_HOST, *self._servers):
+            self._run("seal", self.bundle / "hosts" / host, "--host", host)
+        self._run("report", self.bundle, good=(0, 1, 3))
+        summary: dict[str, Any] = json.loads((self.bundle / "summary.json").read_text())
+        return summary
+
+    def end(self) -> None:
+        """Kill what is left."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    @property
+    def _run_json(self) -> Path:
+        return self.bundle / "run.json"
+
+    def _write_spec(self) -> None:
+        for host in (LOAD_HOST, *self._servers):
+            (self.bundle / "hosts" / host).mkdir(parents=True, exist_ok=True)
+        self._run_json.write_text(self.spec.to_json())
+
+    def _start(self, agent: str, host: str, *arguments: str) -> None:
+        command = [agent, "--run", str(self._run_json), "--out", str(self.bundle / "hosts" / host)]
+        log = (self._logs / f"{agent}-{host}.log").open("wb")
+        self._processes[f"{agent} on {host}"] = subprocess.Popen(
+            [SCRIPTS / "fpaas", *command, *arguments], stderr=log
+        )
+
+    def _run(self, *arguments: object, good: tuple[int, ...] = (0,)) -> None:
+        done = subprocess.run(
+            [SCRIPTS / "fpaas", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode in good, done.stdout + done.stderr

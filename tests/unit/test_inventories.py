@@ -1,0 +1,129 @@
+"""The examples in inventory/: groups and variables come out as the playbooks expect them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from tests.conftest import CHECKOUT, SCRIPTS
+
+INVENTORY = CHECKOUT / "inventory"
+LOAD_GROUPS = {"relay", "nats", "shuffler", "consumers"}
+HETZNER, AWS = "example.hcloud.yml", "example.aws_ec2.yml"
+#: What the plugins know of two hosts, as they name it.
+HETZNER_HOSTS: dict[str, dict[str, Any]] = {
+    name: {
+        "ansible_host": f"203.0.113.{number}",
+        "hcloud_labels": {"fpaas": group},
+        "hcloud_private_ipv4": f"10.0.0.{number}",
+    }
+    for number, (name, group) in enumerate({"nats-1": "nats", "load-1": "consumers"}.items(), 1)
+}
+AWS_HOSTS: dict[str, dict[str, Any]] = {
+    "nats-1": {
+        "tags": {"Name": "nats-1", "fpaas": "nats"},
+        "private_ip_address": "10.0.0.1",
+        "public_ip_address": "203.0.113.1",
+    },
+    "load-1": {
+        "tags": {"Name": "load-1", "fpaas": "consumers"},
+        "private_ip_address": "10.0.0.2",
+        "public_ip_address": None,
+    },
+}
+
+
+def inventory(*sources: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [SCRIPTS / "ansible-inventory", "--list", *(f"--inventory={source}" for source in sources)],
+        cwd=CHECKOUT,
+        env=os.environ | {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    # How values that are not to be templated are written.
+    unwrap = "__ansible_unsafe"
+    listed: dict[str, Any] = json.loads(done.stdout, object_hook=lambda o: o.get(unwrap, o))
+    return listed
+
+
+def example(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((INVENTORY / name).read_text())
+    return content
+
+
+def constructed(name: str, hosts: dict[str, dict[str, Any]], directory: Path) -> dict[str, Any]:
+    """Construct an inventory as the example says, of hosts that no cloud was asked for."""
+    rules = {key: example(name)[key] for key in ("strict", "keyed_groups", "compose")}
+    found = directory / "found.json"
+    found.write_text(json.dumps({"all": {"hosts": hosts}}))
+    rest = directory / "constructed.yml"
+    rest.write_text(yaml.safe_dump({"plugin": "ansible.builtin.constructed", **rules}))
+    return inventory(found, rest)
+
+
+@functools.cache
+def options_of(plugin: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [SCRIPTS / "ansible-doc", "-t", "inventory", "--json", plugin],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    options: dict[str, Any] = json.loads(done.stdout)[plugin]["doc"]["options"]
+    return options
+
+
+def test_vms_have_every_part() -> None:
+    listed = inventory(INVENTORY / "vms.example.yml")
+    assert set(listed) - {"all", "_meta"} == LOAD_GROUPS
+    assert listed["consumers"]["hosts"] == ["consumers-1", "consumers-2"]
+    for host, variables in listed["_meta"]["hostvars"].items():
+        assert {"ansible_host", "ansible_user", "lab_address"} <= set(variables), host
+
+
+@pytest.mark.parametrize("name", [HETZNER, AWS])
+def test_plugins_know_the_options(name: str) -> None:
+    content = example(name)
+    options = options_of(content.pop("plugin"))
+    for option, value in content.items():
+        assert option in options
+        kind = {list: "list", dict: "dict", bool: "bool", str: "str"}[type(value)]
+        assert options[option].get("type", "str") == kind, option
+
+
+@pytest.mark.parametrize("name", [HETZNER, AWS])
+def test_plugins_take_the_files_for_theirs(name: str) -> None:
+    assert name.endswith(example(name)["plugin"].rpartition(".")[2] + ".yml")
+
+
+def test_servers_at_hetzner(tmp_path: Path) -> None:
+    listed = constructed(HETZNER, HETZNER_HOSTS, tmp_path)
+    assert listed["nats"]["hosts"] == ["nats-1"]
+    assert listed["consumers"]["hosts"] == ["load-1"]
+    variables = listed["_meta"]["hostvars"]["load-1"]
+    assert variables["ansible_host"] == "203.0.113.2"
+    assert variables["lab_address"] == "10.0.0.2"
+    assert variables["ansible_user"] == "root"
+
+
+def test_instances_at_aws(tmp_path: Path) -> None:
+    listed = constructed(AWS, AWS_HOSTS, tmp_path)
+    assert listed["nats"]["hosts"] == ["nats-1"]
+    assert listed["consumers"]["hosts"] == ["load-1"]
+    hosts = listed["_meta"]["hostvars"]
+    assert hosts["nats-1"]["ansible_host"] == "203.0.113.1"
+    assert hosts["load-1"]["ansible_host"] == "10.0.0.2"
+    assert hosts["load-1"]["lab_address"] == "10.0.0.2"
+    assert hosts["nats-1"]["ansible_user"] == "admin"
