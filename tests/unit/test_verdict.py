@@ -215,5 +215,6 @@ def test_a_single_server_that_stays_away_is_the_first_reason(
     judged = judge(healthy, facts)
     assert judged.status == "invalid"
     assert judged.reasons[0] == (
-        f"{HOST}: NATS failed during the run and did not come back, its memory stream was lost"
+        f"{HOST}: NATS failed during the run and did not come back: it did not answer from 7 s "
+        "after the run's start on, its memory stream was lost; nats.log says more"
     )
