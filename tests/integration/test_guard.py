@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from fpaas.control import guard
 from fpaas.errors import BadInput
+from fpaas.probe import seal
 
 pytestmark = pytest.mark.integration
 
@@ -116,14 +118,21 @@ def test_run_is_on_once_it_is_armed(tmp_path: Path) -> None:
     assert guard.current_run(tmp_path) == run.name
 
 
-def test_runs_are_removed_once_they_are_reported(tmp_path: Path) -> None:
+def test_runs_are_removed_once_all_of_them_is_reported(tmp_path: Path) -> None:
     lab, results = tmp_path / "lab", tmp_path / "results"
-    for run in ("reported", "lost"):
-        (lab / "runs" / run).mkdir(parents=True)
-        (results / run).mkdir(parents=True)
-    (results / "reported" / "summary.json").touch()
+    for name in ("reported", "unreported", "cut short", "never begun"):
+        run, bundle = lab / "runs" / name, results / name
+        run.mkdir(parents=True)
+        (run / "probe.log").write_text("measured")
+        if name != "never begun":
+            seal.seal(run, "host")
+        shutil.copytree(run, bundle / "hosts" / "host")
+        if name != "unreported":
+            (bundle / "summary.json").touch()
+    (results / "cut short" / "hosts" / "host" / "probe.log").write_text("mea")
     guard.prune(lab, results)
-    assert [run.name for run in (lab / "runs").iterdir()] == ["lost"]
+    assert "reported" not in {run.name for run in (lab / "runs").iterdir()}
+    assert len(list((lab / "runs").iterdir())) == 3
 
 
 def test_guard_is_for_playbooks() -> None:

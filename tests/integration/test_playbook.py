@@ -384,6 +384,7 @@ def test_site_checks_before_it_changes_and_changes_once(lab: Lab) -> None:
     assert lab.play("site.yml").exit_code == 0
     assert "changed=0" in lab.play("site.yml").output
     assert "changed=0" in lab.play("site.yml", "--check").output
+    assert "A run cannot be played in check mode" in lab.play("scenario-1.yml", "--check").flat
     assert lab.running() == []
 
 

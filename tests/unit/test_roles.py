@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml  # type: ignore[import-untyped]
 
@@ -51,3 +52,12 @@ def test_every_option_is_described(role: str) -> None:
     for name, option in options(role).items():
         assert option.get("description", "").endswith("."), name
         assert "type" in option, name
+
+
+@pytest.mark.parametrize(("stdout", "stderr"), [("PASS", ""), ("PASS", "disk full"), ("", "none")])
+def test_what_a_report_could_not_write_is_shown_with_its_figures(stdout: str, stderr: str) -> None:
+    tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/collect.yml").read_text())
+    [outcome] = [t["vars"]["run_outcome"] for t in tasks if "run_outcome" in t.get("vars", {})]
+    report = {"stdout": stdout, "stderr": stderr}
+    shown = jinja2.Template(outcome["text"]).render(run_report=report)
+    assert shown == "\n\n".join(filter(None, (stdout, stderr)))

@@ -50,9 +50,10 @@ def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, .
     _show(bundle, figures)
     if new_reasons:
         _write_json(run_dir / INVALID_FILE, {"reasons": bundle.invalid_reasons})
-    _write_json(run_dir / "summary.json", figures)
     report = run_dir / "report.html"
     _write_report(report, bundle, figures)
+    # After what is larger: on a full disk no verdict stands beside a report that is missing.
+    _write_json(run_dir / "summary.json", figures)
     # Last, for it holds the others' checksums.
     _write_json(run_dir / manifest.NAME, manifest.describe(bundle))
     click.echo(f"\nreport      {report}")

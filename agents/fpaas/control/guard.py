@@ -27,6 +27,7 @@ from typing import TextIO
 import psutil
 
 from fpaas.errors import BadInput
+from fpaas.probe import seal
 
 log = logging.getLogger(__name__)
 
@@ -290,10 +291,23 @@ def watch(lab: Path, playbook: psutil.Process, results: Path, collect: list[str]
 
 
 def prune(lab: Path, results: Path) -> None:
-    """Remove runs' directories that were brought into a bundle and reported."""
+    """Remove runs' directories that were brought into a bundle, all of it, and reported."""
     for run in (lab / "runs").glob("*"):
-        if (results / run.name / "summary.json").exists():
+        bundle = results / run.name
+        if (bundle / "summary.json").exists() and is_brought(run, bundle):
             shutil.rmtree(run, ignore_errors=True)
+
+
+def is_brought(run: Path, bundle: Path) -> bool:
+    """Whether all that a run's seal names is in its bundle: a full disk may have cut it short."""
+    try:
+        content = seal.read(run)
+        part = bundle / "hosts" / content["host"]
+        return all(
+            (part / name).stat().st_size == file["bytes"] for name, file in content["files"].items()
+        )
+    except (OSError, ValueError, KeyError, BadInput):
+        return False
 
 
 def current_run(lab: Path) -> str | None:
