@@ -61,6 +61,12 @@ lint: $(READY)
 bench: $(READY) ## Measure speed and memory, side by side with what there is today
 	$(BIN)/python -m benchmarks $(ARGS)
 
+lab: $(READY) ## Start container hosts; then INVENTORY=inventory/containers.yml
+	@$(BIN)/ansible-playbook playbooks/lab-up.yml $(ARGS)
+
+lab-down: $(READY) ## Remove the container hosts
+	@$(BIN)/ansible-playbook playbooks/lab-down.yml $(ARGS)
+
 teardown: $(READY) ## Stop everything and remove the lab; results stay
 	@$(PLAYBOOK) playbooks/teardown.yml $(ARGS)
 
