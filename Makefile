@@ -22,7 +22,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PYTHON_SOURCES := agents tests benchmarks playbooks/action_plugins playbooks/library
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud demo test molecule lint bench teardown clean
+.PHONY: help setup cloud demo test molecule lint bench lab lab-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
