@@ -24,7 +24,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PYTHON_SOURCES := agents tests benchmarks playbooks/action_plugins playbooks/library
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud demo test lint bench teardown clean
+.PHONY: help setup cloud demo test molecule lint bench lab lab-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -41,8 +41,17 @@ demo: $(READY) ## Run scenario 1's load for a 60 s window on this machine
 scenario-%: $(READY) ## Run scenario 1 to 5
 	@$(PLAYBOOK) playbooks/$@.yml $(ARGS)
 
-test: lint ## Pass the tests: style, types, playbooks, unit and integration
+test: lint ## Pass the tests: style, types, unit, integration, playbooks on containers
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	@if $(ENGINE_ANSWERS); then $(MAKE) --no-print-directory molecule; else \
+	  echo "NOT TESTED: the playbooks on containers (make molecule), as no Docker engine answers." >&2; \
+	  echo "Debian, Ubuntu: apt-get install docker.io mmdebstrap; start it, or set DOCKER_HOST." >&2; fi
+
+# In the way that the container lab does.
+ENGINE_ANSWERS := $(BIN)/ansible localhost -m community.docker.docker_host_info >/dev/null 2>&1
+
+molecule: $(READY) ## Try the playbooks on containers of their own: SCENARIO=, or all
+	$(BIN)/molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -53,6 +62,12 @@ lint: $(READY)
 
 bench: $(READY) ## Measure speed and memory, side by side with what there is today
 	$(BIN)/python -m benchmarks $(ARGS)
+
+lab: $(READY) ## Start container hosts; then INVENTORY=inventory/containers.yml
+	@$(BIN)/ansible-playbook playbooks/lab-up.yml $(ARGS)
+
+lab-down: $(READY) ## Remove the container hosts
+	@$(BIN)/ansible-playbook playbooks/lab-down.yml $(ARGS)
 
 teardown: $(READY) ## Stop everything and remove the lab; results stay
 	@$(PLAYBOOK) playbooks/teardown.yml $(ARGS)

@@ -44,15 +44,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             }
         )
         result: dict[str, Any] = super().run(None, task_vars)
-        spec = self._low_level_execute_command(
-            f"cat {shlex.quote(arguments['directory'])}/run.json"
-        )
+        directory = arguments["directory"]
+        spec = self._low_level_execute_command(f"cat {shlex.quote(directory)}/run.json")
         if spec["rc"]:
             return {**result, "failed": True, "msg": f"run.json: {spec['stderr'].strip()}"}
         run = RunSpec.from_json(spec["stdout"], "run.json")
         progress = Progress(run, arguments["agents"], arguments["grace_s"])
         host = task_vars["inventory_hostname"]
-        problems = self._follow(progress, arguments["directory"], arguments["show_every_s"], host)
+        problems = self._follow(progress, directory, arguments["show_every_s"], host)
         return {**result, "changed": False, "problems": problems}
 
     def _follow(

@@ -90,8 +90,8 @@ def seconds_left(run_json: Path, now_s: float) -> float:
     """Return how long a run still takes; 0 where it is not known."""
     try:
         run = json.loads(run_json.read_bytes())
-        begin_s = run["t0_unix_ns"] / 1e9
-        return max(0.0, begin_s + run["warmup_s"] + run["measure_s"] + run["drain_s"] - now_s)
+        takes_s = run["warmup_s"] + run["measure_s"] + run["drain_s"]
+        return max(0.0, float(run["t0_unix_ns"] / 1e9 + takes_s - now_s))
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
 

@@ -53,7 +53,7 @@ def provision(path: Path, spec: RunSpec, *arguments: str) -> subprocess.Complete
 
 def stream_and_durables(url: str) -> tuple[StreamInfo, list[ConsumerInfo]]:
     async def read() -> tuple[StreamInfo, list[ConsumerInfo]]:
-        client = await nats.connect(url)
+        client = await nats.connect(url.split(","))
         context = client.jetstream()
         try:
             return (

@@ -37,7 +37,7 @@ def test_json_has_plan_and_sentences() -> None:
 
 def test_reads_a_topology(tmp_path: Path) -> None:
     topology = tmp_path / "topology.json"
-    hosts = {"relay": [], "nats": ["n"], "shuffler": ["s"], "consumers": ["c1", "c2"]}
+    hosts = {"relay": ["r"], "nats": ["n"], "shuffler": ["s"], "consumers": ["c1", "c2"]}
     topology.write_text(
         json.dumps(
             {
@@ -55,6 +55,18 @@ def test_reads_a_topology(tmp_path: Path) -> None:
         "c1": 2,
         "c2": 1,
     }
+
+
+def test_a_relay_of_ours_needs_a_host(tmp_path: Path) -> None:
+    topology = tmp_path / "topology.json"
+    hosts = {"relay": [], "nats": ["n"], "shuffler": ["s"], "consumers": ["c"]}
+    urls = {"nats_url": "nats://n", "nats_monitoring_url": "http://n", "relay_url": "ws://r"}
+    topology.write_text(json.dumps({"hosts": hosts, **urls}))
+    refused = plan("--topology", topology)
+    assert refused.exit_code == 2
+    assert "the group relay has no host" in refused.output
+    foreign = plan("--topology", topology, "--set", "bench_firehose_source=wss://relay.example")
+    assert foreign.exit_code == 0, foreign.output
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,18 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-ROLES = ["_service", "common", "consumers", "nats", "probe", "relay", "run", "shuffler"]
+ROLES = [
+    "_agents",
+    "_service",
+    "clock",
+    "common",
+    "consumers",
+    "nats",
+    "probe",
+    "relay",
+    "run",
+    "shuffler",
+]
 #: What a host or a play has to say; see inventory/ and scenario-N.yml.
 FROM_PLAYS = {"scenario_name", "scenario_title", "scenario_goal", "run_index", "run_id"}
 

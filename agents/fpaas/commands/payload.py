@@ -27,7 +27,7 @@ def command(
     interpreter: str,
     digest_only: bool,
 ) -> None:
-    """Make the agents' environment for a kind of host, unless it is made already; print its path."""
+    """Make the agents' environment for a kind of host, unless there is one; print its path."""
     target = payload.Target(python, machine, interpreter)
     if digest_only:
         target.check()

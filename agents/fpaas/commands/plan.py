@@ -84,6 +84,7 @@ def command(
     values.update(parse_assignment(assignment) for assignment in assignments)
     checked = spec.read_variables(values)
     first_seq, frame_bytes_mean = check_source(checked)
+    topology = read_topology(topology_file) if topology_file else LOCALHOST
     run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{scenario_name}"
     if not RUN_ID.fullmatch(run_id):
         raise BadInput(f"--run-id {run_id!r} is not allowed; letters, digits, '.', '_' and '-'")
@@ -96,6 +97,11 @@ def command(
         topology=topology,
         first_seq=first_seq,
     )
+    if first_seq is not None and not topology.hosts.get("relay"):
+        raise BadInput(
+            f"bench_firehose_source: {checked['bench_firehose_source']!r} is played by a relay of "
+            "ours, and the group relay has no host; add one, or name a wss:// relay"
+        )
     plan = capacity.predict(run, frame_bytes_mean)
     expected = plan_text.expectations(run, plan)
     warnings = plan_text.warnings(run, plan, **limits_here(run))

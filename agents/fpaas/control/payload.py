@@ -94,10 +94,17 @@ def _build(checkout: Path, path: Path, target: Target, directory: str) -> None:
             *(uv, "export", "--quiet", "--project", checkout, "--frozen", "--no-dev"),
             *("--no-emit-project", "--output-file", requirements),
         )
-        install = (uv, "pip", "install", "--quiet", "--no-config", "--target", libraries)
-        install += ("--python-version", target.python)
-        install += ("--python-platform", PLATFORM.format(machine=target.machine))
-        _run(*install, "--only-binary", ":all:", "--require-hashes", "-r", requirements)
+        install: list[str | Path] = [uv, "pip", "install", "--quiet", "--no-config"]
+        install += ["--target", libraries, "--python-version", target.python]
+        install += ["--python-platform", PLATFORM.format(machine=target.machine)]
+        hashed: list[str | Path] = [
+            "--only-binary",
+            ":all:",
+            "--require-hashes",
+            "-r",
+            requirements,
+        ]
+        _run(*install, *hashed)
         _run(uv, "build", "--quiet", "--wheel", "--out-dir", wheels, checkout)
         _run(*install, "--no-deps", *wheels.glob("*.whl"))
         # Those would be for this machine's Python.
