@@ -457,7 +457,7 @@ def test_on_its_own_without_a_stream_it_says_so(
     code, stderr = agent.wait()
 
     assert code == 3
-    assert f"there is no stream {STREAM_NAME}" in stderr
+    assert f"there is no stream {STREAM_NAME}; create it: `fpaas plan " in stderr
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,13 @@ def test_agents_have_a_while_to_come_up(progress: Progress) -> None:
     assert progress.problems(at(LATE_START_S + 1)) == dict.fromkeys(AGENTS, "did not start")
 
 
+def test_an_agent_may_be_silent_until_the_run_begins(progress: Progress) -> None:
+    progress.update(everybody("starting", -SILENT_S - 10))
+    assert progress.problems(at(-1)) == {}
+    assert progress.problems(at(SILENT_S - 1)) == {}
+    assert "no sign of life" in progress.problems(at(SILENT_S + 1))["consumers"]
+
+
 def test_silence_is_told(progress: Progress) -> None:
     progress.update(everybody("running", 0))
     assert progress.problems(at(SILENT_S - 1)) == {}

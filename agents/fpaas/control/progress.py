@@ -10,7 +10,7 @@ from typing import Any
 from fpaas.agent import DONE, FAILED, STOPPED
 from fpaas.spec import NS_PER_S, RunSpec
 
-#: Agents write their status every second; one that was silent for this long is stuck or gone.
+#: Agents write their status every second; one silent for this long of a run is stuck or gone.
 SILENT_S = 15.0
 #: On a busy machine an agent may take this much longer to come up than the run allows for.
 LATE_START_S = 5.0
@@ -86,7 +86,8 @@ class Progress:
             return "did not start" if late_s > LATE_START_S else None
         if status.state in ENDED:
             return self._bad_end(status, now_unix_ns)
-        silent_s = (now_unix_ns - status.unix_ns) / NS_PER_S
+        # What agents do before T0 may keep them busy; whether it is done by then is what matters.
+        silent_s = (now_unix_ns - max(status.unix_ns, self._run.t0_unix_ns)) / NS_PER_S
         if status.pid in self._gone:
             return f"died (pid {status.pid})"
         if now_unix_ns > self._give_up_unix_ns:

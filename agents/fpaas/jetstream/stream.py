@@ -303,7 +303,8 @@ async def missing_durables(
             present.update(info.name for info in page)
     except NotFoundError as error:
         raise RunInvalid(
-            f"there is no stream {stream}; start a shuffler, or create it with `fpaas provision`"
+            f"there is no stream {stream}; create it: `fpaas plan --output run.json` and "
+            "`fpaas provision --run run.json`"
         ) from error
     except (APIError, nats.errors.TimeoutError) as error:
         raise RunInvalid(f"cannot list the durables of stream {stream}: {error}") from error
