@@ -86,7 +86,8 @@ class Progress:
             return "did not start" if late_s > LATE_START_S else None
         if status.state in ENDED:
             return self._bad_end(status, now_unix_ns)
-        silent_s = (now_unix_ns - status.unix_ns) / NS_PER_S
+        # Agents that wait for T0 have nothing to say, however long the lead is.
+        silent_s = (now_unix_ns - max(status.unix_ns, self._run.t0_unix_ns)) / NS_PER_S
         if status.pid in self._gone:
             return f"died (pid {status.pid})"
         if now_unix_ns > self._give_up_unix_ns:
