@@ -88,8 +88,6 @@ def command(
     run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{scenario_name}"
     if not RUN_ID.fullmatch(run_id):
         raise BadInput(f"--run-id {run_id!r} is not allowed; letters, digits, '.', '_' and '-'")
-    topology = read_topology(topology_file) if topology_file else LOCALHOST
-    check_replicas(checked, topology)
     run = spec.build(
         checked,
         run_id=run_id,
@@ -148,16 +146,6 @@ def read_topology(path: Path) -> spec.Topology:
         if not hosts.get(group):
             raise BadInput(f"{path}: hosts: the group {group} has no host; it needs one at least")
     return topology
-
-
-def check_replicas(values: dict[str, Any], topology: spec.Topology) -> None:
-    """Raise BadInput where the stream is to have more replicas than there are NATS hosts."""
-    replicas, hosts = values["bench_stream_replicas"], len(topology.hosts["nats"])
-    if replicas > hosts:
-        raise BadInput(
-            f"bench_stream_replicas: {replicas} is not allowed; allowed: as many as the group nats "
-            f"has hosts, {hosts}, at most"
-        )
 
 
 def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
