@@ -116,12 +116,6 @@ def test_silence_is_told(progress: Progress) -> None:
     assert "no sign of life for 16 s" in progress.problems(at(SILENT_S + 1))["relay"]
 
 
-def test_silence_before_t0_is_none(progress: Progress) -> None:
-    progress.update(everybody("ready", -2 * SILENT_S))
-    assert progress.problems(at(SILENT_S - 1)) == {}
-    assert "no sign of life" in progress.problems(at(SILENT_S + 1))["consumers"]
-
-
 def test_nobody_is_waited_for_without_end(progress: Progress) -> None:
     progress.update(everybody("running", 41))
     assert progress.problems(at(39)) == {}
