@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from fpaas.report import page, tables
+from fpaas.report import page
+from fpaas.report.latency_table import latency_rows
+from fpaas.report.ledger_table import OWED_TERMS, identity
 from fpaas.results import summary
 from fpaas.results.bundle import Bundle
 from fpaas.spec import Scenario
@@ -164,16 +166,16 @@ def test_a_latency_below_its_clock_bound_is_not_resolvable(
     value_ms: float | None, bound_ms: float | None, written: str
 ) -> None:
     leg = {"count": 1, "p50": value_ms, "clock_error_ms": bound_ms}
-    rows = {row["name"]: row for row in tables.latency_rows({"latency_ms": {"end_to_end": leg}})}
+    rows = {row["name"]: row for row in latency_rows({"latency_ms": {"end_to_end": leg}})}
     assert rows["end_to_end"]["values"][1] == written
 
 
 def test_an_identity_that_does_not_balance_says_by_how_much() -> None:
     ledger = {"owed": 10, "delivered": 4, "pending_at_end": 3, "expired_unread": 2, "lost": 0}
-    made = tables.identity(ledger, "owed", "", tables.OWED_TERMS)
+    made = identity(ledger, "owed", "", OWED_TERMS)
     assert made.difference == 1
-    assert tables.identity({**ledger, "lost": 1}, "owed", "", tables.OWED_TERMS).difference == 0
-    assert tables.identity({"owed": 10}, "owed", "", tables.OWED_TERMS).difference is None
+    assert identity({**ledger, "lost": 1}, "owed", "", OWED_TERMS).difference == 0
+    assert identity({"owed": 10}, "owed", "", OWED_TERMS).difference is None
 
 
 def test_nothing_is_explained_where_the_polls_suffice(tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from fpaas.plan.plan_text import percent
-from fpaas.report.tables import unread_share
-from fpaas.report.written import NOT_MEASURED, number, pick, points, share, with_unit
+from fpaas.report.written import NOT_MEASURED, number, pick, points, share, unread_share, with_unit
 from fpaas.results.bundle import JsonObject
 from fpaas.spec import RunSpec
 

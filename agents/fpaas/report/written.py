@@ -78,3 +78,12 @@ def _fact(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
     return str(value)
+
+
+def unread_share(summary: JsonObject) -> float | None:
+    """Share of what was owed that nobody received; None where not measured."""
+    owed, delivered = pick(summary, "ledger", "owed"), pick(summary, "ledger", "delivered")
+    if not owed or delivered is None:
+        return None
+    unread: float = 1 - delivered / owed
+    return unread

@@ -11,20 +11,18 @@ any server may have stamped a message, so the worst of theirs comes on top.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
-from fpaas.measures import histograms
 from fpaas.measures.histograms import Leg
 from fpaas.plan import capacity
-from fpaas.results import figures, ledger, verdict
-from fpaas.results.bundle import Bundle, HostPart, JsonObject, WorkerResult, cumulative
+from fpaas.results import facts, figures, ledger, resources, verdict
+from fpaas.results.bundle import Bundle, JsonObject, WorkerResult, cumulative
 from fpaas.results.figures import Counter as CounterSeries
 from fpaas.results.figures import Window
 from fpaas.results.ledger import Ledger
+from fpaas.results.legs import Legs, merge_into
 from fpaas.spec import NS_PER_S, RunSpec, SpecError
 
 SCHEMA = 1
@@ -33,7 +31,6 @@ DECIMALS = 4
 FIRST_FETCH_UNITS_PER_MS = 10
 SHUFFLER_LEGS = ("publish_ack", "due_to_read", "due_to_ack")
 CONSUMER_LEGS = ("end_to_end", "fetch_call", "fetch_call_intended", "publish_to_fetch")
-PROCESSES = ("nats", "shuffler", "consumers", "relay")
 
 
 def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
@@ -47,7 +44,8 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
     legs = Legs.read(bundle, window)
     balance = ledger.account(spec, evidence_of(bundle))
     summary = _Summary(bundle, window, legs, balance).build()
-    judged = verdict.judge(spec, summary, _facts(bundle, window, legs, balance))
+    known = facts.collect(bundle, window, legs, balance, worker_results(bundle))
+    judged = verdict.judge(spec, summary, known)
     summary["verdict"] = {"status": judged.status, "reasons": judged.reasons}
     summary["notes"] = judged.notes
     rounded: JsonObject = _rounded(summary)
@@ -92,60 +90,6 @@ def worker_results(bundle: Bundle) -> list[WorkerResult] | None:
     return results if played == bundle.spec.consumers.count else None
 
 
-@dataclass
-class Legs:
-    """Latency legs of the window, by agent, and what each process of an agent saw by itself."""
-
-    merged: dict[str, dict[str, Leg]]
-    by_log: dict[str, list[tuple[str, dict[str, Leg]]]]
-
-    @classmethod
-    def read(cls, bundle: Bundle, window: Window) -> Legs:
-        """Merge all histogram logs of a bundle; a log that is torn is added to its problems."""
-        legs = cls({}, {})
-        for agent in ("relay", "shuffler", "consumers"):
-            logs = legs.by_log[agent] = []
-            merged = legs.merged[agent] = {}
-            for part in bundle.hosts.values():
-                for path in part.histogram_logs(agent):
-                    one = _read_log(path, window)
-                    if isinstance(one, str):
-                        bundle.problems.append(f"{part.host}: {path.name}: {one}")
-                        continue
-                    logs.append((f"{path.name.removesuffix('.hlog')} on {part.host}", one))
-                    _add(merged, one)
-        return legs
-
-    def get(self, agent: str, leg: str) -> Leg | None:
-        """One leg over all of an agent's processes."""
-        return self.merged[agent].get(leg)
-
-    def worst_p99_ms(self, agent: str, leg: str) -> tuple[str, float] | None:
-        """Return the process with the highest p99 of a leg, and that p99."""
-        found = [
-            (value / 1000, name)
-            for name, legs in self.by_log[agent]
-            if leg in legs and (value := legs[leg].percentile_us(99)) is not None
-        ]
-        return None if not found else (max(found)[1], max(found)[0])
-
-
-def _read_log(path: Path, window: Window) -> dict[str, Leg] | str:
-    try:
-        return histograms.merge_logs(
-            [path], from_unix_s=window.from_unix_s, until_unix_s=window.until_unix_s
-        )
-    except Exception as error:  # noqa: BLE001 - the decoder's errors have no common class
-        return f"cannot be decoded: {error}"
-
-
-def _add(target: dict[str, Leg], source: dict[str, Leg]) -> None:
-    for name, leg in source.items():
-        into = target.setdefault(name, Leg(histograms.new_histogram(), histograms.new_histogram()))
-        into.positive.add(leg.positive)
-        into.negative.add(leg.negative)
-
-
 class _Summary:
     """Builds summary.json section by section."""
 
@@ -175,7 +119,10 @@ class _Summary:
             "throughput": self._throughput(),
             "latency_ms": self._latency(),
             "message_bytes": self._message_bytes(),
-            "resources": {"hosts": self._hosts(), "processes": self._processes()},
+            "resources": {
+                "hosts": resources.hosts(self._bundle, self._window),
+                "processes": resources.processes(self._bundle, self._window),
+            },
             "jetstream": self._jetstream(),
             "ledger": self._ledger.figures(),
             "fetches": self._fetches(),
@@ -337,44 +284,7 @@ class _Summary:
                 counts[int(size)] += count
         return figures.weighted(counts)
 
-    # -- resources ---------------------------------------------------------------------------------
-
-    def _hosts(self) -> dict[str, JsonObject]:
-        return {host: self._host(part) for host, part in self._bundle.hosts.items()}
-
-    def _host(self, part: HostPart) -> JsonObject:
-        def values(name: str) -> list[float]:
-            return [value for _, value in in_window(part.host_samples, name, self._window)]
-
-        def grown(name: str) -> int | None:
-            change = figures.growth(list(cumulative(part.host_samples, name)), self._window)
-            return None if change is None else round(change[0])
-
-        figure: JsonObject = {}
-        for name in ("cpu_pct", "mem_mb", "steal_pct", "iowait_pct", "load1"):
-            measured = values(name)
-            figure[name] = figures.mean(measured)
-            figure[f"{name}_max"] = max(measured, default=None)
-        figure["mem_total_mb"] = max(values("mem_total_mb"), default=None)
-        for name in ("net_rx_bytes", "net_tx_bytes", "disk_read_bytes", "disk_write_bytes"):
-            figure[name] = grown(name)
-        return figure
-
-    def _processes(self) -> dict[str, JsonObject]:
-        return {
-            process: {
-                name: figures.mean_max(figures.sum_over_processes(self._process(process, name)))
-                for name in ("cpu_pct", "rss_mb")
-            }
-            for process in PROCESSES
-        }
-
-    def _process(self, process: str, name: str) -> Iterator[tuple[tuple[str, int], int, float]]:
-        for host, part in self._bundle.hosts.items():
-            for sample in part.process_samples:
-                if sample.get("process") == process:
-                    for unix_ns, value in in_window([sample], name, self._window):
-                        yield (host, sample.get("pid", 0)), unix_ns, value
+    # -- the server -------------------------------------------------------------------------------
 
     def _jetstream(self) -> JsonObject:
         """Return the server's figures: the last of the window; slow consumers of the whole run."""
@@ -430,7 +340,7 @@ class _Summary:
     def _fidelity(self) -> JsonObject:
         lags: dict[str, Leg] = {}
         for legs in self._legs.merged.values():
-            _add(lags, {name: leg for name, leg in legs.items() if name == "loop_lag"})
+            merge_into(lags, {name: leg for name, leg in legs.items() if name == "loop_lag"})
         lateness = self._legs.get("consumers", "poll_lateness")
         return {
             "poll_lateness_ms": figures.tail_ms(lateness, "p50", "p99", "max"),
@@ -456,13 +366,6 @@ class _Summary:
         return (max(started) - min(started)) / 1e6
 
 
-def in_window(
-    samples: Iterable[JsonObject], name: str, window: Window
-) -> Iterator[tuple[int, float]]:
-    """Iterate over (unix_ns, value) of a figure's samples within a window."""
-    return (sample for sample in cumulative(samples, name) if sample[0] in window)
-
-
 def _rounded(value: Any) -> Any:  # noqa: ANN401
     """Round floats in a JSON value: a digit beyond a microsecond or a millipercent is noise."""
     if isinstance(value, float):
@@ -477,71 +380,3 @@ def _rounded(value: Any) -> Any:  # noqa: ANN401
 def _sums(objects: Iterable[JsonObject], *names: str) -> JsonObject:
     rows = list(objects)
     return {name: sum(row[name] for row in rows) for name in names}
-
-
-def _facts(bundle: Bundle, window: Window, legs: Legs, balance: Ledger) -> verdict.Facts:
-    """Collect what the verdict needs beside the summary."""
-    lags = {}
-    for agent in ("relay", "shuffler", "consumers"):
-        worst = legs.worst_p99_ms(agent, "loop_lag")
-        if worst is not None:
-            lags[worst[0]] = worst[1]
-    results = worker_results(bundle)
-    shuffler = bundle.shuffler
-    return verdict.Facts(
-        problems=[*bundle.problems],
-        invalid_reasons=bundle.invalid_reasons,
-        agents=[
-            (part.host, status)
-            for part in bundle.hosts.values()
-            for status in part.statuses.values()
-        ],
-        server_lives=_server_lives(bundle),
-        servers_silent=_servers_silent(bundle),
-        disagreements=balance.disagreements,
-        never_fetched=None if results is None else sum(r.consumers_never_fetched for r in results),
-        loop_lag_p99_ms=lags,
-        process_cpu_pct=_agent_cpu_pct(bundle, window),
-        frames_offered=bundle.relay.offered if bundle.relay else None,
-        shuffler_reconnects=shuffler.nats_connections.get("reconnects", 0) if shuffler else 0,
-        stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
-    )
-
-
-def _server_lives(bundle: Bundle) -> dict[str, list[str]]:
-    """Return, by NATS host, the lives of the server that were seen, in order."""
-    lives: dict[str, list[str]] = {}
-    for part in bundle.parts("nats"):
-        seen = [sample["varz"] for sample in part.nats_samples if sample.get("varz")]
-        if part.server_final is not None and part.server_final.server is not None:
-            seen.append(part.server_final.server)
-        names = [f"{one.get('server_id')} started {one.get('start')}" for one in seen]
-        lives[part.host] = list(dict.fromkeys(names))
-    return lives
-
-
-def _servers_silent(bundle: Bundle) -> dict[str, float]:
-    """Return, by NATS host, when after T0 its server fell silent for good, where it did."""
-    silent = {}
-    for part in bundle.parts("nats"):
-        answered = [bool(sample.get("varz")) for sample in part.nats_samples]
-        final = part.server_final
-        if not answered or (answered[-1] if final is None else final.server is not None):
-            continue
-        last_answer = len(answered) - 1 - answered[::-1].index(True) if any(answered) else -1
-        first_silence = min(last_answer + 1, len(answered) - 1)
-        since_ns = part.nats_samples[first_silence]["unix_ns"] - bundle.spec.t0_unix_ns
-        silent[part.host] = since_ns / NS_PER_S
-    return silent
-
-
-def _agent_cpu_pct(bundle: Bundle, window: Window) -> dict[str, float]:
-    """Return each agent process's mean processor share of one core over the window."""
-    values: defaultdict[str, list[float]] = defaultdict(list)
-    for host, part in bundle.hosts.items():
-        for sample in part.process_samples:
-            if sample.get("process") in ("relay", "shuffler", "consumers"):
-                name = f"{sample['process']} (pid {sample.get('pid')}) on {host}"
-                values[name] += [v for _, v in in_window([sample], "cpu_pct", window)]
-    means = {name: figures.mean(shares) for name, shares in values.items()}
-    return {name: share for name, share in means.items() if share is not None}

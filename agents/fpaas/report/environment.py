@@ -1,0 +1,99 @@
+"""What the run was told to do, and what it ran on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fpaas.plan.plan_text import DELIVERY_WORDS
+from fpaas.report.written import NOT_MEASURED, flatten, number, pick, with_unit
+from fpaas.results.bundle import Bundle, JsonObject
+from fpaas.spec import RunSpec
+
+
+def parameters(spec: RunSpec) -> dict[str, str]:
+    """Return what the run was told to do."""
+    c = spec.consumers
+    rate = "as the relay sends"
+    if spec.firehose.rate_per_s is not None:
+        rate = f"{spec.firehose.rate_per_s:g} frames/s, seed {spec.firehose.seed}"
+    return {
+        "consumers": f"{c.count:,}",
+        "delivery": DELIVERY_WORDS.get(c.delivery, c.delivery),
+        "poll interval": f"{c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %",
+        "batch": f"{c.batch_size:,} messages",
+        "fetch": "until empty, each poll" if c.fetch == "drain" else "one batch a poll",
+        "connections": {"auto": "shared by consumers", "per_consumer": "one a consumer"}.get(
+            c.connections, c.connections
+        ),
+        "firehose": f"{spec.firehose.source}, {rate}",
+        "time": (
+            f"{spec.warmup_s:g} s warm-up, {spec.measure_s:g} s measured, "
+            f"{spec.drain_s:g} s draining"
+        ),
+        "stream": (
+            f"{spec.stream.storage}, max age {spec.stream.max_age_s:g} s, "
+            f"{spec.stream.max_bytes / 1e6:,.0f} MB, duplicates for "
+            f"{spec.stream.duplicate_window_s:g} s, {spec.stream.replicas} replica(s)"
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One host, the NATS server or the control node: a line that says what it is, and all facts."""
+
+    name: str
+    line: str
+    facts: dict[str, str]
+
+
+def machines(bundle: Bundle) -> list[Machine]:
+    """Return what the run ran on."""
+    found = []
+    for part in bundle.hosts.values():
+        probed = {name: value for name, value in (part.probe or {}).items() if name != "own"}
+        facts = pick(part.seal, "facts") or probed
+        groups = [group for group, names in bundle.spec.hosts.items() if part.host in names]
+        known = [
+            pick(facts, "os"),
+            f"kernel {pick(facts, 'kernel') or 'not known'}",
+            f"{number(pick(facts, 'cpu_count'))} cores",
+            with_unit(pick(facts, "mem_total_mb"), "MB"),
+        ]
+        line = ", ".join(str(fact) for fact in known if fact) if facts else NOT_MEASURED
+        found.append(Machine(part.host, line, {"plays": ", ".join(groups), **flatten(facts)}))
+    if bundle.server_final is not None:
+        server = bundle.server_final.server
+        facts = {name: pick(server, name) for name in ("version", "server_id", "start")}
+        found.append(Machine("NATS server", f"version {facts['version']}", flatten(facts)))
+    if bundle.control:
+        facts = {name: value for name, value in bundle.control.items() if name != "problems"}
+        found.append(Machine("Control node", "started the run", flatten(facts)))
+    return found
+
+
+def clock_rows(summary: JsonObject) -> dict[str, str]:
+    """Return the bound of each host's clock against the NATS host's."""
+    return {
+        host: f"± {number(pick(clock, 'bound_ms'))} ms ({pick(clock, 'method') or 'not known'})"
+        if pick(clock, "bound_ms") is not None
+        else NOT_MEASURED
+        for host, clock in (summary.get("clock") or {}).items()
+    }
+
+
+def network_rows(bundle: Bundle) -> list[dict[str, str]]:
+    """Return round trips and throughput between hosts; nothing where there was only one."""
+    return [
+        {
+            "name": f"{link['from']} → {link['to']}",
+            "error": str(link["error"] or ""),
+            "rtt_min": number(pick(link, "rtt_ms", "min")),
+            "rtt_p50": number(pick(link, "rtt_ms", "p50")),
+            "rtt_p99": number(pick(link, "rtt_ms", "p99")),
+            "sent": number(pick(link, "sent_mbit_per_s")),
+            "received": number(pick(link, "received_mbit_per_s")),
+        }
+        for part in bundle.hosts.values()
+        for link in part.links
+    ]

@@ -1,0 +1,56 @@
+"""Percentiles of every leg, each with what the clocks allow to be said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fpaas.report.written import number, with_unit
+from fpaas.results.bundle import JsonObject
+
+NOT_RESOLVABLE = "not resolvable"
+
+#: Leg of latency_ms → what lies between its two times, in the order of the data's way.
+LEGS = {
+    "due_to_read": "due at the relay → read by the shuffler",
+    "publish_ack": "written to NATS → acked",
+    "due_to_ack": "due at the relay → acked by NATS",
+    "publish_to_first_fetch": "stored → first fetched by any consumer",
+    "publish_to_fetch": "stored → fetched, each delivery",
+    "end_to_end": "due at the relay → received by a consumer, each delivery",
+    "fetch_call": "pull sent → answered",
+    "fetch_call_intended": "pull due → answered",
+}
+
+
+def latency_rows(summary: JsonObject) -> list[dict[str, Any]]:
+    """Return a row of written percentiles for each leg, contract's legs always among them."""
+    measured = summary.get("latency_ms") or {}
+    always = ("publish_ack", "publish_to_first_fetch", "end_to_end", "fetch_call")
+    names = [name for name in LEGS if name in measured or name in always]
+    names += sorted(set(measured) - set(LEGS))
+    rows = []
+    for name in names:
+        leg = measured.get(name) or {}
+        bound_ms = leg.get("clock_error_ms")
+        rows.append(
+            {
+                "name": name,
+                "meaning": LEGS.get(name, ""),
+                "is_measured": bool(leg.get("count")),
+                "count": number(leg.get("count")),
+                "negative_count": number(leg.get("negative_count")),
+                "values": [
+                    _latency(leg.get(column), bound_ms)
+                    for column in ("min", "p50", "p90", "p99", "p999", "max")
+                ],
+                "clock": "one clock" if bound_ms == 0 else with_unit(bound_ms, "ms"),
+            }
+        )
+    return rows
+
+
+def _latency(value_ms: float | None, bound_ms: float | None) -> str:
+    """Write a latency; one below what the clocks can tell apart is not resolvable."""
+    if value_ms is not None and bound_ms is not None and value_ms < bound_ms:
+        return NOT_RESOLVABLE
+    return number(value_ms)

@@ -1,0 +1,66 @@
+"""Latency legs of a run: the agents' histogram logs, merged over a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpaas.measures import histograms
+from fpaas.measures.histograms import Leg
+from fpaas.results.bundle import Bundle
+from fpaas.results.figures import Window
+
+
+@dataclass
+class Legs:
+    """Latency legs of the window, by agent, and what each process of an agent saw by itself."""
+
+    merged: dict[str, dict[str, Leg]]
+    by_log: dict[str, list[tuple[str, dict[str, Leg]]]]
+
+    @classmethod
+    def read(cls, bundle: Bundle, window: Window) -> Legs:
+        """Merge all histogram logs of a bundle; a log that is torn is added to its problems."""
+        legs = cls({}, {})
+        for agent in ("relay", "shuffler", "consumers"):
+            logs = legs.by_log[agent] = []
+            merged = legs.merged[agent] = {}
+            for part in bundle.hosts.values():
+                for path in part.histogram_logs(agent):
+                    one = _read_log(path, window)
+                    if isinstance(one, str):
+                        bundle.problems.append(f"{part.host}: {path.name}: {one}")
+                        continue
+                    logs.append((f"{path.name.removesuffix('.hlog')} on {part.host}", one))
+                    merge_into(merged, one)
+        return legs
+
+    def get(self, agent: str, leg: str) -> Leg | None:
+        """One leg over all of an agent's processes."""
+        return self.merged[agent].get(leg)
+
+    def worst_p99_ms(self, agent: str, leg: str) -> tuple[str, float] | None:
+        """Return the process with the highest p99 of a leg, and that p99."""
+        found = [
+            (value / 1000, name)
+            for name, legs in self.by_log[agent]
+            if leg in legs and (value := legs[leg].percentile_us(99)) is not None
+        ]
+        return None if not found else (max(found)[1], max(found)[0])
+
+
+def _read_log(path: Path, window: Window) -> dict[str, Leg] | str:
+    try:
+        return histograms.merge_logs(
+            [path], from_unix_s=window.from_unix_s, until_unix_s=window.until_unix_s
+        )
+    except Exception as error:  # noqa: BLE001 - the decoder's errors have no common class
+        return f"cannot be decoded: {error}"
+
+
+def merge_into(target: dict[str, Leg], source: dict[str, Leg]) -> None:
+    """Merge legs into others of the same name."""
+    for name, leg in source.items():
+        into = target.setdefault(name, Leg(histograms.new_histogram(), histograms.new_histogram()))
+        into.positive.add(leg.positive)
+        into.negative.add(leg.negative)
