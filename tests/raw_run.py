@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fpaas.measures import delivery_log
+from fpaas.measures import delivery_log, first_fetch
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import HistogramLog, Recorder
 from fpaas.probe import seal
@@ -303,7 +303,7 @@ class RawRun:
             samples["end_to_end"][second].append(received_ns - self.due_ns[stream_seq - 1])
             worker.received.append(received_ns)
             earliest = worker.first_fetch[stream_seq - 1]
-            units = age_ns // 100_000 + 1
+            units = first_fetch.encode(age_ns)
             worker.first_fetch[stream_seq - 1] = min(earliest or units, units)
         if taken:
             worker.ok += 1

@@ -11,6 +11,7 @@ from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
 from fpaas.consumers.polling import Gate, Puller
 from fpaas.jetstream.nats_wire import ProtocolError, header_block
 from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.measures.first_fetch import ZERO
 from tests.unit.test_nats_wire import cut
 
 T0 = 1_800_000_000_000_000_000
@@ -150,7 +151,7 @@ def test_a_delivery_is_taken_down_in_every_account() -> None:
     # Frame 100 (the 101st) is due 100 ms after T0.
     assert deliveries.end_to_end.samples_ns == [20_000_000_000 - 100_000_000]
     assert deliveries.first_fetch is not None
-    assert list(deliveries.first_fetch[:5]) == [0, 0, 0, 51, 0]
+    assert list(deliveries.first_fetch[:5]) == [0, 0, 0, ZERO + 50, 0]
     assert reader.runs(b"1") == [20_000, 4, 2, 1]
     assert deliveries.redelivered == 0
 
@@ -204,7 +205,7 @@ def test_only_the_first_fetch_of_a_message_counts_as_such() -> None:
     reader.parser.feed(delivery(2, 1, 1, age_ns=9_000_000)[0])
 
     assert reader.deliveries.first_fetch is not None
-    assert reader.deliveries.first_fetch[0] == 31
+    assert reader.deliveries.first_fetch[0] == ZERO + 30
 
 
 def test_a_negative_latency_stays_negative() -> None:

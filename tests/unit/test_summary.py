@@ -38,7 +38,7 @@ CONTRACT: dict[str, Any] = {
 }
 LEG = (
     *("count", "min", "p50", "p90", "p99", "p999", "max"),
-    *("negative_count", "clock_error_ms"),
+    *("negative_count", "clock_error_ms", "not_resolvable"),
 )
 
 
@@ -94,18 +94,18 @@ def test_a_whole_run(delivery: str, tmp_path: Path) -> None:
     assert content["jetstream"]["consumer_lag"] == {"p50": 900, "p99": 1100, "max": 1200}
     assert content["jetstream"]["messages"] == 1500
     assert content["jetstream"]["slow_consumers"] == 0
-    assert content["fidelity"]["start_spread_ms"] == 3.0
+    assert content["fidelity"]["start_spread_ms"] == pytest.approx(3.0, abs=0.02)
     assert content["connections"]["count"] == 2
 
 
 def test_clock_errors_are_of_the_clocks_that_were_compared(tmp_path: Path) -> None:
     write(tmp_path)
     latency = analyse(tmp_path)["latency_ms"]
-    # One host, one clock; the NATS server's timestamp is compared: |offset| + bound.
+    # One host, one clock; the NATS server's timestamp is compared: its bound.
     assert latency["publish_ack"]["clock_error_ms"] == 0.0
     assert latency["end_to_end"]["clock_error_ms"] == 0.0
-    assert latency["publish_to_fetch"]["clock_error_ms"] == 0.09
-    assert latency["publish_to_first_fetch"]["clock_error_ms"] == 0.09
+    assert latency["publish_to_fetch"]["clock_error_ms"] == 0.08
+    assert latency["publish_to_first_fetch"]["clock_error_ms"] == 0.08
     (tmp_path / "run" / "hosts" / HOST / "probe.json").unlink()
     latency = analyse(tmp_path)["latency_ms"]
     assert latency["publish_ack"]["clock_error_ms"] == 0.0

@@ -18,6 +18,7 @@ from typing import Any
 
 from fpaas.consumers.polling import Puller
 from fpaas.jetstream.nats_wire import MAX_CONTROL_LINE_BYTES, Parser, ProtocolError
+from fpaas.measures.first_fetch import encode as first_fetch_of
 from fpaas.measures.histograms import Recorder
 
 _M = ord("M")
@@ -26,16 +27,13 @@ _FIELDS_HEADERS_AND_REPLY = 6
 _FIELDS_REPLY = 5
 _ACK_PREFIX = b"$JS.ACK."
 _LONG_FORM_FIRST = 6
-_FIRST_FETCH_UNIT_NS = 100_000
-_FIRST_FETCH_MAX = 2**32 - 1
 _FIRST_FETCH_GROWTH = 1 << 16
 
 
 class Deliveries:
     """What was delivered to all consumers of one process.
 
-    `first_fetch` has a u32 per stream sequence from 1 on: tenths of a millisecond from stored to
-    the first fetch, plus one, 0 for no fetch (less than 0, by clocks that disagree, is 1).
+    `first_fetch` is as fpaas.measures.first_fetch has it.
 
     `frame_due_ns(relay_seq) = t0_unix_ns + (relay_seq - first_seq) * frame_interval_ns` where the
     frames come from our relay; `frame_interval_ns` is None of a foreign one.
@@ -220,12 +218,12 @@ class DeliveryParser(Parser):
                 if first_fetch is not None:
                     try:
                         if not first_fetch[stream_seq - 1]:
-                            first_fetch[stream_seq - 1] = _first_fetch_of(age_ns)
+                            first_fetch[stream_seq - 1] = first_fetch_of(age_ns)
                     except IndexError:
                         first_fetch.frombytes(
                             bytes(4 * (stream_seq - len(first_fetch) + _FIRST_FETCH_GROWTH))
                         )
-                        first_fetch[stream_seq - 1] = _first_fetch_of(age_ns)
+                        first_fetch[stream_seq - 1] = first_fetch_of(age_ns)
                 if stream_seq == log.next_stream_seq and consumer_seq == log.next_consumer_seq:
                     log.count += 1
                     log.next_stream_seq = stream_seq + 1
@@ -250,10 +248,6 @@ class DeliveryParser(Parser):
             self._pending = data[position:]
             if len(self._pending) > MAX_CONTROL_LINE_BYTES and b"\r\n" not in self._pending:
                 raise ProtocolError(f"no line end in {len(self._pending)} bytes: not a NATS server")
-
-
-def _first_fetch_of(age_ns: int) -> int:
-    return min(max(age_ns, 0) // _FIRST_FETCH_UNIT_NS + 1, _FIRST_FETCH_MAX)
 
 
 def _tokens_of_long_form(reply: bytes) -> list[bytes]:

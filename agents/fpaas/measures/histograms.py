@@ -11,7 +11,7 @@ The `.hlog` files follow the HistogramLog format 1.3 (http://hdrhistogram.org), 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -54,7 +54,18 @@ _HIGHEST_INDEX = counts_indices([HIGHEST_US])[0]
 
 def record_all(histogram: HdrHistogram, values_us: Iterable[int]) -> int:
     """Record non-negative values; those over one hour count as one hour. Returns how many."""
-    by_index = Counter(counts_indices(values_us))
+    return _record_indices(histogram, Counter(counts_indices(values_us)))
+
+
+def record_counts(histogram: HdrHistogram, counts: Mapping[int, int]) -> int:
+    """Record non-negative values that come with how often they occurred, as `record_all` does."""
+    by_index: Counter[int] = Counter()
+    for index, count in zip(counts_indices(counts), counts.values(), strict=True):
+        by_index[index] += count
+    return _record_indices(histogram, by_index)
+
+
+def _record_indices(histogram: HdrHistogram, by_index: Counter[int]) -> int:
     if not by_index:
         return 0
     counts = histogram.counts
@@ -195,6 +206,22 @@ class Leg:
             return -_value_at_rank(self.negative, negatives - rank + 1)
         return _value_at_rank(self.positive, rank - negatives)
 
+    def shifted(self, shift_us: int) -> Leg:
+        """Return the leg with every sample moved, to the precision of where it was recorded."""
+        moved: Counter[int] = Counter()
+        for histogram, sign in ((self.positive, 1), (self.negative, -1)):
+            for value_us, count in _middles(histogram):
+                moved[sign * value_us + shift_us] += count
+        leg = new_leg()
+        record_counts(leg.positive, {v: n for v, n in moved.items() if v >= 0})
+        record_counts(leg.negative, {-v: n for v, n in moved.items() if v < 0})
+        return leg
+
+    def add(self, other: Leg) -> None:
+        """Take in another's samples."""
+        self.positive.add(other.positive)
+        self.negative.add(other.negative)
+
     @property
     def min_us(self) -> int | None:
         """Smallest sample, to the histogram's precision."""
@@ -206,6 +233,19 @@ class Leg:
         return self.percentile_us(100) if self.count else None
 
 
+def new_leg() -> Leg:
+    """Return a leg without samples."""
+    return Leg(new_histogram(), new_histogram())
+
+
+def _middles(histogram: HdrHistogram) -> Iterator[tuple[int, int]]:
+    """Iterate over (middle of a bucket, samples in it) of the buckets that have some."""
+    for index, count in enumerate(histogram.counts):
+        if count:
+            shift = max(0, (index >> _HALF_COUNT_BITS) - 1)
+            yield histogram.get_value_from_index(index) + (1 << shift >> 1), count
+
+
 def _value_at_rank(histogram: HdrHistogram, rank: int) -> int:
     total = histogram.get_total_count()
     # Half a rank below: percentile arithmetic in floats must not round up to the next sample.
@@ -213,16 +253,38 @@ def _value_at_rank(histogram: HdrHistogram, rank: int) -> int:
 
 
 def merge_logs(
-    paths: Iterable[Path], *, from_unix_s: float = 0.0, until_unix_s: float = float("inf")
+    paths: Iterable[Path],
+    *,
+    from_unix_s: float = 0.0,
+    until_unix_s: float = float("inf"),
+    shift_us: Callable[[str, float], int] = lambda _leg, _unix_s: 0,
 ) -> dict[str, Leg]:
-    """Merge the intervals whose middle lies in [from, until) into one histogram a leg."""
-    legs: dict[str, Leg] = {}
+    """Merge the intervals whose middle lies in [from, until) into one histogram a leg.
+
+    `shift_us(leg, middle of the interval)` is added to each of its samples.
+    """
+    by_shift: dict[str, dict[int, Leg]] = {}
     for path in paths:
         for interval in read_log(path):
             if not from_unix_s <= interval.middle_unix_s < until_unix_s:
                 continue
             name = interval.leg.removesuffix(NEGATIVE_SUFFIX)
-            leg = legs.setdefault(name, Leg(new_histogram(), new_histogram()))
+            legs = by_shift.setdefault(name, {})
+            shift = shift_us(name, interval.middle_unix_s)
+            leg = legs.get(shift)
+            if leg is None:
+                leg = legs[shift] = new_leg()
             target = leg.negative if interval.leg.endswith(NEGATIVE_SUFFIX) else leg.positive
             target.decode_and_add(interval.payload)
-    return legs
+    return {name: _together(legs) for name, legs in by_shift.items()}
+
+
+def _together(by_shift: Mapping[int, Leg]) -> Leg:
+    total: Leg | None = None
+    for shift, leg in by_shift.items():
+        moved = leg.shifted(shift) if shift else leg
+        if total is None:
+            total = moved
+        else:
+            total.add(moved)
+    return total or new_leg()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import calendar
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -136,6 +137,29 @@ def bound(exchanges: Iterable[Exchange]) -> ClockBound:
     if not stepped:
         lows, highs = lows_drifting, highs_drifting
     return ClockBound(min(lows), max(highs), len(ordered), drifting=True, stepped=stepped)
+
+
+class OffsetTrack:
+    """Where the offset can be at any time, if clocks drift by DRIFT_MAX_PPM at most.
+
+    `exchanges` are (time, low, high) in ns, in order of time; there must be one at least.
+    """
+
+    def __init__(self, exchanges: Sequence[tuple[int, int, int]]) -> None:
+        self._times = [time_ns for time_ns, _, _ in exchanges]
+        lows = [low for _, low, _ in exchanges]
+        self._lows = _raise_to_neighbours(self._times, lows)
+        negated = _raise_to_neighbours(self._times, [-high for _, _, high in exchanges])
+        self._highs = [-low for low in negated]
+
+    def at(self, unix_ns: int) -> tuple[int, int]:
+        """Return the least and the most that the offset can be at a time, in ns."""
+        after = bisect_right(self._times, unix_ns)
+        near = range(max(0, after - 1), min(len(self._times), after + 1))
+        drifts = {i: abs(unix_ns - self._times[i]) * DRIFT_MAX_PPM // 1_000_000 for i in near}
+        low = max(self._lows[i] - drift for i, drift in drifts.items())
+        high = min(self._highs[i] + drift for i, drift in drifts.items())
+        return low, high
 
 
 def _raise_to_neighbours(times_ns: Sequence[int], lows_ns: Sequence[int]) -> list[int]:

@@ -24,6 +24,7 @@ from fpaas.jetstream.nats_connection import NatsAddress, NatsError
 from fpaas.probe import clock_bounds, host_facts
 from fpaas.probe.clock import Clock
 from fpaas.probe.clock_bounds import Exchange
+from fpaas.probe.clock_steps import ClockSteps
 from fpaas.probe.host_usage import HostUsage
 from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
@@ -139,6 +140,7 @@ class Probe:
         )
         self._exchanges: list[Exchange] = []
         self._clock_file = self._samples("clock")
+        self._steps = ClockSteps()
         self._problems: list[str] = []
         self._samples_taken = 0
         self._nats_samples = 0
@@ -214,6 +216,7 @@ class Probe:
             "nats_samples": {"taken": self._nats_samples, "with_errors": self._nats_errors},
             "clock": bounds[0] if bounds else None,
             "clock_by_server": bounds if self._options.is_clustered else None,
+            "clock_steps": [step.to_dict() for step in self._steps.steps],
             "problems": self._problems,
         }
         agent.write_json(self._options.directory / f"{AGENT}.json", report)
@@ -233,11 +236,13 @@ class Probe:
         host = HostUsage()
         processes = ProcessUsage(self._options.directory, self._options.nats_pid_file)
         host_file, process_file = self._samples("host"), self._samples("processes")
+        self._steps.look()
         # The first reading of a process is what the next one's processor share starts from.
         processes.sample()
         async for _ in _on_schedule(self._ticks):
             unix_ns = time.time_ns()
             self._samples_taken += 1
+            self._steps.look()
             host_file.write(**host.sample())
             for line in processes.sample():
                 process_file.write(**{"unix_ns": unix_ns, **line})

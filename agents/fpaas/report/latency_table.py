@@ -6,11 +6,13 @@ from typing import Any
 
 from fpaas.report.written import number, with_unit
 from fpaas.results.bundle import JsonObject
+from fpaas.results.figures import resolvable
 
 NOT_RESOLVABLE = "not resolvable"
 
 #: Leg of latency_ms → what lies between its two times, in the order of the data's way.
 LEGS = {
+    "due_to_sent": "due at the relay → handed to its socket",
     "due_to_read": "due at the relay → read by the shuffler",
     "publish_ack": "written to NATS → acked",
     "due_to_ack": "due at the relay → acked by NATS",
@@ -51,6 +53,6 @@ def latency_rows(summary: JsonObject) -> list[dict[str, Any]]:
 
 def _latency(value_ms: float | None, bound_ms: float | None) -> str:
     """Write a latency; one below what the clocks can tell apart is not resolvable."""
-    if value_ms is not None and bound_ms is not None and value_ms < bound_ms:
+    if value_ms is not None and bound_ms is not None and not resolvable(value_ms, bound_ms):
         return NOT_RESOLVABLE
     return number(value_ms)

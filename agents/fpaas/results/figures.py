@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from fpaas.measures.histograms import Leg
@@ -137,25 +138,61 @@ def mean_max(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": mean(values), "max": max(values, default=None)}
 
 
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
 #: A latency leg that was not measured, or of which the window has no sample.
 NO_LEG: dict[str, Any] = dict.fromkeys(
-    (
-        *("count", "min", "p50", "p90", "p99", "p999", "max"),
-        *("negative_count", "clock_error_ms"),
-    )
+    ("count", "min", *PERCENTILES, "max", "negative_count", "clock_error_ms", "not_resolvable")
 )
+
+
+def resolvable(value_ms: float | None, clock_error_ms: float | None) -> bool:
+    """Whether a latency is more than the error of the clocks that it was taken with.
+
+    What was not measured is not resolvable, and neither is anything by clocks of unknown error.
+    """
+    return value_ms is not None and clock_error_ms is not None and abs(value_ms) >= clock_error_ms
 
 
 def leg_ms(leg: Leg, clock_error_ms: float | None) -> dict[str, Any]:
     """Return a latency leg as in summary.json, in milliseconds."""
-    percentiles = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
+    percentiles = {name: leg.percentile_us(pct) for name, pct in PERCENTILES.items()}
+    values_us = {"min": leg.min_us, **percentiles, "max": leg.max_us}
+    values = {name: _ms(value_us) for name, value_us in values_us.items()}
+    return _leg(values, leg.count, leg.negative_count, clock_error_ms)
+
+
+def leg_of_counts_ms(
+    counts: Mapping[int, int], units_per_ms: int, clock_error_ms: float | None
+) -> dict[str, Any]:
+    """Return a latency leg of values, in units, that come with how often they occurred."""
+    ordered = sorted(counts)
+    ranks = list(accumulate(counts[value] for value in ordered))
+    total = ranks[-1] if ranks else 0
+    values: dict[str, float | None] = dict.fromkeys(("min", *PERCENTILES, "max"))
+    for name, pct in {"min": 0.0, **PERCENTILES, "max": 100.0}.items():
+        if total:
+            rank = max(1, math.ceil(pct / 100 * total - 1e-9))
+            values[name] = ordered[bisect_left(ranks, rank)] / units_per_ms
+    negative_count = sum(count for value, count in counts.items() if value < 0)
+    return _leg(values, total, negative_count, clock_error_ms)
+
+
+def _leg(
+    values: dict[str, float | None],
+    count: int,
+    negative_count: int,
+    clock_error_ms: float | None,
+) -> dict[str, Any]:
     return {
-        "count": leg.count,
-        "min": _ms(leg.min_us),
-        **{name: _ms(leg.percentile_us(pct)) for name, pct in percentiles.items()},
-        "max": _ms(leg.max_us),
-        "negative_count": leg.negative_count,
+        "count": count,
+        **values,
+        "negative_count": negative_count,
         "clock_error_ms": clock_error_ms,
+        "not_resolvable": [
+            name
+            for name, value in values.items()
+            if value is not None and not resolvable(value, clock_error_ms)
+        ],
     }
 
 

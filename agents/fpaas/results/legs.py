@@ -1,13 +1,15 @@
-"""Latency legs of a run: the agents' histogram logs, merged over a window."""
+"""Latency legs of a run: the agents' histogram logs, merged over a window, clocks corrected."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fpaas.measures import histograms
 from fpaas.measures.histograms import Leg
 from fpaas.results.bundle import Bundle
+from fpaas.results.clocks import Clocks
 from fpaas.results.figures import Window
 
 
@@ -22,12 +24,13 @@ class Legs:
     def read(cls, bundle: Bundle, window: Window) -> Legs:
         """Merge all histogram logs of a bundle; a log that is torn is added to its problems."""
         legs = cls({}, {})
+        clocks = Clocks(bundle)
         for agent in ("relay", "shuffler", "consumers"):
             logs = legs.by_log[agent] = []
             merged = legs.merged[agent] = {}
             for part in bundle.hosts.values():
                 for path in part.histogram_logs(agent):
-                    one = _read_log(path, window)
+                    one = _read_log(path, window, clocks.shift_us(part.host))
                     if isinstance(one, str):
                         bundle.problems.append(f"{part.host}: {path.name}: {one}")
                         continue
@@ -49,10 +52,15 @@ class Legs:
         return None if not found else (max(found)[1], max(found)[0])
 
 
-def _read_log(path: Path, window: Window) -> dict[str, Leg] | str:
+def _read_log(
+    path: Path, window: Window, shift_us: Callable[[str, float], int]
+) -> dict[str, Leg] | str:
     try:
         return histograms.merge_logs(
-            [path], from_unix_s=window.from_unix_s, until_unix_s=window.until_unix_s
+            [path],
+            from_unix_s=window.from_unix_s,
+            until_unix_s=window.until_unix_s,
+            shift_us=shift_us,
         )
     except Exception as error:  # noqa: BLE001 - the decoder's errors have no common class
         return f"cannot be decoded: {error}"
@@ -61,6 +69,4 @@ def _read_log(path: Path, window: Window) -> dict[str, Leg] | str:
 def merge_into(target: dict[str, Leg], source: dict[str, Leg]) -> None:
     """Merge legs into others of the same name."""
     for name, leg in source.items():
-        into = target.setdefault(name, Leg(histograms.new_histogram(), histograms.new_histogram()))
-        into.positive.add(leg.positive)
-        into.negative.add(leg.negative)
+        target.setdefault(name, histograms.new_leg()).add(leg)

@@ -2,11 +2,6 @@
 
 Everything is of the measure window, from the end of warm-up until the relay stops offering, unless
 it is a count of the whole run (ledger, fetches, connections).
-
-A leg's `clock_error_ms` is how far it can be off because two hosts' clocks were compared: the NATS
-host's with another, |offset| + bound as the probe found them (legs are not corrected). Legs with
-both ends on one host's clock have 0; None means that the clocks' bound is not known. In a cluster
-any server may have stamped a message, so the worst of theirs comes on top.
 """
 
 from __future__ import annotations
@@ -17,8 +12,9 @@ from typing import Any
 
 from fpaas.measures.histograms import Leg
 from fpaas.plan import capacity
-from fpaas.results import facts, figures, ledger, resources, verdict
+from fpaas.results import facts, figures, latency, ledger, resources, verdict
 from fpaas.results.bundle import Bundle, JsonObject, WorkerResult, cumulative
+from fpaas.results.clocks import Clocks
 from fpaas.results.figures import Counter as CounterSeries
 from fpaas.results.figures import Window
 from fpaas.results.ledger import Ledger
@@ -27,10 +23,6 @@ from fpaas.spec import NS_PER_S, RunSpec, SpecError
 
 SCHEMA = 1
 DECIMALS = 4
-#: consumers-W.first_fetch.bin.gz: units of 0.1 ms, plus one.
-FIRST_FETCH_UNITS_PER_MS = 10
-SHUFFLER_LEGS = ("publish_ack", "due_to_read", "due_to_ack")
-CONSUMER_LEGS = ("end_to_end", "fetch_call", "fetch_call_intended", "publish_to_fetch")
 
 
 def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
@@ -99,6 +91,7 @@ class _Summary:
         self._window = window
         self._legs = legs
         self._ledger = balance
+        self._clocks = Clocks(bundle)
         self._results = worker_results(bundle)
 
     def build(self) -> JsonObject:
@@ -117,7 +110,13 @@ class _Summary:
                 "until_s": (self._window.until_unix_ns - t0) / NS_PER_S,
             },
             "throughput": self._throughput(),
-            "latency_ms": self._latency(),
+            "latency_ms": latency.legs_ms(
+                self._bundle,
+                self._legs,
+                self._clocks,
+                self._window,
+                complete=self._results is not None,
+            ),
             "message_bytes": self._message_bytes(),
             "resources": {
                 "hosts": resources.hosts(self._bundle, self._window),
@@ -129,7 +128,7 @@ class _Summary:
             "connections": self._connections(),
             "fidelity": self._fidelity(),
             "plan": capacity.predict(spec),
-            "clock": self._clock(),
+            "clock": {host: clock.figures() for host, clock in self._clocks.hosts.items()},
         }
 
     # -- throughput --------------------------------------------------------------------------------
@@ -168,111 +167,7 @@ class _Summary:
         ]
         return figures.distribution(rates, *names)
 
-    # -- latency -----------------------------------------------------------------------------------
-
-    def _latency(self) -> dict[str, JsonObject]:
-        latency = {"publish_ack": figures.NO_LEG, "publish_to_first_fetch": self._first_fetch()}
-        for agent, names in (("shuffler", SHUFFLER_LEGS), ("consumers", CONSUMER_LEGS)):
-            for name in names:
-                leg = self._legs.get(agent, name)
-                latency[name] = (
-                    figures.leg_ms(leg, self._clock_error_ms(name)) if leg else figures.NO_LEG
-                )
-        return latency
-
-    def _first_fetch(self) -> JsonObject:
-        """Time from stored to the first fetch by anybody, of the fetches in the window."""
-        arrays = [worker.first_fetch for _, worker in self._bundle.workers]
-        stored_at = self._stored_at()
-        if not self._results or stored_at is None or any(array is None for array in arrays):
-            return figures.NO_LEG
-        earliest: dict[int, int] = {}
-        for array in arrays:
-            for stream_seq, units in enumerate(array or (), 1):
-                if units and units < earliest.get(stream_seq, units + 1):
-                    earliest[stream_seq] = units
-        ages_ms = {seq: (units - 1) / FIRST_FETCH_UNITS_PER_MS for seq, units in earliest.items()}
-        values = [
-            age_ms
-            for seq, age_ms in ages_ms.items()
-            if (stored_ns := figures.value_at(stored_at, seq)) is not None
-            and round(stored_ns + age_ms * 1e6) in self._window
-        ]
-        return {
-            "count": len(values),
-            **figures.distribution(values, "min", "p50", "p90", "p99", "p999", "max"),
-            # The file has no room for a sign.
-            "negative_count": None,
-            "clock_error_ms": self._clock_error_ms("publish_to_first_fetch"),
-        }
-
-    def _stored_at(self) -> list[tuple[int, float]] | None:
-        """When a stream sequence was stored, by the shuffler's samples: good enough to cut by."""
-        for part in self._bundle.parts("shuffler"):
-            times: dict[int, float] = {
-                int(seq): unix_ns
-                for unix_ns, seq in cumulative(part.shuffler_samples, "last_stream_seq")
-            }
-            if times:
-                return sorted({0: self._spec.t0_unix_ns, **times}.items())
-        return None
-
-    def _clock_error_ms(self, leg: str) -> float | None:
-        spec = self._spec
-        if leg in ("publish_ack", "fetch_call", "fetch_call_intended"):
-            return 0.0
-        if leg in ("publish_to_fetch", "publish_to_first_fetch"):
-            hosts, servers = spec.hosts["consumers"], spec.hosts["nats"]
-            if len(servers) > 1:
-                return self._worst_sum_ms(hosts, servers)
-            return self._worst_offset_ms(hosts)
-        # From when the relay's schedule, on its clock, had a frame due.
-        relays = spec.hosts.get("relay", [])
-        ends = spec.hosts["shuffler" if leg in SHUFFLER_LEGS else "consumers"]
-        if set(ends) == set(relays) and len(relays) == 1:
-            return 0.0
-        return self._worst_sum_ms(relays, ends)
-
-    def _worst_sum_ms(self, hosts: list[str], others: list[str]) -> float | None:
-        """How far clocks of hosts can be off those of others, by way of the NATS host's."""
-        errors = (self._worst_offset_ms(hosts), self._worst_offset_ms(others))
-        return None if None in errors else sum(error for error in errors if error is not None)
-
-    def _worst_offset_ms(self, hosts: list[str]) -> float | None:
-        """How far the clocks of hosts can be off the NATS host's; of a cluster, of one server's."""
-        clock = self._clock()
-        worst = 0.0
-        if len({one["server"] for one in clock.values() if one["bound_ms"] is not None}) > 1:
-            # Some were compared with one server, some with another.
-            return None
-        for host in hosts:
-            bound_ms = clock[host]["bound_ms"] if host in clock else None
-            if bound_ms is None:
-                return None
-            worst = max(worst, bound_ms + abs(clock[host]["offset_ms"] or 0.0))
-        return worst
-
-    def _clock(self) -> dict[str, JsonObject]:
-        clock = {}
-        reference = self._clock_reference()
-        for host, part in self._bundle.hosts.items():
-            probe = part.probe or {}
-            found = probe.get("clock") or {}
-            for one in probe.get("clock_by_server") or ():
-                found = one if one["server"] == reference else found
-            names = ("bound_ms", "offset_ms", "method", "stepped", "server")
-            clock[host] = {name: found.get(name) for name in names}
-        return clock
-
-    def _clock_reference(self) -> str | None:
-        """Name the server of a cluster that all hosts compared their clocks with."""
-        exchanges: Counter[str] = Counter()
-        hosts: Counter[str] = Counter()
-        for part in self._bundle.hosts.values():
-            for one in (part.probe or {}).get("clock_by_server") or ():
-                exchanges[one["server"]] += one["exchanges"]
-                hosts[one["server"]] += 1
-        return max(hosts, key=lambda server: (hosts[server], exchanges[server]), default=None)
+    # -- messages ----------------------------------------------------------------------------------
 
     def _message_bytes(self) -> JsonObject:
         shuffler = self._bundle.shuffler
@@ -358,9 +253,16 @@ class _Summary:
         return {name: max((one[name] for one in own), default=None) for name in ("p99", "max")}
 
     def _start_spread_ms(self) -> float | None:
-        """From the first to the last start of an agent, T0 itself among them."""
-        started = [r.started_unix_ns for r in self._results or () if r.started_unix_ns is not None]
-        if not started:
+        """From the first to the last start of an agent, T0 itself among them.
+
+        Agents start by their own host's clock; this is by the NATS host's.
+        """
+        started = [
+            worker.result.started_unix_ns + round(1e6 * self._clocks.offset_ms(part.host))
+            for part, worker in self._bundle.workers
+            if worker.result and worker.result.started_unix_ns is not None
+        ]
+        if not started or self._results is None:
             return None
         started.append(self._spec.t0_unix_ns)
         return (max(started) - min(started)) / 1e6

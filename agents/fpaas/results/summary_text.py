@@ -11,6 +11,7 @@ LABEL_WIDTH = 12
 #: What the screen has room for; the report has all.
 REASONS_SHOWN_MAX = 8
 NOT_MEASURED = "-"
+UNRESOLVED = "< ±"
 LEGS = {
     "publish_ack": "publish to ack",
     "publish_to_first_fetch": "publish to first fetch",
@@ -87,16 +88,22 @@ def _ledger(ledger: dict[str, Any]) -> Iterator[str]:
 
 def _latency(latency: dict[str, Any]) -> Iterator[str]:
     columns = ("p50", "p90", "p99", "p999", "max")
-    heads = [*columns[:3], "p99.9", "max", "count", "clock ±"]
-    yield _labelled("latency, ms", " " * 24 + "".join(f"{head:>10}" for head in heads))
+    heads = [*columns[:3], "p99.9", "max", "count", "negative", "clock ±"]
+    yield _labelled("latency, ms", " " * 24 + "".join(f"{head:>9}" for head in heads))
+    unresolved = False
     for name, title in LEGS.items():
         leg = latency[name]
         if leg["count"] is None:
-            yield _labelled("", f"{title:<24}{NOT_MEASURED:>10}")
+            yield _labelled("", f"{title:<24}{NOT_MEASURED:>9}")
             continue
-        cells = [_number(leg[column], 1) for column in columns]
-        cells += [_number(leg["count"]), _number(leg["clock_error_ms"], 2)]
-        yield _labelled("", f"{title:<24}" + "".join(f"{cell:>10}" for cell in cells))
+        hidden = leg["not_resolvable"] if leg["clock_error_ms"] is not None else ()
+        unresolved = unresolved or any(column in hidden for column in columns)
+        cells = [UNRESOLVED if c in hidden else _number(leg[c], 1) for c in columns]
+        cells += [_number(leg["count"]), _number(leg["negative_count"])]
+        cells.append(_number(leg["clock_error_ms"], 2))
+        yield _labelled("", f"{title:<24}" + "".join(f"{cell:>9}" for cell in cells))
+    if unresolved:
+        yield _labelled("", f"{UNRESOLVED}: not resolvable, less than the clocks' error")
 
 
 def _resources(summary: dict[str, Any]) -> Iterator[str]:

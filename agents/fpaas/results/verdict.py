@@ -15,7 +15,7 @@ from typing import Any
 
 from fpaas import agent
 from fpaas.results.bundle import AgentStatus
-from fpaas.spec import RunSpec
+from fpaas.spec import NS_PER_S, RunSpec
 
 PASS = "pass"  # noqa: S105
 FAIL = "fail"
@@ -27,6 +27,8 @@ LOOP_LAG_P99_LIMIT_MS = 100.0
 RELAY_LATENESS_P99_LIMIT_MS = 100.0
 START_SPREAD_LIMIT_MS = 1000.0
 STEAL_LIMIT_PCT = 10.0
+#: Samples are kept to 0.1 ms at worst.
+CLOCK_SLACK_MS = 0.2
 #: Mean share of one core; each agent process is one thread's worth of work.
 AGENT_CPU_LIMIT_PCT = 95.0
 
@@ -78,6 +80,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_imbalance(summary, facts),
         *_late_generators(summary, facts),
         *_troubled_hosts(summary, facts),
+        *_wrong_clocks(spec, summary),
         *_short_offer(spec, facts),
         *_unread_relay(spec, summary),
     ]
@@ -193,9 +196,14 @@ def _late_generators(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
             )
     spread_ms = fidelity["start_spread_ms"]
     if spread_ms is not None and spread_ms > START_SPREAD_LIMIT_MS:
+        remedy = "start the run with more lead (run_lead_s)"
+        offsets_ms = [clock.get("offset_ms") or 0.0 for clock in summary["clock"].values()]
+        apart_ms = max([0.0, *offsets_ms]) - min([0.0, *offsets_ms])
+        if apart_ms > spread_ms / 2:
+            remedy = f"their hosts' clocks differ by {apart_ms:.0f} ms: synchronise them (chrony)"
         yield (
             f"agents started up to {spread_ms:.0f} ms apart, the limit is "
-            f"{START_SPREAD_LIMIT_MS:g} ms; start the run with more lead (run_lead_s)"
+            f"{START_SPREAD_LIMIT_MS:g} ms; {remedy}"
         )
 
 
@@ -213,9 +221,29 @@ def _troubled_hosts(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
                 f"{name}: was saturated, {share_pct:.0f} % of a core, the limit is "
                 f"{AGENT_CPU_LIMIT_PCT:g} %; lower the load or spread it"
             )
+
+
+def _wrong_clocks(spec: RunSpec, summary: dict[str, Any]) -> Iterator[str]:
     for host, clock in summary["clock"].items():
         if clock.get("stepped"):
-            yield f"{host}: its clock was set during the run; latencies across hosts do not hold"
+            found = "; ".join(
+                f"by {step['step_ms']:+.1f} ms about "
+                f"{(step['unix_ns'] - spec.t0_unix_ns) / NS_PER_S:.0f} s after T0"
+                for step in clock.get("steps") or ()
+            )
+            yield (
+                f"{host}: its clock was set during the run{found and f' ({found})'}; latencies "
+                "across hosts do not hold"
+            )
+    for name, leg in summary["latency_ms"].items():
+        error_ms = leg["clock_error_ms"]
+        if leg["min"] is None or error_ms is None:
+            continue
+        if leg["min"] < -(error_ms + CLOCK_SLACK_MS):
+            yield (
+                f"{name}: took {leg['min']:.1f} ms at least, which is less than nothing by more "
+                f"than the clocks' bound of {error_ms:.2f} ms; a clock was off for a while"
+            )
 
 
 def _short_offer(spec: RunSpec, facts: Facts) -> Iterator[str]:

@@ -1,0 +1,57 @@
+"""Notices when this host's clock is set: the wall clock moves, and the monotonic clock does not.
+
+NTP slews both alike, so that what lies between them changes by steps only. This needs nobody else,
+and so it also sees a step on the NATS host, which all others are compared with, and one that was
+taken back before the next exchange.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+#: Readings of the two clocks are closer together than this, but for a process that was interrupted.
+STEP_MIN_NS = 1_000_000
+READINGS = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """The clock was set by `step_ns` some time before `unix_ns`, at most one look earlier."""
+
+    unix_ns: int
+    step_ns: int
+
+    def to_dict(self) -> dict[str, float | int]:
+        """As in probe.json."""
+        return {"unix_ns": self.unix_ns, "step_ms": self.step_ns / 1e6}
+
+
+@dataclass
+class ClockSteps:
+    """Steps seen so far."""
+
+    steps: list[Step] = field(default_factory=list)
+    _difference_ns: int | None = None
+
+    def look(self) -> None:
+        """Compare the clocks now."""
+        self.observe(*min((read_clocks() for _ in range(READINGS)), key=lambda pair: pair[2]))
+
+    def observe(self, unix_ns: int, monotonic_ns: int, uncertain_ns: int) -> None:
+        """Take in a reading of both clocks, which lie at most `uncertain_ns` apart."""
+        difference_ns = unix_ns - monotonic_ns
+        before_ns = self._difference_ns
+        if before_ns is None:
+            self._difference_ns = difference_ns
+        elif abs(difference_ns - before_ns) > STEP_MIN_NS + uncertain_ns:
+            self.steps.append(Step(unix_ns, difference_ns - before_ns))
+            self._difference_ns = difference_ns
+
+
+def read_clocks() -> tuple[int, int, int]:
+    """Return wall clock, monotonic clock, and how far apart the two readings can be, in ns."""
+    before = time.monotonic_ns()
+    unix_ns = time.time_ns()
+    after = time.monotonic_ns()
+    return unix_ns, (before + after) // 2, after - before

@@ -1,0 +1,206 @@
+"""Samples are corrected by what lies between two hosts' clocks, and what is left is the error."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas.measures import first_fetch
+from fpaas.measures.histograms import Leg, merge_logs, new_histogram, record_all, record_counts
+from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, OffsetTrack
+from fpaas.probe.clock_steps import ClockSteps
+from fpaas.results import figures, summary
+from fpaas.results.bundle import Bundle
+from tests.raw_run import HOST, NS_PER_S, T0_UNIX_NS, RawRun
+
+SAMPLES_US = st.lists(st.integers(-300_000, 300_000), min_size=1, max_size=50)
+
+
+def leg_of(samples_us: list[int]) -> Leg:
+    leg = Leg(new_histogram(), new_histogram())
+    record_all(leg.positive, [sample for sample in samples_us if sample >= 0])
+    record_all(leg.negative, [-sample for sample in samples_us if sample < 0])
+    return leg
+
+
+@given(SAMPLES_US, st.integers(-300_000, 300_000))
+def test_a_shifted_leg_has_every_sample_moved(samples_us: list[int], shift_us: int) -> None:
+    leg = leg_of(samples_us).shifted(shift_us)
+    moved = sorted(sample + shift_us for sample in samples_us)
+    assert leg.count == len(samples_us)
+    for percentile, sample in ((0, moved[0]), (100, moved[-1])):
+        found = leg.percentile_us(percentile)
+        assert found is not None
+        # Three digits of what was recorded, then three digits of what came out.
+        assert abs(found - sample) <= 600_000 / 1024 + 1
+
+
+@given(SAMPLES_US)
+def test_a_leg_that_is_moved_by_nothing_is_the_same(samples_us: list[int]) -> None:
+    leg = leg_of(samples_us)
+    same = leg.shifted(0)
+    assert (same.count, same.negative_count) == (leg.count, leg.negative_count)
+    assert list(same.positive.counts) == list(leg.positive.counts)
+
+
+@given(st.lists(st.integers(0, 4_000_000_000), max_size=50))
+def test_counts_are_recorded_as_values_are(values_us: list[int]) -> None:
+    one, other = new_histogram(), new_histogram()
+    record_all(one, values_us)
+    record_counts(other, Counter(values_us))
+    assert list(one.counts) == list(other.counts)
+    assert (one.total_count, one.min_value, one.max_value) == (
+        *(other.total_count, other.min_value, other.max_value),
+    )
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**10), st.integers(1, 10**6)), min_size=1, max_size=20),
+    st.floats(-DRIFT_MAX_PPM, DRIFT_MAX_PPM),
+    st.integers(0, 10**11),
+)
+def test_a_track_holds_the_true_offset(
+    exchanges: list[tuple[int, int]], drift_ppm: float, at_ns: int
+) -> None:
+    def offset(time_ns: int) -> float:
+        return 5_000_000 + drift_ppm * time_ns / 1e6
+
+    time_ns, track = 0, []
+    for pause_ns, rtt_ns in exchanges:
+        time_ns += pause_ns
+        true = round(offset(time_ns))
+        track.append((time_ns, true - rtt_ns // 3, true + rtt_ns - rtt_ns // 3))
+    low, high = OffsetTrack(track).at(at_ns)
+    assert low - 2 <= offset(at_ns) <= high + 2
+
+
+def test_steps_are_told_from_noise() -> None:
+    steps = ClockSteps()
+    second = 1_000_000_000
+    steps.observe(1000 * second, 5 * second, 100)
+    steps.observe(1001 * second + 400_000, 6 * second, 500_000)
+    assert steps.steps == []
+    steps.observe(1002 * second + 250_000_000, 7 * second, 100)
+    steps.observe(1003 * second + 250_000_000, 8 * second, 100)
+    (step,) = steps.steps
+    assert step.step_ns == 250_000_000
+    steps.observe(1004 * second, 9 * second, 100)
+    assert [step.step_ns for step in steps.steps] == [250_000_000, -250_000_000]
+    real = ClockSteps()
+    for _ in range(20):
+        real.look()
+    assert real.steps == []
+
+
+def test_a_first_fetch_may_be_before_it_was_stored() -> None:
+    kept = array("I", [first_fetch.encode(age_ns) for age_ns in (-7_100_000, 0, 900_000)])
+    kept.append(0)
+    assert first_fetch.earliest_units([(kept, 0)]) == [-71, 0, 9, None]
+    # By a clock that is 10 ms behind; another process was earlier for one, and saw two more.
+    other = array("I", [0, first_fetch.encode(-9_900_000), 0, 0, first_fetch.encode(5_000_000)])
+    assert first_fetch.earliest_units([(kept, 0), (other, 100)]) == [-71, 0, 9, None, 150]
+    assert first_fetch.earliest_units([]) == []
+
+
+def test_merging_moves_each_second_by_its_own_correction(tmp_path: Path) -> None:
+    run = RawRun()
+    run.write(tmp_path / "run")
+    path = tmp_path / "run" / "hosts" / HOST / "shuffler.hlog"
+    plain = merge_logs([path])["due_to_read"]
+    moved = merge_logs([path], shift_us=lambda _leg, at_s: 1000 * round(at_s % 3))["due_to_read"]
+    assert moved.count == plain.count
+    assert plain.max_us is not None
+    assert moved.max_us is not None
+    assert 2000 <= moved.max_us - plain.max_us + 10 <= 3100
+
+
+#: Polls that take all there is, so that the youngest messages are fetched right away.
+FRESH = {"bench_batch_size": 2000}
+
+
+def with_clock(directory: Path, **clock: Any) -> dict[str, Any]:  # noqa: ANN401
+    RawRun(FRESH).write(directory / "run", sealed=False)
+    path = directory / "run" / "hosts" / HOST / "probe.json"
+    probe = json.loads(path.read_text())
+    probe["clock"] |= {name: value for name, value in clock.items() if name != "clock_steps"}
+    probe["clock_steps"] = clock.get("clock_steps", [])
+    path.write_text(json.dumps(probe))
+    return summary.analyse(Bundle.load(directory / "run"))
+
+
+@pytest.mark.parametrize("offset_ms", [-250.0, 3.0, 250.0])
+def test_legs_are_corrected_by_the_offset_and_keep_the_bound(
+    offset_ms: float, tmp_path: Path
+) -> None:
+    plain = with_clock(tmp_path / "plain", offset_ms=0.0)["latency_ms"]
+    moved = with_clock(tmp_path / "moved", offset_ms=offset_ms)["latency_ms"]
+    for name in ("publish_to_fetch", "publish_to_first_fetch"):
+        for column in ("min", "p50", "p99", "max"):
+            apart_ms = moved[name][column] - plain[name][column]
+            assert apart_ms == pytest.approx(
+                offset_ms, rel=0.002, abs=0.2 + plain[name]["max"] / 500
+            )
+        assert moved[name]["clock_error_ms"] == pytest.approx(
+            0.08 + abs(offset_ms) / 2048, abs=1e-3
+        )
+        assert (moved[name]["negative_count"] > 0) == (offset_ms == -250)
+    # These are one host's clock against itself.
+    for name in ("publish_ack", "due_to_sent", "due_to_ack", "end_to_end", "fetch_call"):
+        assert moved[name] == plain[name]
+
+
+def test_clocks_that_drift_are_corrected_second_by_second(tmp_path: Path) -> None:
+    RawRun(FRESH).write(tmp_path / "run", sealed=False)
+    host = tmp_path / "run" / "hosts" / HOST
+    # From 0 to 4 ms over 40 s: 100 ppm.
+    exchanges = [
+        {
+            "unix_ns": T0_UNIX_NS + second * NS_PER_S,
+            "phase": "during",
+            "offset_low_ns": second * 100_000 - 50_000,
+            "offset_high_ns": second * 100_000 + 50_000,
+            "rtt_ns": 100_000,
+        }
+        for second in range(0, 41, 5)
+    ]
+    lines = "".join(json.dumps(exchange) + "\n" for exchange in exchanges)
+    plain = summary.analyse(Bundle.load(tmp_path / "run"))["latency_ms"]["publish_to_fetch"]
+    (host / "probe.clock.jsonl").write_text(lines)
+    probe = json.loads((host / "probe.json").read_text())
+    probe["clock"] |= {"bound_ms": 2.05, "offset_ms": 2.0, "drifting": True}
+    (host / "probe.json").write_text(json.dumps(probe))
+    drifted = summary.analyse(Bundle.load(tmp_path / "run"))["latency_ms"]["publish_to_fetch"]
+    # Less than the hull's 2.05 ms: what 500 ppm allow between two exchanges.
+    assert drifted["clock_error_ms"] == pytest.approx(1.06, abs=0.01)
+    assert 0.5 < drifted["min"] - plain["min"] < 3.5
+
+
+def test_a_value_under_the_error_is_not_resolvable() -> None:
+    assert figures.resolvable(1.0, 0.5)
+    assert figures.resolvable(-1.0, 0.5)
+    assert not figures.resolvable(0.4, 0.5)
+    assert not figures.resolvable(None, 0.5)
+    assert not figures.resolvable(1.0, None)
+    leg = figures.leg_ms(leg_of([100, 200, 90_000]), 0.5)
+    assert leg["not_resolvable"] == ["min", "p50"]
+
+
+def test_a_clock_that_was_set_makes_a_run_invalid(tmp_path: Path) -> None:
+    step = {"unix_ns": T0_UNIX_NS + 4 * NS_PER_S, "step_ms": 250.0}
+    verdict = with_clock(tmp_path, clock_steps=[step])["verdict"]
+    assert verdict["status"] == "invalid"
+    said = "its clock was set during the run (by +250.0 ms about 4 s after T0)"
+    assert any(said in reason for reason in verdict["reasons"])
+
+
+def test_less_than_nothing_beyond_the_bound_makes_a_run_invalid(tmp_path: Path) -> None:
+    verdict = with_clock(tmp_path, offset_ms=-250.0)["verdict"]
+    assert verdict["status"] == "invalid"
+    assert any("less than nothing by more than the clocks' bound" in r for r in verdict["reasons"])
