@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fpaas.agent import write_json
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
 from tests.conftest import SCRIPTS, NatsServer, free_port
 
 LOAD_HOST = "load"
-#: From arming to T0: agents start meanwhile, on a machine that may be busy.
-LEAD_S = 6
+#: From arming to T0: agents connect meanwhile, on a machine that may be busy.
+LEAD_S = 3
+UP_WITHIN_S = 60
 
 
 class ProcessesLab:
@@ -55,9 +57,6 @@ class ProcessesLab:
         """Create the stream, arm and start all agents; they end by themselves."""
         self._write_spec()
         self._run("provision", "--run", self._run_json)
-        # T0 is set after the stream is there, as in a playbook.
-        self.spec = replace(self.spec, t0_unix_ns=time.time_ns() + LEAD_S * NS_PER_S)
-        self._write_spec()
         listen = f"127.0.0.1:{self._relay_port}"
         self._start("relay", LOAD_HOST, "--listen", listen)
         self._start("shuffler", LOAD_HOST, "--metrics-listen", "127.0.0.1:0")
@@ -66,6 +65,7 @@ class ProcessesLab:
         for host, server in self._servers.items():
             monitoring = ("--nats-monitoring-url", server.monitoring_url)
             self._start("probe", host, "--host", host, *monitoring)
+        self._arm()
 
     def sleep_until(self, seconds_after_t0: float) -> None:
         """Wait for a time of the run."""
@@ -98,10 +98,19 @@ class ProcessesLab:
     def _run_json(self) -> Path:
         return self.bundle / "run.json"
 
+    def _arm(self) -> None:
+        """Set T0 once the stream is there and all are up, as a playbook does."""
+        deadline = time.monotonic() + UP_WITHIN_S
+        while len(list(self.bundle.glob("hosts/*/*.status.json"))) < len(self._processes):
+            assert time.monotonic() < deadline, "agents did not come up"
+            time.sleep(0.05)
+        self.spec = replace(self.spec, t0_unix_ns=time.time_ns() + LEAD_S * NS_PER_S)
+        self._write_spec()
+
     def _write_spec(self) -> None:
         for host in (LOAD_HOST, *self._servers):
             (self.bundle / "hosts" / host).mkdir(parents=True, exist_ok=True)
-        self._run_json.write_text(self.spec.to_json())
+        write_json(self._run_json, json.loads(self.spec.to_json()))
 
     def _start(self, agent: str, host: str, *arguments: str) -> None:
         command = [agent, "--run", str(self._run_json), "--out", str(self.bundle / "hosts" / host)]

@@ -17,10 +17,14 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from fpaas.errors import RunInvalid
 from fpaas.measures.histograms import Recorder
-from fpaas.spec import NS_PER_S
+from fpaas.spec import NS_PER_S, RunSpec
 
 LOOP_LAG_INTERVAL_S = 0.05
+#: Whoever plans a run prepares streams and measures networks before it arms it.
+ARMED_WITHIN_S = 600.0
+ARMED_LOOK_INTERVAL_S = 0.05
 
 STARTING = "starting"
 READY = "ready"
@@ -100,6 +104,25 @@ class Samples:
         """Close the file."""
         if self._file:
             self._file.close()
+
+
+def armed(path: Path, planned: RunSpec, status: Status) -> RunSpec:
+    """Wait until run.json has its T0, and return it; `planned` is what it was when it was read.
+
+    Starting takes long where processors are few. Agents start before T0 is chosen, so it need not
+    allow for that. Raises RunInvalid where nobody arms the run.
+    """
+    status.set(STARTING, "waits until the run is armed")
+    deadline = time.monotonic() + ARMED_WITHIN_S
+    run = planned
+    while not run.is_armed:
+        if time.monotonic() > deadline:
+            message = f"{path}: got no T0 within {ARMED_WITHIN_S:g} s; is its playbook gone?"
+            status.set(FAILED, message)
+            raise RunInvalid(message)
+        time.sleep(ARMED_LOOK_INTERVAL_S)
+        run = RunSpec.load(path)
+    return run
 
 
 def stop_event() -> asyncio.Event:

@@ -234,6 +234,11 @@ class RunSpec:
     variables: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def is_armed(self) -> bool:
+        """Whether it has its T0: one that is only planned has 0."""
+        return self.t0_unix_ns > 0
+
+    @property
     def survives_a_server(self) -> bool:
         """Whether stream and durables outlive one NATS server: a majority of replicas is left."""
         return self.stream.replicas > 2

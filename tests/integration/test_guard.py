@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ import pytest
 from fpaas.control import guard
 from fpaas.errors import BadInput
 from fpaas.probe import seal
+from tests.raw_run import RawRun
 
 pytestmark = pytest.mark.integration
 
@@ -114,7 +116,10 @@ def test_run_is_on_once_it_is_armed(tmp_path: Path) -> None:
     run.mkdir(parents=True)
     (tmp_path / "current").symlink_to(run.relative_to(tmp_path))
     assert guard.current_run(tmp_path) is None
-    (run / "run.json").touch()
+    spec = RawRun().spec
+    (run / "run.json").write_text(replace(spec, t0_unix_ns=0).to_json())
+    assert guard.current_run(tmp_path) is None
+    (run / "run.json").write_text(spec.to_json())
     assert guard.current_run(tmp_path) == run.name
 
 

@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from fpaas.control.progress import AgentStatus
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -26,6 +28,7 @@ def load(path: str) -> ModuleType:
 
 
 check_host = load("library/check_host.py")
+await_agents = load("action_plugins/await_agents.py")
 program = load("action_plugins/program.py")
 watch_run = load("action_plugins/watch_run.py")
 
@@ -120,3 +123,12 @@ def test_nothing_ends_a_worker_while_it_shows_a_line(monkeypatch: pytest.MonkeyP
     watch_run.show("warm-up")
     assert blocked[0] >= {signal.SIGINT, signal.SIGTERM}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def test_agents_that_failed_to_come_up_are_named_with_their_reason() -> None:
+    waiting = AgentStatus("shuffler", "starting")
+    failed = AgentStatus("relay", "failed", "capture.bin: truncated")
+    assert await_agents.failure({"shuffler": waiting}) == ""
+    assert await_agents.failure({"shuffler": waiting, "relay": failed}) == (
+        "the relay failed: capture.bin: truncated"
+    )

@@ -31,6 +31,14 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def test_run_that_never_began(run: Path) -> None:
+    planned = read(run / "run.json") | {"t0_unix_ns": 0}
+    (run / "run.json").write_text(json.dumps(planned))
+    result = report(run)
+    assert result.exit_code == 2
+    assert "run.json: the run never began: it has no T0" in result.output
+
+
 def test_a_good_run(run: Path) -> None:
     (run / "control.json").write_text('{"git_commit": "abc123", "problems": []}')
     result = report(run)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from fpaas import spec
-from fpaas.agent import run_loop
+from fpaas.agent import Status, armed, run_loop
 from fpaas.consumers import consumers
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.errors import BadInput
@@ -101,6 +101,7 @@ def command(
         raise BadInput(
             f"--host: {host!r} plays no consumers in {run_path}; it has {', '.join(run.shares)}"
         )
+    run = armed(run_path, run, Status(out, consumers.AGENT))
     if time.time_ns() >= run.end_unix_ns:
         raise BadInput(f"{run_path}: the run is over; its T0 (t0_unix_ns) is {run.t0_unix_ns}")
     run_loop(consumers.run(consumers.Play(run, share, nats_url or run.nats_url, out, listen)))

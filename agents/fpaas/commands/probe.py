@@ -53,6 +53,7 @@ def command(
         nats = address_from_environment(nats_url or spec.nats_url)
     except ValueError as error:
         raise BadInput(f"--nats-url: {error}") from error
+    spec = agent.armed(run_json, spec, agent.Status(directory, probe.AGENT))
     on_nats_host = host in spec.hosts.get("nats", [])
     options = probe.Options(
         spec=spec,

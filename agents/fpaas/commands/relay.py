@@ -105,7 +105,6 @@ def command(
         max_frames = spec.frames_due()
     host, port = parse_listen(listen)
     status = agent.Status(directory, relay.AGENT)
-    status.set(agent.STARTING)
     try:
         frames = _source(source or SYNTHETIC, seed, loop=loop)
         if spec is not None and frames.first_seq != spec.firehose.first_seq:
@@ -113,6 +112,8 @@ def command(
                 f"{source}: begins with seq {frames.first_seq}, but {run_json} expects "
                 f"{spec.firehose.first_seq}; is it another file than the run was planned with?"
             )
+        if run_json is not None and spec is not None:
+            spec = agent.armed(run_json, spec, status)
         options = relay.Options(
             source=frames,
             pace=_pace(pace, frames, rate_per_s, speed),

@@ -75,7 +75,8 @@ def command(
         nats=nats,
         metrics_listen=metrics_listen,
     )
-    if spec and directory:
+    if run_json and spec and directory:
+        spec = agent.armed(run_json, spec, agent.Status(directory, shuffler.AGENT))
         agent.run_loop(shuffler.run(spec, directory, endpoints))
     else:
         agent.run_loop(shuffler.serve(endpoints, cursor_file))

@@ -30,6 +30,8 @@ from fpaas.spec import RunSpec, Share
 
 log = logging.getLogger(__name__)
 
+AGENT = "consumers"
+
 #: Fewer consumers than this do not pay for a process of their own.
 CONSUMERS_PER_WORKER_MIN = 100
 #: A line holds every status seen so far.
@@ -74,7 +76,7 @@ async def run(play: Play, on_tick: OnTick | None = None) -> None:
     Raises RunInvalid where the run cannot be trusted, BadInput where the metrics port is taken;
     `consumers.status.json` says the same.
     """
-    status = Status(play.out, "consumers")
+    status = Status(play.out, AGENT)
     status.set(agent.STARTING)
     stop = agent.stop_event()
     try:

@@ -28,6 +28,7 @@ import psutil
 
 from fpaas.errors import BadInput
 from fpaas.probe import seal
+from fpaas.spec import RunSpec, SpecError
 
 log = logging.getLogger(__name__)
 
@@ -314,8 +315,8 @@ def current_run(lab: Path) -> str | None:
     """Return the id of the run that is on: armed, and not yet reported."""
     link = lab / CURRENT
     try:
-        return link.readlink().name if (link / "run.json").exists() else None
-    except OSError:
+        return link.readlink().name if RunSpec.load(link / "run.json").is_armed else None
+    except (OSError, SpecError):
         return None
 
 

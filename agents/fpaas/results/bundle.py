@@ -22,7 +22,7 @@ from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import network, seal
-from fpaas.spec import RunSpec, Share
+from fpaas.spec import RunSpec, Share, SpecError
 
 SPEC_FILE = "run.json"
 CONTROL_FILE = "control.json"
@@ -203,8 +203,11 @@ class Bundle:
 
     @classmethod
     def load(cls, directory: Path) -> Bundle:
-        """Read results/<run-id>. Raises spec.SpecError where run.json cannot be read."""
-        bundle = cls(directory, RunSpec.load(directory / SPEC_FILE))
+        """Read results/<run-id>. Raises spec.SpecError where run.json is no begun run's."""
+        spec = RunSpec.load(directory / SPEC_FILE)
+        if not spec.is_armed:
+            raise SpecError(f"{directory / SPEC_FILE}: the run never began: it has no T0")
+        bundle = cls(directory, spec)
         loader = _Loader(bundle)
         loader.load_control()
         for host in hosts_of(bundle.spec):

@@ -35,6 +35,8 @@ from fpaas.spec import NS_PER_S, RunSpec
 
 log = logging.getLogger(__name__)
 
+AGENT = "shuffler"
+
 NATS_PATIENCE_S = 10.0
 TICK_S = 1.0
 #: How often a run looks whether it is done.
@@ -160,7 +162,7 @@ async def run(spec: RunSpec, directory: Path, endpoints: Endpoints) -> None:
     the metrics' port is taken.
     """
     stop = agent.stop_event()
-    status = agent.Status(directory, "shuffler")
+    status = agent.Status(directory, AGENT)
     status.set(agent.STARTING)
     try:
         await _Run(spec, directory, endpoints, status, stop).play()

@@ -1,0 +1,41 @@
+"""Waiting for a run's T0."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fpaas import agent
+from fpaas.errors import RunInvalid
+from tests.raw_run import RawRun
+
+
+def test_agent_waits_until_the_run_is_armed(tmp_path: Path) -> None:
+    run_json, run = tmp_path / "run.json", RawRun().spec
+    planned = replace(run, t0_unix_ns=0)
+    status = agent.Status(tmp_path, "relay")
+    seen: list[object] = []
+
+    def arm() -> None:
+        seen.append(json.loads((tmp_path / "relay.status.json").read_text())["state"])
+        agent.write_json(run_json, json.loads(run.to_json()))
+
+    run_json.write_text(planned.to_json())
+    arming = threading.Timer(0.2, arm)
+    arming.start()
+    assert agent.armed(run_json, planned, status) == run
+    arming.join()
+    assert seen == [agent.STARTING]
+
+
+def test_run_that_nobody_arms_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_json, planned = tmp_path / "run.json", replace(RawRun().spec, t0_unix_ns=0)
+    run_json.write_text(planned.to_json())
+    monkeypatch.setattr(agent, "ARMED_WITHIN_S", 0.1)
+    with pytest.raises(RunInvalid, match="got no T0 within"):
+        agent.armed(run_json, planned, agent.Status(tmp_path, "relay"))
+    assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == agent.FAILED
