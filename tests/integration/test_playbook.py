@@ -310,7 +310,7 @@ def test_killed_playbook_leaves_nothing_but_an_invalid_report(
 
 def test_lab_is_one_runs_at_a_time(lab: Lab) -> None:
     process = lab.start(bench_measure_s=300)
-    read_until(process, "| starting")
+    read_until(process, " s of ")
     second = lab.play()
     assert second.exit_code != 0
     assert "a run is in progress here" in second.flat
