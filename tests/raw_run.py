@@ -307,6 +307,7 @@ class RawRun:
             worker.first_fetch[stream_seq - 1] = min(earliest or units, units)
         if taken:
             worker.ok += 1
+            worker.ok_at.append(received_ns)
         if len(taken) < self.spec.consumers.batch_size:
             worker.short += 1
         log.end_run()
@@ -352,7 +353,7 @@ class RawRun:
                     "processed": bisect_right(worker.received, at),
                     "bytes": bisect_right(worker.received, at) * FRAME_BYTES,
                     "polls": bisect_right(worker.polls, at),
-                    "ok": 0,
+                    "ok": bisect_right(worker.ok_at, at),
                     "empty": 0,
                     "acks": bisect_right(worker.received, at),
                     "redelivered": 0,
@@ -526,6 +527,7 @@ class _Worker:
         self.polls: list[int] = []
         self.received: list[int] = []
         self.ok = 0
+        self.ok_at: list[int] = []
         self.short = 0
 
 

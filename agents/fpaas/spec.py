@@ -150,11 +150,15 @@ def is_relay_url(source: str) -> bool:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Name and goal, for the report; `goals` are ids of checks in fpaas.results.verdict."""
+    """Name and goal, for the report; `goals` are limits by name (fpaas.results.goals).
+
+    None where it states none: then there are defaults.
+    """
 
     name: str
     title: str
     goal: str
+    goals: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

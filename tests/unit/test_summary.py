@@ -207,7 +207,7 @@ def test_a_server_restart_is_seen(tmp_path: Path) -> None:
 def test_the_screenful_is_one(tmp_path: Path) -> None:
     write(tmp_path)
     shown = list(summary_text.lines(analyse(tmp_path), "Scenario 1"))
-    assert len(shown) <= 30
+    assert len(shown) <= 40
     assert max(len(line) for line in shown) <= 110
     text = "\n".join(shown)
     assert "PASS        Scenario 1" in text

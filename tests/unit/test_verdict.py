@@ -36,7 +36,7 @@ def judge(
         for section in sections:
             target = target[section]
         target[name] = value
-    return verdict.judge(run.spec, content, facts or Facts())
+    return verdict.judge(run.spec, content, facts or Facts(never_fetched=0))
 
 
 def status(state: str) -> AgentStatus:
@@ -87,6 +87,7 @@ def test_a_fact_that_makes_a_run_invalid(
         ("fidelity.relay_lateness_ms", {"p99": 200.0}, "p99 200.0 ms"),
         ("fidelity.start_spread_ms", 1500.0, "1500 ms apart"),
         ("resources.hosts.localhost.steal_pct", 20.0, "20.0 %"),
+        ("resources.hosts.localhost.cpu_pct", 97.0, "saturated, 97.0 % busy on average"),
         ("clock.localhost.stepped", True, "clock was set"),
     ],
 )
@@ -148,9 +149,36 @@ def test_expiry_that_the_parameters_do_not_imply_fails(tmp_path: Path) -> None:
     assert content["verdict"]["status"] == "pass"
     assert content["notes"] == []
     content["ledger"]["expired_unread"] = 5000
-    judged = verdict.judge(run.spec, content, Facts())
+    judged = verdict.judge(run.spec, content, Facts(never_fetched=0))
     assert judged.status == "fail"
     assert "the parameters imply 0" in judged.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("bound_ms", "reason"),
+    [(12.5, "known to ± 12.5 ms only, the limit is 10 ms"), (None, "could not be compared")],
+)
+def test_a_clock_that_is_not_sure_enough(
+    healthy: tuple[RawRun, dict[str, Any]], bound_ms: float | None, reason: str
+) -> None:
+    run, content = healthy
+    content = copy.deepcopy(content)
+    content["clock"][HOST]["bound_ms"] = bound_ms
+    alone = verdict.judge(run.spec, content, Facts(never_fetched=0))
+    assert alone.status == "pass", "the clock that is compared with itself"
+    spec = replace(run.spec, hosts={**run.spec.hosts, "nats": ["n"]})
+    judged = verdict.judge(spec, content, Facts(never_fetched=0))
+    assert judged.status == "invalid"
+    assert reason in judged.reasons[0]
+
+
+def test_a_server_s_host_may_be_busy(healthy: tuple[RawRun, dict[str, Any]]) -> None:
+    run, content = healthy
+    content = copy.deepcopy(content)
+    content["resources"]["hosts"][HOST]["cpu_pct"] = 99.0
+    elsewhere = {group: ["load"] for group in ("relay", "shuffler", "consumers")}
+    spec = replace(run.spec, hosts={**elsewhere, "nats": [HOST]})
+    assert verdict.judge(spec, content, Facts(never_fetched=0)).status == "pass"
 
 
 def test_many_problems_are_cut_short(healthy: tuple[RawRun, dict[str, Any]]) -> None:
@@ -164,6 +192,7 @@ def as_cluster(
 ) -> verdict.Verdict:
     """Judge a run with the marks that a fail-over leaves."""
     run, content = healthy
+    facts = replace(facts, never_fetched=0)
     content = copy.deepcopy(content)
     content["fetches"]["by_status"] = {"404": 9, "503": 4}
     content["connections"]["reconnects"] = 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import resource
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fpaas import spec
 from fpaas.errors import BadInput
 from fpaas.firehose import capture
 from fpaas.plan import capacity, plan_text
+from fpaas.results import goals
 
 LOCALHOST = spec.Topology(
     hosts={
@@ -54,6 +56,14 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.option("--scenario-title", default="", help="For the report.")
 @click.option("--scenario-goal", default="", help="For the report.")
 @click.option(
+    "--goals",
+    "goals_json",
+    metavar="JSON",
+    multiple=True,
+    help="What the run must reach to pass, as {name: limit}. Repeatable: later ones win by name, "
+    "and null takes one out. Default: nothing lost, no errors, every consumer fetched.",
+)
+@click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write run.json here."
 )
 @click.option(
@@ -72,6 +82,7 @@ def command(
     scenario_name: str,
     scenario_title: str,
     scenario_goal: str,
+    goals_json: tuple[str, ...],
     output: Path | None,
     output_format: str,
 ) -> None:
@@ -91,7 +102,9 @@ def command(
     run = spec.build(
         checked,
         run_id=run_id,
-        scenario=spec.Scenario(scenario_name, scenario_title, scenario_goal),
+        scenario=spec.Scenario(
+            scenario_name, scenario_title, scenario_goal, read_goals(goals_json)
+        ),
         topology=topology,
         first_seq=first_seq,
     )
@@ -122,6 +135,20 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadInput(f"{path}: is no JSON object")
     return content
+
+
+def read_goals(texts: Sequence[str]) -> dict[str, float]:
+    """Merge goals as they are given on the command line; the defaults where there are none."""
+    merged: dict[str, Any] = {} if texts else dict(goals.DEFAULT_GOALS)
+    for text in texts:
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise BadInput(f"--goals {text!r}: is not JSON: {error}") from error
+        if not isinstance(content, dict):
+            raise BadInput(f"--goals {text!r}: expected an object of limits by name")
+        merged.update(content)
+    return goals.read(merged, "goals")
 
 
 def parse_assignment(assignment: str) -> tuple[str, str]:

@@ -6,22 +6,9 @@ from typing import Any
 
 from fpaas.report.written import number, with_unit
 from fpaas.results.bundle import JsonObject
-from fpaas.results.figures import resolvable
+from fpaas.results.figures import LEGS, resolvable
 
 NOT_RESOLVABLE = "not resolvable"
-
-#: Leg of latency_ms → what lies between its two times, in the order of the data's way.
-LEGS = {
-    "due_to_sent": "due at the relay → handed to its socket",
-    "due_to_read": "due at the relay → read by the shuffler",
-    "publish_ack": "written to NATS → acked",
-    "due_to_ack": "due at the relay → acked by NATS",
-    "publish_to_first_fetch": "stored → first fetched by any consumer",
-    "publish_to_fetch": "stored → fetched, each delivery",
-    "end_to_end": "due at the relay → received by a consumer, each delivery",
-    "fetch_call": "pull sent → answered",
-    "fetch_call_intended": "pull due → answered",
-}
 
 
 def latency_rows(summary: JsonObject) -> list[dict[str, Any]]:

@@ -139,6 +139,20 @@ def mean_max(values: Sequence[float]) -> dict[str, float | None]:
 
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
+
+#: Leg of latency_ms → what lies between its two times, in the order of the data's way.
+LEGS = {
+    "due_to_sent": "due at the relay → handed to its socket",
+    "due_to_read": "due at the relay → read by the shuffler",
+    "publish_ack": "written to NATS → acked",
+    "due_to_ack": "due at the relay → acked by NATS",
+    "publish_to_first_fetch": "stored → first fetched by any consumer",
+    "publish_to_fetch": "stored → fetched, each delivery",
+    "end_to_end": "due at the relay → received by a consumer, each delivery",
+    "fetch_call": "pull sent → answered",
+    "fetch_call_intended": "pull due → answered",
+}
+
 #: A latency leg that was not measured, or of which the window has no sample.
 NO_LEG: dict[str, Any] = dict.fromkeys(
     ("count", "min", *PERCENTILES, "max", "negative_count", "clock_error_ms", "not_resolvable")

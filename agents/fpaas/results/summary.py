@@ -40,6 +40,7 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
     judged = verdict.judge(spec, summary, known)
     summary["verdict"] = {"status": judged.status, "reasons": judged.reasons}
     summary["notes"] = judged.notes
+    summary["goals"] = [goal.to_dict() for goal in judged.goals]
     rounded: JsonObject = _rounded(summary)
     return rounded
 
@@ -214,7 +215,7 @@ class _Summary:
 
     def _fetches(self) -> JsonObject:
         if self._results is None:
-            return dict.fromkeys(("ok", "empty", "by_status", "client_timeout"))
+            return dict.fromkeys(("ok", "empty", "by_status", "client_timeout", "batch_fill_pct"))
         by_status: Counter[str] = Counter()
         counts: Counter[str] = Counter(ok=0, empty=0, client_timeout=0)
         for result in self._results:
@@ -222,7 +223,19 @@ class _Summary:
             for name, count in result.fetches.items():
                 if isinstance(count, int):
                     counts[name] += count
-        return {**counts, "by_status": dict(sorted(by_status.items()))}
+        return {
+            **counts,
+            "by_status": dict(sorted(by_status.items())),
+            "batch_fill_pct": self._batch_fill_pct(),
+        }
+
+    def _batch_fill_pct(self) -> float | None:
+        """Mean share of a batch that pulls brought, of those while measuring that brought any."""
+        workers = [worker.samples for _, worker in self._bundle.workers]
+        messages, pulls = self._rate(workers, "processed"), self._rate(workers, "ok")
+        if not pulls or messages is None:
+            return None
+        return 100 * messages / (pulls * self._spec.consumers.batch_size)
 
     def _connections(self) -> JsonObject:
         names = ("count", "errors", "reconnects", "slow_consumer_disconnects")

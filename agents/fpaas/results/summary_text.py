@@ -6,7 +6,10 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from fpaas.results import goals
+
 WIDTH = 100
+GOAL_WIDTH = 52
 LABEL_WIDTH = 12
 #: What the screen has room for; the report has all.
 REASONS_SHOWN_MAX = 8
@@ -34,6 +37,7 @@ def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
     if len(reasons) > REASONS_SHOWN_MAX:
         yield from _wrapped(f"- and {len(reasons) - REASONS_SHOWN_MAX} more reasons in the report")
     yield ""
+    yield from _goals(summary.get("goals") or [])
     yield from _throughput(summary["throughput"])
     yield from _ledger(summary["ledger"])
     yield ""
@@ -54,6 +58,22 @@ def _wrapped(text: str, label: str = "") -> list[str]:
     return textwrap.wrap(
         text, WIDTH, initial_indent=f"{label:<{LABEL_WIDTH}}", subsequent_indent=indent
     )
+
+
+def _goals(judged: list[dict[str, Any]]) -> Iterator[str]:
+    """Set each goal beside what was measured; a meaning too long for its column is cut short."""
+    for number, goal in enumerate(judged):
+        limit = f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'])}"
+        measured = NOT_MEASURED
+        if goal["measured"] is not None:
+            measured = goals.written(goal["measured"], goal["unit"])
+        meaning = textwrap.shorten(goal["meaning"], GOAL_WIDTH, placeholder=" …")
+        yield _labelled(
+            "" if number else "goals",
+            f"{meaning:<{GOAL_WIDTH}}{limit:>17}{measured:>12}  {goal['status']}",
+        )
+    if judged:
+        yield ""
 
 
 def _throughput(throughput: dict[str, Any]) -> Iterator[str]:

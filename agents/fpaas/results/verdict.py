@@ -2,7 +2,7 @@
 
 *invalid*: the figures cannot be trusted. A part is missing, an agent or the server died, the ledger
 does not balance, or the load generators themselves were too slow to be a measure of anything else.
-*fail*: the figures hold, and the system under test missed the scenario's goals.
+*fail*: the figures hold, and the system under test missed one of the scenario's goals.
 *pass*: neither. Messages that expire unread because the parameters ask for fewer than are owed are
 no failure: that was known before the run, and a note gives the arithmetic.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fpaas import agent
+from fpaas.results import goals
 from fpaas.results.bundle import AgentStatus
 from fpaas.spec import NS_PER_S, RunSpec
 
@@ -32,12 +33,11 @@ CLOCK_SLACK_MS = 0.2
 #: Mean share of one core; each agent process is one thread's worth of work.
 AGENT_CPU_LIMIT_PCT = 95.0
 
-#: Of what is owed, how much more than planned may expire unread: phases and jitter are random.
-EXPIRED_BEYOND_PLAN_LIMIT = 0.1
-#: From T0 until the stream has something to fetch.
-FIRST_MESSAGE_S = 1.0
-#: Statuses that are an answer: nothing there (404), nothing came in time (408).
-GOOD_STATUSES = ("404", "408")
+#: Mean busy share of all cores of a host that plays load; beyond it, agents wait for their turn.
+HOST_CPU_LIMIT_PCT = 95.0
+#: A fetch within a region takes some milliseconds; with a clock less certain, that says nothing.
+CLOCK_BOUND_LIMIT_MS = 10.0
+
 #: So many of a kind are spelled out.
 SPELLED_OUT_MAX = 10
 
@@ -67,10 +67,16 @@ class Verdict:
     status: str
     reasons: list[str]
     notes: list[str]
+    goals: list[goals.Goal]
 
 
 def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     """Judge a run by its summary (all sections but the verdict) and facts."""
+    failovers = list(_failovers(spec, facts))
+    measured = goals.Measured(
+        spec, summary, facts.never_fetched, facts.shuffler_reconnects, failed_over=bool(failovers)
+    )
+    judged = goals.judge(measured)
     invalid = [
         *facts.invalid_reasons,
         # First, for what is missing is missing because of it.
@@ -79,33 +85,32 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_deaths(facts),
         *_imbalance(summary, facts),
         *_late_generators(summary, facts),
-        *_troubled_hosts(summary, facts),
+        *_troubled_hosts(spec, summary),
+        *_saturated_agents(facts),
+        *_unsure_clocks(spec, summary),
         *_wrong_clocks(spec, summary),
         *_short_offer(spec, facts),
         *_unread_relay(spec, summary),
     ]
-    failed = [*_missed_publishing(summary), *_missed_consuming(spec, summary, facts)]
-    broken = list(_broken_exchanges(summary, facts))
-    notes = list(_notes(spec, summary, facts))
-    failovers = list(_failovers(spec, facts))
-    if failovers:
-        # What a server's end breaks for a moment is the price of going on without it.
-        notes = [*failovers, *(f"with it: {sentence}" for sentence in broken), *notes]
-    else:
-        failed += broken
-    status = INVALID if invalid else FAIL if failed else PASS
-    return Verdict(status, [*invalid, *failed], notes)
+    # Where something is missing, so are figures.
+    invalid = invalid or list(_unjudged(judged))
+    missed = [goals.sentence(goal) for goal in judged if goal.status == goals.MISSED]
+    # What a server's end breaks for a moment is the price of going on without it.
+    broken = list(goals.broken_exchanges(measured)) if failovers else []
+    notes = [*failovers, *(f"with it: {sentence}" for sentence in broken)]
+    notes += _notes(spec, summary, facts)
+    status = INVALID if invalid else FAIL if missed else PASS
+    return Verdict(status, [*invalid, *missed], notes, judged)
 
 
-def polls_are_certain(spec: RunSpec) -> bool:
-    """Whether every consumer has a poll that finds something, if anything is stored.
-
-    A consumer whose first poll comes before the first message has to wait for its second, at most
-    one interval and its jitter later.
-    """
-    consumers = spec.consumers
-    longest_s = consumers.poll_interval_s * (1 + consumers.poll_jitter_pct / 100)
-    return longest_s + FIRST_MESSAGE_S <= spec.warmup_s + spec.measure_s + spec.drain_s
+def _unjudged(judged: list[goals.Goal]) -> Iterator[str]:
+    unjudged = [goal for goal in judged if goal.status == goals.NOT_MEASURED]
+    if unjudged:
+        yield (
+            "goals that cannot be judged, for their figures were not measured: "
+            f"{', '.join(f'{goal.meaning} ({goal.name})' for goal in unjudged)}; "
+            "a longer bench_measure_s may help"
+        )
 
 
 def _shorten(problems: list[str], what: str) -> list[str]:
@@ -207,7 +212,7 @@ def _late_generators(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
         )
 
 
-def _troubled_hosts(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
+def _troubled_hosts(spec: RunSpec, summary: dict[str, Any]) -> Iterator[str]:
     for host, resources in summary["resources"]["hosts"].items():
         steal_pct = resources["steal_pct"]
         if steal_pct is not None and steal_pct > STEAL_LIMIT_PCT:
@@ -215,11 +220,48 @@ def _troubled_hosts(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
                 f"{host}: the hypervisor withheld {steal_pct:.1f} % of the processor (steal), the "
                 f"limit is {STEAL_LIMIT_PCT:g} %; use a host with processors of its own"
             )
+        busy_pct = resources["cpu_pct"]
+        if host in agent_hosts(spec) and busy_pct is not None and busy_pct > HOST_CPU_LIMIT_PCT:
+            yield (
+                f"{host}: its processors were saturated, {busy_pct:.1f} % busy on average, the "
+                f"limit is {HOST_CPU_LIMIT_PCT:g} % for a host that plays load; lower the load, "
+                "spread it over more hosts, or end what else runs there"
+            )
+
+
+def agent_hosts(spec: RunSpec) -> set[str]:
+    """Return the hosts that play load: what they are late with is not the server's doing."""
+    groups = ["shuffler", "consumers"]
+    if spec.firehose.rate_per_s is not None:
+        groups.append("relay")
+    return {host for group in groups for host in spec.hosts.get(group, [])}
+
+
+def _saturated_agents(facts: Facts) -> Iterator[str]:
     for name, share_pct in facts.process_cpu_pct.items():
         if share_pct > AGENT_CPU_LIMIT_PCT:
             yield (
                 f"{name}: was saturated, {share_pct:.0f} % of a core, the limit is "
                 f"{AGENT_CPU_LIMIT_PCT:g} %; lower the load or spread it"
+            )
+
+
+def _unsure_clocks(spec: RunSpec, summary: dict[str, Any]) -> Iterator[str]:
+    for host, clock in summary["clock"].items():
+        if spec.hosts["nats"] == [host]:
+            # The clock that all others are compared with.
+            continue
+        bound_ms = clock["bound_ms"]
+        if bound_ms is None:
+            yield (
+                f"{host}: its clock could not be compared with the NATS host's; how far latencies "
+                "across hosts are off is not known"
+            )
+        elif bound_ms > CLOCK_BOUND_LIMIT_MS:
+            yield (
+                f"{host}: its clock is known to ± {bound_ms:.1f} ms only, the limit is "
+                f"{CLOCK_BOUND_LIMIT_MS:g} ms; latencies across hosts are not resolvable: bring "
+                "the hosts closer together, or quieten them"
             )
 
 
@@ -263,81 +305,6 @@ def _unread_relay(spec: RunSpec, summary: dict[str, Any]) -> Iterator[str]:
         yield f"not one event was read from the relay {url} in the whole run; is it a relay?"
 
 
-def _missed_publishing(summary: dict[str, Any]) -> Iterator[str]:
-    ledger = summary["ledger"]
-    if ledger["not_read"]:
-        yield (
-            f"{ledger['not_read']} of {ledger['offered']} frames were never read from the relay; "
-            "the shuffler did not keep up"
-        )
-    if ledger["publish_failed"]:
-        yield f"{ledger['publish_failed']} publishes were refused by the server"
-    if ledger["publish_unknown"]:
-        yield f"{ledger['publish_unknown']} publishes were never answered, nor settled by repeats"
-
-
-def _missed_consuming(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str]:
-    ledger, plan = summary["ledger"], summary["plan"]
-    if facts.never_fetched and polls_are_certain(spec):
-        yield (
-            f"{facts.never_fetched} of {spec.consumers.count} consumers never fetched a message, "
-            "though each had its polls"
-        )
-    if ledger["lost"]:
-        yield (
-            f"{ledger['lost']} deliveries were lost: the server sent them, nobody received them, "
-            "and they expired before they could be sent again"
-        )
-    excess = _excess_expiry(spec, ledger, plan)
-    if excess is not None:
-        yield excess
-    connections = summary["connections"]
-    slow = max(
-        connections["slow_consumer_disconnects"] or 0, summary["jetstream"]["slow_consumers"] or 0
-    )
-    if slow:
-        yield (
-            f"the server cut {slow} connections off as slow consumers; "
-            "use more connections or smaller batches"
-        )
-
-
-def _broken_exchanges(summary: dict[str, Any], facts: Facts) -> Iterator[str]:
-    """Name what went wrong between agents and server, and was tried again."""
-    fetches, connections = summary["fetches"], summary["connections"]
-    if facts.shuffler_reconnects:
-        yield f"the shuffler's connection to NATS broke {facts.shuffler_reconnects} times"
-    errors = {
-        status: count
-        for status, count in (fetches["by_status"] or {}).items()
-        if status not in GOOD_STATUSES
-    }
-    if errors:
-        listed = ", ".join(f"{count} of {status}" for status, count in errors.items())
-        yield f"fetches were answered by errors: {listed}"
-    if fetches["client_timeout"]:
-        yield f"{fetches['client_timeout']} fetches were not answered in time"
-    if connections["errors"] or connections["reconnects"]:
-        yield (
-            f"consumers' connections had {connections['errors']} errors and "
-            f"{connections['reconnects']} reconnects; {fetches.get('lost') or 0} pulls were lost "
-            "with them"
-        )
-
-
-def _excess_expiry(spec: RunSpec, ledger: dict[str, Any], plan: dict[str, Any]) -> str | None:
-    """More expired than the parameters imply; of a foreign relay, the rate was but assumed."""
-    if spec.firehose.rate_per_s is None or not ledger["owed"] or ledger["expired_unread"] is None:
-        return None
-    excess = ledger["expired_unread"] - plan["expired_unread"]
-    if excess <= EXPIRED_BEYOND_PLAN_LIMIT * ledger["owed"]:
-        return None
-    return (
-        f"{_written(ledger['expired_unread'])} messages expired unread where the parameters imply "
-        f"{_written(plan['expired_unread'])}; consumers took less than their polls allow"
-    )
-
-
 def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str]:
     ledger, plan, consumers = summary["ledger"], summary["plan"], spec.consumers
     capacity, owed = plan["capacity_per_consumer_per_s"], plan["owed_per_consumer_per_s"]
@@ -358,7 +325,7 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str
                 f"{_written(ledger['pending_at_end'])} were pending at the end)"
             )
         yield f"{note}. This is no failure."
-    if facts.never_fetched and not polls_are_certain(spec):
+    if facts.never_fetched and not goals.polls_are_certain(spec):
         yield (
             f"{facts.never_fetched} of {consumers.count} consumers fetched nothing: with a poll "
             f"every {consumers.poll_interval_s:g} s the run is too short to owe each one a poll "

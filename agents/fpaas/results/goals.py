@@ -1,0 +1,441 @@
+"""Goals: what a scenario is to reach, as data. Pure.
+
+A goal is a figure's name with `_max` (at most) or `_min` (at least) behind it, and a limit.
+Scenarios state theirs in their playbooks, run.json keeps them, and `judge` sets each beside what
+was measured. What the parameters themselves rule out is said to be so, and missed by nobody: that
+was known before the run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fpaas.results.figures import LEGS
+from fpaas.spec import RunSpec, SpecError
+
+MET = "met"
+MISSED = "missed"
+RULED_OUT = "ruled out"
+NOT_MEASURED = "not measured"
+
+AT_MOST, AT_LEAST = "_max", "_min"
+#: Of a scenario that states none.
+DEFAULT_GOALS: dict[str, float] = {
+    "consumers_fetched_pct_min": 100,
+    "frames_lost_max": 0,
+    "deliveries_lost_max": 0,
+    "unexplained_max": 0,
+    "expired_beyond_plan_pct_max": 10,
+    "errors_max": 0,
+    "slow_consumers_max": 0,
+}
+
+#: From T0 until the stream has something to fetch.
+FIRST_MESSAGE_S = 1.0
+#: Statuses that are an answer: nothing there (404), nothing came in time (408).
+GOOD_STATUSES = ("404", "408")
+#: Legs that are as long as consumers leave messages lying.
+AGES = ("publish_to_first_fetch", "publish_to_fetch", "end_to_end")
+PERCENTILES = {"p50": "median", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "longest"}
+PROCESSES = {
+    "nats": "NATS",
+    "shuffler": "the shuffler",
+    "consumers": "the consumers' agents",
+    "relay": "the relay",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run's figures: summary.json, and what goals need beside it."""
+
+    spec: RunSpec
+    summary: Mapping[str, Any]
+    never_fetched: int | None
+    shuffler_reconnects: int = 0
+    #: A server of a cluster failed, and the cluster went on.
+    failed_over: bool = False
+
+    def pick(self, *path: str) -> Any:  # noqa: ANN401
+        """Follow keys into the summary; None where one is missing."""
+        content: Any = self.summary
+        for key in path:
+            if not isinstance(content, Mapping):
+                return None
+            content = content.get(key)
+        return content
+
+
+def _nothing(_: Measured) -> Iterator[str]:
+    return iter(())
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What goals can be about. `causes` say in sentences why it is not what it should be."""
+
+    meaning: str
+    unit: str
+    measure: Callable[[Measured], float | None]
+    ruled_out: Callable[[Measured], str | None] = lambda _: None
+    causes: Callable[[Measured], Iterator[str]] = _nothing
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One goal of a run, judged; `why` explains what was missed, or ruled out."""
+
+    name: str
+    meaning: str
+    unit: str
+    comparison: str
+    limit: float
+    measured: float | None
+    status: str
+    why: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in summary.json."""
+        return asdict(self)
+
+
+def read(content: object, source: str = "scenario_goals") -> dict[str, float]:
+    """Check goals as a playbook or a user gives them; null takes one out.
+
+    Raises SpecError that names the goal and what is wrong with it.
+    """
+    if not isinstance(content, Mapping):
+        raise SpecError(f"{source}: {content!r} is not allowed; expected goals as name: limit")
+    goals = {}
+    for name, limit in content.items():
+        if figure_of(str(name)) is None:
+            raise SpecError(f"{source}: there is no goal named {name}; {_hint(str(name))}")
+        if limit is None:
+            continue
+        goals[str(name)] = _limit(limit, f"{source}: {name}")
+    return goals
+
+
+def _limit(value: object, what: str) -> float:
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise TypeError
+        limit = float(value)
+        if not math.isfinite(limit) or limit < 0:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise SpecError(
+            f"{what}: {value!r} is not allowed; allowed: a number from 0 on, or null for no goal"
+        ) from None
+    return int(limit) if limit == int(limit) else limit
+
+
+def _hint(name: str) -> str:
+    known = [figure + end for figure in FIGURES for end in (AT_MOST, AT_LEAST)]
+    near = difflib.get_close_matches(name, known, n=3)
+    if name in FIGURES:
+        near = [name + AT_MOST, name + AT_LEAST]
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"known, each with {AT_MOST} or {AT_LEAST} behind it: {', '.join(FIGURES)}"
+
+
+def figure_of(name: str) -> Figure | None:
+    """Return what a goal is about; None where there is no such goal."""
+    return FIGURES.get(name[: -len(AT_MOST)]) if name.endswith((AT_MOST, AT_LEAST)) else None
+
+
+def judge(run: Measured) -> list[Goal]:
+    """Judge each goal of a run, in the order in which they were stated."""
+    stated = run.spec.scenario.goals
+    goals = DEFAULT_GOALS if stated is None else stated
+    return [_judge_one(name, limit, run) for name, limit in goals.items()]
+
+
+def _judge_one(name: str, limit: float, run: Measured) -> Goal:
+    figure = figure_of(name)
+    comparison = "at least" if name.endswith(AT_LEAST) else "at most"
+    if figure is None:
+        why = ["this version knows no such figure"]
+        return Goal(name, name, "", comparison, limit, None, NOT_MEASURED, why)
+    measured, excuse = figure.measure(run), figure.ruled_out(run)
+    is_met = measured is not None and (
+        measured >= limit if comparison == "at least" else measured <= limit
+    )
+    if is_met:
+        status, why = MET, []
+    elif excuse is not None:
+        status, why = RULED_OUT, [excuse]
+    elif measured is None:
+        status, why = NOT_MEASURED, []
+    else:
+        status, why = MISSED, list(figure.causes(run))
+    return Goal(name, figure.meaning, figure.unit, comparison, limit, measured, status, why)
+
+
+def sentence(goal: Goal) -> str:
+    """Say a goal, what was measured, and why that is so."""
+    measured = "not measured" if goal.measured is None else written(goal.measured, goal.unit)
+    said = f"{goal.meaning}: {measured}, the goal is {goal.comparison} {limit_of(goal)}"
+    return f"{said} ({goal.name}){': ' + '; '.join(goal.why) if goal.why else ''}"
+
+
+def limit_of(goal: Goal) -> str:
+    """Write a goal's limit with its unit."""
+    return written(goal.limit, goal.unit)
+
+
+def written(value: float, unit: str) -> str:
+    """Write a figure with thousands apart and as many digits as tell."""
+    number = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
+    return f"{number.replace(',', ' ')}{'' if unit == '/s' else ' '}{unit}".strip()
+
+
+# -- what goals can be about -----------------------------------------------------------------------
+
+
+def polls_are_certain(spec: RunSpec) -> bool:
+    """Whether every consumer has a poll that finds something, if anything is stored.
+
+    A consumer whose first poll comes before the first message has to wait for its second, at most
+    one interval and its jitter later.
+    """
+    consumers = spec.consumers
+    longest_s = consumers.poll_interval_s * (1 + consumers.poll_jitter_pct / 100)
+    return longest_s + FIRST_MESSAGE_S <= spec.warmup_s + spec.measure_s + spec.drain_s
+
+
+def _fetched_pct(run: Measured) -> float | None:
+    if run.never_fetched is None:
+        return None
+    return 100 * (1 - run.never_fetched / run.spec.consumers.count)
+
+
+def _too_short_to_poll(run: Measured) -> str | None:
+    if polls_are_certain(run.spec):
+        return None
+    return (
+        f"with a poll every {run.spec.consumers.poll_interval_s:g} s the run is too short to owe "
+        "each consumer a poll that finds messages"
+    )
+
+
+def _never_fetched(run: Measured) -> Iterator[str]:
+    yield (
+        f"{run.never_fetched} of {run.spec.consumers.count} consumers never fetched a message, "
+        "though each had its polls"
+    )
+
+
+def _sum(*paths: tuple[str, ...]) -> Callable[[Measured], float | None]:
+    def total(run: Measured) -> float | None:
+        parts: list[float | None] = [run.pick(*path) for path in paths]
+        measured = [part for part in parts if part is not None]
+        return sum(measured) if len(measured) == len(parts) else None
+
+    return total
+
+
+def _frames_lost(run: Measured) -> Iterator[str]:
+    not_read, offered = run.pick("ledger", "not_read"), run.pick("ledger", "offered")
+    if not_read:
+        yield (
+            f"{not_read} of {offered} frames were never read from the relay; the shuffler did not "
+            "keep up"
+        )
+    if failed := run.pick("ledger", "publish_failed"):
+        yield f"{failed} publishes were refused by the server"
+    if unknown := run.pick("ledger", "publish_unknown"):
+        yield f"{unknown} publishes were never answered, nor settled by repeats"
+
+
+def _deliveries_lost(run: Measured) -> Iterator[str]:
+    yield (
+        f"{run.pick('ledger', 'lost')} deliveries were lost: the server sent them, nobody received "
+        "them, and they expired before they could be sent again"
+    )
+
+
+def _expired_beyond_plan_pct(run: Measured) -> float | None:
+    owed, expired = run.pick("ledger", "owed"), run.pick("ledger", "expired_unread")
+    planned = run.pick("plan", "expired_unread")
+    if not owed or expired is None or planned is None:
+        return None
+    beyond: float = 100 * (expired - planned) / owed
+    return max(0.0, beyond)
+
+
+def _rate_not_planned(run: Measured) -> str | None:
+    if run.spec.firehose.rate_per_s is None:
+        return "the rate of a foreign relay is not known before the run, and was assumed"
+    if run.pick("ledger", "owed") == 0:
+        return "nothing was owed"
+    return None
+
+
+def _expired_beyond_plan(run: Measured) -> Iterator[str]:
+    yield (
+        f"{run.pick('ledger', 'expired_unread'):,} messages expired unread where the parameters "
+        f"imply {run.pick('plan', 'expired_unread'):,}; consumers took less than their polls allow"
+    ).replace(",", " ")
+
+
+def error_statuses(summary: Mapping[str, Any]) -> dict[str, int]:
+    """Return statuses that answered pulls and are errors, with how often."""
+    by_status = (summary.get("fetches") or {}).get("by_status") or {}
+    return {status: n for status, n in by_status.items() if status not in GOOD_STATUSES}
+
+
+def _errors(run: Measured) -> float | None:
+    others = _sum(
+        ("fetches", "client_timeout"), ("connections", "errors"), ("connections", "reconnects")
+    )(run)
+    if others is None or run.pick("fetches", "by_status") is None:
+        return None
+    return others + run.shuffler_reconnects + sum(error_statuses(run.summary).values())
+
+
+def broken_exchanges(run: Measured) -> Iterator[str]:
+    """Name what went wrong between agents and server, and was tried again."""
+    if run.shuffler_reconnects:
+        yield f"the shuffler's connection to NATS broke {run.shuffler_reconnects} times"
+    errors = error_statuses(run.summary)
+    if errors:
+        listed = ", ".join(f"{count} of {status}" for status, count in errors.items())
+        yield f"fetches were answered by errors: {listed}"
+    if timeouts := run.pick("fetches", "client_timeout"):
+        yield f"{timeouts} fetches were not answered in time"
+    errors_, reconnects = run.pick("connections", "errors"), run.pick("connections", "reconnects")
+    if errors_ or reconnects:
+        yield (
+            f"consumers' connections had {errors_} errors and {reconnects} reconnects; "
+            f"{run.pick('fetches', 'lost') or 0} pulls were lost with them"
+        )
+
+
+def _failed_over(run: Measured) -> str | None:
+    if not run.failed_over:
+        return None
+    return "what a server's end breaks for a moment is the price of going on without it"
+
+
+def _slow_consumers(run: Measured) -> float | None:
+    by_clients = run.pick("connections", "slow_consumer_disconnects")
+    by_server = run.pick("jetstream", "slow_consumers")
+    known = [count for count in (by_clients, by_server) if count is not None]
+    return max(known, default=None)
+
+
+def _cut_off(run: Measured) -> Iterator[str]:
+    yield (
+        f"the server cut {_slow_consumers(run):g} connections off as slow consumers; use more "
+        "connections or smaller batches"
+    )
+
+
+def _overloaded(run: Measured) -> str | None:
+    """Say that polls take less than is owed, which leaves messages lying however fast all is."""
+    capacity = run.pick("plan", "capacity_per_consumer_per_s")
+    owed = run.pick("plan", "owed_per_consumer_per_s")
+    if capacity is None or owed is None or capacity >= owed:
+        return None
+    c = run.spec.consumers
+    return (
+        f"a consumer is owed {owed:.4g} messages/s and its polls take at most {c.batch_size} every "
+        f"{c.poll_interval_s:g} s = {capacity:.3g}/s, so messages lie until they expire; "
+        "bench_fetch=drain would reach it"
+    )
+
+
+def _not_enough_to_fill(run: Measured) -> str | None:
+    capacity, owed = run.pick("plan", "capacity_per_s"), run.pick("plan", "owed_per_s")
+    if capacity is None or owed is None or capacity <= owed:
+        return None
+    return f"the polls ask for {capacity:.4g} messages/s, and {owed:.4g}/s are owed"
+
+
+def _leg(leg: str, column: str) -> Figure:
+    meaning = f"{LEGS[leg]}, {PERCENTILES[column]}"
+    ruled_out = _overloaded if leg in AGES else Figure.ruled_out
+    return Figure(meaning, "ms", lambda run: run.pick("latency_ms", leg, column), ruled_out)
+
+
+def _process(process: str, name: str, kind: str) -> Callable[[Measured], float | None]:
+    return lambda run: run.pick("resources", "processes", process, name, kind)
+
+
+FIGURES: dict[str, Figure] = {
+    "consumers_fetched_pct": Figure(
+        "consumers that fetched messages", "%", _fetched_pct, _too_short_to_poll, _never_fetched
+    ),
+    "frames_lost": Figure(
+        "frames lost on their way into the stream",
+        "",
+        _sum(("ledger", "not_read"), ("ledger", "publish_failed"), ("ledger", "publish_unknown")),
+        causes=_frames_lost,
+    ),
+    "deliveries_lost": Figure(
+        "deliveries lost", "", _sum(("ledger", "lost")), causes=_deliveries_lost
+    ),
+    "unexplained": Figure("what the ledger cannot explain", "", _sum(("ledger", "unexplained"))),
+    "expired_beyond_plan_pct": Figure(
+        "expired unread beyond the plan, of what is owed",
+        "%",
+        _expired_beyond_plan_pct,
+        _rate_not_planned,
+        _expired_beyond_plan,
+    ),
+    "errors": Figure(
+        "errors, timeouts and reconnects",
+        "",
+        _errors,
+        _failed_over,
+        broken_exchanges,
+    ),
+    "slow_consumers": Figure(
+        "connections cut off as slow consumers", "", _slow_consumers, causes=_cut_off
+    ),
+    "redelivered": Figure("deliveries that were repeats", "", _sum(("ledger", "redelivered"))),
+    "duplicate_deliveries": Figure(
+        "deliveries that a consumer had received before",
+        "",
+        _sum(("ledger", "duplicate_deliveries")),
+    ),
+    "batch_fill_pct": Figure(
+        "batches filled, mean of those that brought some",
+        "%",
+        _sum(("fetches", "batch_fill_pct")),
+        _not_enough_to_fill,
+    ),
+    "offered_per_s": Figure("frames offered", "/s", _sum(("throughput", "offered_per_s"))),
+    "published_per_s": Figure("frames published", "/s", _sum(("throughput", "published_per_s"))),
+    "processed_per_s": Figure(
+        "messages processed by all consumers", "/s", _sum(("throughput", "processed_per_s"))
+    ),
+    "processed_per_consumer_per_s": Figure(
+        "messages processed by a consumer, median",
+        "/s",
+        _sum(("throughput", "per_consumer_per_s", "p50")),
+    ),
+    "consumer_lag_p99": Figure(
+        "consumer lag, p99", "messages", _sum(("jetstream", "consumer_lag", "p99"))
+    ),
+    "stream_bytes": Figure("size of the stream", "bytes", _sum(("jetstream", "bytes"))),
+    **{f"{leg}_{column}_ms": _leg(leg, column) for leg in LEGS for column in PERCENTILES},
+    **{
+        f"{process}_cpu_pct": Figure(
+            f"CPU of {words}, mean", "% of a core", _process(process, "cpu_pct", "mean")
+        )
+        for process, words in PROCESSES.items()
+    },
+    **{
+        f"{process}_rss_mb": Figure(
+            f"memory of {words}, most", "MB", _process(process, "rss_mb", "max")
+        )
+        for process, words in PROCESSES.items()
+    },
+}
