@@ -59,6 +59,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     ) -> dict[str, str]:
         control_pid = os.getppid()
         show_at = seen_at = time.monotonic()
+        trouble = ""
         while True:
             try:
                 self._look(progress, directory)
@@ -78,6 +79,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 show(f"{host}: {agent} {problem}", color="red")
             if progress.finished(now_unix_ns):
                 return problems
+            if progress.nats_trouble != trouble:
+                trouble = progress.nats_trouble
+                said = f"in trouble: {trouble}" if trouble else "answers again"
+                show(f"{host}: NATS {said}", color="yellow")
             if time.monotonic() >= show_at:
                 show_at += show_every_s
                 if progress.shows_figures:

@@ -131,3 +131,11 @@ def test_being_stopped_is_a_problem_only_before_the_end(progress: Progress) -> N
 @pytest.mark.parametrize("line", ["", "{", "[]", "7", '{"agent": "relay"}', "gone 7"])
 def test_half_written_files_are_passed_over(line: str) -> None:
     assert AgentStatus.parse(line) is None
+
+
+def test_trouble_of_nats_is_told_while_it_lasts(progress: Progress) -> None:
+    for trouble in ("", "http://127.0.0.1:8222/varz: refused", ""):
+        progress.update([status("probe", "running", 3, message=trouble)])
+        assert progress.nats_trouble == trouble
+    progress.update([status("probe", "failed", 4, message="no final snapshot")])
+    assert progress.nats_trouble == ""

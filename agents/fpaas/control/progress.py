@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fpaas.agent import DONE, FAILED, STOPPED
+from fpaas.agent import DONE, FAILED, RUNNING, STOPPED
 from fpaas.spec import NS_PER_S, RunSpec
 
 #: Agents write their status every second; one silent for this long of a run is stuck or gone.
@@ -100,6 +100,12 @@ class Progress:
         if status.state == STOPPED and now_unix_ns < self._run.end_unix_ns:
             return "was stopped before the run's end"
         return None
+
+    @property
+    def nats_trouble(self) -> str:
+        """What is wrong with this host's NATS now, as its probe says; empty where nothing is."""
+        probe = self._statuses.get("probe")
+        return probe.message if probe is not None and probe.state == RUNNING else ""
 
     def finished(self, now_unix_ns: int) -> bool:
         """Whether there is nothing left to wait for: all ended, or one is in trouble."""

@@ -265,6 +265,8 @@ class Probe:
             line = await monitor.sample()
             self._nats_samples += 1
             self._nats_errors += "error" in line
+            # Seen by whoever watches the run; it is written every second.
+            self._status.message = line.get("error", "")
             file.write(**line)
 
     async def _take_final(self, monitor: ServerMonitor, timeout_s: float) -> None:
