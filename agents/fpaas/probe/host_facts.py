@@ -32,6 +32,7 @@ SYSCTLS = (
 )
 _CLOCKSOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 _DMI = Path("/sys/class/dmi/id")
+_INTERFACES = Path("/sys/class/net")
 #: What a vendor or product name in the firmware's tables says about who runs this machine.
 _HYPERVISORS = {
     "amazon ec2": "amazon",
@@ -57,7 +58,21 @@ def basic() -> dict[str, Any]:
         "mem_total_mb": psutil.virtual_memory().total / 1e6,
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "net_speed_mbit_per_s": _net_speed_mbit_per_s(),
     }
+
+
+def _net_speed_mbit_per_s() -> int | None:
+    """Return what the fastest interface that is a device says of itself; None where none does.
+
+    Bridges and the ends of virtual cables name a speed that means nothing.
+    """
+    speeds = [
+        stats.speed
+        for name, stats in psutil.net_if_stats().items()
+        if stats.isup and stats.speed > 0 and (_INTERFACES / name / "device").exists()
+    ]
+    return max(speeds, default=None)
 
 
 def gather(nats_server: Path | None = None) -> dict[str, Any]:

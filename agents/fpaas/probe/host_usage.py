@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -11,6 +13,10 @@ CpuTimes = dict[str, float]
 #: Time in which the host's own work did not run; guest time is part of user time already.
 _NOT_BUSY = ("idle", "iowait", "steal")
 _COUNTED_ELSEWHERE = ("guest", "guest_nice")
+_SNMP = Path("/proc/net/snmp")
+_VMSTAT = Path("/proc/vmstat")
+_PRESSURE = Path("/proc/pressure")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu_shares_pct(before: CpuTimes, after: CpuTimes) -> dict[str, float | None]:
@@ -52,7 +58,56 @@ class HostUsage:
             "load1": os.getloadavg()[0],
             **_network(),
             **_disk(),
+            "tcp_retransmits": tcp_retransmits(_read(_SNMP)),
+            **memory_events(_read(_VMSTAT)),
+            **{
+                f"{name}_pressure_us": pressure_us(_read(_PRESSURE / name))
+                for name in ("cpu", "memory", "io")
+            },
         }
+
+
+def tcp_retransmits(snmp: str) -> int | None:
+    """Find segments sent again in /proc/net/snmp; None where it does not say.
+
+    >>> tcp_retransmits("Tcp: OutSegs RetransSegs\\nTcp: 100 3")
+    3
+    """
+    names: list[str] = []
+    values: list[str] = []
+    for line in snmp.splitlines():
+        if line.startswith("Tcp:"):
+            names, values = values, line.split()
+    return int(values[names.index("RetransSegs")]) if "RetransSegs" in names else None
+
+
+def memory_events(vmstat: str) -> dict[str, int | None]:
+    """Find bytes swapped, both ways, and processes killed for want of memory in /proc/vmstat."""
+    counts = dict(line.split() for line in vmstat.splitlines())
+    pages = [counts.get(name) for name in ("pswpin", "pswpout")]
+    known = [int(count) for count in pages if count is not None]
+    kills = counts.get("oom_kill")
+    return {
+        "swap_bytes": sum(known) * _PAGE_BYTES if known else None,
+        "oom_kills": None if kills is None else int(kills),
+    }
+
+
+def pressure_us(content: str) -> int | None:
+    """Find how long some task waited for a resource; None where the kernel does not say.
+
+    >>> pressure_us("some avg10=0.00 avg60=0.00 avg300=0.00 total=17\\nfull avg10=0.00 total=3")
+    17
+    """
+    match = re.match(r"some .*total=(\d+)", content)
+    return int(match[1]) if match else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 def _cpu_times() -> CpuTimes:
@@ -67,6 +122,8 @@ def _network() -> dict[str, int]:
         "net_rx_bytes": sum(counter.bytes_recv for counter in counters.values()),
         "net_tx_bytes": sum(counter.bytes_sent for counter in counters.values()),
         "loopback_bytes": loopback.bytes_recv if loopback else 0,
+        "net_errors": sum(counter.errin + counter.errout for counter in counters.values()),
+        "net_drops": sum(counter.dropin + counter.dropout for counter in counters.values()),
     }
 
 

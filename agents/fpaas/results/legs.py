@@ -42,6 +42,18 @@ class Legs:
         """One leg over all of an agent's processes."""
         return self.merged[agent].get(leg)
 
+    def p99_ms_by_host(self, leg: str) -> dict[str, dict[str, float]]:
+        """Return the worst p99 of a leg among each agent's processes: {host: {agent: ms}}."""
+        worst: dict[str, dict[str, float]] = {}
+        for agent, logs in self.by_log.items():
+            for name, legs in logs:
+                p99_us = legs[leg].percentile_us(99) if leg in legs else None
+                if p99_us is not None:
+                    _, _, host = name.partition(" on ")
+                    of_host = worst.setdefault(host, {})
+                    of_host[agent] = max(of_host.get(agent, 0.0), p99_us / 1000)
+        return worst
+
     def worst_p99_ms(self, agent: str, leg: str) -> tuple[str, float] | None:
         """Return the process with the highest p99 of a leg, and that p99."""
         found = [

@@ -10,6 +10,11 @@ from fpaas.results.bundle import Bundle, HostPart, JsonObject, cumulative
 from fpaas.results.figures import Window
 
 PROCESSES = ("nats", "shuffler", "consumers", "relay")
+#: Counters of a host, as they grew in the window.
+GROWING = (
+    *("net_rx_bytes", "net_tx_bytes", "loopback_bytes", "disk_read_bytes", "disk_write_bytes"),
+    *("net_errors", "net_drops", "tcp_retransmits", "swap_bytes", "oom_kills"),
+)
 
 
 def hosts(bundle: Bundle, window: Window) -> dict[str, JsonObject]:
@@ -31,9 +36,33 @@ def _host(part: HostPart, window: Window) -> JsonObject:
         figure[name] = figures.mean(measured)
         figure[f"{name}_max"] = max(measured, default=None)
     figure["mem_total_mb"] = max(values("mem_total_mb"), default=None)
-    for name in ("net_rx_bytes", "net_tx_bytes", "disk_read_bytes", "disk_write_bytes"):
+    for name in GROWING:
         figure[name] = grown(name)
+    for name in ("cpu", "memory", "io"):
+        change = figures.growth(list(cumulative(part.host_samples, f"{name}_pressure_us")), window)
+        figure[f"{name}_pressure_pct"] = None if change is None else change[0] / change[1] / 1e4
+    facts = part.probe or {}
+    for name in ("cpu_count", "net_speed_mbit_per_s"):
+        figure[name] = facts.get(name)
     return figure
+
+
+def by_host(bundle: Bundle, window: Window) -> dict[str, dict[str, JsonObject]]:
+    """Return what each host's processes used, workers added up: {host: {process: figures}}."""
+    return {
+        host: {
+            process: {
+                name: figures.mean_max(
+                    figures.sum_over_processes(_of_host(part, window, process, name))
+                )
+                for name in ("cpu_pct", "rss_mb")
+            }
+            for process in dict.fromkeys(
+                str(sample.get("process")) for sample in part.process_samples
+            )
+        }
+        for host, part in bundle.hosts.items()
+    }
 
 
 def processes(bundle: Bundle, window: Window) -> dict[str, JsonObject]:
@@ -55,11 +84,45 @@ def processes(bundle: Bundle, window: Window) -> dict[str, JsonObject]:
 def _samples(
     bundle: Bundle, window: Window, process: str, name: str
 ) -> Iterator[tuple[tuple[str, int], int, float]]:
+    for part in bundle.hosts.values():
+        yield from _of_host(part, window, process, name)
+
+
+def _of_host(
+    part: HostPart, window: Window, process: str, name: str
+) -> Iterator[tuple[tuple[str, int], int, float]]:
+    for sample in part.process_samples:
+        if sample.get("process") == process:
+            for unix_ns, value in in_window([sample], name, window):
+                yield (part.host, sample.get("pid", 0)), unix_ns, value
+
+
+def errors_by_host(bundle: Bundle) -> dict[str, dict[str, JsonObject]]:
+    """Return what went wrong between each host's processes and others, over the whole run."""
+    errors: dict[str, dict[str, JsonObject]] = {host: {} for host in bundle.hosts}
     for host, part in bundle.hosts.items():
-        for sample in part.process_samples:
-            if sample.get("process") == process:
-                for unix_ns, value in in_window([sample], name, window):
-                    yield (host, sample.get("pid", 0)), unix_ns, value
+        workers = [worker.result for worker in part.workers if worker.result is not None]
+        if workers:
+            errors[host]["consumers"] = {
+                "connection_errors": sum(w.connections["errors"] for w in workers),
+                "reconnects": sum(w.connections["reconnects"] for w in workers),
+                "timeouts": sum(w.fetches["client_timeout"] for w in workers),
+            }
+        if part.shuffler is not None:
+            errors[host]["shuffler"] = {
+                "reconnects": part.shuffler.nats_connections.get("reconnects", 0),
+                "refused": sum(part.shuffler.failures_by_reason.values()),
+            }
+        if part.relay is not None:
+            errors[host]["relay"] = {"slow_disconnects": part.relay.slow_disconnects}
+        slow = [
+            sample["varz"]["slow_consumers"]
+            for sample in part.nats_samples
+            if "slow_consumers" in (sample.get("varz") or {})
+        ]
+        if slow:
+            errors[host]["nats"] = {"slow_consumers": max(slow)}
+    return errors
 
 
 def agent_cpu_pct(bundle: Bundle, window: Window) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from fpaas.measures.histograms import Leg
 from fpaas.plan import capacity
-from fpaas.results import facts, figures, latency, ledger, resources, verdict
+from fpaas.results import facts, figures, latency, ledger, limits, resources, use, verdict
 from fpaas.results.bundle import Bundle, JsonObject, WorkerResult, cumulative
 from fpaas.results.clocks import Clocks
 from fpaas.results.figures import Counter as CounterSeries
@@ -41,6 +41,7 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
     summary["verdict"] = {"status": judged.status, "reasons": judged.reasons}
     summary["notes"] = judged.notes
     summary["goals"] = [goal.to_dict() for goal in judged.goals]
+    summary["limited_by"] = limits.find(spec, summary, judged.late_generators).to_dict()
     rounded: JsonObject = _rounded(summary)
     return rounded
 
@@ -123,6 +124,7 @@ class _Summary:
                 "hosts": resources.hosts(self._bundle, self._window),
                 "processes": resources.processes(self._bundle, self._window),
             },
+            "use": self._use(),
             "jetstream": self._jetstream(),
             "ledger": self._ledger.figures(),
             "fetches": self._fetches(),
@@ -179,6 +181,17 @@ class _Summary:
             for size, count in sizes.items():
                 counts[int(size)] += count
         return figures.weighted(counts)
+
+    # -- resources ---------------------------------------------------------------------------------
+
+    def _use(self) -> JsonObject:
+        return use.view(
+            resources.hosts(self._bundle, self._window),
+            resources.by_host(self._bundle, self._window),
+            self._window.length_s,
+            self._legs.p99_ms_by_host("loop_lag"),
+            resources.errors_by_host(self._bundle),
+        )
 
     # -- the server -------------------------------------------------------------------------------
 

@@ -36,6 +36,9 @@ def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
         yield from _wrapped("- " + reason)
     if len(reasons) > REASONS_SHOWN_MAX:
         yield from _wrapped(f"- and {len(reasons) - REASONS_SHOWN_MAX} more reasons in the report")
+    limited_by = summary.get("limited_by")
+    if limited_by:
+        yield from _wrapped(limited_by["sentence"], label="limited by")
     yield ""
     yield from _goals(summary.get("goals") or [])
     yield from _throughput(summary["throughput"])

@@ -68,6 +68,8 @@ class Verdict:
     reasons: list[str]
     notes: list[str]
     goals: list[goals.Goal]
+    #: Of the reasons, those that say that the load generators did not keep up.
+    late_generators: list[str]
 
 
 def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
@@ -77,6 +79,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         spec, summary, facts.never_fetched, facts.shuffler_reconnects, failed_over=bool(failovers)
     )
     judged = goals.judge(measured)
+    late = [*_late_generators(summary, facts), *_saturated_agents(facts)]
     invalid = [
         *facts.invalid_reasons,
         # First, for what is missing is missing because of it.
@@ -84,9 +87,8 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_shorten(facts.problems, "problems with the run's files"),
         *_deaths(facts),
         *_imbalance(summary, facts),
-        *_late_generators(summary, facts),
+        *late,
         *_troubled_hosts(spec, summary),
-        *_saturated_agents(facts),
         *_unsure_clocks(spec, summary),
         *_wrong_clocks(spec, summary),
         *_short_offer(spec, facts),
@@ -100,7 +102,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     notes = [*failovers, *(f"with it: {sentence}" for sentence in broken)]
     notes += _notes(spec, summary, facts)
     status = INVALID if invalid else FAIL if missed else PASS
-    return Verdict(status, [*invalid, *missed], notes, judged)
+    return Verdict(status, [*invalid, *missed], notes, judged, late)
 
 
 def _unjudged(judged: list[goals.Goal]) -> Iterator[str]:
