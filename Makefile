@@ -24,11 +24,11 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PYTHON_SOURCES := agents tests benchmarks playbooks/action_plugins playbooks/library
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud demo test molecule lint bench lab lab-down teardown clean
+.PHONY: help setup cloud demo sweep expected-results test molecule lint bench lab lab-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
-	@sed -n 's/^\([a-z%-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z%-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(READY) ## Set up the environment in .venv
 
@@ -40,6 +40,12 @@ demo: $(READY) ## Run scenario 1's load for a 60 s window on this machine
 
 scenario-%: $(READY) ## Run scenario 1 to 5
 	@$(PLAYBOOK) playbooks/$@.yml $(ARGS)
+
+sweep: $(READY) ## Run a grid of variables (10 to 1000 consumers by default), report it as one; resumable
+	@$(PLAYBOOK) playbooks/sweep.yml $(ARGS)
+
+expected-results: $(READY) ## Measure what the proof of concept expected
+	@$(PLAYBOOK) playbooks/expected-results.yml $(ARGS)
 
 test: lint ## Pass the tests: style, types, playbooks, unit and integration
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(ARGS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import time
 from typing import Any
 
@@ -13,6 +12,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from fpaas.control import signals
 from fpaas.control.progress import Progress
 from fpaas.spec import RunSpec
 
@@ -103,16 +103,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
 
 def show(text: str, color: str | None = None) -> None:
-    """Show a line; Ctrl-C waits until that is done.
-
-    Lines go through a queue of Ansible's. A worker that is ended while it holds the queue's lock
-    leaves ansible-playbook waiting for the lock for ever.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
+    """Show a line; Ctrl-C waits until that is done."""
+    with signals.held_back():
         Display().display(text, color=color)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def reason(error: Exception) -> str:

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fpaas.errors import EXIT_VERDICT_FAILED, BadInput
-from fpaas.results import comparison
+from fpaas.errors import EXIT_VERDICT_FAILED, BadInput, RunInvalid
+from fpaas.results import comparison, comparison_text, summary, verdict
+from fpaas.results.comparison_text import Caution
 
 SEPARATOR = "vs"
 #: Of manifest.json's host facts, what makes two machines or installations different.
-MACHINE_FACTS = ("cpu_count", "cpu_model", "mem_total_mb", "kernel", "python", "nats_server")
+MACHINE_FACTS = (
+    *("cpu_count", "cpu_model", "mem_total_mb", "kernel", "os", "virtualization"),
+    *("python", "nats_server"),
+)
+#: Of control.json, as manifest.json has it.
+CONTROL_FACTS = ("git_commit", "git_dirty", "nats_tls", "ansible_version")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A reported run: its summary, and all that may differ from another's, flat."""
+
+    directory: Path
+    summary: dict[str, Any]
+    facts: dict[str, Any]
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="A... vs B...")
+@click.argument("runs", nargs=-1, required=True, metavar="A... [vs B...]")
 @click.option(
     "--threshold-pct",
     default=0.0,
@@ -29,49 +44,110 @@ MACHINE_FACTS = ("cpu_count", "cpu_model", "mem_total_mb", "kernel", "python", "
     help="Exit 1 where a figure is significantly worse by more than this.",
 )
 @click.option("--format", "style", default="text", type=click.Choice(["text", "json", "markdown"]))
-def command(runs: tuple[str, ...], threshold_pct: float, style: str) -> None:
+@click.option("--allow-invalid", is_flag=True, help="Compare invalid runs, too, and say so.")
+def command(
+    runs: tuple[str, ...], threshold_pct: float, style: str, *, allow_invalid: bool
+) -> None:
     """Compare run directories A... with B...: medians, 95 % intervals, significance.
 
     `~` marks a difference that may well be noise. At least 4 runs on each side are needed to tell a
-    difference, 6 for intervals; the same parameters twice (A vs A) show the noise floor.
+    difference, 6 for intervals of 95 %. A... alone, repeats of the same run, shows the noise floor:
+    for each figure the least difference that could be told.
     """
-    if runs.count(SEPARATOR) != 1:
-        raise BadInput("expected two groups: fpaas compare RUN... vs RUN...")
-    at = runs.index(SEPARATOR)
-    before, after = runs[:at], runs[at + 1 :]
-    for group in (before, after):
-        if not group:
-            raise BadInput("expected at least one run on each side of 'vs'")
-        if len(group) > comparison.RUNS_MAX:
-            raise BadInput(f"{len(group)} runs on one side; at most {comparison.RUNS_MAX}")
-    old, new = [_load(Path(run)) for run in before], [_load(Path(run)) for run in after]
-    rows = comparison.compare([run["summary"] for run in old], [run["summary"] for run in new])
-    differing = comparison.differences([run["facts"] for run in old], [run["facts"] for run in new])
-    worse = comparison.regressions(rows, threshold_pct)
-    click.echo(_FORMATS[style](rows, differing))
+    if runs.count(SEPARATOR) > 1:
+        raise BadInput("expected at most two groups: fpaas compare RUN... vs RUN...")
+    at = runs.index(SEPARATOR) if SEPARATOR in runs else len(runs)
+    before = [_load(Path(run)) for run in _checked(runs[:at])]
+    if SEPARATOR not in runs:
+        _show_noise(before, style, allow_invalid=allow_invalid)
+        return
+    after = [_load(Path(run)) for run in _checked(runs[at + 1 :])]
+    caution = _caution(before, after, allow_invalid=allow_invalid)
+    compared = comparison.compare([one.summary for one in before], [one.summary for one in after])
+    worse = comparison.regressions(compared.rows, threshold_pct)
+    click.echo(comparison_text.compared(compared, caution, style))
     if worse:
         names = ", ".join(row.figure for row in worse)
         click.echo(f"significantly worse by more than {threshold_pct:g} %: {names}", err=True)
         sys.exit(EXIT_VERDICT_FAILED)
 
 
-def _load(directory: Path) -> dict[str, Any]:
-    summary = _read_json(directory / "summary.json")
+def _show_noise(runs: list[Run], style: str, *, allow_invalid: bool) -> None:
+    caution = _caution(runs, runs, allow_invalid=allow_invalid)
+    samples, left_out = comparison.noise([one.summary for one in runs])
+    click.echo(comparison_text.floors(samples, left_out, caution, style))
+
+
+def _checked(group: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse groups that are none, and runs that would count twice."""
+    if not group:
+        raise BadInput(f"expected at least one run on each side of '{SEPARATOR}'")
+    if len(group) > comparison.RUNS_MAX:
+        raise BadInput(f"{len(group)} runs on one side; at most {comparison.RUNS_MAX}")
+    for path, count in Counter(Path(run).resolve() for run in group).items():
+        if count > 1:
+            raise BadInput(f"{path}: is named {count} times on one side; a run counts once")
+    return group
+
+
+def _caution(before: list[Run], after: list[Run], *, allow_invalid: bool) -> Caution:
+    warnings = []
+    everything = list({run.directory.resolve(): run for run in [*before, *after]}.values())
+    for run in everything:
+        judged = run.summary["verdict"]
+        if judged["status"] != verdict.INVALID:
+            continue
+        why = "; ".join(judged.get("reasons") or ["no reason given"])
+        if not allow_invalid:
+            raise RunInvalid(
+                f"{run.directory}: is invalid, and its figures are not to be trusted: {why}. "
+                "Leave it out, or compare it all the same with --allow-invalid"
+            )
+        warnings.append(f"{run.directory} is INVALID: {why}")
+    if before is not after:
+        sides = [{run.directory.resolve() for run in group} for group in (before, after)]
+        warnings += [f"{path} is on both sides" for path in sorted(sides[0] & sides[1])]
+    facts = [[run.facts for run in group] for group in (before, after)]
+    return Caution(warnings, comparison.differences(*facts))
+
+
+def _load(directory: Path) -> Run:
+    content = _read_json(directory / "summary.json")
+    if content.get("schema") != summary.SCHEMA:
+        raise BadInput(
+            f"{directory / 'summary.json'}: schema {content.get('schema')}, expected "
+            f"{summary.SCHEMA}; `fpaas report {directory}` writes it anew"
+        )
+    judged = content.get("verdict")
+    if not isinstance(judged, dict) or "status" not in judged:
+        raise BadInput(
+            f"{directory / 'summary.json'}: has no verdict; `fpaas report {directory}` writes one"
+        )
     run = _read_json(directory / "run.json")
-    facts: dict[str, Any] = {
-        "scenario": summary.get("scenario"),
-        "verdict": summary.get("verdict", {}).get("status"),
-        **run.get("variables", {}),
-    }
     manifest_path = directory / "manifest.json"
     manifest = _read_json(manifest_path) if manifest_path.exists() else {}
-    for host, content in manifest.get("hosts", {}).items():
+    return Run(directory, content, _facts(content, run, manifest))
+
+
+def _facts(
+    content: dict[str, Any], run: dict[str, Any], manifest: dict[str, Any]
+) -> dict[str, Any]:
+    control = manifest.get("control") or {}
+    window = content.get("window") or {}
+    facts: dict[str, Any] = {
+        "scenario": content.get("scenario"),
+        "verdict": content["verdict"]["status"],
+        **(run.get("variables") or {}),
+        **{f"window.{name}": window.get(name) for name in ("from_s", "until_s")},
+        **{f"hosts.{group}": ", ".join(names) for group, names in (run.get("hosts") or {}).items()},
+        **{name: control.get(name) for name in CONTROL_FACTS},
+        "fpaas": manifest.get("fpaas_version"),
+    }
+    for host, machine in (manifest.get("hosts") or {}).items():
         for name in MACHINE_FACTS:
-            if name in content:
-                facts[f"{host}.{name}"] = content[name]
-    facts["fpaas"] = manifest.get("fpaas_version")
-    facts["git_commit"] = manifest.get("git_commit")
-    return {"summary": summary, "facts": facts}
+            if name in machine:
+                facts[f"{host}.{name}"] = machine[name]
+    return facts
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -86,75 +162,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadInput(f"{path}: is no JSON object")
     return content
-
-
-def _verdict(row: comparison.Row) -> str:
-    if row.p_value is None:
-        return "~ (too few runs)"
-    if not row.significant:
-        return f"~ (p={row.p_value:.3f})"
-    change = "from 0" if row.change_pct is None else f"{row.change_pct:+.1f} %"
-    return f"{change} {'worse' if row.worse else 'better'} (p={row.p_value:.3f})"
-
-
-def _figure(sample: comparison.Sample) -> str:
-    if sample.low is None or sample.high is None:
-        return f"{sample.median:.6g}"
-    return f"{sample.median:.6g} [{sample.low:.6g}, {sample.high:.6g}]"
-
-
-def _table(rows: Sequence[comparison.Row]) -> list[tuple[str, str, str, str]]:
-    head = ("figure", "A (median)", "B (median)", "difference")
-    return [
-        head,
-        *((row.figure, _figure(row.before), _figure(row.after), _verdict(row)) for row in rows),
-    ]
-
-
-def _text(rows: Sequence[comparison.Row], differing: dict[str, tuple[list[str], list[str]]]) -> str:
-    lines = []
-    if differing:
-        lines.append("!! These runs differ in more than chance:")
-        lines += [
-            f"!!   {name}: {' | '.join(old)}  ->  {' | '.join(new)}"
-            for name, (old, new) in differing.items()
-        ]
-        lines.append("")
-    table = _table(rows)
-    widths = [max(len(line[column]) for line in table) for column in range(4)]
-    lines += [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
-    ]
-    return "\n".join(lines)
-
-
-def _markdown(
-    rows: Sequence[comparison.Row], differing: dict[str, tuple[list[str], list[str]]]
-) -> str:
-    lines = []
-    if differing:
-        lines.append("**These runs differ in more than chance:**\n")
-        lines += [
-            f"- `{name}`: {', '.join(old)} → {', '.join(new)}"
-            for name, (old, new) in differing.items()
-        ]
-        lines.append("")
-    head, *body = _table(rows)
-    lines.append("| " + " | ".join(head) + " |")
-    lines.append("|---|---:|---:|---|")
-    lines += ["| " + " | ".join(line) + " |" for line in body]
-    return "\n".join(lines)
-
-
-def _json(rows: Sequence[comparison.Row], differing: dict[str, tuple[list[str], list[str]]]) -> str:
-    return json.dumps(
-        {
-            "figures": [asdict(row) for row in rows],
-            "differing": {name: {"a": old, "b": new} for name, (old, new) in differing.items()},
-        },
-        indent=2,
-    )
-
-
-_FORMATS = {"text": _text, "json": _json, "markdown": _markdown}

@@ -161,17 +161,21 @@ def parse_assignment(assignment: str) -> tuple[str, str]:
 
 def read_topology(path: Path) -> spec.Topology:
     """Read a lab's topology; raises BadInput that names the file and what is wrong with it."""
-    content = read_object(path)
+    return topology_of(read_object(path), str(path))
+
+
+def topology_of(content: dict[str, Any], source: str) -> spec.Topology:
+    """Check a lab's topology; raises BadInput that names the source and what is wrong with it."""
     try:
         topology = spec.Topology(**content)
     except TypeError as error:
-        raise BadInput(f"{path}: is no topology: {error}") from error
+        raise BadInput(f"{source}: is no topology: {error}") from error
     hosts = topology.hosts
     if not isinstance(hosts, dict) or not all(isinstance(names, list) for names in hosts.values()):
-        raise BadInput(f"{path}: hosts: expected lists of host names by group")
+        raise BadInput(f"{source}: hosts: expected lists of host names by group")
     for group in ("nats", "shuffler", "consumers"):
         if not hosts.get(group):
-            raise BadInput(f"{path}: hosts: the group {group} has no host; it needs one at least")
+            raise BadInput(f"{source}: hosts: the group {group} has no host; it needs one at least")
     return topology
 
 

@@ -13,6 +13,7 @@ import click
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
 from fpaas.results import manifest, summary, summary_text, verdict
 from fpaas.results.bundle import INVALID_FILE, Bundle
+from fpaas.sweep import expected, record, sweep_report, sweep_text
 
 EXIT_BY_STATUS = {
     verdict.PASS: EXIT_DONE,
@@ -39,10 +40,16 @@ COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID:
 def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, ...]) -> None:
     """Merge a run's raw data into summary.json, report.html and manifest.json in RUN_DIR.
 
-    Raw data is only read, so a run can be reported again and again.
+    Raw data is only read, so a run can be reported again and again. Of a sweep
+    (results/sweeps/<sweep-id>), write the report of all its runs.
     """
     if not run_dir.is_dir():
         raise BadInput(f"{run_dir}: is no run directory; expected results/<run-id>")
+    if (run_dir / record.NAME).exists():
+        if invalid_reasons:
+            raise BadInput("--invalid is for single runs; report each one, then the sweep")
+        _report_sweep(run_dir, warmup_s)
+        return
     bundle = Bundle.load(run_dir)
     new_reasons = [reason for reason in invalid_reasons if reason not in bundle.invalid_reasons]
     bundle.invalid_reasons += new_reasons
@@ -58,6 +65,22 @@ def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, .
     _write_json(run_dir / manifest.NAME, manifest.describe(bundle))
     click.echo(f"\nreport      {report}")
     sys.exit(EXIT_BY_STATUS[figures["verdict"]["status"]])
+
+
+def _report_sweep(directory: Path, warmup_s: float | None) -> None:
+    sweep = record.load(directory)
+    values = sweep_report.read_runs(sweep, directory, warmup_s)
+    try:
+        growths, expectations = sweep_report.write(sweep, directory, values)
+    except OSError as error:
+        raise _cannot_write(directory, Path(error.filename or directory), error) from error
+    for line in sweep_text.lines(sweep, growths):
+        click.echo(line)
+    if expectations:
+        click.echo("\n" + expected.text(expectations))
+    click.echo(f"\nreport      {directory / 'report.html'}")
+    if any(point.status != "done" for point in sweep.points):
+        sys.exit(EXIT_RUN_INVALID)
 
 
 def _show(bundle: Bundle, figures: dict[str, Any]) -> None:
@@ -93,9 +116,11 @@ def _write(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        message = f"{path}: cannot be written: {error.strerror}"
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise BadInput(f"{message}; copy the run to where you may write") from error
-        raise RunInvalid(
-            f"{message}; make room and run `fpaas report {path.parent}` again"
-        ) from error
+        raise _cannot_write(path.parent, path, error) from error
+
+
+def _cannot_write(directory: Path, path: Path, error: OSError) -> click.ClickException:
+    message = f"{path}: cannot be written: {error.strerror}"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return BadInput(f"{message}; copy the run to where you may write")
+    return RunInvalid(f"{message}; make room and run `fpaas report {directory}` again")

@@ -149,12 +149,14 @@ def _still_running(processes: list[psutil.Process], patience_s: float) -> list[p
 def playbook_above() -> psutil.Process:
     """Return the ansible-playbook that this process was started by: the main one, not a worker.
 
-    Raises BadInput where there is none.
+    A worker is a fork and has its command line; one with another command line is a sweep's, which
+    started this one as a run of its own. Raises BadInput where there is none.
     """
     playbook = None
     for parent in psutil.Process().parents():
-        is_playbook = any(Path(part).name == PLAYBOOK for part in _cmdline(parent)[:3])
-        if is_playbook:
+        command = _cmdline(parent)
+        is_playbook = any(Path(part).name == PLAYBOOK for part in command[:3])
+        if is_playbook and (playbook is None or command == _cmdline(playbook)):
             playbook = parent
         elif playbook is not None:
             break

@@ -48,7 +48,7 @@ def time_chart(lines: Mapping[str, Series], unit: str, run: RunSeries) -> Figure
                 "mode": "lines",
                 "name": name,
                 "x": [round(value, 2) for value in thin_x],
-                "y": [_rounded(value) for value in thin_y],
+                "y": [rounded(value) for value in thin_y],
                 "line": {"width": LINE_WIDTHS.get(name, LINE_WIDTH), "color": colour},
                 "hovertemplate": f"%{{y:,.6~g}} {unit}<extra>%{{fullData.name}}</extra>",
             }
@@ -60,7 +60,7 @@ def time_chart(lines: Mapping[str, Series], unit: str, run: RunSeries) -> Figure
     return {
         "data": traces,
         "layout": {
-            **_layout(unit),
+            **layout(unit),
             "xaxis": {
                 "title": {"text": "seconds since T0", "standoff": 6},
                 "range": [first_x, last_x],
@@ -86,8 +86,8 @@ def percentile_chart(legs: Mapping[str, Leg]) -> Figure | None:
                 "type": "scatter",
                 "mode": "lines",
                 "name": name,
-                "x": [_rounded(1 / (1 - share)) for share, _ in curve],
-                "y": [_rounded(value_ms) for _, value_ms in curve],
+                "x": [rounded(1 / (1 - share)) for share, _ in curve],
+                "y": [rounded(value_ms) for _, value_ms in curve],
                 "text": [f"{100 * share:.6g}" for share, _ in curve],
                 "line": {
                     "width": LINE_WIDTHS.get(name, LINE_WIDTH),
@@ -104,7 +104,7 @@ def percentile_chart(legs: Mapping[str, Leg]) -> Figure | None:
     return {
         "data": traces,
         "layout": {
-            **_layout("ms"),
+            **layout("ms"),
             "height": 380,
             "xaxis": {
                 "title": {"text": "per cent of the samples", "standoff": 6},
@@ -149,7 +149,8 @@ def percentile_curve(leg: Leg) -> list[tuple[float, float]]:
     ]
 
 
-def _layout(unit: str) -> dict[str, Any]:
+def layout(unit: str) -> dict[str, Any]:
+    """Return what all charts have in common; `unit` is the y axis's title."""
     return {
         "margin": {"l": 62, "r": 12, "t": 24, "b": 44},
         "height": 320,
@@ -208,6 +209,6 @@ def _band_labels(run: RunSeries) -> list[dict[str, Any]]:
     ]
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Five significant digits: what a screen can show, in fewer bytes."""
     return float(f"{value:.5g}")

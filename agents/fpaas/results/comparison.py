@@ -1,23 +1,34 @@
 """Compare groups of runs: medians with confidence intervals, and whether a difference is real.
 
-A difference counts as significant by an exact Mann-Whitney U test (no assumption about the shape of
-the noise, as in benchstat); intervals of a median come from order statistics. Both say honestly
-when there are too few runs to tell.
+A difference counts as significant where three things agree: an exact Mann-Whitney U test (no
+assumption about the shape of the noise, as in benchstat), the noise floor, which is what repeats of
+the same run differ by, and the bound of the clocks that a latency was measured with. Intervals of a
+median come from order statistics. All say honestly when there are too few runs to tell.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from fpaas.results import figures
+
 SIGNIFICANCE = 0.05
 CONFIDENCE = 0.95
 #: Exact ranks get expensive above this; a group of runs is never that large.
 RUNS_MAX = 20
+#: Of all ways to split repeats into halves, so many (95 %) differ by no more than the noise floor.
+SPLITS_BELOW_FLOOR = 0.95
+#: Ways of splitting that are tried, at random where there are more.
+SPLITS_MAX = 2_000
+#: Fewer repeats cannot be split into halves that have a median.
+REPEATS_MIN = 4
 
 #: Figure (dotted path in summary.json; * is any key) → +1 where more is better, -1 where less is.
 FIGURES: dict[str, int] = {
@@ -35,6 +46,7 @@ FIGURES: dict[str, int] = {
     "resources.processes.*.cpu_pct.mean": -1,
     "resources.processes.*.rss_mb.max": -1,
     "jetstream.consumer_lag.p50": -1,
+    "jetstream.slow_consumers": -1,
     "ledger.lost": -1,
     "ledger.not_read": -1,
     "ledger.publish_failed": -1,
@@ -44,42 +56,85 @@ FIGURES: dict[str, int] = {
 }
 
 
+#: A row's `~`, if it has one.
+TOO_FEW = "too few runs"
+NOT_SIGNIFICANT = "not significant"
+BELOW_NOISE = "below the noise floor"
+WITHIN_CLOCKS = "within the clocks' bound"
+
+
 @dataclass(frozen=True)
 class Sample:
-    """One figure over the runs of a group; `low` and `high` are None where runs are too few."""
+    """One figure over the runs of a group.
+
+    `low` to `high` holds the median with `confidence`, which few runs keep below 95 %; all None of
+    a single run. `noise_floor` is the least difference that repeats of these runs can tell.
+    """
 
     median: float
     low: float | None
     high: float | None
+    confidence: float | None
     runs: int
+    noise_floor: float | None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of two groups; `p_value` is None where no test can tell with so few runs."""
+    """One figure of two groups.
+
+    `p_value` is None where no test can tell with so few runs; `why_not` says why a difference does
+    not count, None where it does. `noise_floor` is the greater one of both groups'.
+    """
 
     figure: str
     before: Sample
     after: Sample
     change_pct: float | None
     p_value: float | None
-    significant: bool
+    noise_floor: float | None
+    why_not: str | None
     worse: bool
 
+    @property
+    def significant(self) -> bool:
+        """Whether the difference counts."""
+        return self.why_not is None
 
-def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Compare two groups of summary.json contents, figure by figure.
 
-    A figure that was not measured (null) in some run of either group is left out.
-    """
+@dataclass(frozen=True)
+class Comparison:
+    """All figures that can be compared, and why others cannot, by figure."""
+
+    rows: list[Row]
+    left_out: dict[str, str]
+
+
+def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Comparison:
+    """Compare two groups of summary.json contents, figure by figure."""
     rows = []
-    for pattern, direction in FIGURES.items():
-        for figure in _paths([*before, *after], pattern):
-            old, new = _values(before, figure), _values(after, figure)
-            if old is None or new is None:
-                continue
-            rows.append(_row(figure, direction, old, new))
-    return rows
+    left_out = {}
+    for figure, direction in _figures([*before, *after]):
+        old, new = _values(before, figure), _values(after, figure)
+        if isinstance(old, str) or isinstance(new, str):
+            left_out[figure] = old if isinstance(old, str) else str(new)
+            continue
+        bound = _clock_error(before, figure) + _clock_error(after, figure)
+        rows.append(_row(figure, direction, old, new, bound))
+    return Comparison(rows, left_out)
+
+
+def noise(runs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Sample], dict[str, str]]:
+    """Return each figure over repeats of one run, and why others have none, by figure."""
+    samples = {}
+    left_out = {}
+    for figure, _ in _figures(runs):
+        values = _values(runs, figure)
+        if isinstance(values, str):
+            left_out[figure] = values
+        else:
+            samples[figure] = _sample(values)
+    return samples, left_out
 
 
 def regressions(rows: Sequence[Row], threshold_pct: float) -> list[Row]:
@@ -110,15 +165,47 @@ def differences(
     return found
 
 
-def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Interval of the median by order statistics at CONFIDENCE; None with fewer than 6 values."""
+def median_interval(values: Sequence[float]) -> tuple[float, float, float] | None:
+    """Return (low, high, confidence) of the median by order statistics; None of a single value.
+
+    The narrowest one that reaches CONFIDENCE; fewer than 6 values reach less between their ends.
+    """
     ordered = sorted(values)
     count = len(ordered)
-    for cut in range(count // 2, 0, -1):
-        outside = 2 * sum(math.comb(count, i) for i in range(cut)) / 2**count
-        if 1 - outside >= CONFIDENCE:
-            return ordered[cut - 1], ordered[count - cut]
-    return None
+    if count < 2:
+        return None
+
+    def confidence(cut: int) -> float:
+        return 1 - 2 * sum(math.comb(count, i) for i in range(cut)) / 2**count
+
+    reaching = [cut for cut in range(1, count // 2 + 1) if confidence(cut) >= CONFIDENCE]
+    cut = max(reaching, default=1)
+    return ordered[cut - 1], ordered[count - cut], confidence(cut)
+
+
+def noise_floor(values: Sequence[float]) -> float | None:
+    """Return the least difference of medians that repeats of the same run can tell from noise.
+
+    The values are split into two halves in every way; 95 % of the halves' medians differ by no more
+    than this. None of fewer than REPEATS_MIN values.
+    """
+    count = len(values)
+    if count < REPEATS_MIN:
+        return None
+    half = count // 2
+    if math.comb(count, half) <= SPLITS_MAX:
+        chosen = [set(one) for one in itertools.combinations(range(count), half)]
+    else:
+        draw = random.Random(count)
+        chosen = [set(draw.sample(range(count), half)) for _ in range(SPLITS_MAX)]
+    gaps = sorted(
+        abs(
+            statistics.median(values[i] for i in one)
+            - statistics.median(values[i] for i in range(count) if i not in one)
+        )
+        for one in chosen
+    )
+    return figures.percentile(gaps, 100 * SPLITS_BELOW_FLOOR)
 
 
 def mann_whitney_p(before: Sequence[float], after: Sequence[float]) -> float | None:
@@ -146,35 +233,72 @@ def _arrangements(m: int, n: int, u: int) -> int:
     return _arrangements(m - 1, n, u - n) + _arrangements(m, n - 1, u)
 
 
-def _row(figure: str, direction: int, old: list[float], new: list[float]) -> Row:
+def _row(figure: str, direction: int, old: list[float], new: list[float], bound: float) -> Row:
     before, after = _sample(old), _sample(new)
     change = after.median - before.median
     p_value = mann_whitney_p(old, new)
+    floors = [one for one in (before.noise_floor, after.noise_floor) if one is not None]
+    floor = max(floors, default=None)
+    why_not = None
+    if p_value is None:
+        why_not = TOO_FEW
+    elif p_value > SIGNIFICANCE or change == 0:
+        why_not = NOT_SIGNIFICANT
+    elif floor is not None and abs(change) < floor:
+        why_not = BELOW_NOISE
+    elif abs(change) <= bound:
+        why_not = WITHIN_CLOCKS
     return Row(
         figure=figure,
         before=before,
         after=after,
         change_pct=100 * change / before.median if before.median else None,
         p_value=p_value,
-        significant=p_value is not None and p_value <= SIGNIFICANCE and change != 0,
+        noise_floor=floor,
+        why_not=why_not,
         worse=change * direction < 0,
     )
 
 
 def _sample(values: list[float]) -> Sample:
-    interval = median_interval(values)
-    low, high = interval or (None, None)
-    return Sample(statistics.median(values), low, high, len(values))
+    low, high, confidence = median_interval(values) or (None, None, None)
+    median = statistics.median(values)
+    return Sample(median, low, high, confidence, len(values), noise_floor(values))
 
 
-def _values(runs: Sequence[Mapping[str, Any]], figure: str) -> list[float] | None:
+def _values(runs: Sequence[Mapping[str, Any]], figure: str) -> list[float] | str:
+    """Return a figure of every run, or why not all have it."""
     values = []
+    missing = unresolvable = 0
     for run in runs:
         value = _lookup(run, figure.split("."))
-        if not isinstance(value, (int, float)):
-            return None
-        values.append(float(value))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            missing += 1
+        elif _is_latency(figure) and not figures.resolvable(value, _error_of(run, figure)):
+            unresolvable += 1
+        else:
+            values.append(float(value))
+    if missing:
+        return f"not measured in {missing} of {len(runs)} runs"
+    if unresolvable:
+        return f"not resolvable by the clocks in {unresolvable} of {len(runs)} runs"
     return values
+
+
+def _is_latency(figure: str) -> bool:
+    return figure.startswith("latency_ms.")
+
+
+def _error_of(run: Mapping[str, Any], figure: str) -> float | None:
+    error = _lookup(run, [*figure.split(".")[:-1], "clock_error_ms"])
+    return float(error) if isinstance(error, int | float) else None
+
+
+def _clock_error(runs: Sequence[Mapping[str, Any]], figure: str) -> float:
+    """How far the clocks of a group may have moved a figure; 0 of what is no latency."""
+    if not _is_latency(figure):
+        return 0.0
+    return max((_error_of(run, figure) or 0.0 for run in runs), default=0.0)
 
 
 def _lookup(content: Any, keys: list[str]) -> Any:  # noqa: ANN401
@@ -185,14 +309,16 @@ def _lookup(content: Any, keys: list[str]) -> Any:  # noqa: ANN401
     return content
 
 
-def _paths(runs: Sequence[Mapping[str, Any]], pattern: str) -> Iterator[str]:
-    prefix, star, suffix = pattern.partition(".*.")
-    if not star:
-        yield pattern
-        return
-    keys: dict[str, None] = {}
-    for run in runs:
-        for key in _lookup(run, prefix.split(".")) or {}:
-            keys.setdefault(key)
-    for key in keys:
-        yield f"{prefix}.{key}.{suffix}"
+def _figures(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
+    """Iterate over (figure, direction), with what `*` stands for in any of the runs."""
+    for pattern, direction in FIGURES.items():
+        prefix, star, suffix = pattern.partition(".*.")
+        if not star:
+            yield pattern, direction
+            continue
+        keys: dict[str, None] = {}
+        for run in runs:
+            for key in _lookup(run, prefix.split(".")) or {}:
+                keys.setdefault(key)
+        for key in keys:
+            yield f"{prefix}.{key}.{suffix}", direction

@@ -1,0 +1,182 @@
+"""report.html of a sweep: how cost and latency grow over a variable, point by point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fpaas.report import charts, document, written
+from fpaas.report.charts import Figure
+from fpaas.report.document import Chart
+from fpaas.sweep import expected, grid, scaling, sweep_figures, sweep_text
+from fpaas.sweep.expected import Expectation
+from fpaas.sweep.record import Sweep, SweepPoint
+from fpaas.sweep.sweep_figures import COSTS, FIGURES, LATENCIES, Growth
+
+#: A variable whose values are further apart than this is drawn on a logarithmic axis.
+LINEAR_RANGE_MAX = 20
+TABLE = (
+    "processed_per_s",
+    "nats_cpu_pct",
+    "consumers_cpu_pct",
+    "nats_rss_mb",
+    "consumers_rss_mb",
+    "publish_ack_p99_ms",
+    "fetch_call_p99_ms",
+    "publish_to_first_fetch_p99_ms",
+)
+TITLES = {
+    "bench_consumers": "consumers",
+    "bench_poll_interval_s": "seconds between polls",
+}
+STATUS_TONE = {"done": "", "invalid": "unbalanced", "missing": "absent"}
+
+
+def render(sweep: Sweep, growths: list[Growth], expectations: list[Expectation]) -> str:
+    """Return the page's HTML. A point without a run that can be trusted is said to be so."""
+    over = sweep_figures.variable(sweep)
+    lines = sweep_figures.lines(sweep, over)
+    figures = {one.name: one for one in FIGURES}
+    done = sum(point.status == "done" for point in sweep.points)
+    return document.render(
+        "sweep.html.j2",
+        {
+            "cost": [_chart(one, over, lines) for one in COSTS],
+            "latency": [_chart(one, over, lines) for one in LATENCIES],
+        },
+        sweep=sweep,
+        done=done,
+        missing=[point for point in sweep.points if point.status == "missing"],
+        invalid=[point for point in sweep.points if point.status == "invalid"],
+        label=grid.label,
+        over=None if over is None else _title(over),
+        answers=_answers(growths),
+        growth=_growth_rows(growths),
+        columns=[f"{figures[name].title}, {figures[name].unit}" for name in TABLE],
+        rows=[_row(point, sweep.repeats) for point in sweep.points],
+        shared=_shared(sweep),
+        expectations=expectations,
+        expected_heads=expected.HEADS,
+    )
+
+
+def _title(variable: str) -> str:
+    return TITLES.get(variable, variable)
+
+
+def _answers(growths: list[Growth]) -> list[tuple[str, str]]:
+    """Return, for the figure that matters most, a sentence for each line."""
+    return [
+        (one.line or "all points", sweep_text.growth(one))
+        for one in growths
+        if one.figure is sweep_figures.LAB_CPU
+    ]
+
+
+def _growth_rows(growths: list[Growth]) -> list[dict[str, str]]:
+    return [
+        {
+            "figure": one.figure.title,
+            "line": one.line or "all points",
+            "cost": "not measured" if one.cost is None else sweep_text.interval(one.cost),
+            "unit": one.figure.unit,
+            "exponent": _exponent(one.exponent),
+            "beyond": _exponent(one.exponent_beyond_least),
+            "steps": "; ".join(
+                f"{start:g} to {end:g}: {sweep_text.figure(cost)}"
+                for start, end, cost in one.increments
+            ),
+        }
+        for one in growths
+    ]
+
+
+def _exponent(fit: scaling.Fit | None) -> str:
+    return "not measured" if fit is None else f"{fit.judgement} {sweep_text.interval(fit)}"
+
+
+def _row(point: SweepPoint, repeats: int) -> dict[str, Any]:
+    cells = []
+    for name in TABLE:
+        one = (point.figures or {}).get(name)
+        cells.append(written.number(one["median"]) if one else written.NOT_MEASURED)
+    return {
+        "number": point.number,
+        "label": grid.label(point.variables),
+        "state": sweep_text.state(point, repeats),
+        "tone": STATUS_TONE[point.status],
+        "cells": cells,
+        "runs": [run.run_id for run in point.runs if run.status not in (None, "no run")],
+    }
+
+
+def _shared(sweep: Sweep) -> dict[str, str]:
+    hosts = {
+        f"inventory group {group}": ", ".join(names)
+        for group, names in sweep.hosts.items()
+        if names
+    }
+    return {name: grid.written(value) for name, value in sweep.variables.items()} | hosts
+
+
+def _chart(
+    figure: sweep_figures.Figure, over: str | None, lines: dict[str, list[SweepPoint]]
+) -> Chart:
+    title = figure.title[0].upper() + figure.title[1:]
+    return Chart(figure.name, title, "", None if over is None else curves(figure, over, lines))
+
+
+def curves(
+    figure: sweep_figures.Figure, over: str, lines: dict[str, list[SweepPoint]]
+) -> Figure | None:
+    """Draw a figure over a variable, a line for each value of the others; None without any.
+
+    A point that has no figure is a gap, never drawn across; the spread of repeats is a bar.
+    """
+    traces: list[dict[str, Any]] = []
+    xs = [float(point.variables[over]) for points in lines.values() for point in points]
+    for position, (name, points) in enumerate(lines.items()):
+        found = [(point.figures or {}).get(figure.name) for point in points]
+        if not any(found):
+            continue
+        colour = charts.COLOURS[position % len(charts.COLOURS)]
+        trace: dict[str, Any] = {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name or figure.title,
+            "x": [point.variables[over] for point in points],
+            "y": [charts.rounded(one["median"]) if one else None for one in found],
+            "connectgaps": False,
+            "line": {"width": charts.LINE_WIDTH, "color": colour},
+            "marker": {"size": 7, "color": colour},
+            "hovertemplate": f"%{{y:,.4~g}} {figure.unit}<extra>%{{fullData.name}}</extra>",
+        }
+        if any(one and one["runs"] > 1 for one in found):
+            trace["error_y"] = {
+                "type": "data",
+                "symmetric": False,
+                "array": [one["max"] - one["median"] if one else 0 for one in found],
+                "arrayminus": [one["median"] - one["min"] if one else 0 for one in found],
+                "thickness": 1,
+                "width": 3,
+            }
+        traces.append(trace)
+    if not traces:
+        return None
+    ticks = sorted(set(xs))
+    logarithmic = ticks[0] > 0 and ticks[-1] > LINEAR_RANGE_MAX * ticks[0]
+    return {
+        "data": traces,
+        "layout": {
+            **charts.layout(figure.unit),
+            "showlegend": len(lines) > 1,
+            "xaxis": {
+                "title": {"text": _title(over), "standoff": 6},
+                "type": "log" if logarithmic else "linear",
+                "tickvals": ticks,
+                "ticktext": [f"{tick:,g}" for tick in ticks],
+                "gridcolor": "#eceff3",
+                "zeroline": False,
+            },
+            "hovermode": "x unified",
+        },
+    }

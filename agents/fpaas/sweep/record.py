@@ -1,0 +1,162 @@
+"""sweep.json: what a sweep is to play, which runs it has played, and what came out.
+
+It is written before and after every run, as a whole, so that a sweep that was killed at any moment
+goes on from it. Only a run whose playbook came to its end is judged; one that did not was
+interrupted, and counts for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fpaas.errors import BadInput
+from fpaas.spec import SpecError
+from fpaas.sweep.grid import Point, label, written
+
+SCHEMA = 1
+NAME = "sweep.json"
+
+#: Of a run: its verdict, or how it came to have none.
+PASS, FAIL, INVALID = "pass", "fail", "invalid"
+INTERRUPTED = "interrupted"  # the sweep ended before it did
+NO_RUN = "no run"  # the playbook refused, or the run never began
+FINISHED = (PASS, FAIL)
+
+
+@dataclass
+class PlayedRun:
+    """One attempt at a point; `status` None while it is on."""
+
+    run_id: str
+    repetition: int
+    status: str | None = None
+    reason: str = ""
+    took_s: float | None = None
+
+
+@dataclass
+class SweepPoint:
+    """One point: its variables and all attempts. `figures` are written by the report."""
+
+    number: int
+    variables: Point
+    runs: list[PlayedRun] = field(default_factory=list)
+    figures: dict[str, Any] | None = None
+
+    def finished(self, repetition: int) -> bool:
+        """Whether a repetition has a run that can be trusted."""
+        return any(r.repetition == repetition and r.status in FINISHED for r in self.runs)
+
+    @property
+    def trusted(self) -> list[PlayedRun]:
+        """Runs whose figures hold."""
+        return [run for run in self.runs if run.status in FINISHED]
+
+    @property
+    def status(self) -> str:
+        """`done` (a run that can be trusted), `invalid` (only others), or `missing`."""
+        if self.trusted:
+            return "done"
+        ended = [run for run in self.runs if run.status in (INVALID, NO_RUN)]
+        return "invalid" if ended else "missing"
+
+
+@dataclass
+class Sweep:
+    """A sweep; `variables` are those that all points share, `hosts` the inventory's groups."""
+
+    sweep_id: str
+    name: str
+    title: str
+    grid: dict[str, list[Any]]
+    repeats: int
+    variables: dict[str, Any]
+    hosts: dict[str, list[str]]
+    points: list[SweepPoint]
+    scaling: list[dict[str, Any]] = field(default_factory=list)
+    schema: int = SCHEMA
+
+    def missing(self) -> Iterator[tuple[int, SweepPoint]]:
+        """Iterate over (repetition, point) without a run that can be trusted, in playing order.
+
+        All points are played once before any is played again: what drifts with time then spreads
+        over all of them.
+        """
+        for repetition in range(self.repeats):
+            for point in self.points:
+                if not point.finished(repetition):
+                    yield repetition, point
+
+    def write(self, directory: Path) -> None:
+        """Replace sweep.json as a whole."""
+        temporary = directory / f"{NAME}.tmp"
+        temporary.write_text(
+            json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        temporary.replace(directory / NAME)
+
+
+def load(directory: Path) -> Sweep:
+    """Read sweep.json. Raises BadInput that names the file and what is wrong with it."""
+    path = directory / NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadInput(f"{path}: is not JSON: {error}") from error
+    try:
+        if content["schema"] != SCHEMA:
+            raise BadInput(f"{path}: schema {content['schema']}, expected {SCHEMA}")
+        points = [
+            SweepPoint(**{**point, "runs": [PlayedRun(**run) for run in point["runs"]]})
+            for point in content.pop("points")
+        ]
+        return Sweep(**content, points=points)
+    except (KeyError, TypeError) as error:
+        raise BadInput(f"{path}: is no sweep.json: {error}") from error
+
+
+def resume(before: Sweep, now: Sweep) -> Sweep:
+    """Go on with a sweep: its runs, and the points that the grid has gained.
+
+    A grid may only grow. Raises SpecError that names what changed otherwise: figures of different
+    conditions do not belong into one report.
+    """
+    name = f"sweep_id: {before.sweep_id} exists"
+    for what, old, new in (
+        ("inventory group ", before.hosts, now.hosts),
+        ("", before.variables, now.variables),
+    ):
+        for key in sorted({*old, *new}):
+            if old.get(key) != new.get(key):
+                raise SpecError(
+                    f"{name} with another {what}{key}: {_value(old, key)}, now {_value(new, key)}; "
+                    "choose another sweep_id"
+                )
+    wanted = {label(point.variables): point for point in now.points}
+    had = {label(point.variables): point for point in before.points}
+    gone = [text for text in had if text not in wanted]
+    if gone:
+        raise SpecError(
+            f"{name} with points that this sweep_grid lacks: {'; '.join(gone[:3])}"
+            f"{' …' if len(gone) > 3 else ''}. A grid may grow, it may not lose points or change "
+            "its variables; choose another sweep_id"
+        )
+    for text, point in wanted.items():
+        if text in had:
+            point.runs = had[text].runs
+    for point in now.points:
+        for run in point.runs:
+            run.status = run.status or INTERRUPTED
+    now.repeats = max(now.repeats, before.repeats)
+    return now
+
+
+def _value(content: Mapping[str, Any], key: str) -> str:
+    value = content.get(key)
+    return "none" if value is None else written(value)

@@ -1,0 +1,201 @@
+"""What a sweep's report is about: figures of every run, and how they grow along each line. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fpaas.sweep import scaling
+from fpaas.sweep.grid import Point, label
+from fpaas.sweep.record import Sweep, SweepPoint
+
+CONSUMERS = "bench_consumers"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a run: where it is in summary.json; several paths are added up."""
+
+    name: str
+    title: str
+    unit: str
+    paths: tuple[str, ...]
+
+
+def _of_process(process: str, word: str) -> tuple[Figure, Figure]:
+    at = f"resources.processes.{process}"
+    return (
+        Figure(f"{process}_cpu_pct", f"CPU of {word}", "% of a core", (f"{at}.cpu_pct.mean",)),
+        Figure(f"{process}_rss_mb", f"memory of {word}, most", "MB", (f"{at}.rss_mb.max",)),
+    )
+
+
+def _latency(leg: str, title: str, *percentiles: str) -> Iterator[Figure]:
+    for name in percentiles:
+        path = f"latency_ms.{leg}.{name}"
+        yield Figure(f"{leg}_{name}_ms", f"{title}, {name}", "ms", (path,))
+
+
+NATS_CPU, NATS_RSS = _of_process("nats", "NATS")
+CONSUMERS_CPU, CONSUMERS_RSS = _of_process("consumers", "the consumers agent")
+SHUFFLER_CPU, _ = _of_process("shuffler", "the shuffler")
+LAB_CPU = Figure(
+    "lab_cpu_pct",
+    "CPU of NATS and the consumers agent",
+    "% of a core",
+    (*NATS_CPU.paths, *CONSUMERS_CPU.paths),
+)
+#: What is drawn over the variable; those of COSTS are fitted, too.
+COSTS = (NATS_CPU, CONSUMERS_CPU, LAB_CPU, NATS_RSS, CONSUMERS_RSS)
+LATENCIES = (
+    *_latency("publish_ack", "publish to ack", "p50", "p99"),
+    *_latency("fetch_call", "fetch call", "p50", "p99"),
+    *_latency("publish_to_first_fetch", "publish to first fetch", "p50", "p99"),
+    *_latency("end_to_end", "due to received", "p50", "p99"),
+)
+FIGURES = (
+    Figure("offered_per_s", "offered", "/s", ("throughput.offered_per_s",)),
+    Figure("published_per_s", "published", "/s", ("throughput.published_per_s",)),
+    Figure("processed_per_s", "processed", "/s", ("throughput.processed_per_s",)),
+    *COSTS,
+    SHUFFLER_CPU,
+    *LATENCIES,
+    Figure("stream_bytes", "stream", "bytes", ("jetstream.bytes",)),
+    Figure("consumer_lag_p50", "consumer lag, median", "messages", ("jetstream.consumer_lag.p50",)),
+    Figure("slow_consumers", "slow consumers", "", ("jetstream.slow_consumers",)),
+    Figure("owed", "owed", "messages", ("ledger.owed",)),
+    Figure("delivered", "delivered", "messages", ("ledger.delivered",)),
+    Figure("expired_unread", "expired unread", "messages", ("ledger.expired_unread",)),
+    Figure("lost", "lost", "messages", ("ledger.lost",)),
+    Figure("unexplained", "unexplained", "messages", ("ledger.unexplained",)),
+    Figure("poll_lateness_p99_ms", "poll lateness, p99", "ms", ("fidelity.poll_lateness_ms.p99",)),
+)
+
+Values = dict[str, float | None]
+
+
+def of_run(summary: Mapping[str, Any]) -> Values:
+    """Return a run's figures; None where not measured, or where its clocks cannot resolve it."""
+    return {figure.name: _value(summary, figure) for figure in FIGURES}
+
+
+def _value(summary: Mapping[str, Any], figure: Figure) -> float | None:
+    total = 0.0
+    for path in figure.paths:
+        *parents, name = path.split(".")
+        at: Any = summary
+        for key in parents:
+            at = at.get(key) if isinstance(at, Mapping) else None
+        value = at.get(name) if isinstance(at, Mapping) else None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        if parents[0] == "latency_ms" and abs(value) < (at.get("clock_error_ms") or 0.0):
+            return None
+        total += value
+    return total
+
+
+def variable(sweep: Sweep) -> str | None:
+    """Name the variable that figures are drawn over: consumers, else the first number swept."""
+    numeric = [
+        name
+        for name, values in sweep.grid.items()
+        if all(isinstance(value, int | float) for value in values)
+    ]
+    if CONSUMERS in numeric:
+        return CONSUMERS
+    several = [name for name in numeric if len(sweep.grid[name]) > 1]
+    return next(iter([*several, *numeric]), None)
+
+
+def lines(sweep: Sweep, over: str | None) -> dict[str, list[SweepPoint]]:
+    """Return points by the values of all other variables, each line in the variable's order."""
+    found: dict[str, list[SweepPoint]] = {}
+    for point in sweep.points:
+        others: Point = {name: v for name, v in point.variables.items() if name != over}
+        found.setdefault(label(others), []).append(point)
+    if over is not None:
+        for points in found.values():
+            points.sort(key=lambda point: point.variables[over])
+    return found
+
+
+def summarise(runs: list[Values]) -> dict[str, dict[str, float | int] | None]:
+    """Return each figure's median and range over the runs of a point; None where no run has it."""
+    content: dict[str, dict[str, float | int] | None] = {}
+    for figure in FIGURES:
+        values = [value for run in runs if (value := run[figure.name]) is not None]
+        content[figure.name] = (
+            {
+                "median": statistics.median(values),
+                "min": min(values),
+                "max": max(values),
+                "runs": len(values),
+            }
+            if values
+            else None
+        )
+    return content
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How one figure grows along one line; each fit None where there is too little to fit."""
+
+    figure: Figure
+    line: str
+    over: str
+    cost: scaling.Fit | None
+    exponent: scaling.Fit | None
+    exponent_beyond_least: scaling.Fit | None
+    increments: list[tuple[float, float, float]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as in sweep.json."""
+
+        def fit(one: scaling.Fit | None) -> dict[str, Any] | None:
+            return None if one is None else asdict(one) | {"judgement": one.judgement}
+
+        return {
+            "figure": self.figure.name,
+            "unit": self.figure.unit,
+            "line": self.line,
+            "over": self.over,
+            "cost_per_added": None if self.cost is None else asdict(self.cost),
+            "exponent": fit(self.exponent),
+            "exponent_beyond_least": fit(self.exponent_beyond_least),
+            "increments": [
+                {"from": start, "to": end, "cost_per_added": cost}
+                for start, end, cost in self.increments
+            ],
+        }
+
+
+def growth(sweep: Sweep, values: Mapping[str, Values]) -> list[Growth]:
+    """Fit every cost along every line; `values` are figures by run id, of trusted runs only."""
+    over = variable(sweep)
+    if over is None or len(sweep.grid[over]) < 2:
+        return []
+    found = []
+    for figure in COSTS:
+        for name, points in lines(sweep, over).items():
+            pairs = [
+                (float(point.variables[over]), value)
+                for point in points
+                for run in point.trusted
+                if run.run_id in values and (value := values[run.run_id][figure.name]) is not None
+            ]
+            found.append(
+                Growth(
+                    figure,
+                    name,
+                    over,
+                    scaling.line(pairs),
+                    scaling.exponent(pairs),
+                    scaling.exponent_beyond_least(pairs),
+                    scaling.increments(pairs),
+                )
+            )
+    return found
