@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import random
+import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,10 +17,21 @@ from fpaas.commands.compare import command
 from fpaas.results import comparison
 
 values = st.lists(st.integers(0, 30).map(float), min_size=1, max_size=6)
+P99 = "latency_ms.publish_ack.p99"
 
 
-def _summary(p99: float, lost: int = 0) -> dict[str, object]:
-    return {"latency_ms": {"publish_ack": {"p99": p99}}, "ledger": {"lost": lost}}
+def _summary(p99: float | None, error_ms: float | None = 0.0, lost: int = 0) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "verdict": {"status": "pass", "reasons": []},
+        "latency_ms": {"publish_ack": {"p99": p99, "clock_error_ms": error_ms}},
+        "ledger": {"lost": lost},
+    }
+
+
+def _row(before: list[float], after: list[float], error_ms: float = 0.0) -> comparison.Row:
+    groups = [[_summary(value, error_ms) for value in group] for group in (before, after)]
+    return next(row for row in comparison.compare(*groups).rows if row.figure == P99)
 
 
 def _u(before: tuple[float, ...], after: tuple[float, ...]) -> int:
@@ -41,6 +56,32 @@ def test_p_value_is_the_share_of_arrangements_at_least_as_extreme(
     assert p_value == pytest.approx(expected) or (p_value == 1.0 and distance == 0)
 
 
+@pytest.mark.parametrize(
+    ("m", "n", "critical"),
+    [
+        (4, 4, 0),
+        (5, 5, 2),
+        (6, 6, 5),
+        (7, 7, 8),
+        (8, 8, 13),
+        (10, 10, 23),
+        (5, 8, 6),
+        (20, 20, 127),
+    ],
+)
+def test_critical_values_are_those_of_the_published_table(m: int, n: int, critical: int) -> None:
+    """Mann and Whitney's U, two-sided, 5 %: U up to the critical value is significant."""
+
+    def p_value(u: int) -> float:
+        # n values of which each lies above so many of 0 … m - 1 that U is as asked for.
+        after = [min(max(u - m * i, 0), m) - 0.5 for i in range(n)]
+        found = comparison.mann_whitney_p([float(i) for i in range(m)], after)
+        assert found is not None
+        return found
+
+    assert p_value(critical) <= 0.05 < p_value(critical + 1)
+
+
 @given(values, values)
 def test_the_test_is_symmetric(a: list[float], b: list[float]) -> None:
     assert comparison.mann_whitney_p(a, b) == comparison.mann_whitney_p(b, a)
@@ -55,50 +96,148 @@ def test_equal_runs_are_not_significant() -> None:
     assert comparison.mann_whitney_p([5.0] * 6, [5.0] * 6) == 1.0
 
 
-def test_a_median_has_no_interval_below_six_runs() -> None:
-    assert comparison.median_interval([1, 2, 3, 4, 5]) is None
-    assert comparison.median_interval([6, 5, 4, 3, 2, 1]) == (1, 6)
+@pytest.mark.parametrize(
+    ("count", "ranks", "confidence"),
+    [
+        (2, (1, 2), 0.5),
+        (5, (1, 5), 0.9375),
+        (6, (1, 6), 0.96875),
+        (9, (2, 8), 0.9609),
+        (20, (6, 15), 0.9586),
+    ],
+)
+def test_an_interval_of_a_median_is_that_of_the_published_table(
+    count: int, ranks: tuple[int, int], confidence: float
+) -> None:
+    interval = comparison.median_interval([float(i) for i in range(count, 0, -1)])
+    assert interval is not None
+    assert interval[:2] == ranks
+    assert interval[2] == pytest.approx(confidence, abs=1e-4)
+
+
+def test_a_single_value_has_no_interval() -> None:
+    assert comparison.median_interval([1.0]) is None
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=10), st.floats(0.5, 20))
+def test_the_noise_floor_scales_with_the_noise_alone(runs: list[float], scale: float) -> None:
+    floor = comparison.noise_floor(runs)
+    assert floor is not None
+    assert 0 <= floor <= max(runs) - min(runs)
+    assert comparison.noise_floor([1e4 + one * scale for one in runs]) == pytest.approx(
+        floor * scale, abs=1e-6 * max(1, *map(abs, runs)) * scale
+    )
+    assert comparison.noise_floor(runs[::-1]) == floor
+
+
+def test_repeats_stay_below_their_own_noise_floor() -> None:
+    """Two halves of the same repeats differ by more in at most 5 of 100 cases."""
+    runs = [float(x) for x in (10, 11, 9, 12, 10, 14, 8, 11)]
+    floor = comparison.noise_floor(runs)
+    assert floor is not None
+    gaps = [
+        abs(
+            statistics.median(half)
+            - statistics.median([r for i, r in enumerate(runs) if i not in chosen])
+        )
+        for chosen in itertools.combinations(range(8), 4)
+        for half in [[runs[i] for i in chosen]]
+    ]
+    assert len(gaps) == math.comb(8, 4)
+    assert sum(gap > floor for gap in gaps) <= 0.05 * len(gaps)
+    assert comparison.noise_floor(runs[:3]) is None
+    assert comparison.noise_floor([5.0] * 20) == 0
+
+
+def test_repeats_are_seldom_called_different() -> None:
+    draw = random.Random(11)
+    called = sum(
+        _row(
+            [draw.gauss(100, 9) for _ in range(5)], [draw.gauss(100, 9) for _ in range(5)]
+        ).significant
+        for _ in range(1000)
+    )
+    assert called <= 50
 
 
 def test_a_regression_is_found_and_noise_is_not() -> None:
     before = [_summary(p99) for p99 in (10.0, 10.2, 9.9, 10.1)]
     after = [_summary(p99) for p99 in (12.0, 12.2, 11.9, 12.1)]
-    rows = comparison.compare(before, after)
-    latency = next(row for row in rows if row.figure == "latency_ms.publish_ack.p99")
+    rows = comparison.compare(before, after).rows
+    latency = next(row for row in rows if row.figure == P99)
     assert latency.significant
     assert latency.worse
     assert latency.change_pct == pytest.approx(19.9, abs=0.1)
     assert comparison.regressions(rows, 10) == [latency]
     assert comparison.regressions(rows, 30) == []
-    assert comparison.regressions(comparison.compare(before, before), 0) == []
+    assert comparison.regressions(comparison.compare(before, before).rows, 0) == []
+    better = comparison.compare(after, before).rows
+    assert next(row for row in better if row.figure == P99).significant
+    assert comparison.regressions(better, 0) == []
 
 
-def test_a_figure_that_was_not_measured_is_left_out() -> None:
-    rows = comparison.compare([_summary(1.0)], [{"ledger": {"lost": None}}])
-    assert rows == []
+def test_a_difference_below_the_noise_floor_does_not_count() -> None:
+    row = _row([1.0, 1.1, 9.0, 9.1, 9.2, 9.3], [9.4] * 6)
+    assert row.p_value is not None
+    assert row.p_value <= comparison.SIGNIFICANCE
+    assert row.noise_floor is not None
+    assert row.noise_floor > 0.25
+    assert row.why_not == comparison.BELOW_NOISE
 
 
-def _run(directory: Path, p99: float, consumers: int = 100) -> str:
+def test_a_difference_within_the_clocks_bound_does_not_count() -> None:
+    before, after = [10.0, 10.2, 9.9, 10.1], [12.0, 12.2, 11.9, 12.1]
+    assert _row(before, after, error_ms=0.9).significant
+    assert _row(before, after, error_ms=1.1).why_not == comparison.WITHIN_CLOCKS
+
+
+@pytest.mark.parametrize(
+    ("summary", "why"),
+    [
+        (_summary(None), "not measured in 1 of 2 runs"),
+        ({**_summary(1), "latency_ms": None}, "not measured in 1 of 2 runs"),
+        (_summary(0.05, 0.08), "not resolvable by the clocks in 1 of 2 runs"),
+        (_summary(5, None), "not resolvable by the clocks in 1 of 2 runs"),
+    ],
+)
+def test_a_figure_that_not_every_run_has_is_left_out_and_said_so(
+    summary: dict[str, Any], why: str
+) -> None:
+    compared = comparison.compare([_summary(1), summary], [_summary(1)])
+    assert P99 not in {row.figure for row in compared.rows}
+    assert compared.left_out[P99] == why
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def _run(directory: Path, p99: float, consumers: int = 100, **changed: object) -> str:
     directory.mkdir()
-    (directory / "summary.json").write_text(json.dumps(_summary(p99)))
+    (directory / "summary.json").write_text(json.dumps(_summary(p99) | changed))
     (directory / "run.json").write_text(json.dumps({"variables": {"bench_consumers": consumers}}))
     return str(directory)
+
+
+def _compare(*arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments)
 
 
 def test_the_command_names_what_differs_and_exits_1_on_a_regression(tmp_path: Path) -> None:
     before = [_run(tmp_path / f"a{i}", 10 + i / 10) for i in range(4)]
     after = [_run(tmp_path / f"b{i}", 20 + i / 10, consumers=200) for i in range(4)]
-    result = CliRunner().invoke(command, [*before, "vs", *after])
+    result = _compare(*before, "vs", *after)
     assert result.exit_code == 1
     assert "bench_consumers: 100  ->  200" in result.output
     assert "worse (p=0.029)" in result.output
-    assert CliRunner().invoke(command, [*before, "vs", *before]).exit_code == 0
+    assert _compare(*after, "vs", *before).exit_code == 0
+    same = _compare(*before, "vs", *before)
+    assert same.exit_code == 0
+    assert f"!! {(tmp_path / 'a0').resolve()} is on both sides" in same.output
 
 
 @pytest.mark.parametrize("style", ["text", "json", "markdown"])
 def test_single_runs_are_shown_but_never_called_different(tmp_path: Path, style: str) -> None:
-    arguments = [_run(tmp_path / "a", 1), "vs", _run(tmp_path / "b", 99), "--format", style]
-    result = CliRunner().invoke(command, arguments)
+    result = _compare(_run(tmp_path / "a", 1), "vs", _run(tmp_path / "b", 99), "--format", style)
     assert result.exit_code == 0
     if style == "json":
         assert not any(row["significant"] for row in json.loads(result.output)["figures"])
@@ -106,6 +245,83 @@ def test_single_runs_are_shown_but_never_called_different(tmp_path: Path, style:
         assert "too few runs" in result.output
 
 
-@pytest.mark.parametrize("arguments", [["a", "b"], ["vs", "b"], ["nowhere", "vs", "nowhere"]])
+@pytest.mark.parametrize("style", ["text", "json", "markdown"])
+def test_repeats_alone_show_the_noise_floor(tmp_path: Path, style: str) -> None:
+    runs = [_run(tmp_path / f"a{i}", 10 + i) for i in range(5)]
+    result = _compare(*runs, "--format", style)
+    assert result.exit_code == 0
+    if style == "json":
+        assert json.loads(result.output)["noise"][P99]["noise_floor"] == 2.5
+    else:
+        assert "2.5" in result.output
+        assert "20.8 %" in result.output
+        assert "12 [10, 14; 94 %]" in result.output
+    assert "needs 4 runs" in _compare(*runs[:2]).output
+
+
+def test_runs_that_are_no_repeats_of_each_other_are_said_to_be_so(tmp_path: Path) -> None:
+    result = _compare(_run(tmp_path / "a", 1), _run(tmp_path / "b", 1, consumers=7))
+    assert "!!   bench_consumers: 100 | 7" in result.output
+
+
+def test_windows_and_verdicts_that_differ_are_named(tmp_path: Path) -> None:
+    one = _run(tmp_path / "a", 1, window={"from_s": 60, "until_s": 360})
+    other = _run(
+        tmp_path / "b", 1, window={"from_s": 5, "until_s": 360}, verdict={"status": "fail"}
+    )
+    result = _compare(one, "vs", other)
+    assert "!!   window.from_s: 60  ->  5" in result.output
+    assert "!!   verdict: pass  ->  fail" in result.output
+
+
+def test_an_invalid_run_is_refused_or_marked(tmp_path: Path) -> None:
+    spoiled = {"status": "invalid", "reasons": ["polls were sent late"]}
+    good, bad = _run(tmp_path / "a", 1), _run(tmp_path / "b", 1, verdict=spoiled)
+    refused = _compare(good, "vs", bad)
+    assert refused.exit_code == 3
+    assert (
+        "is invalid, and its figures are not to be trusted: polls were sent late" in refused.output
+    )
+    marked = _compare(good, "vs", bad, "--allow-invalid")
+    assert marked.exit_code == 0
+    assert f"!! {bad} is INVALID: polls were sent late" in marked.output
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"schema": 0}, "schema 0, expected 1"),
+        ({"schema": None}, "schema None, expected 1"),
+        ({"verdict": None}, "has no verdict"),
+    ],
+)
+def test_a_summary_that_cannot_be_read_says_what_to_do(
+    tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    result = _compare(_run(tmp_path / "a", 1, **changed), "vs", _run(tmp_path / "b", 1))
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "fpaas report" in result.output
+
+
+def test_a_run_counts_once(tmp_path: Path) -> None:
+    run = _run(tmp_path / "a", 1)
+    (tmp_path / "latest").symlink_to("a")
+    result = _compare(run, str(tmp_path / "latest"), "vs", _run(tmp_path / "b", 1))
+    assert result.exit_code == 2
+    assert "is named 2 times on one side" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["vs"],
+        ["vs", "b"],
+        ["a", "vs"],
+        ["a", "vs", "b", "vs", "c"],
+        ["nowhere", "vs", "nowhere"],
+    ],
+)
 def test_bad_arguments_exit_2(arguments: list[str]) -> None:
-    assert CliRunner().invoke(command, arguments).exit_code == 2
+    assert _compare(*arguments).exit_code == 2

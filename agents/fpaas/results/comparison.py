@@ -176,7 +176,8 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float] | Non
         return None
 
     def confidence(cut: int) -> float:
-        return 1 - 2 * sum(math.comb(count, i) for i in range(cut)) / 2**count
+        outside: int = sum(math.comb(count, i) for i in range(cut))
+        return 1 - 2 * outside / float(2**count)
 
     reaching = [cut for cut in range(1, count // 2 + 1) if confidence(cut) >= CONFIDENCE]
     cut = max(reaching, default=1)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fpaas.results.figures import resolvable
 from fpaas.sweep import scaling
 from fpaas.sweep.grid import Point, label
 from fpaas.sweep.record import Sweep, SweepPoint
@@ -91,7 +92,7 @@ def _value(summary: Mapping[str, Any], figure: Figure) -> float | None:
         value = at.get(name) if isinstance(at, Mapping) else None
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        if parents[0] == "latency_ms" and abs(value) < (at.get("clock_error_ms") or 0.0):
+        if parents[0] == "latency_ms" and not resolvable(value, at.get("clock_error_ms")):
             return None
         total += value
     return total
