@@ -9,11 +9,13 @@ from typing import Any
 from fpaas.results import goals
 
 WIDTH = 100
-GOAL_WIDTH = 52
+GOAL_WIDTH = 48
 LABEL_WIDTH = 12
 #: What the screen has room for; the report has all.
 REASONS_SHOWN_MAX = 8
 NOT_MEASURED = "-"
+#: Decimals of numbers this large tell nothing, and need a column's room.
+ONLY_WHOLE_FROM = 10_000
 UNRESOLVED = "< ±"
 LEGS = {
     "publish_ack": "publish to ack",
@@ -69,11 +71,12 @@ def _goals(judged: list[dict[str, Any]]) -> Iterator[str]:
         limit = f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'])}"
         measured = NOT_MEASURED
         if goal["measured"] is not None:
-            measured = goals.written(goal["measured"], goal["unit"])
+            # In the limit's unit, which stands beside it.
+            measured = goals.written(goal["measured"], "")
         meaning = textwrap.shorten(goal["meaning"], GOAL_WIDTH, placeholder=" …")
         yield _labelled(
             "" if number else "goals",
-            f"{meaning:<{GOAL_WIDTH}}{limit:>17}{measured:>12}  {goal['status']}",
+            f"{meaning:<{GOAL_WIDTH}}{limit:>24}{measured:>10}  {goal['status']}",
         )
     if judged:
         yield ""
@@ -166,4 +169,6 @@ def _number(value: float | None, decimals: int = 1) -> str:
         return NOT_MEASURED
     if isinstance(value, int):
         return f"{value:,}".replace(",", " ")
+    if value >= ONLY_WHOLE_FROM:
+        decimals = 0
     return f"{value:,.{decimals}f}".replace(",", " ")
