@@ -103,7 +103,7 @@ def test_a_figure_that_makes_a_run_invalid(
     ("path", "value", "reason"),
     [
         ("ledger.not_read", 5, "5 of 3500 frames were never read"),
-        ("ledger.publish_failed", 2, "2 publishes were refused"),
+        ("ledger.publish_failed", 2, "2 publishes failed for good"),
         ("ledger.publish_unknown", 2, "2 publishes were never answered"),
         ("ledger.lost", 7, "7 deliveries were lost"),
         ("ledger.expired_unread", 30_000, "30 000 messages expired unread where"),

@@ -13,7 +13,7 @@ PUBLISHED_TERMS = (
     ("duplicates_rejected", "refused as duplicates within the window", "neutral"),
     ("undecodable", "no valid frames", "bad"),
     ("not_read", "sent by the relay, never read", "bad"),
-    ("publish_failed", "refused by NATS for good", "bad"),
+    ("publish_failed", "given up for good, refused or out of reach", "bad"),
     ("publish_unknown", "without an answer, not settled", "bad"),
 )
 OWED_TERMS = (

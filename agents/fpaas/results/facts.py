@@ -41,6 +41,7 @@ def collect(
         process_cpu_pct=resources.agent_cpu_pct(bundle, window),
         frames_offered=bundle.relay.offered if bundle.relay else None,
         shuffler_reconnects=shuffler.nats_connections.get("reconnects", 0) if shuffler else 0,
+        publish_failures=shuffler.failures_by_reason if shuffler else {},
         stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
     )
 

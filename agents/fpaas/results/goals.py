@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fpaas.results.figures import LEGS
@@ -57,6 +57,8 @@ class Measured:
     summary: Mapping[str, Any]
     never_fetched: int | None
     shuffler_reconnects: int = 0
+    #: How often publishes failed for good, by reason.
+    publish_failures: Mapping[str, int] = field(default_factory=dict)
     #: A server of a cluster failed, and the cluster went on.
     failed_over: bool = False
 
@@ -248,7 +250,8 @@ def _frames_lost(run: Measured) -> Iterator[str]:
             "keep up"
         )
     if failed := run.pick("ledger", "publish_failed"):
-        yield f"{failed} publishes were refused by the server"
+        listed = ", ".join(f"{reason} ({n})" for reason, n in run.publish_failures.items())
+        yield f"{failed} publishes failed for good{f': {listed}' if listed else ''}"
     if unknown := run.pick("ledger", "publish_unknown"):
         yield f"{unknown} publishes were never answered, nor settled by repeats"
 

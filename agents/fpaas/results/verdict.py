@@ -57,6 +57,7 @@ class Facts:
     process_cpu_pct: dict[str, float] = field(default_factory=dict)
     frames_offered: int | None = None
     shuffler_reconnects: int = 0
+    publish_failures: dict[str, int] = field(default_factory=dict)
     stream_began_anew: bool = False
 
 
@@ -76,7 +77,12 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     """Judge a run by its summary (all sections but the verdict) and facts."""
     failovers = list(_failovers(spec, facts))
     measured = goals.Measured(
-        spec, summary, facts.never_fetched, facts.shuffler_reconnects, failed_over=bool(failovers)
+        spec,
+        summary,
+        facts.never_fetched,
+        facts.shuffler_reconnects,
+        facts.publish_failures,
+        failed_over=bool(failovers),
     )
     judged = goals.judge(measured)
     late = [*_late_generators(summary, facts), *_saturated_agents(facts)]
