@@ -12,6 +12,7 @@ from fpaas.report import (
     ledger_table,
     plan_table,
     run_charts,
+    storage_table,
     tables,
     written,
 )
@@ -53,6 +54,10 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
         ],
         ledger=ledger,
         throughput=tables.throughput_rows(summary),
+        messages=storage_table.message_rows(summary),
+        stored_message=storage_table.a_message(summary, spec.stream),
+        stored=storage_table.storage_rows(summary),
+        stored_heads=list(storage_table.STORED.values()),
         latency=latency_table.latency_rows(summary),
         processes=tables.process_rows(summary),
         hosts=tables.host_rows(summary),

@@ -11,8 +11,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from fpaas.measures.histograms import Leg
-from fpaas.plan import capacity
-from fpaas.results import facts, figures, latency, ledger, limits, resources, use, verdict
+from fpaas.plan import capacity, storage
+from fpaas.results import (
+    facts,
+    figures,
+    latency,
+    ledger,
+    limits,
+    message_sizes,
+    resources,
+    use,
+    verdict,
+)
 from fpaas.results.bundle import Bundle, JsonObject, WorkerResult, cumulative
 from fpaas.results.clocks import Clocks
 from fpaas.results.figures import Counter as CounterSeries
@@ -100,6 +110,10 @@ class _Summary:
         """Return everything but the verdict, which is about all of it."""
         spec = self._spec
         t0 = spec.t0_unix_ns
+        throughput = self._throughput()
+        shuffler = self._bundle.shuffler
+        sizes = shuffler.message_bytes if shuffler is not None else None
+        message_bytes = message_sizes.total(sizes)
         return {
             "schema": SCHEMA,
             "run_id": spec.run_id,
@@ -111,7 +125,7 @@ class _Summary:
                 "from_s": (self._window.from_unix_ns - t0) / NS_PER_S,
                 "until_s": (self._window.until_unix_ns - t0) / NS_PER_S,
             },
-            "throughput": self._throughput(),
+            "throughput": throughput,
             "latency_ms": latency.legs_ms(
                 self._bundle,
                 self._legs,
@@ -119,7 +133,9 @@ class _Summary:
                 self._window,
                 complete=self._results is not None,
             ),
-            "message_bytes": self._message_bytes(),
+            "message_bytes": message_bytes,
+            "message_bytes_by_kind": message_sizes.by_kind(sizes),
+            "storage": self._storage(message_bytes["mean"], throughput["published_per_s"]),
             "resources": {
                 "hosts": resources.hosts(self._bundle, self._window),
                 "processes": resources.processes(self._bundle, self._window),
@@ -172,15 +188,21 @@ class _Summary:
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def _message_bytes(self) -> JsonObject:
-        shuffler = self._bundle.shuffler
-        if shuffler is None:
-            return dict.fromkeys(("count", "mean", "p50", "p99", "max"))
-        counts: Counter[int] = Counter()
-        for sizes in shuffler.message_bytes.values():
-            for size, count in sizes.items():
-                counts[int(size)] += count
-        return figures.weighted(counts)
+    def _storage(
+        self, payload_bytes_mean: float | None, published_per_s: float | None
+    ) -> JsonObject:
+        """Follow from the stream at its fullest: the more messages, the closer to their mean."""
+        states = [(0, 0)]
+        for part in self._bundle.parts("nats"):
+            streams = [sample.get("stream") or {} for sample in part.nats_samples]
+            states += [(one.get("messages") or 0, one.get("bytes") or 0) for one in streams]
+            if part.server_final is not None:
+                after = part.server_final.stream_after
+                states.append((after.messages, after.bytes))
+        messages, bytes_ = max(states)
+        return storage.estimate(
+            payload_bytes_mean, bytes_ or None, messages or None, published_per_s
+        )
 
     # -- resources ---------------------------------------------------------------------------------
 
