@@ -112,7 +112,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         compared = {
             name: value
             for name, value in specs[0].variables.items()
-            if name not in NOT_COMPARED and all(s.variables[name] == value for s in specs)
+            if name not in {*NOT_COMPARED, *points[0]}
+            and all(s.variables[name] == value for s in specs)
         }
         sweep = Sweep(
             sweep_id=arguments["sweep_id"]

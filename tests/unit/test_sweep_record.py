@@ -69,6 +69,12 @@ def test_a_grid_may_grow_and_keeps_what_was_played() -> None:
     assert missing == [(0, 1), (0, 2), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
 
 
+def test_what_all_points_shared_may_come_to_follow_from_what_is_swept() -> None:
+    before = sweep([10])
+    before.variables["bench_stream_duplicate_window_s"] = 300.0
+    assert record.resume(before, sweep([10, 50])).variables == {"bench_measure_s": 300.0}
+
+
 def test_a_grid_that_lost_points_is_refused() -> None:
     with pytest.raises(SpecError, match=r"lacks: bench_consumers=50.*choose another sweep_id"):
         record.resume(sweep([10, 50]), sweep([10]))

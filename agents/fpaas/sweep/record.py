@@ -8,7 +8,7 @@ interrupted, and counts for nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,16 +128,17 @@ def resume(before: Sweep, now: Sweep) -> Sweep:
     conditions do not belong into one report.
     """
     name = f"sweep_id: {before.sweep_id} exists"
-    for what, old, new in (
-        ("inventory group ", before.hosts, now.hosts),
-        ("", before.variables, now.variables),
-    ):
-        for key in sorted({*old, *new}):
-            if old.get(key) != new.get(key):
-                raise SpecError(
-                    f"{name} with another {what}{key}: {_value(old, key)}, now {_value(new, key)}; "
-                    "choose another sweep_id"
-                )
+    conditions = {f"inventory group {group}": hosts for group, hosts in before.hosts.items()}
+    conditions |= before.variables
+    conditions_now = {f"inventory group {group}": hosts for group, hosts in now.hosts.items()}
+    conditions_now |= now.variables
+    # What is shared no longer, or only now, follows from a variable that is swept.
+    for key in sorted(conditions.keys() & conditions_now.keys()):
+        if conditions[key] != conditions_now[key]:
+            raise SpecError(
+                f"{name} with another {key}: {written(conditions[key])}, now "
+                f"{written(conditions_now[key])}; choose another sweep_id"
+            )
     wanted = {label(point.variables): point for point in now.points}
     had = {label(point.variables): point for point in before.points}
     gone = [text for text in had if text not in wanted]
@@ -155,8 +156,3 @@ def resume(before: Sweep, now: Sweep) -> Sweep:
             run.status = run.status or INTERRUPTED
     now.repeats = max(now.repeats, before.repeats)
     return now
-
-
-def _value(content: Mapping[str, Any], key: str) -> str:
-    value = content.get(key)
-    return "none" if value is None else written(value)
