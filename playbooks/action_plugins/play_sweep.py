@@ -66,6 +66,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 "repeats": {"type": "raw", "required": True},
                 "retries": {"type": "int", "required": True},
                 "topology": {"type": "dict", "required": True},
+                "lab": {"type": "str", "required": True},
                 "known": {"type": "list", "elements": "str", "required": True},
                 "collects": {"type": "bool", "required": True},
                 "results": {"type": "path", "required": True},
@@ -115,6 +116,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             if name not in {*NOT_COMPARED, *points[0]}
             and all(s.variables[name] == value for s in specs)
         }
+        compared["inventory"] = arguments["lab"]
         sweep = Sweep(
             sweep_id=arguments["sweep_id"]
             or grid.identity(arguments["name"], [axes, compared, arguments["topology"]["hosts"]]),

@@ -10,10 +10,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from fpaas.commands import report
 from fpaas.report import page
 from fpaas.results import summary
 from fpaas.results.bundle import Bundle
+from tests import sweep_runs
 from tests.raw_run import RawRun
 
 pytestmark = pytest.mark.integration
@@ -75,6 +78,16 @@ def test_draws_without_errors(browser: str, tmp_path: Path, *, complete: bool) -
     assert "CONSOLE" not in said, said
     drawn = len(re.findall(r'class="chart js-plotly-plot"', dom))
     assert drawn == (10 if complete else 0)
+
+
+def test_a_sweep_draws_without_errors(browser: str, tmp_path: Path) -> None:
+    directory = sweep_runs.write(tmp_path / "results", {10: 5.0, 100: None, 500: 9.0, 1000: 12.0})
+    CliRunner().invoke(report.command, [str(directory)])
+    html = (directory / "report.html").read_text(encoding="utf-8")
+    dom, said = open_page(browser, html, tmp_path)
+    assert "CONSOLE" not in said, said
+    # Of 13 charts three have nothing to show: what was not measured, or not resolvable.
+    assert len(re.findall(r'class="chart js-plotly-plot"', dom)) == 10
 
 
 def test_the_policy_stops_a_script_that_got_in(browser: str, tmp_path: Path) -> None:

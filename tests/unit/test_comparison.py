@@ -261,7 +261,7 @@ def test_repeats_alone_show_the_noise_floor(tmp_path: Path, style: str) -> None:
 
 def test_runs_that_are_no_repeats_of_each_other_are_said_to_be_so(tmp_path: Path) -> None:
     result = _compare(_run(tmp_path / "a", 1), _run(tmp_path / "b", 1, consumers=7))
-    assert "!!   bench_consumers: 100 | 7" in result.output
+    assert "!!   bench_consumers: 100 | 7\n" in result.output
 
 
 def test_windows_and_verdicts_that_differ_are_named(tmp_path: Path) -> None:

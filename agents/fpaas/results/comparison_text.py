@@ -69,6 +69,11 @@ def _differing(differing: Differing) -> dict[str, dict[str, list[str]]]:
     return {name: {"a": old, "b": new} for name, (old, new) in differing.items()}
 
 
+def _both(old: list[str], new: list[str], between: str, arrow: str) -> str:
+    """Write what differs; once where both groups have the same mixture, or are the same."""
+    return between.join(old) if old == new else between.join(old) + arrow + between.join(new)
+
+
 def _verdict(row: Row) -> str:
     if row.why_not == TOO_FEW:
         return f"~ ({TOO_FEW})"
@@ -109,7 +114,7 @@ def _text(table: Sequence[Sequence[str]], left_out: Mapping[str, str], caution: 
     if caution.differing:
         lines.append("!! These runs differ in more than chance:")
         lines += [
-            f"!!   {name}: {' | '.join(old)}  ->  {' | '.join(new)}"
+            f"!!   {name}: {_both(old, new, ' | ', '  ->  ')}"
             for name, (old, new) in caution.differing.items()
         ]
     lines += [""] * bool(lines)
@@ -128,7 +133,7 @@ def _markdown(table: Sequence[Sequence[str]], left_out: Mapping[str, str], cauti
     if caution.differing:
         lines.append("**These runs differ in more than chance:**\n")
         lines += [
-            f"- `{name}`: {', '.join(old)} → {', '.join(new)}"
+            f"- `{name}`: {_both(old, new, ', ', ' → ')}"
             for name, (old, new) in caution.differing.items()
         ]
         lines.append("")
