@@ -232,12 +232,15 @@ class RawRun:
                 "loop_lag": self._loop_lag(),
             },
         )
-        if self.spec.consumers.partitions:
-            partitions = array("H", (self._partition(seq) for seq in range(1, offered + 1)))
-            (self.directory / "shuffler.partitions.bin").write_bytes(partitions.tobytes())
+        dids = array("I", (self._did(seq) for seq in range(1, offered + 1)))
+        (self.directory / "shuffler.dids.bin").write_bytes(dids.tobytes())
+
+    @staticmethod
+    def _did(stream_seq: int) -> int:
+        return stream_seq * 7
 
     def _partition(self, stream_seq: int) -> int:
-        return stream_seq * 7 % max(1, self.spec.consumers.partitions)
+        return self._did(stream_seq) % max(1, self.spec.consumers.partitions)
 
     def _polls(self) -> list[tuple[int, int]]:
         """All polls as (time, consumer), in order."""
@@ -405,7 +408,7 @@ class RawRun:
             "bytes": (last - first + 1) * (FRAME_BYTES + 160),
             "first_seq": first,
             "last_seq": last,
-            "consumer_count": self.spec.consumers.count,
+            "consumer_count": len({*map(self.spec.durable_of, range(self.spec.consumers.count))}),
             "num_deleted": 0,
         }
 

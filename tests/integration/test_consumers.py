@@ -360,7 +360,11 @@ def test_a_worker_that_dies_fails_the_agent_and_the_other_goes_on(
     assert code == 3
     assert "SIGKILL" in stderr
     assert agent.status()["state"] == "failed"
-    assert not (tmp_path / "consumers-0.json").exists()
+    # What it had done until a second ago is there.
+    assert json.loads((tmp_path / "consumers-0.json").read_text())["complete"] is False
+    assert (tmp_path / "consumers-0.deliveries.journal").stat().st_size > 0
+    assert json.loads((tmp_path / "consumers-1.json").read_text())["complete"] is True
+    assert not (tmp_path / "consumers-1.deliveries.journal").exists()
     assert agent.results(1)["polls"] >= 20
 
 

@@ -214,8 +214,8 @@ def test_a_run(tmp_path: Path, nats_server: NatsServer, processes: Processes) ->
 
     messages = stored(nats_server.url)
     addresser = Addresser(run.spec.consumers.partitions)
-    partitions = array("H", (run.directory / "shuffler.partitions.bin").read_bytes())
-    assert len(messages) == len(partitions) == due
+    dids = array("I", (run.directory / "shuffler.dids.bin").read_bytes())
+    assert len(messages) == len(dids) == due
     for stream_seq, message in enumerate(messages, 1):
         assert message.data is not None
         event = decode(message.data)
@@ -227,7 +227,7 @@ def test_a_run(tmp_path: Path, nats_server: NatsServer, processes: Processes) ->
             "Fpaas-Seq": str(stream_seq),
         }
         assert event.seq == stream_seq
-        assert partitions[stream_seq - 1] == address.partition
+        assert dids[stream_seq - 1] == address.did_crc
 
     samples = (run.directory / "shuffler.samples.jsonl").read_text().splitlines()
     assert json.loads(samples[-1])["published"] == due

@@ -23,6 +23,7 @@ from fpaas.results.bundle import (
     WorkerResult,
 )
 from fpaas.results.ledger import Evidence, Ledger
+from fpaas.results.removals import Removals
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 
 FIRST_SEQ = 500
@@ -56,6 +57,7 @@ class Durable:
     stream_seq: int = 0
     consumer_seq: int = 0
     unacked: dict[int, int] = field(default_factory=dict)  # seq → deliveries
+    delivered_as: dict[int, int] = field(default_factory=dict)  # seq → its last consumer sequence
     to_repeat: list[int] = field(default_factory=list)
     sent: set[int] = field(default_factory=set)
     agreed: tuple[int, int, dict[int, int], list[int]] = (0, 0, {}, [])
@@ -89,8 +91,12 @@ class Simulation:
     def owed(self, durable: Durable) -> list[int]:
         return [s for s in range(1, self.last + 1) if self.matches(durable, s)]
 
+    @staticmethod
+    def did(seq: int) -> int:
+        return seq * 5 % 3 + 6
+
     def partition(self, seq: int) -> int:
-        return seq * 5 % 3 % self.partitions
+        return self.did(seq) % self.partitions
 
     def matches(self, durable: Durable, seq: int) -> bool:
         return durable.filter_partition is None or self.partition(seq) == durable.filter_partition
@@ -118,6 +124,7 @@ class Simulation:
                 durable.lost_a_repeat = True
             durable.sent.add(seq)
             durable.unacked[seq] = durable.unacked.get(seq, 0) + 1
+            durable.delivered_as[seq] = durable.consumer_seq
             if fate == "x":
                 continue
             durable.received.add(seq)
@@ -160,7 +167,7 @@ class Simulation:
 
     def evidence(self) -> Evidence:
         last = self.last
-        stream = StreamState(last - self.first + 1, 0, self.first, last)
+        stream = StreamState(last - self.first + 1, 0, self.first, last, len(self.durables))
         logs = [
             ConsumerDeliveries(
                 log.consumer_index,
@@ -181,12 +188,16 @@ class Simulation:
             ),
             deliveries=logs,
             workers=[make_worker(len(logs), receptions, reconnects=int(troubled))],
-            partitions=[self.partition(s) for s in range(1, last + 1)] if self.partitions else None,
+            dids=[self.did(seq) for seq in range(1, last + 1)],
         )
 
     def _state(self, durable: Durable) -> DurableState:
         seqs = range(max(self.first, durable.stream_seq + 1), self.last + 1)
+        waiting = durable.unacked
+        floor = min((durable.delivered_as[s] for s in waiting), default=durable.consumer_seq + 1)
         return DurableState(
+            ack_floor_consumer_seq=floor - 1,
+            ack_floor_stream_seq=min(waiting, default=durable.stream_seq + 1) - 1,
             name=durable.name,
             delivered_consumer_seq=durable.consumer_seq,
             delivered_stream_seq=durable.stream_seq,
@@ -289,7 +300,7 @@ def play(simulation: Simulation, steps: list[tuple[Any, ...]]) -> None:
 
 
 def identities_hold(one: Ledger) -> bool:
-    figures = {name: value or 0 for name, value in one.figures().items()}
+    figures = {name: value for name, value in one.figures().items() if isinstance(value, int)}
     publishing = ("not_read", "undecodable", "published", "duplicates_rejected")
     outcomes = (*publishing, "publish_failed", "publish_unknown")
     deliveries = ("delivered", "expired_unread", "pending_at_end", "lost")
@@ -404,8 +415,18 @@ def with_shuffler(evidence: Evidence, **changes: object) -> Evidence:
 def with_stream(evidence: Evidence, **changes: int) -> Evidence:
     server = evidence.server
     assert server is not None
-    stream = replace(server.stream_before, **changes)
+    if "messages" not in changes:
+        changed = {"first_seq": 1, "last_seq": 50} | changes
+        changes["messages"] = changed["last_seq"] - changed["first_seq"] + 1
+    stream = replace(server.stream_before, **changes)  # type: ignore[arg-type]
     return replace(evidence, server=replace(server, stream_before=stream, stream_after=stream))
+
+
+def with_stream_after(evidence: Evidence, **changes: int) -> Evidence:
+    server = evidence.server
+    assert server is not None
+    after = replace(server.stream_after, **changes)  # type: ignore[arg-type]
+    return replace(evidence, server=replace(server, stream_after=after))
 
 
 def with_runs(evidence: Evidence, runs: list[tuple[int, int, int, int]]) -> Evidence:
@@ -445,7 +466,45 @@ CORRUPTIONS: dict[str, Callable[[Evidence], Evidence]] = {
     "a poll logged twice": lambda e: with_runs(e, [(0, 1, 1, 30), (0, 1, 1, 30), (0, 31, 31, 20)]),
     "logged elsewhere": lambda e: with_runs(e, [(0, 1, 1, 30), (0, 32, 31, 20)]),
     "counted otherwise": lambda e: replace(e, workers=[make_worker(2, 81)]),
+    "acked otherwise": lambda e: replace(e, workers=[replace(make_worker(2, 80), acks=79)]),
+    "ack floor below": lambda e: with_durable(e, "fpaas-00001", ack_floor_consumer_seq=29),
+    "ack floor above": lambda e: with_durable(e, "fpaas-00001", ack_floor_consumer_seq=31),
+    "ack floor's seq below": lambda e: with_durable(e, "fpaas-00001", ack_floor_stream_seq=29),
+    "ack floor's seq above": lambda e: with_durable(e, "fpaas-00001", ack_floor_stream_seq=31),
+    "waiting for acks": lambda e: with_durable(e, "fpaas-00001", num_ack_pending=1),
+    "messages more": lambda e: with_stream(e, messages=51),
+    "messages less": lambda e: with_stream(e, messages=49),
+    "first further": lambda e: with_stream(e, first_seq=2, messages=50),
+    "one deleted": lambda e: with_stream(e, num_deleted=1, messages=50),
+    "a consumer more": lambda e: with_stream(e, consumer_count=3),
+    "jsz had more": lambda e: replace(e, nats_samples=[{"stream": {"last_seq": 51}}]),
+    "stored meanwhile": lambda e: with_stream_after(e, last_seq=51),
 }
+
+#: The server's own figures, each named by the sentence that its corruption brings.
+NAMED = {
+    "stored less": "last_seq",
+    "stored more": "last_seq",
+    "delivered further": "delivered",
+    "one delivery less": "delivered",
+    "pending more": "num_pending",
+    "ack floor below": "ack_floor",
+    "ack floor above": "ack_floor",
+    "ack floor's seq below": "ack_floor",
+    "waiting for acks": "num_ack_pending",
+    "messages more": "messages is 51",
+    "one deleted": "num_deleted",
+    "a consumer more": "consumer_count",
+    "jsz had more": "/jsz",
+    "stored meanwhile": "last_seq",
+}
+
+
+@pytest.mark.parametrize("corruption", NAMED)
+def test_the_sentence_names_the_figure_that_disagrees(corruption: str) -> None:
+    spec, evidence = healthy()
+    balanced = ledger.account(spec, CORRUPTIONS[corruption](evidence))
+    assert any(NAMED[corruption] in sentence for sentence in balanced.disagreements)
 
 
 def test_a_healthy_run_balances() -> None:
@@ -512,6 +571,17 @@ def test_publishing_outcomes_are_told_apart() -> None:
         "redelivered": None,
         "duplicate_deliveries": None,
         "unexplained": None,
+        "stored_twice": 0,
+        "acked": None,
+        "unacked": None,
+        "not_read_by_cause": {
+            "dropped_between_frames_read": 0,
+            "before_the_first_read": 0,
+            "after_the_last_read": 2,
+            "shuffler_died": 0,
+        },
+        "expired_by_cause": None,
+        "lost_by_cause": None,
     }
 
 
@@ -586,3 +656,243 @@ def test_a_thousand_consumers_with_many_runs_take_seconds() -> None:
     assert time.perf_counter() - began < 5
     assert balanced.unexplained == 0
     assert balanced.delivered == 60_000
+
+
+# -- what was killed, lost, removed ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [fanout, shared])
+@settings(max_examples=300, deadline=None)
+@given(
+    consumers=st.integers(1, 3),
+    steps=STEPS,
+    killed=st.integers(0, 2),
+    unlogged_runs=st.integers(1, 5),
+)
+def test_a_worker_that_was_killed_leaves_an_account_that_balances(
+    make: Callable[[int], tuple[RunSpec, Simulation]],
+    consumers: int,
+    steps: list[tuple[Any, ...]],
+    killed: int,
+    unlogged_runs: int,
+) -> None:
+    """Its last runs are not in the journal; the server knows which of them were acknowledged."""
+    spec, simulation = make(consumers)
+    play(simulation, steps)
+    truth = simulation.truth()
+    evidence = simulation.evidence()
+    assert evidence.deliveries is not None
+    logs = list(evidence.deliveries)
+    log = logs[killed % len(logs)]
+    runs = log.runs[:-unlogged_runs]
+    logged = max((consumer_seq + count for _, _, consumer_seq, count in runs), default=0)
+    repeats = [repeat for repeat in log.repeats if repeat < logged]
+    logs[killed % len(logs)] = replace(log, runs=runs, repeats=repeats)
+    worker = replace(make_worker(len(logs), 0), complete=False)
+    balanced = ledger.account(spec, replace(evidence, deliveries=logs, workers=[worker]))
+    assert balanced.disagreements == []
+    assert identities_hold(balanced)
+    assert balanced.delivered is not None
+    assert balanced.lost is not None
+    # What cannot be known counts as worse than it was, never as better.
+    assert balanced.delivered <= truth[DELIVERED]
+    assert balanced.lost >= truth[LOST]
+    assert balanced.lost_by_cause is not None
+    assert balanced.lost_by_cause["agent_died"] == balanced.lost
+
+
+def test_acknowledged_deliveries_of_a_killed_worker_are_known_from_the_server() -> None:
+    spec, simulation = fanout(1)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 30, "r")
+    simulation.poll(simulation.durables[0], 0, 5, "x")
+    evidence = simulation.evidence()
+    assert evidence.deliveries is not None
+    log = replace(evidence.deliveries[0], runs=[(0, 1, 1, 20)])
+    worker = replace(make_worker(1, 20), complete=False)
+    balanced = ledger.account(spec, replace(evidence, deliveries=[log], workers=[worker]))
+    assert balanced.unexplained == 0
+    assert (balanced.delivered, balanced.pending_at_end, balanced.lost) == (30, 20, 0)
+
+
+def test_what_a_killed_shuffler_left_out_is_known_from_the_stream() -> None:
+    spec, simulation = fanout(1)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 50, "r")
+    # Its last account is of 40 read and 30 acknowledged; the stream has 50, the relay offered 70.
+    shuffler = make_shuffler(30, read=seqs(FIRST_SEQ, FIRST_SEQ + 39), complete=False)
+    relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 69, 70, 70, 0, 0, 1, 0)
+    evidence = replace(simulation.evidence(), relay=relay, shuffler=shuffler)
+    balanced = ledger.account(spec, evidence)
+    assert balanced.disagreements == []
+    assert (balanced.offered, balanced.published, balanced.not_read) == (70, 50, 20)
+    assert balanced.not_read_by_cause is not None
+    assert balanced.not_read_by_cause["shuffler_died"] == 20
+    # Without anything of it, what was offered is known all the same.
+    balanced = ledger.account(spec, replace(evidence, shuffler=None))
+    assert (balanced.offered, balanced.published, balanced.unexplained) == (70, None, None)
+
+
+def test_a_frame_that_was_swallowed_shows_between_those_that_were_read() -> None:
+    spec, evidence = healthy()
+    read = IntervalSet([(FIRST_SEQ, FIRST_SEQ + 9), (FIRST_SEQ + 11, FIRST_SEQ + 50)])
+    shuffler = make_shuffler(
+        50,
+        read=read,
+        published=read,
+        stream_seqs=[(FIRST_SEQ, 1, 10), (FIRST_SEQ + 11, 11, 40)],
+    )
+    evidence = replace(
+        with_relay(evidence, offered=53, last_seq=FIRST_SEQ + 52, ignored=1), shuffler=shuffler
+    )
+    balanced = ledger.account(spec, evidence)
+    assert balanced.disagreements == []
+    assert (balanced.offered, balanced.not_read) == (52, 2)
+    assert balanced.not_read_by_cause == {
+        "dropped_between_frames_read": 1,
+        "before_the_first_read": 0,
+        "after_the_last_read": 1,
+        "shuffler_died": 0,
+    }
+
+
+def test_frames_that_are_no_events_are_known_by_their_number() -> None:
+    spec, evidence = healthy()
+    read = IntervalSet([(FIRST_SEQ, FIRST_SEQ + 9), (FIRST_SEQ + 11, FIRST_SEQ + 50)])
+    shuffler = make_shuffler(
+        50,
+        read=read,
+        published=read,
+        ignored=1,
+        ignored_seqs=seqs(FIRST_SEQ + 10, FIRST_SEQ + 10),
+        stream_seqs=[(FIRST_SEQ, 1, 10), (FIRST_SEQ + 11, 11, 40)],
+    )
+    evidence = replace(
+        with_relay(evidence, offered=51, last_seq=FIRST_SEQ + 50, ignored=1), shuffler=shuffler
+    )
+    balanced = ledger.account(spec, evidence)
+    assert balanced.disagreements == []
+    assert (balanced.offered, balanced.not_read) == (50, 0)
+
+
+def test_second_copies_are_counted_apart() -> None:
+    spec, simulation = fanout(1)
+    simulation.publish(51)
+    simulation.poll(simulation.durables[0], 0, 51, "r")
+    shuffler = make_shuffler(
+        50,
+        stored_twice=1,
+        copy_seqs=seqs(21, 21),
+        stream_seqs=[(FIRST_SEQ, 1, 20), (FIRST_SEQ + 20, 22, 30)],
+    )
+    relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 49, 50, 50, 0, 0, 1, 0)
+    evidence = replace(simulation.evidence(), shuffler=shuffler, relay=relay)
+    balanced = ledger.account(spec, evidence)
+    assert balanced.disagreements == []
+    assert (balanced.published, balanced.stored_twice, balanced.stored) == (50, 1, 51)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=12), st.integers(1, 30))
+def test_messages_removed_from_within_the_stream_are_lost(
+    steps: list[tuple[int, bool]], removed_at: int
+) -> None:
+    """One message is removed by hand after some polls; who had not read it has lost it."""
+    spec, simulation = fanout(2)
+    simulation.publish(40)
+    for batch, first in steps:
+        if batch:
+            simulation.poll(simulation.durables[0 if first else 1], 0, batch, "r")
+    truth = [removed_at not in durable.received for durable in simulation.durables]
+    evidence = simulation.evidence()
+    server = evidence.server
+    assert server is not None
+    stream = replace(server.stream_before, messages=39, num_deleted=1, deleted=[removed_at])
+    durables = {
+        name: replace(
+            state, num_pending=state.num_pending - (removed_at > state.delivered_stream_seq)
+        )
+        for name, state in server.durables.items()
+    }
+    server = replace(server, stream_before=stream, stream_after=stream, durables=durables)
+    removals = Removals(by_hand=IntervalSet([(removed_at, removed_at)]))
+    evidence = replace(evidence, server=server, removals=removals)
+    balanced = ledger.account(spec, evidence)
+    relay = [s for s in balanced.disagreements if "relay" not in s]
+    assert relay == []
+    assert balanced.lost == sum(truth)
+    assert balanced.lost_by_cause is not None
+    assert balanced.lost_by_cause["removed"] == sum(truth)
+
+
+def test_a_message_that_was_removed_later_than_passed_over_is_lost() -> None:
+    """It was removed while the durable was behind it, which then went on without it."""
+    spec, simulation = fanout(1)
+    simulation.publish(20)
+    simulation.poll(simulation.durables[0], 0, 5, "r")
+    evidence = simulation.evidence()
+    server = evidence.server
+    assert server is not None
+    assert evidence.deliveries is not None
+    # 6 was removed; 7 … 20 came under the consumer sequences 6 … 19.
+    log = replace(evidence.deliveries[0], runs=[(0, 1, 1, 5), (0, 7, 6, 14)])
+    stream = replace(server.stream_before, messages=19, num_deleted=1, deleted=[6])
+    state = replace(
+        server.durables["fpaas-00000"],
+        delivered_consumer_seq=19,
+        delivered_stream_seq=20,
+        ack_floor_consumer_seq=19,
+        ack_floor_stream_seq=20,
+        num_pending=0,
+    )
+    server = replace(
+        server, stream_before=stream, stream_after=stream, durables={state.name: state}
+    )
+    evidence = replace(evidence, server=server, deliveries=[log], workers=[make_worker(1, 19)])
+    known = replace(evidence, removals=Removals(by_hand=seqs(6, 6)))
+    balanced = ledger.account(spec, known)
+    assert balanced.unexplained == 0
+    assert (balanced.delivered, balanced.lost, balanced.expired_unread) == (19, 1, 0)
+    # Nobody knows of a removal: then the server passed it over, which nothing explains.
+    assert ledger.account(spec, evidence).unexplained
+
+
+def test_what_was_in_a_stream_that_was_lost_is_lost() -> None:
+    spec, simulation = fanout(2)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 30, "r")
+    simulation.expire(10)
+    evidence = simulation.evidence()
+    assert evidence.server is not None
+    seen = evidence.server.stream_before
+    balanced = ledger.account(spec, replace(evidence, server=None, lost_stream=seen))
+    assert balanced.disagreements == []
+    assert balanced.unexplained == 0
+    assert (balanced.owed, balanced.delivered, balanced.expired_unread) == (100, 30, 10)
+    assert (balanced.lost, balanced.pending_at_end) == (60, 0)
+    assert balanced.lost_by_cause is not None
+    assert balanced.lost_by_cause["stream_lost"] == 60
+
+
+@pytest.mark.parametrize("make", [fanout, shared, partitioned])
+def test_expiry_by_size_is_told_from_expiry_by_age(
+    make: Callable[[int], tuple[RunSpec, Simulation]],
+) -> None:
+    spec, simulation = make(2)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 4, "r")
+    simulation.expire(30)
+    simulation.poll(simulation.durables[0], 0, 4, "r")
+    removals = Removals(by_size=IntervalSet([(1, 10)]))
+    balanced = ledger.account(spec, replace(simulation.evidence(), removals=removals))
+    assert balanced.unexplained == 0
+    expected = sum(
+        simulation.outcome(durable, seq) == EXPIRED
+        for durable in simulation.durables
+        for seq in simulation.owed(durable)
+        if seq <= 10
+    )
+    assert balanced.expired_by_cause == {
+        "max_bytes": expected,
+        "max_age": (balanced.expired_unread or 0) - expected,
+    }

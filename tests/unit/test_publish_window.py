@@ -20,14 +20,14 @@ from fpaas.shuffler.publish_window import (
 
 
 def publish(seq: int, size_bytes: int = 10) -> Publish:
-    return Publish(seq, b"s", b"h", bytes(size_bytes), label="commit a.b.c", partition=seq % 4)
+    return Publish(seq, b"s", b"h", bytes(size_bytes), label="commit a.b.c", did_crc=seq % 4)
 
 
 class Bench:
     """A window and its account, with writes at given times."""
 
     def __init__(self) -> None:
-        self.account = Account(keep_partitions=True)
+        self.account = Account(keep_dids=True)
         self.window = PublishWindow(self.account, max_count=8, max_bytes=1000)
         self.now_s = 0.0
 
@@ -70,8 +70,8 @@ def test_acked() -> None:
     assert list(account.published_seqs) == [(7, 7)]
     assert account.stream_runs == [[7, 3, 1]]
     assert account.message_bytes == {"commit a.b.c": {10: 1}}
-    assert account.partitions is not None
-    assert account.partitions.tolist() == [65_535, 65_535, 3]
+    assert account.dids is not None
+    assert account.dids.tolist() == [0, 0, 3]
     assert bench.window.bytes == 0
 
 

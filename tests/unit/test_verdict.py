@@ -106,6 +106,10 @@ def test_a_figure_that_makes_a_run_invalid(
         ("ledger.publish_failed", 2, "2 publishes failed for good"),
         ("ledger.publish_unknown", 2, "2 publishes were never answered"),
         ("ledger.lost", 7, "7 deliveries were lost"),
+        ("ledger.stored_twice", 2, "2 events are in the stream twice"),
+        ("ledger.unacked", 3, "3 deliveries were received and acknowledged, and the server still"),
+        ("order.violations_in_stream", 4, "4 events were stored after a later one of the same DID"),
+        ("order.violations_at_consumers", 5, "5 first deliveries came after"),
         ("ledger.expired_unread", 30_000, "30 000 messages expired unread where"),
         ("fetches.by_status", {"404": 9, "503": 4}, "4 of 503"),
         ("fetches.by_status", {"409:Consumer Deleted": 1}, "1 of 409:Consumer Deleted"),
@@ -122,6 +126,22 @@ def test_a_missed_goal_fails(
     assert judged.status == "fail"
     assert len(judged.reasons) == 1
     assert reason in judged.reasons[0]
+
+
+def test_causes_are_spelled_out(healthy: tuple[RawRun, dict[str, Any]]) -> None:
+    changes: dict[str, object] = {
+        "ledger.not_read": 3,
+        "ledger.not_read_by_cause.dropped_between_frames_read": 1,
+        "ledger.not_read_by_cause.after_the_last_read": 2,
+        "ledger.lost": 9,
+        "ledger.lost_by_cause.not_received": 4,
+        "ledger.lost_by_cause.removed": 5,
+    }
+    not_read, lost = judge(healthy, changes=changes).reasons
+    assert "1 vanished on the way" in not_read
+    assert "2 after the last" in not_read
+    assert "4 were sent by the server and received by nobody" in lost
+    assert "5 were removed from the stream by somebody" in lost
 
 
 def test_an_invalid_run_says_what_it_missed_too(healthy: tuple[RawRun, dict[str, Any]]) -> None:

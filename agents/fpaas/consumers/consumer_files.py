@@ -12,7 +12,7 @@ from pathlib import Path
 from fpaas.agent import Samples, write_json
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.measures import delivery_log
-from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.measures.delivery_log import DeliveryJournal, DeliveryLog
 from fpaas.measures.histograms import HistogramLog, Recorder
 
 
@@ -24,14 +24,19 @@ class ConsumerFiles:
         self._stem = f"consumers-{worker}"
         self._samples: Samples | None = None
         self._histograms: HistogramLog | None = None
+        self._journal: DeliveryJournal | None = None
 
-    def open(self, recorders: list[Recorder]) -> None:
+    def open(self, recorders: list[Recorder], logs: list[DeliveryLog]) -> None:
         """Start what grows every second."""
+        self._journal = DeliveryJournal(self._path("deliveries.journal"), logs)
         self._samples = Samples(self._path("samples.jsonl"))
         self._histograms = HistogramLog(self._path("hlog"), recorders, time.time())
 
-    def end_interval(self, figures: Figures) -> None:
-        """Append one second."""
+    def end_interval(self, figures: Figures, results: Mapping[str, object]) -> None:
+        """Append one second, and replace the account: whoever is killed leaves that."""
+        if self._journal:
+            self._journal.append()
+            write_json(self._path("json"), {**results, "complete": False})
         if self._histograms:
             self._histograms.end_interval(time.time())
         if self._samples:
@@ -53,9 +58,11 @@ class ConsumerFiles:
         logs: list[DeliveryLog],
         first_fetch: array[int] | None,
     ) -> None:
-        """Write what is known at the end, the account of the run first."""
-        write_json(self._path("json"), results)
+        """Write what is known at the end, the deliveries first: the account says they are all."""
         delivery_log.write(self._path("deliveries.cbor.gz"), logs)
+        write_json(self._path("json"), {**results, "complete": True})
+        if self._journal:
+            self._journal.close()
         with gzip.open(self._path("first_fetch.bin.gz"), "wb", compresslevel=6) as file:
             file.write(_little_endian(first_fetch or array("I")))
         if self._histograms:

@@ -184,7 +184,7 @@ class ConsumerWorker:
             return
         self._started_unix_ns = time.time_ns()
         if self._files:
-            self._files.open(self._recorders())
+            self._files.open(self._recorders(), self._logs)
         loop_lag = asyncio.ensure_future(agent.measure_loop_lag(self._loop_lag))
         try:
             self._wake()
@@ -205,7 +205,11 @@ class ConsumerWorker:
             self._timer.cancel()
         await asyncio.gather(*(connection.close() for connection in self._connections.values()))
         if self._files and self._started_unix_ns is not None:
-            self._files.write(self._results(), self._logs, self._deliveries.first_fetch)
+            for puller_log in self._logs:
+                puller_log.end_run()
+            results = self._results()
+            results["duplicate_deliveries"] = duplicate_deliveries(self._logs)
+            self._files.write(results, self._logs, self._deliveries.first_fetch)
 
     # -- pulls -----------------------------------------------------------------------------------
 
@@ -327,7 +331,7 @@ class ConsumerWorker:
         record_all(self._lateness_own, [sample_ns // 1000 for sample_ns in own])
         figures = self._update_figures()
         if self._files:
-            self._files.end_interval(figures)
+            self._files.end_interval(figures, self._results())
         else:
             for recorder in self._recorders():
                 recorder.samples_ns = []
@@ -357,9 +361,7 @@ class ConsumerWorker:
                 log.warning("the server answers pulls with %s", status)
 
     def _results(self) -> dict[str, object]:
-        """Return `consumers-W.json`."""
-        for puller_log in self._logs:
-            puller_log.end_run()
+        """Return `consumers-W.json` as of now, but for what is known at the end only."""
         fetches, deliveries, figures = self._polling.fetches, self._deliveries, self._figures
         round_trips_s = [c.round_trip_s for c in self._connections.values() if c.round_trip_s]
         return {
@@ -369,7 +371,7 @@ class ConsumerWorker:
             "processed": deliveries.processed,
             "bytes": deliveries.bytes,
             "redelivered": deliveries.redelivered,
-            "duplicate_deliveries": duplicate_deliveries(self._logs),
+            "duplicate_deliveries": None,
             "polls": fetches.polls,
             "acks": deliveries.acks,
             "consumers_never_fetched": sum(not log.runs for log in self._logs),

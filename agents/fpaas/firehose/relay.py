@@ -208,6 +208,7 @@ class Relay:
         """Return the counts that are sampled."""
         return {
             "offered": self.offered,
+            "ignored": self.source.ignored(self.offered),
             "sent": self.sent,
             "replayed": self.replayed,
             "subscribers": len(self.subscribers),

@@ -89,9 +89,13 @@ class JetStreamApi:
         body = b"" if arguments is None else json.dumps(arguments).encode()
         return decode((await self.request(subject, body, timeout_s)).payload, subject)
 
-    async def stream_info(self, stream: str) -> dict[str, Any]:
-        """Return configuration and state of a stream; see JetStreamError."""
-        return await self.call(f"$JS.API.STREAM.INFO.{stream}")
+    async def stream_info(self, stream: str, *, with_deleted: bool = False) -> dict[str, Any]:
+        """Return configuration and state of a stream; see JetStreamError.
+
+        `with_deleted` lists the sequences inside the stream that are gone.
+        """
+        arguments = {"deleted_details": True} if with_deleted else None
+        return await self.call(f"$JS.API.STREAM.INFO.{stream}", arguments)
 
     async def consumers_page(self, stream: str, offset: int) -> tuple[list[dict[str, Any]], int]:
         """Return consumers `offset` … of a stream, in order of name, and how many there are.

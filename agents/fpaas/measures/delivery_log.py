@@ -7,12 +7,17 @@ server made and this consumer never saw. Nothing else in NATS tells the two apar
 
 Which deliveries were *repeats* of their message is kept beside the runs: a message that first came
 as a repeat had an earlier delivery that this consumer never saw.
+
+While a run goes on, its runs are appended to a *journal*, as they are and larger, so that a process
+that is killed leaves all but its last second; at the end the log takes its place.
 """
 
 from __future__ import annotations
 
 import gzip
+import sys
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,6 +125,70 @@ def read(path: Path) -> list[ConsumerDeliveries]:
         ]
     except (OSError, EOFError, KeyError, TypeError, ValueError, cbor2.CBORError) as error:
         raise ValueError(f"{path}: is no delivery log: {error}") from error
+
+
+class DeliveryJournal:
+    """Appends the runs of many logs to a file. Every method raises OSError where the disk does.
+
+    A row is five little-endian 64-bit numbers: consumer index and a run; or consumer index and a
+    repeat's consumer sequence, with a count of 0.
+    """
+
+    FIELDS_PER_ROW = 1 + FIELDS_PER_RUN
+
+    def __init__(self, path: Path, logs: list[DeliveryLog]) -> None:
+        self._path = path
+        self._logs = logs
+        self._runs_written = [0] * len(logs)
+        self._repeats_written = [0] * len(logs)
+        self._file = path.open("wb")
+
+    def append(self) -> None:
+        """Write the runs that were closed since the last call."""
+        rows = array("q")
+        for position, log in enumerate(self._logs):
+            written = self._runs_written[position]
+            if len(log.runs) > written:
+                for at in range(written, len(log.runs), FIELDS_PER_RUN):
+                    rows.append(log.consumer_index)
+                    rows.extend(log.runs[at : at + FIELDS_PER_RUN])
+                self._runs_written[position] = len(log.runs)
+            repeats = log.repeats[self._repeats_written[position] :]
+            if repeats:
+                for consumer_seq in repeats:
+                    rows.extend((log.consumer_index, 0, 0, consumer_seq, 0))
+                self._repeats_written[position] += len(repeats)
+        if rows:
+            if sys.byteorder == "big":
+                rows.byteswap()
+            self._file.write(rows.tobytes())
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close and remove the file: what it holds is in the log."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def read_journal(path: Path, durable_of: Callable[[int], str]) -> list[ConsumerDeliveries]:
+    """Read what a DeliveryJournal wrote; a torn last row is passed by. Raises OSError."""
+    content = path.read_bytes()
+    rows = array("q")
+    row_bytes = rows.itemsize * DeliveryJournal.FIELDS_PER_ROW
+    rows.frombytes(content[: len(content) // row_bytes * row_bytes])
+    if sys.byteorder == "big":
+        rows.byteswap()
+    by_consumer: dict[int, ConsumerDeliveries] = {}
+    columns = [rows[column :: DeliveryJournal.FIELDS_PER_ROW] for column in range(5)]
+    for index, since_ms, stream_seq, consumer_seq, count in zip(*columns, strict=True):
+        one = by_consumer.get(index)
+        if one is None:
+            one = by_consumer[index] = ConsumerDeliveries(index, durable_of(index))
+        if count:
+            one.runs.append((since_ms, stream_seq, consumer_seq, count))
+        else:
+            one.repeats.append(consumer_seq)
+    return list(by_consumer.values())
 
 
 def _differences(values: array[int]) -> list[int]:

@@ -67,6 +67,12 @@ class IntervalSet:
         count -= max(0, first - self._starts[low])
         return count - max(0, self._ends[high - 1] - last)
 
+    def within(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Iterate over the intervals that touch [first, last], whole, in order."""
+        low = bisect_right(self._ends, first - 1)
+        high = bisect_right(self._starts, last)
+        return zip(self._starts[low:high], self._ends[low:high], strict=True)
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Iterate over `(first, last)`, in order."""
         return zip(self._starts, self._ends, strict=True)

@@ -7,6 +7,7 @@ by page, since /jsz would answer with all of them in one document.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import logging
@@ -126,6 +127,10 @@ class ServerMonitor:
             line.update(await asyncio.wait_for(self._monitoring(), SAMPLE_TIMEOUT_S))
         except (MonitoringError, KeyError, TimeoutError) as error:
             errors.append(_reason(error))
+        if (line.get("stream") or {}).get("num_deleted"):
+            # Which ones: once they have left the stream, nobody knows that they did not expire.
+            with contextlib.suppress(JetStreamError, KeyError):
+                line["stream"] = await self._stream_state()
         line["took_ms"] = (time.monotonic() - began) * 1e3
         if self._is_clustered:
             self._leads = line.get("leader") is not None and line["leader"] == line["server"]
@@ -224,8 +229,9 @@ class ServerMonitor:
             pages = math.ceil(total / CONSUMERS_PER_PAGE)
             await asyncio.sleep(max(spread_s / pages, interval_min_s))
 
-    async def _stream_state(self) -> dict[str, int]:
-        return server_state.stream_state((await self._api.stream_info(self._stream))["state"])
+    async def _stream_state(self) -> dict[str, Any]:
+        info = await self._api.stream_info(self._stream, with_deleted=True)
+        return server_state.stream_state(info["state"])
 
 
 def _reason(error: Exception) -> str:

@@ -35,9 +35,14 @@ def server(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {key: answer[key] for key in ("server_id", "start", "version", "slow_consumers")}
 
 
-def stream_state(state: Mapping[str, Any]) -> dict[str, int]:
-    """Pick a stream's figures from its `state` in /jsz or in STREAM.INFO."""
+def stream_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick a stream's figures from its `state` in /jsz or in STREAM.INFO.
+
+    `deleted` are the sequences inside it that are gone, where they were asked for.
+    """
+    deleted = {"deleted": state["deleted"]} if state.get("deleted") else {}
     return {
+        **deleted,
         "messages": state["messages"],
         "bytes": state["bytes"],
         "first_seq": state["first_seq"],
@@ -47,7 +52,7 @@ def stream_state(state: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def stream_in_jsz(answer: Mapping[str, Any], name: str) -> dict[str, int] | None:
+def stream_in_jsz(answer: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """Find a stream in /jsz?accounts=true&streams=true; None where the server has no such one."""
     for account in answer.get("account_details") or []:
         for detail in account.get("stream_detail") or []:

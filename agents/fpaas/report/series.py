@@ -93,7 +93,7 @@ class RunSeries:
         shuffler = [part.shuffler_samples for part in bundle.parts("shuffler")]
         workers = [worker.samples for _, worker in bundle.workers]
         return {
-            "offered": self._rate(relay, "offered"),
+            "offered": self._rate(relay, "events"),
             "read": self._rate(shuffler, "read"),
             "published": self._rate(shuffler, "published"),
             "processed": self._rate(workers, "processed"),

@@ -31,8 +31,8 @@ HOSTS_DIRECTORY = "hosts"
 PROBE = "probe"
 #: The groups whose hosts run agents; monitoring only watches.
 LOAD_GROUPS = ("relay", "nats", "shuffler", "consumers")
-#: In shuffler.partitions.bin: a stream sequence that this shuffler did not publish.
-NO_PARTITION = 0xFFFF
+#: In shuffler.dids.bin: a stream sequence that this shuffler did not publish.
+NO_DID = 0
 
 JsonObject = dict[str, Any]
 T = TypeVar("T")
@@ -89,6 +89,13 @@ class ShufflerResult:
     nats_connections: dict[str, int]
     stored_twice: int = 0
     stream_began_anew: bool = False
+    ignored_seqs: IntervalSet = field(default_factory=IntervalSet)
+    #: Stream sequences of the second copies of `stored_twice`.
+    copy_seqs: IntervalSet = field(default_factory=IntervalSet)
+    #: Messages in the stream that are not the shuffler's.
+    foreign: int = 0
+    #: Whether it is the account at the end; otherwise of a few seconds before it was killed.
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ class WorkerResult:
     processed: int
     bytes: int
     redelivered: int
-    duplicate_deliveries: int
+    duplicate_deliveries: int | None
     polls: int
     acks: int
     consumers_never_fetched: int
@@ -110,6 +117,8 @@ class WorkerResult:
     first_poll_unix_ns: int | None = None
     started_unix_ns: int | None = None
     lateness_own: JsonObject | None = None
+    #: Whether it is the account at the end; otherwise of the last second before it was killed.
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,8 @@ class StreamState:
     last_seq: int
     consumer_count: int = 0
     num_deleted: int = 0
+    #: Sequences inside the stream that are gone.
+    deleted: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -171,7 +182,7 @@ class HostPart:
     relay_samples: list[JsonObject] = field(default_factory=list)
     shuffler: ShufflerResult | None = None
     shuffler_samples: list[JsonObject] = field(default_factory=list)
-    partitions: array[int] | None = None
+    dids: array[int] | None = None
     workers: list[WorkerPart] = field(default_factory=list)
     probe: JsonObject | None = None
     host_samples: list[JsonObject] = field(default_factory=list)
@@ -334,7 +345,9 @@ class _Loader:
     def _load_relay(self, part: HostPart) -> None:
         self._load_status(part, "relay")
         part.relay = self._json(part, "relay.json", lambda raw: _typed(RelayResult, raw))
-        part.relay_samples = self._lines(part, "relay.samples.jsonl")
+        part.relay_samples = [
+            _with_events(sample) for sample in self._lines(part, "relay.samples.jsonl")
+        ]
         self._check_histogram_log(part, "relay.hlog")
 
     def _load_shuffler(self, part: HostPart) -> None:
@@ -342,8 +355,9 @@ class _Loader:
         part.shuffler = self._json(part, "shuffler.json", _shuffler_result)
         part.shuffler_samples = self._lines(part, "shuffler.samples.jsonl")
         self._check_histogram_log(part, "shuffler.hlog")
-        if self._spec.consumers.partitions:
-            part.partitions = self._array(part, "shuffler.partitions.bin", "H")
+        if part.shuffler is not None and not part.shuffler.complete:
+            self._problem(part, "shuffler.json", "the shuffler was killed; it is of seconds before")
+        part.dids = self._array(part, "shuffler.dids.bin", "I")
 
     def _load_consumers(self, part: HostPart) -> None:
         self._load_status(part, "consumers")
@@ -367,13 +381,28 @@ class _Loader:
     def _load_worker(self, part: HostPart, number: int) -> WorkerPart:
         stem = f"consumers-{number}"
         self._check_histogram_log(part, f"{stem}.hlog")
+        result = self._json(part, f"{stem}.json", _worker_result)
+        if result is not None and not result.complete:
+            what = "the worker was killed; what it did in its last second is missing"
+            self._problem(part, f"{stem}.json", what)
         return WorkerPart(
             number,
-            result=self._json(part, f"{stem}.json", _worker_result),
-            deliveries=self._file(part, f"{stem}.deliveries.cbor.gz", _deliveries),
+            result=result,
+            deliveries=self._load_deliveries(part, stem),
             first_fetch=self._array(part, f"{stem}.first_fetch.bin.gz", "I"),
             samples=self._lines(part, f"{stem}.samples.jsonl"),
         )
+
+    def _load_deliveries(self, part: HostPart, stem: str) -> list[ConsumerDeliveries] | None:
+        journal = f"{stem}.deliveries.journal"
+        if (part.directory / journal).exists():
+            # Its worker never came to write the log.
+            return self._file(
+                part,
+                journal,
+                lambda path: delivery_log.read_journal(path, self._spec.durable_of),
+            )
+        return self._file(part, f"{stem}.deliveries.cbor.gz", _deliveries)
 
     def _load_status(self, part: HostPart, agent: str) -> None:
         status = self._json(part, f"{agent}.status.json", lambda raw: _typed(AgentStatus, raw))
@@ -435,6 +464,13 @@ class _Loader:
         self._bundle.problems.append(f"{part.host}: {name}: {what}")
 
 
+def _with_events(sample: JsonObject) -> JsonObject:
+    """Add what a relay offered of kinds that are events."""
+    if not isinstance(sample.get("offered"), int):
+        return sample
+    return {**sample, "events": sample["offered"] - (sample.get("ignored") or 0)}
+
+
 def _object(raw: Any, what: str) -> JsonObject:  # noqa: ANN401
     if not isinstance(raw, dict):
         raise UnreadableError(f"is no {what}")
@@ -460,7 +496,8 @@ def _typed(cls: type[T], raw: Any) -> T:  # noqa: ANN401
 def _shuffler_result(raw: Any) -> ShufflerResult:  # noqa: ANN401
     content = dict(_object(raw, "ShufflerResult"))
     sets = ("read", "published", "duplicates", "failed", "unknown", "undecodable_seqs")
-    for name in sets:
+    later = ("ignored_seqs", "copy_seqs")
+    for name in (*sets, *(name for name in later if name in content)):
         content[name] = IntervalSet((first, last) for first, last in content[name])
     content["stream_seqs"] = [(seq, stream, count) for seq, stream, count in content["stream_seqs"]]
     return _typed(ShufflerResult, content)

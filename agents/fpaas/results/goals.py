@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from fpaas.results import cause_text
 from fpaas.results.figures import LEGS
 from fpaas.spec import RunSpec, SpecError
 
@@ -245,22 +246,21 @@ def _sum(*paths: tuple[str, ...]) -> Callable[[Measured], float | None]:
 def _frames_lost(run: Measured) -> Iterator[str]:
     not_read, offered = run.pick("ledger", "not_read"), run.pick("ledger", "offered")
     if not_read:
-        yield (
-            f"{not_read} of {offered} frames were never read from the relay; the shuffler did not "
-            "keep up"
-        )
+        causes = cause_text.causes(run.pick("ledger", "not_read_by_cause"), cause_text.NOT_READ)
+        yield f"{not_read} of {offered} frames were never read from the relay{causes}"
     if failed := run.pick("ledger", "publish_failed"):
         listed = ", ".join(f"{reason} ({n})" for reason, n in run.publish_failures.items())
         yield f"{failed} publishes failed for good{f': {listed}' if listed else ''}"
     if unknown := run.pick("ledger", "publish_unknown"):
-        yield f"{unknown} publishes were never answered, nor settled by repeats"
+        yield (
+            f"{unknown} publishes were never answered, nor settled by repeats or by reading the "
+            "stream"
+        )
 
 
 def _deliveries_lost(run: Measured) -> Iterator[str]:
-    yield (
-        f"{run.pick('ledger', 'lost')} deliveries were lost: the server sent them, nobody received "
-        "them, and they expired before they could be sent again"
-    )
+    causes = cause_text.causes(run.pick("ledger", "lost_by_cause"), cause_text.LOST)
+    yield f"{run.pick('ledger', 'lost')} deliveries were lost{causes}"
 
 
 def _expired_beyond_plan_pct(run: Measured) -> float | None:

@@ -6,49 +6,63 @@
 
 Every term has evidence of its own and none is computed as a remainder, so the identities can fail;
 by how much, together with every disagreement between the parts, is `unexplained`. It is 0 in a good
-run.
+run. `durable_account` has the second identity, `server_checks` the server's own figures.
 
-A durable's side is read off the deliveries in the order in which the server made them, that is, of
-their consumer sequence. Where the stream sequence jumps from one first delivery to the next and the
-consumer sequence goes on by one, the server found the messages between expired. Where the consumer
-sequence jumps too, the server made deliveries that nobody received: `holes`. Messages expire from
-the stream's front, so the holes are the newest of a gap. What of them is received later, as a
-repeat, is delivered; what is still stored at the end is pending, for the server will deliver it
-again; the rest is lost. Where deliveries that nobody received were themselves repeats while other
-messages expired, nothing tells the two apart: they count as lost, the worse.
-
-The new leader of a replicated durable may not know of the last deliveries of the one before, which
-were sent before the servers had agreed on them. It makes them once more under the same consumer
-sequences, and they are repeats; or it has not been asked since, and counts as pending what was
-received. Of a stream with replicas neither is a disagreement.
+Where a part was killed, what it left last is used, and the server's figures say what became of the
+rest: of a shuffler, what the stream has more than its account is published, and what is left of the
+offered was not read; of consumers, see `durable_account`. A memory stream that went with its server
+is accounted for as it was seen last.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
+from fpaas.results import server_checks
 from fpaas.results.bundle import (
-    NO_PARTITION,
-    DurableState,
+    NO_DID,
+    JsonObject,
     RelayResult,
     ServerFinal,
     ShufflerResult,
+    StreamState,
     WorkerResult,
 )
+from fpaas.results.disagreements import Disagreements
+from fpaas.results.durable_account import (
+    LOST_CAUSES,
+    DurableAccount,
+    DurableCase,
+    OwedSeqs,
+    Run,
+    Walk,
+    account_durable,
+    account_without_server,
+    split_repeats,
+)
+from fpaas.results.removals import Removals
 from fpaas.spec import RunSpec
+
+#: Why offered frames were not read: none of their neighbours was missed …
+DROPPED = "dropped_between_frames_read"
+BEFORE_FIRST = "before_the_first_read"
+AFTER_LAST = "after_the_last_read"
+#: … or the shuffler was killed, and the stream does not have them.
+SHUFFLER_DIED = "shuffler_died"
+NOT_READ_CAUSES = (DROPPED, BEFORE_FIRST, AFTER_LAST, SHUFFLER_DIED)
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What a run left behind; None where a part is missing.
 
-    `deliveries` and `workers` are None unless every consumer's is there. `partitions` holds the
-    partition of each stream sequence from 1 on, if delivery is partitioned.
+    `deliveries` and `workers` are None unless every consumer's is there. `dids` holds the CRC-32 of
+    the DID of each stream sequence from 1 on. `lost_stream` is how a stream was seen last that was
+    gone at the end. `removals` is None where it is not known why messages left the stream.
     """
 
     relay: RelayResult | None
@@ -56,14 +70,19 @@ class Evidence:
     server: ServerFinal | None
     deliveries: list[ConsumerDeliveries] | None
     workers: list[WorkerResult] | None
-    partitions: Sequence[int] | None = None
+    dids: Sequence[int] | None = None
+    nats_samples: Sequence[JsonObject] = ()
+    removals: Removals | None = None
+    lost_stream: StreamState | None = None
 
 
 @dataclass
 class Ledger:
     """The contract's ledger, in events and deliveries; None where a part's evidence is missing.
 
-    `disagreements` are sentences that name what `unexplained` is made of.
+    Beside it: `stored_twice`, repeats that the stream took as new; `unacked`, deliveries received
+    whose ack the server does not have; and causes, by name, of three terms. `disagreements` are
+    sentences that name what `unexplained` is made of.
     """
 
     offered: int | None = None
@@ -82,161 +101,42 @@ class Ledger:
     redelivered: int | None = None
     duplicate_deliveries: int | None = None
     unexplained: int | None = None
+    stored_twice: int | None = None
+    acked: int | None = None
+    unacked: int | None = None
+    not_read_by_cause: dict[str, int] | None = None
+    expired_by_cause: dict[str, int] | None = None
+    lost_by_cause: dict[str, int] | None = None
     disagreements: list[str] = field(default_factory=list)
 
-    def figures(self) -> dict[str, int | None]:
+    def figures(self) -> dict[str, int | dict[str, int] | None]:
         """Return the ledger of summary.json."""
         figures = asdict(self)
         del figures["disagreements"]
         return figures
 
 
-class Disagreements:
-    """Adds up what does not fit, by kind, with an example of each."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._kinds: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
-
-    def note(self, amount: int, kind: str, example: str) -> None:
-        """Note a disagreement about `amount` events; 0 is none."""
-        if amount:
-            self.total += abs(amount)
-            self._kinds[kind].append((abs(amount), example))
-
-    def sentences(self) -> list[str]:
-        """One sentence a kind, with the largest of its examples."""
-        sentences = []
-        for kind, cases in self._kinds.items():
-            worst = max(cases)[1]
-            others = f" (and {len(cases) - 1} more such)" if len(cases) > 1 else ""
-            sentences.append(f"{kind}: {sum(amount for amount, _ in cases)}; {worst}{others}")
-        return sentences
-
-
-class OwedSeqs:
-    """The stream sequences that one durable is owed: all up to `last`, or the listed ones."""
-
-    def __init__(self, last: int, listed: Sequence[int] | None = None) -> None:
-        self._last = last
-        self._listed = listed
-
-    def count(self, first: int, last: int) -> int:
-        """How many of them lie in [first, last]."""
-        if last < first:
-            return 0
-        if self._listed is None:
-            return max(0, min(last, self._last) - max(first, 1) + 1)
-        return bisect_right(self._listed, last) - bisect_left(self._listed, first)
-
-
-@dataclass
-class DurableAccount:
-    """One durable's side of the ledger; `received` counts repeats too."""
-
-    owed: int = 0
-    delivered: int = 0
-    expired_unread: int = 0
-    pending_at_end: int = 0
-    lost: int = 0
-    received: int = 0
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Stream sequences that were not received at first, and the server's deliveries meanwhile."""
-
-    first: int
-    last: int
-    holes: int
-
-
-@dataclass
-class Walk:
-    """A durable's deliveries, taken apart.
-
-    `new` were received at first delivery, up to `frontier`; `late` are the other sequences
-    received: as repeats, so that a first delivery went before.
-    """
-
-    gaps: list[Gap] = field(default_factory=list)
-    late: IntervalSet = field(default_factory=IntervalSet)
-    new: int = 0
-    received: int = 0
-    overlapping: int = 0
-    frontier: int = 0
-    next_consumer_seq: int = 1
-    holes: int = 0
-
-    def take(self, consumer_seq: int, stream_seq: int, count: int, *, repeated: bool) -> None:
-        """Go on by one run; runs come in the order of their consumer sequence."""
-        self.received += count
-        if consumer_seq < self.next_consumer_seq:
-            self.overlapping += min(count, self.next_consumer_seq - consumer_seq)
-        else:
-            self.holes += consumer_seq - self.next_consumer_seq
-        self.next_consumer_seq = max(self.next_consumer_seq, consumer_seq + count)
-        last = stream_seq + count - 1
-        if repeated or last <= self.frontier:
-            self.late.add_range(stream_seq, last)
-            return
-        if stream_seq <= self.frontier:
-            self.late.add_range(stream_seq, self.frontier)
-            stream_seq = self.frontier + 1
-        self.advance(stream_seq)
-        self.new += last - stream_seq + 1
-        self.frontier = last
-
-    def advance(self, stream_seq: int) -> None:
-        """Close the gap before a stream sequence that is delivered for the first time."""
-        if stream_seq > self.frontier + 1 or self.holes:
-            self.gaps.append(Gap(self.frontier + 1, stream_seq - 1, self.holes))
-            self.holes = 0
-
-    @property
-    def reached(self) -> int:
-        """The highest stream sequence received."""
-        return max(self.frontier, self.late.last or 0)
-
-    def distinct(self) -> int:
-        """How many messages were received, before the last gap is closed."""
-        filled = sum(self.late.count_within(gap.first, gap.last) for gap in self.gaps)
-        return self.new + filled + self.late.count_within(self.frontier + 1, self.reached)
-
-
-Run = tuple[int, int, int, bool]
-
-
-def split_repeats(log: ConsumerDeliveries) -> Iterator[Run]:
-    """Iterate over a log's runs as (consumer sequence, stream sequence, count, repeated)."""
-    repeats = sorted(log.repeats)
-    for _, stream_seq, consumer_seq, count in log.runs:
-        ahead = stream_seq - consumer_seq
-        first, end = consumer_seq, consumer_seq + count
-        for repeat in repeats[bisect_left(repeats, first) : bisect_left(repeats, end)]:
-            if repeat > first:
-                yield first, first + ahead, repeat - first, False
-            yield repeat, repeat + ahead, 1, True
-            first = repeat + 1
-        if end > first:
-            yield first, first + ahead, end - first, False
-
-
 def account(spec: RunSpec, evidence: Evidence) -> Ledger:
     """Balance a run's ledger."""
     ledger = Ledger()
     disagreements = Disagreements()
+    server = evidence.server
+    if evidence.relay is not None and spec.firehose.rate_per_s is not None:
+        ledger.offered = evidence.relay.offered - evidence.relay.ignored
     if evidence.shuffler is not None:
-        _account_publishing(spec, evidence.relay, evidence.shuffler, ledger, disagreements)
-    if evidence.server is not None:
-        ledger.stored = evidence.server.stream_before.last_seq
+        _account_publishing(spec, evidence, evidence.shuffler, ledger, disagreements)
+    if server is not None:
+        ledger.stored = server.stream_before.last_seq
+        server_checks.check_stream(server, evidence.nats_samples, disagreements)
         if evidence.shuffler is not None:
-            _check_stored(evidence.shuffler, evidence.server, disagreements)
+            server_checks.check_stored(evidence.shuffler, server, disagreements)
+    elif evidence.lost_stream is not None:
+        ledger.stored = evidence.lost_stream.last_seq
     if evidence.workers is not None:
         ledger.redelivered = sum(worker.redelivered for worker in evidence.workers)
     if evidence.deliveries is not None:
         _account_deliveries(spec, evidence, ledger, disagreements)
-    if ledger.offered is not None and ledger.owed is not None:
+    if ledger.offered is not None and ledger.not_read is not None and ledger.owed is not None:
         ledger.unexplained = disagreements.total
     ledger.disagreements = disagreements.sentences()
     return ledger
@@ -244,7 +144,7 @@ def account(spec: RunSpec, evidence: Evidence) -> Ledger:
 
 def _account_publishing(
     spec: RunSpec,
-    relay: RelayResult | None,
+    evidence: Evidence,
     shuffler: ShufflerResult,
     ledger: Ledger,
     disagreements: Disagreements,
@@ -257,49 +157,49 @@ def _account_publishing(
         "undecodable": shuffler.undecodable_seqs,
     }
     with_outcome = _union(outcomes.values())
-    without_outcome = len(shuffler.read.difference(with_outcome))
+    seen = shuffler.read.union(with_outcome)
     # The error of a frame that is no DAG-CBOR has no sequence number to name.
     undecodable_unnumbered = shuffler.undecodable - len(shuffler.undecodable_seqs)
-    if spec.firehose.rate_per_s is None:
-        # A foreign relay: what was offered is what was read, so nothing was not read.
-        ignored = min(without_outcome, shuffler.ignored)
-        seen = len(shuffler.read.union(with_outcome))
-        ledger.offered = seen - ignored + undecodable_unnumbered
-        ledger.not_read = 0
-    elif relay is not None:
-        ignored = min(without_outcome, relay.ignored)
-        offered = IntervalSet()
-        if relay.offered:
-            offered.add_range(relay.first_seq, relay.first_seq + relay.offered - 1)
-        seen_set = shuffler.read.union(with_outcome)
-        unseen = len(offered.difference(seen_set))
-        ledger.offered = relay.offered - relay.ignored
-        # Among the unseen are frames that are no events, and those without a number.
-        ledger.not_read = max(0, unseen - (relay.ignored - ignored) - undecodable_unnumbered)
-        disagreements.note(
-            len(seen_set.difference(offered)),
-            "frames read that the relay did not offer",
-            f"the relay offered {relay.first_seq} … {relay.last_seq}, "
-            f"the shuffler read {shuffler.read.first} … {shuffler.read.last}",
-        )
-    else:
-        ignored = without_outcome
     ledger.undecodable = shuffler.undecodable
     ledger.published = len(shuffler.published)
     ledger.duplicates_rejected = len(shuffler.duplicates)
     ledger.publish_failed = len(shuffler.failed)
     ledger.publish_unknown = len(shuffler.unknown)
-    disagreements.note(
-        without_outcome - ignored,
-        "frames read without any outcome",
-        f"of {len(shuffler.read)} read, {len(with_outcome)} have one",
-    )
-    if ledger.offered is not None and ledger.not_read is not None:
-        accounted = (
-            ledger.not_read
-            + ledger.undecodable
-            + sum(len(outcomes[name]) for name in ("published", "duplicates", "failed", "unknown"))
+    ledger.stored_twice = shuffler.stored_twice
+    if shuffler.complete:
+        disagreements.note(
+            len(shuffler.read.difference(with_outcome)),
+            "frames read without any outcome",
+            f"of {len(shuffler.read)} read, {len(with_outcome)} have one",
         )
+    elif evidence.server is not None:
+        # What the stream has beyond the last account was published after it.
+        known = ledger.published + shuffler.stored_twice + shuffler.foreign
+        ledger.published += max(0, evidence.server.stream_before.last_seq - known)
+    relay = evidence.relay
+    if spec.firehose.rate_per_s is None:
+        # A foreign relay: what was offered is what was read, so nothing was not read.
+        ledger.offered = len(seen) + undecodable_unnumbered
+        ledger.not_read = 0
+        ledger.not_read_by_cause = dict.fromkeys(NOT_READ_CAUSES, 0)
+    elif relay is not None:
+        offered = IntervalSet()
+        if relay.offered:
+            offered.add_range(relay.first_seq, relay.first_seq + relay.offered - 1)
+        disagreements.note(
+            len(seen.difference(offered)),
+            "frames read that the relay did not offer",
+            f"the relay offered {relay.first_seq} … {relay.last_seq}, "
+            f"the shuffler read {shuffler.read.first} … {shuffler.read.last}",
+        )
+        causes = _causes_of_not_read(offered, seen, relay, shuffler, undecodable_unnumbered)
+        if not shuffler.complete:
+            named = _sum(ledger, "undecodable", *PUBLISH_TERMS)
+            causes = Counter({SHUFFLER_DIED: max(0, (ledger.offered or 0) - named)})
+        ledger.not_read = causes.total()
+        ledger.not_read_by_cause = {cause: causes[cause] for cause in NOT_READ_CAUSES}
+    if ledger.offered is not None and ledger.not_read is not None:
+        accounted = _sum(ledger, "not_read", "undecodable", *PUBLISH_TERMS)
         disagreements.note(
             ledger.offered - accounted,
             "frames offered without an outcome, or with two",
@@ -307,239 +207,189 @@ def _account_publishing(
         )
 
 
-def _check_stored(
-    shuffler: ShufflerResult, server: ServerFinal, disagreements: Disagreements
-) -> None:
-    """Compare acknowledged publishes with the stream; unknown ones may have been stored."""
-    stored = server.stream_before.last_seq
-    # A repeat that came after the server had forgotten the first was stored once more.
-    published = len(shuffler.published) + shuffler.stored_twice
-    at_most = published + len(shuffler.unknown)
-    disagreements.note(
-        _distance(stored, published, at_most),
-        "messages stored other than published",
-        f"the server's last sequence is {stored}, the shuffler's publishes {published}"
-        + (f" to {at_most}" if at_most > published else ""),
-    )
-    disagreements.note(
-        server.stream_after.last_seq - stored,
-        "messages stored after the run's end",
-        f"last sequence {stored}, then {server.stream_after.last_seq}",
-    )
-    relay_seqs = IntervalSet()
-    stream_seqs = IntervalSet()
-    mapped = 0
-    for relay_seq, stream_seq, count in shuffler.stream_seqs:
-        mapped += count
-        relay_seqs.add_range(relay_seq, relay_seq + count - 1)
-        stream_seqs.add_range(stream_seq, stream_seq + count - 1)
-    missing = len(shuffler.published.difference(relay_seqs))
-    foreign = len(relay_seqs.difference(shuffler.published))
-    disagreements.note(
-        missing + foreign + (mapped - len(stream_seqs)),
-        "publishes whose place in the stream does not fit",
-        f"{missing} published without one, {foreign} placed but not published, "
-        f"{mapped - len(stream_seqs)} places taken twice",
-    )
-    beyond = 0 if stream_seqs.last is None else max(0, stream_seqs.last - stored)
-    disagreements.note(
-        beyond,
-        "publishes acknowledged beyond the stream's end",
-        f"acknowledged up to {stream_seqs.last}, the stream ends at {stored}",
-    )
+PUBLISH_TERMS = ("published", "duplicates_rejected", "publish_failed", "publish_unknown")
+
+
+def _sum(ledger: Ledger, *names: str) -> int:
+    return sum(getattr(ledger, name) or 0 for name in names)
+
+
+def _causes_of_not_read(
+    offered: IntervalSet,
+    seen: IntervalSet,
+    relay: RelayResult,
+    shuffler: ShufflerResult,
+    undecodable_unnumbered: int,
+) -> Counter[str]:
+    """Count offered events that were not read, by where they are missing."""
+    looked_at = seen.union(shuffler.ignored_seqs)
+    causes: Counter[str] = Counter()
+    for first, last in offered.difference(looked_at):
+        if looked_at.first is None or last < looked_at.first:
+            cause = BEFORE_FIRST
+        elif looked_at.last is not None and first > looked_at.last:
+            cause = AFTER_LAST
+        else:
+            cause = DROPPED
+        causes[cause] += last - first + 1
+    # Among the unseen are frames that are no events, and those without a number.
+    others = max(0, relay.ignored - len(shuffler.ignored_seqs.intersection(offered)))
+    others += undecodable_unnumbered
+    for cause in (
+        (DROPPED, AFTER_LAST, BEFORE_FIRST)
+        if undecodable_unnumbered
+        else (
+            AFTER_LAST,
+            BEFORE_FIRST,
+            DROPPED,
+        )
+    ):
+        taken = min(others, causes[cause])
+        causes[cause] -= taken
+        others -= taken
+    return causes
 
 
 def _account_deliveries(
     spec: RunSpec, evidence: Evidence, ledger: Ledger, disagreements: Disagreements
 ) -> None:
-    deliveries = evidence.deliveries or []
-    runs: dict[str, list[Run]] = {
-        spec.durable_of(index): [] for index in range(spec.consumers.count)
-    }
-    for log in deliveries:
-        runs.setdefault(log.durable, []).extend(split_repeats(log))
-    received = 0
-    delivered = 0
-    walks: dict[str, Walk] = {}
-    for durable, durable_runs in runs.items():
-        walk = walks[durable] = Walk()
-        for consumer_seq, stream_seq, count, repeated in sorted(durable_runs):
-            walk.take(consumer_seq, stream_seq, count, repeated=repeated)
-        received += walk.received
-        delivered += walk.distinct()
-        if not spec.stream.replicas > 1:
-            disagreements.note(
-                walk.overlapping, "deliveries received twice over under one number", durable
-            )
-    ledger.delivered = delivered
-    ledger.duplicate_deliveries = received - delivered
-    if evidence.workers is not None:
-        processed = sum(worker.processed for worker in evidence.workers)
+    durables = list(dict.fromkeys(map(spec.durable_of, range(spec.consumers.count))))
+    walks = _walks(spec, evidence, durables, disagreements)
+    received = sum(walk.received for walk in walks.values())
+    ledger.delivered = sum(walk.distinct() for walk in walks.values())
+    ledger.duplicate_deliveries = received - ledger.delivered
+    workers = evidence.workers or ()
+    if evidence.workers is not None and all(worker.complete for worker in workers):
+        processed = sum(worker.processed for worker in workers)
         disagreements.note(
             processed - received,
             "deliveries counted other than logged",
             f"the consumers counted {processed}, their logs hold {received}",
         )
-    server = evidence.server
-    owed = _owed_by_durable(spec, evidence, list(runs), disagreements)
-    if server is None or owed is None:
+        acks = sum(worker.acks for worker in workers)
+        disagreements.note(
+            acks - processed,
+            "deliveries acknowledged other than counted",
+            f"the consumers sent {acks} acks for {processed} deliveries",
+        )
+    owed = _owed_by_durable(spec, evidence, list(walks), disagreements)
+    if owed is None:
         return
+    if evidence.server is not None:
+        cases = _cases(spec, evidence, evidence.server, walks, owed)
+        accounts = [account_durable(case, disagreements) for case in cases]
+        accounts += _account_missing(evidence.server, walks, owed, disagreements)
+    elif evidence.lost_stream is not None:
+        accounts = [
+            account_without_server(walk, owed[durable], evidence.lost_stream)
+            for durable, walk in walks.items()
+        ]
+    else:
+        return
+    ledger.owed = sum(one.owed for one in accounts)
+    ledger.delivered = sum(one.delivered for one in accounts)
+    ledger.expired_unread = sum(one.expired_unread for one in accounts)
+    ledger.pending_at_end = sum(one.pending_at_end for one in accounts)
+    lost: Counter[str] = Counter()
+    for one in accounts:
+        lost.update(one.lost)
+    ledger.lost = lost.total()
+    ledger.lost_by_cause = {cause: lost[cause] for cause in LOST_CAUSES}
+    if evidence.removals is not None:
+        by_size = sum(one.expired_by_size for one in accounts)
+        ledger.expired_by_cause = {
+            "max_age": ledger.expired_unread - by_size,
+            "max_bytes": by_size,
+        }
+    if evidence.server is not None:
+        ledger.unacked = sum(one.unacked for one in accounts)
+        ledger.acked = ledger.delivered - ledger.unacked
+
+
+def _walks(
+    spec: RunSpec, evidence: Evidence, durables: list[str], disagreements: Disagreements
+) -> dict[str, Walk]:
+    runs: dict[str, list[Run]] = {durable: [] for durable in durables}
+    for log in evidence.deliveries or ():
+        runs.setdefault(log.durable, []).extend(split_repeats(log))
+    walks = {}
+    for durable, durable_runs in runs.items():
+        walk = walks[durable] = Walk()
+        for consumer_seq, stream_seq, count, repeated in sorted(durable_runs):
+            walk.take(consumer_seq, stream_seq, count, repeated=repeated)
+        if not spec.stream.replicas > 1:
+            disagreements.note(
+                walk.overlapping, "deliveries received twice over under one number", durable
+            )
+    return walks
+
+
+def _cases(
+    spec: RunSpec,
+    evidence: Evidence,
+    server: ServerFinal,
+    walks: dict[str, Walk],
+    owed: dict[str, OwedSeqs],
+) -> Iterator[DurableCase]:
+    """Iterate over the durables that the server has."""
+    workers = evidence.workers or ()
     had_trouble = any(
-        worker.connections["reconnects"] or worker.fetches["client_timeout"]
-        for worker in evidence.workers or ()
+        worker.connections["reconnects"] or worker.fetches["client_timeout"] for worker in workers
     )
-    accounts = []
+    killed = {
+        spec.durable_of(index)
+        for worker in workers
+        if not worker.complete
+        for index in range(worker.first, worker.first + worker.count)
+    }
     for durable, walk in walks.items():
         state = server.durables.get(durable)
-        if state is None:
-            disagreements.note(
-                max(1, owed[durable].count(1, server.stream_before.last_seq)),
-                "messages owed to durables that the server does not have at the end",
-                durable,
-            )
-            accounts.append(DurableAccount(owed=owed[durable].count(1, ledger.stored or 0)))
-            continue
-        accounts.append(
-            account_durable(
+        if state is not None:
+            yield DurableCase(
                 walk,
                 owed[durable],
                 state,
                 server,
-                disagreements,
-                had_trouble=had_trouble,
+                had_trouble=had_trouble or bool(killed),
                 may_forget=spec.stream.replicas > 1,
+                was_killed=durable in killed,
+                removals=evidence.removals or Removals(),
             )
-        )
-    ledger.owed = sum(one.owed for one in accounts)
-    ledger.expired_unread = sum(one.expired_unread for one in accounts)
-    ledger.pending_at_end = sum(one.pending_at_end for one in accounts)
-    ledger.lost = sum(one.lost for one in accounts)
 
 
-def account_durable(
-    walk: Walk,
-    owed: OwedSeqs,
-    state: DurableState,
+def _account_missing(
     server: ServerFinal,
+    walks: dict[str, Walk],
+    owed: dict[str, OwedSeqs],
     disagreements: Disagreements,
-    *,
-    had_trouble: bool,
-    may_forget: bool = False,
-) -> DurableAccount:
-    """Close one durable's walk with the server's figures and name every message it was owed.
-
-    The account is as of the server's first look at the stream, before its consumers' `state`.
-    `had_trouble`: connections broke, or pulls went unanswered, so repeats may have been lost too.
-    `may_forget`: the server's part is replicated, and a new leader may be behind the one before.
-    """
-    name = state.name
-    last_seq = server.stream_before.last_seq
-    first_seq = max(1, server.stream_before.first_seq)
-    reached = max(walk.reached, state.delivered_stream_seq)
-    forgotten = max(0, walk.reached - state.delivered_stream_seq) + max(
-        0, walk.next_consumer_seq - 1 - state.delivered_consumer_seq
-    )
-    disagreements.note(
-        max(0, reached - server.stream_after.last_seq) + (0 if may_forget else forgotten),
-        "deliveries beyond what the server delivered, or has",
-        f"{name} received up to stream sequence {walk.reached} and consumer sequence "
-        f"{walk.next_consumer_seq - 1}, the server delivered up to {state.delivered_stream_seq} "
-        f"and {state.delivered_consumer_seq}, of {last_seq} stored",
-    )
-    received_owed = walk.distinct()
-    walk.holes += max(0, state.delivered_consumer_seq + 1 - walk.next_consumer_seq)
-    walk.advance(reached + 1)
-    account = DurableAccount(
-        owed=owed.count(1, last_seq),
-        delivered=received_owed,
-        expired_unread=owed.count(reached + 1, first_seq - 1),
-        pending_at_end=owed.count(max(first_seq, reached + 1), last_seq),
-        received=walk.received,
-    )
-    pending_after = state.delivered_stream_seq if may_forget else reached
-    _check_num_pending(pending_after, owed, state, server, disagreements)
-    redeliverable = 0
-    passed_over = 0
-    redelivery_holes = 0
-    for gap in walk.gaps:
-        size = owed.count(gap.first, gap.last)
-        made = min(gap.holes, size)
-        redelivery_holes += gap.holes - made
-        filled = walk.late.count_within(gap.first, gap.last)
-        alive_from = max(gap.first, first_seq)
-        alive = owed.count(alive_from, gap.last) - walk.late.count_within(alive_from, gap.last)
-        disagreements.note(
-            max(0, filled - made),
-            "messages delivered again without a first delivery",
-            f"{name}, {gap.first} … {gap.last}",
-        )
-        unreceived = max(0, made - filled)
-        again = min(alive, unreceived)
-        redeliverable += again
-        passed_over += alive - again
-        account.lost += unreceived - again
-        account.expired_unread += size - filled - alive - (unreceived - again)
-    account.pending_at_end += redeliverable
-    disagreements.note(
-        passed_over,
-        "messages that the server passed over although they are stored",
-        f"{name}, delivered up to {reached}, first stored {first_seq}",
-    )
-    disagreements.note(
-        max(0, redeliverable - state.num_ack_pending),
-        "deliveries that nobody received and the server takes as acknowledged",
-        f"{name}: {redeliverable} not received, the server waits for {state.num_ack_pending}",
-    )
-    may_repeat = state.num_ack_pending or state.num_redelivered or account.lost or len(walk.late)
-    if not may_repeat and not had_trouble:
-        disagreements.note(
-            redelivery_holes,
-            "deliveries by the server's count that nothing else shows",
-            f"{name}: the server made {state.delivered_consumer_seq}, received {walk.received}",
-        )
-    named = account.delivered + account.expired_unread + account.pending_at_end + account.lost
-    disagreements.note(
-        account.owed - named - passed_over,
-        "messages owed without an outcome, or with two",
-        f"{name}: owed {account.owed}, accounted for {named}",
-    )
-    return account
-
-
-def _check_num_pending(
-    reached: int,
-    owed: OwedSeqs,
-    state: DurableState,
-    server: ServerFinal,
-    disagreements: Disagreements,
-) -> None:
-    # Messages may have expired between the looks at the stream, the consumers, the stream again.
-    before, after = server.stream_before, server.stream_after
-    at_least = owed.count(max(after.first_seq, reached + 1), before.last_seq)
-    at_most = owed.count(max(before.first_seq, reached + 1), after.last_seq)
-    disagreements.note(
-        _distance(state.num_pending, at_least, at_most),
-        "messages pending by the server's count other than by its sequences",
-        f"{state.name}: num_pending is {state.num_pending}, the sequences make it {at_least}"
-        + (f" to {at_most}" if at_most > at_least else ""),
-    )
+) -> list[DurableAccount]:
+    """Account for durables that the server does not have at the end."""
+    accounts = []
+    for durable, walk in walks.items():
+        if durable not in server.durables:
+            count = owed[durable].count(1, server.stream_before.last_seq)
+            kind = "messages owed to durables that the server does not have at the end"
+            disagreements.note(max(1, count), kind, durable)
+            accounts.append(DurableAccount(owed=count, delivered=walk.distinct()))
+    return accounts
 
 
 def _owed_by_durable(
     spec: RunSpec, evidence: Evidence, durables: list[str], disagreements: Disagreements
 ) -> dict[str, OwedSeqs] | None:
     """Return who is owed what; None where that is not known."""
-    if evidence.server is None:
+    stream = evidence.server.stream_before if evidence.server else evidence.lost_stream
+    if stream is None:
         return None
-    stored = evidence.server.stream_before.last_seq
+    stored = stream.last_seq
     if not spec.consumers.partitions:
         return {durable: OwedSeqs(stored) for durable in durables}
-    if evidence.partitions is None:
+    if evidence.dids is None:
         return None
     listed: list[list[int]] = [[] for _ in range(spec.consumers.partitions)]
-    for stream_seq, partition in enumerate(evidence.partitions[:stored], 1):
-        if partition != NO_PARTITION and partition < len(listed):
-            listed[partition].append(stream_seq)
+    for stream_seq, did in enumerate(evidence.dids[:stored], 1):
+        if did != NO_DID:
+            listed[did % len(listed)].append(stream_seq)
     assigned = sum(len(seqs) for seqs in listed)
     disagreements.note(
         stored - assigned,
@@ -554,8 +404,3 @@ def _owed_by_durable(
 
 def _union(sets: Iterable[IntervalSet]) -> IntervalSet:
     return IntervalSet(sorted(interval for one in sets for interval in one))
-
-
-def _distance(value: int, at_least: int, at_most: int) -> int:
-    """How far a value lies outside a range."""
-    return max(at_least - value, value - at_most, 0)

@@ -19,15 +19,17 @@ from fpaas.results import (
     ledger,
     limits,
     message_sizes,
+    order,
     resources,
     use,
     verdict,
 )
-from fpaas.results.bundle import Bundle, JsonObject, WorkerResult, cumulative
+from fpaas.results.bundle import Bundle, JsonObject, cumulative
 from fpaas.results.clocks import Clocks
+from fpaas.results.evidence import evidence_of, worker_results
 from fpaas.results.figures import Counter as CounterSeries
 from fpaas.results.figures import Window
-from fpaas.results.ledger import Ledger
+from fpaas.results.ledger import Evidence, Ledger
 from fpaas.results.legs import Legs, merge_into
 from fpaas.spec import NS_PER_S, RunSpec, SpecError
 
@@ -44,8 +46,9 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
     spec = bundle.spec
     window = measure_window(spec, warmup_s)
     legs = Legs.read(bundle, window)
-    balance = ledger.account(spec, evidence_of(bundle))
-    summary = _Summary(bundle, window, legs, balance).build()
+    evidence = evidence_of(bundle)
+    balance = ledger.account(spec, evidence)
+    summary = _Summary(bundle, window, legs, evidence, balance).build()
     known = facts.collect(bundle, window, legs, balance, worker_results(bundle))
     judged = verdict.judge(spec, summary, known)
     summary["verdict"] = {"status": judged.status, "reasons": judged.reasons}
@@ -70,38 +73,17 @@ def measure_window(spec: RunSpec, warmup_s: float | None = None) -> Window:
     return Window(from_ns, spec.offer_until_unix_ns)
 
 
-def evidence_of(bundle: Bundle) -> ledger.Evidence:
-    """Collect what the ledger balances; consumers only where every one of them is there."""
-    workers = bundle.workers
-    results = worker_results(bundle)
-    deliveries = [worker.deliveries for _, worker in workers]
-    complete = results is not None and all(logs is not None for logs in deliveries)
-    partitions = (part.partitions for part in bundle.parts("shuffler"))
-    return ledger.Evidence(
-        relay=bundle.relay,
-        shuffler=bundle.shuffler,
-        server=bundle.server_final,
-        deliveries=[log for logs in deliveries for log in logs or ()] if complete else None,
-        workers=results,
-        partitions=next((array for array in partitions if array is not None), None),
-    )
-
-
-def worker_results(bundle: Bundle) -> list[WorkerResult] | None:
-    """Return every worker's figures; None unless all of the run's consumers are among them."""
-    results = [worker.result for _, worker in bundle.workers if worker.result is not None]
-    played = sum(result.count for result in results)
-    return results if played == bundle.spec.consumers.count else None
-
-
 class _Summary:
     """Builds summary.json section by section."""
 
-    def __init__(self, bundle: Bundle, window: Window, legs: Legs, balance: Ledger) -> None:
+    def __init__(
+        self, bundle: Bundle, window: Window, legs: Legs, evidence: Evidence, balance: Ledger
+    ) -> None:
         self._bundle = bundle
         self._spec = bundle.spec
         self._window = window
         self._legs = legs
+        self._evidence = evidence
         self._ledger = balance
         self._clocks = Clocks(bundle)
         self._results = worker_results(bundle)
@@ -143,6 +125,7 @@ class _Summary:
             "use": self._use(),
             "jetstream": self._jetstream(),
             "ledger": self._ledger.figures(),
+            "order": self._order(),
             "fetches": self._fetches(),
             "connections": self._connections(),
             "fidelity": self._fidelity(),
@@ -158,7 +141,7 @@ class _Summary:
         workers = [worker.samples for _, worker in self._bundle.workers]
         # Of a foreign relay, what was read is what was offered.
         offered = (
-            (shufflers, "read") if self._spec.firehose.rate_per_s is None else (relays, "offered")
+            (shufflers, "read") if self._spec.firehose.rate_per_s is None else (relays, "events")
         )
         return {
             "offered_per_s": self._rate(*offered),
@@ -271,6 +254,17 @@ class _Summary:
         if not pulls or messages is None:
             return None
         return 100 * messages / (pulls * self._spec.consumers.batch_size)
+
+    def _order(self) -> JsonObject:
+        """Count events of one DID that lost their order; see fpaas.results.order."""
+        shuffler, deliveries = self._evidence.shuffler, self._evidence.deliveries
+        dids = self._evidence.dids
+        in_stream = at_consumers = None
+        if shuffler is not None and not shuffler.stream_began_anew:
+            in_stream = order.violations_in_stream(shuffler.stream_seqs, dids)
+        if deliveries is not None:
+            at_consumers = order.violations_at_consumers(deliveries, dids)
+        return {"violations_in_stream": in_stream, "violations_at_consumers": at_consumers}
 
     def _connections(self) -> JsonObject:
         names = ("count", "errors", "reconnects", "slow_consumer_disconnects")

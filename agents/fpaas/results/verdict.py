@@ -103,12 +103,37 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     # Where something is missing, so are figures.
     invalid = invalid or list(_unjudged(judged))
     missed = [goals.sentence(goal) for goal in judged if goal.status == goals.MISSED]
+    missed += _disorder(summary)
     # What a server's end breaks for a moment is the price of going on without it.
     broken = list(goals.broken_exchanges(measured)) if failovers else []
     notes = [*failovers, *(f"with it: {sentence}" for sentence in broken)]
     notes += _notes(spec, summary, facts)
     status = INVALID if invalid else FAIL if missed else PASS
     return Verdict(status, [*invalid, *missed], notes, judged, late)
+
+
+def _disorder(summary: dict[str, Any]) -> Iterator[str]:
+    """Name what no scenario may have: events twice, out of order, or acknowledged in vain."""
+    ledger, order = summary["ledger"], summary["order"]
+    if ledger["stored_twice"]:
+        yield (
+            f"{ledger['stored_twice']} events are in the stream twice: they were repeated when the "
+            "duplicate window was over (bench_stream_duplicate_window_s)"
+        )
+    if order["violations_in_stream"]:
+        yield (
+            f"{order['violations_in_stream']} events were stored after a later one of the same DID"
+        )
+    if order["violations_at_consumers"]:
+        yield (
+            f"{order['violations_at_consumers']} first deliveries came after that of a later "
+            "event of the same DID"
+        )
+    if ledger["unacked"]:
+        yield (
+            f"{ledger['unacked']} deliveries were received and acknowledged, and the server still "
+            "waits for the ack; it would deliver them again"
+        )
 
 
 def _unjudged(judged: list[goals.Goal]) -> Iterator[str]:

@@ -7,7 +7,8 @@ from collections import Counter
 
 from fpaas.measures.intervals import IntervalSet
 
-NO_PARTITION = 65_535
+#: In place of the CRC-32 of a DID: not published by this shuffler.
+NO_DID = 0
 
 
 class Account:
@@ -16,7 +17,7 @@ class Account:
     The sets are exact; `forget` empties them where nobody will ask and they would grow for ever.
     """
 
-    def __init__(self, *, keep_partitions: bool = False) -> None:
+    def __init__(self, *, keep_dids: bool = False) -> None:
         self.read = 0
         self.published = 0
         self.duplicates = 0
@@ -27,10 +28,15 @@ class Account:
         self.reread = 0
         self.settled = 0
         self.stored_twice = 0
+        #: Publishes that were acked as new after a write whose fate is not known.
+        self.maybe_stored_twice = 0
+        #: Messages in the stream that are not this shuffler's.
+        self.foreign = 0
         self.last_stream_seq = 0
         self.failures_by_reason: Counter[str] = Counter()
         self.refusals_by_reason: Counter[str] = Counter()
-        self.partitions: array[int] | None = array("H") if keep_partitions else None
+        #: CRC-32 of the DID of each stream sequence from 1 on, where that is kept.
+        self.dids: array[int] | None = array("I") if keep_dids else None
         self.forget()
 
     def forget(self) -> None:
@@ -41,6 +47,9 @@ class Account:
         self.failed_seqs = IntervalSet()
         self.unknown_seqs = IntervalSet()
         self.undecodable_seqs = IntervalSet()
+        self.ignored_seqs = IntervalSet()
+        #: Stream sequences of further copies of what was published.
+        self.copy_seqs = IntervalSet()
         self.stored_seqs = IntervalSet()
         self.stream_runs: list[list[int]] = []
         self.message_bytes: dict[str, dict[int, int]] = {}
@@ -51,13 +60,23 @@ class Account:
         self.read_seqs.add(seq)
 
     def note_undecodable(self, seq: int | None) -> None:
-        """Note a frame that was given up; `seq` where it is known."""
-        self.undecodable += 1
+        """Note a frame that was given up; `seq` where it is known, and then it counts once."""
+        if seq is None or self.undecodable_seqs.add(seq):
+            self.undecodable += 1
+
+    def note_ignored(self, seq: int | None) -> None:
+        """Note a frame that is no event; `seq` where it has one."""
+        self.ignored += 1
         if seq is not None:
-            self.undecodable_seqs.add(seq)
+            self.ignored_seqs.add(seq)
+
+    def note_copy(self, stream_seq: int) -> None:
+        """Note that the stream took a repeat as new: its duplicate window was over."""
+        self.stored_twice += 1
+        self.copy_seqs.add(stream_seq)
 
     def note_published(
-        self, seq: int, stream_seq: int, *, label: str, size_bytes: int, partition: int
+        self, seq: int, stream_seq: int, *, label: str, size_bytes: int, did_crc: int
     ) -> None:
         """Note that the stream has the event, by this publish or by an earlier write of it."""
         self.published += 1
@@ -76,8 +95,12 @@ class Account:
             runs.append([seq, stream_seq, 1])
         sizes = self.message_bytes.setdefault(label, {})
         sizes[size_bytes] = sizes.get(size_bytes, 0) + 1
-        if self.partitions is not None:
-            self._note_partition(self.partitions, stream_seq, partition)
+        dids = self.dids
+        if dids is not None:
+            if stream_seq == len(dids) + 1:
+                dids.append(did_crc)
+            else:
+                self._note_did(dids, stream_seq, did_crc)
 
     def note_duplicate(self, seq: int) -> None:
         """Note that the stream had the event before."""
@@ -96,8 +119,8 @@ class Account:
         self.unknown_seqs.add(seq)
 
     @staticmethod
-    def _note_partition(partitions: array[int], stream_seq: int, partition: int) -> None:
-        missing = stream_seq - len(partitions)
+    def _note_did(dids: array[int], stream_seq: int, did_crc: int) -> None:
+        missing = stream_seq - len(dids)
         if missing > 0:
-            partitions.extend([NO_PARTITION] * missing)
-        partitions[stream_seq - 1] = partition
+            dids.extend([NO_DID] * missing)
+        dids[stream_seq - 1] = did_crc

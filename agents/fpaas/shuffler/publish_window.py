@@ -27,13 +27,13 @@ class Publish:
     """One event on its way. `floor` is the last stream seq known before it was first written."""
 
     __slots__ = (
+        "did_crc",
         "doubtful",
         "first_written_ns",
         "floor",
         "frame",
         "header",
         "label",
-        "partition",
         "refusal",
         "refusals",
         "repeat_at_s",
@@ -43,14 +43,14 @@ class Publish:
     )
 
     def __init__(
-        self, seq: int, subject: bytes, header: bytes, frame: bytes, *, label: str, partition: int
+        self, seq: int, subject: bytes, header: bytes, frame: bytes, *, label: str, did_crc: int
     ) -> None:
         self.seq = seq
         self.subject = subject
         self.header = header
         self.frame = frame
         self.label = label
-        self.partition = partition
+        self.did_crc = did_crc
         self.floor = 0
         self.first_written_ns = 0
         self.repeat_at_s = 0.0
@@ -138,7 +138,7 @@ class PublishWindow:
         if publish is None:
             # A repeat's answer after the outcome: a duplicate, unless the window forgot the first.
             if isinstance(answer, Ack) and not answer.duplicate:
-                account.stored_twice += 1
+                account.note_copy(answer.stream_seq)
             return None
         if isinstance(answer, Refusal):
             account.refusals_by_reason[answer.reason] += 1
@@ -150,6 +150,8 @@ class PublishWindow:
         elif not answer.duplicate:
             if answer.stream_seq <= account.last_stream_seq:
                 self._check_order(answer.stream_seq)
+            # An earlier write may be stored as well, if the duplicate window was over.
+            account.maybe_stored_twice += publish.doubtful
             self._note_published(publish, answer.stream_seq)
         elif self._settles(publish, answer.stream_seq):
             account.settled += 1
@@ -164,6 +166,22 @@ class PublishWindow:
         publish = self.pending[token]
         self._give_up(publish, reason)
         self._remove(token, publish)
+
+    def found(self, seq: int, stream_seq: int) -> bool:
+        """Take in that the stream has an event of relay seq `seq` at a place that no answer named.
+
+        Returns whether it is one of ours: a publish without an answer, or another copy.
+        """
+        for token, publish in self.pending.items():
+            if publish.seq == seq:
+                self._account.settled += 1
+                self._note_published(publish, stream_seq)
+                self._remove(token, publish)
+                return True
+        if seq not in self._account.published_seqs:
+            return False
+        self._account.note_copy(stream_seq)
+        return True
 
     def close(self) -> None:
         """Give every publish that is still pending its outcome."""
@@ -188,7 +206,7 @@ class PublishWindow:
             stream_seq,
             label=publish.label,
             size_bytes=len(publish.frame),
-            partition=publish.partition,
+            did_crc=publish.did_crc,
         )
 
     def _remove(self, token: int, publish: Publish) -> None:

@@ -75,8 +75,8 @@ class Publisher:
 
     def publish(self, event: Event, frame: bytes) -> None:
         """Take an event; it is written by the next `flush`."""
-        subject, header, partition, label = self._addresser.address(event)
-        publish = Publish(event.seq, subject, header, frame, label=label, partition=partition)
+        subject, header, did_crc, label = self._addresser.address(event)
+        publish = Publish(event.seq, subject, header, frame, label=label, did_crc=did_crc)
         self._unwritten.append((self.window.add(publish), publish))
 
     def flush(self) -> None:

@@ -49,7 +49,7 @@ class RelayReader:
         due_ns: Callable[[int], int] | None = None,
     ) -> None:
         self.url = url
-        self.resume_point = ResumePoint(after)
+        self.resume_point = ResumePoint(after, contiguous=contiguous)
         self.connected = asyncio.Event()
         self.due_to_read = Recorder("due_to_read")
         self.connects = 0
@@ -176,6 +176,9 @@ class RelayReader:
             if seq <= last_read:
                 account.reread += 1
                 continue
+            if seq != last_read + 1 and self._contiguous and resume_point.stepping:
+                for skipped in range(last_read + 1, seq):
+                    account.note_undecodable(skipped)
             resume_point.last_read = last_read = seq
             account.note_read(seq)
             if self._due_ns is not None:
@@ -195,13 +198,15 @@ class RelayReader:
         if frame.seq is not None and last_read is not None and frame.seq <= last_read:
             self._account.reread += 1
             return
-        self._account.ignored += 1
+        self._account.note_ignored(frame.seq)
         if frame.seq is not None:
             self.resume_point.last_read = frame.seq
 
     def _got_error_frame(self, frame: ErrorFrame) -> None:
         log.error("relay %s: error %s: %s", self.url, frame.name, frame.message)
-        if frame.name == "FutureCursor":
+        if frame.name == "FutureCursor" and self._contiguous and self.resume_point.stepping:
+            self.resume_point.step_back()
+        elif frame.name == "FutureCursor":
             log.error("the relay numbers its events anew; reading on from its live tail")
             self.resume_point.start_anew()
         self._close(CloseCode.NORMAL_CLOSURE, f"error frame {frame.name}")
@@ -219,6 +224,8 @@ class RelayReader:
         deduced_seq = self._next_seq() if seq is None else seq
         if self.resume_point.frame_failed(seq):
             self._give_up_frame(deduced_seq)
+            # That was a step ahead: the next frame is not to wait for the one that is given up.
+            self._backoff_s = BACKOFF_FIRST_S
 
     def _next_seq(self) -> int | None:
         """Return the seq of the frame after the one read last, where it cannot be but one."""

@@ -24,8 +24,10 @@ from prometheus_client import CollectorRegistry
 from fpaas import agent, metrics
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose.relay_client import RelayError
+from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsError
 from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.shuffler import stream_reader
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.relay_reader import RelayReader
@@ -43,6 +45,10 @@ TICK_S = 1.0
 DONE_CHECK_S = 0.05
 #: On SIGTERM, what is in flight gets this long to be answered.
 STOP_DRAIN_S = 2.0
+#: At the end, NATS gets this long to tell what it never answered.
+SETTLE_TIMEOUT_S = 5.0
+#: What a run's account is behind, where its process is killed.
+CHECKPOINT_INTERVAL_S = 5.0
 CURSOR_INTERVAL_S = 5.0
 PROGRESS_INTERVAL_S = 30.0
 FORGET_INTERVAL_S = 60.0
@@ -66,11 +72,11 @@ class Shuffler:
         *,
         after: int | None,
         partitions: int = DEFAULT_PARTITIONS,
-        keep_partitions: bool = False,
+        keep_dids: bool = False,
         contiguous: bool = False,
         due_ns: Callable[[int], int] | None = None,
     ) -> None:
-        self.account = Account(keep_partitions=keep_partitions)
+        self.account = Account(keep_dids=keep_dids)
         self.publisher = Publisher(
             endpoints.nats, self.account, Addresser(partitions), due_ns=due_ns
         )
@@ -141,14 +147,19 @@ class RunFiles:
             self._samples.write(**self._shuffler.figures())
             self._histograms.end_interval(time.time())
 
+    def checkpoint(self, cursor: int | None) -> None:
+        """Write the account as it is now, for whoever is killed; sizes of messages are left out."""
+        content = _account_json(self._shuffler, cursor) | {"complete": False, "message_bytes": {}}
+        with _named_disk_errors(self._directory):
+            agent.write_json(self._directory / "shuffler.json", content)
+
     def close(self, cursor: int | None) -> None:
         """Write the account, what is left of the interval, and close."""
         shuffler = self._shuffler
         with _named_disk_errors(self._directory):
-            agent.write_json(self._directory / "shuffler.json", _account_json(shuffler, cursor))
-            partitions = shuffler.account.partitions
-            if partitions is not None:
-                _write_partitions(self._directory / "shuffler.partitions.bin", partitions)
+            content = _account_json(shuffler, cursor) | {"complete": True}
+            agent.write_json(self._directory / "shuffler.json", content)
+            _write_dids(self._directory / "shuffler.dids.bin", shuffler.account.dids)
         self.tick()
         with _named_disk_errors(self._directory):
             self._samples.close()
@@ -195,11 +206,13 @@ class _Run:
             endpoints,
             after=None if first_seq is None else first_seq - 1,
             partitions=spec.consumers.partitions or DEFAULT_PARTITIONS,
-            keep_partitions=spec.consumers.partitions > 0,
+            keep_dids=True,
             contiguous=first_seq is not None,
             due_ns=due_times(spec),
         )
         self._files = RunFiles(directory, self._shuffler)
+        self._nats = endpoints.nats
+        self._checkpoint_due_s = 0.0
 
     async def play(self) -> None:
         shuffler = self._shuffler
@@ -224,6 +237,7 @@ class _Run:
                 await asyncio.wait([timeline], timeout=tick_s)
                 self._tick()
             timeline.result()
+            await self._settle()
         finally:
             for task in background:
                 task.cancel()
@@ -271,8 +285,25 @@ class _Run:
             return False
         return not self._shuffler.publisher.window.pending
 
+    async def _settle(self) -> None:
+        """Read what no answer told from the stream, if NATS is there."""
+        api = JetStreamApi(self._nats, name="fpaas-shuffler-reader")
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT_S):
+                await api.connection.connect_patiently(SETTLE_TIMEOUT_S)
+                account, window = self._shuffler.account, self._shuffler.publisher.window
+                await stream_reader.settle(api, self._spec.stream.name, account, window)
+        except (JetStreamError, NatsError, TimeoutError) as error:
+            log.warning("the stream was not read at the end: %s", error or "no answer in time")
+        finally:
+            await api.close()
+
     def _tick(self) -> None:
         self._files.tick()
+        now_s = time.monotonic()
+        if now_s >= self._checkpoint_due_s:
+            self._checkpoint_due_s = now_s + CHECKPOINT_INTERVAL_S
+            self._files.checkpoint(self._shuffler.reader.cursor)
         self._status.figures = {
             name: value for name, value in self._shuffler.figures().items() if value is not None
         }
@@ -303,9 +334,12 @@ def _account_json(shuffler: Shuffler, cursor: int | None) -> dict[str, object]:
         "undecodable_seqs": list(account.undecodable_seqs),
         "undecodable": account.undecodable,
         "ignored": account.ignored,
+        "ignored_seqs": list(account.ignored_seqs),
         "reread": account.reread,
         "settled": account.settled,
         "stored_twice": account.stored_twice,
+        "copy_seqs": list(account.copy_seqs),
+        "foreign": account.foreign,
         "failures_by_reason": account.failures_by_reason,
         "refusals_by_reason": account.refusals_by_reason,
         "stream_seqs": account.stream_runs,
@@ -321,12 +355,12 @@ def _account_json(shuffler: Shuffler, cursor: int | None) -> dict[str, object]:
     }
 
 
-def _write_partitions(path: Path, partitions: array[int]) -> None:
+def _write_dids(path: Path, dids: array[int] | None) -> None:
+    dids = array("I", dids or ())
     if byteorder == "big":
-        partitions = array("H", partitions)
-        partitions.byteswap()
+        dids.byteswap()
     with path.open("wb") as file:
-        partitions.tofile(file)
+        dids.tofile(file)
 
 
 @contextlib.contextmanager

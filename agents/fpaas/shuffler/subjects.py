@@ -1,4 +1,4 @@
-"""Where an event goes in the stream: its subject, its Nats-Msg-Id and its partition.
+"""Where an event goes in the stream: its subject, its Nats-Msg-Id and its DID's partition.
 
 Subject: `atproto.firehose.<kind>.<partition>.<collection>`, so that one wildcard filters by kind,
 by partition of the DID, or by collection. Firehose text is untrusted: what would break a subject or
@@ -29,11 +29,14 @@ _CACHE_ENTRIES_MAX = 10_000
 
 
 class Address(NamedTuple):
-    """Subject and headers of one event; `label` is `<kind> <collection>`, for statistics."""
+    """Subject and headers of one event; `label` is `<kind> <collection>`, for statistics.
+
+    `did_crc` is the CRC-32 of its DID, which stands for it where order and partitions are checked.
+    """
 
     subject: bytes
     header: bytes
-    partition: int
+    did_crc: int
     label: str
 
 
@@ -50,12 +53,12 @@ class Addresser:
             subject_format, label = self._formats[event.kind, event.collections]
         except KeyError:
             subject_format, label = self._remember(event.kind, event.collections)
-        partition = crc32(event.did.encode()) % self.partitions
+        did_crc = crc32(event.did.encode())
         header = b"NATS/1.0\r\nNats-Msg-Id: %s\r\nFpaas-Seq: %d\r\n\r\n" % (
             message_id(event).encode(),
             event.seq,
         )
-        return Address(subject_format % partition, header, partition, label)
+        return Address(subject_format % (did_crc % self.partitions), header, did_crc, label)
 
     def _remember(self, kind: str, collections: tuple[str, ...]) -> tuple[bytes, str]:
         if len(self._formats) >= _CACHE_ENTRIES_MAX:
