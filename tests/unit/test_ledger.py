@@ -624,6 +624,24 @@ def test_what_was_not_measured_is_none() -> None:
     assert set(balanced.figures().values()) == {None}
 
 
+@pytest.mark.parametrize(
+    ("num_pending", "unexplained", "tolerated"), [(20, 0, 0), (19, 0, 1), (18, 2, 0), (21, 1, 0)]
+)
+def test_the_server_may_count_one_twice_where_it_passes_over_what_expires(
+    num_pending: int, unexplained: int, tolerated: int
+) -> None:
+    spec, simulation = fanout(1)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 10, "r")
+    simulation.expire(20)
+    simulation.poll(simulation.durables[0], 0, 10, "r")
+    evidence = with_durable(simulation.evidence(), "fpaas-00000", num_pending=num_pending)
+    balanced = ledger.account(spec, evidence)
+    assert balanced.unexplained == unexplained
+    assert len(balanced.tolerated) == tolerated
+    assert (balanced.delivered, balanced.expired_unread, balanced.pending_at_end) == (20, 10, 20)
+
+
 def test_messages_may_expire_while_the_server_is_looked_at() -> None:
     spec, simulation = fanout(1)
     simulation.publish(50)

@@ -152,6 +152,11 @@ class Walk:
         return max(self.frontier, self.late.last or 0)
 
     @property
+    def skips(self) -> int:
+        """How often the server passed over messages to deliver what came after them."""
+        return sum(gap.last - gap.first + 1 > gap.holes for gap in self.gaps)
+
+    @property
     def is_plain(self) -> bool:
         """Whether every delivery that the server made so far was received, once."""
         return not self.late and not self.holes and not any(gap.holes for gap in self.gaps)

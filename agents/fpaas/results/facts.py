@@ -36,6 +36,7 @@ def collect(
         server_lives=_server_lives(bundle),
         servers_silent=_servers_silent(bundle),
         disagreements=balance.disagreements,
+        tolerated=balance.tolerated,
         never_fetched=None if results is None else sum(r.consumers_never_fetched for r in results),
         loop_lag_p99_ms=lags,
         process_cpu_pct=resources.agent_cpu_pct(bundle, window),

@@ -82,7 +82,7 @@ class Ledger:
 
     Beside it: `stored_twice`, repeats that the stream took as new; `unacked`, deliveries received
     whose ack the server does not have; and causes, by name, of three terms. `disagreements` are
-    sentences that name what `unexplained` is made of.
+    sentences that name what `unexplained` is made of, `tolerated` of what is no part of it.
     """
 
     offered: int | None = None
@@ -108,11 +108,12 @@ class Ledger:
     expired_by_cause: dict[str, int] | None = None
     lost_by_cause: dict[str, int] | None = None
     disagreements: list[str] = field(default_factory=list)
+    tolerated: list[str] = field(default_factory=list)
 
     def figures(self) -> dict[str, int | dict[str, int] | None]:
         """Return the ledger of summary.json."""
         figures = asdict(self)
-        del figures["disagreements"]
+        del figures["disagreements"], figures["tolerated"]
         return figures
 
 
@@ -139,6 +140,7 @@ def account(spec: RunSpec, evidence: Evidence) -> Ledger:
     if ledger.offered is not None and ledger.not_read is not None and ledger.owed is not None:
         ledger.unexplained = disagreements.total
     ledger.disagreements = disagreements.sentences()
+    ledger.tolerated = disagreements.tolerated()
     return ledger
 
 

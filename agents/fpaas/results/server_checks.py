@@ -112,6 +112,13 @@ def check_durable(case: DurableCase, disagreements: Disagreements) -> None:
 
 
 def _check_num_pending(case: DurableCase, reached: int, disagreements: Disagreements) -> None:
+    """Compare what the server has as undelivered with what its sequences leave.
+
+    While messages expire, nats-server may count one twice that a pull passes over at that moment,
+    and num_pending stays short of it (the race that its `checkNumPending` describes;
+    https://github.com/nats-io/nats-server/pull/6297). So much is tolerated: one for each time that
+    the durable passed over expired messages. The account goes by the sequences.
+    """
     # Messages may have expired between the looks at the stream, the consumers, the stream again.
     before, after = case.server.stream_before, case.server.stream_after
     owed, removed, state = case.owed, case.removals.by_hand, case.state
@@ -121,7 +128,9 @@ def _check_num_pending(case: DurableCase, reached: int, disagreements: Disagreem
 
     at_least = pending(max(after.first_seq, reached + 1), before.last_seq)
     at_most = pending(max(before.first_seq, reached + 1), after.last_seq)
-    disagreements.note(
+    short = at_least - state.num_pending
+    note = disagreements.tolerate if 0 < short <= case.walk.skips else disagreements.note
+    note(
         distance(state.num_pending, at_least, at_most),
         "messages pending by the server's count other than by its sequences (num_pending)",
         f"{state.name}: num_pending is {state.num_pending}, the sequences make it {at_least}"

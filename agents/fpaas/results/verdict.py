@@ -52,6 +52,8 @@ class Facts:
     server_lives: dict[str, list[str]] = field(default_factory=dict)
     servers_silent: dict[str, float] = field(default_factory=dict)
     disagreements: list[str] = field(default_factory=list)
+    #: Of the server's counts, what is known not to be exact.
+    tolerated: list[str] = field(default_factory=list)
     never_fetched: int | None = None
     loop_lag_p99_ms: dict[str, float] = field(default_factory=dict)
     process_cpu_pct: dict[str, float] = field(default_factory=dict)
@@ -370,6 +372,11 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str
         yield (
             f"{ledger['redelivered']} deliveries were repeats, {ledger['duplicate_deliveries']} of "
             "them of messages received before."
+        )
+    for sentence in facts.tolerated:
+        yield (
+            f"a count that nats-server is known to keep inexactly: {sentence}. The ledger goes by "
+            "the sequences."
         )
 
 
