@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from fpaas.measures import histograms
 from fpaas.report import charts
 from fpaas.report.document import Chart
@@ -112,8 +110,6 @@ def of_run(bundle: Bundle, warmup_s: float) -> dict[str, list[Chart]]:
 
 def _curves(bundle: Bundle, warmup_s: float) -> dict[str, histograms.Leg]:
     """Return the legs to draw, over the measured time."""
-    # What is wrong with a log was found, and said, when the summary read it.
-    aside = dataclasses.replace(bundle, problems=[])
-    legs = Legs.read(aside, measure_window(bundle.spec, warmup_s))
+    legs = Legs.read(bundle, measure_window(bundle.spec, warmup_s))
     found = {name: legs.get(agent, name) for agent, names in CURVES.items() for name in names}
     return {name: leg for name, leg in found.items() if leg is not None}

@@ -211,6 +211,8 @@ class Bundle:
     control: JsonObject | None = None
     #: Reasons given from outside, such as an interrupted playbook.
     invalid_reasons: list[str] = field(default_factory=list)
+    #: What was merged of its files already, and takes long.
+    merged: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def load(cls, directory: Path) -> Bundle:

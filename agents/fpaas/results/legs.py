@@ -22,7 +22,18 @@ class Legs:
 
     @classmethod
     def read(cls, bundle: Bundle, window: Window) -> Legs:
-        """Merge all histogram logs of a bundle; a log that is torn is added to its problems."""
+        """Merge all histogram logs of a bundle, once a window.
+
+        A log that is torn is added to the bundle's problems.
+        """
+        key = (cls, window)
+        if key not in bundle.merged:
+            bundle.merged[key] = cls._merge(bundle, window)
+        legs: Legs = bundle.merged[key]
+        return legs
+
+    @classmethod
+    def _merge(cls, bundle: Bundle, window: Window) -> Legs:
         legs = cls({}, {})
         clocks = Clocks(bundle)
         for agent in ("relay", "shuffler", "consumers"):
