@@ -28,13 +28,15 @@ from fpaas.probe.clock_steps import ClockSteps
 from fpaas.probe.host_usage import HostUsage
 from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
-from fpaas.spec import RunSpec
+from fpaas.spec import NS_PER_S, RunSpec
 
 log = logging.getLogger(__name__)
 
 AGENT = "probe"
 SAMPLE_INTERVAL_S = 1.0
 NATS_INTERVAL_S = 5.0
+#: Before the relay stops offering.
+NATS_LAST_LOOK_S = 0.5
 CLOCK_INTERVAL_S = 5.0
 #: Exchanges in a row before and after the run: the tightest of them counts.
 CLOCK_BURST = 20
@@ -261,13 +263,20 @@ class Probe:
         # The first one as soon as there is somebody to ask, and without anybody as well.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._api.connection.connected.wait(), SAMPLE_INTERVAL_S)
-        async for _ in _on_schedule(Ticks(loop.time() - NATS_INTERVAL_S, NATS_INTERVAL_S)):
-            line = await monitor.sample()
-            self._nats_samples += 1
-            self._nats_errors += "error" in line
-            # Seen by whoever watches the run; it is written every second.
-            self._status.message = line.get("error", "")
-            file.write(**line)
+        await self._write_nats_sample(monitor, file)
+        # So that the last look while the relay offers is at the end of that, as the plan has it.
+        last_s = (self._spec.offer_until_unix_ns - time.time_ns()) / NS_PER_S - NATS_LAST_LOOK_S
+        first_s = loop.time() + last_s % NATS_INTERVAL_S
+        async for _ in _on_schedule(Ticks(first_s - NATS_INTERVAL_S, NATS_INTERVAL_S)):
+            await self._write_nats_sample(monitor, file)
+
+    async def _write_nats_sample(self, monitor: ServerMonitor, file: agent.Samples) -> None:
+        line = await monitor.sample()
+        self._nats_samples += 1
+        self._nats_errors += "error" in line
+        # Seen by whoever watches the run; it is written every second.
+        self._status.message = line.get("error", "")
+        file.write(**line)
 
     async def _take_final(self, monitor: ServerMonitor, timeout_s: float) -> None:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from fpaas.report.written import NOT_MEASURED, megabytes, number, pick, unread_share, with_unit
+from fpaas.report.written import NOT_MEASURED, megabytes, number, pick, with_unit
 from fpaas.results.bundle import JsonObject
 
 
@@ -13,67 +14,6 @@ def plan_rows(summary: JsonObject) -> list[dict[str, str]]:
     plan = summary.get("plan") or {}
     if not plan:
         return []
-    pairs: list[tuple[str, str, Any, Any]] = [
-        ("offered", "/s", plan.get("offered_per_s"), pick(summary, "throughput", "offered_per_s")),
-        (
-            "processed, all consumers",
-            "/s",
-            plan.get("processed_per_s"),
-            pick(summary, "throughput", "processed_per_s"),
-        ),
-        (
-            "processed, a consumer (median)",
-            "/s",
-            plan.get("processed_per_consumer_per_s"),
-            pick(summary, "throughput", "per_consumer_per_s", "p50"),
-        ),
-        *(
-            (name.replace("_", " "), "", plan.get(name), pick(summary, "ledger", name))
-            for name in ("owed", "delivered", "expired_unread", "pending_at_end")
-        ),
-        (
-            "unread, of what is owed",
-            "%",
-            _per_cent(plan.get("unread_share")),
-            _per_cent(unread_share(summary)),
-        ),
-        (
-            "consumer lag, messages (planned: mean; measured: median)",
-            "",
-            plan.get("consumer_lag_mean"),
-            pick(summary, "jetstream", "consumer_lag", "p50"),
-        ),
-        (
-            "stream, messages",
-            "",
-            plan.get("stream_messages"),
-            pick(summary, "jetstream", "messages"),
-        ),
-        (
-            "stream, size",
-            "MB",
-            megabytes(plan.get("stream_bytes")),
-            megabytes(pick(summary, "jetstream", "bytes")),
-        ),
-        (
-            "memory of NATS, most",
-            "MB",
-            plan.get("nats_rss_mb"),
-            pick(summary, "resources", "processes", "nats", "rss_mb", "max"),
-        ),
-        (
-            "frame, mean size",
-            "bytes",
-            plan.get("frame_bytes_mean"),
-            pick(summary, "message_bytes", "mean"),
-        ),
-        (
-            "connections of consumers",
-            "",
-            plan.get("connections"),
-            pick(summary, "connections", "count"),
-        ),
-    ]
     return [
         {
             "name": name,
@@ -81,12 +21,71 @@ def plan_rows(summary: JsonObject) -> list[dict[str, str]]:
             "measured": _measured(measured, unit),
             "ratio": _ratio(measured, planned),
         }
-        for name, unit, planned, measured in pairs
+        for name, unit, planned, measured in _pairs(plan, summary)
     ]
 
 
-def _per_cent(value: float | None) -> float | None:
-    return None if value is None else 100 * value
+def _pairs(plan: JsonObject, summary: JsonObject) -> Iterator[tuple[str, str, Any, Any]]:
+    """Iterate over (what, unit, planned, measured)."""
+
+    def measured(*path: str) -> Any:  # noqa: ANN401
+        return pick(summary, *path)
+
+    owed = measured("ledger", "owed")
+    yield "offered", "/s", plan.get("offered_per_s"), measured("throughput", "offered_per_s")
+    for what, name, path in (
+        ("processed, all consumers", "processed_per_s", ("processed_per_s",)),
+        (
+            "processed, a consumer (median)",
+            "processed_per_consumer_per_s",
+            ("per_consumer_per_s", "p50"),
+        ),
+    ):
+        yield what, "/s", plan.get(name), measured("throughput", *path)
+    for name in ("owed", "delivered", "expired_unread", "pending_at_end"):
+        yield name.replace("_", " "), "", plan.get(name), measured("ledger", name)
+    for name in ("expired_unread", "pending_at_end"):
+        yield (
+            f"{name.replace('_', ' ')}, of what is owed",
+            "%",
+            _share_pct(plan.get(name), plan.get("owed")),
+            _share_pct(measured("ledger", name), owed),
+        )
+    lag = measured("jetstream", "consumer_lag", "mean")
+    yield "consumer lag when the relay stops, mean", "", plan.get("consumer_lag_mean"), lag
+    held = measured("jetstream", "messages")
+    yield "messages in the stream then", "", plan.get("stream_messages"), held
+    size = megabytes(measured("jetstream", "bytes"))
+    yield "size of the stream then", "MB", megabytes(plan.get("stream_bytes")), size
+    rss = measured("resources", "processes", "nats", "rss_mb", "max")
+    yield "memory of NATS, most", "MB", plan.get("nats_rss_mb"), rss
+    frame = measured("message_bytes", "mean")
+    yield "frame, mean size", "bytes", plan.get("frame_bytes_mean"), frame
+    connections = measured("connections", "count")
+    yield "connections of consumers", "", plan.get("connections"), connections
+    yield (
+        "in flight on one connection, most (measured: as seen every 5 s)",
+        "MB",
+        megabytes(plan.get("connection_in_flight_bytes_max")),
+        megabytes(measured("jetstream", "connection_pending_bytes_max")),
+    )
+    yield (
+        "messages out of NATS",
+        "Mbit/s",
+        plan.get("nats_net_tx_mbit_per_s"),
+        _mbit_per_s(measured("throughput", "processed_per_s"), summary),
+    )
+
+
+def _share_pct(part: float | None, whole: float | None) -> float | None:
+    return 100 * part / whole if whole and part is not None else None
+
+
+def _mbit_per_s(per_s: float | None, summary: JsonObject) -> float | None:
+    """Convert messages by what the stream holds of each."""
+    held = pick(summary, "jetstream", "messages")
+    size = pick(summary, "jetstream", "bytes")
+    return per_s * size / held * 8 / 1e6 if per_s is not None and held and size else None
 
 
 def _measured(value: Any, unit: str) -> str:  # noqa: ANN401

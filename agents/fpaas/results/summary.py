@@ -225,7 +225,18 @@ class _Summary:
             "messages": stream.get("messages"),
             "bytes": stream.get("bytes"),
             "consumers": stream.get("consumer_count"),
-            "consumer_lag": {name: lag.get(name) for name in ("p50", "p99", "max")},
+            "consumer_lag": {
+                "mean": lag["sum"] / lag["consumers"] if lag.get("consumers") else None,
+                **{name: lag.get(name) for name in ("p50", "p99", "max")},
+            },
+            "connection_pending_bytes_max": max(
+                (
+                    sample["connz"]["pending_bytes_max"]
+                    for sample in samples
+                    if (sample.get("connz") or {}).get("pending_bytes_max") is not None
+                ),
+                default=None,
+            ),
             "slow_consumers": sum(slow.values()) if slow else None,
         }
 
