@@ -77,7 +77,7 @@ def test_draws_without_errors(browser: str, tmp_path: Path, *, complete: bool) -
     dom, said = open_page(browser, page.render(bundle, summary.analyse(bundle)), tmp_path)
     assert "CONSOLE" not in said, said
     drawn = len(re.findall(r'class="chart js-plotly-plot"', dom))
-    assert drawn == (10 if complete else 0)
+    assert drawn == (13 if complete else 0)
 
 
 def test_a_sweep_draws_without_errors(browser: str, tmp_path: Path) -> None:

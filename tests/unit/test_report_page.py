@@ -85,7 +85,7 @@ def test_a_full_run_has_every_part(bundle: Bundle) -> None:
     assert "unexplained: 0" in parsed.words
     drawn = {attrs["data-chart"] for _, attrs in parsed.elements if "data-chart" in attrs}
     assert drawn == set(parsed.figures)
-    assert len(drawn) == 10
+    assert len(drawn) == 13
     assert len(parsed.figures["throughput"]["data"]) == 4
     assert [shape["x1"] for shape in parsed.figures["throughput"]["layout"]["shapes"]] == [5, 40]
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpaas.measures.histograms import Leg, new_histogram, record_all
-from fpaas.report import charts
+from fpaas.report import charts, flow
 from fpaas.report.series import downsample, rate_per_s
 
 values = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=500)
@@ -75,4 +75,41 @@ def test_a_leg_of_negative_samples_only_has_no_curve() -> None:
     assert charts.percentile_curve(leg) == []
     record_all(leg.negative, [5])
     assert charts.percentile_curve(leg) == []
-    assert charts.percentile_chart({"x": leg}) is None
+    assert charts.percentile_chart({"x": charts.Curve([], 0.1)}) is None
+
+
+def test_what_the_clocks_cannot_resolve_is_dotted_and_shaded() -> None:
+    points = [(0.0, 0.05), (0.5, 0.2), (0.9, 3.0)]
+    figure = charts.percentile_chart(
+        {"across": charts.Curve(points, 0.1), "one clock": charts.Curve(points, 0.0)}
+    )
+    assert figure is not None
+    lower, upper, dotted, solid, whole = figure["data"]
+    assert lower["y"] == [charts.DRAWN_MIN_MS, 0.1, 2.9]
+    assert upper["y"] == [0.15, 0.3, 3.1]
+    assert (dotted["y"], dotted["line"]["dash"]) == ([0.05], "dot")
+    assert (solid["y"], solid["line"]["dash"]) == ([0.2, 3.0], "solid")
+    assert whole["y"] == [0.05, 0.2, 3.0]
+    assert [trace["showlegend"] for trace in figure["data"]] == [False, False, True, False, True]
+    assert figure["layout"]["shapes"][0]["y1"] == 0.1
+    alone = charts.percentile_chart({"one clock": charts.Curve(points, 0.0)})
+    assert alone is not None
+    assert "shapes" not in alone["layout"]
+
+
+def test_the_ledger_flows_to_where_everything_ended() -> None:
+    ledger = {"owed": 10, "delivered": 4, "pending_at_end": 0, "expired_unread": 4, "lost": 2}
+    figure = flow.deliveries({**ledger, "lost_by_cause": {"stream_lost": 2}})
+    assert figure is not None
+    (sankey,) = figure["data"]
+    assert sankey["node"]["label"] == [
+        "owed 10",
+        "delivered 4 (40.0 %)",
+        "expired unread 4 (40.0 %)",
+        "lost 2 (20.0 %)",
+        "stream lost 2",
+    ]
+    assert sankey["link"]["source"] == [0, 0, 0, 3]
+    assert sankey["link"]["value"] == [4, 4, 2, 2]
+    assert flow.deliveries({**ledger, "lost": None}) is None
+    assert flow.frames({"offered": 0}) is None

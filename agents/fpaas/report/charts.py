@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fpaas.measures.histograms import Leg
 from fpaas.report.series import RunSeries, Series, downsample
+from fpaas.results.events import Event
 
 Figure = dict[str, Any]
 
@@ -28,14 +30,24 @@ COLOUR_OF = {
 #: Percentiles of the curves: this many to each further nine.
 POINTS_PER_NINE = 20
 PERCENTILE_TICKS = {1: "0", 2: "50", 10: "90", 100: "99", 1_000: "99.9", 10_000: "99.99"}
+EVENT_COLOUR = "#b3261e"
+#: Of a chart's width, what a label takes.
+EVENT_ROOM = 0.16
 BANDS_COLOUR = "rgba(80, 90, 110, 0.10)"
 LINE_WIDTH = 1.6
+#: The axis is logarithmic: a microsecond stands for nothing.
+DRAWN_MIN_MS = 0.001
 #: Lines that usually lie on each other: the wider ones below.
 LINE_WIDTHS = {"offered": 6.0, "read": 3.5, "publish_to_fetch": 4.5}
 
 
-def time_chart(lines: Mapping[str, Series], unit: str, run: RunSeries) -> Figure | None:
-    """Draw lines over seconds since T0, warm-up and draining shaded; None where all are empty."""
+def time_chart(
+    lines: Mapping[str, Series], unit: str, run: RunSeries, events: Sequence[Event] = ()
+) -> Figure | None:
+    """Draw lines over seconds since T0, warm-up and draining shaded; None where all are empty.
+
+    `events` are marked; those close together have one label.
+    """
     traces: list[dict[str, Any]] = []
     for position, (name, (x, y)) in enumerate(lines.items()):
         if not x:
@@ -67,39 +79,36 @@ def time_chart(lines: Mapping[str, Series], unit: str, run: RunSeries) -> Figure
                 "zeroline": False,
                 "gridcolor": "#eceff3",
             },
-            "shapes": _bands(run),
-            "annotations": _band_labels(run),
+            "shapes": [*_bands(run), *_event_lines(events)],
+            "annotations": [*_band_labels(run), *_event_labels(events, last_x - first_x)],
             "hovermode": "x unified",
         },
     }
 
 
-def percentile_chart(legs: Mapping[str, Leg]) -> Figure | None:
-    """Draw each leg's percentiles, in ms, over 1 / (1 - p); None where no leg has samples."""
-    traces: list[dict[str, Any]] = []
-    for position, (name, leg) in enumerate(legs.items()):
-        curve = percentile_curve(leg)
-        if not curve:
-            continue
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": name,
-                "x": [rounded(1 / (1 - share)) for share, _ in curve],
-                "y": [rounded(value_ms) for _, value_ms in curve],
-                "text": [f"{100 * share:.6g}" for share, _ in curve],
-                "line": {
-                    "width": LINE_WIDTHS.get(name, LINE_WIDTH),
-                    "shape": "hv",
-                    "color": COLOURS[position % len(COLOURS)],
-                },
-                "hovertemplate": ("%{text} % within %{y:,.4~g} ms<extra>%{fullData.name}</extra>"),
-            }
-        )
-    if not traces:
+@dataclass(frozen=True)
+class Curve:
+    """A leg's percentiles: (share of the samples, ms), and how far clocks may be off (± ms)."""
+
+    points: list[tuple[float, float]]
+    bound_ms: float | None
+
+
+def percentile_chart(curves: Mapping[str, Curve]) -> Figure | None:
+    """Draw each leg's percentiles, in ms, over 1 / (1 - p), with its bound as a band around it.
+
+    What lies below its bound is dotted: not resolvable. None where no leg has samples.
+    """
+    drawn = {name: curve for name, curve in curves.items() if curve.points}
+    if not drawn:
         return None
-    largest = max(trace["x"][-1] for trace in traces)
+    traces: list[dict[str, Any]] = []
+    for position, (name, curve) in enumerate(drawn.items()):
+        colour = COLOURS[position % len(COLOURS)]
+        if curve.bound_ms:
+            traces += _band(name, curve.points, curve.bound_ms, colour)
+        traces += _curve_lines(name, curve, colour)
+    largest = max(1 / (1 - curve.points[-1][0]) for curve in drawn.values())
     ticks = {x: text for x, text in PERCENTILE_TICKS.items() if x <= max(largest, 100)}
     return {
         "data": traces,
@@ -121,7 +130,108 @@ def percentile_chart(legs: Mapping[str, Leg]) -> Figure | None:
                 "exponentformat": "none",
                 "separatethousands": True,
             },
+            **_unresolvable_region(drawn),
         },
+    }
+
+
+def _curve_lines(name: str, curve: Curve, colour: str) -> list[dict[str, Any]]:
+    """Return the part below the bound, dotted, and the rest; both have the legend's one entry."""
+    bound_ms = curve.bound_ms or 0.0
+    parts = [
+        ("dot", [point for point in curve.points if abs(point[1]) < bound_ms]),
+        ("solid", [point for point in curve.points if abs(point[1]) >= bound_ms]),
+    ]
+    lines: list[dict[str, Any]] = []
+    for dash, points in parts:
+        if not points:
+            continue
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": name,
+                "legendgroup": name,
+                "showlegend": not lines,
+                "x": [rounded(1 / (1 - share)) for share, _ in points],
+                "y": [rounded(value_ms) for _, value_ms in points],
+                "text": [f"{100 * share:.6g}" for share, _ in points],
+                "line": {
+                    "width": LINE_WIDTHS.get(name, LINE_WIDTH),
+                    "shape": "hv",
+                    "color": colour,
+                    "dash": dash,
+                },
+                "hovertemplate": "%{text} % within %{y:,.4~g} ms"
+                + (f" ± {bound_ms:.2g} ms" if bound_ms else "")
+                + (" (not resolvable)" if dash == "dot" else "")
+                + "<extra>%{fullData.name}</extra>",
+            }
+        )
+    return lines
+
+
+def _band(
+    name: str, points: list[tuple[float, float]], bound_ms: float, colour: str
+) -> list[dict[str, Any]]:
+    """Return the edges of ± the bound, the room between them filled."""
+    x = [rounded(1 / (1 - share)) for share, _ in points]
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    edge = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "legendgroup": name,
+        "showlegend": False,
+        "hoverinfo": "skip",
+        "x": x,
+        "line": {"width": 0, "shape": "hv"},
+    }
+    return [
+        {**edge, "y": [rounded(max(value - bound_ms, DRAWN_MIN_MS)) for _, value in points]},
+        {
+            **edge,
+            "y": [rounded(value + bound_ms) for _, value in points],
+            "fill": "tonexty",
+            "fillcolor": f"rgba({red},{green},{blue},0.18)",
+        },
+    ]
+
+
+def _unresolvable_region(curves: Mapping[str, Curve]) -> dict[str, Any]:
+    """Return a shape and its label where legs between clocks cannot be told from nothing."""
+    bounds = [curve.bound_ms for curve in curves.values() if curve.bound_ms]
+    if not bounds:
+        return {}
+    bound_ms = max(bounds)
+    return {
+        "shapes": [
+            {
+                "type": "rect",
+                "xref": "paper",
+                "yref": "y",
+                "x0": 0,
+                "x1": 1,
+                "y0": DRAWN_MIN_MS,
+                "y1": bound_ms,
+                "fillcolor": BANDS_COLOUR,
+                "line": {"width": 0},
+                "layer": "below",
+            }
+        ],
+        "annotations": [
+            {
+                "text": f"not resolvable between clocks: below ± {bound_ms:.2g} ms",
+                "xref": "paper",
+                "yref": "y",
+                "x": 1,
+                "xanchor": "right",
+                "y": math.log10(bound_ms),
+                "yanchor": "top",
+                "showarrow": False,
+                "font": {"size": 11, "color": "#5a6675"},
+            }
+        ],
     }
 
 
@@ -143,7 +253,7 @@ def percentile_curve(leg: Leg) -> list[tuple[float, float]]:
     }
     values_us = leg.positive.get_percentile_to_value_dict(list(percentiles.values()))
     return [
-        (share, max(values_us[percentile], 1) / 1000)
+        (share, max(values_us[percentile] / 1000, DRAWN_MIN_MS))
         for share, percentile in percentiles.items()
         if percentile in values_us
     ]
@@ -206,6 +316,48 @@ def _band_labels(run: RunSeries) -> list[dict[str, Any]]:
             "font": {"size": 11, "color": "#5a6675"},
         }
         for name, start, end in _edges(run)
+    ]
+
+
+def _event_lines(events: Sequence[Event]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "line",
+            "xref": "x",
+            "yref": "paper",
+            "x0": at_s,
+            "x1": at_s,
+            "y0": 0,
+            "y1": 1,
+            "line": {"width": 1, "dash": "dash", "color": EVENT_COLOUR},
+        }
+        for at_s in dict.fromkeys(event.at_s for event in events)
+    ]
+
+
+def _event_labels(events: Sequence[Event], width_s: float) -> list[dict[str, Any]]:
+    """Label events, as many as there is room for: one label for those that lie close together."""
+    groups: list[list[Event]] = []
+    for event in events:
+        if groups and event.at_s - groups[-1][0].at_s < width_s * EVENT_ROOM:
+            groups[-1].append(event)
+        else:
+            groups.append([event])
+    return [
+        {
+            "text": group[0].short + (f" +{len(group) - 1}" if len(group) > 1 else ""),
+            "hovertext": "<br>".join(event.short for event in group[:10]),
+            "x": group[0].at_s,
+            "xref": "x",
+            "xanchor": "left",
+            "y": 0.99,
+            "yref": "paper",
+            "yanchor": "top",
+            "showarrow": False,
+            "font": {"size": 10, "color": EVENT_COLOUR},
+            "bgcolor": "rgba(255,255,255,0.8)",
+        }
+        for group in groups
     ]
 
 

@@ -22,10 +22,10 @@ def goal_rows(summary: JsonObject) -> list[dict[str, Any]]:
         {
             "meaning": goal["meaning"],
             "name": goal["name"],
-            "limit": f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'])}",
+            "limit": f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'], ',')}",
             "measured": NOT_MEASURED
             if goal["measured"] is None
-            else goals.written(goal["measured"], goal["unit"]),
+            else goals.written(goal["measured"], goal["unit"], ","),
             "status": goal["status"],
             "tone": goal["status"].replace(" ", "-"),
             "mark": MARKS.get(goal["status"], "?"),

@@ -14,6 +14,7 @@ from fpaas.report import (
     run_charts,
     storage_table,
     tables,
+    use_table,
     written,
 )
 from fpaas.results.bundle import Bundle, JsonObject
@@ -24,7 +25,7 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
     """Return the page's HTML. What is missing from the bundle is said to be not measured."""
     spec, plan = bundle.spec, summary.get("plan") or {}
     warmup_s = written.pick(summary, "window", "from_s")
-    sections = run_charts.of_run(bundle, spec.warmup_s if warmup_s is None else warmup_s)
+    sections = run_charts.of_run(bundle, summary, spec.warmup_s if warmup_s is None else warmup_s)
     ledger = summary.get("ledger") or {}
     planned_unread = answers.planned_unread(spec, summary)
     notes = summary.get("notes") or []
@@ -60,7 +61,9 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
         stored_heads=list(storage_table.STORED.values()),
         latency=latency_table.latency_rows(summary),
         processes=tables.process_rows(summary),
-        hosts=tables.host_rows(summary),
+        use=use_table.hosts(summary),
+        limited_by=written.pick(summary, "limited_by", "sentence"),
+        events=summary.get("events") or [],
         fetches=tables.fetch_rows(summary),
         connections=tables.connection_rows(summary),
         fidelity=tables.fidelity_rows(summary),

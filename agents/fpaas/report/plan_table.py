@@ -22,7 +22,7 @@ def plan_rows(summary: JsonObject) -> list[dict[str, str]]:
             "ratio": _ratio(measured, planned),
         }
         for name, unit, planned, measured in _pairs(plan, summary)
-    ]
+    ] + [_in_flight(plan, summary)]
 
 
 def _pairs(plan: JsonObject, summary: JsonObject) -> Iterator[tuple[str, str, Any, Any]]:
@@ -64,17 +64,24 @@ def _pairs(plan: JsonObject, summary: JsonObject) -> Iterator[tuple[str, str, An
     connections = measured("connections", "count")
     yield "connections of consumers", "", plan.get("connections"), connections
     yield (
-        "in flight on one connection, most (measured: as seen every 5 s)",
-        "MB",
-        megabytes(plan.get("connection_in_flight_bytes_max")),
-        megabytes(measured("jetstream", "connection_pending_bytes_max")),
-    )
-    yield (
         "messages out of NATS",
         "Mbit/s",
         plan.get("nats_net_tx_mbit_per_s"),
         _mbit_per_s(measured("throughput", "processed_per_s"), summary),
     )
+
+
+def _in_flight(plan: JsonObject, summary: JsonObject) -> dict[str, str]:
+    """Return the row of what waits on one connection, of which the plan gives the most."""
+    planned = megabytes(plan.get("connection_in_flight_bytes_max"))
+    measured = megabytes(pick(summary, "jetstream", "connection_pending_bytes_max"))
+    within = None not in (planned, measured) and measured <= planned  # type: ignore[operator]
+    return {
+        "name": "in flight on one connection (planned: at most; measured: as seen every 5 s)",
+        "planned": _measured(planned, "MB"),
+        "measured": _measured(measured, "MB"),
+        "ratio": "within" if within else "",
+    }
 
 
 def _share_pct(part: float | None, whole: float | None) -> float | None:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from fpaas.measures import histograms
-from fpaas.report import charts
+from collections.abc import Iterable
+
+from fpaas.report import charts, flow
 from fpaas.report.document import Chart
 from fpaas.report.series import RunSeries
-from fpaas.results.bundle import Bundle
+from fpaas.report.written import pick
+from fpaas.results.bundle import Bundle, JsonObject
+from fpaas.results.events import Event
 from fpaas.results.legs import Legs
 from fpaas.results.summary import measure_window
 
-#: Legs whose percentiles are drawn, out of the agents' histogram logs.
-CURVES = {
-    "shuffler": ("publish_ack", "due_to_ack"),
-    "consumers": ("publish_to_fetch", "end_to_end", "fetch_call", "fetch_call_intended"),
-}
+#: Legs drawn together, out of the agents' histogram logs: (agent, its name there, leg).
+INTO_THE_STREAM = (
+    ("relay", "relay_lateness", "due_to_sent"),
+    ("shuffler", "due_to_read", "due_to_read"),
+    ("shuffler", "publish_ack", "publish_ack"),
+    ("shuffler", "due_to_ack", "due_to_ack"),
+)
+OUT_OF_THE_STREAM = (
+    ("consumers", "publish_to_fetch", "publish_to_fetch"),
+    ("consumers", "end_to_end", "end_to_end"),
+    ("consumers", "fetch_call", "fetch_call"),
+    ("consumers", "fetch_call_intended", "fetch_call_intended"),
+)
+#: Known by its percentiles only.
+FIRST_FETCH = "publish_to_first_fetch"
+FIRST_FETCH_SHARES = {"min": 0.0, "p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 
 
-def of_run(bundle: Bundle, warmup_s: float) -> dict[str, list[Chart]]:
+def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, list[Chart]]:
     """Return the charts of each section that has some; `warmup_s` is left out of percentiles."""
     run = RunSeries(bundle, warmup_s)
+    happened = [Event(**event) for event in summary.get("events") or []]
+    ledger = summary.get("ledger") or {}
+    legs = Legs.read(bundle, measure_window(bundle.spec, warmup_s))
     return {
         "throughput": [
             Chart(
@@ -27,30 +44,56 @@ def of_run(bundle: Bundle, warmup_s: float) -> dict[str, list[Chart]]:
                 "Messages a second",
                 "Offered by the relay, read and published by the shuffler, processed by all "
                 "consumers together.",
-                charts.time_chart(run.throughput(), "/s", run),
+                charts.time_chart(run.throughput(), "/s", run, happened),
             )
+        ],
+        "ledger": [
+            Chart(
+                "flow-frames",
+                "Frames, from the relay into the stream",
+                "",
+                flow.frames(ledger),
+            ),
+            Chart(
+                "flow-deliveries",
+                "Deliveries, from what was owed",
+                "Each stored message is owed to each consumer in fan-out, once otherwise.",
+                flow.deliveries(ledger),
+            ),
         ],
         "latency": [
             Chart(
-                "percentiles",
-                "Latency by percentile",
+                "percentiles-in",
+                "On the way into the stream",
                 "Both axes are logarithmic; each step to the right is another nine. Warm-up and "
                 "draining are left out.",
-                charts.percentile_chart(_curves(bundle, warmup_s)),
-            )
+                charts.percentile_chart(_curves(legs, summary, INTO_THE_STREAM)),
+            ),
+            Chart(
+                "percentiles-out",
+                "On the way out of it",
+                "The band around a curve is ± the bound of the clocks; dotted: below it, and so "
+                "not resolvable.",
+                charts.percentile_chart(
+                    {
+                        **_first_fetch(summary),
+                        **_curves(legs, summary, OUT_OF_THE_STREAM),
+                    }
+                ),
+            ),
         ],
         "resources": [
             Chart(
                 "process-cpu",
                 "CPU of each process",
                 "100 % is one core.",
-                charts.time_chart(run.processes("cpu_pct"), "%", run),
+                charts.time_chart(run.processes("cpu_pct"), "%", run, happened),
             ),
             Chart(
                 "process-memory",
                 "Memory of each process",
                 "Resident set.",
-                charts.time_chart(run.processes("rss_mb"), "MB", run),
+                charts.time_chart(run.processes("rss_mb"), "MB", run, happened),
             ),
             Chart(
                 "host-cpu",
@@ -63,19 +106,20 @@ def of_run(bundle: Bundle, warmup_s: float) -> dict[str, list[Chart]]:
                     },
                     "%",
                     run,
+                    happened,
                 ),
             ),
             Chart(
                 "host-memory",
                 "Memory of each host",
                 "Used, without caches.",
-                charts.time_chart(run.hosts("mem_mb"), "MB", run),
+                charts.time_chart(run.hosts("mem_mb"), "MB", run, happened),
             ),
             Chart(
                 "host-network",
                 "Network of each host",
                 "A lab on one host talks over its loopback, and over nothing else.",
-                charts.time_chart(run.host_traffic_mbit_per_s(), "Mbit/s", run),
+                charts.time_chart(run.host_traffic_mbit_per_s(), "Mbit/s", run, happened),
             ),
         ],
         "jetstream": [
@@ -83,13 +127,15 @@ def of_run(bundle: Bundle, warmup_s: float) -> dict[str, list[Chart]]:
                 "stream-messages",
                 "Messages in the stream",
                 "",
-                charts.time_chart({"messages": run.nats("stream", "messages")}, "messages", run),
+                charts.time_chart(
+                    {"messages": run.nats("stream", "messages")}, "messages", run, happened
+                ),
             ),
             Chart(
                 "stream-bytes",
                 "Size of the stream",
                 f"At most {bundle.spec.stream.max_bytes / 1e6:,.0f} MB.",
-                charts.time_chart({"size": run.nats_megabytes()}, "MB", run),
+                charts.time_chart({"size": run.nats_megabytes()}, "MB", run, happened),
             ),
             Chart(
                 "consumer-lag",
@@ -102,14 +148,34 @@ def of_run(bundle: Bundle, warmup_s: float) -> dict[str, list[Chart]]:
                     },
                     "messages",
                     run,
+                    happened,
                 ),
             ),
         ],
     }
 
 
-def _curves(bundle: Bundle, warmup_s: float) -> dict[str, histograms.Leg]:
+def _curves(
+    legs: Legs, summary: JsonObject, names: Iterable[tuple[str, str, str]]
+) -> dict[str, charts.Curve]:
     """Return the legs to draw, over the measured time."""
-    legs = Legs.read(bundle, measure_window(bundle.spec, warmup_s))
-    found = {name: legs.get(agent, name) for agent, names in CURVES.items() for name in names}
-    return {name: leg for name, leg in found.items() if leg is not None}
+    curves = {}
+    for agent, recorded, name in names:
+        leg = legs.get(agent, recorded)
+        if leg is not None:
+            bound_ms = pick(summary, "latency_ms", name, "clock_error_ms")
+            curves[name] = charts.Curve(charts.percentile_curve(leg), bound_ms)
+    return curves
+
+
+def _first_fetch(summary: JsonObject) -> dict[str, charts.Curve]:
+    leg = pick(summary, "latency_ms", FIRST_FETCH) or {}
+    if not leg.get("count"):
+        return {}
+    shares = {**FIRST_FETCH_SHARES, "max": 1 - 1 / (leg["count"] + 1)}
+    points = sorted(
+        (share, max(leg[column], charts.DRAWN_MIN_MS))
+        for column, share in shares.items()
+        if leg.get(column) is not None and share <= shares["max"]
+    )
+    return {FIRST_FETCH: charts.Curve(points, leg.get("clock_error_ms"))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fpaas.report.written import NOT_MEASURED, megabytes, number, pick, points, share, with_unit
+from fpaas.report.written import NOT_MEASURED, number, pick, points, share, with_unit
 from fpaas.results import verdict
 from fpaas.results.bundle import JsonObject
 
@@ -102,18 +102,3 @@ def fidelity_rows(summary: JsonObject) -> dict[str, str]:
     limit = f" (limit {verdict.START_SPREAD_LIMIT_MS:g})" if spread_ms is not None else ""
     rows["starts apart by"] = with_unit(spread_ms, "ms") + limit
     return rows
-
-
-def host_rows(summary: JsonObject) -> list[dict[str, str]]:
-    """Return CPU, memory and network of each host while measuring."""
-    return [
-        {
-            "name": host,
-            "cpu": points(pick(figures, "cpu_pct")),
-            "steal": points(pick(figures, "steal_pct")),
-            "memory": with_unit(pick(figures, "mem_mb"), "MB"),
-            "received": with_unit(megabytes(pick(figures, "net_rx_bytes")), "MB"),
-            "sent": with_unit(megabytes(pick(figures, "net_tx_bytes")), "MB"),
-        }
-        for host, figures in (pick(summary, "resources", "hosts") or {}).items()
-    ]

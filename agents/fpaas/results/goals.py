@@ -192,10 +192,10 @@ def limit_of(goal: Goal) -> str:
     return written(goal.limit, goal.unit)
 
 
-def written(value: float, unit: str) -> str:
+def written(value: float, unit: str, thousands: str = " ") -> str:
     """Write a figure with thousands apart and as many digits as tell."""
     number = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
-    return f"{number.replace(',', ' ')}{'' if unit == '/s' else ' '}{unit}".strip()
+    return f"{number.replace(',', thousands)}{'' if unit == '/s' else ' '}{unit}".strip()
 
 
 # -- what goals can be about -----------------------------------------------------------------------
@@ -350,7 +350,7 @@ def _overloaded(run: Measured) -> str | None:
     return (
         f"a consumer is owed {owed:.4g} messages/s and its polls take at most {c.batch_size} every "
         f"{c.poll_interval_s:g} s = {capacity:.3g}/s, so messages lie until they expire; "
-        "bench_fetch=drain would reach it"
+        "bench_fetch=drain makes it possible"
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from fpaas.measures.histograms import Leg
 from fpaas.plan import capacity, storage
 from fpaas.results import (
+    events,
     facts,
     figures,
     latency,
@@ -54,6 +55,7 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
     summary["verdict"] = {"status": judged.status, "reasons": judged.reasons}
     summary["notes"] = judged.notes
     summary["goals"] = [goal.to_dict() for goal in judged.goals]
+    summary["events"] = [event.to_dict() for event in events.find(bundle, summary["clock"])]
     summary["limited_by"] = limits.find(spec, summary, judged.late_generators).to_dict()
     rounded: JsonObject = _rounded(summary)
     return rounded
