@@ -84,6 +84,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             raise AnsibleActionFail(str(error)) from error
         except ClickException as error:
             raise AnsibleActionFail(error.message) from error
+        except OSError as error:
+            where = error.filename or arguments["results"]
+            raise AnsibleActionFail(f"{where}: cannot be written: {error.strerror}") from error
         if missing:
             return {**result, "failed": True, "msg": missing}
         return {**result, "changed": True}
@@ -176,7 +179,8 @@ class Playing:
 
     def outline(self) -> str:
         """Say what would be played."""
-        lines = [f"{len(self._sweep.points)} points, about {self._left()}, into {self._directory}:"]
+        took = self._left(list(self._sweep.missing()))
+        lines = [f"{len(self._sweep.points)} points, about {took}, into {self._directory}:"]
         lines += [f"  {p.number}: {grid.label(p.variables)}" for p in self._sweep.points]
         return "\n".join(lines)
 
@@ -189,12 +193,13 @@ class Playing:
             done = sum(point.status == "done" for point in sweep.points)
             if done:
                 show(f"{done} of {len(sweep.points)} points are done already")
+            todo = list(sweep.missing())
             show(
-                f"sweep {sweep.sweep_id}: {len(sweep.points)} points, about {self._left()} left, "
-                f"into {self._directory}"
+                f"sweep {sweep.sweep_id}: {len(sweep.points)} points, about {self._left(todo)} "
+                f"left, into {self._directory}"
             )
-            for repetition, point in list(sweep.missing()):
-                self._play_point(point, repetition)
+            for position in range(len(todo)):
+                self._play_next(todo[position:])
             return self._finish()
 
     def _lock(self) -> Any:  # noqa: ANN401
@@ -234,12 +239,13 @@ class Playing:
 
     # -- one point ---------------------------------------------------------------------------------
 
-    def _play_point(self, point: SweepPoint, repetition: int) -> None:
+    def _play_next(self, todo: list[tuple[int, SweepPoint]]) -> None:
+        """Play the first of what is to do, more than once where its run is invalid."""
         sweep = self._sweep
+        repetition, point = todo[0]
         for attempt in range(1 + self._arguments["retries"]):
             again = ", once more" if attempt else ""
-            left_s = self._left_s()
-            show(sweep_text.progress(point.number, sweep, point, repetition, left_s) + again)
+            show(sweep_text.progress(sweep, point, repetition, self._left(todo)) + again)
             run = self._play_run(point, repetition)
             what = sweep_text.outcome(run, point)
             color = {record.PASS: "green", record.FAIL: "red"}.get(str(run.status), "yellow")
@@ -317,19 +323,16 @@ class Playing:
 
     # -- all of it ---------------------------------------------------------------------------------
 
-    def _left_s(self) -> float:
+    def _left(self, todo: list[tuple[int, SweepPoint]]) -> str:
         """Estimate what is left, by what runs of this sweep have taken beyond their windows."""
         overheads = [
             run.took_s - self._windows_s[point.number]
             for point in self._sweep.points
-            for run in point.trusted
-            if run.took_s is not None
+            for run in point.runs
+            if run.took_s is not None and run.status != record.NO_RUN
         ]
         overhead_s = sum(overheads) / len(overheads) if overheads else OVERHEAD_S
-        return sum(self._windows_s[p.number] + overhead_s for _, p in self._sweep.missing())
-
-    def _left(self) -> str:
-        return sweep_text.duration(self._left_s())
+        return sweep_text.duration(sum(self._windows_s[p.number] + overhead_s for _, p in todo))
 
     def _finish(self) -> str:
         sweep, directory = self._sweep, self._directory
@@ -339,10 +342,9 @@ class Playing:
         if expectations:
             show("\n" + expected.text(expectations))
         show(f"\nreport      {directory / 'report.html'}\n")
-        without = [point for point in sweep.points if point.status != "done"]
         return "\n".join(
             f"{grid.label(point.variables)}: {sweep_text.state(point, sweep.repeats)}"
-            for point in without
+            for point in sweep.incomplete
         )
 
 

@@ -55,7 +55,12 @@ def test_a_finished_point_is_never_played_again_and_all_others_are(
         for repetition in (0, 1):
             finished = any(r == repetition and s in ("pass", "fail") for r, s in runs)
             assert ((repetition, number) in missing) == (not finished)
-    assert missing == sorted(missing)
+    tried = [
+        any(r == repetition and s in ("invalid", "no run") for r, s in attempts[number - 1])
+        for repetition, number in missing
+    ]
+    # Each in playing order, those that were tried in vain last.
+    assert sorted(zip(tried, missing, strict=True)) == list(zip(tried, missing, strict=True))
     # A run that was on when the sweep ended counts for nothing.
     assert all(run.status is not None for point in resumed.points for run in point.runs)
 

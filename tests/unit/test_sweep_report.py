@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,22 @@ def test_points_without_a_trusted_run_are_gaps_and_named(tmp_path: Path) -> None
     shown = page(directory)
     assert shown.figures["nats_cpu_pct"]["data"][0]["y"] == [15.5, None, None, 40, 65]
     assert shown.figures["nats_cpu_pct"]["data"][0]["connectgaps"] is False
-    assert "Point 2, bench_consumers=50: no run of it can be trusted" in shown.words
-    assert "Point 3, bench_consumers=100: not played yet" in shown.words
+    assert "Point 2, bench_consumers=50: invalid: so it is invalid" in shown.words
+    assert "Point 3, bench_consumers=100: missing: not played yet" in shown.words
     fits = [one for one in content(directory)["scaling"] if one["figure"] == "nats_cpu_pct"]
     assert fits[0]["cost_per_added"]["points"] == 3
+
+
+def test_a_point_that_lacks_a_repetition_is_named(tmp_path: Path) -> None:
+    directory = sweep_runs.write(tmp_path, LINEAR)
+    sweep = record.load(directory)
+    sweep.repeats = 2
+    sweep.points[0].runs.append(replace(sweep.points[0].runs[0], repetition=1))
+    sweep.write(directory)
+    assert report(directory).exit_code == 3
+    shown = page(directory).words
+    assert "Point 2, bench_consumers=50: pass (1 of 2 runs)" in shown
+    assert "Point 1, bench_consumers=10: pass" not in shown
 
 
 def test_a_run_whose_bundle_is_gone_is_played_again(tmp_path: Path) -> None:

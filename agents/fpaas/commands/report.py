@@ -79,7 +79,7 @@ def _report_sweep(directory: Path, warmup_s: float | None) -> None:
     if expectations:
         click.echo("\n" + expected.text(expectations))
     click.echo(f"\nreport      {directory / 'report.html'}")
-    if any(point.status != "done" for point in sweep.points):
+    if sweep.incomplete:
         sys.exit(EXIT_RUN_INVALID)
 
 

@@ -45,9 +45,10 @@ def render(sweep: Sweep, growths: list[Growth], expectations: list[Expectation])
         },
         sweep=sweep,
         done=done,
-        missing=[point for point in sweep.points if point.status == "missing"],
-        invalid=[point for point in sweep.points if point.status == "invalid"],
-        label=grid.label,
+        incomplete=[
+            (point.number, grid.label(point.variables), sweep_text.state(point, sweep.repeats))
+            for point in sweep.incomplete
+        ],
         over=None if over is None else _title(over),
         answers=_answers(growths),
         growth=_growth_rows(growths),

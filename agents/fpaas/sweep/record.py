@@ -51,6 +51,12 @@ class SweepPoint:
         """Whether a repetition has a run that can be trusted."""
         return any(r.repetition == repetition and r.status in FINISHED for r in self.runs)
 
+    def was_tried(self, repetition: int) -> bool:
+        """Whether a run of a repetition came to its end, whatever its verdict."""
+        return any(
+            r.repetition == repetition and r.status not in (None, INTERRUPTED) for r in self.runs
+        )
+
     @property
     def trusted(self) -> list[PlayedRun]:
         """Runs whose figures hold."""
@@ -84,12 +90,21 @@ class Sweep:
         """Iterate over (repetition, point) without a run that can be trusted, in playing order.
 
         All points are played once before any is played again: what drifts with time then spreads
-        over all of them.
+        over all of them. What was tried in vain comes last, not to keep the others waiting.
         """
-        for repetition in range(self.repeats):
-            for point in self.points:
-                if not point.finished(repetition):
-                    yield repetition, point
+        lacking = [
+            (repetition, point)
+            for repetition in range(self.repeats)
+            for point in self.points
+            if not point.finished(repetition)
+        ]
+        yield from sorted(lacking, key=lambda one: one[1].was_tried(one[0]))
+
+    @property
+    def incomplete(self) -> list[SweepPoint]:
+        """Points that lack a run that can be trusted, or one of its repetitions."""
+        lacking = {point.number for _, point in self.missing()}
+        return [point for point in self.points if point.number in lacking]
 
     def write(self, directory: Path) -> None:
         """Replace sweep.json as a whole."""

@@ -82,11 +82,11 @@ def _judged(fit: scaling.Fit) -> str:
     }[fit.judgement]
 
 
-def progress(position: int, sweep: Sweep, point: SweepPoint, repetition: int, left_s: float) -> str:
+def progress(sweep: Sweep, point: SweepPoint, repetition: int, left: str) -> str:
     """Write `point 3 of 20: bench_consumers=100 bench_poll_interval_s=5, about 41 min left`."""
-    of = f"point {position} of {len(sweep.points)}"
+    of = f"point {point.number} of {len(sweep.points)}"
     again = f" (run {repetition + 1} of {sweep.repeats})" if sweep.repeats > 1 else ""
-    return f"{of}{again}: {label(point.variables)}, about {duration(left_s)} left"
+    return f"{of}{again}: {label(point.variables)}, about {left} left"
 
 
 def duration(seconds: float) -> str:
