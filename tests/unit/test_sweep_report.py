@@ -166,6 +166,21 @@ def test_what_was_not_expected_or_not_measured_is_said_so(tmp_path: Path) -> Non
     ]
 
 
+def test_a_sweep_over_words_has_points_and_no_lines(tmp_path: Path) -> None:
+    directory = sweep_runs.write(tmp_path, {10: 5.0, 20: 6.0})
+    sweep = record.load(directory)
+    sweep.grid = {"bench_fetch": ["once", "drain"], "nats_tls": [True]}
+    for point, fetch in zip(sweep.points, ("once", "drain"), strict=True):
+        point.variables = {"bench_fetch": fetch, "nats_tls": True}
+    sweep.write(directory)
+    assert report(directory).exit_code == 0
+    drawn = page(directory).figures["nats_cpu_pct"]
+    assert drawn["data"][0]["x"] == ["once", "drain"]
+    assert drawn["data"][0]["mode"] == "markers"
+    assert drawn["layout"]["xaxis"]["type"] == "category"
+    assert content(directory)["scaling"] == []
+
+
 def test_a_sweep_cannot_be_marked_invalid_as_a_whole(tmp_path: Path) -> None:
     directory = sweep_runs.write(tmp_path, LINEAR)
     result = report(directory, "--invalid", "because")

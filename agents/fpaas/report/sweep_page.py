@@ -40,8 +40,8 @@ def render(sweep: Sweep, growths: list[Growth], expectations: list[Expectation])
     return document.render(
         "sweep.html.j2",
         {
-            "cost": [_chart(one, over, lines) for one in COSTS],
-            "latency": [_chart(one, over, lines) for one in LATENCIES],
+            "cost": [_chart(one, sweep, lines) for one in COSTS],
+            "latency": [_chart(one, sweep, lines) for one in LATENCIES],
         },
         sweep=sweep,
         done=done,
@@ -49,7 +49,7 @@ def render(sweep: Sweep, growths: list[Growth], expectations: list[Expectation])
             (point.number, grid.label(point.variables), sweep_text.state(point, sweep.repeats))
             for point in sweep.incomplete
         ],
-        over=None if over is None else _title(over),
+        over=_title(over),
         answers=_answers(growths),
         growth=_growth_rows(growths),
         columns=[f"{figures[name].title}, {figures[name].unit}" for name in TABLE],
@@ -119,22 +119,21 @@ def _shared(sweep: Sweep) -> dict[str, str]:
     return {name: grid.written(value) for name, value in sweep.variables.items()} | hosts
 
 
-def _chart(
-    figure: sweep_figures.Figure, over: str | None, lines: dict[str, list[SweepPoint]]
-) -> Chart:
+def _chart(figure: sweep_figures.Figure, sweep: Sweep, lines: dict[str, list[SweepPoint]]) -> Chart:
     title = figure.title[0].upper() + figure.title[1:]
-    return Chart(figure.name, title, "", None if over is None else curves(figure, over, lines))
+    return Chart(figure.name, title, "", curves(figure, sweep, lines))
 
 
 def curves(
-    figure: sweep_figures.Figure, over: str, lines: dict[str, list[SweepPoint]]
+    figure: sweep_figures.Figure, sweep: Sweep, lines: dict[str, list[SweepPoint]]
 ) -> Figure | None:
     """Draw a figure over a variable, a line for each value of the others; None without any.
 
     A point that has no figure is a gap, never drawn across; the spread of repeats is a bar.
     """
+    over = sweep_figures.variable(sweep)
+    is_numeric = sweep_figures.is_numeric(sweep, over)
     traces: list[dict[str, Any]] = []
-    xs = [float(point.variables[over]) for points in lines.values() for point in points]
     for position, (name, points) in enumerate(lines.items()):
         found = [(point.figures or {}).get(figure.name) for point in points]
         if not any(found):
@@ -142,9 +141,12 @@ def curves(
         colour = charts.COLOURS[position % len(charts.COLOURS)]
         trace: dict[str, Any] = {
             "type": "scatter",
-            "mode": "lines+markers",
+            "mode": "lines+markers" if is_numeric else "markers",
             "name": name or figure.title,
-            "x": [point.variables[over] for point in points],
+            "x": [
+                point.variables[over] if is_numeric else grid.written(point.variables[over])
+                for point in points
+            ],
             "y": [charts.rounded(one["median"]) if one else None for one in found],
             "connectgaps": False,
             "line": {"width": charts.LINE_WIDTH, "color": colour},
@@ -163,8 +165,6 @@ def curves(
         traces.append(trace)
     if not traces:
         return None
-    ticks = sorted(set(xs))
-    logarithmic = ticks[0] > 0 and ticks[-1] > LINEAR_RANGE_MAX * ticks[0]
     return {
         "data": traces,
         "layout": {
@@ -172,12 +172,21 @@ def curves(
             "showlegend": len(lines) > 1,
             "xaxis": {
                 "title": {"text": _title(over), "standoff": 6},
-                "type": "log" if logarithmic else "linear",
-                "tickvals": ticks,
-                "ticktext": [f"{tick:,g}" for tick in ticks],
                 "gridcolor": "#eceff3",
                 "zeroline": False,
+                **(_axis(sweep.grid[over]) if is_numeric else {"type": "category"}),
             },
             "hovermode": "x unified",
         },
+    }
+
+
+def _axis(values: list[float]) -> dict[str, Any]:
+    """Return an axis with a tick at each value, logarithmic where they are far apart."""
+    ticks = sorted(values)
+    logarithmic = ticks[0] > 0 and ticks[-1] > LINEAR_RANGE_MAX * ticks[0]
+    return {
+        "type": "log" if logarithmic else "linear",
+        "tickvals": ticks,
+        "ticktext": [f"{tick:,g}" for tick in ticks],
     }

@@ -74,7 +74,9 @@ def _firehose(sweep: Sweep) -> Expectation:
     statuses = {_within(rate, FIREHOSE_PER_S) for rate in rates}
     low, high = figure(min(rates)), figure(max(rates))
     spread = low if low == high else f"{low} to {high}"
-    measured = f"{spread} msg/s (of {len(rates)} of {len(sweep.points)} points)"
+    offered = sweep.variables.get("bench_firehose_rate_per_s")
+    played = f", our relay offers {offered:g}" if isinstance(offered, int | float) else ""
+    measured = f"{spread} msg/s (of {len(rates)} of {len(sweep.points)} points{played})"
     return Expectation(what, expected, measured, NOT_MET if NOT_MET in statuses else MET)
 
 

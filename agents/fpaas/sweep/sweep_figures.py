@@ -98,26 +98,32 @@ def _value(summary: Mapping[str, Any], figure: Figure) -> float | None:
     return total
 
 
-def variable(sweep: Sweep) -> str | None:
-    """Name the variable that figures are drawn over: consumers, else the first number swept."""
-    numeric = [
-        name
-        for name, values in sweep.grid.items()
-        if all(isinstance(value, int | float) for value in values)
-    ]
+def variable(sweep: Sweep) -> str:
+    """Name the variable that figures are drawn over: consumers, else the first number swept.
+
+    Where no number is swept, the first variable.
+    """
+    numeric = [name for name in sweep.grid if is_numeric(sweep, name)]
     if CONSUMERS in numeric:
         return CONSUMERS
     several = [name for name in numeric if len(sweep.grid[name]) > 1]
-    return next(iter([*several, *numeric]), None)
+    return next(iter([*several, *numeric, *sweep.grid]))
 
 
-def lines(sweep: Sweep, over: str | None) -> dict[str, list[SweepPoint]]:
+def is_numeric(sweep: Sweep, name: str) -> bool:
+    """Whether a variable has numbers for values, so that figures can grow with it."""
+    return all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in sweep.grid[name]
+    )
+
+
+def lines(sweep: Sweep, over: str) -> dict[str, list[SweepPoint]]:
     """Return points by the values of all other variables, each line in the variable's order."""
     found: dict[str, list[SweepPoint]] = {}
     for point in sweep.points:
         others: Point = {name: v for name, v in point.variables.items() if name != over}
         found.setdefault(label(others), []).append(point)
-    if over is not None:
+    if is_numeric(sweep, over):
         for points in found.values():
             points.sort(key=lambda point: point.variables[over])
     return found
@@ -177,7 +183,7 @@ class Growth:
 def growth(sweep: Sweep, values: Mapping[str, Values]) -> list[Growth]:
     """Fit every cost along every line; `values` are figures by run id, of trusted runs only."""
     over = variable(sweep)
-    if over is None or len(sweep.grid[over]) < 2:
+    if not is_numeric(sweep, over) or len(sweep.grid[over]) < 2:
         return []
     found = []
     for figure in COSTS:
