@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from dataclasses import replace
@@ -22,12 +23,22 @@ UP_WITHIN_S = 60
 class ProcessesLab:
     """One run: relay, shuffler and consumers on the host `load`, a probe on it and at each server.
 
-    `servers` are NATS servers by host name.
+    `servers` are NATS servers by host name. `hosts` puts agents on hosts of their own, with a probe
+    each; `environments` are by host; `arguments` are more of an agent's.
     """
 
     def __init__(
-        self, directory: Path, servers: dict[str, NatsServer], **variables: object
+        self,
+        directory: Path,
+        servers: dict[str, NatsServer],
+        *,
+        hosts: dict[str, str] | None = None,
+        **variables: object,
     ) -> None:
+        self.environments: dict[str, dict[str, str]] = {}
+        self.arguments: dict[str, tuple[str, ...]] = {}
+        self._host_of = dict.fromkeys(("relay", "shuffler", "consumers"), LOAD_HOST) | (hosts or {})
+        self._hosts = list(dict.fromkeys([*self._host_of.values(), *servers]))
         self.bundle = directory / "bundle"
         self._logs = directory
         self._servers = servers
@@ -36,10 +47,8 @@ class ProcessesLab:
         first_server = next(iter(servers.values()))
         topology = Topology(
             hosts={
-                "relay": [LOAD_HOST],
+                **{agent: [host] for agent, host in self._host_of.items()},
                 "nats": list(servers),
-                "shuffler": [LOAD_HOST],
-                "consumers": [LOAD_HOST],
             },
             nats_url=",".join(server.url for server in servers.values()),
             nats_monitoring_url=first_server.monitoring_url,
@@ -58,14 +67,29 @@ class ProcessesLab:
         self._write_spec()
         self._run("provision", "--run", self._run_json)
         listen = f"127.0.0.1:{self._relay_port}"
-        self._start("relay", LOAD_HOST, "--listen", listen)
-        self._start("shuffler", LOAD_HOST, "--metrics-listen", "127.0.0.1:0")
-        self._start("consumers", LOAD_HOST, "--host", LOAD_HOST, "--metrics-listen", "")
-        self._start("probe", LOAD_HOST, "--host", LOAD_HOST)
+        host_of = self._host_of
+        self._start("relay", host_of["relay"], "--listen", listen)
+        self._start("shuffler", host_of["shuffler"], "--metrics-listen", "127.0.0.1:0")
+        host = host_of["consumers"]
+        self._start("consumers", host, "--host", host, "--metrics-listen", "")
+        for host in self._hosts:
+            if host not in self._servers:
+                self._start("probe", host, "--host", host)
         for host, server in self._servers.items():
             monitoring = ("--nats-monitoring-url", server.monitoring_url)
             self._start("probe", host, "--host", host, *monitoring)
         self._arm()
+
+    @property
+    def relay_url(self) -> str:
+        """Where the relay listens."""
+        return f"ws://127.0.0.1:{self._relay_port}"
+
+    def pids(self, agent: str) -> list[int]:
+        """Return the processes of an agent, itself first."""
+        path = self.bundle / "hosts" / self._host_of[agent] / f"{agent}.status.json"
+        pids: list[int] = json.loads(path.read_text())["pids"]
+        return pids
 
     def sleep_until(self, seconds_after_t0: float) -> None:
         """Wait for a time of the run."""
@@ -81,7 +105,7 @@ class ProcessesLab:
 
     def report(self) -> dict[str, Any]:
         """Seal all hosts and report; returns summary.json."""
-        for host in (LOAD_HOST, *self._servers):
+        for host in self._hosts:
             self._run("seal", self.bundle / "hosts" / host, "--host", host)
         self._run("report", self.bundle, good=(0, 1, 3))
         summary: dict[str, Any] = json.loads((self.bundle / "summary.json").read_text())
@@ -108,7 +132,7 @@ class ProcessesLab:
         self._write_spec()
 
     def _write_spec(self) -> None:
-        for host in (LOAD_HOST, *self._servers):
+        for host in self._hosts:
             (self.bundle / "hosts" / host).mkdir(parents=True, exist_ok=True)
         write_json(self._run_json, json.loads(self.spec.to_json()))
 
@@ -116,7 +140,9 @@ class ProcessesLab:
         command = [agent, "--run", str(self._run_json), "--out", str(self.bundle / "hosts" / host)]
         log = (self._logs / f"{agent}-{host}.log").open("wb")
         self._processes[f"{agent} on {host}"] = subprocess.Popen(
-            [SCRIPTS / "fpaas", *command, *arguments], stderr=log
+            [SCRIPTS / "fpaas", *command, *arguments, *self.arguments.get(agent, ())],
+            stderr=log,
+            env={**os.environ, **self.environments.get(host, {})},
         )
 
     def _run(self, *arguments: object, good: tuple[int, ...] = (0,)) -> None:

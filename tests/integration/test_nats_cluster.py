@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 KILLED_AT_S = 3.0
 #: A cluster needs up to 9 s to find out that a leader is gone and to agree on another.
-LOAD = {
+LOAD: dict[str, Any] = {
     "bench_consumers": 12,
     "bench_poll_interval_s": 0.5,
     "bench_batch_size": 200,
@@ -37,7 +37,7 @@ MakeLab = Callable[..., ProcessesLab]
 def make_lab(tmp_path: Path) -> Iterator[MakeLab]:
     labs = []
 
-    def make(servers: dict[str, NatsServer], **variables: object) -> ProcessesLab:
+    def make(servers: dict[str, NatsServer], **variables: Any) -> ProcessesLab:  # noqa: ANN401
         lab = ProcessesLab(tmp_path, servers, **{**LOAD, **variables})
         labs.append(lab)
         return lab

@@ -58,6 +58,7 @@ def _removals(bundle: Bundle, samples: list[JsonObject]) -> Removals | None:
         ]
     if not stored_by:
         return None
+    stored_by.insert(0, (bundle.spec.t0_unix_ns, 0))
     return classify(list(_stream_samples(bundle, samples)), stored_by, bundle.spec.stream)
 
 

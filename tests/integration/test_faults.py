@@ -1,0 +1,228 @@
+"""Faults, injected into real agents: each ends up under its own cause, nothing is unexplained."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+from fpaas.spec import STREAM_NAME
+from tests.conftest import NatsServer, free_port
+from tests.cutting_proxy import CuttingProxy
+from tests.frame_proxy import FrameProxy
+from tests.processes_lab import ProcessesLab
+
+pytestmark = pytest.mark.integration
+
+LOAD: dict[str, Any] = {
+    "bench_consumers": 4,
+    "bench_poll_interval_s": 0.5,
+    "bench_batch_size": 200,
+    "bench_firehose_rate_per_s": 200,
+    "bench_warmup_s": 1,
+    "bench_measure_s": 5,
+    "bench_drain_s": 2,
+    "bench_ack_wait_s": 1,
+}
+OFFERED = 200 * 6
+
+
+class Lab(ProcessesLab):
+    """A run of seconds; `summary` waits for its end and balances it."""
+
+    def summary(self) -> dict[str, Any]:
+        self.codes = self.wait()
+        content = self.report()
+        ledger = content["ledger"]
+        publishing = ("not_read", "undecodable", "published", "duplicates_rejected")
+        outcomes = (*publishing, "publish_failed", "publish_unknown")
+        owed = ("delivered", "expired_unread", "pending_at_end", "lost")
+        said = "\n".join(content["verdict"]["reasons"])
+        assert ledger["unexplained"] == 0, said
+        assert ledger["offered"] == sum(ledger[name] for name in outcomes)
+        assert ledger["owed"] == sum(ledger[name] for name in owed)
+        assert sum(ledger["lost_by_cause"].values()) == ledger["lost"]
+        assert sum(ledger["not_read_by_cause"].values()) == ledger["not_read"]
+        return content
+
+
+@pytest.fixture
+def labs() -> Iterator[list[ProcessesLab]]:
+    made: list[ProcessesLab] = []
+    yield made
+    for lab in made:
+        lab.end()
+
+
+def make(directory: Path, server: NatsServer, labs: list[ProcessesLab], **variables: object) -> Lab:
+    lab = Lab(directory, {"nats": server}, **(LOAD | variables))
+    labs.append(lab)
+    return lab
+
+
+def reasons(summary: dict[str, Any]) -> str:
+    return "\n".join(summary["verdict"]["reasons"])
+
+
+def test_swallowed_and_damaged_frames_and_copies_beyond_the_duplicate_window(
+    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
+) -> None:
+    lab = make(tmp_path, nats_server, labs, bench_stream_duplicate_window_s=0.1)
+    frames = FrameProxy(lab.relay_url, free_port(), swallowed={300}, damaged={400, 401, 402})
+    frames.start()
+    acks = CuttingProxy(nats_server.port)
+    acks.start()
+    lab.arguments["shuffler"] = (
+        *("--relay", frames.url, "--nats-url", f"nats://127.0.0.1:{acks.port}"),
+    )
+    try:
+        lab.start()
+        # Acks that never arrive; the publishes are repeated, and are new to the stream by then.
+        lab.sleep_until(4)
+        acks.cut(swallow_s=0.6)
+        summary = lab.summary()
+    finally:
+        frames.end()
+        acks.close()
+    ledger = summary["ledger"]
+    assert ledger["offered"] == OFFERED
+    assert ledger["not_read"] == ledger["not_read_by_cause"]["dropped_between_frames_read"] == 1
+    assert ledger["undecodable"] == 3
+    assert ledger["stored_twice"] > 0
+    assert ledger["stored"] == ledger["published"] + ledger["stored_twice"]
+    assert summary["verdict"]["status"] == "invalid"
+    assert "vanished on the way" in reasons(summary)
+    assert "events are in the stream twice" in reasons(summary)
+
+
+async def take_without_ack(url: str, durable: str, count: int) -> int:
+    client = await nats.connect(url)
+    jetstream = client.jetstream()
+    subscription = await jetstream.pull_subscribe_bind(durable, STREAM_NAME)
+    taken = await subscription.fetch(count, timeout=2)
+    await client.close()
+    return len(taken)
+
+
+async def remove_newest(url: str, count: int) -> None:
+    client = await nats.connect(url)
+    jetstream = client.jetstream()
+    last_seq: int = (await jetstream.stream_info(STREAM_NAME)).state.last_seq
+    for seq in range(last_seq, last_seq - count, -1):
+        await jetstream.delete_msg(STREAM_NAME, seq)
+    await client.close()
+
+
+def test_a_batch_that_is_not_acknowledged_and_a_message_that_is_removed(
+    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
+) -> None:
+    lab = make(tmp_path, nats_server, labs, bench_poll_interval_s=1.5, bench_batch_size=1000)
+    lab.start()
+    lab.sleep_until(2.5)
+    # A process that pulls from our durable, and ends with what it got.
+    taken = asyncio.run(take_without_ack(nats_server.url, lab.spec.durable_of(0), 20))
+    assert taken == 20
+    asyncio.run(remove_newest(nats_server.url, 3))
+    summary = lab.summary()
+    ledger = summary["ledger"]
+    assert ledger["redelivered"] >= taken
+    assert ledger["duplicate_deliveries"] == 0
+    # Whoever had fetched one before it was removed has not lost it; polls are 1.5 s apart.
+    assert 0 < ledger["lost_by_cause"]["removed"] <= 4 * 3
+    assert ledger["lost"] == ledger["lost_by_cause"]["removed"]
+    assert ledger["delivered"] == 4 * OFFERED - ledger["lost"]
+    assert ledger["acked"] == ledger["delivered"]
+    assert "were removed from the stream by somebody" in reasons(summary)
+    assert summary["order"] == {"violations_in_stream": 0, "violations_at_consumers": 0}
+
+
+def test_expiry_by_size_and_by_age(
+    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
+) -> None:
+    # 1 MB are some 180 messages, a second's; each poll takes 50 of 300.
+    by_size = make(
+        tmp_path / "size",
+        nats_server,
+        labs,
+        bench_poll_interval_s=1.5,
+        bench_batch_size=50,
+        bench_stream_max_bytes=1_000_000,
+    )
+    by_size.start()
+    ledger = by_size.summary()["ledger"]
+    assert ledger["expired_by_cause"]["max_age"] == 0
+    assert ledger["expired_by_cause"]["max_bytes"] == ledger["expired_unread"] > 100
+    by_age = make(
+        tmp_path / "age",
+        nats_server,
+        labs,
+        bench_poll_interval_s=1.5,
+        bench_batch_size=50,
+        bench_stream_max_age_s=2,
+    )
+    by_age.start()
+    ledger = by_age.summary()["ledger"]
+    assert ledger["expired_by_cause"]["max_bytes"] == 0
+    assert ledger["expired_by_cause"]["max_age"] == ledger["expired_unread"] > 100
+    assert ledger["lost"] == 0
+
+
+def test_a_worker_and_the_shuffler_are_killed(
+    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
+) -> None:
+    """Between delivery and ack, and between publish and account."""
+    lab = make(
+        tmp_path,
+        nats_server,
+        labs,
+        bench_workers=2,
+        bench_poll_interval_s=0.2,
+        bench_stream_max_age_s=60,
+        bench_measure_s=7,
+    )
+    lab.start()
+    lab.sleep_until(3.5)
+    os.kill(lab.pids("consumers")[1], signal.SIGKILL)
+    lab.sleep_until(7.5)
+    os.kill(lab.pids("shuffler")[0], signal.SIGKILL)
+    summary = lab.summary()
+    ledger = summary["ledger"]
+    assert summary["verdict"]["status"] == "invalid"
+    assert ledger["offered"] == 200 * 8
+    # What the killed shuffler published after its last account is known from the stream.
+    assert ledger["published"] == ledger["stored"] > 200 * 6
+    assert ledger["not_read_by_cause"]["shuffler_died"] == ledger["not_read"] > 0
+    # The other two consumers read on; two had read for some seconds.
+    assert 2 * ledger["stored"] < ledger["delivered"] < 4 * ledger["stored"]
+    assert ledger["pending_at_end"] > 0
+    assert "the worker was killed" in reasons(summary)
+    assert "the shuffler was killed" in reasons(summary)
+    host = lab.bundle / "hosts" / "load"
+    left = [json.loads((host / f"consumers-{n}.json").read_text())["complete"] for n in (0, 1)]
+    assert sorted(left) == [False, True]
+
+
+def test_a_memory_stream_goes_with_its_server(
+    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
+) -> None:
+    lab = make(tmp_path, nats_server, labs, bench_measure_s=8, bench_batch_size=20)
+    lab.start()
+    # Samples of the stream are 5 s apart.
+    lab.sleep_until(6.5)
+    nats_server.kill()
+    lab.sleep_until(9)
+    nats_server.start()
+    summary = lab.summary()
+    ledger = summary["ledger"]
+    assert summary["verdict"]["status"] == "invalid"
+    assert "NATS restarted during the run" in summary["verdict"]["reasons"][0]
+    assert ledger["lost_by_cause"]["stream_lost"] == ledger["lost"] > 0
+    assert ledger["pending_at_end"] == 0
+    assert ledger["publish_failed"] + ledger["publish_unknown"] + ledger["not_read"] > 0
