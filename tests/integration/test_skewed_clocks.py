@@ -1,0 +1,110 @@
+"""One host's clock is off, or set during a run: legs are right within their bound, or it is said.
+
+A host is an agent and its probe; `faketime` shifts what they take for the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import NatsServer
+from tests.processes_lab import ProcessesLab
+
+pytestmark = pytest.mark.integration
+
+LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+FAR = "far"
+LOAD: dict[str, Any] = {
+    "bench_consumers": 4,
+    "bench_poll_interval_s": 0.1,
+    "bench_batch_size": 500,
+    "bench_firehose_rate_per_s": 100,
+    "bench_warmup_s": 1,
+    "bench_measure_s": 4,
+    "bench_drain_s": 1,
+}
+#: Legs that compare the clock of an agent's host with another.
+LEGS = {
+    "relay": ("due_to_read", "due_to_ack", "end_to_end"),
+    "shuffler": ("due_to_read", "due_to_ack"),
+    "consumers": ("publish_to_fetch", "publish_to_first_fetch", "end_to_end"),
+}
+
+
+@pytest.fixture
+def labs() -> Iterator[list[ProcessesLab]]:
+    if not LIBRARIES:
+        pytest.skip("libfaketime is not there: apt-get install faketime")
+    made: list[ProcessesLab] = []
+    yield made
+    for lab in made:
+        lab.end()
+
+
+def make(
+    directory: Path, server: NatsServer, agent: str, labs: list[ProcessesLab], faketime: Path
+) -> ProcessesLab:
+    """Return a lab whose `agent` is on a host of its own, by the clock that a file says."""
+    lab = ProcessesLab(directory, {"nats": server}, hosts={agent: FAR}, **LOAD)
+    labs.append(lab)
+    lab.environments[FAR] = {
+        "LD_PRELOAD": str(LIBRARIES[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(faketime),
+        "FAKETIME_NO_CACHE": "1",
+        # A clock that is set leaves the time since the boot alone.
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("agent", "skew_ms"), [("consumers", -250), ("shuffler", 3), ("relay", 250)]
+)
+def test_legs_are_right_within_their_bound(
+    agent: str, skew_ms: int, tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
+) -> None:
+    faketime = tmp_path / "faketime"
+    faketime.write_text(f"{skew_ms / 1000:+.3f}\n")
+    lab = make(tmp_path, nats_server, agent, labs, faketime)
+    lab.start()
+    lab.wait()
+    summary = lab.report()
+    clock = summary["clock"][FAR]
+    # What the NATS host's clock is ahead of this one's.
+    assert clock["offset_ms"] == pytest.approx(-skew_ms, abs=clock["bound_ms"] + 0.05)
+    assert not clock["stepped"]
+    for name, leg in summary["latency_ms"].items():
+        assert leg["min"] >= -leg["clock_error_ms"] - 0.2, name
+        compares = name in LEGS[agent]
+        assert (leg["clock_error_ms"] > 0) >= compares, name
+        if compares:
+            # The quickest of hundreds; left as it was recorded it would be off by the skew.
+            assert leg["min"] < max(2.5, abs(skew_ms) / 5), name
+            assert leg["clock_error_ms"] < 20, name
+    assert summary["ledger"]["unexplained"] == 0
+    if agent == "consumers":
+        # They wait for T0 by their own clock.
+        assert summary["fidelity"]["start_spread_ms"] > 200
+    limits = [r for r in summary["verdict"]["reasons"] if "limit" not in r and "goal" not in r]
+    assert limits == []
+
+
+def test_a_clock_that_is_set_during_the_run_is_noticed(
+    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
+) -> None:
+    faketime = tmp_path / "faketime"
+    faketime.write_text("+0\n")
+    lab = make(tmp_path, nats_server, "consumers", labs, faketime)
+    lab.start()
+    lab.sleep_until(3)
+    faketime.write_text("+0.5\n")
+    lab.wait()
+    verdict = lab.report()["verdict"]
+    assert verdict["status"] == "invalid"
+    said = [reason for reason in verdict["reasons"] if "its clock was set" in reason]
+    assert len(said) == 1
+    assert said[0].startswith(f"{FAR}: its clock was set during the run (by +500")
