@@ -31,8 +31,8 @@ class ProcessesLab:
         self,
         directory: Path,
         servers: dict[str, NatsServer],
-        *,
         hosts: dict[str, str] | None = None,
+        /,
         **variables: object,
     ) -> None:
         self.environments: dict[str, dict[str, str]] = {}

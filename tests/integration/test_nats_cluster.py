@@ -37,7 +37,7 @@ MakeLab = Callable[..., ProcessesLab]
 def make_lab(tmp_path: Path) -> Iterator[MakeLab]:
     labs = []
 
-    def make(servers: dict[str, NatsServer], **variables: Any) -> ProcessesLab:  # noqa: ANN401
+    def make(servers: dict[str, NatsServer], **variables: object) -> ProcessesLab:
         lab = ProcessesLab(tmp_path, servers, **{**LOAD, **variables})
         labs.append(lab)
         return lab

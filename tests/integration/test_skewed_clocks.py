@@ -49,7 +49,7 @@ def make(
     directory: Path, server: NatsServer, agent: str, labs: list[ProcessesLab], faketime: Path
 ) -> ProcessesLab:
     """Return a lab whose `agent` is on a host of its own, by the clock that a file says."""
-    lab = ProcessesLab(directory, {"nats": server}, hosts={agent: FAR}, **LOAD)
+    lab = ProcessesLab(directory, {"nats": server}, {agent: FAR}, **LOAD)
     labs.append(lab)
     lab.environments[FAR] = {
         "LD_PRELOAD": str(LIBRARIES[0]),
