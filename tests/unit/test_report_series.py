@@ -103,7 +103,7 @@ def test_the_ledger_flows_to_where_everything_ended() -> None:
     assert figure is not None
     (sankey,) = figure["data"]
     assert sankey["node"]["label"] == [
-        "owed 10",
+        "owed",
         "delivered 4 (40.0 %)",
         "expired unread 4 (40.0 %)",
         "lost 2 (20.0 %)",

@@ -44,7 +44,7 @@ def find(
         for section in sections:
             target = target[section]
         target[name] = value
-    return limits.find(spec, content, late or [])
+    return limits.find(spec, content, late_generators=late or [], breakdowns=[])
 
 
 def test_polls_that_take_less_than_is_owed(overloaded: tuple[RunSpec, dict[str, Any]]) -> None:
@@ -120,6 +120,13 @@ def test_late_generators_come_before_what_they_measure(
     limit = find(easy, {("jetstream", "slow_consumers"): 2}, ["polls were sent late"])
     assert limit.what == "load generator"
     assert limit.sentence == "The lab's own load generators: polls were sent late."
+
+
+def test_a_breakdown_is_no_limit(easy: tuple[RunSpec, dict[str, Any]]) -> None:
+    spec, content = easy
+    limit = limits.find(spec, content, late_generators=["late"], breakdowns=["n: NATS restarted"])
+    assert limit.what == "breakdown"
+    assert limit.sentence == "A breakdown, and no limit: n: NATS restarted."
 
 
 def test_a_run_of_which_nothing_came_back(tmp_path: Path) -> None:

@@ -111,8 +111,13 @@ def planned_unread(spec: RunSpec, summary: JsonObject) -> list[str]:
     )
     outcome = (
         f"Planned for this run: {percent(plan['unread_share'])} unread. Measured: "
-        f"{measured_words}. This is what was asked for, and no defect of NATS or of the consumers."
+        f"{measured_words}. "
     )
+    lost = pick(summary, "ledger", "lost")
+    if lost:
+        outcome += f"{number(lost)} deliveries of these were lost, and that was not planned."
+    else:
+        outcome += "This is what was asked for, and no defect of NATS or of the consumers."
     return [arithmetic, outcome]
 
 

@@ -39,27 +39,32 @@ class _Flow:
 
 
 def frames(ledger: JsonObject) -> Figure | None:
-    """Draw frames from the relay into the stream; None where they were not counted."""
-    return _draw(ledger, "offered", PUBLISHED_TERMS, {})
+    """Draw frames from the relay into the stream, to causes; None where they were not counted."""
+    causes = {"not_read": ledger.get("not_read_by_cause")}
+    return _draw(ledger, "offered", PUBLISHED_TERMS, causes)
 
 
 def deliveries(ledger: JsonObject) -> Figure | None:
-    """Draw deliveries from what was owed, losses to their causes where those are known."""
-    return _draw(ledger, "owed", OWED_TERMS, {"lost": ledger.get("lost_by_cause") or {}})
+    """Draw deliveries from what was owed, to their causes where those are known."""
+    causes = {
+        "expired_unread": ledger.get("expired_by_cause"),
+        "lost": ledger.get("lost_by_cause"),
+    }
+    return _draw(ledger, "owed", OWED_TERMS, causes)
 
 
 def _draw(
     ledger: JsonObject,
     whole: str,
     terms: tuple[tuple[str, str, str], ...],
-    causes: dict[str, dict[str, int]],
+    causes: dict[str, dict[str, int] | None],
 ) -> Figure | None:
     total = ledger.get(whole)
     counts = {name: ledger.get(name) for name, _, _ in terms}
     if not total or None in counts.values():
         return None
     flow = _Flow()
-    start = flow.node(f"{whole} {number(total)}", SOURCE_COLOUR)
+    start = flow.node(whole, SOURCE_COLOUR)
     for name, _, tone in terms:
         count = counts[name]
         if not count:
@@ -67,7 +72,7 @@ def _draw(
         label = f"{name.replace('_', ' ')} {number(count)} ({share(count, total)})"
         end = flow.node(label, TONES[tone])
         flow.link(start, end, count)
-        for cause, part in causes.get(name, {}).items():
+        for cause, part in (causes.get(name) or {}).items():
             if part:
                 words = f"{cause.replace('_', ' ')} {number(part)}"
                 flow.link(end, flow.node(words, TONES[tone]), part)

@@ -1,7 +1,7 @@
 """What limited a run, in one sentence. Pure.
 
-Looked at in this order: the lab's own load generators, processors, the shuffler, NATS, the stream's
-size, the network, the consumers' own polls. Where none was at its limit, the offered load was below
+Looked at in this order: breakdowns, the lab's own load generators, processors, the shuffler, NATS,
+the stream's size, the network, the consumers' own polls. Where none was at its limit, the offered load was below
 what any part could take, and the sentence says which part was the busiest.
 """
 
@@ -39,8 +39,16 @@ class Limit:
         return asdict(self)
 
 
-def find(spec: RunSpec, summary: Mapping[str, Any], late_generators: list[str]) -> Limit:
-    """Say what limited a run; `late_generators` are the verdict's reasons of that kind."""
+def find(
+    spec: RunSpec,
+    summary: Mapping[str, Any],
+    *,
+    late_generators: list[str],
+    breakdowns: list[str],
+) -> Limit:
+    """Say what limited a run; lists are the verdict's reasons of these kinds."""
+    if breakdowns:
+        return Limit("breakdown", f"A breakdown, and no limit: {breakdowns[0]}.")
     for limit in _limits(spec, summary, late_generators):
         return limit
     if _busiest(summary) is None:

@@ -56,7 +56,9 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
     summary["notes"] = judged.notes
     summary["goals"] = [goal.to_dict() for goal in judged.goals]
     summary["events"] = [event.to_dict() for event in events.find(bundle, summary["clock"])]
-    summary["limited_by"] = limits.find(spec, summary, judged.late_generators).to_dict()
+    summary["limited_by"] = limits.find(
+        spec, summary, late_generators=judged.late_generators, breakdowns=judged.breakdowns
+    ).to_dict()
     rounded: JsonObject = _rounded(summary)
     return rounded
 

@@ -73,6 +73,8 @@ class Verdict:
     goals: list[goals.Goal]
     #: Of the reasons, those that say that the load generators did not keep up.
     late_generators: list[str]
+    #: And those that say that a server or an agent broke down.
+    breakdowns: list[str]
 
 
 def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
@@ -87,11 +89,12 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         failed_over=bool(failovers),
     )
     judged = goals.judge(measured)
+    lost_servers = list(_lost_servers(spec, facts))
     late = [*_late_generators(summary, facts), *_saturated_agents(facts)]
     invalid = [
         *facts.invalid_reasons,
         # First, for what is missing is missing because of it.
-        *_lost_servers(spec, facts),
+        *lost_servers,
         *_shorten(facts.problems, "problems with the run's files"),
         *_deaths(facts),
         *_imbalance(summary, facts),
@@ -111,7 +114,8 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     notes = [*failovers, *(f"with it: {sentence}" for sentence in broken)]
     notes += _notes(spec, summary, facts)
     status = INVALID if invalid else FAIL if missed else PASS
-    return Verdict(status, [*invalid, *missed], notes, judged, late)
+    breakdowns = [*lost_servers, *_deaths(facts)]
+    return Verdict(status, [*invalid, *missed], notes, judged, late, breakdowns)
 
 
 def _disorder(summary: dict[str, Any]) -> Iterator[str]:
@@ -359,7 +363,7 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str
                 f"{_written(ledger['expired_unread'])} expired and "
                 f"{_written(ledger['pending_at_end'])} were pending at the end)"
             )
-        yield f"{note}. This is no failure."
+        yield f"{note}." if ledger["lost"] else f"{note}. This is no failure."
     if facts.never_fetched and not goals.polls_are_certain(spec):
         yield (
             f"{facts.never_fetched} of {consumers.count} consumers fetched nothing: with a poll "
