@@ -48,6 +48,7 @@ def test_a_good_run(run: Path) -> None:
     assert "\x1b[" not in result.output
     assert read(run / "summary.json")["verdict"]["status"] == "pass"
     assert (run / "report.html").stat().st_size > 1000
+    assert (run / "figures" / "series.csv").stat().st_size > 1000
     manifest = read(run / "manifest.json")
     assert manifest["git_commit"] == "abc123"
     assert manifest["hosts"][HOST]["clock"]["bound_ms"] == 0.08

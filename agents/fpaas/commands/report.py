@@ -38,7 +38,7 @@ COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID:
     help="Mark the run invalid for good, for a reason that its files do not show. Repeatable.",
 )
 def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, ...]) -> None:
-    """Merge a run's raw data into summary.json, report.html and manifest.json in RUN_DIR.
+    """Merge a run's raw data into summary.json, report.html, figures/ and manifest.json in RUN_DIR.
 
     Raw data is only read, so a run can be reported again and again. Of a sweep
     (results/sweeps/<sweep-id>), write the report of all its runs.
@@ -93,16 +93,25 @@ def _show(bundle: Bundle, figures: dict[str, Any]) -> None:
 
 def _write_report(path: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
     # Only the control node has what the page is made with.
-    from fpaas.report import page  # noqa: PLC0415
+    from fpaas.report import figure_files, page  # noqa: PLC0415
 
+    run_dir = path.parent
     _write(path, page.render(bundle, figures))
+    directory = run_dir / figure_files.DIRECTORY
+    try:
+        directory.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(run_dir, directory, error) from error
+    tables = figure_files.of_run(bundle, figures, figures["window"]["from_s"])
+    for name, content in tables.items():
+        _write(directory / name, content, run_dir)
 
 
 def _write_json(path: Path, content: object) -> None:
     _write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, run_dir: Path | None = None) -> None:
     """Replace a file as a whole, or leave none of it.
 
     Raises RunInvalid or BadInput that names it.
@@ -116,7 +125,7 @@ def _write(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise _cannot_write(path.parent, path, error) from error
+        raise _cannot_write(run_dir or path.parent, path, error) from error
 
 
 def _cannot_write(directory: Path, path: Path, error: OSError) -> click.ClickException:

@@ -7,6 +7,7 @@ from fpaas.report import (
     answers,
     document,
     environment,
+    figure_files,
     goals_table,
     latency_table,
     ledger_table,
@@ -70,6 +71,8 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
         clock=environment.clock_rows(summary),
         network=environment.network_rows(bundle),
         environment=environment.machines(bundle),
+        figure_files=figure_files.FILES,
+        figures_directory=figure_files.DIRECTORY,
     )
 
 

@@ -8,23 +8,17 @@ from fpaas.report import charts, flow
 from fpaas.report.document import Chart
 from fpaas.report.series import RunSeries
 from fpaas.report.written import pick
+from fpaas.results import latency
 from fpaas.results.bundle import Bundle, JsonObject
 from fpaas.results.events import Event
 from fpaas.results.legs import Legs
 from fpaas.results.summary import measure_window
 
-#: Legs drawn together, out of the agents' histogram logs: (agent, its name there, leg).
-INTO_THE_STREAM = (
-    ("relay", "relay_lateness", "due_to_sent"),
-    ("shuffler", "due_to_read", "due_to_read"),
-    ("shuffler", "publish_ack", "publish_ack"),
-    ("shuffler", "due_to_ack", "due_to_ack"),
-)
+#: Legs drawn together, in the order of the data's way.
+INTO_THE_STREAM = ("due_to_sent", "due_to_read", "publish_ack", "due_to_ack")
 OUT_OF_THE_STREAM = (
-    ("consumers", "publish_to_fetch", "publish_to_fetch"),
-    ("consumers", "end_to_end", "end_to_end"),
-    ("consumers", "fetch_call", "fetch_call"),
-    ("consumers", "fetch_call_intended", "fetch_call_intended"),
+    *("publish_to_first_fetch", "publish_to_fetch", "end_to_end"),
+    *("fetch_call", "fetch_call_intended"),
 )
 #: Known by its percentiles only.
 FIRST_FETCH = "publish_to_first_fetch"
@@ -36,7 +30,7 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
     run = RunSeries(bundle, warmup_s)
     happened = [Event(**event) for event in summary.get("events") or []]
     ledger = summary.get("ledger") or {}
-    legs = Legs.read(bundle, measure_window(bundle.spec, warmup_s))
+    drawn = curves(bundle, summary, warmup_s)
     return {
         "throughput": [
             Chart(
@@ -67,19 +61,14 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "On the way into the stream",
                 "Both axes are logarithmic; each step to the right is another nine. Warm-up and "
                 "draining are left out.",
-                charts.percentile_chart(_curves(legs, summary, INTO_THE_STREAM)),
+                charts.percentile_chart(_those(drawn, INTO_THE_STREAM)),
             ),
             Chart(
                 "percentiles-out",
                 "On the way out of it",
                 "The band around a curve is ± the bound of the clocks; dotted: below it, and so "
                 "not resolvable.",
-                charts.percentile_chart(
-                    {
-                        **_first_fetch(summary),
-                        **_curves(legs, summary, OUT_OF_THE_STREAM),
-                    }
-                ),
+                charts.percentile_chart(_those(drawn, OUT_OF_THE_STREAM)),
             ),
         ],
         "resources": [
@@ -155,17 +144,20 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
     }
 
 
-def _curves(
-    legs: Legs, summary: JsonObject, names: Iterable[tuple[str, str, str]]
-) -> dict[str, charts.Curve]:
-    """Return the legs to draw, over the measured time."""
-    curves = {}
-    for agent, recorded, name in names:
+def curves(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, charts.Curve]:
+    """Return every leg's percentiles over the measured time."""
+    legs = Legs.read(bundle, measure_window(bundle.spec, warmup_s))
+    found = _first_fetch(summary)
+    for name, (agent, recorded) in latency.LEGS.items():
         leg = legs.get(agent, recorded)
         if leg is not None:
             bound_ms = pick(summary, "latency_ms", name, "clock_error_ms")
-            curves[name] = charts.Curve(charts.percentile_curve(leg), bound_ms)
-    return curves
+            found[name] = charts.Curve(charts.percentile_curve(leg), bound_ms)
+    return found
+
+
+def _those(found: dict[str, charts.Curve], names: Iterable[str]) -> dict[str, charts.Curve]:
+    return {name: found[name] for name in names if name in found}
 
 
 def _first_fetch(summary: JsonObject) -> dict[str, charts.Curve]:

@@ -147,13 +147,11 @@ class RunSeries:
         return x, [count / 1e6 for count in y]
 
     def _rate(self, sources: list[list[JsonObject]], name: str) -> Series:
-        return rate_per_s(
-            [self._plain(samples, name, thin=False) for samples in sources], self.end_s
-        )
+        return rate_per_s([self._plain(samples, name) for samples in sources], self.end_s)
 
     def _growth(self, part: HostPart, name: str) -> Series:
         """Growth a second of a counter that did not start at 0."""
-        x, y = self._plain(part.host_samples, name, thin=False)
+        x, y = self._plain(part.host_samples, name)
         growth = [
             (x[i], (y[i] - y[i - 1]) / (x[i] - x[i - 1]))
             for i in range(1, len(x))
@@ -179,10 +177,9 @@ class RunSeries:
             for process, by_second in seconds.items()
         }
 
-    def _plain(self, samples: list[JsonObject], name: str, *, thin: bool = True) -> Series:
+    def _plain(self, samples: list[JsonObject], name: str) -> Series:
         points = sorted((self._since_t0_s(at), value) for at, value in cumulative(samples, name))
-        x, y = [at for at, _ in points], [value for _, value in points]
-        return downsample(x, y) if thin else (x, y)
+        return [at for at, _ in points], [value for _, value in points]
 
     def _since_t0_s(self, unix_ns: int) -> float:
         return (unix_ns - self._t0_unix_ns) / NS_PER_S

@@ -1,8 +1,8 @@
 """What limited a run, in one sentence. Pure.
 
 Looked at in this order: breakdowns, the lab's own load generators, processors, the shuffler, NATS,
-the stream's size, the network, the consumers' own polls. Where none was at its limit, the offered load was below
-what any part could take, and the sentence says which part was the busiest.
+the stream's size, the network, the consumers' own polls. Where none was at its limit, the offered
+load was below what any part could take, and the sentence says which part was the busiest.
 """
 
 from __future__ import annotations
