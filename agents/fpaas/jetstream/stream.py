@@ -41,6 +41,8 @@ WAIT_FOR_NATS_S = 10.0
 #: Servers that have just started take seconds to elect who leads them.
 WAIT_FOR_CLUSTER_S = 20.0
 CLUSTER_RETRY_S = 0.5
+#: Until they have, none of them answers at all.
+CLUSTER_ANSWER_S = 2.0
 API_TIMEOUT_S = 15.0
 #: Per-consumer limits, `no_wait` pulls that answer at once and multi-token filters date from 2.10.
 OLDEST_SERVER = (2, 10)
@@ -143,7 +145,7 @@ async def jetstream(url: str, wait_s: float = WAIT_FOR_NATS_S) -> AsyncIterator[
         context = client.jetstream(timeout=API_TIMEOUT_S)
         try:
             if len(address.servers) > 1:
-                await _patiently(context.account_info)
+                await _patiently(client.jetstream(timeout=CLUSTER_ANSWER_S).account_info)
             else:
                 await context.account_info()
         except (ServiceUnavailableError, nats.errors.TimeoutError) as error:
@@ -192,9 +194,9 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await call()
-        except APIError as error:
+        except (APIError, nats.errors.TimeoutError) as error:
             passing = (
-                isinstance(error, ServiceUnavailableError)
+                isinstance(error, ServiceUnavailableError | nats.errors.TimeoutError)
                 or error.err_code == NO_SUITABLE_PEERS
                 or error.err_code in NOT_AVAILABLE
             )
