@@ -4,6 +4,8 @@ PYTHON ?= python3
 INVENTORY ?=
 # Most of the integration tests' time is waiting for real runs to pass.
 TEST_PROCESSES ?= 3
+# All scenarios take some 8 minutes.
+MOLECULE_LIMIT_S ?= 1200
 ARGS ?=
 
 UV_VERSION := 0.13.9
@@ -47,11 +49,22 @@ sweep: $(READY) ## Run a grid of variables (10 to 1000 consumers by default), re
 expected-results: $(READY) ## Measure what the proof of concept expected
 	@$(PLAYBOOK) playbooks/expected-results.yml $(ARGS)
 
-test: lint ## Pass the tests: style, types, playbooks, unit and integration
+# With ARGS, which are pytest's, those tests only.
+test: lint ## Pass the tests: style, types, playbooks, unit, integration; on containers, too
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	@$(if $(ARGS),,if why=$$($(BIN)/python -m tests.docker_engine 2>&1); then $(MAKE) --no-print-directory molecule; \
+	  else printf '\n%s\n' "LEFT OUT: the playbooks were not tried on containers (make molecule): $$why"; fi)
 
+# The scenarios share their images, which go with the last of them.
 molecule: $(READY) ## Try the playbooks on containers of their own: SCENARIO=, or all
-	$(BIN)/molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
+	@$(BIN)/python -m tests.docker_engine
+	@FPAAS_KEEP_IMAGES=true timeout --foreground --kill-after=60 $(MOLECULE_LIMIT_S) \
+	  $(BIN)/molecule test --no-command-borders $(if $(SCENARIO),--scenario-name $(SCENARIO),--all); status=$$?; \
+	  if [ $$status -eq 124 ]; then echo "molecule was stopped: not done in $(MOLECULE_LIMIT_S) s" >&2; fi; \
+	  for scenario in molecule/*/molecule.yml; do \
+	    $(BIN)/ansible-playbook playbooks/lab-down.yml -e container_lab_image_name=fpaas-molecule \
+	      -e container_lab_inventory=$${scenario%/molecule.yml}/inventory/hosts.yml || status=1; \
+	  done; exit $$status
 
 lint: $(READY)
 	$(BIN)/ruff check

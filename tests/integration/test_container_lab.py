@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
+import fcntl
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.conftest import CHECKOUT, SCRIPTS
+from tests.docker_engine import ask_engine, request_of_engine, why_not
 
 pytestmark = pytest.mark.integration
 
@@ -23,26 +23,6 @@ NAME = "fpaas-test"
 LABEL = f"fpaas.lab={NAME}"
 HOSTS = {"relay-1": 12, "nats-1": 13, "shuffler-1": 12, "consumers-1": 13, "consumers-2": 12}
 LIMITED = "shuffler-1"
-SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-
-
-def request_of_engine(method: str, path: str) -> bytes:
-    """Body of the answer of the engine's API; OSError where none answers."""
-    connection = http.client.HTTPConnection("localhost", timeout=30)
-    try:
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(SOCKET)
-        connection.request(method, path)
-        answer = connection.getresponse()
-        body = answer.read()
-        assert answer.status < 300, body
-        return body
-    finally:
-        connection.close()
-
-
-def ask_engine(path: str) -> Any:  # noqa: ANN401
-    return json.loads(request_of_engine("GET", path))
 
 
 def labelled(kind: str) -> list[Any]:
@@ -119,16 +99,20 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    try:
-        ask_engine("/info")
-    except OSError as error:
-        pytest.skip(f"no Docker engine answers at {SOCKET}: {error}")
+    missing = why_not()
+    if missing:
+        pytest.skip(missing)
     lab = Lab(tmp_path_factory.mktemp("lab"))
-    try:
-        lab.playbook("lab-up")
-        yield lab
-    finally:
-        lab.playbook("lab-down")
+    # Tests may be spread over several processes, and there is one lab of this name.
+    lock_path = CHECKOUT / ".cache" / "container_lab.lock"
+    lock_path.parent.mkdir(exist_ok=True)
+    with lock_path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            lab.playbook("lab-up")
+            yield lab
+        finally:
+            lab.playbook("lab-down")
 
 
 def test_hosts_have_booted_and_are_the_releases_asked_for(lab: Lab) -> None:
