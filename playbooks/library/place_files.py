@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -13,8 +12,8 @@ DOCUMENTATION = """
 module: place_files
 short_description: Put several small files in place at once
 description:
-  - As a loop of C(ansible.builtin.copy) with C(content) would, in one call to the host instead of two
-    or three for each file.
+  - As a loop of C(ansible.builtin.copy) with C(content) would, in one call to the host instead of
+    two or three for each file.
 options:
   directory:
     description: Where they are to be; it is there already.

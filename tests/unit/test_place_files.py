@@ -14,7 +14,7 @@ MODULE = CHECKOUT / "playbooks/library/place_files.py"
 FILES = {"secret": "é\n", "plain": "no newline at its end"}
 
 
-def place(directory: Path, **options: Any) -> list[str]:
+def place(directory: Path, **options: str | bool) -> list[str]:
     """Play the module as Ansible does on a host; names of files that it changed."""
     wanted = {"directory": str(directory), "files": FILES, "mode": "0640"}
     call = {"ANSIBLE_MODULE_ARGS": wanted | options}
