@@ -99,6 +99,7 @@ def test_a_leftover_stream_is_replaced_with_what_is_in_it(
     done = provision(tmp_path, spec)
 
     assert done.returncode == 0, done.stderr
+    assert f"an earlier run left: stream {STREAM_NAME}, 1 messages, 0 consumers" in done.stdout
     stream, durables = stream_and_durables(nats_server.url)
     assert stream.state.messages == 0
     assert stream.config.subjects == ["atproto.firehose.>"]

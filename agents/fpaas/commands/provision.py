@@ -40,6 +40,9 @@ async def _provision(spec: RunSpec, nats_url: str, *, remove: bool) -> None:
             await stream.remove_stream(context, spec.stream.name)
             click.echo(f"stream {spec.stream.name} removed", err=True)
             return
+        left = await stream.described(context, spec.stream.name)
+        if left:
+            click.echo(f"removes what an earlier run left: {left}")
         started = time.monotonic()
         await stream.create_stream(context, spec)
         durables = stream.durables_of(spec, range(spec.consumers.count))

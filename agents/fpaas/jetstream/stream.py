@@ -236,6 +236,15 @@ async def create_stream(context: JetStreamContext, spec: RunSpec) -> None:
         raise RunInvalid(f"the server changed stream {spec.stream.name}: {'; '.join(changed)}")
 
 
+async def described(context: JetStreamContext, name: str) -> str | None:
+    """Say what a stream holds; None where there is none, or none that answers."""
+    try:
+        state = (await context.stream_info(name)).state
+    except (APIError, nats.errors.TimeoutError):
+        return None
+    return f"stream {name}, {state.messages} messages, {state.consumer_count} consumers"
+
+
 async def remove_stream(context: JetStreamContext, name: str) -> None:
     """Delete a stream with its durables; one that is not there is as good. Raises RunInvalid."""
     try:
