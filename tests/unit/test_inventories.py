@@ -127,3 +127,43 @@ def test_instances_at_aws(tmp_path: Path) -> None:
     assert hosts["load-1"]["ansible_host"] == "10.0.0.2"
     assert hosts["load-1"]["lab_address"] == "10.0.0.2"
     assert hosts["nats-1"]["ansible_user"] == "admin"
+
+
+@pytest.mark.parametrize(
+    ("playbook", "hosts", "message"),
+    [
+        ("scenario-1.yml", {}, "groups consumers, nats, relay, shuffler: no host"),
+        (
+            "site.yml",
+            {"relay": ["a"], "nats": ["a"], "shuffler": ["a"]},
+            "group consumers: no host",
+        ),
+        (
+            "site.yml",
+            {"nats": ["a", "b"], "shuffler": ["a"], "consumers": ["a"]},
+            "2 hosts are not allowed (a, b); allowed: 1, a single server, or 3",
+        ),
+    ],
+)
+def test_inventory_that_is_no_lab_is_refused(
+    tmp_path: Path, playbook: str, hosts: dict[str, list[str]], message: str
+) -> None:
+    # 192.0.2.1 is of a network that is reserved for documentation: nobody is asked anything.
+    groups = {
+        group: {"hosts": {name: {"ansible_host": "192.0.2.1"} for name in names}}
+        for group, names in {"others": ["web-1"], **hosts}.items()
+    }
+    source = tmp_path / "lab.yml"
+    source.write_text(yaml.safe_dump({"all": {"children": groups}}))
+    done = subprocess.run(
+        [SCRIPTS / "ansible-playbook", "-i", source, CHECKOUT / "playbooks" / playbook],
+        cwd=CHECKOUT,
+        env=os.environ | {"ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stdout
+    assert message in done.stdout + done.stderr
