@@ -110,6 +110,11 @@ def _ledger(ledger: dict[str, Any]) -> Iterator[str]:
         f"{terms('owed')} = " + terms("delivered", "expired_unread", "pending_at_end", "lost"),
     )
     yield _labelled("", f"{terms('stored')}, {terms('redelivered')}, {terms('unexplained')}")
+    for term in ("not_read", "expired_unread", "lost"):
+        causes = ledger[f"{term.removesuffix('_unread')}_by_cause"] or {}
+        found = [f"{cause.replace('_', ' ')} {_number(n)}" for cause, n in causes.items() if n]
+        if found:
+            yield from _wrapped(f"{term.replace('_', ' ')}: {', '.join(found)}")
 
 
 def _latency(latency: dict[str, Any]) -> Iterator[str]:

@@ -1,0 +1,101 @@
+"""One figure of the server is changed in the raw files: the run is invalid, and says which one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpaas.results import summary
+from fpaas.results.bundle import Bundle
+from tests.raw_run import HOST, RawRun
+
+Tamper = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return RawRun().write(tmp_path_factory.mktemp("tampered") / "run")
+
+
+@pytest.fixture
+def run(written: Path, tmp_path: Path) -> Path:
+    run = Path(shutil.copytree(written, tmp_path / "run"))
+    # Its checksums would find all of it.
+    (run / "hosts" / HOST / "seal.json").unlink()
+    return run
+
+
+def stream(name: str, change: int) -> Tamper:
+    def tamper(final: dict[str, Any]) -> None:
+        for look in ("stream_before", "stream_after"):
+            final[look][name] += change
+
+    return tamper
+
+
+def durable(name: str, change: int) -> Tamper:
+    def tamper(final: dict[str, Any]) -> None:
+        final["consumers"][3][name] += change
+
+    return tamper
+
+
+FINAL: dict[str, tuple[Tamper, str]] = {
+    "last_seq": (stream("last_seq", 1), "last_seq"),
+    "messages": (stream("messages", -1), "messages"),
+    "num_deleted": (stream("num_deleted", 1), "num_deleted"),
+    "consumer_count": (stream("consumer_count", 1), "consumer_count"),
+    "delivered, consumer": (durable("delivered_consumer_seq", 1), "delivered"),
+    "delivered, stream": (durable("delivered_stream_seq", -1), "delivered"),
+    "ack_floor, consumer": (durable("ack_floor_consumer_seq", -1), "ack_floor"),
+    "ack_floor, stream": (durable("ack_floor_stream_seq", -1), "ack_floor"),
+    "num_pending": (durable("num_pending", 5), "num_pending"),
+    "num_ack_pending": (durable("num_ack_pending", 1), "num_ack_pending"),
+}
+
+
+def said(run: Path) -> list[str]:
+    content = summary.analyse(Bundle.load(run))
+    assert content["verdict"]["status"] == "invalid"
+    assert content["ledger"]["unexplained"] > 0
+    reasons: list[str] = content["verdict"]["reasons"]
+    return reasons
+
+
+@pytest.mark.parametrize("figure", FINAL)
+def test_a_figure_after_the_run(figure: str, run: Path) -> None:
+    tamper, name = FINAL[figure]
+    path = run / "hosts" / HOST / "probe.final.json"
+    final = json.loads(path.read_text())
+    tamper(final)
+    path.write_text(json.dumps(final))
+    assert any(name in reason and "seal" not in reason for reason in said(run))
+
+
+def test_a_figure_of_jsz_during_the_run(run: Path) -> None:
+    path = run / "hosts" / HOST / "probe.nats.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[-1]["stream"]["last_seq"] += 1
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert any("/jsz had last_seq 3501" in reason for reason in said(run))
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "sentence"),
+    [
+        ("consumers-0.json", "processed", "deliveries counted other than logged"),
+        ("consumers-0.json", "acks", "deliveries acknowledged other than counted"),
+        ("relay.json", "offered", "without an outcome, or with two"),
+    ],
+)
+def test_a_figure_of_an_agent(name: str, figure: str, sentence: str, run: Path) -> None:
+    path = run / "hosts" / HOST / name
+    content = json.loads(path.read_text())
+    content[figure] -= 1
+    path.write_text(json.dumps(content))
+    assert any(sentence in reason for reason in said(run))
