@@ -218,6 +218,22 @@ def test_a_link_is_warned_of_only_between_hosts() -> None:
     assert "Mbit/s link" in warning
 
 
+def test_more_than_our_agents_can_do_is_warned_of() -> None:
+    run = make_spec(firehose_rate_per_s=30_000, fetch="drain", consumers=10, poll_interval_s=1)
+    plan = capacity.predict(run)
+    said = "\n".join(plan_text.warnings(run, plan, cores=2))
+    assert "30,000 frames/s are more than one shuffler publishes (about 26,000/s" in said
+    assert "300,000 messages/s, at about 8 µs each 2.4 cores' work; here are 2" in said
+    assert "cores' work" not in "\n".join(plan_text.warnings(run, plan, cores=4))
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(1000.0, "1000"), (0.2222, "0.222"), (0.00012345, "0.000123")]
+)
+def test_a_proposed_value_has_no_exponent(value: float, written: str) -> None:
+    assert plan_text.plain(value) == written
+
+
 def test_file_storage_has_no_memory_prediction() -> None:
     assert capacity.predict(make_spec(stream_storage="file"))["nats_rss_mb"] is None
 
@@ -225,8 +241,9 @@ def test_file_storage_has_no_memory_prediction() -> None:
 @given(st.floats(0, 1))
 def test_a_percentage_never_rounds_to_all_or_nothing(share: float) -> None:
     written = plan_text.percent(share)
-    if 1e-12 < share < 0.9999:
-        assert written not in ("0 %", "0.0 %", "100 %", "100.0 %")
+    if 1e-12 < share < 1:
+        assert written not in ("0 %", "0.0 %", "100 %", "100.0 %", "100.000 %")
+        assert "e+" not in written
 
 
 def test_the_printed_plan_fits_a_terminal() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 from collections.abc import Sequence
@@ -114,7 +115,7 @@ def command(
             "ours, and the group relay has no host; add one, or name a wss:// relay"
         )
     plan = capacity.predict(run, frame_bytes_mean)
-    expected = plan_text.expectations(run, plan)
+    expected = plan_text.expectations(run, plan) + goals.ruled_out(run, plan)
     warnings = plan_text.warnings(run, plan, **limits_here(run))
     if output:
         write(output, run.to_json())
@@ -212,6 +213,7 @@ def limits_here(run: spec.RunSpec) -> dict[str, Any]:
     return {
         "open_files_limit": None if hard == resource.RLIM_INFINITY else hard,
         "memory_mb": psutil.virtual_memory().available / 1e6,
+        "cores": os.cpu_count(),
     }
 
 

@@ -25,6 +25,8 @@ MESSAGE_OVERHEAD_BYTES = 160
 NATS_RSS_IDLE_MB = 20.0
 NATS_RSS_PER_STORED_BYTE = 1.5
 NATS_BYTES_PER_MEMORY_CONSUMER = 45_000
+#: An id of 45 characters that is kept against duplicates.
+NATS_BYTES_PER_ID = 220
 #: More than this pending on one connection, and the server cuts it off as a slow consumer.
 NATS_MAX_PENDING_BYTES = 64 * 1024 * 1024
 
@@ -214,6 +216,7 @@ def predict(spec: RunSpec, frame_bytes_mean: float | None = None) -> dict[str, A
     retention_s = min(spec.stream.max_age_s, fills_s)
     stream_messages = rate_per_s * min(retention_s, offer_s)
     stream_bytes = stream_messages * message_bytes
+    ids = round(rate_per_s * min(spec.stream.duplicate_window_s, offer_s))
     connections = connections_of(spec)
     per_connection = math.ceil(c.count / connections)
     return {
@@ -244,10 +247,9 @@ def predict(spec: RunSpec, frame_bytes_mean: float | None = None) -> dict[str, A
         "stream_messages": round(stream_messages),
         "stream_bytes": round(stream_bytes),
         "stream_max_bytes": spec.stream.max_bytes,
-        "duplicate_window_entries": round(
-            rate_per_s * min(spec.stream.duplicate_window_s, offer_s)
-        ),
-        "nats_rss_mb": _nats_rss_mb(spec, stream_bytes, durables),
+        "duplicate_window_entries": ids,
+        "duplicate_window_bytes": ids * NATS_BYTES_PER_ID,
+        "nats_rss_mb": _nats_rss_mb(spec, stream_bytes, durables, ids),
         "connections": connections,
         "connection_in_flight_bytes_max": (
             min(per_connection, pulls_at_a_time(c.batch_size))
@@ -276,9 +278,9 @@ def _pulls_per_s(spec: RunSpec, durable: Durable) -> float:
     return polls_per_s * (1 + durable.owed_per_s * durable.poll_interval_s // c.batch_size)
 
 
-def _nats_rss_mb(spec: RunSpec, stream_bytes: float, durables: int) -> float | None:
+def _nats_rss_mb(spec: RunSpec, stream_bytes: float, durables: int, ids: int) -> float | None:
     """Memory of the server; None with file storage, where the page cache decides."""
     if spec.stream.storage != "memory":
         return None
-    consumer_bytes = durables * NATS_BYTES_PER_MEMORY_CONSUMER
-    return NATS_RSS_IDLE_MB + (NATS_RSS_PER_STORED_BYTE * stream_bytes + consumer_bytes) / 1e6
+    others = durables * NATS_BYTES_PER_MEMORY_CONSUMER + ids * NATS_BYTES_PER_ID
+    return NATS_RSS_IDLE_MB + (NATS_RSS_PER_STORED_BYTE * stream_bytes + others) / 1e6

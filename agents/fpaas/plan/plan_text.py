@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 from fpaas.consumers.polling import EXPECTED_MESSAGE_BYTES
@@ -12,6 +13,13 @@ from fpaas.spec import VARIABLES, RunSpec
 
 #: What a host's link is taken to carry.
 LINK_MBIT_PER_S = 1_000.0
+#: Measured on our agents: what one core does.
+SHUFFLER_FRAMES_PER_S = 26_000
+CONSUMER_CPU_US_PER_MESSAGE = 8.0
+#: Of a consumers host that is not this machine.
+CORES_ASSUMED = 8
+#: Beyond it, digits say nothing more.
+ALMOST_ALL = 0.99999
 LABEL_WIDTH = 12
 DELIVERY_WORDS = {
     "fanout": "fan-out (each is owed every message)",
@@ -42,6 +50,7 @@ def warnings(
     *,
     open_files_limit: int | None = None,
     memory_mb: float | None = None,
+    cores: int | None = None,
 ) -> list[str]:
     """Say what will spoil the run or its figures, with the arithmetic and the variable to change.
 
@@ -54,7 +63,9 @@ def warnings(
         _warn_max_bytes(spec, plan),
         _warn_not_polled(spec),
         _warn_large_batch(spec),
-        _warn_link(spec, plan),
+        *_warn_links(spec, plan),
+        _warn_shuffler(plan),
+        _warn_cores(spec, plan, cores),
         _warn_replicas(spec),
         _warn_open_files(plan, open_files_limit),
         _warn_memory(plan, memory_mb),
@@ -75,7 +86,7 @@ def _overload(spec: RunSpec, plan: dict[str, Any]) -> str:
     if batch_size <= VARIABLES["bench_batch_size"].maximum:
         remedies.append(f"bench_batch_size={batch_size}")
     if c.batch_size / owed >= VARIABLES["bench_poll_interval_s"].minimum:
-        remedies.append(f"bench_poll_interval_s={c.batch_size / owed:.2g}")
+        remedies.append(f"bench_poll_interval_s={plain(c.batch_size / owed)}")
     if c.delivery == "fanout" and plan["capacity_per_s"] >= plan["offered_per_s"]:
         remedies.append("bench_delivery=shared (the work split)")
     unread = 1 - plan["capacity_per_s"] / plan["owed_per_s"]
@@ -158,14 +169,43 @@ def _warn_large_batch(spec: RunSpec) -> str | None:
     )
 
 
-def _warn_link(spec: RunSpec, plan: dict[str, Any]) -> str | None:
-    mbit_per_s = plan["nats_net_tx_mbit_per_s"]
-    if mbit_per_s < LINK_MBIT_PER_S or spec.hosts["nats"] == spec.hosts["consumers"]:
+def _warn_links(spec: RunSpec, plan: dict[str, Any]) -> Iterator[str]:
+    ways = (
+        ("to the consumers", "consumers", "nats_net_tx_mbit_per_s", "Fewer consumers, or a lower"),
+        ("from the shuffler", "shuffler", "nats_net_rx_mbit_per_s", "A lower"),
+    )
+    for words, group, name, remedy in ways:
+        mbit_per_s = plan[name]
+        # What stays on one host needs no link.
+        if mbit_per_s < LINK_MBIT_PER_S or spec.hosts["nats"] == spec.hosts[group]:
+            continue
+        yield (
+            f"{mbit_per_s:,.0f} Mbit/s go {words}: more than a {LINK_MBIT_PER_S:,.0f} Mbit/s link "
+            f"carries. {remedy} bench_firehose_rate_per_s."
+        )
+
+
+def _warn_shuffler(plan: dict[str, Any]) -> str | None:
+    if plan["offered_per_s"] <= SHUFFLER_FRAMES_PER_S:
         return None
     return (
-        f"NATS sends {mbit_per_s:,.0f} Mbit/s to the consumers: more than a "
-        f"{LINK_MBIT_PER_S:,.0f} Mbit/s link carries. Fewer consumers (bench_consumers) or a lower "
-        f"bench_firehose_rate_per_s."
+        f"{plan['offered_per_s']:,.0f} frames/s are more than one shuffler publishes (about "
+        f"{SHUFFLER_FRAMES_PER_S:,.0f}/s on one core): frames will not be read. A lower "
+        "bench_firehose_rate_per_s."
+    )
+
+
+def _warn_cores(spec: RunSpec, plan: dict[str, Any], cores: int | None) -> str | None:
+    needed = plan["processed_per_s"] * CONSUMER_CPU_US_PER_MESSAGE / 1e6
+    hosts = len(spec.hosts["consumers"])
+    available = cores if cores is not None else CORES_ASSUMED * hosts
+    if needed <= available:
+        return None
+    whose = "here are" if cores is not None else f"{hosts} consumers hosts are taken to have"
+    return (
+        f"The consumers process {plan['processed_per_s']:,.0f} messages/s, at about "
+        f"{CONSUMER_CPU_US_PER_MESSAGE:g} µs each {needed:,.1f} cores' work; {whose} {available}. "
+        "More consumers hosts, fewer bench_consumers, or a lower bench_firehose_rate_per_s."
     )
 
 
@@ -195,8 +235,10 @@ def _warn_memory(plan: dict[str, Any], memory_mb: float | None) -> str | None:
         return None
     return (
         f"NATS will take about {plan['nats_rss_mb']:,.0f} MB for "
-        f"{plan['stream_bytes'] / 1e6:,.0f} MB of stored messages; {memory_mb:,.0f} MB are free "
-        f"here. Lower bench_stream_max_bytes, bench_stream_max_age_s or bench_firehose_rate_per_s."
+        f"{plan['stream_bytes'] / 1e6:,.0f} MB of stored messages and "
+        f"{plan['duplicate_window_entries']:,} ids against duplicates; {memory_mb:,.0f} MB are free "
+        "here. Lower bench_stream_max_bytes, bench_stream_max_age_s, "
+        "bench_stream_duplicate_window_s or bench_firehose_rate_per_s."
     )
 
 
@@ -208,7 +250,16 @@ def percent(share: float) -> str:
     """Write a share with as many digits as it takes not to round it to all or nothing."""
     if share <= 0 or share >= 1:
         return f"{100 * share:.0f} %"
-    return f"{100 * share:.1f} %" if 0.001 <= share <= 0.999 else f"{100 * share:.2g} %"
+    if share > ALMOST_ALL:
+        return f"over {100 * ALMOST_ALL:g} %"
+    if share > 0.999:
+        return f"{100 * share:.3f} %"
+    return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2g} %"
+
+
+def plain(value: float) -> str:
+    """Write a value for a variable: three digits, and no exponent."""
+    return f"{float(f'{value:.3g}'):.6f}".rstrip("0").rstrip(".")
 
 
 def rate(per_s: float) -> str:
@@ -298,7 +349,10 @@ def _cost(plan: dict[str, Any]) -> dict[str, str]:
     rss_mb = plan["nats_rss_mb"]
     memory = "with file storage not predicted" if rss_mb is None else f"about {rss_mb:,.0f} MB"
     return {
-        "nats memory": f"{memory}; {plan['duplicate_window_entries']:,} ids against duplicates",
+        "nats memory": (
+            f"{memory}, {plan['duplicate_window_bytes'] / 1e6:,.1f} of it for "
+            f"{plan['duplicate_window_entries']:,} ids against duplicates"
+        ),
         "connections": (
             f"{plan['connections']:,} of consumers, at most "
             f"{plan['connection_in_flight_bytes_max'] / 1e6:,.1f} MB in flight on one (cut off at "

@@ -159,6 +159,17 @@ def judge(run: Measured) -> list[Goal]:
     return [_judge_one(name, limit, run) for name, limit in goals.items()]
 
 
+def ruled_out(spec: RunSpec, plan: Mapping[str, Any]) -> list[str]:
+    """Say, before a run, which of its goals the parameters do not allow."""
+    run = Measured(spec, {"plan": plan}, None)
+    stated = DEFAULT_GOALS if spec.scenario.goals is None else spec.scenario.goals
+    return [
+        f"Its goal {name} is ruled out by the parameters: {excuse}."
+        for name in stated
+        if (figure := figure_of(name)) and (excuse := figure.ruled_out(run))
+    ]
+
+
 def _judge_one(name: str, limit: float, run: Measured) -> Goal:
     figure = figure_of(name)
     comparison = "at least" if name.endswith(AT_LEAST) else "at most"
