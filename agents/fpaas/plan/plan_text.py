@@ -236,8 +236,8 @@ def _warn_memory(plan: dict[str, Any], memory_mb: float | None) -> str | None:
     return (
         f"NATS will take about {plan['nats_rss_mb']:,.0f} MB for "
         f"{plan['stream_bytes'] / 1e6:,.0f} MB of stored messages and "
-        f"{plan['duplicate_window_entries']:,} ids against duplicates; {memory_mb:,.0f} MB are free "
-        "here. Lower bench_stream_max_bytes, bench_stream_max_age_s, "
+        f"{plan['duplicate_window_entries']:,} ids against duplicates; {memory_mb:,.0f} MB are "
+        "free here. Lower bench_stream_max_bytes, bench_stream_max_age_s, "
         "bench_stream_duplicate_window_s or bench_firehose_rate_per_s."
     )
 
