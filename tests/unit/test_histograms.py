@@ -114,6 +114,36 @@ def test_logs_merge_to_what_was_recorded(
         assert got == pytest.approx(exact, rel=2e-3, abs=1)
 
 
+@given(st.lists(st.lists(st.integers(0, 10**13), max_size=30), min_size=1, max_size=4))
+def test_logs_merge_as_the_library_merges_them(
+    tmp_path_factory: pytest.TempPathFactory, intervals: list[list[int]]
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "agent.hlog"
+    recorder = Recorder("leg")
+    log = HistogramLog(path, [recorder], start_unix_s=1000.0)
+    for second, samples_ns in enumerate(intervals):
+        recorder.samples_ns.extend(samples_ns)
+        log.end_interval(1001.0 + second)
+    log.close(1001.0 + len(intervals))
+    expected = new_histogram()
+    for interval in read_log(path):
+        expected.decode_and_add(interval.payload)
+    leg = merge_logs([path]).get("leg")
+    if leg is not None:
+        assert figures(leg.positive) == figures(expected)
+
+
+def test_a_histogram_of_another_layout_is_merged_by_its_values(tmp_path: Path) -> None:
+    other = HdrHistogram(1, 60_000_000, 2)
+    for value_us in (100, 2_000_000):
+        other.record_value(value_us)
+    path = tmp_path / "agent.hlog"
+    path.write_text(f"Tag=leg,1000.000,1.000,2000.000,{other.encode().decode()}\n")
+    leg = merge_logs([path])["leg"]
+    assert leg.count == 2
+    assert leg.percentile_us(100) == pytest.approx(2_000_000, rel=0.01)
+
+
 def test_warm_up_is_cut_by_the_middle_of_an_interval(tmp_path: Path) -> None:
     path = tmp_path / "agent.hlog"
     recorder = Recorder("leg")
