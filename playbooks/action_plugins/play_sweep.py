@@ -1,14 +1,14 @@
 # ruff: noqa: INP001  (Ansible loads it by its path)
 """Plays a sweep: an ansible-playbook of its own for every run, and goes on where one was ended.
 
-A run is what it is without a sweep: its own preflight, NATS started anew, its own guard. Ctrl-C
-reaches the run's playbook by way of this worker's process group; where ours was killed, the worker
-notices and interrupts it.
+A run is what it is without a sweep: its own preflight, NATS started anew, its own guard. What is
+played when is up to `fpaas.sweep.player`; this checks, and starts playbooks. Ctrl-C reaches the
+run's playbook by way of this worker's process group; where ours was killed, the worker notices and
+interrupts it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +30,14 @@ from click import ClickException
 from fpaas import spec
 from fpaas.commands import plan
 from fpaas.control import signals
-from fpaas.sweep import expected, grid, record, sweep_report, sweep_text
-from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
+from fpaas.sweep import grid
+from fpaas.sweep.player import Player
+from fpaas.sweep.record import Sweep, SweepPoint
 
 LOOK_INTERVAL_S = 0.5
-#: What a run takes beyond its window, until one of this sweep has shown it.
-OVERHEAD_S = 30.0
 #: A line of a run's own progress is passed on this often.
 SHOW_PROGRESS_EVERY_S = 60.0
 PROGRESS = re.compile(r"^\S+: +-?\d+ s of \d+ s \| ")
-#: How Ansible begins the reason of a task that failed.
-ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(?:Action failed: )?(?P<reason>.+)")
 #: Not of the load, and no reason to keep figures apart.
 NOT_COMPARED = ("bench_repeat",)
 
@@ -91,7 +87,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             return {**result, "failed": True, "msg": missing}
         return {**result, "changed": True}
 
-    def _prepare(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> Playing:
+    def _prepare(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> Player:
         """Check everything before anything is started."""
         if arguments["retries"] < 0:
             raise spec.SpecError(f"sweep_retries: {arguments['retries']} is not allowed; 0 or more")
@@ -136,7 +132,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 f"sweep_id: {sweep.sweep_id!r} is not allowed; letters, digits, '.', '_' and '-'"
             )
         windows = [(one.settled_unix_ns - one.t0_unix_ns) / spec.NS_PER_S for one in specs]
-        return Playing(sweep, windows, shared, arguments, task_vars["ansible_playbook_python"])
+        return Player(
+            sweep,
+            windows,
+            results=Path(arguments["results"]),
+            goal=arguments["goal"],
+            retries=arguments["retries"],
+            collects=arguments["collects"],
+            run_playbook=RunPlaybook(
+                Path(arguments["playbooks"]), task_vars["ansible_playbook_python"], shared
+            ),
+            show=show,
+        )
 
 
 def check(variables: dict[str, Any], topology: dict[str, Any], point: grid.Point) -> spec.RunSpec:
@@ -156,155 +163,29 @@ def check(variables: dict[str, Any], topology: dict[str, Any], point: grid.Point
         raise spec.SpecError(f"sweep_grid: at {grid.label(point)}: {said}") from error
 
 
-class Playing:
-    """A checked sweep, being played."""
+class RunPlaybook:
+    """Starts an ansible-playbook with the options of ours, and waits for its end."""
 
-    def __init__(
-        self,
-        sweep: Sweep,
-        windows_s: list[float],
-        shared: dict[str, Any],
-        arguments: dict[str, Any],
-        python: str,
-    ) -> None:
-        self._sweep = sweep
-        self._windows_s = dict(zip((p.number for p in sweep.points), windows_s, strict=True))
-        self._shared = shared
-        self._arguments = arguments
+    def __init__(self, playbooks: Path, python: str, shared: dict[str, Any]) -> None:
+        self._playbooks = playbooks
         self._program = Path(python).with_name("ansible-playbook")
-        self._results = Path(arguments["results"])
-        self._directory = self._results / sweep_report.DIRECTORY / sweep.sweep_id
+        self._shared = shared
         self._control_pid = os.getppid()
-        self._any_run = False
 
-    def outline(self) -> str:
-        """Say what would be played."""
-        took = self._left(list(self._sweep.missing()))
-        lines = [f"{len(self._sweep.points)} points, about {took}, into {self._directory}:"]
-        lines += [f"  {p.number}: {grid.label(p.variables)}" for p in self._sweep.points]
-        return "\n".join(lines)
-
-    def play(self) -> str:
-        """Play what is missing; returns what to say of points without a run, empty if none."""
-        (self._directory / "logs").mkdir(parents=True, exist_ok=True)
-        with self._lock():
-            self._resume()
-            sweep = self._sweep
-            done = sum(point.status == "done" for point in sweep.points)
-            if done:
-                show(f"{done} of {len(sweep.points)} points are done already")
-            todo = list(sweep.missing())
-            show(
-                f"sweep {sweep.sweep_id}: {len(sweep.points)} points, about {self._left(todo)} "
-                f"left, into {self._directory}"
-            )
-            for position in range(len(todo)):
-                self._play_next(todo[position:])
-            return self._finish()
-
-    def _lock(self) -> Any:  # noqa: ANN401
-        """Hold the sweep's directory; released with the file, or the process."""
-        lock = (self._directory / ".lock").open("w", encoding="utf-8")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise spec.SpecError(
-                f"sweep_id: {self._sweep.sweep_id} is being played by another ansible-playbook"
-            ) from None
-        return lock
-
-    def _resume(self) -> None:
-        if (self._directory / record.NAME).exists():
-            before = record.load(self._directory)
-            for run in (run for point in before.points for run in point.runs):
-                if run.status is None:
-                    self._settle(run)
-            self._sweep = record.resume(before, self._sweep)
-            sweep_report.read_runs(self._sweep, self._directory)
-        self._sweep.write(self._directory)
-
-    def _settle(self, run: PlayedRun) -> None:
-        """Find out what became of a run whose sweep was ended while it was on."""
-        bundle = sweep_report.bundle_of(self._directory, run.run_id)
-        if self._arguments["collects"] and not (bundle / "summary.json").exists():
-            show(f"collects {run.run_id}, which its hosts went on with")
-            self._run_playbook("collect.yml", {"run_id": run.run_id}, run.run_id)
-        try:
-            sweep_report.judge(run, sweep_report.summary_of(bundle))
-        except ClickException:
-            run.status = record.INTERRUPTED
-        if run.status not in record.FINISHED:
-            run.status, run.reason = record.INTERRUPTED, "the sweep ended before it did"
-
-    # -- one point ---------------------------------------------------------------------------------
-
-    def _play_next(self, todo: list[tuple[int, SweepPoint]]) -> None:
-        """Play the first of what is to do, more than once where its run is invalid."""
-        sweep = self._sweep
-        repetition, point = todo[0]
-        for attempt in range(1 + self._arguments["retries"]):
-            again = ", once more" if attempt else ""
-            show(sweep_text.progress(sweep, point, repetition, self._left(todo)) + again)
-            run = self._play_run(point, repetition)
-            what = sweep_text.outcome(run, point)
-            color = {record.PASS: "green", record.FAIL: "red"}.get(str(run.status), "yellow")
-            show(f"  {run.run_id}: {what}", color=color)
-            if run.status in record.FINISHED:
-                return
-            if run.status == record.NO_RUN and not self._any_run:
-                # What refuses the first run would refuse all.
-                raise spec.SpecError(
-                    f"{grid.label(point.variables)}: could not be run: {run.reason}\n"
-                    "Once the cause is gone, the same command goes on. The log is "
-                    f"{self._log(run.run_id)}"
-                )
-
-    def _play_run(self, point: SweepPoint, repetition: int) -> PlayedRun:
-        sweep, directory = self._sweep, self._directory
-        run = PlayedRun(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{sweep.name}", repetition)
-        point.runs.append(run)
-        sweep.write(directory)
-        variables = {
-            **point.variables,
-            "bench_repeat": 1,
-            "run_id": run.run_id,
-            "scenario_name": sweep.name,
-            "scenario_title": f"{sweep.title}, point {point.number} of {len(sweep.points)}",
-            "scenario_goal": f"{self._arguments['goal']}: {grid.label(point.variables)}",
-        }
-        began = time.monotonic()
-        ended_with = self._run_playbook("run.yml", variables, run.run_id)
-        run.took_s = round(time.monotonic() - began, 1)
-        try:
-            bundle = sweep_report.bundle_of(directory, run.run_id)
-            sweep_report.judge(run, sweep_report.summary_of(bundle))
-            self._any_run = True
-        except ClickException as error:
-            run.status = record.NO_RUN
-            run.reason = last_error(self._log(run.run_id)) or (
-                f"ansible-playbook ended with {ended_with}; {error.message}"
-            )
-        values = sweep_report.read_runs(sweep, directory)
-        sweep_report.write(sweep, directory, values)
-        return run
-
-    def _log(self, run_id: str) -> Path:
-        return self._directory / "logs" / f"{run_id}.log"
-
-    def _run_playbook(self, playbook: str, variables: dict[str, Any], run_id: str) -> int:
+    def __call__(self, playbook: str, variables: dict[str, Any], log: Path) -> int:
+        """Run it, with what it prints added to a file; returns its exit code."""
         command = [
             str(self._program),
-            str(Path(self._arguments["playbooks"]) / playbook),
+            str(self._playbooks / playbook),
             *("--extra-vars", json.dumps(self._shared)),
             *own_options(),
             *("--extra-vars", json.dumps(variables)),
         ]
-        with self._log(run_id).open("a", encoding="utf-8") as log:
+        with log.open("a", encoding="utf-8") as output:
             process = subprocess.Popen(  # noqa: S603  (ours)
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
-        return self._follow(process, self._log(run_id))
+        return self._follow(process, log)
 
     def _follow(self, process: subprocess.Popen[bytes], log: Path) -> int:
         shown_at = time.monotonic()
@@ -321,47 +202,11 @@ class Playing:
                     show(f"  {lines[-1].strip()}")
         return ended_with
 
-    # -- all of it ---------------------------------------------------------------------------------
-
-    def _left(self, todo: list[tuple[int, SweepPoint]]) -> str:
-        """Estimate what is left, by what runs of this sweep have taken beyond their windows."""
-        overheads = [
-            run.took_s - self._windows_s[point.number]
-            for point in self._sweep.points
-            for run in point.runs
-            if run.took_s is not None and run.status != record.NO_RUN
-        ]
-        overhead_s = sum(overheads) / len(overheads) if overheads else OVERHEAD_S
-        return sweep_text.duration(sum(self._windows_s[p.number] + overhead_s for _, p in todo))
-
-    def _finish(self) -> str:
-        sweep, directory = self._sweep, self._directory
-        values = sweep_report.read_runs(sweep, directory)
-        growths, expectations = sweep_report.write(sweep, directory, values)
-        show("\n" + "\n".join(sweep_text.lines(sweep, growths)))
-        if expectations:
-            show("\n" + expected.text(expectations))
-        show(f"\nreport      {directory / 'report.html'}\n")
-        return "\n".join(
-            f"{grid.label(point.variables)}: {sweep_text.state(point, sweep.repeats)}"
-            for point in sweep.incomplete
-        )
-
 
 def own_options() -> Iterator[str]:
     """Iterate over what this ansible-playbook was given beside its playbooks."""
     playbooks = set(context.CLIARGS["args"])
     return (argument for argument in sys.argv[1:] if argument not in playbooks)
-
-
-def last_error(log: Path) -> str:
-    """Return why a playbook failed, by its output; empty where it does not say."""
-    reasons = [
-        found["reason"]
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if (found := ERROR.match(line))
-    ]
-    return reasons[-1] if reasons else ""
 
 
 def show(text: str, color: str | None = None) -> None:

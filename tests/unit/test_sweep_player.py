@@ -1,0 +1,235 @@
+"""Playing a sweep, with a playbook that only writes the summary of a run."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpaas.spec import SpecError
+from fpaas.sweep import record
+from fpaas.sweep.player import Player
+from fpaas.sweep.record import Sweep, SweepPoint
+from tests import sweep_runs
+
+CONSUMERS = [10, 50, 100]
+
+
+class Killed(BaseException):
+    """The sweep's process ended here."""
+
+
+@dataclass
+class Lab:
+    """A lab whose runs end as `ends` says, one after the other; all pass once that is used up."""
+
+    results: Path
+    ends: list[str] = field(default_factory=list)
+    played: list[tuple[str, int | None, str]] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+
+    def __call__(self, playbook: str, variables: dict[str, Any], log: Path) -> int:
+        run_id, consumers = variables["run_id"], variables.get("bench_consumers")
+        self.played.append((playbook, consumers, run_id))
+        end = self.ends.pop(0) if self.ends else "pass"
+        if end == "killed":
+            raise Killed
+        if end == "refused":
+            log.write_text("[ERROR]: Task failed: Action failed: nats_port: is in use\nOrigin: x\n")
+            return 2
+        status = end.removesuffix(", killed")
+        content = sweep_runs.summary(consumers or 1, 5.0, status)
+        (self.results / run_id).mkdir()
+        (self.results / run_id / "summary.json").write_text(json.dumps(content))
+        if end.endswith("killed"):
+            raise Killed
+        return 0
+
+    def player(
+        self, *, repeats: int = 1, retries: int = 1, collects: bool = False, **variables: float
+    ) -> Player:
+        sweep = Sweep(
+            sweep_id="tried",
+            name="sweep",
+            title="Sweep",
+            grid={"bench_consumers": CONSUMERS},
+            repeats=repeats,
+            variables={"bench_measure_s": 30.0, **variables},
+            hosts={"nats": ["localhost"]},
+            points=[SweepPoint(i, {"bench_consumers": n}) for i, n in enumerate(CONSUMERS, 1)],
+        )
+        return Player(
+            sweep,
+            [30.0] * len(CONSUMERS),
+            results=self.results,
+            goal="how cost grows",
+            retries=retries,
+            collects=collects,
+            run_playbook=self,
+            show=lambda text, _: self.shown.append(text),
+        )
+
+    @property
+    def directory(self) -> Path:
+        return self.results / "sweeps/tried"
+
+    @property
+    def consumers(self) -> list[int | None]:
+        return [consumers for _, consumers, _ in self.played]
+
+    def statuses(self) -> list[list[str | None]]:
+        return [[run.status for run in p.runs] for p in record.load(self.directory).points]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    seconds = iter(range(10_000))
+
+    class Clock:
+        @staticmethod
+        def now(_: object) -> Callable[[], str] | object:
+            return _Stamp(next(seconds))
+
+    monkeypatch.setattr("fpaas.sweep.player.datetime", Clock)
+    # Other tests are about the page, which takes its time.
+    monkeypatch.setattr("fpaas.report.sweep_page.render", lambda *_: "the page")
+    return Lab(tmp_path)
+
+
+class _Stamp:
+    """A time of which there is another each second."""
+
+    def __init__(self, second: int) -> None:
+        self._second = second
+
+    def __format__(self, _: str) -> str:
+        return f"20260921T{self._second:06}Z"
+
+
+def test_every_point_is_played_and_shown(lab: Lab) -> None:
+    assert lab.player().play() == ""
+    assert lab.consumers == CONSUMERS
+    assert lab.statuses() == [["pass"]] * 3
+    assert "point 2 of 3: bench_consumers=50, about 60 s left" in lab.shown
+    assert (lab.directory / "report.html").exists()
+    assert (lab.directory / "figures.csv").exists()
+
+
+def test_repeats_are_played_round_by_round(lab: Lab) -> None:
+    assert lab.player(repeats=2).play() == ""
+    assert lab.consumers == CONSUMERS * 2
+    assert any("point 1 of 3 (run 2 of 2): " in line for line in lab.shown)
+
+
+def test_an_invalid_run_is_tried_again_as_often_as_asked_for(lab: Lab) -> None:
+    lab.ends = ["invalid", "pass", "invalid", "invalid", "fail"]
+    said = lab.player().play()
+    assert lab.consumers == [10, 10, 50, 50, 100]
+    assert lab.statuses() == [["invalid", "pass"], ["invalid", "invalid"], ["fail"]]
+    assert said == "bench_consumers=50: invalid: so it is invalid"
+    assert sum(line.endswith(", once more") for line in lab.shown) == 2
+
+    lab.played.clear()
+    assert lab.player().play() == ""
+    assert lab.consumers == [50]
+    lab.played.clear()
+    assert lab.player().play() == ""
+    assert lab.consumers == []
+    assert "3 of 3 points are done already" in lab.shown
+
+
+def test_no_retries_are_none(lab: Lab) -> None:
+    lab.ends = ["invalid"]
+    assert "bench_consumers=10: invalid" in lab.player(retries=0).play()
+    assert lab.consumers == CONSUMERS
+
+
+def test_what_refuses_the_first_run_ends_the_sweep(lab: Lab) -> None:
+    lab.ends = ["refused"]
+    with pytest.raises(
+        SpecError, match="bench_consumers=10: could not be run: nats_port: is in use"
+    ):
+        lab.player().play()
+    assert len(lab.played) == 1
+    assert lab.player().play() == ""
+
+
+def test_what_refuses_a_later_run_costs_its_point_only(lab: Lab) -> None:
+    lab.ends = ["pass", "refused", "refused", "pass"]
+    assert lab.player().play() == "bench_consumers=50: invalid: nats_port: is in use"
+    assert lab.statuses() == [["pass"], ["no run", "no run"], ["pass"]]
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_killed_at_any_run_it_goes_on_with_what_is_missing(lab: Lab, at: int) -> None:
+    lab.ends = [*["pass", "invalid", "pass", "pass, killed", "pass", "pass"][:at], "killed"]
+    for _ in range(3):
+        try:
+            assert lab.player(repeats=2).play() == ""
+        except Killed:
+            continue
+        break
+    sweep = record.load(lab.directory)
+    assert not sweep.incomplete
+    for point in sweep.points:
+        of_repetition = [run.repetition for run in point.trusted]
+        assert sorted(of_repetition) == [0, 1], point.runs
+    assert sum(run.status == "interrupted" for p in sweep.points for run in p.runs) == 1
+
+
+def test_a_run_that_had_ended_when_its_sweep_was_killed_counts(lab: Lab) -> None:
+    lab.ends = ["pass", "fail, killed"]
+    with pytest.raises(Killed):
+        lab.player().play()
+    assert lab.player().play() == ""
+    assert lab.consumers == CONSUMERS
+    assert lab.statuses() == [["pass"], ["fail"], ["pass"]]
+
+
+def test_what_the_guard_made_of_an_interrupted_run_does_not_count(lab: Lab) -> None:
+    lab.ends = ["invalid, killed"]
+    with pytest.raises(Killed):
+        lab.player(retries=0).play()
+    assert lab.player(retries=0).play() == ""
+    assert lab.statuses()[0] == ["interrupted", "pass"]
+
+
+def test_a_run_that_its_hosts_went_on_with_is_collected(lab: Lab) -> None:
+    lab.ends = ["pass", "killed"]
+    with pytest.raises(Killed):
+        lab.player(collects=True).play()
+    interrupted = lab.played[-1][2]
+    assert lab.player(collects=True).play() == ""
+    assert lab.played[2] == ("collect.yml", None, interrupted)
+    assert lab.consumers == [10, 50, None, 100]
+    assert lab.statuses() == [["pass"]] * 3
+
+
+def test_other_conditions_are_refused_and_nothing_is_played(lab: Lab) -> None:
+    assert lab.player().play() == ""
+    lab.played.clear()
+    with pytest.raises(SpecError, match="another bench_measure_s"):
+        lab.player(bench_measure_s=5.0).play()
+    assert lab.played == []
+
+
+def test_a_sweep_is_played_once_at_a_time(lab: Lab) -> None:
+    lab.directory.mkdir(parents=True)
+    with (lab.directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SpecError, match="tried is being played by another"):
+            lab.player().play()
+    assert lab.player().play() == ""
+
+
+def test_the_outline_plays_nothing(lab: Lab) -> None:
+    outline = lab.player().outline()
+    assert re.search(r"3 points, about 3 min, into .*/sweeps/tried:", outline)
+    assert "  3: bench_consumers=100" in outline
+    assert not lab.directory.exists()
