@@ -99,7 +99,9 @@ def test_what_the_clocks_cannot_resolve_is_dotted_and_shaded() -> None:
 
 def test_the_ledger_flows_to_where_everything_ended() -> None:
     ledger = {"owed": 10, "delivered": 4, "pending_at_end": 0, "expired_unread": 4, "lost": 2}
-    figure = flow.deliveries({**ledger, "lost_by_cause": {"stream_lost": 2}})
+    figure = flow.deliveries(
+        {**ledger, "lost_by_cause": {"stream_lost": 1, "removed": 1, "agent_died": 0}}
+    )
     assert figure is not None
     (sankey,) = figure["data"]
     assert sankey["node"]["label"] == [
@@ -107,9 +109,13 @@ def test_the_ledger_flows_to_where_everything_ended() -> None:
         "delivered 4 (40.0 %)",
         "expired unread 4 (40.0 %)",
         "lost 2 (20.0 %)",
-        "stream lost 2",
+        "stream lost 1",
+        "removed 1",
     ]
-    assert sankey["link"]["source"] == [0, 0, 0, 3]
-    assert sankey["link"]["value"] == [4, 4, 2, 2]
+    assert sankey["link"]["source"] == [0, 0, 0, 3, 3]
+    assert sankey["link"]["value"] == [4, 4, 2, 1, 1]
+    one = flow.deliveries({**ledger, "lost_by_cause": {"stream_lost": 2}})
+    assert one is not None
+    assert one["data"][0]["node"]["label"][-1] == "lost 2 (20.0 %): stream lost"
     assert flow.deliveries({**ledger, "lost": None}) is None
     assert flow.frames({"offered": 0}) is None

@@ -70,12 +70,16 @@ def _draw(
         if not count:
             continue
         label = f"{name.replace('_', ' ')} {number(count)} ({share(count, total)})"
+        parts = {cause: part for cause, part in (causes.get(name) or {}).items() if part}
+        if len(parts) == 1:
+            # The cause of all of them needs no node of its own.
+            label += f": {next(iter(parts)).replace('_', ' ')}"
+            parts = {}
         end = flow.node(label, TONES[tone])
         flow.link(start, end, count)
-        for cause, part in (causes.get(name) or {}).items():
-            if part:
-                words = f"{cause.replace('_', ' ')} {number(part)}"
-                flow.link(end, flow.node(words, TONES[tone]), part)
+        for cause, part in parts.items():
+            words = f"{cause.replace('_', ' ')} {number(part)}"
+            flow.link(end, flow.node(words, TONES[tone]), part)
     return {
         "data": [
             {
