@@ -130,7 +130,7 @@ def test_a_breakdown_is_no_limit(easy: tuple[RunSpec, dict[str, Any]]) -> None:
 
 
 def test_a_run_of_which_nothing_came_back(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(RawRun({"bench_batch_size": 1000}).spec.to_json())
+    (tmp_path / "run.json").write_text(RawRun().spec.to_json())
     content = summary.analyse(Bundle.load(tmp_path))
     assert content["limited_by"]["what"] == "not known"
     assert content["use"][HOST]["cpu"]["utilisation"]["busy_pct"] is None

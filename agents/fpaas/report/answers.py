@@ -35,6 +35,8 @@ def _can_it(spec: RunSpec, summary: JsonObject) -> str:
     throughput = summary.get("throughput") or {}
     latency = summary.get("latency_ms") or {}
     c = spec.consumers
+    if throughput.get("offered_per_s") is None and throughput.get("processed_per_s") is None:
+        return f"{start} Neither what was offered nor what was processed was measured."
     return (
         f"{start} {c.count:,} consumers polled every {c.poll_interval_s:g} s. "
         f"Frames offered: {_per_s(throughput.get('offered_per_s'))}; published: "
@@ -114,6 +116,8 @@ def planned_unread(spec: RunSpec, summary: JsonObject) -> list[str]:
         f"{measured_words}. "
     )
     lost = pick(summary, "ledger", "lost")
+    if measured is None:
+        return [arithmetic, outcome.rstrip()]
     if lost:
         outcome += f"{number(lost)} deliveries of these were lost, and that was not planned."
     else:

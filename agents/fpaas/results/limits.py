@@ -49,10 +49,10 @@ def find(
     """Say what limited a run; lists are the verdict's reasons of these kinds."""
     if breakdowns:
         return Limit("breakdown", f"A breakdown, and no limit: {breakdowns[0]}.")
-    for limit in _limits(spec, summary, late_generators):
-        return limit
     if _busiest(summary) is None:
         return Limit("not known", "What limited this run is not known: no host was measured.")
+    for limit in _limits(spec, summary, late_generators):
+        return limit
     return Limit(
         "nothing",
         f"Nothing: {_offered(summary)} was below what any part could take; the busiest was "
@@ -172,7 +172,7 @@ def _polls(spec: RunSpec, summary: Mapping[str, Any]) -> Iterator[Limit]:
         "polls",
         f"The consumers' own polls: {c.batch_size:,} every {c.poll_interval_s:g} s are "
         f"{capacity:.3g}/s of the {owed:,.4g}/s that each is owed; the busiest part was "
-        f"{_busiest(summary) or 'not measured'}.",
+        f"{_busiest(summary)}.",
     )
 
 

@@ -363,7 +363,8 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[str
                 f"{_written(ledger['expired_unread'])} expired and "
                 f"{_written(ledger['pending_at_end'])} were pending at the end)"
             )
-        yield f"{note}." if ledger["lost"] else f"{note}. This is no failure."
+        measured = ledger["delivered"] is not None and not ledger["lost"]
+        yield f"{note}. This is no failure." if measured else f"{note}."
     if facts.never_fetched and not goals.polls_are_certain(spec):
         yield (
             f"{facts.never_fetched} of {consumers.count} consumers fetched nothing: with a poll "
