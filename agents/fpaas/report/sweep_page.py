@@ -50,6 +50,7 @@ def render(sweep: Sweep, growths: list[Growth], expectations: list[Expectation])
             for point in sweep.incomplete
         ],
         over=_title(over),
+        is_logarithmic=sweep_figures.is_numeric(sweep, over) and _is_logarithmic(sweep.grid[over]),
         answers=_answers(growths),
         growth=_growth_rows(growths),
         columns=[f"{figures[name].title}, {figures[name].unit}" for name in TABLE],
@@ -64,13 +65,13 @@ def _title(variable: str) -> str:
     return TITLES.get(variable, variable)
 
 
-def _answers(growths: list[Growth]) -> list[tuple[str, str]]:
+def _answers(growths: list[Growth]) -> dict[str, str]:
     """Return, for the figure that matters most, a sentence for each line."""
-    return [
-        (one.line or "all points", sweep_text.growth(one))
+    return {
+        one.line or "all points": sweep_text.growth(one)
         for one in growths
         if one.figure is sweep_figures.LAB_CPU
-    ]
+    }
 
 
 def _growth_rows(growths: list[Growth]) -> list[dict[str, str]]:
@@ -184,9 +185,12 @@ def curves(
 def _axis(values: list[float]) -> dict[str, Any]:
     """Return an axis with a tick at each value, logarithmic where they are far apart."""
     ticks = sorted(values)
-    logarithmic = ticks[0] > 0 and ticks[-1] > LINEAR_RANGE_MAX * ticks[0]
     return {
-        "type": "log" if logarithmic else "linear",
+        "type": "log" if _is_logarithmic(values) else "linear",
         "tickvals": ticks,
         "ticktext": [f"{tick:,g}" for tick in ticks],
     }
+
+
+def _is_logarithmic(values: list[float]) -> bool:
+    return 0 < min(values) * LINEAR_RANGE_MAX < max(values)
