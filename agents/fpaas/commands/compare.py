@@ -139,7 +139,7 @@ def _facts(
         "verdict": content["verdict"]["status"],
         **(run.get("variables") or {}),
         **{f"window.{name}": window.get(name) for name in ("from_s", "until_s")},
-        **{f"hosts.{group}": ", ".join(names) for group, names in (run.get("hosts") or {}).items()},
+        **{f"hosts.{group}": names for group, names in (run.get("hosts") or {}).items()},
         **{name: control.get(name) for name in CONTROL_FACTS},
         "fpaas": manifest.get("fpaas_version"),
     }
