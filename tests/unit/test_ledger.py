@@ -333,6 +333,10 @@ def test_agrees_with_what_happened(
     assert balanced.lost >= truth[LOST]
     if not any(durable.lost_a_repeat for durable in simulation.durables):
         assert balanced.lost == truth[LOST]
+        assert balanced.unacked == sum(
+            len(durable.received & durable.unacked.keys()) for durable in simulation.durables
+        )
+        assert balanced.acked == balanced.delivered - balanced.unacked
 
 
 def replicated(spec: RunSpec) -> RunSpec:

@@ -87,3 +87,39 @@ def test_any_bad_frames_are_passed(bad: set[int], replays_from_cursor: bool) -> 
     assert read == sorted(set(read))
     good_start = range(1, min(bad, default=last + 1))
     assert read[: len(good_start)] == list(good_start)
+
+
+@given(st.sets(st.integers(1, 30), max_size=20), st.booleans())
+@example(bad={1, 2, 3, 4, 21, 22, 24, 28}, replays_from_cursor=True)
+@example(bad=set(range(20, 31)), replays_from_cursor=True)
+def test_of_a_relay_without_gaps_every_good_frame_is_read(
+    bad: set[int],
+    replays_from_cursor: bool,  # noqa: FBT001
+) -> None:
+    """Whatever lies between frames read while stepping is bad, every one of it."""
+    last = 30
+    point = ResumePoint(0, contiguous=True)
+    read: list[int] = []
+    undecodable: set[int] = set()
+    for _ in range(200):
+        assert point.cursor is not None
+        assert point.last_read is not None
+        if point.cursor > last:
+            # Nothing there yet: what comes later is not to be missed.
+            point.step_back()
+            assert point.stepping
+            break
+        first = point.cursor if replays_from_cursor else point.cursor + 1
+        for seq in range(first, last + 1):
+            if seq in bad:
+                point.frame_failed(None)
+                break
+            if seq > point.last_read:
+                if point.stepping:
+                    undecodable.update(range(point.last_read + 1, seq))
+                point.last_read = seq
+                read.append(seq)
+        if point.last_read == last:
+            break
+    assert read == [seq for seq in range(1, last + 1) if seq not in bad]
+    assert undecodable == {seq for seq in bad if seq < max(read, default=0)}
