@@ -286,7 +286,9 @@ class _Run:
         return not self._shuffler.publisher.window.pending
 
     async def _settle(self) -> None:
-        """Read what no answer told from the stream, if NATS is there."""
+        """Read what no answer told from the stream, if NATS is there and the run has ended."""
+        if self._stop.is_set() or not self._shuffler.publisher.connection.connected.is_set():
+            return
         api = JetStreamApi(self._nats, name="fpaas-shuffler-reader")
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT_S):
