@@ -222,7 +222,8 @@ def test_a_memory_stream_goes_with_its_server(
     summary = lab.summary()
     ledger = summary["ledger"]
     assert summary["verdict"]["status"] == "invalid"
-    assert "NATS restarted during the run" in summary["verdict"]["reasons"][0]
+    # Whether it was seen again depends on how busy this machine is.
+    assert "its memory stream was lost" in summary["verdict"]["reasons"][0]
     assert ledger["lost_by_cause"]["stream_lost"] == ledger["lost"] > 0
     assert ledger["pending_at_end"] == 0
     assert ledger["publish_failed"] + ledger["publish_unknown"] + ledger["not_read"] > 0
