@@ -58,7 +58,7 @@ test: lint ## Pass the tests: style, types, playbooks, unit, integration; on con
 # The scenarios share their images, which go with the last of them.
 molecule: $(READY) ## Try the playbooks on containers of their own: SCENARIO=, or all
 	@$(BIN)/python -m tests.docker_engine
-	@FPAAS_KEEP_IMAGES=true timeout --foreground --kill-after=60 $(MOLECULE_LIMIT_S) \
+	@FPAAS_KEEP_IMAGES=true timeout $$([ -t 0 ] && echo --foreground) --kill-after=60 $(MOLECULE_LIMIT_S) \
 	  $(BIN)/molecule test --no-command-borders $(if $(SCENARIO),--scenario-name $(SCENARIO),--all); status=$$?; \
 	  if [ $$status -eq 124 ]; then echo "molecule was stopped: not done in $(MOLECULE_LIMIT_S) s" >&2; fi; \
 	  for scenario in molecule/*/molecule.yml; do \
