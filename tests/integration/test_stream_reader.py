@@ -1,0 +1,62 @@
+"""What no answer told is read from a real stream: whose message lies where."""
+
+from __future__ import annotations
+
+import asyncio
+
+import nats
+import pytest
+from nats.js.api import StorageType, StreamConfig
+
+from fpaas.jetstream.jetstream_api import JetStreamApi
+from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.shuffler import stream_reader
+from fpaas.shuffler.publish_account import Account
+from fpaas.shuffler.publish_answers import Ack
+from fpaas.shuffler.publish_window import Publish, PublishWindow
+from tests.conftest import NatsServer
+
+pytestmark = pytest.mark.integration
+
+STREAM = "S"
+
+
+def publish(seq: int) -> Publish:
+    return Publish(seq, b"s", b"h", b"frame", label="commit a.b.c", did_crc=seq)
+
+
+async def store(url: str, headers: list[dict[str, str] | None]) -> None:
+    client = await nats.connect(url)
+    jetstream = client.jetstream()
+    config = StreamConfig(name=STREAM, subjects=["s.>"], storage=StorageType.MEMORY)
+    await jetstream.add_stream(config)
+    for header in headers:
+        await jetstream.publish("s.a", b"frame", headers=header)
+    await client.close()
+
+
+async def read(url: str, account: Account, window: PublishWindow) -> None:
+    api = JetStreamApi(NatsAddress.parse(url), name="test")
+    await api.connection.connect_patiently(5)
+    await stream_reader.settle(api, STREAM, account, window)
+    await api.close()
+
+
+def test_unanswered_publishes_copies_and_foreign_messages(nats_server: NatsServer) -> None:
+    account = Account(keep_dids=True)
+    window = PublishWindow(account)
+    tokens = [window.add(publish(seq)) for seq in (7, 8, 9)]
+    for item in window.pending.values():
+        item.written(0.0, 0, 0)
+    # 7 was acknowledged at place 2; its first write lies at place 1. 8 and 9 were never answered,
+    # and 8 is there; place 4 is somebody else's.
+    window.answer(tokens[0], Ack(2, duplicate=False), 0.0)
+    headers = [{"Fpaas-Seq": "7"}, {"Fpaas-Seq": "7"}, {"Fpaas-Seq": "8"}, None]
+    asyncio.run(store(nats_server.url, headers))
+    asyncio.run(read(nats_server.url, account, window))
+    assert list(account.published_seqs) == [(7, 8)]
+    assert (account.settled, account.stored_twice, account.foreign) == (1, 1, 1)
+    assert list(account.copy_seqs) == [(1, 1)]
+    assert account.stream_runs == [[7, 2, 2]]
+    window.close()
+    assert list(account.unknown_seqs) == [(9, 9)]
