@@ -204,3 +204,33 @@ def test_less_than_nothing_beyond_the_bound_makes_a_run_invalid(tmp_path: Path) 
     verdict = with_clock(tmp_path, offset_ms=-250.0)["verdict"]
     assert verdict["status"] == "invalid"
     assert any("less than nothing by more than the clocks' bound" in r for r in verdict["reasons"])
+
+
+@pytest.mark.parametrize("offset_ms", [0.0, -7000.0])
+def test_what_expired_by_age_is_told_by_one_clock(offset_ms: float, tmp_path: Path) -> None:
+    """The shuffler's clock is 7 s ahead: by it, messages would have left 7 s too young."""
+    RawRun().write(tmp_path / "run", sealed=False)
+    run = tmp_path / "run"
+    spec = json.loads((run / "run.json").read_text())
+    spec["hosts"]["shuffler"] = ["other"]
+    (run / "run.json").write_text(json.dumps(spec))
+    (run / "hosts" / "other").mkdir()
+    for path in [*(run / "hosts" / HOST).glob("shuffler.*")]:
+        path.rename(run / "hosts" / "other" / path.name)
+    for path in (run / "hosts" / HOST).glob("probe.*"):
+        (run / "hosts" / "other" / path.name).write_bytes(path.read_bytes())
+    samples = run / "hosts" / "other" / "shuffler.samples.jsonl"
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    for line in lines:
+        line["unix_ns"] -= round(offset_ms * 1e6)
+    samples.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = run / "hosts" / "other" / "probe.json"
+    probe = json.loads(path.read_text())
+    probe["clock"]["offset_ms"] = offset_ms
+    path.write_text(json.dumps(probe))
+    ledger = summary.analyse(Bundle.load(run))["ledger"]
+    assert ledger["lost"] == 0
+    assert ledger["expired_by_cause"] == {"max_age": ledger["expired_unread"], "max_bytes": 0}
+    assert ledger["expired_unread"] > 0
+    path.unlink()
+    assert summary.analyse(Bundle.load(run))["ledger"]["expired_by_cause"] is None

@@ -118,6 +118,11 @@ class Clocks:
         clock = self.hosts.get(host)
         return (clock.offset_ms if clock else None) or 0.0
 
+    def is_known(self, host: str) -> bool:
+        """Whether a host's clock was compared with the NATS host's."""
+        clock = self.hosts.get(host)
+        return clock is not None and clock.bound_ms is not None
+
     def _error_of(self, leg: str, host: str) -> float | None:
         begin = self._begin(leg, host)
         if begin is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fpaas.results.bundle import Bundle, JsonObject, StreamState, WorkerResult, cumulative
+from fpaas.results.bundle import Bundle, JsonObject, StreamState, WorkerResult
+from fpaas.results.clocks import Clocks
 from fpaas.results.ledger import Evidence
 from fpaas.results.removals import Removals, StreamSample, classify
 
@@ -49,16 +50,23 @@ def _nats_samples(bundle: Bundle) -> list[JsonObject]:
 
 
 def _removals(bundle: Bundle, samples: list[JsonObject]) -> Removals | None:
-    """Tell why messages left the stream; None where there are no times of storing."""
+    """Tell why messages left the stream; None where there are no times of storing to go by.
+
+    These are the shuffler's; the stream was sampled by the NATS host's clock.
+    """
+    clocks = Clocks(bundle)
     stored_by: list[tuple[int, int]] = []
     for part in bundle.parts("shuffler"):
+        if part.host not in bundle.spec.hosts["nats"] and not clocks.is_known(part.host):
+            return None
+        offset_ns = round(1e6 * clocks.offset_ms(part.host))
         stored_by += [
-            (unix_ns, int(seq))
-            for unix_ns, seq in cumulative(part.shuffler_samples, "last_stream_seq")
+            (sample["unix_ns"] + offset_ns, sample.get("last_stream_seq") or 0)
+            for sample in part.shuffler_samples
+            if isinstance(sample.get("unix_ns"), int)
         ]
     if not stored_by:
         return None
-    stored_by.insert(0, (bundle.spec.t0_unix_ns, 0))
     return classify(list(_stream_samples(bundle, samples)), stored_by, bundle.spec.stream)
 
 
