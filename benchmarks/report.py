@@ -7,6 +7,7 @@ once a minute; a drain has as many runs in its delivery logs, for a run is a pol
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import tempfile
@@ -27,7 +28,7 @@ PAGE_MB_MAX = 6.0
 DELIVERY_LOGS_MB_MAX = 50.0
 
 
-def generate(directory: Path, run_s: float) -> Path:
+def generate(directory: Path, run_s: float) -> None:
     """Write a run of `run_s` seconds under load."""
     run = RawRun(
         {
@@ -42,7 +43,7 @@ def generate(directory: Path, run_s: float) -> Path:
         },
         workers=2,
     )
-    return run.write(directory)
+    run.write(directory)
 
 
 def report(run: Path) -> tuple[float, float, float]:
@@ -62,7 +63,15 @@ def run(*, quick: bool) -> list[dict[str, Any]]:
     """Generate a run and report it."""
     run_s = QUICK_S if quick else RUN_S
     with tempfile.TemporaryDirectory() as directory:
-        bundle = generate(Path(directory) / "run", run_s)
+        bundle = Path(directory) / "run"
+        # In a process of its own: a child's memory begins with what its parent has.
+        generator = multiprocessing.get_context("spawn").Process(
+            target=generate, args=(bundle, run_s)
+        )
+        generator.start()
+        generator.join()
+        if generator.exitcode:
+            raise RuntimeError(f"generating the run ended with {generator.exitcode}")
         seconds, cpu_s, rss_mb = report(bundle)
         owed = json.loads((bundle / "summary.json").read_text())["ledger"]["unexplained"]
         if owed != 0:

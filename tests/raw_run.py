@@ -274,6 +274,11 @@ class RawRun:
     def _matches(self, index: int, stream_seq: int) -> bool:
         return not self.spec.consumers.partitions or self._partition(stream_seq) == index
 
+    def _matching(self, index: int, first: int, last: int) -> int:
+        if not self.spec.consumers.partitions:
+            return max(0, last + 1 - first)
+        return sum(self._matches(index, seq) for seq in range(first, last + 1))
+
     def _fetch(
         self, durable: str, index: int, at: int, positions: dict[str, list[int]]
     ) -> list[tuple[int, int]]:
@@ -380,10 +385,8 @@ class RawRun:
         for durable in dict.fromkeys(spec.durable_of(i) for i in range(spec.consumers.count)):
             index = int(durable[-5:]) if spec.consumers.partitions else 0
             stream_seq, consumer_seq = positions[durable]
-            pending = sum(
-                self._matches(index, seq) for seq in range(max(first, stream_seq + 1), last + 1)
-            )
-            owed = sum(self._matches(index, seq) for seq in range(1, last + 1))
+            pending = self._matching(index, max(first, stream_seq + 1), last)
+            owed = self._matching(index, 1, last)
             self.truth.pending_at_end += pending
             self.truth.expired_unread += owed - pending - consumer_seq
             durables.append(
