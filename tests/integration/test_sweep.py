@@ -55,12 +55,14 @@ def trust(bundle: Path) -> None:
 def test_a_sweep_that_was_killed_goes_on_with_what_is_missing(lab: Lab) -> None:
     directory = lab.results / "sweeps/tried"
     process = lab.start("sweep.yml", sweep_grid=GRID)
-    read_until(process, "point 2 of 2: bench_consumers=8 bench_batch_size=20, about")
-    # As soon as it is under way: it takes but a few seconds.
-    while " s of 7 s | " not in log_of_second(directory):
-        assert process.poll() is None
-        time.sleep(0.2)
-    process.kill()
+    try:
+        read_until(process, "point 2 of 2: bench_consumers=8 bench_batch_size=20, about")
+        # As soon as it is under way: it takes but a few seconds.
+        while " s of 7 s | " not in log_of_second(directory):
+            assert process.poll() is None
+            time.sleep(0.2)
+    finally:
+        process.kill()
     process.communicate(timeout=30)
     lab.wait_until_nothing_runs()
     killed = record.load(directory)
