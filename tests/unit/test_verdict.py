@@ -87,7 +87,7 @@ def test_a_fact_that_makes_a_run_invalid(
         ("fidelity.relay_lateness_ms", {"p99": 200.0}, "p99 200.0 ms"),
         ("fidelity.start_spread_ms", 101.0, "101 ms apart"),
         ("resources.hosts.localhost.steal_pct", 20.0, "20.0 %"),
-        ("resources.hosts.localhost.cpu_pct", 97.0, "saturated, 97.0 % busy on average"),
+        ("resources.hosts.localhost.cpu_pct", 99.0, "saturated, 99.0 % busy on average"),
         ("clock.localhost.stepped", True, "clock was set"),
     ],
 )

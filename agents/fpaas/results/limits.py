@@ -16,7 +16,7 @@ from fpaas.spec import RunSpec
 #: Mean share beyond which a resource has nothing left for peaks.
 SATURATED_PCT = 90.0
 #: As good as all of a host's processors.
-EXHAUSTED_PCT = 95.0
+EXHAUSTED_PCT = 98.0
 #: Of what the parameters allow consumers to process; below it, something else held them back.
 PROCESSED_SHARE_MIN = 0.9
 #: A stream this full lets messages go by size.

@@ -34,7 +34,7 @@ CLOCK_SLACK_MS = 0.2
 AGENT_CPU_LIMIT_PCT = 95.0
 
 #: Mean busy share of all cores of a host that plays load; beyond it, agents wait for their turn.
-HOST_CPU_LIMIT_PCT = 95.0
+HOST_CPU_LIMIT_PCT = 98.0
 #: A fetch within a region takes some milliseconds; with a clock less certain, that says nothing.
 CLOCK_BOUND_LIMIT_MS = 10.0
 
