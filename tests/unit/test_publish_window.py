@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fpaas.shuffler.publish_account import Account
@@ -118,6 +118,21 @@ def test_repeat_does_not_claim_what_was_there_before_or_is_another_events() -> N
     assert list(bench.account.duplicate_seqs) == [(2, 3)]
 
 
+def test_place_of_a_settled_publish_may_turn_out_to_be_its_twins() -> None:
+    bench = Bench()
+    tokens = [bench.add(seq) for seq in (1, 2, 3)]
+    bench.answer(tokens[0], Ack(1, duplicate=False))
+    for token in tokens[1:]:
+        bench.write(token)
+    bench.answer(tokens[1], Ack(2, duplicate=True))
+    assert list(bench.account.published_seqs) == [(1, 2)]
+    bench.answer(tokens[2], Ack(2, duplicate=False))
+    assert list(bench.account.published_seqs) == [(1, 1), (3, 3)]
+    assert list(bench.account.duplicate_seqs) == [(2, 2)]
+    assert bench.account.stream_runs == [[1, 1, 1], [3, 2, 1]]
+    assert not bench.window.stream_began_anew
+
+
 def test_late_answer_of_a_repeat() -> None:
     bench = Bench()
     token = bench.add(1)
@@ -206,6 +221,7 @@ class Server:
 fates = st.sampled_from(["answered", "late", "answer lost", "lost", "refused"])
 
 
+@example([(1, ["lost", "late"]), (1, ["lost", "answered"])])
 @given(st.lists(st.tuples(st.integers(1, 6), st.lists(fates, max_size=4)), max_size=12))
 def test_account_agrees_with_the_stream_whatever_is_lost(
     events: list[tuple[int, list[str]]],

@@ -107,6 +107,20 @@ class Account:
         self.duplicates += 1
         self.duplicate_seqs.add(seq)
 
+    def take_back(self, seq: int, stream_seq: int, *, label: str, size_bytes: int) -> None:
+        """Make a duplicate of what was taken for published: its place is another event's."""
+        self.published -= 1
+        self.settled -= 1
+        self.published_seqs = self.published_seqs.difference(IntervalSet([(seq, seq)]))
+        sizes = self.message_bytes[label]
+        sizes[size_bytes] -= 1
+        if not sizes[size_bytes]:
+            del sizes[size_bytes]
+        self.stream_runs = [
+            part for run in self.stream_runs for part in _without(run, seq, stream_seq)
+        ]
+        self.note_duplicate(seq)
+
     def note_failed(self, seq: int, reason: str) -> None:
         """Note that the event is not in the stream and will not be tried again."""
         self.failed += 1
@@ -124,3 +138,13 @@ class Account:
         if missing > 0:
             dids.extend([NO_DID] * missing)
         dids[stream_seq - 1] = did_crc
+
+
+def _without(run: list[int], seq: int, stream_seq: int) -> list[list[int]]:
+    """Return what is left of a run of [relay seq, stream seq, count] without one place."""
+    first, first_stream, count = run
+    at = seq - first
+    if not 0 <= at < count or first_stream + at != stream_seq:
+        return [run]
+    parts = [[first, first_stream, at], [seq + 1, stream_seq + 1, count - at - 1]]
+    return [part for part in parts if part[2]]

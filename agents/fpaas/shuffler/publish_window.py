@@ -102,6 +102,8 @@ class PublishWindow:
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._next_token = 1
+        #: Publishes that a duplicate settled, by where the stream has them.
+        self._settled: dict[int, Publish] = {}
 
     @property
     def full(self) -> bool:
@@ -148,13 +150,20 @@ class PublishWindow:
                 return None
             self._give_up(publish, answer.reason)
         elif not answer.duplicate:
-            if answer.stream_seq <= account.last_stream_seq:
+            twin = self._settled.pop(answer.stream_seq, None)
+            if twin is not None:
+                # That place is this publish's: the other was answered as a duplicate of it.
+                account.take_back(
+                    twin.seq, answer.stream_seq, label=twin.label, size_bytes=len(twin.frame)
+                )
+            elif answer.stream_seq <= account.last_stream_seq:
                 self._check_order(answer.stream_seq)
             # An earlier write may be stored as well, if the duplicate window was over.
             account.maybe_stored_twice += publish.doubtful
             self._note_published(publish, answer.stream_seq)
         elif self._settles(publish, answer.stream_seq):
             account.settled += 1
+            self._settled[answer.stream_seq] = publish
             self._note_published(publish, answer.stream_seq)
         else:
             account.note_duplicate(publish.seq)
@@ -226,6 +235,7 @@ class PublishWindow:
         if stream_seq in self._account.stored_seqs:
             self.stream_began_anew = True
             self._account.stored_seqs = IntervalSet()
+            self._settled.clear()
             self._account.last_stream_seq = 0
             for publish in self.pending.values():
                 publish.floor = 0
