@@ -16,7 +16,7 @@ from tests.conftest import SCRIPTS, NatsServer, free_port
 
 LOAD_HOST = "load"
 #: From arming to T0: agents connect meanwhile, on a machine that may be busy.
-LEAD_S = 3
+LEAD_S = 5
 UP_WITHIN_S = 60
 
 

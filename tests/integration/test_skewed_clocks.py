@@ -26,6 +26,8 @@ LOAD: dict[str, Any] = {
     "bench_warmup_s": 1,
     "bench_measure_s": 4,
     "bench_drain_s": 1,
+    # Another process would take seconds to come up, on a machine that is busy.
+    "bench_workers": 1,
 }
 #: Legs that compare the clock of an agent's host with another.
 LEGS = {
@@ -78,6 +80,7 @@ def test_legs_are_right_within_their_bound(
     assert clock["offset_ms"] == pytest.approx(-skew_ms, abs=clock["bound_ms"] + 0.05)
     assert not clock["stepped"]
     for name, leg in summary["latency_ms"].items():
+        assert leg["count"], (name, summary["verdict"])
         assert leg["min"] >= -leg["clock_error_ms"] - 0.2, name
         compares = name in LEGS[agent]
         assert (leg["clock_error_ms"] > 0) >= compares, name

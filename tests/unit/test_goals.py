@@ -56,6 +56,28 @@ def scenario_goals(number: int) -> dict[str, float]:
     return goals.read(stated)
 
 
+@pytest.mark.parametrize(
+    ("delivery", "capacity_per_s", "status"),
+    [
+        ("fanout", 500.0, goals.MISSED),
+        ("shared", 50.0, goals.MISSED),
+        ("shared", 500.0, goals.RULED_OUT),
+        ("shared", None, goals.RULED_OUT),
+    ],
+)
+def test_who_shares_a_durable_may_come_when_others_have_taken_all(
+    healthy: tuple[RunSpec, dict[str, Any]],
+    delivery: str,
+    capacity_per_s: float | None,
+    status: str,
+) -> None:
+    spec, content = healthy
+    spec = replace(spec, consumers=replace(spec.consumers, delivery=delivery))
+    changes: dict[str, object] = {"plan.capacity_per_s": capacity_per_s, "plan.owed_per_s": 100.0}
+    goal = judge_one((spec, content), {"consumers_fetched_pct_min": 100}, changes, never_fetched=1)
+    assert goal.status == status
+
+
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_each_scenario_states_goals_that_can_be_judged(number: int) -> None:
     stated = scenario_goals(number)
