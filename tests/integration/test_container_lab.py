@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -97,25 +96,20 @@ class Lab:
         return {host: result["stdout"] for host, result in results.items()}
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
     missing = why_not()
     if missing:
         pytest.skip(missing)
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    # Tests may be spread over several processes, and there is one lab of this name.
-    lock_path = CHECKOUT / ".cache" / "container_lab.lock"
-    lock_path.parent.mkdir(exist_ok=True)
-    with lock_path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            lab.playbook("lab-up")
-            yield lab
-        finally:
-            lab.playbook("lab-down")
+    lab = Lab(tmp_path)
+    try:
+        lab.playbook("lab-up")
+        yield lab
+    finally:
+        lab.playbook("lab-down")
 
 
-def test_hosts_have_booted_and_are_the_releases_asked_for(lab: Lab) -> None:
+def hosts_have_booted_and_are_the_releases_asked_for(lab: Lab) -> None:
     printed = lab.run(
         ". /etc/os-release; echo $(hostname) $VERSION_ID $(systemctl is-system-running)"
     )
@@ -123,14 +117,14 @@ def test_hosts_have_booted_and_are_the_releases_asked_for(lab: Lab) -> None:
     assert printed == {host: f"{host} {debian} running" for host, debian in HOSTS.items()}
 
 
-def test_user_is_unprivileged_and_has_sudo(lab: Lab) -> None:
+def user_is_unprivileged_and_has_sudo(lab: Lab) -> None:
     # As whom Ansible logs in; the playbooks' variables have it become root.
     printed = lab.run("id -un; sudo -n id -un", "-e", "ansible_become=false")
 
     assert printed == dict.fromkeys(HOSTS, "lab\nroot")
 
 
-def test_there_is_no_way_out(lab: Lab) -> None:
+def there_is_no_way_out(lab: Lab) -> None:
     # 198.51.100.1 is of a network that is reserved for documentation.
     probe = """
 import socket, time
@@ -148,13 +142,13 @@ print("at once" if time.monotonic() - began < 2 else "slowly")
     )
 
 
-def test_hosts_reach_each_other_by_name(lab: Lab) -> None:
+def hosts_reach_each_other_by_name(lab: Lab) -> None:
     greet = 'import socket; print(socket.create_connection(("nats-1", 22), 5).recv(4))'
 
     assert lab.run(f"python3 -c '{greet}'") == dict.fromkeys(HOSTS, "b'SSH-'")
 
 
-def test_units_can_be_sandboxed(lab: Lab) -> None:
+def units_can_be_sandboxed(lab: Lab) -> None:
     sandboxed = (
         "sudo systemd-run --quiet --collect --wait --pipe -p DynamicUser=yes "
         "-p ProtectSystem=strict -p PrivateTmp=yes -p PrivateDevices=yes -p NoNewPrivileges=yes "
@@ -165,14 +159,13 @@ def test_units_can_be_sandboxed(lab: Lab) -> None:
         assert printed.endswith("cannot touch '/usr/x': Read-only file system")
 
 
-def test_every_host_has_a_key_of_its_own(lab: Lab) -> None:
+def every_host_has_a_key_of_its_own(lab: Lab) -> None:
     keys = lab.run("cat /etc/ssh/ssh_host_*_key.pub")
 
     assert len(set(keys.values())) == len(HOSTS)
 
 
-@pytest.mark.usefixtures("lab")
-def test_limits_are_set_where_the_engine_can() -> None:
+def limits_are_set_where_the_engine_can(_: Lab) -> None:
     engine = ask_engine("/info")
     limits = ask_engine(f"/containers/{NAME}-{LIMITED}/json")["HostConfig"]
     others = ask_engine(f"/containers/{NAME}-relay-1/json")["HostConfig"]
@@ -182,19 +175,18 @@ def test_limits_are_set_where_the_engine_can() -> None:
     assert (others["NanoCpus"], others["Memory"]) == (0, 0)
 
 
-@pytest.mark.usefixtures("lab")
-def test_containers_are_not_privileged() -> None:
+def containers_are_not_privileged(_: Lab) -> None:
     for container in labelled("containers/json"):
         settings = ask_engine(f"/containers/{container['Id']}/json")["HostConfig"]
         assert not settings["Privileged"]
         assert not settings["Binds"]
 
 
-def test_second_up_changes_nothing(lab: Lab) -> None:
+def second_up_changes_nothing(lab: Lab) -> None:
     assert "changed=0 " in lab.playbook("lab-up")
 
 
-def test_host_that_was_stopped_is_started_again(lab: Lab) -> None:
+def host_that_was_stopped_is_started_again(lab: Lab) -> None:
     request_of_engine("POST", f"/containers/{NAME}-consumers-2/kill")
 
     lab.playbook("lab-up")
@@ -202,7 +194,7 @@ def test_host_that_was_stopped_is_started_again(lab: Lab) -> None:
     assert set(lab.run("systemctl is-system-running").values()) == {"running"}
 
 
-def test_down_leaves_nothing(lab: Lab) -> None:
+def down_leaves_nothing(lab: Lab) -> None:
     assert len(labelled("containers/json")) == len(HOSTS)
     assert labelled("networks")
     assert labelled("images/json")
@@ -211,6 +203,28 @@ def test_down_leaves_nothing(lab: Lab) -> None:
 
     assert labelled("containers/json") + labelled("networks") + labelled("images/json") == []
     lab.playbook("lab-down")  # and nothing to remove is no error
+
+
+#: In this order: the last ones stop hosts and remove them.
+CHECKS = (
+    hosts_have_booted_and_are_the_releases_asked_for,
+    user_is_unprivileged_and_has_sudo,
+    there_is_no_way_out,
+    hosts_reach_each_other_by_name,
+    units_can_be_sandboxed,
+    every_host_has_a_key_of_its_own,
+    limits_are_set_where_the_engine_can,
+    containers_are_not_privileged,
+    second_up_changes_nothing,
+    host_that_was_stopped_is_started_again,
+    down_leaves_nothing,
+)
+
+
+def test_lab_from_up_to_down(lab: Lab) -> None:
+    # One test, for tests are spread over processes, and a lab takes minutes to build.
+    for check in CHECKS:
+        check(lab)
 
 
 def test_without_an_engine_the_message_says_what_to_install(tmp_path: Path) -> None:
