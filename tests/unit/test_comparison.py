@@ -293,6 +293,8 @@ def test_an_invalid_run_is_refused_or_marked(tmp_path: Path) -> None:
         ({"schema": 0}, "schema 0, expected 1"),
         ({"schema": None}, "schema None, expected 1"),
         ({"verdict": None}, "has no verdict"),
+        ({"verdict": {"status": "good"}}, "has no verdict"),
+        ({"verdict": {"status": "invalid", "reasons": 1}}, "has no verdict"),
     ],
 )
 def test_a_summary_that_cannot_be_read_says_what_to_do(
@@ -302,6 +304,35 @@ def test_a_summary_that_cannot_be_read_says_what_to_do(
     assert result.exit_code == 2
     assert message in result.output
     assert "fpaas report" in result.output
+
+
+@pytest.mark.parametrize("file", ["summary.json", "run.json", "manifest.json"])
+@pytest.mark.parametrize("junk", [1, ["x"], {"localhost": 1}])
+def test_files_of_another_shape_are_no_crash(tmp_path: Path, file: str, junk: object) -> None:
+    run = _run(tmp_path / "a", 1)
+    names = ("window", "resources", "variables", "hosts", "control")
+    path = Path(run) / file
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(
+        json.dumps(content | dict.fromkeys(names, junk) | {"resources": {"processes": junk}})
+    )
+    result = _compare(run, "vs", _run(tmp_path / "b", 1))
+    assert result.exit_code == 0, result.exception
+
+
+def test_what_is_no_number_is_refused(tmp_path: Path) -> None:
+    spoiled = _run(tmp_path / "a", math.nan)
+    result = _compare(spoiled, "vs", _run(tmp_path / "b", 1))
+    assert result.exit_code == 2
+    assert f"{spoiled}/summary.json: is not JSON: NaN is no number" in result.output
+
+
+def test_a_threshold_that_nothing_is_above_is_refused(tmp_path: Path) -> None:
+    before = [_run(tmp_path / f"a{i}", 10 + i / 10) for i in range(4)]
+    after = [_run(tmp_path / f"b{i}", 20 + i / 10) for i in range(4)]
+    result = _compare(*before, "vs", *after, "--threshold-pct", "nan")
+    assert result.exit_code == 2
+    assert "--threshold-pct: nan is not allowed" in result.output
 
 
 def test_a_run_counts_once(tmp_path: Path) -> None:

@@ -79,6 +79,9 @@ def test_a_reason_from_outside_is_kept(run: Path) -> None:
     assert result.exit_code == 3
     reasons = read(run / "summary.json")["verdict"]["reasons"]
     assert reasons == ["interrupted by hand", "another"]
+    result = report(run, "--invalid", " ")
+    assert result.exit_code == 2
+    assert "--invalid: the reason is empty" in result.output
 
 
 def test_warm_up_is_trimmed_anew_and_back(run: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from fpaas.errors import BadInput
 from fpaas.spec import SpecError
 from fpaas.sweep import record
 from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
+from tests import sweep_runs
 
 STATUSES = ("pass", "fail", "invalid", "interrupted", "no run", None)
 
@@ -127,3 +129,33 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, content: str | None, messa
     with pytest.raises(BadInput, match=message) as raised:
         record.load(tmp_path)
     assert "sweep.json" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"grid": {}}, "grid has a variable without values, or none"),
+        ({"grid": {"bench_consumers": 10}}, "grid is no object of lists"),
+        ({"grid": {"bench_consumers": [11]}}, "point 1 is not on the grid"),
+        ({"variables": []}, "variables is no object"),
+        ({"hosts": {"nats": [None]}}, "hosts are no names"),
+        ({"repeats": 0}, "repeats is no number of runs"),
+        ({"points": [{"number": 2, "variables": {}, "runs": []}]}, "points are numbered from 1"),
+    ],
+)
+def test_a_file_that_is_no_sweep_is_refused_with_what_is_wrong(
+    tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    directory = sweep_runs.write(tmp_path, {10: 15.5})
+    path = directory / "sweep.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(BadInput, match=message):
+        record.load(directory)
+
+
+def test_a_run_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
+    directory = sweep_runs.write(tmp_path, {10: 15.5})
+    path = directory / "sweep.json"
+    path.write_text(path.read_text().replace('"repetition": 0', '"repetition": "0"'))
+    with pytest.raises(BadInput, match="point 1: a run has no repetition"):
+        record.load(directory)

@@ -82,6 +82,15 @@ def test_points_without_a_trusted_run_are_gaps_and_named(tmp_path: Path) -> None
     assert fits[0]["cost_per_added"]["points"] == 3
 
 
+def test_a_verdict_of_the_wrong_kind_is_no_crash(tmp_path: Path) -> None:
+    directory = sweep_runs.write(tmp_path, LINEAR)
+    spoiled = sweep_runs.summary(10, 15.5) | {"verdict": {"status": "fail", "reasons": 5}}
+    (tmp_path / "20260921T120100Z-sweep/summary.json").write_text(json.dumps(spoiled))
+    result = report(directory)
+    assert result.exit_code == 3
+    assert "has reasons for its verdict that are no list of sentences" in result.output
+
+
 def test_a_point_that_lacks_a_repetition_is_named(tmp_path: Path) -> None:
     directory = sweep_runs.write(tmp_path, LINEAR)
     sweep = record.load(directory)

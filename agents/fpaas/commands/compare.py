@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -50,10 +51,12 @@ def command(
 ) -> None:
     """Compare run directories A... with B...: medians, 95 % intervals, significance.
 
-    `~` marks a difference that may well be noise. At least 4 runs on each side are needed to tell a
-    difference, 6 for intervals of 95 %. A... alone, repeats of the same run, shows the noise floor:
-    for each figure the least difference that could be told.
+    `~` marks a difference that may well be noise. Of groups of the same size, 4 runs each are the
+    least that can tell a difference, 6 give intervals of 95 %. A... alone, repeats of the same run,
+    shows the noise floor: for each figure the least difference that could be told.
     """
+    if math.isnan(threshold_pct):
+        raise BadInput("--threshold-pct: nan is not allowed; nothing would be above it")
     if runs.count(SEPARATOR) > 1:
         raise BadInput("expected at most two groups: fpaas compare RUN... vs RUN...")
     at = runs.index(SEPARATOR) if SEPARATOR in runs else len(runs)
@@ -97,7 +100,7 @@ def _caution(before: list[Run], after: list[Run], *, allow_invalid: bool) -> Cau
         judged = run.summary["verdict"]
         if judged["status"] != verdict.INVALID:
             continue
-        why = "; ".join(judged.get("reasons") or ["no reason given"])
+        why = "; ".join(map(str, judged.get("reasons") or ["no reason given"]))
         if not allow_invalid:
             raise RunInvalid(
                 f"{run.directory}: is invalid, and its figures are not to be trusted: {why}. "
@@ -118,8 +121,9 @@ def _load(directory: Path) -> Run:
             f"{directory / 'summary.json'}: schema {content.get('schema')}, expected "
             f"{summary.SCHEMA}; `fpaas report {directory}` writes it anew"
         )
-    judged = content.get("verdict")
-    if not isinstance(judged, dict) or "status" not in judged:
+    judged = _object(content, "verdict")
+    is_judged = judged.get("status") in verdict.STATUSES
+    if not is_judged or not isinstance(judged.get("reasons") or [], list):
         raise BadInput(
             f"{directory / 'summary.json'}: has no verdict; `fpaas report {directory}` writes one"
         )
@@ -132,27 +136,37 @@ def _load(directory: Path) -> Run:
 def _facts(
     content: dict[str, Any], run: dict[str, Any], manifest: dict[str, Any]
 ) -> dict[str, Any]:
-    control = manifest.get("control") or {}
-    window = content.get("window") or {}
+    control, window = _object(manifest, "control"), _object(content, "window")
     facts: dict[str, Any] = {
         "scenario": content.get("scenario"),
         "verdict": content["verdict"]["status"],
-        **(run.get("variables") or {}),
+        **_object(run, "variables"),
         **{f"window.{name}": window.get(name) for name in ("from_s", "until_s")},
-        **{f"hosts.{group}": names for group, names in (run.get("hosts") or {}).items()},
+        **{f"hosts.{group}": names for group, names in _object(run, "hosts").items()},
         **{name: control.get(name) for name in CONTROL_FACTS},
         "fpaas": manifest.get("fpaas_version"),
     }
-    for host, machine in (manifest.get("hosts") or {}).items():
-        for name in MACHINE_FACTS:
-            if name in machine:
-                facts[f"{host}.{name}"] = machine[name]
+    machines = _object(manifest, "hosts")
+    for host in machines:
+        machine = _object(machines, host)
+        facts |= {f"{host}.{name}": machine[name] for name in MACHINE_FACTS if name in machine}
     return facts
+
+
+def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return what is there under a name; nothing where it is no object."""
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which compare with nothing, and which are no JSON."""
+    raise ValueError(f"{name} is no number")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise BadInput(
             f"{path}: {error.strerror}; expected the directory of a reported run"

@@ -45,6 +45,8 @@ def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, .
     """
     if not run_dir.is_dir():
         raise BadInput(f"{run_dir}: is no run directory; expected results/<run-id>")
+    if not all(reason.strip() for reason in invalid_reasons):
+        raise BadInput("--invalid: the reason is empty; say why the run is not to be trusted")
     if (run_dir / record.NAME).exists():
         if invalid_reasons:
             raise BadInput("--invalid is for single runs; report each one, then the sweep")

@@ -319,7 +319,7 @@ def _figures(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
             continue
         keys: dict[str, None] = {}
         for run in runs:
-            for key in _lookup(run, prefix.split(".")) or {}:
-                keys.setdefault(key)
+            found = _lookup(run, prefix.split("."))
+            keys |= dict.fromkeys(found if isinstance(found, Mapping) else ())
         for key in keys:
             yield f"{prefix}.{key}.{suffix}", direction

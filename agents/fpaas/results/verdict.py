@@ -21,6 +21,7 @@ from fpaas.spec import NS_PER_S, RunSpec
 PASS = "pass"  # noqa: S105
 FAIL = "fail"
 INVALID = "invalid"
+STATUSES = (PASS, FAIL, INVALID)
 
 #: Duties of the load generators; beyond them a run measures its own tools.
 POLL_LATENESS_P99_LIMIT_MS = 100.0

@@ -131,9 +131,46 @@ def load(directory: Path) -> Sweep:
             SweepPoint(**{**point, "runs": [PlayedRun(**run) for run in point["runs"]]})
             for point in content.pop("points")
         ]
-        return Sweep(**content, points=points)
+        sweep = Sweep(**content, points=points)
+        _check(sweep)
     except (KeyError, TypeError) as error:
         raise BadInput(f"{path}: is no sweep.json: {error}") from error
+    return sweep
+
+
+def _check(sweep: Sweep) -> None:
+    """Raise TypeError where something is not of its kind, or a point is not on the grid."""
+    _check_lists("grid", sweep.grid)
+    _check_lists("hosts", sweep.hosts)
+    if not sweep.grid or not all(sweep.grid.values()):
+        raise TypeError("grid has a variable without values, or none")
+    if not all(isinstance(one, str) for names in sweep.hosts.values() for one in names):
+        raise TypeError("hosts are no names")
+    if not isinstance(sweep.variables, dict):
+        raise TypeError("variables is no object")
+    if not isinstance(sweep.repeats, int) or sweep.repeats < 1:
+        raise TypeError("repeats is no number of runs")
+    for number, point in enumerate(sweep.points, 1):
+        if point.number != number:
+            raise TypeError(f"points are numbered from 1, and {number} is missing")
+        _check_point(point, sweep.grid)
+
+
+def _check_lists(name: str, content: object) -> None:
+    if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
+        raise TypeError(f"{name} is no object of lists")
+
+
+def _check_point(point: SweepPoint, grid: dict[str, list[Any]]) -> None:
+    if list(point.variables) != list(grid) or not all(
+        value in grid[name] for name, value in point.variables.items()
+    ):
+        raise TypeError(f"point {point.number} is not on the grid")
+    kinds = {"run_id": str, "repetition": int, "status": str | None, "reason": str}
+    for run in point.runs:
+        for name, kind in kinds.items():
+            if not isinstance(getattr(run, name), kind):
+                raise TypeError(f"point {point.number}: a run has no {name}")
 
 
 def resume(before: Sweep, now: Sweep) -> Sweep:

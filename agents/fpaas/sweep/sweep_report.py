@@ -51,7 +51,7 @@ def read_runs(sweep: Sweep, directory: Path, warmup_s: float | None = None) -> d
 def judge(run: PlayedRun, content: dict[str, Any]) -> None:
     """Take a run's verdict over from its summary."""
     run.status = content["verdict"]["status"]
-    reasons = content["verdict"].get("reasons") or [""]
+    reasons = content["verdict"]["reasons"] or [""]
     run.reason = reasons[0][:REASON_LENGTH_MAX]
 
 
@@ -73,11 +73,13 @@ def _summary(bundle: Path, warmup_s: float | None) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != summary.SCHEMA:
             raise BadInput(f"{path}: schema {content['schema']}, expected {summary.SCHEMA}")
-        status = content["verdict"]["status"]
+        status, reasons = content["verdict"]["status"], content["verdict"]["reasons"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: is no summary of a run: {error}") from error
     if status not in (record.PASS, record.FAIL, record.INVALID):
         raise BadInput(f"{path}: has a verdict {status!r}")
+    if not isinstance(reasons, list) or not all(isinstance(one, str) for one in reasons):
+        raise BadInput(f"{path}: has reasons for its verdict that are no list of sentences")
     return dict(content)
 
 
