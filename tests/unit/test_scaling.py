@@ -95,6 +95,33 @@ def test_a_constant_part_alone_does_not_make_the_cost_of_more_consumers_fall() -
     assert [cost for _, _, cost in scaling.increments(points)] == pytest.approx([0.05] * 4)
 
 
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_noise_of_the_smallest_point_does_not_make_a_constant_cost_fall_or_rise(
+    repeats: int,
+) -> None:
+    noise = random.Random(5)
+    judged = []
+    for _ in range(500):
+        fit = scaling.exponent_beyond_least(
+            [
+                (float(n), (15 + 0.0333 * n) * noise.gauss(1, 0.02))
+                for n in CONSUMERS
+                for _ in range(repeats)
+            ]
+        )
+        if fit is not None:
+            judged.append(fit.judgement)
+    assert judged.count(scaling.UNDECIDED) / len(judged) > 0.93
+
+
+def test_a_cost_that_falls_is_found_all_the_same() -> None:
+    noise = random.Random(5)
+    points = [(float(n), (15 + 0.5 * (n - 10) ** 0.7) * noise.gauss(1, 0.02)) for n in CONSUMERS]
+    fit = scaling.exponent_beyond_least(points)
+    assert fit is not None
+    assert fit.judgement == scaling.SUB_LINEAR
+
+
 def test_nothing_is_fitted_to_too_little() -> None:
     assert scaling.line([]) is None
     assert scaling.line([(1, 2), (1, 3)]) is None

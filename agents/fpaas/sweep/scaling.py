@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: (variable, figure) of one run each.
 Points = Sequence[tuple[float, float]]
@@ -86,14 +86,39 @@ def exponent(points: Points) -> Fit | None:
 def exponent_beyond_least(points: Points) -> Fit | None:
     """Fit the exponent of what is needed beyond the smallest x; None where some need no more.
 
-    Of y = a + b * x it is 1, whatever a is.
+    Of y = a + b * x it is 1, whatever a is. Its interval holds the error of the smallest point:
+    that is subtracted from all others, which do not scatter by it among themselves.
     """
     if not points:
         return None
     least_x = min(x for x, _ in points)
     at_least = [y for x, y in points if x == least_x]
     base = math.fsum(at_least) / len(at_least)
-    return exponent([(x - least_x, y - base) for x, y in points if x > least_x])
+    beyond = [(x - least_x, y - base) for x, y in points if x > least_x]
+    fit = exponent(beyond)
+    if fit is None or fit.high is None:
+        return fit
+    half = math.hypot(fit.high - fit.value, _half_by_base(beyond, base, len(at_least), fit))
+    return replace(fit, low=fit.value - half, high=fit.value + half)
+
+
+def _half_by_base(beyond: Points, base: float, runs: int, fit: Fit) -> float:
+    """Return how far the error of what was subtracted may have moved an exponent.
+
+    Runs are taken to scatter by the same share of what was measured, at the smallest point as well.
+    """
+    logs = [math.log(x) for x, _ in beyond]
+    mean = math.fsum(logs) / len(logs)
+    spread = math.fsum((one - mean) ** 2 for one in logs)
+    # By how much the exponent grows with each unit that is subtracted too much.
+    slope = math.fsum((mean - one) / y for one, (_, y) in zip(logs, beyond, strict=True)) / spread
+    residual = math.fsum(
+        ((math.log(y) - fit.intercept - fit.value * one) * y / (y + base)) ** 2
+        for one, (_, y) in zip(logs, beyond, strict=True)
+    )
+    degrees = len(beyond) - 2
+    error = base * math.sqrt(residual / degrees / runs)
+    return t_975(degrees) * abs(slope) * error
 
 
 def increments(points: Points) -> list[tuple[float, float, float]]:
