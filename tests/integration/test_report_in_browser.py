@@ -46,6 +46,7 @@ def open_page(browser: str, html: str, directory: Path) -> tuple[str, str]:
             "--disable-background-networking",
             "--disable-component-update",
             "--proxy-server=127.0.0.1:9",
+            "--allow-file-access-from-files",
             f"--user-data-dir={directory / 'profile'}",
             "--enable-logging=stderr",
             "--virtual-time-budget=10000",
@@ -78,6 +79,26 @@ def test_draws_without_errors(browser: str, tmp_path: Path, *, complete: bool) -
     assert "CONSOLE" not in said, said
     drawn = len(re.findall(r'class="chart js-plotly-plot"', dom))
     assert drawn == (13 if complete else 0)
+
+
+#: Headless browsers have no window this narrow.
+ON_A_PHONE = """
+<iframe src="run.html" style="width: 390px; height: 3000px"></iframe>
+<script>
+window.onload = () => {
+  const goals = document.querySelector("iframe").contentDocument.querySelector(".goals");
+  document.body.dataset.hidden = goals.offsetWidth > goals.parentElement.clientWidth;
+};
+</script>
+"""
+
+
+def test_a_phone_shows_what_became_of_goals(browser: str, tmp_path: Path) -> None:
+    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    html = page.render(bundle, summary.analyse(bundle))
+    (tmp_path / "run.html").write_text(html, encoding="utf-8")
+    dom, said = open_page(browser, ON_A_PHONE, tmp_path)
+    assert 'data-hidden="false"' in dom, said
 
 
 def test_a_sweep_draws_without_errors(browser: str, tmp_path: Path) -> None:
