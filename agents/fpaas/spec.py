@@ -166,7 +166,7 @@ class Firehose:
     """What the shuffler reads: our relay at a rate, or a foreign relay (rate and first_seq None).
 
     Of our relay, frame i (i = 0, 1, …) has seq `first_seq + i` and is due at T0 + i / rate, for as
-    long as warm-up and measuring last.
+    long as warm-up and measuring last. `frame_bytes_mean` is a capture's own, None of others.
     """
 
     source: str
@@ -174,6 +174,7 @@ class Firehose:
     seed: int
     first_seq: int | None
     relay_url: str
+    frame_bytes_mean: float | None = None
 
 
 @dataclass(frozen=True)
@@ -386,12 +387,13 @@ def build(
     scenario: Scenario,
     topology: Topology,
     first_seq: int | None,
+    frame_bytes_mean: float | None = None,
     t0_unix_ns: int = 0,
 ) -> RunSpec:
     """Make a run from checked variables (`read_variables`) and a lab's topology.
 
-    `first_seq` is our relay's first sequence number, None for a foreign relay. Raises SpecError
-    where the NATS hosts cannot hold the stream.
+    `first_seq` is our relay's first sequence number, None for a foreign relay; `frame_bytes_mean`
+    that of the capture it plays. Raises SpecError where the NATS hosts cannot hold the stream.
     """
     v = values
     nats_hosts = topology.hosts.get("nats")
@@ -417,6 +419,7 @@ def build(
             seed=v["bench_seed"],
             first_seq=None if foreign else first_seq,
             relay_url=v["bench_firehose_source"] if foreign else topology.relay_url,
+            frame_bytes_mean=frame_bytes_mean,
         ),
         stream=Stream(
             name=STREAM_NAME,

@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cbor2
 import pytest
 from click.testing import CliRunner, Result
 
 from fpaas.cli import main
+from fpaas.firehose.capture import LENGTH
+from fpaas.plan import capacity
 from fpaas.spec import RunSpec
 
 
@@ -148,6 +151,20 @@ def test_a_capture_gives_its_first_seq_and_an_absolute_path(
     assert run.firehose.source == str(real_frames.resolve())
     assert run.firehose.first_seq is not None
     assert run.firehose.first_seq > 1
+
+
+def test_the_report_has_the_plan_that_was_printed_for_a_capture(tmp_path: Path) -> None:
+    capture, output = tmp_path / "small.bin", tmp_path / "run.json"
+    header = cbor2.dumps({"op": 1, "t": "#identity"}, canonical=True)
+    body = {"seq": 7, "did": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "time": "2026-07-04T14:38:07.517Z"}
+    frame = header + cbor2.dumps(body, canonical=True)
+    capture.write_bytes(LENGTH.pack(len(frame)) + frame)
+    arguments = ("--set", f"bench_firehose_source={capture}", "--output", output)
+    result = plan(*arguments, "--format", "json")
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.output)["plan"]
+    assert printed["frame_bytes_mean"] == len(frame)
+    assert capacity.predict(RunSpec.load(output)) == printed
 
 
 @pytest.mark.parametrize("content", [b"", b"\x05\x00", b"\x05\x00\x00\x00abc"])

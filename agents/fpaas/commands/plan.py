@@ -108,13 +108,14 @@ def command(
         ),
         topology=topology,
         first_seq=first_seq,
+        frame_bytes_mean=frame_bytes_mean,
     )
     if first_seq is not None and not topology.hosts.get("relay"):
         raise BadInput(
             f"bench_firehose_source: {checked['bench_firehose_source']!r} is played by a relay of "
             "ours, and the group relay has no host; add one, or name a wss:// relay"
         )
-    plan = capacity.predict(run, frame_bytes_mean)
+    plan = capacity.predict(run)
     expected = plan_text.expectations(run, plan) + goals.ruled_out(run, plan)
     warnings = plan_text.warnings(run, plan, **limits_here(run))
     if output:

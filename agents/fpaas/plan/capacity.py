@@ -30,7 +30,7 @@ NATS_BYTES_PER_ID = 220
 #: More than this pending on one connection, and the server cuts it off as a slow consumer.
 NATS_MAX_PENDING_BYTES = 64 * 1024 * 1024
 
-#: As in fpaas.consumer_worker; each worker process has connections of its own.
+#: As in fpaas.consumers.consumer_worker; each worker process has connections of its own.
 CONNECTIONS_MAX = 256
 #: Descriptors of a process beside its load-carrying connections.
 OPEN_FILES_BASE = 64
@@ -173,11 +173,11 @@ def connections_of(spec: RunSpec) -> int:
     )
 
 
-def predict(spec: RunSpec, frame_bytes_mean: float | None = None) -> dict[str, Any]:
+def predict(spec: RunSpec) -> dict[str, Any]:
     """Predict a run; this is `plan` in summary.json. Units are in the names.
 
-    `frame_bytes_mean`: of the capture that will be played, the firehose's own mean by default. Of a
-    foreign relay the rate is not known before the run: the firehose's mean is assumed, and
+    Frames are as large as those of the capture that is played, or else as the firehose's own mean.
+    Of a foreign relay the rate is not known before the run: the firehose's mean is assumed, and
     `offered_per_s_assumed` says so.
     """
     c = spec.consumers
@@ -185,7 +185,7 @@ def predict(spec: RunSpec, frame_bytes_mean: float | None = None) -> dict[str, A
     end_s = offer_s + spec.drain_s
     rate_per_s = spec.firehose.rate_per_s or FIREHOSE_MEAN_PER_S
     frames = spec.frames_due() or math.ceil(offer_s * rate_per_s)
-    frame_bytes = frame_bytes_mean or FRAME_BYTES_MEAN
+    frame_bytes = spec.firehose.frame_bytes_mean or FRAME_BYTES_MEAN
     message_bytes = frame_bytes + MESSAGE_OVERHEAD_BYTES
     max_messages = spec.stream.max_bytes / message_bytes
 
