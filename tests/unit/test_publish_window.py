@@ -133,6 +133,17 @@ def test_place_of_a_settled_publish_may_turn_out_to_be_its_twins() -> None:
     assert not bench.window.stream_began_anew
 
 
+def test_what_was_forgotten_is_not_taken_back() -> None:
+    bench = Bench()
+    settled, twin = bench.add(1), bench.add(2)
+    bench.write(settled)
+    bench.answer(settled, Ack(1, duplicate=True))
+    bench.window.forget()
+    bench.answer(twin, Ack(1, duplicate=False))
+    assert list(bench.account.published_seqs) == [(2, 2)]
+    assert bench.account.duplicates == 0
+
+
 def test_late_answer_of_a_repeat() -> None:
     bench = Bench()
     token = bench.add(1)

@@ -102,8 +102,8 @@ class PublishWindow:
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._next_token = 1
-        #: Publishes that a duplicate settled, by where the stream has them.
-        self._settled: dict[int, Publish] = {}
+        #: Publishes that a duplicate settled, by where the stream has them: (seq, label, bytes).
+        self._settled: dict[int, tuple[int, str, int]] = {}
 
     @property
     def full(self) -> bool:
@@ -153,9 +153,8 @@ class PublishWindow:
             twin = self._settled.pop(answer.stream_seq, None)
             if twin is not None:
                 # That place is this publish's: the other was answered as a duplicate of it.
-                account.take_back(
-                    twin.seq, answer.stream_seq, label=twin.label, size_bytes=len(twin.frame)
-                )
+                seq, label, size_bytes = twin
+                account.take_back(seq, answer.stream_seq, label=label, size_bytes=size_bytes)
             elif answer.stream_seq <= account.last_stream_seq:
                 self._check_order(answer.stream_seq)
             # An earlier write may be stored as well, if the duplicate window was over.
@@ -163,7 +162,7 @@ class PublishWindow:
             self._note_published(publish, answer.stream_seq)
         elif self._settles(publish, answer.stream_seq):
             account.settled += 1
-            self._settled[answer.stream_seq] = publish
+            self._settled[answer.stream_seq] = publish.seq, publish.label, len(publish.frame)
             self._note_published(publish, answer.stream_seq)
         else:
             account.note_duplicate(publish.seq)
@@ -191,6 +190,11 @@ class PublishWindow:
             return False
         self._account.note_copy(stream_seq)
         return True
+
+    def forget(self) -> None:
+        """Drop what is known of publishes that have their outcome; see `Account.forget`."""
+        self._account.forget()
+        self._settled.clear()
 
     def close(self) -> None:
         """Give every publish that is still pending its outcome."""

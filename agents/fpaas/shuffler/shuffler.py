@@ -458,4 +458,4 @@ def _serve_tick(shuffler: Shuffler, cursor_file: CursorFile | None, ticks: int) 
     if ticks % PROGRESS_INTERVAL_S == 0:
         log.info("%s", shuffler.figures())
     if ticks % FORGET_INTERVAL_S == 0:
-        shuffler.account.forget()
+        shuffler.publisher.window.forget()
