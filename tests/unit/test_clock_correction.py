@@ -142,10 +142,12 @@ def test_legs_are_corrected_by_the_offset_and_keep_the_bound(
     plain = with_clock(tmp_path / "plain", offset_ms=0.0)["latency_ms"]
     moved = with_clock(tmp_path / "moved", offset_ms=offset_ms)["latency_ms"]
     for name in ("publish_to_fetch", "publish_to_first_fetch"):
+        # Corrected, a few more were first fetched within the window than by the clock as it was.
+        edge_ms = 10 * (moved[name]["count"] != plain[name]["count"])
         for column in ("min", "p50", "p99", "max"):
             apart_ms = moved[name][column] - plain[name][column]
             assert apart_ms == pytest.approx(
-                offset_ms, rel=0.002, abs=0.2 + plain[name]["max"] / 500
+                offset_ms, rel=0.002, abs=0.2 + plain[name]["max"] / 500 + edge_ms
             )
         assert moved[name]["clock_error_ms"] == pytest.approx(
             0.08 + abs(offset_ms) / 2048, abs=1e-3

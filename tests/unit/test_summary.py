@@ -121,6 +121,13 @@ def test_first_fetch_is_the_earliest_over_all_workers(tmp_path: Path) -> None:
     assert legs[0]["p50"] == legs[1]["p50"]
 
 
+def test_first_fetches_of_the_last_second_count(tmp_path: Path) -> None:
+    polls = {"bench_consumers": 20, "bench_poll_interval_s": 0.1, "bench_batch_size": 200}
+    write(tmp_path, values=polls | {"bench_measure_s": 10, "bench_firehose_rate_per_s": 50})
+    # Each of 10 s x 50/s was fetched within milliseconds, and nothing is stored while draining.
+    assert analyse(tmp_path)["latency_ms"]["publish_to_first_fetch"]["count"] == 500
+
+
 def test_warm_up_is_trimmed_anew(tmp_path: Path) -> None:
     write(tmp_path)
     content = analyse(tmp_path, warmup_s=20)

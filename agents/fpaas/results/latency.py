@@ -59,7 +59,9 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:
     earliest = first_fetch.earliest_units(parts)
     counts: Counter[int] = Counter()
     from_ns, until_ns = window.from_unix_ns, window.until_unix_ns
-    for (before_seq, before_ns), (seq, at_ns) in pairwise(stored_at):
+    for (before_ns, before_seq), (at_ns, seq) in pairwise(stored_at):
+        if seq <= before_seq:
+            continue
         each_ns = (at_ns - before_ns) / (seq - before_seq)
         fetched = enumerate(earliest[before_seq:seq], 1)
         counts.update(
@@ -72,10 +74,14 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:
 
 
 def _stored_at(bundle: Bundle) -> list[tuple[int, int]]:
-    """When a stream sequence was stored, by the shuffler's samples: good enough to cut by."""
+    """Tell what was stored by when, as (time, last stream sequence): good enough to cut by.
+
+    By the shuffler's samples, those among them in which nothing was stored.
+    """
     for part in bundle.parts("shuffler"):
         samples = cumulative(part.shuffler_samples, "last_stream_seq")
-        times = {int(seq): unix_ns for unix_ns, seq in samples}
-        if times:
-            return sorted({0: bundle.spec.t0_unix_ns, **times}.items())
+        stored = [(unix_ns, int(seq)) for unix_ns, seq in samples]
+        if stored:
+            t0_unix_ns = bundle.spec.t0_unix_ns
+            return [(t0_unix_ns, 0), *(one for one in stored if one[0] > t0_unix_ns)]
     return []
