@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_warm_up_is_trimmed_anew(tmp_path: Path) -> None:
     assert content["ledger"]["offered"] == 3500
 
 
-@pytest.mark.parametrize("warmup_s", [-1, 35, 1000])
+@pytest.mark.parametrize("warmup_s", [-1, 35, 1000, math.inf, math.nan])
 def test_a_warm_up_that_leaves_nothing_is_refused(tmp_path: Path, warmup_s: float) -> None:
     write(tmp_path)
     with pytest.raises(SpecError, match="less than 35 s"):

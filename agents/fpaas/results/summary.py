@@ -67,13 +67,13 @@ def measure_window(spec: RunSpec, warmup_s: float | None = None) -> Window:
     """Return the window that figures are of. Raises SpecError where it is empty."""
     from_ns = spec.measure_from_unix_ns
     if warmup_s is not None:
-        from_ns = spec.t0_unix_ns + round(warmup_s * NS_PER_S)
         offer_s = spec.warmup_s + spec.measure_s
         if not 0 <= warmup_s < offer_s:
             raise SpecError(
                 f"a warm-up of {warmup_s:g} s leaves nothing to measure; "
                 f"allowed: 0 to less than {offer_s:g} s, when the relay stopped offering"
             )
+        from_ns = spec.t0_unix_ns + round(warmup_s * NS_PER_S)
     return Window(from_ns, spec.offer_until_unix_ns)
 
 
