@@ -48,7 +48,7 @@ class Variable:
         """Convert a value as YAML, JSON or `-e name=value` (text) gives it; raises SpecError."""
         try:
             return self._convert(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
 
     def _convert(self, value: Any) -> Any:  # noqa: ANN401
@@ -329,6 +329,51 @@ class RunSpec:
             return cls(**raw)
         except (KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"{source}: is no run.json: {error}") from error
+
+
+def check_run(run: RunSpec, source: str) -> None:
+    """Check the run.json of a bundle, which may have been changed since `build` made it.
+
+    Raises SpecError that names the source and what is wrong with it.
+    """
+    consumers, stream = run.consumers, run.stream
+    values = {
+        "bench_consumers": consumers.count,
+        "bench_poll_interval_s": consumers.poll_interval_s,
+        "bench_poll_jitter_pct": consumers.poll_jitter_pct,
+        "bench_batch_size": consumers.batch_size,
+        "bench_delivery": consumers.delivery,
+        "bench_fetch": consumers.fetch,
+        "bench_connections": consumers.connections,
+        "bench_warmup_s": run.warmup_s,
+        "bench_measure_s": run.measure_s,
+        "bench_drain_s": run.drain_s,
+        "bench_stream_max_age_s": stream.max_age_s,
+        "bench_stream_max_bytes": stream.max_bytes,
+        "bench_stream_duplicate_window_s": stream.duplicate_window_s,
+        "bench_stream_storage": stream.storage,
+        "bench_stream_replicas": stream.replicas,
+    }
+    if run.firehose.rate_per_s is not None:
+        values["bench_firehose_rate_per_s"] = run.firehose.rate_per_s
+    try:
+        read = read_variables(values)
+    except SpecError as error:
+        raise SpecError(f"{source}: {error}") from None
+    for name, value in values.items():
+        if read[name] != value:
+            raise SpecError(f"{source}: {name}: {value!r} is not allowed; expected {read[name]!r}")
+    if type(run.t0_unix_ns) is not int:
+        raise SpecError(f"{source}: t0_unix_ns is {run.t0_unix_ns!r}, no whole number")
+    hosts = run.hosts
+    if not isinstance(hosts, dict) or not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+        for names in hosts.values()
+    ):
+        raise SpecError(f"{source}: hosts: expected lists of host names by group")
+    for group in ("nats", "shuffler", "consumers"):
+        if not hosts.get(group):
+            raise SpecError(f"{source}: hosts: the group {group} has no host")
 
 
 def split_consumers(count: int, hosts: list[str]) -> dict[str, Share]:

@@ -144,3 +144,32 @@ def test_no_run_json_is_no_run(run: Path, content: str | None) -> None:
         path.write_text(content)
     with pytest.raises(SpecError, match=r"run\.json"):
         Bundle.load(run)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("measure_s",), 1e30),
+        (("measure_s",), "30"),
+        (("drain_s",), None),
+        (("consumers", "poll_interval_s"), 0),
+        (("consumers", "count"), 10**400),
+        (("stream", "max_age_s"), -1),
+        (("t0_unix_ns",), 1.5e18),
+        (("hosts",), []),
+        (("hosts", "nats"), [7]),
+        (("hosts", "consumers"), []),
+    ],
+)
+def test_a_run_json_that_no_plan_wrote_is_refused(
+    run: Path, keys: tuple[str, ...], value: object
+) -> None:
+    path = run / "run.json"
+    content = json.loads(path.read_text())
+    changed = content
+    for key in keys[:-1]:
+        changed = changed[key]
+    changed[keys[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(SpecError, match=r"run\.json: .*(not allowed|whole number|host)"):
+        Bundle.load(run)

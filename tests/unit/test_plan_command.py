@@ -134,6 +134,17 @@ def test_refuses_nats_hosts_that_cannot_hold_the_stream(
     assert words in result.output
 
 
+def test_refuses_numbers_beyond_any_float(tmp_path: Path) -> None:
+    variables = tmp_path / "variables.json"
+    variables.write_text(f'{{"bench_consumers": 1{400 * "0"}}}')
+    result = plan("--variables", variables)
+    assert result.exit_code == 2
+    assert "is not allowed; allowed: a whole number of consumers" in result.output
+    result = plan("--goals", f'{{"errors_max": 1{400 * "0"}}}')
+    assert result.exit_code == 2
+    assert "allowed: a number from 0 on" in result.output
+
+
 def test_refuses_a_run_id_that_leaves_the_results_directory() -> None:
     result = plan("--run-id", "../x")
     assert result.exit_code == 2

@@ -22,7 +22,7 @@ from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import network, seal
-from fpaas.spec import RunSpec, Share, SpecError
+from fpaas.spec import RunSpec, Share, SpecError, check_run
 
 SPEC_FILE = "run.json"
 CONTROL_FILE = "control.json"
@@ -218,6 +218,7 @@ class Bundle:
     def load(cls, directory: Path) -> Bundle:
         """Read results/<run-id>. Raises spec.SpecError where run.json is no begun run's."""
         spec = RunSpec.load(directory / SPEC_FILE)
+        check_run(spec, str(directory / SPEC_FILE))
         if not spec.is_armed:
             raise SpecError(f"{directory / SPEC_FILE}: the run never began: it has no T0")
         bundle = cls(directory, spec)

@@ -130,7 +130,7 @@ def _limit(value: object, what: str) -> float:
         limit = float(value)
         if not math.isfinite(limit) or limit < 0:
             raise ValueError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SpecError(
             f"{what}: {value!r} is not allowed; allowed: a number from 0 on, or null for no goal"
         ) from None
