@@ -234,3 +234,22 @@ def test_a_server_that_fell_silent_is_named_before_what_follows_from_it(tmp_path
     (host / "probe.nats.jsonl").write_text("\n".join([*kept, json.dumps(silent)]) + "\n")
     reasons = analyse(tmp_path)["verdict"]["reasons"]
     assert "did not come back: it did not answer from 20 s after" in reasons[0]
+
+
+def test_what_was_delivered_of_a_stream_that_was_lost_was_in_it(tmp_path: Path) -> None:
+    """NATS died with acks of publishes under way whose messages consumers had received."""
+    run = write(tmp_path, values={"bench_poll_interval_s": 0.2})
+    host = tmp_path / "run" / "hosts" / HOST
+    (host / "probe.final.json").unlink()
+    lines = (host / "probe.nats.jsonl").read_text().splitlines()
+    silent = {"unix_ns": run.spec.settled_unix_ns, "error": "refused", "took_ms": 1.0}
+    # Seen last ten seconds before the relay's end, and acknowledged until then.
+    seen = [one for one in lines if json.loads(one)["stream"]["last_seq"] <= 2500]
+    (host / "probe.nats.jsonl").write_text("\n".join([*seen, json.dumps(silent)]) + "\n")
+    account = json.loads((host / "shuffler.json").read_text())
+    account["stream_seqs"] = [[run.first_seq, 1, 2500]]
+    (host / "shuffler.json").write_text(json.dumps(account))
+    terms = analyse(tmp_path)["ledger"]
+    named = ("delivered", "expired_unread", "pending_at_end", "lost")
+    assert terms["owed"] == sum(terms[name] for name in named)
+    assert terms["stored"] == 3500

@@ -85,7 +85,7 @@ def _stream_samples(bundle: Bundle, samples: list[JsonObject]) -> Iterator[Strea
 def _lost_stream(bundle: Bundle, samples: list[JsonObject]) -> StreamState | None:
     """Return how a stream was seen last that was gone later in the run, and at its end.
 
-    It may have taken more since; what was acknowledged was there.
+    It may have taken more since; what was acknowledged, or delivered, was there.
     """
     if bundle.server_final is not None or bundle.spec.survives_a_server:
         return None
@@ -94,10 +94,12 @@ def _lost_stream(bundle: Bundle, samples: list[JsonObject]) -> StreamState | Non
     if not seen or shuffler is None or samples[-1].get("stream"):
         return None
     acked = [stream + count - 1 for _, stream, count in shuffler.stream_seqs]
+    logs = [log for _, worker in bundle.workers for log in worker.deliveries or ()]
+    delivered = [stream + count - 1 for log in logs for _, stream, _, count in log.runs]
     last = seen[-1]
     return StreamState(
         messages=last["messages"],
         bytes=last["bytes"],
         first_seq=last["first_seq"],
-        last_seq=max([last["last_seq"], *acked]),
+        last_seq=max([last["last_seq"], *acked, *delivered]),
     )
