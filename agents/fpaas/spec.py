@@ -374,6 +374,8 @@ def check_run(run: RunSpec, source: str) -> None:
     for group in ("nats", "shuffler", "consumers"):
         if not hosts.get(group):
             raise SpecError(f"{source}: hosts: the group {group} has no host")
+    if run.shares != split_consumers(consumers.count, hosts["consumers"]):
+        raise SpecError(f"{source}: shares: are not those of {consumers.count} consumers")
 
 
 def split_consumers(count: int, hosts: list[str]) -> dict[str, Share]:

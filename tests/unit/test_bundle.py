@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fpaas.results import summary
 from fpaas.results.bundle import Bundle
 from fpaas.spec import SpecError
 from tests.raw_run import HOST, RawRun
@@ -173,3 +174,42 @@ def test_a_run_json_that_no_plan_wrote_is_refused(
     path.write_text(json.dumps(content))
     with pytest.raises(SpecError, match=r"run\.json: .*(not allowed|whole number|host)"):
         Bundle.load(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "value"),
+    [
+        ("consumers-0.json", ("count",), -1),
+        ("consumers-0.json", ("connections", "reconnects"), []),
+        ("consumers-0.json", ("fetches", "client_timeout"), {}),
+        ("probe.json", ("clock",), 1.5),
+        ("probe.json", ("clock", "bound_ms"), "x"),
+        ("relay.json", ("offered",), -1),
+        ("shuffler.json", ("failures_by_reason",), True),
+        ("shuffler.json", ("nats_connections", "reconnects"), {}),
+        ("shuffler.json", ("stream_seqs", 0, 1), None),
+        ("shuffler.json", ("message_bytes", "commit app.bsky.feed.like", "5460"), -1),
+        ("shuffler.status.json", ("state",), []),
+        ("probe.nats.jsonl", ("connz",), True),
+        ("probe.nats.jsonl", ("stream", "first_seq"), None),
+        ("probe.nats.jsonl", ("unix_ns",), {}),
+        ("probe.nats.jsonl", ("varz", "slow_consumers"), []),
+    ],
+)
+def test_a_figure_of_the_wrong_kind_is_said_and_the_rest_reported(
+    name: str,
+    keys: tuple[str | int, ...],
+    value: object,
+    run: Path,
+) -> None:
+    path = run / "hosts" / HOST / name
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    changed = lines[-1]
+    for key in keys[:-1]:
+        changed = changed[key]
+    changed[keys[-1]] = value
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (path.parent / "seal.json").unlink()
+    bundle = Bundle.load(run)
+    assert any(problem.startswith(f"{HOST}: {name}: ") for problem in bundle.problems)
+    assert summary.analyse(bundle)["verdict"]["status"] == "invalid"

@@ -337,12 +337,12 @@ class _Loader:
 
     def _load_probe(self, part: HostPart, *, on_nats_host: bool) -> None:
         self._load_status(part, PROBE)
-        part.probe = self._json(part, "probe.json", lambda raw: _object(raw, "probe"))
+        part.probe = self._json(part, "probe.json", _probe)
         part.host_samples = self._lines(part, "probe.host.jsonl")
         part.process_samples = self._lines(part, "probe.processes.jsonl")
-        part.clock_samples = self._lines(part, "probe.clock.jsonl")
+        part.clock_samples = self._lines(part, "probe.clock.jsonl", _is_exchange)
         if on_nats_host:
-            part.nats_samples = self._lines(part, "probe.nats.jsonl")
+            part.nats_samples = self._lines(part, "probe.nats.jsonl", _is_nats_sample)
             part.server_final = self._json(part, "probe.final.json", _server_final)
 
     def _load_relay(self, part: HostPart) -> None:
@@ -412,12 +412,18 @@ class _Loader:
         if status is not None:
             part.statuses[agent] = status
 
-    def _lines(self, part: HostPart, name: str) -> list[JsonObject]:
+    def _lines(
+        self, part: HostPart, name: str, fits: Callable[[JsonObject], bool] = lambda _: True
+    ) -> list[JsonObject]:
         def read(path: Path) -> list[JsonObject]:
             lines, wrong = read_jsonl(path)
             if wrong:
                 self._problem(part, name, wrong)
-            return lines
+            good = [line for line in lines if type(line.get("unix_ns")) is int and fits(line)]
+            if len(good) < len(lines):
+                what = f"{len(lines) - len(good)} of {len(lines)} lines are not what they should be"
+                self._problem(part, name, what)
+            return good
 
         return self._file(part, name, read) or []
 
@@ -474,6 +480,51 @@ def _with_events(sample: JsonObject) -> JsonObject:
     return {**sample, "events": sample["offered"] - (sample.get("ignored") or 0)}
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_nats_sample(sample: JsonObject) -> bool:
+    """Whether a line of probe.nats.jsonl has numbers where they are reckoned with."""
+    varz, stream, connz, lag = (sample.get(name) for name in ("varz", "stream", "connz", "lag"))
+    if not all(one is None or isinstance(one, dict) for one in (varz, stream, connz, lag)):
+        return False
+    if stream and not all(type(stream.get(name)) is int for name in _STREAM_NUMBERS):
+        return False
+    numbers = [(varz or {}).get("slow_consumers", 0), (connz or {}).get("pending_bytes_max")]
+    return all(value is None or _is_number(value) for value in (*numbers, *(lag or {}).values()))
+
+
+_STREAM_NUMBERS = ("messages", "bytes", "first_seq", "last_seq")
+
+
+def _is_exchange(line: JsonObject) -> bool:
+    return type(line.get("offset_low_ns")) is int and type(line.get("offset_high_ns")) is int
+
+
+def _probe(raw: Any) -> JsonObject:  # noqa: ANN401
+    content = _object(raw, "probe")
+    clocks = [content.get("clock") or {}, *(content.get("clock_by_server") or ())]
+    for clock in clocks:
+        for name in ("bound_ms", "offset_ms"):
+            if clock.get(name) is not None and not _is_number(clock[name]):
+                raise UnreadableError(f"{name} is {clock[name]!r}, not a number")
+    for step in content.get("clock_steps") or ():
+        if type(step["unix_ns"]) is not int or not _is_number(step["step_ms"]):
+            raise UnreadableError(f"a clock step is {step!r}")
+    for name in ("cpu_count", "net_speed_mbit_per_s"):
+        if content.get(name) is not None and not _is_number(content[name]):
+            raise UnreadableError(f"{name} is {content[name]!r}, not a number")
+    return content
+
+
+def _counts(content: Any, what: str) -> None:  # noqa: ANN401
+    """Check that an object holds whole numbers only."""
+    for name, value in _object(content, what).items():
+        if type(value) is not int or value < 0:
+            raise UnreadableError(f"{what}: {name} is {value!r}, not a count")
+
+
 def _object(raw: Any, what: str) -> JsonObject:  # noqa: ANN401
     if not isinstance(raw, dict):
         raise UnreadableError(f"is no {what}")
@@ -492,6 +543,13 @@ def _typed(cls: type[T], raw: Any) -> T:  # noqa: ANN401
         value = content[column.name]
         if column.type == "int" and type(value) is not int:
             raise UnreadableError(f"{column.name} is {value!r}, not a whole number")
+        # A relay that offered nothing from its first on has a last one before it.
+        if column.type == "int" and value < 0 and column.name != "last_seq":
+            raise UnreadableError(f"{column.name} is {value}")
+        if column.type == "str" and not isinstance(value, str):
+            raise UnreadableError(f"{column.name} is {value!r}, not a text")
+        if column.type == "dict[str, int]":
+            _counts(value, column.name)
         values[column.name] = value
     return cls(**values)
 
@@ -503,6 +561,10 @@ def _shuffler_result(raw: Any) -> ShufflerResult:  # noqa: ANN401
     for name in (*sets, *(name for name in later if name in content)):
         content[name] = IntervalSet((first, last) for first, last in content[name])
     content["stream_seqs"] = [(seq, stream, count) for seq, stream, count in content["stream_seqs"]]
+    if not all(type(number) is int for run in content["stream_seqs"] for number in run):
+        raise UnreadableError("stream_seqs are not whole numbers")
+    for label, sizes in _object(content["message_bytes"], "message_bytes").items():
+        _counts(sizes, f"message_bytes of {label}")
     return _typed(ShufflerResult, content)
 
 
@@ -515,6 +577,8 @@ def _worker_result(raw: Any) -> WorkerResult:  # noqa: ANN401
         missing = [name for name in names if name not in content]
         if missing:
             raise UnreadableError(f"has no {', '.join(missing)}")
+    _counts(result.fetches["by_status"], "by_status")
+    _counts({name: n for name, n in result.fetches.items() if name != "by_status"}, "fetches")
     return result
 
 

@@ -230,7 +230,9 @@ class _Summary:
             "bytes": stream.get("bytes"),
             "consumers": stream.get("consumer_count"),
             "consumer_lag": {
-                "mean": lag["sum"] / lag["consumers"] if lag.get("consumers") else None,
+                "mean": lag["sum"] / lag["consumers"]
+                if lag.get("consumers") and lag.get("sum") is not None
+                else None,
                 **{name: lag.get(name) for name in ("p50", "p99", "max")},
             },
             "connection_pending_bytes_max": max(
