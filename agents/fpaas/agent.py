@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import uvloop
 
 from fpaas.errors import RunInvalid
-from fpaas.measures.histograms import Recorder
+from fpaas.measures.calls import CallRecorder
 from fpaas.spec import NS_PER_S, RunSpec
 
-LOOP_LAG_INTERVAL_S = 0.05
+LOOP_LAG_INTERVAL_NS = 50_000_000
 #: Whoever plans a run prepares streams and measures networks before it arms it.
 ARMED_WITHIN_S = 600.0
 ARMED_LOOK_INTERVAL_S = 0.05
@@ -160,10 +160,40 @@ def seconds_to_next_tick(origin_unix_ns: int, cuts_unix_ns: tuple[int, ...] = ()
     return (due_unix_ns - now_unix_ns) / NS_PER_S
 
 
-async def measure_loop_lag(recorder: Recorder) -> None:
-    """Record forever how much later than asked the event loop wakes up."""
-    while True:
-        # Not loop.time(): uvloop's has a resolution of a millisecond.
-        due_ns = time.monotonic_ns() + round(LOOP_LAG_INTERVAL_S * NS_PER_S)
-        await asyncio.sleep(LOOP_LAG_INTERVAL_S)
-        recorder.samples_ns.append(max(0, time.monotonic_ns() - due_ns))
+async def measure_loop_lag(recorder: CallRecorder, t0_unix_ns: int) -> None:
+    """Record forever how late the event loop wakes up, from T0 on.
+
+    Wake-ups are due on a grid, and a loop that sleeps over several is late for each of them: one
+    long stall weighs as much as it lasted. By the monotonic clock, for the other one may be set.
+    """
+    # Not loop.time(): uvloop's has a resolution of a millisecond.
+    unix_to_monotonic_ns = time.monotonic_ns() - time.time_ns()
+    due_unix_ns = t0_unix_ns
+
+    def now() -> int:
+        return time.monotonic_ns() - unix_to_monotonic_ns
+
+    def overdue(unix_ns: int) -> range:
+        return range(due_unix_ns, unix_ns + 1, LOOP_LAG_INTERVAL_NS)
+
+    recorder.still_open = lambda: overdue(now())
+    try:
+        while True:
+            now_unix_ns = now()
+            for due in overdue(now_unix_ns):
+                recorder.end(due, now_unix_ns)
+                due_unix_ns = due + LOOP_LAG_INTERVAL_NS
+            await asyncio.sleep((due_unix_ns - now()) / NS_PER_S)
+    finally:
+        now_unix_ns = now()
+        for due in overdue(now_unix_ns):
+            recorder.give_up(due, now_unix_ns)
+
+
+def wake_ups_between(t0_unix_ns: int, from_unix_ns: int, until_unix_ns: int) -> int:
+    """Return how many wake-ups of `measure_loop_lag` are due in [from, until), Unix ns."""
+    first, end = (
+        max(0, -((t0_unix_ns - unix_ns) // LOOP_LAG_INTERVAL_NS))
+        for unix_ns in (from_unix_ns, until_unix_ns)
+    )
+    return end - first

@@ -6,14 +6,14 @@ import gzip
 import sys
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fpaas.agent import Samples, write_json
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import DeliveryJournal, DeliveryLog
-from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.measures.histograms import HistogramLog, LoggedRecorder
 
 
 class ConsumerFiles:
@@ -26,13 +26,17 @@ class ConsumerFiles:
         self._histograms: HistogramLog | None = None
         self._journal: DeliveryJournal | None = None
 
-    def open(self, recorders: list[Recorder], logs: list[DeliveryLog]) -> None:
+    def open(self, recorders: Sequence[LoggedRecorder], logs: list[DeliveryLog]) -> None:
         """Start what grows every second."""
         self._journal = DeliveryJournal(self._path("deliveries.journal"), logs)
         self._samples = Samples(self._path("samples.jsonl"))
-        self._histograms = HistogramLog(self._path("hlog"), recorders, time.time())
+        self._histograms = HistogramLog(
+            self._path("hlog"), recorders, time.time(), by_beginning=True
+        )
 
-    def end_interval(self, figures: Figures, results: Mapping[str, object]) -> None:
+    def end_interval(
+        self, figures: Figures, results: Mapping[str, object], calls: Mapping[str, object]
+    ) -> None:
         """Append one second, and replace the account: whoever is killed leaves that."""
         if self._journal:
             self._journal.append()
@@ -50,6 +54,7 @@ class ConsumerFiles:
                 redelivered=figures.redelivered,
                 errors=figures.connection_errors,
                 reconnects=figures.reconnects,
+                calls=calls,
             )
 
     def write(

@@ -21,8 +21,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hdrh.histogram import HdrHistogram
-
 from fpaas import agent
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.consumers.consumer_files import ConsumerFiles
@@ -44,8 +42,10 @@ from fpaas.jetstream.nats_connection import (
     NatsError,
     address_from_environment,
 )
+from fpaas.measures import calls
+from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
-from fpaas.measures.histograms import Recorder, new_histogram, record_all
+from fpaas.measures.histograms import LoggedRecorder
 from fpaas.spec import NS_PER_S, RunSpec
 
 log = logging.getLogger(__name__)
@@ -115,25 +115,24 @@ class ConsumerWorker:
         self._pullers: list[Puller] = []
         self._address = _address(assignment.nats_url)
         self._build()
+        bins = Bins(spec.t0_unix_ns, spec.cuts_unix_ns) if assignment.out else None
         self._polling = Polling(
             self._pullers,
-            PollSchedule(
-                spec.t0_unix_ns,
-                round(spec.consumers.poll_interval_s * NS_PER_S),
-                spec.consumers.poll_jitter_pct,
-                spec.seed,
-            ),
+            PollSchedule.of(spec),
             batch_size=spec.consumers.batch_size,
             drain=spec.consumers.fetch == "drain",
             until_unix_ns=spec.end_unix_ns,
+            bins=bins,
         )
+        self._polling.watch(time.time_ns)
         self._figures = Figures(consumers=assignment.count)
-        self._lateness_own = new_histogram()
         self._started_unix_ns: int | None = None
+        #: Polls that were due by then are accounted for; None while they go on.
+        self._stopped_unix_ns: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_unix_ns = 0
         self._statuses_told: set[str] = set()
-        self._loop_lag = Recorder("loop_lag")
+        self._loop_lag = CallRecorder("loop_lag", bins)
         self._files = ConsumerFiles(assignment.out, assignment.worker) if assignment.out else None
 
     # -- life cycle ------------------------------------------------------------------------------
@@ -185,7 +184,7 @@ class ConsumerWorker:
         self._started_unix_ns = time.time_ns()
         if self._files:
             self._files.open(self._recorders(), self._logs)
-        loop_lag = asyncio.ensure_future(agent.measure_loop_lag(self._loop_lag))
+        loop_lag = asyncio.ensure_future(agent.measure_loop_lag(self._loop_lag, spec.t0_unix_ns))
         try:
             self._wake()
             while not stop.is_set() and time.time_ns() < spec.end_unix_ns:
@@ -196,7 +195,8 @@ class ConsumerWorker:
             await self._let_pulls_end(GRACE_AFTER_STOP_S if stop.is_set() else GRACE_S)
         finally:
             loop_lag.cancel()
-            self._polling.abandon()
+            await asyncio.wait([loop_lag])
+            self._polling.abandon(time.time_ns())
         self._tick(on_tick)
 
     async def finish(self) -> None:
@@ -300,7 +300,9 @@ class ConsumerWorker:
         self._timer_due_unix_ns = due
 
     async def _let_pulls_end(self, seconds: float) -> None:
-        self._polling.stop()
+        now = time.time_ns()
+        self._polling.stop(now)
+        self._stopped_unix_ns = min(now, self.assignment.spec.end_unix_ns)
         deadline = time.monotonic() + seconds
         while self._polling.in_flight and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -311,30 +313,26 @@ class ConsumerWorker:
 
     # -- accounts --------------------------------------------------------------------------------
 
-    def _recorders(self) -> list[Recorder]:
-        timings, deliveries = self._polling.timings, self._deliveries
-        return [
-            deliveries.publish_to_fetch,
-            deliveries.end_to_end,
-            timings.fetch_call,
-            timings.fetch_call_intended,
-            timings.poll_lateness,
-            self._loop_lag,
-        ]
+    def _calls(self) -> list[CallRecorder]:
+        return [*self._polling.timings.recorders, self._loop_lag]
+
+    def _recorders(self) -> list[LoggedRecorder]:
+        deliveries = self._deliveries
+        return [deliveries.publish_to_fetch, deliveries.end_to_end, *self._calls()]
 
     def _tick(self, on_tick: Callable[[Figures], None]) -> None:
         self._polling.expire(time.time_ns())
         self._send()
         self._set_timer()
-        timings = self._polling.timings
-        own, timings.poll_lateness_own.samples_ns = timings.poll_lateness_own.samples_ns, []
-        record_all(self._lateness_own, [sample_ns // 1000 for sample_ns in own])
         figures = self._update_figures()
         if self._files:
-            self._files.end_interval(figures, self._results())
+            open_calls = calls.sampled(self._calls(), time.time_ns())
+            self._files.end_interval(figures, self._results(), open_calls)
         else:
-            for recorder in self._recorders():
-                recorder.samples_ns = []
+            for recorder in self._calls():
+                recorder.forget()
+            for ages in (self._deliveries.publish_to_fetch, self._deliveries.end_to_end):
+                ages.samples_ns = []
         self._tell_new_statuses()
         on_tick(figures)
 
@@ -395,22 +393,12 @@ class ConsumerWorker:
             "first_poll_unix_ns": self._polling.first_poll_unix_ns,
             "started_unix_ns": self._started_unix_ns,
             "nats_rtt_ms": min(round_trips_s) * 1000 if round_trips_s else None,
-            "lateness_own": _percentiles_ms(self._lateness_own),
+            "polls_until_unix_ns": self._stopped_unix_ns,
         }
 
 
 def _pass_by(_subject: bytes, _reply: bytes, _header: bytes, _payload: bytes, _size: int) -> None:
     """Stand in as handler of inboxes, which the delivery parser reads itself."""
-
-
-def _percentiles_ms(histogram: HdrHistogram) -> dict[str, float] | None:
-    if not histogram.get_total_count():
-        return None
-    return {
-        "count": histogram.get_total_count(),
-        **{f"p{p}": histogram.get_value_at_percentile(p) / 1000 for p in (50, 99)},
-        "max": histogram.get_max_value() / 1000,
-    }
 
 
 def _address(nats_url: str) -> NatsAddress:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 from fpaas.jetstream.nats_wire import status_of
+from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
-from fpaas.measures.histograms import Recorder
 
 PULL_TIMEOUT_NS = 5_000_000_000
 #: p99 of frames with headers; what a connection must be able to hold is reckoned from it.
@@ -65,12 +66,23 @@ class Fetches:
 class Timings:
     """The legs that polling can see."""
 
-    def __init__(self) -> None:
-        self.poll_lateness = Recorder("poll_lateness")
+    def __init__(self, bins: Bins | None) -> None:
+        self.poll_lateness = CallRecorder("poll_lateness", bins)
         #: Of polls that neither waited for their predecessor nor for their connection.
-        self.poll_lateness_own = Recorder("poll_lateness_own")
-        self.fetch_call = Recorder("fetch_call")
-        self.fetch_call_intended = Recorder("fetch_call_intended")
+        self.poll_lateness_own = CallRecorder("poll_lateness_own", bins)
+        self.fetch_call = CallRecorder("fetch_call", bins)
+        #: Of its calls, those that begin are counted that no schedule foretells: a drain's next.
+        self.fetch_call_intended = CallRecorder("fetch_call_intended", bins)
+
+    @property
+    def recorders(self) -> list[CallRecorder]:
+        """All of them."""
+        return [
+            self.fetch_call,
+            self.fetch_call_intended,
+            self.poll_lateness,
+            self.poll_lateness_own,
+        ]
 
 
 class Gate:
@@ -151,24 +163,31 @@ class Polling:
         batch_size: int,
         drain: bool,
         until_unix_ns: int,
+        bins: Bins | None = None,
     ) -> None:
         self.fetches = Fetches()
-        self.timings = Timings()
+        self.timings = Timings(bins)
         self.first_poll_unix_ns: int | None = None
-        self.in_flight = 0
+        self._in_flight: set[Puller] = set()
         #: Gates whose `outbox` has something; the driver sends and clears both.
         self.to_send: list[Gate] = []
         self._schedule = schedule
         self._batch_size = batch_size
         self._drain = drain
-        self._until_unix_ns = until_unix_ns
+        self._until_unix_ns = self._last_due_unix_ns = until_unix_ns
         self._idle: list[tuple[int, int]] = []
         self._pullers = pullers
+        self._gates = list(dict.fromkeys(puller.gate for puller in pullers))
         self._sent: deque[tuple[int, Puller, int]] = deque()
         for position, puller in enumerate(pullers):
             puller.position = position
             puller.due_unix_ns = schedule.first_due(puller.log.consumer_index)
             self._sleep_until_due(puller)
+
+    @property
+    def in_flight(self) -> int:
+        """How many pulls wait for their answer."""
+        return len(self._in_flight)
 
     @property
     def next_due_unix_ns(self) -> int | None:
@@ -201,11 +220,12 @@ class Polling:
             fetches.empty += 1
         else:
             fetches.refused += 1
-        self.timings.fetch_call.samples_ns.append(now - puller.sent_unix_ns)
-        self.timings.fetch_call_intended.samples_ns.append(now - puller.pull_due_unix_ns)
+        self.timings.fetch_call.end(puller.sent_unix_ns, now)
+        self.timings.fetch_call_intended.end(puller.pull_due_unix_ns, now)
         self._land(puller)
         if self._drain and not status_header and now < self._until_unix_ns:
             puller.pull_due_unix_ns = now
+            self.timings.fetch_call_intended.begin(now)
             self._pass(puller, now)
         else:
             self._end_poll(puller, now)
@@ -224,7 +244,7 @@ class Polling:
             # Should its messages come after all, they count as deliveries, and at worst fill up
             # the next pull early.
             self.fetches.client_timeout += 1
-            self._land(puller)
+            self._give_up(puller, now)
             self._end_poll(puller, now)
             self._pump(puller.gate, now)
 
@@ -240,26 +260,68 @@ class Polling:
         for puller in gate.pullers:
             if puller.in_flight:
                 self.fetches.lost += 1
-                self._land(puller)
+                self._give_up(puller, now)
                 self._end_poll(puller, now)
 
-    def stop(self) -> None:
-        """Start no more; pulls in flight may still end."""
-        self._until_unix_ns = 0
+    def stop(self, now: int) -> None:
+        """Start no more; pulls in flight may still end. Polls that are due and unsent stay so."""
+        timings = self.timings
+        for due in self._due_and_unsent(now):
+            timings.fetch_call_intended.give_up(due, now)
+        for due in self._due_and_not_begun(now):
+            timings.poll_lateness.give_up(due, now)
+        self._until_unix_ns = self._last_due_unix_ns = 0
         self._idle.clear()
-        for gate in dict.fromkeys(puller.gate for puller in self._pullers):
+        for gate in self._gates:
             self.fetches.unsent += len(gate.queue)
             gate.queue.clear()
 
-    def abandon(self) -> None:
+    def abandon(self, now: int) -> None:
         """Count what is still in flight as unanswered; for the very end."""
         for puller in self._pullers:
             if puller.in_flight:
                 self.fetches.unanswered += 1
-                self._land(puller)
+                self._give_up(puller, now)
             puller.log.end_run()
 
+    def watch(self, clock: Callable[[], int]) -> None:
+        """Let the recorders know what is open, by this clock's time."""
+        timings = self.timings
+        timings.fetch_call.still_open = lambda: [one.sent_unix_ns for one in self._in_flight]
+        timings.fetch_call_intended.still_open = lambda: [
+            *(one.pull_due_unix_ns for one in self._in_flight),
+            *self._due_and_unsent(clock()),
+        ]
+        timings.poll_lateness.still_open = lambda: self._due_and_not_begun(clock())
+
     # -- inside ----------------------------------------------------------------------------------
+
+    def _due_and_unsent(self, now: int) -> Iterator[int]:
+        """Iterate over when pulls were due that have not been sent."""
+        for puller in self._queued():
+            if puller.is_poll_begun:
+                # The next pull of a poll that drains.
+                yield puller.pull_due_unix_ns
+        yield from self._due_and_not_begun(now)
+
+    def _due_and_not_begun(self, now: int) -> Iterator[int]:
+        """Iterate over when polls were due that have not begun, however many each consumer has."""
+        latest = min(now, self._last_due_unix_ns - 1)
+        overdue: list[Puller] = []
+        if self._idle and self._idle[0][0] <= latest:
+            overdue = [self._pullers[position] for due, position in self._idle if due <= latest]
+        for puller in chain(overdue, self._in_flight, self._queued()):
+            due, poll = puller.due_unix_ns, puller.poll
+            if puller.is_poll_begun:
+                poll += 1
+                due = self._schedule.next_due(puller.log.consumer_index, poll, due)
+            while due <= latest:
+                yield due
+                poll += 1
+                due = self._schedule.next_due(puller.log.consumer_index, poll, due)
+
+    def _queued(self) -> Iterator[Puller]:
+        return chain.from_iterable(gate.queue for gate in self._gates)
 
     def _sleep_until_due(self, puller: Puller) -> None:
         if puller.due_unix_ns < self._until_unix_ns:
@@ -291,8 +353,9 @@ class Polling:
         puller.remaining = self._batch_size
         puller.sent_unix_ns = puller.progress_unix_ns = now
         puller.in_flight = True
-        self.in_flight += 1
+        self._in_flight.add(puller)
         gate.in_flight += 1
+        self.timings.fetch_call.begin(now)
         if not gate.outbox:
             self.to_send.append(gate)
         gate.outbox.append(puller.request)
@@ -303,15 +366,19 @@ class Polling:
         self.fetches.polls += 1
         if self.first_poll_unix_ns is None:
             self.first_poll_unix_ns = now
-        lateness = now - puller.due_unix_ns
-        self.timings.poll_lateness.samples_ns.append(lateness)
+        self.timings.poll_lateness.end(puller.due_unix_ns, now)
         if not puller.delayed:
-            self.timings.poll_lateness_own.samples_ns.append(lateness)
+            self.timings.poll_lateness_own.end(puller.due_unix_ns, now)
 
     def _land(self, puller: Puller) -> None:
         puller.in_flight = False
         puller.gate.in_flight -= 1
-        self.in_flight -= 1
+        self._in_flight.discard(puller)
+
+    def _give_up(self, puller: Puller, now: int) -> None:
+        self.timings.fetch_call.give_up(puller.sent_unix_ns, now)
+        self.timings.fetch_call_intended.give_up(puller.pull_due_unix_ns, now)
+        self._land(puller)
 
     def _end_poll(self, puller: Puller, now: int) -> None:
         puller.log.end_run()

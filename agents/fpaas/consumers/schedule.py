@@ -8,7 +8,10 @@ same whatever host or worker plays it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from fpaas.spec import NS_PER_S, RunSpec
 
 _MASK = (1 << 64) - 1
 _GOLDEN_GAMMA = 0x9E3779B97F4A7C15
@@ -41,6 +44,16 @@ class PollSchedule:
     jitter_pct: float
     seed: int
 
+    @classmethod
+    def of(cls, spec: RunSpec) -> PollSchedule:
+        """Return a run's."""
+        return cls(
+            spec.t0_unix_ns,
+            round(spec.consumers.poll_interval_s * NS_PER_S),
+            spec.consumers.poll_jitter_pct,
+            spec.seed,
+        )
+
     def first_due(self, consumer: int) -> int:
         """Return when a consumer's poll 0 is due: within one interval from T0."""
         return self.t0_unix_ns + round(self._phase(consumer) * self.interval_ns)
@@ -48,6 +61,21 @@ class PollSchedule:
     def next_due(self, consumer: int, poll: int, previous_due: int) -> int:
         """Return when a poll is due: on its place in the grid, and never before the previous."""
         return max(previous_due, self._place(consumer, poll))
+
+    def due_before(self, consumer: int, unix_ns: int) -> int:
+        """Return how many polls of a consumer are due before a time, whatever became of them.
+
+        Polls are due in order, so the first whose place is not before it ends the count; only
+        those around it need to be looked at.
+        """
+        if unix_ns <= self.first_due(consumer):
+            return 0
+        reach = self.jitter_pct / 100
+        elapsed = (unix_ns - self.t0_unix_ns) / self.interval_ns - self._phase(consumer)
+        poll = max(1, math.ceil(elapsed - reach) - 1)
+        while self._place(consumer, poll) < unix_ns:
+            poll += 1
+        return poll
 
     def _place(self, consumer: int, poll: int) -> int:
         jitter = (2 * uniform(self.seed, consumer, poll) - 1) * self.jitter_pct / 100

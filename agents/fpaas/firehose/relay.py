@@ -32,7 +32,9 @@ from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose import dag_cbor
 from fpaas.firehose.dag_cbor import head, text
 from fpaas.firehose.relay_client import SUBSCRIBE_PATH
-from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.measures import calls
+from fpaas.measures.calls import Bins, CallRecorder
+from fpaas.measures.histograms import HistogramLog
 from fpaas.spec import NS_PER_S
 
 log = logging.getLogger(__name__)
@@ -148,11 +150,20 @@ class Relay:
     """Frames falling due, and those who subscribe to them. Counts are running totals.
 
     `sent` frames went to a subscriber that had caught up, `replayed` ones to one on its way there.
-    `blocked_ns` is how long sockets of subscribers that had caught up took no more.
+    `blocked_s` is how long sockets of subscribers that had caught up took no more. `lateness` is of
+    each frame that some subscriber was sent, the first time; `lateness_own` of the same, from when
+    that subscriber was there and its socket took more.
     """
 
     def __init__(
-        self, source: Source, pace: Pace, limits: Limits, *, total: int | None, t0_unix_ns: int
+        self,
+        source: Source,
+        pace: Pace,
+        limits: Limits,
+        *,
+        total: int | None,
+        t0_unix_ns: int,
+        bins: Bins | None = None,
     ) -> None:
         self.source = source
         self.pace = pace
@@ -165,7 +176,10 @@ class Relay:
         self.connects = 0
         self.slow_disconnects = 0
         self.blocked_ns = 0
-        self.lateness = Recorder("relay_lateness")
+        #: Frames below it were sent to somebody.
+        self.handed = 0
+        self.lateness = CallRecorder("relay_lateness", bins)
+        self.lateness_own = CallRecorder("relay_lateness_own", bins)
         self.subscribers: set[Subscriber] = set()
         self._connections: set[Subscriber] = set()
         self._server: asyncio.Server | None = None
@@ -212,7 +226,7 @@ class Relay:
             "sent": self.sent,
             "replayed": self.replayed,
             "subscribers": len(self.subscribers),
-            "blocked_s": self.blocked_ns / NS_PER_S,
+            "blocked_s": self.blocked_s,
         }
 
     def result(self) -> dict[str, int | float]:
@@ -223,11 +237,18 @@ class Relay:
             "offered": self.offered,
             "sent": self.sent,
             "replayed": self.replayed,
+            "handed": self.handed,
             "ignored": self.source.ignored(self.offered),
             "connects": self.connects,
             "slow_disconnects": self.slow_disconnects,
-            "blocked_s": self.blocked_ns / NS_PER_S,
+            "blocked_s": self.blocked_s,
         }
+
+    @property
+    def blocked_s(self) -> float:
+        """How long sockets took no more until now, those that still do not included."""
+        still_ns = sum(subscriber.blocked_for_ns for subscriber in self.subscribers)
+        return (self.blocked_ns + still_ns) / NS_PER_S
 
     # -- for subscribers -------------------------------------------------------------------------
 
@@ -247,6 +268,19 @@ class Relay:
             due = min(due, self.total)
         # The wall clock may be set back; what was offered stays offered.
         self.offered = max(self.offered, due)
+
+    def handed_over(self, indices: range, ready_since_unix_ns: int) -> None:
+        """Take note of frames that went to a socket that took them from a time on."""
+        new = indices[max(0, self.handed - indices.start) :]
+        if not new:
+            return
+        self.handed = new.stop
+        now_ns, t0_ns, due_ns = time.time_ns(), self.t0_unix_ns, self.pace.due_ns
+        due = [t0_ns + due_ns(index) for index in new]
+        self.lateness.samples_ns += [now_ns - one for one in due]
+        self.lateness.began_unix_ns += due
+        self.lateness_own.samples_ns += [now_ns - max(one, ready_since_unix_ns) for one in due]
+        self.lateness_own.began_unix_ns += due
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -272,6 +306,8 @@ class Subscriber(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._position = 0
         self._live = False
+        #: Since when frames could be sent as soon as they were due.
+        self._ready_since_unix_ns = 0
         self._paused_at_ns: int | None = None
         self._turn: asyncio.Handle | None = None
         self._heard_pong = True
@@ -310,6 +346,7 @@ class Subscriber(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
         self._count_pause()
+        self._ready_since_unix_ns = time.time_ns()
         # It reads again: it gets a whole interval to answer the last ping.
         self._heard_pong = True
         self.send_due()
@@ -395,6 +432,7 @@ class Subscriber(asyncio.Protocol):
         relay.connects += 1
         self._position = start.index
         self._live = start.index == relay.offered
+        self._ready_since_unix_ns = time.time_ns()
         relay.subscribers.add(self)
         self.send_due()
 
@@ -408,15 +446,11 @@ class Subscriber(asyncio.Protocol):
         assert self._transport is not None  # noqa: S101
         self._transport.writelines(protocol.data_to_send())
         self._position = first + count
-        if not self._live:
+        if self._live:
+            relay.sent += count
+        else:
             relay.replayed += count
-            return
-        relay.sent += count
-        elapsed_ns = time.time_ns() - relay.t0_unix_ns
-        due_ns = relay.pace.due_ns
-        relay.lateness.samples_ns.extend(
-            [elapsed_ns - due_ns(index) for index in range(first, first + count)]
-        )
+        relay.handed_over(range(first, first + count), self._ready_since_unix_ns)
 
     def _next_turn(self) -> None:
         self._turn = None
@@ -452,9 +486,15 @@ class Subscriber(asyncio.Protocol):
                 self._flush()
         self._after(PING_INTERVAL_S, self._ping)
 
+    @property
+    def blocked_for_ns(self) -> int:
+        """How long the socket of a subscriber that had caught up has taken no more."""
+        if self._paused_at_ns is None or not self._live:
+            return 0
+        return time.monotonic_ns() - self._paused_at_ns
+
     def _count_pause(self) -> None:
-        if self._paused_at_ns is not None and self._live:
-            self._relay.blocked_ns += time.monotonic_ns() - self._paused_at_ns
+        self._relay.blocked_ns += self.blocked_for_ns
         self._paused_at_ns = None
 
     def _flush(self) -> None:
@@ -525,16 +565,18 @@ class Records:
         self._status = status
         self._directory = directory
         self._samples = agent.Samples(directory and directory / f"{AGENT}.samples.jsonl")
-        self._loop_lag = Recorder("loop_lag")
+        self._loop_lag = CallRecorder("loop_lag", relay.lateness.bins)
+        self._recorders = [relay.lateness, relay.lateness_own, self._loop_lag]
         self._log: HistogramLog | None = None
         if directory is not None:
-            recorders = [relay.lateness, self._loop_lag]
-            self._log = HistogramLog(directory / f"{AGENT}.hlog", recorders, time.time())
+            self._log = HistogramLog(
+                directory / f"{AGENT}.hlog", self._recorders, time.time(), by_beginning=True
+            )
         self.error: OSError | None = None
 
     async def keep(self) -> None:
         """Write once a second, forever."""
-        lag = asyncio.create_task(agent.measure_loop_lag(self._loop_lag))
+        lag = asyncio.create_task(agent.measure_loop_lag(self._loop_lag, self._t0_unix_ns))
         try:
             while True:
                 await asyncio.sleep(
@@ -543,6 +585,7 @@ class Records:
                 self._write(self._end_interval)
         finally:
             lag.cancel()
+            await asyncio.wait([lag])
 
     def close(self) -> None:
         """Write the rest; raises RunInvalid where something could not be written."""
@@ -562,13 +605,14 @@ class Records:
             self.error = error
 
     def _end_interval(self) -> None:
-        if self._log is None:
-            self._relay.lateness.samples_ns.clear()
-            self._loop_lag.samples_ns.clear()
-        else:
-            self._log.end_interval(time.time())
         figures = self._relay.figures()
-        self._samples.write(**figures)
+        if self._log is None:
+            for recorder in self._recorders:
+                recorder.forget()
+        else:
+            begun = calls.sampled(self._recorders, time.time_ns())
+            self._samples.write(**figures, calls=begun)
+            self._log.end_interval(time.time())
         self._status.figures = figures
         self._status.write()
 
@@ -589,7 +633,12 @@ async def run(options: Options, status: agent.Status) -> None:
     now_unix_ns = time.time_ns()
     t0_unix_ns = now_unix_ns if options.t0_unix_ns is None else options.t0_unix_ns
     relay = Relay(
-        options.source, options.pace, options.limits, total=options.total, t0_unix_ns=t0_unix_ns
+        options.source,
+        options.pace,
+        options.limits,
+        total=options.total,
+        t0_unix_ns=t0_unix_ns,
+        bins=Bins(t0_unix_ns, options.cuts_unix_ns),
     )
     url = await relay.listen(options.host, options.port)
     try:

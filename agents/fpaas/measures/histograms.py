@@ -2,8 +2,12 @@
 
 Values are integer microseconds in HdrHistogram V2 (1 µs … 1 h, three significant digits). Recorders
 take nanoseconds, buffer them in a list and sort them into buckets once per interval, so that the
-hot path pays one `list.append`. Negative samples (clocks that disagree) keep a histogram of their
-own, tagged `<leg>.negative` and holding magnitudes: they are counted, never dropped or clamped.
+hot path pays one `list.append`. What does not fit into a leg's own histogram has one beside it, by
+the tag's suffix, so that nothing is dropped or clamped:
+
+- `.negative`: magnitudes of samples below zero (clocks that disagree);
+- `.open`: ages of calls that were given up unanswered; their latency is at least that;
+- `.beyond`, `.negative.beyond`: samples of more than an hour; only their number counts.
 
 The `.hlog` files follow the HistogramLog format 1.3 (http://hdrhistogram.org), tags included.
 """
@@ -15,10 +19,10 @@ import ctypes
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 import pyhdrh
 from hdrh.histogram import HdrHistogram
@@ -27,6 +31,10 @@ LOWEST_US = 1
 HIGHEST_US = 3_600_000_000
 SIGNIFICANT_DIGITS = 3
 NEGATIVE_SUFFIX = ".negative"
+OPEN_SUFFIX = ".open"
+BEYOND_SUFFIX = ".beyond"
+#: Marks logs whose lines are of when calls began; older ones are of when they ended.
+BY_BEGINNING = "#[Calls are filed under the time they began]"
 
 # Layout of an HdrHistogram with three digits: 2048 sub-buckets, then 1024 per power of two.
 _SUB_BUCKET_BITS = 11
@@ -77,7 +85,7 @@ _HIGHEST_INDEX = counts_indices([HIGHEST_US])[0]
 
 
 def record_all(histogram: HdrHistogram, values_us: Iterable[int]) -> int:
-    """Record non-negative values; those over one hour count as one hour. Returns how many."""
+    """Record non-negative values; returns how many of them were beyond the range, and were not."""
     return _record_indices(histogram, Counter(counts_indices(values_us)))
 
 
@@ -92,22 +100,44 @@ def record_counts(histogram: HdrHistogram, counts: Mapping[int, int]) -> int:
 def _record_indices(histogram: HdrHistogram, by_index: Counter[int]) -> int:
     if not by_index:
         return 0
+    beyond = 0
+    if max(by_index) > _HIGHEST_INDEX:
+        beyond = sum(by_index.pop(index) for index in list(by_index) if index > _HIGHEST_INDEX)
+        if not by_index:
+            return beyond
     counts = histogram.counts
     for index, count in by_index.items():
-        counts[min(index, _HIGHEST_INDEX)] += count
-    total = by_index.total()
+        counts[index] += count
     smallest_us, largest_us = (
-        histogram.get_value_from_index(min(index, _HIGHEST_INDEX))
-        for index in (min(by_index), max(by_index))
+        histogram.get_value_from_index(index) for index in (min(by_index), max(by_index))
     )
-    histogram.total_count += total
+    histogram.total_count += by_index.total()
     histogram.min_value = min(histogram.min_value, smallest_us)
     histogram.max_value = max(histogram.max_value, largest_us)
-    return total
+    return beyond
+
+
+class Line(NamedTuple):
+    """What becomes one line of a log: samples of one tag and one stretch of time."""
+
+    tag: str
+    start_unix_s: float
+    length_s: float
+    histogram: HdrHistogram
+
+
+class LoggedRecorder(Protocol):
+    """What a `HistogramLog` can write."""
+
+    def take(self, start_unix_s: float, until_unix_s: float) -> Iterator[Line]:
+        """Return what was recorded in the interval, and forget it."""
 
 
 class Recorder:
-    """Collects one leg's samples of the current interval; `samples_ns.append` is the hot path."""
+    """Collects the samples of a leg that is filed under when it was recorded: an age.
+
+    `samples_ns.append` is the hot path. For calls there is `calls.CallRecorder`.
+    """
 
     __slots__ = ("leg", "samples_ns")
 
@@ -115,49 +145,67 @@ class Recorder:
         self.leg = leg
         self.samples_ns: list[int] = []
 
-    def take(self) -> tuple[HdrHistogram | None, HdrHistogram | None]:
-        """Return (histogram, histogram of negative magnitudes) of the interval and start anew.
+    def take(self, start_unix_s: float, until_unix_s: float) -> Iterator[Line]:
+        """Return what was recorded in the interval, and forget it."""
+        samples_ns, self.samples_ns = self.samples_ns, []
+        return lines_of(self.leg, samples_ns, start_unix_s, until_unix_s)
 
-        Either is None where it has no samples.
-        """
-        samples_ns = self.samples_ns
-        if not samples_ns:
-            return None, None
-        self.samples_ns = []
-        negatives = [-value // 1000 for value in samples_ns if value < 0]
-        positives = samples_ns if not negatives else [v for v in samples_ns if v >= 0]
-        positive_histogram = negative_histogram = None
-        if positives:
-            positive_histogram = new_histogram()
-            record_all(positive_histogram, [value // 1000 for value in positives])
-        if negatives:
-            negative_histogram = new_histogram()
-            record_all(negative_histogram, negatives)
-        return positive_histogram, negative_histogram
+
+def lines_of(
+    tag: str, samples_ns: Sequence[int], start_unix_s: float, until_unix_s: float
+) -> Iterator[Line]:
+    """Sort samples into histograms, a line for each that has some."""
+    length_s = max(until_unix_s - start_unix_s, 0.0)
+    magnitudes_us = {tag: samples_ns, tag + NEGATIVE_SUFFIX: ()}
+    if samples_ns and min(samples_ns) < 0:
+        magnitudes_us = {
+            tag: [value for value in samples_ns if value >= 0],
+            tag + NEGATIVE_SUFFIX: [-value for value in samples_ns if value < 0],
+        }
+    for name, values_ns in magnitudes_us.items():
+        if not values_ns:
+            continue
+        histogram = new_histogram()
+        beyond = record_all(histogram, [value // 1000 for value in values_ns])
+        if beyond < len(values_ns):
+            yield Line(name, start_unix_s, length_s, histogram)
+        if beyond:
+            at_highest = new_histogram()
+            record_counts(at_highest, {HIGHEST_US: beyond})
+            yield Line(name + BEYOND_SUFFIX, start_unix_s, length_s, at_highest)
 
 
 class HistogramLog:
-    """Writes interval histograms of several recorders to one `.hlog` file."""
+    """Writes what several recorders took to one `.hlog` file, interval by interval.
 
-    def __init__(self, path: Path, recorders: list[Recorder], start_unix_s: float) -> None:
+    `by_beginning` tells readers that calls are filed under the time they began.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        recorders: Sequence[LoggedRecorder],
+        start_unix_s: float,
+        *,
+        by_beginning: bool = False,
+    ) -> None:
         self._recorders = recorders
         self._interval_start_unix_s = start_unix_s
         self._file: TextIO = path.open("w", encoding="utf-8")
         self._file.write("#[Histogram log format version 1.3]\n")
         self._file.write(f"#[StartTime: {start_unix_s:.3f} (seconds since epoch)]\n")
         self._file.write("#[unit: microseconds]\n")
+        if by_beginning:
+            self._file.write(f"{BY_BEGINNING}\n")
         self._file.write(
             '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
         )
 
     def end_interval(self, now_unix_s: float) -> None:
-        """Write what was recorded since the last call, one line for each leg that has samples."""
+        """Write what was recorded since the last call."""
         for recorder in self._recorders:
-            positive, negative = recorder.take()
-            if positive is not None:
-                self._write(recorder.leg, positive, now_unix_s)
-            if negative is not None:
-                self._write(recorder.leg + NEGATIVE_SUFFIX, negative, now_unix_s)
+            for line in recorder.take(self._interval_start_unix_s, now_unix_s):
+                self._write(line)
         self._file.flush()
         self._interval_start_unix_s = now_unix_s
 
@@ -166,12 +214,11 @@ class HistogramLog:
         self.end_interval(now_unix_s)
         self._file.close()
 
-    def _write(self, tag: str, histogram: HdrHistogram, now_unix_s: float) -> None:
-        payload = histogram.encode().decode("ascii")
-        length_s = max(now_unix_s - self._interval_start_unix_s, 0.0)
+    def _write(self, line: Line) -> None:
+        payload = line.histogram.encode().decode("ascii")
         self._file.write(
-            f"Tag={tag},{self._interval_start_unix_s:.3f},{length_s:.3f},"
-            f"{histogram.get_max_value():.3f},{payload}\n"
+            f"Tag={line.tag},{line.start_unix_s:.3f},{line.length_s:.3f},"
+            f"{line.histogram.get_max_value():.3f},{payload}\n"
         )
 
 
@@ -179,7 +226,7 @@ class HistogramLog:
 class Interval:
     """One line of a histogram log; `payload` is still encoded."""
 
-    leg: str
+    tag: str
     start_unix_s: float
     length_s: float
     payload: str
@@ -190,8 +237,19 @@ class Interval:
         return self.start_unix_s + self.length_s / 2
 
 
+def is_by_beginning(path: Path) -> bool:
+    """Whether a log's calls are filed under the time they began. Raises OSError."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if not line.startswith("#"):
+                return False
+            if line.startswith(BY_BEGINNING):
+                return True
+    return False
+
+
 def read_log(path: Path) -> Iterator[Interval]:
-    """Iterate over a log's intervals. A torn last line (a killed writer) is passed by."""
+    """Iterate over a log's intervals. A torn last line (a killed writer) is left out."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             if not line.startswith("Tag=") or not line.endswith("\n"):
@@ -202,33 +260,91 @@ def read_log(path: Path) -> Iterator[Interval]:
 
 @dataclass
 class Leg:
-    """All samples of one leg, merged; negatives as magnitudes."""
+    """All samples of one leg, merged.
+
+    `negative` holds magnitudes. `open` holds the ages of calls that were not answered as long as
+    anybody looked: their latency is at least that. `beyond` and `negative_beyond` count samples of
+    more than an hour. `by_start` counts calls, open ones too, by the start of their stretch in Unix
+    ms.
+    """
 
     positive: HdrHistogram
     negative: HdrHistogram
+    open: HdrHistogram | None = None
+    beyond: int = 0
+    negative_beyond: int = 0
+    by_start: Counter[int] = field(default_factory=Counter)
 
     @property
     def count(self) -> int:
-        """How many samples, negative ones included."""
-        return int(self.positive.get_total_count() + self.negative.get_total_count())
+        """How many samples, negative ones and those out of range included; none that is open."""
+        return (
+            int(self.positive.get_total_count() + self.negative.get_total_count())
+            + self.out_of_range_count
+        )
+
+    @property
+    def out_of_range_count(self) -> int:
+        """How many samples were more than an hour."""
+        return self.beyond + self.negative_beyond
+
+    @property
+    def open_count(self) -> int:
+        """How many calls were not answered."""
+        return int(self.open.get_total_count()) if self.open is not None else 0
+
+    @property
+    def open_min_us(self) -> int | None:
+        """Least age of a call that was not answered; None without one."""
+        return int(self.open.get_min_value()) if self.open is not None and self.open_count else None
 
     @property
     def negative_count(self) -> int:
         """How many samples were below zero."""
-        return int(self.negative.get_total_count())
+        return int(self.negative.get_total_count()) + self.negative_beyond
 
     def percentile_us(self, percentile: float) -> int | None:
-        """Value at a percentile over negative and positive samples; None where there are none."""
-        count = self.count
-        if not count:
-            return None
-        rank = max(1, round(percentile / 100 * count + 0.5 - 1e-9))
-        rank = min(rank, count)
-        negatives = self.negative_count
+        """Return the least that a percentile can be: open calls count with their ages.
+
+        None without samples.
+        """
+        return self.percentile_bounds_us(percentile)[0]
+
+    def percentile_bounds_us(self, percentile: float) -> tuple[int | None, int | None]:
+        """Return the least and the most that a percentile can be, whatever open calls come to.
+
+        The most is None if nothing bounds it; the least is None without samples.
+        """
+        total = self.count + self.open_count
+        if not total:
+            return None, None
+        rank = max(1, round(percentile / 100 * total + 0.5 - 1e-9))
+        rank = min(rank, total)
+        return self._at_rank(rank, self._with_open), (
+            self._at_rank(rank, self.positive) if rank <= self.count - self.beyond else None
+        )
+
+    @property
+    def _with_open(self) -> HdrHistogram:
+        if self.open is None:
+            return self.positive
+        both = new_histogram()
+        both.add(self.positive)
+        both.add(self.open)
+        return both
+
+    def _at_rank(self, rank: int, positive: HdrHistogram) -> int:
+        """Return the sample of a rank from 1 on, in order; `positive` is what is not below zero."""
+        rank -= self.negative_beyond
+        if rank <= 0:
+            return -HIGHEST_US
+        negatives = int(self.negative.get_total_count())
         if rank <= negatives:
             # The smallest samples are the largest magnitudes.
             return -_value_at_rank(self.negative, negatives - rank + 1)
-        return _value_at_rank(self.positive, rank - negatives)
+        if rank - negatives <= positive.get_total_count():
+            return _value_at_rank(positive, rank - negatives)
+        return HIGHEST_US
 
     def shifted(self, shift_us: int) -> Leg:
         """Return the leg with every sample moved, to the precision of where it was recorded."""
@@ -236,15 +352,43 @@ class Leg:
         for histogram, sign in ((self.positive, 1), (self.negative, -1)):
             for value_us, count in _middles(histogram):
                 moved[sign * value_us + shift_us] += count
-        leg = new_leg()
-        record_counts(leg.positive, {v: n for v, n in moved.items() if v >= 0})
-        record_counts(leg.negative, {-v: n for v, n in moved.items() if v < 0})
+        leg = Leg(
+            new_histogram(),
+            new_histogram(),
+            beyond=self.beyond,
+            negative_beyond=self.negative_beyond,
+            by_start=self.by_start,
+        )
+        leg.beyond += record_counts(leg.positive, {v: n for v, n in moved.items() if v >= 0})
+        leg.negative_beyond += record_counts(
+            leg.negative, {-v: n for v, n in moved.items() if v < 0}
+        )
+        if self.open is not None:
+            leg.add_open({max(0, age + shift_us): n for age, n in _middles(self.open)})
         return leg
 
     def add(self, other: Leg) -> None:
         """Take in another's samples."""
         self.positive.add(other.positive)
         self.negative.add(other.negative)
+        if other.open is not None:
+            self.open_histogram().add(other.open)
+        self.beyond += other.beyond
+        self.negative_beyond += other.negative_beyond
+        self.by_start.update(other.by_start)
+
+    def add_open(self, ages_us: Mapping[int, int]) -> None:
+        """Take in calls that were not answered, by age; over an hour is at least an hour."""
+        counts: Counter[int] = Counter()
+        for age_us, count in ages_us.items():
+            counts[min(age_us, HIGHEST_US)] += count
+        record_counts(self.open_histogram(), counts)
+
+    def open_histogram(self) -> HdrHistogram:
+        """Return where open calls are kept."""
+        if self.open is None:
+            self.open = new_histogram()
+        return self.open
 
     @property
     def min_us(self) -> int | None:
@@ -293,15 +437,30 @@ def merge_logs(
         for interval in read_log(path):
             if not from_unix_s <= interval.middle_unix_s < until_unix_s:
                 continue
-            name = interval.leg.removesuffix(NEGATIVE_SUFFIX)
+            name, _, kind = interval.tag.partition(".")
             legs = by_shift.setdefault(name, {})
             shift = shift_us(name, interval.middle_unix_s)
             leg = legs.get(shift)
             if leg is None:
                 leg = legs[shift] = new_leg()
-            target = leg.negative if interval.leg.endswith(NEGATIVE_SUFFIX) else leg.positive
-            adder.add(target, interval.payload)
+            count = _add(leg, kind, interval.payload, adder)
+            leg.by_start[round(interval.start_unix_s * 1000)] += count
     return {name: _together(legs) for name, legs in by_shift.items()}
+
+
+def _add(leg: Leg, kind: str, payload: str, adder: _Adder) -> int:
+    """Add an encoded histogram to the part of a leg that a tag's suffix names; returns its size."""
+    if kind == "beyond":
+        count = adder.add(new_histogram(), payload)
+        leg.beyond += count
+    elif kind == "negative.beyond":
+        count = adder.add(new_histogram(), payload)
+        leg.negative_beyond += count
+    elif kind == "open":
+        count = adder.add(leg.open_histogram(), payload)
+    else:
+        count = adder.add(leg.negative if kind == "negative" else leg.positive, payload)
+    return count
 
 
 class _Adder:
@@ -315,27 +474,33 @@ class _Adder:
         self._length = new_histogram().counts_len
         self._counts = (ctypes.c_uint64 * self._length)()
 
-    def add(self, target: HdrHistogram, payload: str) -> None:
-        """Decode and add; what is not of our layout, or damaged, goes the histogram's own way."""
+    def add(self, target: HdrHistogram, payload: str) -> int:
+        """Decode and add; returns how many samples that were.
+
+        What is not of our layout, or damaged, goes the histogram's own way.
+        """
         encoded = base64.b64decode(payload, validate=True)
         content = b""
         if encoded[:_OUTER_HEADER_BYTES] == _outer_header(len(encoded) - _OUTER_HEADER_BYTES):
             content = zlib.decompress(encoded[_OUTER_HEADER_BYTES:])
         if content[:_SETTINGS_END] != _inner_header(len(content) - _HEADER_BYTES):
+            before = target.get_total_count()
             target.decode_and_add(payload)
-            return
+            return int(target.get_total_count() - before)
         address = ctypes.addressof(self._counts)
         found = pyhdrh.decode(content, _HEADER_BYTES, address, self._length, _WORD_BYTES)
-        if not found["total"]:
-            return
+        total = int(found["total"])
+        if not total:
+            return 0
         smallest, largest = found["min_nonzero_index"], found["max_nonzero_index"]
         in_use = largest + 1
         pyhdrh.add_array(ctypes.addressof(target.counts), address, in_use, _WORD_BYTES)
         ctypes.memset(address, 0, in_use * _WORD_BYTES)
-        target.total_count += found["total"]
+        target.total_count += total
         target.min_value = min(target.min_value, target.get_value_from_index(smallest))
         highest = target.get_highest_equivalent_value(target.get_value_from_index(largest))
         target.max_value = max(target.max_value, highest)
+        return total
 
 
 def _together(by_shift: Mapping[int, Leg]) -> Leg:

@@ -6,7 +6,8 @@ from typing import Any
 
 from fpaas.report.written import number, with_unit
 from fpaas.results.bundle import JsonObject
-from fpaas.results.figures import LEGS, resolvable
+from fpaas.results.figures import resolvable
+from fpaas.results.leg_kinds import LEGS
 
 NOT_RESOLVABLE = "not resolvable"
 
@@ -24,7 +25,7 @@ def latency_rows(summary: JsonObject) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
-                "meaning": LEGS.get(name, ""),
+                "meaning": LEGS[name].meaning if name in LEGS else "",
                 "is_measured": bool(leg.get("count")),
                 "count": number(leg.get("count")),
                 "negative_count": number(leg.get("negative_count")),

@@ -8,9 +8,9 @@ from fpaas.report import charts, flow
 from fpaas.report.document import Chart
 from fpaas.report.series import RunSeries
 from fpaas.report.written import pick
-from fpaas.results import latency
 from fpaas.results.bundle import Bundle, JsonObject
 from fpaas.results.events import Event
+from fpaas.results.leg_kinds import LEGS
 from fpaas.results.legs import Legs
 from fpaas.results.summary import measure_window
 
@@ -148,8 +148,8 @@ def curves(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, ch
     """Return every leg's percentiles over the measured time."""
     legs = Legs.read(bundle, measure_window(bundle.spec, warmup_s))
     found = _first_fetch(summary)
-    for name, (agent, recorded) in latency.LEGS.items():
-        leg = legs.get(agent, recorded)
+    for name, kind in LEGS.items():
+        leg = legs.get(kind.agent, kind.recorded) if kind.recorded else None
         if leg is not None:
             bound_ms = pick(summary, "latency_ms", name, "clock_error_ms")
             found[name] = charts.Curve(charts.percentile_curve(leg), bound_ms)

@@ -65,7 +65,8 @@ class RelayResult:
     ignored: int
     connects: int
     slow_disconnects: int
-    started_unix_ns: int | None = None
+    #: Frames that were sent to somebody, counted once; 0 of older relays.
+    handed: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,10 @@ class WorkerResult:
     connections: dict[str, int]
     first_poll_unix_ns: int | None = None
     started_unix_ns: int | None = None
+    #: Of older workers; newer ones log it as a leg.
     lateness_own: JsonObject | None = None
+    #: Polls due by then are accounted for; None of a worker that was killed.
+    polls_until_unix_ns: int | None = None
     #: Whether it is the account at the end; otherwise of the last second before it was killed.
     complete: bool = True
 

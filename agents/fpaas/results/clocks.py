@@ -21,14 +21,9 @@ from typing import Any
 
 from fpaas.probe.clock_bounds import OffsetTrack
 from fpaas.results.bundle import Bundle, HostPart, JsonObject
+from fpaas.results.leg_kinds import LEGS, OWN_CLOCK, RELAY_CLOCK, SERVER_CLOCK
 from fpaas.spec import NS_PER_S, RunSpec
 
-#: Legs that begin when our relay's schedule, on its clock, had a frame due …
-FROM_THE_RELAY = ("due_to_read", "due_to_ack", "end_to_end")
-#: … and those that begin with the time that NATS stored with the message.
-FROM_THE_SERVER = ("publish_to_fetch", "publish_to_first_fetch")
-#: The group whose hosts record a leg.
-SHUFFLER_LEGS = ("publish_ack", "due_to_read", "due_to_ack")
 #: Where clocks drift, corrections are made in steps of this size: seconds of the same correction
 #: are merged before they are moved.
 DRIFT_STEP_US = 10
@@ -108,7 +103,7 @@ class Clocks:
     def error_ms(self, leg: str) -> float | None:
         """Return how far a leg's corrected samples can be off; None where that is not known."""
         spec = self._spec
-        ends = spec.hosts["shuffler" if leg in SHUFFLER_LEGS else "consumers"]
+        ends = spec.hosts[LEGS[leg].agent]
         errors = [self._error_of(leg, host) for host in ends]
         worst_ms = max((error for error in errors if error is not None), default=None)
         return None if None in errors else worst_ms
@@ -143,10 +138,11 @@ class Clocks:
 
     def _begin(self, leg: str, host: str) -> str | None:
         """Return the host where a leg begins: "" for the NATS server, None for this very clock."""
-        if leg in FROM_THE_SERVER:
+        begins_on = LEGS[leg].begins_on if leg in LEGS else OWN_CLOCK
+        if begins_on == SERVER_CLOCK:
             return ""
         relays = self._spec.hosts.get("relay", [])
-        if leg in FROM_THE_RELAY and relays and relays[0] != host:
+        if begins_on == RELAY_CLOCK and relays and relays[0] != host:
             return relays[0]
         return None
 

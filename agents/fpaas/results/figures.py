@@ -140,22 +140,23 @@ def mean_max(values: Sequence[float]) -> dict[str, float | None]:
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
 
-#: Leg of latency_ms → what lies between its two times, in the order of the data's way.
-LEGS = {
-    "due_to_sent": "due at the relay → handed to its socket",
-    "due_to_read": "due at the relay → read by the shuffler",
-    "publish_ack": "written to NATS → acked",
-    "due_to_ack": "due at the relay → acked by NATS",
-    "publish_to_first_fetch": "stored → first fetched by any consumer",
-    "publish_to_fetch": "stored → fetched, each delivery",
-    "end_to_end": "due at the relay → received by a consumer, each delivery",
-    "fetch_call": "pull sent → answered",
-    "fetch_call_intended": "pull due → answered",
-}
+#: What a leg says of calls that had no answer, and of what it leaves out; see `leg_ms`.
+OPEN_FIGURES = (
+    "due_count",
+    "open_count",
+    "open_min_ms",
+    "at_least",
+    "out_of_range_count",
+    "missing_count",
+    "missing_min_ms",
+)
 
 #: A latency leg that was not measured, or of which the window has no sample.
 NO_LEG: dict[str, Any] = dict.fromkeys(
-    ("count", "min", *PERCENTILES, "max", "negative_count", "clock_error_ms", "not_resolvable")
+    (
+        *("count", "min", *PERCENTILES, "max", "negative_count"),
+        *("clock_error_ms", "not_resolvable", *OPEN_FIGURES),
+    )
 )
 
 
@@ -167,12 +168,39 @@ def resolvable(value_ms: float | None, clock_error_ms: float | None) -> bool:
     return value_ms is not None and clock_error_ms is not None and abs(value_ms) >= clock_error_ms
 
 
-def leg_ms(leg: Leg, clock_error_ms: float | None) -> dict[str, Any]:
-    """Return a latency leg as in summary.json, in milliseconds."""
-    percentiles = {name: leg.percentile_us(pct) for name, pct in PERCENTILES.items()}
-    values_us = {"min": leg.min_us, **percentiles, "max": leg.max_us}
-    values = {name: _ms(value_us) for name, value_us in values_us.items()}
-    return _leg(values, leg.count, leg.negative_count, clock_error_ms)
+def leg_ms(leg: Leg, clock_error_ms: float | None, due_count: int | None = None) -> dict[str, Any]:
+    """Return a latency leg as in summary.json, in milliseconds.
+
+    `at_least` names the values that open calls could change, with the most that each could be
+    (None: nothing bounds it). `due_count` is what fell due by a count of its own; what is neither
+    answered nor open of it is missing.
+    """
+    bounds = {
+        name: leg.percentile_bounds_us(pct)
+        for name, pct in {"min": 0.0, **PERCENTILES, "max": 100.0}.items()
+    }
+    values = {name: _ms(least) for name, (least, _) in bounds.items()}
+    found = _leg(values, leg.count, leg.negative_count, clock_error_ms)
+    counted = leg.count + leg.open_count
+    return found | {
+        "due_count": due_count,
+        "open_count": leg.open_count,
+        "open_min_ms": _ms(leg.open_min_us),
+        "at_least": at_least_ms(bounds),
+        "out_of_range_count": leg.out_of_range_count,
+        "missing_count": None if due_count is None else due_count - counted,
+    }
+
+
+def at_least_ms(
+    bounds: Mapping[str, tuple[int | None, int | None]],
+) -> dict[str, float | None]:
+    """Return the most that each value could be of those that are not exact, in milliseconds."""
+    return {
+        name: _ms(most)
+        for name, (least, most) in bounds.items()
+        if least is not None and least != most
+    }
 
 
 def leg_of_counts_ms(
@@ -207,13 +235,25 @@ def _leg(
             for name, value in values.items()
             if value is not None and not resolvable(value, clock_error_ms)
         ],
+        **dict.fromkeys(OPEN_FIGURES),
     }
 
 
-def tail_ms(leg: Leg | None, *names: str) -> dict[str, float | None]:
-    """Return the named ones of p50, p99 and max of a leg, in milliseconds."""
+def tail_ms(leg: Leg | None, *names: str, due_count: int | None = None) -> dict[str, Any]:
+    """Return the named ones of p50, p99 and max of a leg, in milliseconds, and its counts."""
     at = {"p50": 50.0, "p99": 99.0, "max": 100.0}
-    return {name: _ms(leg.percentile_us(at[name])) if leg else None for name in names}
+    if leg is None:
+        keys = (*names, "count", "due_count", "open_count", "open_min_ms", "at_least")
+        return dict.fromkeys(keys)
+    bounds = {name: leg.percentile_bounds_us(at[name]) for name in names}
+    return {
+        **{name: _ms(least) for name, (least, _) in bounds.items()},
+        "count": leg.count,
+        "due_count": due_count,
+        "open_count": leg.open_count,
+        "open_min_ms": _ms(leg.open_min_us),
+        "at_least": at_least_ms(bounds),
+    }
 
 
 def _ms(value_us: int | None) -> float | None:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fpaas.results import cause_text
-from fpaas.results.figures import LEGS
+from fpaas.results.leg_kinds import LEGS
 from fpaas.spec import RunSpec, SpecError
 
 MET = "met"
@@ -39,8 +39,6 @@ DEFAULT_GOALS: dict[str, float] = {
 FIRST_MESSAGE_S = 1.0
 #: Statuses that are an answer: nothing there (404), nothing came in time (408).
 GOOD_STATUSES = ("404", "408")
-#: Legs that are as long as consumers leave messages lying.
-AGES = ("publish_to_first_fetch", "publish_to_fetch", "end_to_end")
 PERCENTILES = {"p50": "median", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "longest"}
 PROCESSES = {
     "nats": "NATS",
@@ -381,8 +379,9 @@ def _not_enough_to_fill(run: Measured) -> str | None:
 
 
 def _leg(leg: str, column: str) -> Figure:
-    meaning = f"{LEGS[leg]}, {PERCENTILES[column]}"
-    ruled_out = _overloaded if leg in AGES else Figure.ruled_out
+    meaning = f"{LEGS[leg].meaning}, {PERCENTILES[column]}"
+    # Ages are as long as consumers leave messages lying.
+    ruled_out = _overloaded if LEGS[leg].is_age else Figure.ruled_out
     return Figure(meaning, "ms", lambda run: run.pick("latency_ms", leg, column), ruled_out)
 
 

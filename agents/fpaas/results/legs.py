@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fpaas.measures import histograms
 from fpaas.measures.histograms import Leg
+from fpaas.results import open_calls
 from fpaas.results.bundle import Bundle
 from fpaas.results.clocks import Clocks
 from fpaas.results.figures import Window
+from fpaas.results.open_calls import CallWindow
+from fpaas.results.processes import bins_of, process_of
+from fpaas.spec import NS_PER_S, RunSpec
 
 
 @dataclass
 class Legs:
-    """Latency legs of the window, by agent, and what each process of an agent saw by itself."""
+    """Latency legs of the window, by agent, and what each process of an agent saw by itself.
+
+    `due` counts, by agent and leg, the calls that fell due in the window; None in a leg's place if
+    that is not known of each process. `by_beginning` is false of older runs, whose calls are filed
+    under when they ended; then what was open is not known.
+    """
 
     merged: dict[str, dict[str, Leg]]
     by_log: dict[str, list[tuple[str, dict[str, Leg]]]]
+    due: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    by_beginning: bool = True
 
     @classmethod
     def read(cls, bundle: Bundle, window: Window) -> Legs:
@@ -28,68 +38,97 @@ class Legs:
         """
         key = (cls, window)
         if key not in bundle.merged:
-            bundle.merged[key] = cls._merge(bundle, window)
+            bundle.merged[key] = _merge(bundle, window)
         legs: Legs = bundle.merged[key]
         return legs
 
-    @classmethod
-    def _merge(cls, bundle: Bundle, window: Window) -> Legs:
-        legs = cls({}, {})
-        clocks = Clocks(bundle)
-        for agent in ("relay", "shuffler", "consumers"):
-            logs = legs.by_log[agent] = []
-            merged = legs.merged[agent] = {}
-            for part in bundle.hosts.values():
-                for path in part.histogram_logs(agent):
-                    one = _read_log(path, window, clocks.shift_us(part.host))
-                    if isinstance(one, str):
-                        bundle.problems.append(f"{part.host}: {path.name}: {one}")
-                        continue
-                    logs.append((f"{path.name.removesuffix('.hlog')} on {part.host}", one))
-                    merge_into(merged, one)
-        return legs
-
-    def get(self, agent: str, leg: str) -> Leg | None:
+    def get(self, agent_name: str, leg: str) -> Leg | None:
         """One leg over all of an agent's processes."""
-        return self.merged[agent].get(leg)
+        return self.merged[agent_name].get(leg)
 
     def p99_ms_by_host(self, leg: str) -> dict[str, dict[str, float]]:
         """Return the worst p99 of a leg among each agent's processes: {host: {agent: ms}}."""
         worst: dict[str, dict[str, float]] = {}
-        for agent, logs in self.by_log.items():
+        for agent_name, logs in self.by_log.items():
             for name, legs in logs:
                 p99_us = legs[leg].percentile_us(99) if leg in legs else None
                 if p99_us is not None:
                     _, _, host = name.partition(" on ")
                     of_host = worst.setdefault(host, {})
-                    of_host[agent] = max(of_host.get(agent, 0.0), p99_us / 1000)
+                    of_host[agent_name] = max(of_host.get(agent_name, 0.0), p99_us / 1000)
         return worst
 
-    def worst_p99_ms(self, agent: str, leg: str) -> tuple[str, float] | None:
+    def worst_p99_ms(self, agent_name: str, leg: str) -> tuple[str, float] | None:
         """Return the process with the highest p99 of a leg, and that p99."""
         found = [
             (value / 1000, name)
-            for name, legs in self.by_log[agent]
+            for name, legs in self.by_log[agent_name]
             if leg in legs and (value := legs[leg].percentile_us(99)) is not None
         ]
         return None if not found else (max(found)[1], max(found)[0])
-
-
-def _read_log(
-    path: Path, window: Window, shift_us: Callable[[str, float], int]
-) -> dict[str, Leg] | str:
-    try:
-        return histograms.merge_logs(
-            [path],
-            from_unix_s=window.from_unix_s,
-            until_unix_s=window.until_unix_s,
-            shift_us=shift_us,
-        )
-    except Exception as error:  # noqa: BLE001 - the decoder's errors have no common class
-        return f"cannot be decoded: {error}"
 
 
 def merge_into(target: dict[str, Leg], source: dict[str, Leg]) -> None:
     """Merge legs into others of the same name."""
     for name, leg in source.items():
         target.setdefault(name, histograms.new_leg()).add(leg)
+
+
+def _merge(bundle: Bundle, window: Window) -> Legs:
+    legs = Legs({}, {})
+    clocks = Clocks(bundle)
+    calls = call_window(bundle.spec, window)
+    for agent_name in ("relay", "shuffler", "consumers"):
+        logs = legs.by_log[agent_name] = []
+        merged = legs.merged[agent_name] = {}
+        for part in bundle.hosts.values():
+            for path in part.histogram_logs(agent_name):
+                name = path.name.removesuffix(".hlog")
+                try:
+                    by_beginning = histograms.is_by_beginning(path)
+                    from_ns, until_ns = (
+                        (calls.from_unix_ns, calls.until_unix_ns)
+                        if by_beginning
+                        else (window.from_unix_ns, window.until_unix_ns)
+                    )
+                    one = histograms.merge_logs(
+                        [path],
+                        from_unix_s=from_ns / NS_PER_S,
+                        until_unix_s=until_ns / NS_PER_S,
+                        shift_us=clocks.shift_us(part.host),
+                    )
+                except Exception as error:  # noqa: BLE001 - the decoder's have no common class
+                    problem = f"{part.host}: {path.name}: cannot be decoded: {error}"
+                    bundle.problems.append(problem)
+                    continue
+                if by_beginning:
+                    process = process_of(bundle, part, agent_name, name)
+                    _sum_up(legs.due, agent_name, open_calls.complete(one, process, calls))
+                else:
+                    legs.by_beginning = False
+                logs.append((f"{name} on {part.host}", one))
+                merge_into(merged, one)
+    if not legs.by_beginning or not bundle_has_all_workers(bundle):
+        legs.due = {
+            key: None if key[0] == "consumers" or not legs.by_beginning else count
+            for key, count in legs.due.items()
+        }
+    return legs
+
+
+def _sum_up(
+    due: dict[tuple[str, str], int | None], agent_name: str, counts: Mapping[str, int]
+) -> None:
+    for leg, count in counts.items():
+        due[agent_name, leg] = (due.get((agent_name, leg)) or 0) + count
+
+
+def bundle_has_all_workers(bundle: Bundle) -> bool:
+    """Whether all of the run's consumers were played by workers that left an account."""
+    played = sum(worker.result.count for _, worker in bundle.workers if worker.result)
+    return played == bundle.spec.consumers.count
+
+
+def call_window(spec: RunSpec, window: Window) -> CallWindow:
+    """Return the bins of a window; raw calls are filed under bins, so no finer cut is possible."""
+    return CallWindow.of(bins_of(spec), window.from_unix_ns, window.until_unix_ns)

@@ -31,7 +31,7 @@ from fpaas.results.evidence import evidence_of, worker_results
 from fpaas.results.figures import Counter as CounterSeries
 from fpaas.results.figures import Window
 from fpaas.results.ledger import Evidence, Ledger
-from fpaas.results.legs import Legs, merge_into
+from fpaas.results.legs import Legs, call_window, merge_into
 from fpaas.spec import NS_PER_S, RunSpec, SpecError
 
 SCHEMA = 1
@@ -96,6 +96,7 @@ class _Summary:
         """Return everything but the verdict, which is about all of it."""
         spec = self._spec
         t0 = spec.t0_unix_ns
+        calls = call_window(spec, self._window)
         throughput = self._throughput()
         shuffler = self._bundle.shuffler
         sizes = shuffler.message_bytes if shuffler is not None else None
@@ -110,6 +111,10 @@ class _Summary:
             "window": {
                 "from_s": (self._window.from_unix_ns - t0) / NS_PER_S,
                 "until_s": (self._window.until_unix_ns - t0) / NS_PER_S,
+                # Calls are filed under bins, so a window that cuts one differs from theirs.
+                "calls_from_s": (calls.from_unix_ns - t0) / NS_PER_S,
+                "calls_until_s": (calls.until_unix_ns - t0) / NS_PER_S,
+                "calls_by": "beginning" if self._legs.by_beginning else "end",
             },
             "throughput": throughput,
             "latency_ms": latency.legs_ms(
@@ -117,6 +122,7 @@ class _Summary:
                 self._legs,
                 self._clocks,
                 self._window,
+                self._ledger,
                 complete=self._results is not None,
             ),
             "message_bytes": message_bytes,
@@ -295,21 +301,47 @@ class _Summary:
         lags: dict[str, Leg] = {}
         for legs in self._legs.merged.values():
             merge_into(lags, {name: leg for name, leg in legs.items() if name == "loop_lag"})
-        lateness = self._legs.get("consumers", "poll_lateness")
+        lags_due = [count for (_, leg), count in self._legs.due.items() if leg == "loop_lag"]
         return {
-            "poll_lateness_ms": figures.tail_ms(lateness, "p50", "p99", "max"),
-            "poll_lateness_own_ms": self._lateness_own_ms(),
+            "poll_lateness_ms": self._lateness_ms("consumers", "poll_lateness"),
+            "poll_lateness_own_ms": self._poll_lateness_own_ms(),
             "start_spread_ms": self._start_spread_ms(),
-            "loop_lag_ms": figures.tail_ms(lags.get("loop_lag"), "p99", "max"),
-            "relay_lateness_ms": figures.tail_ms(
-                self._legs.get("relay", "relay_lateness"), "p50", "p99", "max"
+            "loop_lag_ms": figures.tail_ms(
+                lags.get("loop_lag"),
+                *("p50", "p99", "max"),
+                due_count=sum(one or 0 for one in lags_due) if all(lags_due) else None,
             ),
+            "relay_lateness_ms": self._lateness_ms("relay", "relay_lateness"),
+            "relay_lateness_own_ms": self._lateness_ms("relay", "relay_lateness_own"),
+            "relay_blocked_s": self._relay_blocked_s(),
         }
 
-    def _lateness_own_ms(self) -> dict[str, float | None]:
-        """Return the worst worker's lateness of polls whose predecessor had ended in time."""
+    def _lateness_ms(self, agent: str, leg: str) -> JsonObject:
+        return figures.tail_ms(
+            self._legs.get(agent, leg),
+            *("p50", "p99", "max"),
+            due_count=self._legs.due.get((agent, leg)),
+        )
+
+    def _poll_lateness_own_ms(self) -> JsonObject:
+        """Return the lateness of polls whose predecessor and connection did not hold them up.
+
+        Older workers left figures of the whole run, of which this is the worst.
+        """
         own = [result.lateness_own for result in self._results or () if result.lateness_own]
-        return {name: max((one[name] for one in own), default=None) for name in ("p99", "max")}
+        if not own:
+            return self._lateness_ms("consumers", "poll_lateness_own")
+        worst = {name: max(one[name] for one in own) for name in ("p50", "p99", "max")}
+        return figures.tail_ms(None, "p50", "p99", "max") | worst
+
+    def _relay_blocked_s(self) -> float | None:
+        """How long, in the window, sockets of the relay's subscribers took no more."""
+        blocked = [
+            figures.growth(list(cumulative(part.relay_samples, "blocked_s")), self._window)
+            for part in self._bundle.parts("relay")
+        ]
+        measured = [one[0] for one in blocked if one is not None]
+        return sum(measured) if measured else None
 
     def _start_spread_ms(self) -> float | None:
         """From the first to the last start of an agent, T0 itself among them.

@@ -7,6 +7,8 @@ from here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fpaas.measures.intervals import IntervalSet
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import Ack, Answer, Refusal
@@ -94,6 +96,7 @@ class PublishWindow:
         *,
         max_count: int = MAX_IN_FLIGHT,
         max_bytes: int = MAX_IN_FLIGHT_BYTES,
+        on_unanswered: Callable[[Publish], None] = lambda _: None,
     ) -> None:
         self.pending: dict[int, Publish] = {}
         self.bytes = 0
@@ -102,6 +105,8 @@ class PublishWindow:
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._next_token = 1
+        #: Called for each publish whose outcome is no ack.
+        self._on_unanswered = on_unanswered
         #: Publishes that a duplicate settled, by where the stream has them: (seq, label, bytes).
         self._settled: dict[int, tuple[int, str, int]] = {}
 
@@ -149,6 +154,7 @@ class PublishWindow:
                 publish.refused(answer.reason, now_s)
                 return None
             self._give_up(publish, answer.reason)
+            self._on_unanswered(publish)
         elif not answer.duplicate:
             twin = self._settled.pop(answer.stream_seq, None)
             if twin is not None:
@@ -173,6 +179,7 @@ class PublishWindow:
         """Give a publish up that cannot be sent at all."""
         publish = self.pending[token]
         self._give_up(publish, reason)
+        self._on_unanswered(publish)
         self._remove(token, publish)
 
     def found(self, seq: int, stream_seq: int) -> bool:
@@ -184,6 +191,7 @@ class PublishWindow:
             if publish.seq == seq:
                 self._account.settled += 1
                 self._note_published(publish, stream_seq)
+                self._on_unanswered(publish)
                 self._remove(token, publish)
                 return True
         if seq not in self._account.published_seqs:
@@ -205,6 +213,7 @@ class PublishWindow:
                 self._give_up(publish, publish.refusal)
             else:
                 self._account.note_unknown(publish.seq)
+            self._on_unanswered(publish)
             self._remove(token, publish)
 
     def _give_up(self, publish: Publish, reason: str) -> None:

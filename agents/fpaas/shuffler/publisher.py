@@ -11,11 +11,11 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from fpaas.firehose.frames import Event
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection
-from fpaas.measures.histograms import Recorder
+from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import AnswerReader, Refusal
 from fpaas.shuffler.publish_window import Publish, PublishWindow
@@ -32,8 +32,8 @@ REFUSAL_LOG_INTERVAL_S = 10.0
 class Publisher:
     """Takes events with `publish` and `flush`, until `close` gives each its outcome.
 
-    The latency legs are `publish_ack`, from the first write on, and `due_to_ack` where `due_ns`
-    tells when a seq was due.
+    The latency legs are `publish_ack`, from the first write on, and `due_to_ack` if `due_ns` tells
+    when a seq was due; `bins` are those of the run that they are recorded for.
     """
 
     def __init__(
@@ -43,10 +43,13 @@ class Publisher:
         addresser: Addresser,
         *,
         due_ns: Callable[[int], int] | None = None,
+        bins: Bins | None = None,
     ) -> None:
-        self.window = PublishWindow(account)
-        self.publish_ack = Recorder("publish_ack")
-        self.due_to_ack = Recorder("due_to_ack")
+        self.window = PublishWindow(account, on_unanswered=self._unanswered)
+        self.publish_ack = CallRecorder("publish_ack", bins)
+        self.publish_ack.still_open = self._written_since
+        self.due_to_ack = CallRecorder("due_to_ack", bins)
+        self.due_to_ack.still_open = self._due_since
         self.connection = NatsConnection(
             address,
             name="fpaas-shuffler",
@@ -129,6 +132,7 @@ class Publisher:
         last_stream_seq = self._account.last_stream_seq
         max_payload = self.connection.server_info.get("max_payload", 2**20)
         lines: list[bytes] = []
+        first_writes = 0
         for token, publish in publishes:
             header = publish.header
             total_bytes = len(header) + len(publish.frame)
@@ -149,7 +153,9 @@ class Publisher:
                 publish.frame,
                 b"\r\n",
             )
+            first_writes += not publish.writes
             publish.written(now_s, now_ns, last_stream_seq)
+        self.publish_ack.begin(now_ns, first_writes)
         self.connection.write(b"".join(lines))
 
     async def _check_repeats(self) -> None:
@@ -202,9 +208,27 @@ class Publisher:
         elif publish is not None:
             now_ns = time.time_ns()
             self.publish_ack.samples_ns.append(now_ns - publish.first_written_ns)
+            self.publish_ack.began_unix_ns.append(publish.first_written_ns)
             if self._due_ns is not None:
-                self.due_to_ack.samples_ns.append(now_ns - self._due_ns(publish.seq))
+                due_ns = self._due_ns(publish.seq)
+                self.due_to_ack.samples_ns.append(now_ns - due_ns)
+                self.due_to_ack.began_unix_ns.append(due_ns)
         self._open_room()
+
+    def _unanswered(self, publish: Publish) -> None:
+        now_ns = time.time_ns()
+        if publish.writes:
+            self.publish_ack.give_up(publish.first_written_ns, now_ns)
+        if self._due_ns is not None:
+            self.due_to_ack.give_up(self._due_ns(publish.seq), now_ns)
+
+    def _written_since(self) -> Iterator[int]:
+        return (one.first_written_ns for one in self.window.pending.values() if one.writes)
+
+    def _due_since(self) -> Iterator[int]:
+        due_ns = self._due_ns
+        if due_ns is not None:
+            yield from (due_ns(one.seq) for one in self.window.pending.values())
 
     def _open_room(self) -> None:
         if not self._room.is_set() and self.window.roomy:

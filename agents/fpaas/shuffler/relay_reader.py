@@ -17,7 +17,7 @@ from websockets.frames import CloseCode
 
 from fpaas.firehose.frames import MAX_FRAME_BYTES, ErrorFrame, Event, FrameError, Ignored, decode
 from fpaas.firehose.relay_client import RelayConnection, RelayError
-from fpaas.measures.histograms import Recorder
+from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.resume import ResumePoint
@@ -47,11 +47,12 @@ class RelayReader:
         after: int | None,
         contiguous: bool = False,
         due_ns: Callable[[int], int] | None = None,
+        bins: Bins | None = None,
     ) -> None:
         self.url = url
         self.resume_point = ResumePoint(after, contiguous=contiguous)
         self.connected = asyncio.Event()
-        self.due_to_read = Recorder("due_to_read")
+        self.due_to_read = CallRecorder("due_to_read", bins)
         self.connects = 0
         self.errors = 0
         self.last_error = ""
@@ -182,7 +183,7 @@ class RelayReader:
             resume_point.last_read = last_read = seq
             account.note_read(seq)
             if self._due_ns is not None:
-                self.due_to_read.samples_ns.append(now_ns - self._due_ns(seq))
+                self.due_to_read.end(self._due_ns(seq), now_ns)
             self._publisher.publish(event, frame)
             self._backoff_s = BACKOFF_FIRST_S
         self._publisher.flush()

@@ -23,10 +23,13 @@ from prometheus_client import CollectorRegistry
 
 from fpaas import agent, metrics
 from fpaas.errors import BadInput, RunInvalid
+from fpaas.firehose.pace import AtRate
 from fpaas.firehose.relay_client import RelayError
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsError
-from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.measures import calls
+from fpaas.measures.calls import Bins, CallRecorder
+from fpaas.measures.histograms import HistogramLog
 from fpaas.shuffler import stream_reader
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
@@ -75,10 +78,11 @@ class Shuffler:
         keep_dids: bool = False,
         contiguous: bool = False,
         due_ns: Callable[[int], int] | None = None,
+        bins: Bins | None = None,
     ) -> None:
         self.account = Account(keep_dids=keep_dids)
         self.publisher = Publisher(
-            endpoints.nats, self.account, Addresser(partitions), due_ns=due_ns
+            endpoints.nats, self.account, Addresser(partitions), due_ns=due_ns, bins=bins
         )
         self.reader = RelayReader(
             endpoints.relay_url,
@@ -87,15 +91,16 @@ class Shuffler:
             after=after,
             contiguous=contiguous,
             due_ns=due_ns,
+            bins=bins,
         )
-        self.loop_lag = Recorder("loop_lag")
+        self.loop_lag = CallRecorder("loop_lag", bins)
         self._acks = AckHistogram()
         registry = CollectorRegistry()
         registry.register(ShufflerCollector(self.account, self.publisher, self.reader, self._acks))
         metrics.serve(registry, endpoints.metrics_listen)
 
     @property
-    def recorders(self) -> list[Recorder]:
+    def recorders(self) -> list[CallRecorder]:
         """Every latency leg."""
         return [
             self.reader.due_to_read,
@@ -137,14 +142,15 @@ class RunFiles:
         with _named_disk_errors(directory):
             self._samples = agent.Samples(directory / "shuffler.samples.jsonl")
             self._histograms = HistogramLog(
-                directory / "shuffler.hlog", shuffler.recorders, time.time()
+                directory / "shuffler.hlog", shuffler.recorders, time.time(), by_beginning=True
             )
 
     def tick(self) -> None:
         """Write a sample and the histograms of the interval."""
         self._shuffler.count_acks()
         with _named_disk_errors(self._directory):
-            self._samples.write(**self._shuffler.figures())
+            begun = calls.sampled(self._shuffler.recorders, time.time_ns())
+            self._samples.write(**self._shuffler.figures(), calls=begun)
             self._histograms.end_interval(time.time())
 
     def checkpoint(self, cursor: int | None) -> None:
@@ -209,6 +215,7 @@ class _Run:
             keep_dids=True,
             contiguous=first_seq is not None,
             due_ns=due_times(spec),
+            bins=Bins(spec.t0_unix_ns, spec.cuts_unix_ns),
         )
         self._files = RunFiles(directory, self._shuffler)
         self._nats = endpoints.nats
@@ -224,7 +231,7 @@ class _Run:
         reader.discarding = self._last_seq is None
         background = [
             asyncio.ensure_future(reader.run()),
-            asyncio.ensure_future(agent.measure_loop_lag(shuffler.loop_lag)),
+            asyncio.ensure_future(agent.measure_loop_lag(shuffler.loop_lag, self._spec.t0_unix_ns)),
         ]
         timeline = asyncio.ensure_future(self._timeline())
         background.append(timeline)
@@ -319,9 +326,8 @@ def due_times(spec: RunSpec) -> Callable[[int], int] | None:
     first_seq, rate_per_s = spec.firehose.first_seq, spec.firehose.rate_per_s
     if first_seq is None or rate_per_s is None:
         return None
-    t0_ns = spec.t0_unix_ns
-    interval_ns = NS_PER_S / rate_per_s
-    return lambda seq: t0_ns + round((seq - first_seq) * interval_ns)
+    t0_ns, due_ns = spec.t0_unix_ns, AtRate(rate_per_s).due_ns
+    return lambda seq: t0_ns + due_ns(seq - first_seq)
 
 
 def _account_json(shuffler: Shuffler, cursor: int | None) -> dict[str, object]:
@@ -452,7 +458,7 @@ async def serve(endpoints: Endpoints, cursor_path: Path | None) -> None:
 def _serve_tick(shuffler: Shuffler, cursor_file: CursorFile | None, ticks: int) -> None:
     shuffler.count_acks()
     for recorder in shuffler.recorders:
-        recorder.samples_ns = []
+        recorder.forget()
     if cursor_file and ticks % CURSOR_INTERVAL_S == 0:
         cursor_file.save(shuffler.reader.cursor)
     if ticks % PROGRESS_INTERVAL_S == 0:

@@ -1,0 +1,105 @@
+"""Every latency leg there is: who records it, what it means, what is filed under when. Pure data.
+
+A *call* has a beginning, and may not have ended when a run is over: it belongs to the window in
+which it began, and counts as open, with its age, until it ends. An *age* is taken of what arrived,
+and belongs to the window in which that was; what never arrived has none, and is counted beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: What assigns a sample to the window.
+DUE, SENT, RECEIVED, FIRST_FETCH = "due", "sent", "received", "first fetch"
+
+#: On whose clock a leg begins: the process's own that ends it, the relay's, the NATS server's.
+OWN_CLOCK, RELAY_CLOCK, SERVER_CLOCK = "own", "relay", "server"
+
+
+@dataclass(frozen=True)
+class LegKind:
+    """One leg; `recorded` is its tag in the agent's histogram log, None if it is derived."""
+
+    agent: str
+    recorded: str | None
+    meaning: str
+    assigned_by: str
+    begins_on: str
+    #: Who has no sample in it; of calls, nobody.
+    leaves_out: str = ""
+
+    @property
+    def is_age(self) -> bool:
+        """Whether it is of what arrived, rather than of what began."""
+        return self.assigned_by in (RECEIVED, FIRST_FETCH)
+
+
+#: The legs of latency_ms, in the order of the data's way.
+LEGS = {
+    "due_to_sent": LegKind(
+        "relay",
+        "relay_lateness",
+        "due at the relay → handed to its socket",
+        DUE,
+        OWN_CLOCK,
+    ),
+    "due_to_read": LegKind(
+        "shuffler",
+        "due_to_read",
+        "due at the relay → read by the shuffler",
+        DUE,
+        RELAY_CLOCK,
+    ),
+    "publish_ack": LegKind(
+        "shuffler",
+        "publish_ack",
+        "written to NATS → acked",
+        SENT,
+        OWN_CLOCK,
+    ),
+    "due_to_ack": LegKind(
+        "shuffler",
+        "due_to_ack",
+        "due at the relay → acked by NATS",
+        DUE,
+        RELAY_CLOCK,
+    ),
+    "publish_to_first_fetch": LegKind(
+        "consumers",
+        None,
+        "stored → first fetched by any consumer",
+        FIRST_FETCH,
+        SERVER_CLOCK,
+        "messages stored by the end of the window that no consumer had fetched when the run ended",
+    ),
+    "publish_to_fetch": LegKind(
+        "consumers",
+        "publish_to_fetch",
+        "stored → fetched, each delivery",
+        RECEIVED,
+        SERVER_CLOCK,
+        "deliveries owed in the whole run that were not made",
+    ),
+    "end_to_end": LegKind(
+        "consumers",
+        "end_to_end",
+        "due at the relay → received by a consumer, each delivery",
+        RECEIVED,
+        RELAY_CLOCK,
+        "deliveries owed in the whole run that were not made",
+    ),
+    "fetch_call": LegKind(
+        "consumers",
+        "fetch_call",
+        "pull sent → answered",
+        SENT,
+        OWN_CLOCK,
+    ),
+    "fetch_call_intended": LegKind(
+        "consumers",
+        "fetch_call_intended",
+        "pull due → answered",
+        DUE,
+        OWN_CLOCK,
+    ),
+}
