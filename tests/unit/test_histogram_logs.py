@@ -12,6 +12,7 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 from fpaas.measures.histograms import (
+    BEYOND_SUFFIX,
     HIGHEST_US,
     LOWEST_US,
     NEGATIVE_SUFFIX,
@@ -52,15 +53,17 @@ def test_the_packages_own_reader_reads_every_interval(log: Path) -> None:
         intervals.append(histogram)
     reader.close()
     tags = [histogram.get_tag() for histogram in intervals]
-    assert tags == ["fast", "cross_host", f"cross_host{NEGATIVE_SUFFIX}"] * 3
+    cross_host = [f"cross_host{end}" for end in ("", BEYOND_SUFFIX, NEGATIVE_SUFFIX)]
+    assert tags == ["fast", *cross_host] * 3
     assert sum(histogram.get_total_count() for histogram in intervals) == 3 * 13
     assert [h.get_max_value() for h in intervals if h.get_tag() == "fast"] == [1, 2, 3]
-    # Beyond an hour counts as an hour; magnitudes of negative samples are apart.
-    assert intervals[1].get_max_value() >= HIGHEST_US * 0.999
-    assert intervals[2].get_max_value() == pytest.approx(3_000, rel=1e-3)
+    # What is beyond an hour is counted apart, and so are magnitudes of negative samples.
+    assert intervals[1].get_max_value() == pytest.approx(250_000, rel=1e-3)
+    assert intervals[2].get_total_count() == 1
+    assert intervals[3].get_max_value() == pytest.approx(3_000, rel=1e-3)
     starts = [histogram.get_start_time_stamp() / 1000 for histogram in intervals]
-    assert starts[:3] == [START_S] * 3
-    assert starts[3] == START_S + 1
+    assert starts[:4] == [START_S] * 4
+    assert starts[4] == START_S + 1
 
 
 def test_what_the_other_reader_adds_up_is_what_the_report_merges(log: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,14 @@ VALUES_US = st.lists(
 def reference(values_us: list[int]) -> HdrHistogram:
     histogram = new_histogram()
     for value in values_us:
-        assert histogram.record_value(min(value, HIGHEST_US))
+        if not is_beyond(value):
+            assert histogram.record_value(value)
     return histogram
+
+
+def is_beyond(value_us: int) -> bool:
+    """Values that share the highest bucket are as good as the highest."""
+    return bool(value_us > new_histogram().get_highest_equivalent_value(HIGHEST_US))
 
 
 def figures(histogram: HdrHistogram) -> tuple[object, ...]:
@@ -45,7 +52,7 @@ def figures(histogram: HdrHistogram) -> tuple[object, ...]:
 def test_recording_a_list_equals_recording_each_value(values_us: list[int]) -> None:
     histogram = new_histogram()
 
-    assert record_all(histogram, values_us) == len(values_us)
+    assert record_all(histogram, values_us) == sum(map(is_beyond, values_us))
 
     assert figures(histogram) == figures(reference(values_us))
 
@@ -75,11 +82,30 @@ def test_no_sample_is_dropped_or_clamped_at_zero(samples_ns: list[int]) -> None:
     recorder = Recorder("leg")
     recorder.samples_ns.extend(samples_ns)
 
-    positive, negative = recorder.take()
+    counts = Counter(
+        {line.tag: line.histogram.get_total_count() for line in recorder.take(1000.0, 1001.0)}
+    )
 
-    assert (positive.get_total_count() if positive else 0) == sum(v >= 0 for v in samples_ns)
-    assert (negative.get_total_count() if negative else 0) == sum(v < 0 for v in samples_ns)
-    assert recorder.take() == (None, None)
+    beyond_us = [v // 1000 if v >= 0 else -v // 1000 for v in samples_ns]
+    assert counts["leg"] + counts["leg.beyond"] == sum(v >= 0 for v in samples_ns)
+    assert counts["leg.negative"] + counts["leg.negative.beyond"] == sum(v < 0 for v in samples_ns)
+    assert counts["leg.beyond"] + counts["leg.negative.beyond"] == sum(map(is_beyond, beyond_us))
+    assert list(recorder.take(1001.0, 1002.0)) == []
+
+
+def test_what_is_beyond_an_hour_is_counted_and_never_taken_for_an_hour(tmp_path: Path) -> None:
+    path = tmp_path / "agent.hlog"
+    recorder = Recorder("leg")
+    log = HistogramLog(path, [recorder], start_unix_s=1000.0)
+    recorder.samples_ns += [1_000_000, 2 * HIGHEST_US * 1000, -3 * HIGHEST_US * 1000]
+    log.close(1001.0)
+
+    leg = merge_logs([path])["leg"]
+
+    assert (leg.count, leg.negative_count, leg.out_of_range_count) == (3, 1, 2)
+    assert leg.percentile_bounds_us(50)[0] == pytest.approx(1000, rel=2e-3)
+    # Nothing but "more than an hour" is known of the largest.
+    assert leg.percentile_bounds_us(100) == (HIGHEST_US, None)
 
 
 @given(st.lists(st.lists(st.integers(-(10**7), 10**10), max_size=30), min_size=1, max_size=4))
@@ -127,7 +153,8 @@ def test_logs_merge_as_the_library_merges_them(
     log.close(1001.0 + len(intervals))
     expected = new_histogram()
     for interval in read_log(path):
-        expected.decode_and_add(interval.payload)
+        if interval.tag == "leg":
+            expected.decode_and_add(interval.payload)
     leg = merge_logs([path]).get("leg")
     if leg is not None:
         assert figures(leg.positive) == figures(expected)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
 import pytest
 
 from fpaas.results.bundle import Bundle
@@ -13,12 +11,13 @@ from fpaas.results.summary import analyse
 
 BUNDLES = Path(__file__).parent.parent / "data" / "bundles"
 #: Sections whose figures older reports had as they are had now; prose may be put better.
-SECTIONS = ("throughput", "latency_ms", "message_bytes", "resources", "jetstream", "ledger") + (
+SECTIONS = (
+    *("throughput", "latency_ms", "message_bytes", "resources", "jetstream", "ledger"),
     *("fetches", "connections", "plan", "storage", "order", "clock", "fidelity", "use"),
 )
 
 
-def figures(content: Any, path: str = "") -> dict[str, object]:
+def figures(content: object, path: str = "") -> dict[str, object]:
     if isinstance(content, dict):
         found: dict[str, object] = {}
         for key, value in content.items():

@@ -263,10 +263,10 @@ def test_after_the_end_nothing_is_sent_and_the_unanswered_are_counted() -> None:
     lab.polling.start_due(2_000_000)
     lab.sent()
 
-    lab.polling.stop()
+    lab.polling.stop(now=3 * SECOND)
     lab.deliver(0, BATCH, now=3_000_000)
     lab.polling.start_due(10 * SECOND)
-    lab.polling.abandon()
+    lab.polling.abandon(now=3 * SECOND)
 
     fetches = lab.polling.fetches
     assert lab.sent() == []
@@ -316,8 +316,8 @@ def test_every_pull_ends_exactly_one_way(
             assert one.is_open or not one.in_flight
 
     in_flight_at_end = polling.in_flight
-    polling.stop()
-    polling.abandon()
+    polling.stop(now)
+    polling.abandon(now)
 
     fetches = polling.fetches
     ended = fetches.ok + fetches.empty + fetches.refused + fetches.client_timeout + fetches.lost
