@@ -44,9 +44,11 @@ from fpaas.jetstream.nats_connection import (
     NatsError,
     address_from_environment,
 )
+from fpaas.jetstream.nats_peer import NatsPeer
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import Recorder, new_histogram, record_all
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.watch import watch
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +187,9 @@ class ConsumerWorker:
         self._started_unix_ns = time.time_ns()
         if self._files:
             self._files.open(self._recorders(), self._logs)
-        loop_lag = asyncio.ensure_future(agent.measure_loop_lag(self._loop_lag))
+        background = [asyncio.ensure_future(agent.measure_loop_lag(self._loop_lag))]
+        if self._files:
+            background.append(asyncio.ensure_future(watch(self._files.events_path, self._peers())))
         try:
             self._wake()
             while not stop.is_set() and time.time_ns() < spec.end_unix_ns:
@@ -195,7 +199,8 @@ class ConsumerWorker:
                 self._tick(on_tick)
             await self._let_pulls_end(GRACE_AFTER_STOP_S if stop.is_set() else GRACE_S)
         finally:
-            loop_lag.cancel()
+            for task in background:
+                task.cancel()
             self._polling.abandon()
         self._tick(on_tick)
 
@@ -257,6 +262,11 @@ class ConsumerWorker:
             turn=self.assignment.worker + number,
         )
         return connection
+
+    def _peers(self) -> list[NatsPeer]:
+        """Watch one connection to each server: what one server does to it, it does to all."""
+        by_server = {c.server: c for c in self._connections.values()}
+        return [NatsPeer(connection) for connection in by_server.values()]
 
     def _connected(self, gate: Gate) -> None:
         self._polling.connection_up(gate, time.time_ns())

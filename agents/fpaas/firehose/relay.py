@@ -30,10 +30,13 @@ from websockets.server import ServerProtocol
 from fpaas import agent
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose import dag_cbor
+from fpaas.firehose.blocked_reader import BlockedReader
 from fpaas.firehose.dag_cbor import head, text
 from fpaas.firehose.relay_client import SUBSCRIBE_PATH
 from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.records import events
 from fpaas.spec import NS_PER_S
+from fpaas.watch import watch
 
 log = logging.getLogger(__name__)
 # Who comes and goes is said here.
@@ -229,6 +232,10 @@ class Relay:
             "blocked_s": self.blocked_ns / NS_PER_S,
         }
 
+    def blocked(self) -> tuple[int, str] | None:
+        """Return since when (monotonic ns) a live subscriber takes nothing, and its address."""
+        return min(filter(None, (each.blocked() for each in self.subscribers)), default=None)
+
     # -- for subscribers -------------------------------------------------------------------------
 
     def connected(self, connection: Subscriber) -> None:
@@ -325,6 +332,12 @@ class Subscriber(asyncio.Protocol):
         self._relay.disconnected(self)
 
     # -- for the relay ---------------------------------------------------------------------------
+
+    def blocked(self) -> tuple[int, str] | None:
+        """Return since when its socket takes no more, if it had caught up, and its address."""
+        if self._paused_at_ns is None or not self._live:
+            return None
+        return self._paused_at_ns, self._peer()
 
     def send_due(self) -> None:
         """Send what has fallen due and the socket takes, a bounded piece of it at a time."""
@@ -599,6 +612,7 @@ async def run(options: Options, status: agent.Status) -> None:
     status.set(agent.READY, url)
     log.info("serving seq %d and on at %s", options.source.first_seq, url)
     keeping = asyncio.create_task(records.keep())
+    watching = asyncio.create_task(_watch(relay, options.directory))
     try:
         until_unix_ns = options.until_unix_ns
         if options.duration_s is not None:
@@ -612,6 +626,7 @@ async def run(options: Options, status: agent.Status) -> None:
             finished = await _until(until_unix_ns, stop)
     finally:
         keeping.cancel()
+        watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
         await relay.close()
@@ -620,6 +635,11 @@ async def run(options: Options, status: agent.Status) -> None:
     # Whoever serves until SIGTERM is done then.
     ended = finished or until_unix_ns is None
     status.set(agent.DONE if ended else agent.STOPPED, f"offered {relay.offered}")
+
+
+async def _watch(relay: Relay, directory: Path | None) -> None:
+    if directory is not None:
+        await watch(directory / f"{AGENT}.{events.SUFFIX}", [BlockedReader(relay)])
 
 
 async def _until(unix_ns: int | None, stop: asyncio.Event) -> bool:

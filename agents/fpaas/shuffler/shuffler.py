@@ -26,14 +26,18 @@ from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose.relay_client import RelayError
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsError
+from fpaas.jetstream.nats_peer import NatsPeer
 from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.records import events
 from fpaas.shuffler import stream_reader
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
+from fpaas.shuffler.relay_peer import RelayPeer
 from fpaas.shuffler.relay_reader import RelayReader
 from fpaas.shuffler.shuffler_metrics import AckHistogram, ShufflerCollector
 from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, Addresser
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.watch import Peer, watch
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +215,7 @@ class _Run:
             due_ns=due_times(spec),
         )
         self._files = RunFiles(directory, self._shuffler)
+        self._events_path = directory / f"{AGENT}.{events.SUFFIX}"
         self._nats = endpoints.nats
         self._checkpoint_due_s = 0.0
 
@@ -226,8 +231,10 @@ class _Run:
             asyncio.ensure_future(reader.run()),
             asyncio.ensure_future(agent.measure_loop_lag(shuffler.loop_lag)),
         ]
+        peers: list[Peer] = [NatsPeer(publisher.connection), RelayPeer(reader)]
+        watching = asyncio.ensure_future(watch(self._events_path, peers))
         timeline = asyncio.ensure_future(self._timeline())
-        background.append(timeline)
+        background += [watching, timeline]
         gc.collect()
         gc.freeze()
         try:
@@ -237,6 +244,7 @@ class _Run:
                 await asyncio.wait([timeline], timeout=tick_s)
                 self._tick()
             timeline.result()
+            watching.cancel()
             await self._settle()
         finally:
             for task in background:
