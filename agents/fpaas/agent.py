@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -160,10 +160,18 @@ def seconds_to_next_tick(origin_unix_ns: int, cuts_unix_ns: tuple[int, ...] = ()
     return (due_unix_ns - now_unix_ns) / NS_PER_S
 
 
-async def measure_loop_lag(recorder: Recorder) -> None:
-    """Record forever how much later than asked the event loop wakes up."""
+async def measure_loop_lag(
+    recorder: Recorder, on_wake: Callable[[int], None] | None = None
+) -> None:
+    """Record forever how much later than asked the event loop wakes up.
+
+    `on_wake` is called with the monotonic time in ns: to wake costs more than most of what is done.
+    """
     while True:
         # Not loop.time(): uvloop's has a resolution of a millisecond.
         due_ns = time.monotonic_ns() + round(LOOP_LAG_INTERVAL_S * NS_PER_S)
         await asyncio.sleep(LOOP_LAG_INTERVAL_S)
-        recorder.samples_ns.append(max(0, time.monotonic_ns() - due_ns))
+        now_ns = time.monotonic_ns()
+        recorder.samples_ns.append(max(0, now_ns - due_ns))
+        if on_wake is not None:
+            on_wake(now_ns)

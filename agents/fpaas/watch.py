@@ -1,8 +1,9 @@
 """How every agent notices freezes: of itself, and of those whom it is connected with.
 
-It looks 25 times a second whether each peer's count of socket reads went up, so that a message
-costs nothing; a peer that is quiet is pinged, about four times a second as long as it stays so.
-Of many connections to one server, one is watched.
+It looks 20 times a second, when the event loop wakes anyhow for its lag to be measured, whether
+each peer's count of socket reads went up, so that a message costs nothing; a peer that is quiet is
+pinged, about four times a second as long as it stays so. Of many connections to one server, one
+is watched.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from fpaas.measures.silence import LOOK_INTERVAL_NS, Seen, Silence, was_paused
+from fpaas import agent
+from fpaas.measures.histograms import Recorder
+from fpaas.measures.silence import Seen, Silence, was_paused
 from fpaas.records.events import AGENT_PAUSED, EventLog, EventRecord, Value
-from fpaas.spec import NS_PER_S
+
+LOOK_ALONE_INTERVAL_S = 0.1
 
 
 class Peer(Protocol):
@@ -90,7 +94,7 @@ class Watch:
             event = watched.event
             self._log.end(
                 event,
-                event.begin_unix_ns + now_ns - watched.begin_ns,
+                event.begin_unix_ns + before_ns - watched.begin_ns,
                 {**event.parameters, "connected": watched.stayed_connected},
             )
             watched.event = None
@@ -98,12 +102,22 @@ class Watch:
             watched.stayed_connected = True
 
 
-async def watch(path: Path, peers: Sequence[Peer] = ()) -> None:
-    """Watch this process and `peers` until cancelled, and write what happens to `path`."""
+async def watch(path: Path, peers: Sequence[Peer], loop_lag: Recorder) -> None:
+    """Watch this process and `peers` until cancelled, and write what happens to `path`.
+
+    It looks whenever the event loop's lag is measured, for `loop_lag`.
+    """
+    with EventLog(path) as log:
+        watching = Watch(log, peers, time.monotonic_ns())
+        await agent.measure_loop_lag(loop_lag, watching.look)
+
+
+async def watch_alone(path: Path, peers: Sequence[Peer] = ()) -> None:
+    """Do the same where nobody measures the event loop's lag; less often, to cost less."""
     with EventLog(path) as log:
         watching = Watch(log, peers, time.monotonic_ns())
         while True:
-            await asyncio.sleep(LOOK_INTERVAL_NS / NS_PER_S)
+            await asyncio.sleep(LOOK_ALONE_INTERVAL_S)
             watching.look(time.monotonic_ns())
 
 

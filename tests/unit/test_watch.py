@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.measures.silence import LOOK_INTERVAL_NS
+from fpaas import agent
 from fpaas.records import events
 from fpaas.records.events import AGENT_PAUSED, NATS_SILENT, EventLog, EventRecord
 from fpaas.spec import NS_PER_S
@@ -44,6 +44,9 @@ class Server:
 
     def parameters(self) -> dict[str, events.Value]:
         return {"server": self.server}
+
+
+LOOK_INTERVAL_NS = round(agent.LOOP_LAG_INTERVAL_S * NS_PER_S)
 
 
 class Bench:

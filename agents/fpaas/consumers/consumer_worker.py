@@ -187,9 +187,11 @@ class ConsumerWorker:
         self._started_unix_ns = time.time_ns()
         if self._files:
             self._files.open(self._recorders(), self._logs)
-        background = [asyncio.ensure_future(agent.measure_loop_lag(self._loop_lag))]
-        if self._files:
-            background.append(asyncio.ensure_future(watch(self._files.events_path, self._peers())))
+        watching = asyncio.ensure_future(
+            watch(self._files.events_path, self._peers(), self._loop_lag)
+            if self._files
+            else agent.measure_loop_lag(self._loop_lag)
+        )
         try:
             self._wake()
             while not stop.is_set() and time.time_ns() < spec.end_unix_ns:
@@ -199,8 +201,7 @@ class ConsumerWorker:
                 self._tick(on_tick)
             await self._let_pulls_end(GRACE_AFTER_STOP_S if stop.is_set() else GRACE_S)
         finally:
-            for task in background:
-                task.cancel()
+            watching.cancel()
             self._polling.abandon()
         self._tick(on_tick)
 

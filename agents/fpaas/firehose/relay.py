@@ -547,7 +547,15 @@ class Records:
 
     async def keep(self) -> None:
         """Write once a second, forever."""
-        lag = asyncio.create_task(agent.measure_loop_lag(self._loop_lag))
+        lag = asyncio.create_task(
+            agent.measure_loop_lag(self._loop_lag)
+            if self._directory is None
+            else watch(
+                self._directory / f"{AGENT}.{events.SUFFIX}",
+                [BlockedReader(self._relay)],
+                self._loop_lag,
+            )
+        )
         try:
             while True:
                 await asyncio.sleep(
@@ -612,7 +620,6 @@ async def run(options: Options, status: agent.Status) -> None:
     status.set(agent.READY, url)
     log.info("serving seq %d and on at %s", options.source.first_seq, url)
     keeping = asyncio.create_task(records.keep())
-    watching = asyncio.create_task(_watch(relay, options.directory))
     try:
         until_unix_ns = options.until_unix_ns
         if options.duration_s is not None:
@@ -626,7 +633,6 @@ async def run(options: Options, status: agent.Status) -> None:
             finished = await _until(until_unix_ns, stop)
     finally:
         keeping.cancel()
-        watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
         await relay.close()
@@ -635,11 +641,6 @@ async def run(options: Options, status: agent.Status) -> None:
     # Whoever serves until SIGTERM is done then.
     ended = finished or until_unix_ns is None
     status.set(agent.DONE if ended else agent.STOPPED, f"offered {relay.offered}")
-
-
-async def _watch(relay: Relay, directory: Path | None) -> None:
-    if directory is not None:
-        await watch(directory / f"{AGENT}.{events.SUFFIX}", [BlockedReader(relay)])
 
 
 async def _until(unix_ns: int | None, stop: asyncio.Event) -> bool:

@@ -15,8 +15,6 @@ import enum
 from dataclasses import dataclass
 
 NS_PER_MS = 1_000_000
-#: Begins and ends are known to this: together, to less than a tenth of the shortest silence.
-LOOK_INTERVAL_NS = 40 * NS_PER_MS
 PING_AFTER_NS = 250 * NS_PER_MS
 SILENT_AFTER_NS = 1_000 * NS_PER_MS
 #: A look that comes so long after the one before is late, one after SILENT_AFTER_NS was paused.
@@ -48,8 +46,8 @@ def was_paused(now_ns: int, before_ns: int) -> bool:
 class Silence:
     """One peer, from when it was first heard on; `look` is to be called at every look.
 
-    `heard_ns` is the look after which it was heard last, so that a silence is never taken as
-    shorter than it was; None before it was first heard.
+    `heard_ns` is the look after which it was heard last; None before it was first heard. As a
+    silence ends with the look after which it is heard again, its length is right on average.
     """
 
     heard_ns: int | None = None

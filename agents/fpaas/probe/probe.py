@@ -31,7 +31,7 @@ from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
 from fpaas.records import events
 from fpaas.spec import NS_PER_S, RunSpec
-from fpaas.watch import watch
+from fpaas.watch import watch_alone
 
 log = logging.getLogger(__name__)
 
@@ -258,10 +258,10 @@ class Probe:
         """Watch this process and, from when it is connected on, the server on this host."""
         path = self._options.directory / f"{AGENT}.{events.SUFFIX}"
         if self._watched is None:
-            await watch(path)
+            await watch_alone(path)
         else:
             peer = NatsPeer(self._watched)
-            await asyncio.gather(_connect(self._watched), watch(path, [peer]))
+            await asyncio.gather(_connect(self._watched), watch_alone(path, [peer]))
 
     # -- sampling ----------------------------------------------------------------------------------
 

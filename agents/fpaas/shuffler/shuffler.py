@@ -227,14 +227,10 @@ class _Run:
         except NatsError as error:
             raise RunInvalid(f"{error}; is NATS running there?") from error
         reader.discarding = self._last_seq is None
-        background = [
-            asyncio.ensure_future(reader.run()),
-            asyncio.ensure_future(agent.measure_loop_lag(shuffler.loop_lag)),
-        ]
         peers: list[Peer] = [NatsPeer(publisher.connection), RelayPeer(reader)]
-        watching = asyncio.ensure_future(watch(self._events_path, peers))
+        watching = asyncio.ensure_future(watch(self._events_path, peers, shuffler.loop_lag))
         timeline = asyncio.ensure_future(self._timeline())
-        background += [watching, timeline]
+        background = [asyncio.ensure_future(reader.run()), watching, timeline]
         gc.collect()
         gc.freeze()
         try:
