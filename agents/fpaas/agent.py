@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -160,11 +160,14 @@ def seconds_to_next_tick(origin_unix_ns: int, cuts_unix_ns: tuple[int, ...] = ()
     return (due_unix_ns - now_unix_ns) / NS_PER_S
 
 
-async def measure_loop_lag(recorder: CallRecorder, t0_unix_ns: int) -> None:
+async def measure_loop_lag(
+    recorder: CallRecorder, t0_unix_ns: int, on_wake: Callable[[int], None] = lambda _: None
+) -> None:
     """Record forever how late the event loop wakes up, from T0 on.
 
     Wake-ups are due on a grid, and a loop that sleeps over several is late for each of them: one
     long stall weighs as much as it lasted. By the monotonic clock, for the other one may be set.
+    `on_wake` is called with its time in ns: to wake costs more than most of what is done then.
     """
     # Not loop.time(): uvloop's has a resolution of a millisecond.
     unix_to_monotonic_ns = time.monotonic_ns() - time.time_ns()
@@ -183,6 +186,7 @@ async def measure_loop_lag(recorder: CallRecorder, t0_unix_ns: int) -> None:
             for due in overdue(now_unix_ns):
                 recorder.end(due, now_unix_ns)
                 due_unix_ns = due + LOOP_LAG_INTERVAL_NS
+            on_wake(time.monotonic_ns())
             await asyncio.sleep((due_unix_ns - now()) / NS_PER_S)
     finally:
         now_unix_ns = now()

@@ -27,6 +27,7 @@ from fpaas.firehose.pace import AtRate
 from fpaas.firehose.relay import Limits, Relay
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.measures.histograms import merge_logs
+from fpaas.records import events
 from tests.conftest import SCRIPTS, free_port
 from tests.relay_process import (
     PATH,
@@ -146,6 +147,27 @@ def test_consumer_too_slow_is_told_and_closed(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "relay.json").read_text())
     assert result["slow_disconnects"] == 1
     assert result["blocked_s"] > 0
+
+
+def test_a_reader_that_takes_nothing_for_a_second_is_an_event(tmp_path: Path) -> None:
+    options = ("--rate-per-s", 2000, "--max-lag-frames", 10**6, "--out", tmp_path)
+    with running_relay(tmp_path, *options) as relay:
+        with subscribe(relay.url) as connection:
+            host, port = connection.local_address[:2]
+            receive(connection, 1)
+            # Sockets hold a second's frames or less.
+            time.sleep(4.0)
+            numbers = seqs(receive(connection, 9_000))
+        assert relay.stop() == 0
+    found, wrong = events.read(tmp_path / "relay.events.jsonl")
+    assert wrong is None
+    (blocked,) = [event for event in found if event.kind == events.READER_BLOCKED]
+    assert blocked.parameters["reader"] == f"{host}:{port}"
+    assert blocked.end_unix_ns is not None
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    lasted_s = (blocked.end_unix_ns - blocked.begin_unix_ns) / 1e9
+    result = json.loads((tmp_path / "relay.json").read_text())
+    assert lasted_s == pytest.approx(result["blocked_s"], rel=0.1)
 
 
 def test_slow_reader_costs_no_memory(tmp_path: Path) -> None:

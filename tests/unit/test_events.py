@@ -5,8 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fpaas.report import page
-from fpaas.results import summary
+from fpaas.records.events import (
+    AGENT_PAUSED,
+    NATS_SILENT,
+    READER_BLOCKED,
+    RELAY_SILENT,
+    EventLog,
+    Value,
+)
+from fpaas.report import charts, page
+from fpaas.report.series import RunSeries
+from fpaas.results import events, summary
 from fpaas.results.bundle import Bundle
 from fpaas.spec import NS_PER_S
 from tests.raw_run import HOST, RawRun
@@ -31,6 +40,159 @@ def change_lines(path: Path, from_second: int, change: Callable[[dict[str, Any]]
 def test_a_quiet_run_has_none(tmp_path: Path) -> None:
     _, content = analyse(tmp_path, lambda _: None)
     assert content["events"] == []
+
+
+def test_agents_that_noticed_nothing_leave_none(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        for agent in ("relay", "shuffler", "consumers-0", "probe"):
+            EventLog(host / f"{agent}.events.jsonl").close()
+
+    bundle, content = analyse(tmp_path, spoil)
+    assert content["events"] == []
+    assert not any("events.jsonl" in problem for problem in bundle.problems)
+
+
+def note(
+    host: Path, agent: str, kind: str, begin_s: float, end_s: float | None, **parameters: Value
+) -> None:
+    def unix_ns(at_s: float) -> int:
+        return RawRun().spec.t0_unix_ns + round(at_s * NS_PER_S)
+
+    with EventLog(host / f"{agent}.events.jsonl") as log:
+        end = None if end_s is None else unix_ns(end_s)
+        log.begin(kind, unix_ns(begin_s), parameters, end_unix_ns=end)
+
+
+SERVER = "10.0.0.1:4222"
+
+
+def test_what_agents_noticed_has_begin_and_end(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        note(host, "shuffler", NATS_SILENT, 10.1, 14.05, server=SERVER, connected=True)
+        note(host, "shuffler", RELAY_SILENT, 30, None, url="ws://relay", connected=False)
+        note(host, "relay", READER_BLOCKED, 11, 14, reader="10.0.0.2:5", connected=True)
+        note(host, "probe", AGENT_PAUSED, 20, 22)
+        # What ended before anything was due.
+        note(host, "probe", AGENT_PAUSED, -3, -1)
+        note(host, "probe", AGENT_PAUSED, -1, 0.5)
+        note(host, "shuffler", "of_a_later_version", 25, 26)
+
+    bundle, content = analyse(tmp_path, spoil)
+    found = [
+        (event["kind"], event["source"], event["begin_s"], event["end_s"])
+        for event in content["events"]
+    ]
+    assert found == [
+        (AGENT_PAUSED, "agent", -1.0, 0.5),
+        (NATS_SILENT, "observer", 10.1, 14.05),
+        (READER_BLOCKED, "observer", 11.0, 14.0),
+        (AGENT_PAUSED, "agent", 20.0, 22.0),
+        ("of_a_later_version", "observer", 25.0, 26.0),
+        (RELAY_SILENT, "observer", 30.0, None),
+    ]
+    assert [event["parameters"] for event in content["events"]] == [
+        {"agent": "probe"},
+        {"agent": "shuffler", "server": SERVER, "connected": True},
+        {"agent": "relay", "reader": "10.0.0.2:5", "connected": True},
+        {"agent": "probe"},
+        {"agent": "shuffler"},
+        {"agent": "shuffler", "url": "ws://relay", "connected": False},
+    ]
+    assert all(event["at_s"] == event["begin_s"] for event in content["events"])
+    assert {event["host"] for event in content["events"]} == {HOST}
+    html = page.render(bundle, content)
+    assert '<td class="figure">10.1 s</td>' in html
+    assert '<td class="figure">…</td>' in html
+
+
+def test_what_workers_of_a_host_saw_alike_is_one(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        for worker, begin_s, end_s in ((0, 10.2, 14), (1, 10.0, 14.1), (2, 10.1, None)):
+            agent = f"consumers-{worker}"
+            parameters: dict[str, Value] = {"server": SERVER, "connected": worker != 1}
+            note(host, agent, NATS_SILENT, begin_s, end_s, **parameters)
+        note(host, "consumers-0", NATS_SILENT, 10, 12, server="10.0.0.2:4222", connected=True)
+        note(host, "consumers-0", NATS_SILENT, 20, 22, server=SERVER, connected=True)
+        note(host, "shuffler", NATS_SILENT, 10, 14, server=SERVER, connected=True)
+
+    _, content = analyse(tmp_path, spoil)
+    of_consumers = [
+        (event["begin_s"], event["end_s"], event["parameters"])
+        for event in content["events"]
+        if event["parameters"]["agent"] == "consumers" and event["kind"] == NATS_SILENT
+    ]
+    other = "10.0.0.2:4222"
+    assert sorted(of_consumers, key=str) == [
+        (
+            10.0,
+            12.0,
+            {"agent": "consumers", "workers": [0], "server": other, "connected": True},
+        ),
+        (
+            10.0,
+            14.1,
+            {"agent": "consumers", "workers": [0, 1, 2], "server": SERVER, "connected": False},
+        ),
+        (
+            20.0,
+            22.0,
+            {"agent": "consumers", "workers": [0], "server": SERVER, "connected": True},
+        ),
+    ]
+    assert sum(event["parameters"]["agent"] == "shuffler" for event in content["events"]) == 1
+
+
+def test_a_silence_that_the_probe_noticed_is_not_told_again_by_its_samples(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        lines = [json.loads(line) for line in (host / "probe.nats.jsonl").open()]
+        t0 = RawRun().spec.t0_unix_ns
+        for line in lines:
+            if 15 * NS_PER_S <= line["unix_ns"] - t0 < 19 * NS_PER_S:
+                del line["varz"]
+        (host / "probe.nats.jsonl").write_text("".join(json.dumps(i) + "\n" for i in lines))
+
+    _, content = analyse(tmp_path / "old", spoil)
+    (told,) = content["events"]
+    assert (told["kind"], told["parameters"]["asked"]) == (NATS_SILENT, "monitoring")
+    assert 15 <= told["begin_s"] < told["end_s"] <= 25
+
+    def spoil_and_note(host: Path) -> None:
+        spoil(host)
+        note(host, "probe", NATS_SILENT, 14.5, 18, server=SERVER, connected=True)
+
+    _, content = analyse(tmp_path / "new", spoil_and_note)
+    (told,) = content["events"]
+    assert (told["begin_s"], told["end_s"]) == (14.5, 18.0)
+
+
+def test_lines_that_are_no_events_are_a_problem(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        (host / "shuffler.events.jsonl").write_text("no event\n")
+
+    bundle, _ = analyse(tmp_path, spoil)
+    assert any("shuffler.events.jsonl: line 1" in problem for problem in bundle.problems)
+
+
+def test_charts_show_what_lasted_as_spans_once(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        note(host, "shuffler", NATS_SILENT, 10, 14, server=SERVER, connected=True)
+        note(host, "consumers-0", NATS_SILENT, 10.5, 14.5, server=SERVER, connected=True)
+        note(host, "relay", AGENT_PAUSED, 20, 22)
+        note(host, "shuffler", RELAY_SILENT, 30, None, url="ws://relay", connected=True)
+
+    bundle, content = analyse(tmp_path, spoil)
+    run = RunSeries(bundle, 5)
+    happened = [events.Event.from_dict(event) for event in content["events"]]
+    chart = charts.time_chart({"x": ([0.0, 40.0], [1.0, 2.0])}, "/s", run, happened)
+    assert chart is not None
+    spans = [
+        (shape["x0"], shape["x1"])
+        for shape in chart["layout"]["shapes"]
+        if shape.get("fillcolor") == charts.EVENT_SPAN_COLOUR
+    ]
+    assert spans == [(10.0, 14.5), (20.0, 22.0)]
+    lines = [shape["x0"] for shape in chart["layout"]["shapes"] if shape["type"] == "line"]
+    assert lines == [10.0, 10.5, 20.0, 30.0]
 
 
 def test_each_kind_is_seen_once_and_marked(tmp_path: Path) -> None:

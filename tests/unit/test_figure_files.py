@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from fpaas.records.events import AGENT_PAUSED, READER_BLOCKED, EventLog
 from fpaas.report import figure_files
 from fpaas.results import summary
 from fpaas.results.bundle import Bundle
+from fpaas.spec import NS_PER_S
 from tests.raw_run import HOST, RawRun
 
 Table = list[dict[str, str]]
@@ -65,6 +67,20 @@ def test_goals_and_statuses(full: dict[str, Table]) -> None:
     assert all(row["status"] == "met" for row in full["goals.csv"])
     assert {row["status"] for row in full["statuses.csv"]} >= {"ok", "empty", "client_timeout"}
     assert full["events.csv"] == []
+
+
+def test_events_have_begin_and_end(tmp_path: Path) -> None:
+    directory = RawRun().write(tmp_path / "run", sealed=False)
+    t0 = RawRun().spec.t0_unix_ns
+    with EventLog(directory / "hosts" / HOST / "relay.events.jsonl") as log:
+        log.begin(AGENT_PAUSED, t0 + 10 * NS_PER_S, {}, end_unix_ns=t0 + 12 * NS_PER_S)
+        log.begin(READER_BLOCKED, t0 + 20 * NS_PER_S, {"reader": "a:1"})
+    rows = tables(Bundle.load(directory))["events.csv"]
+    assert [(row["kind"], row["begin_s"], row["end_s"]) for row in rows] == [
+        (AGENT_PAUSED, "10.0", "12.0"),
+        (READER_BLOCKED, "20.0", ""),
+    ]
+    assert {row["host"] for row in rows} == {HOST}
 
 
 def test_what_was_not_measured_is_an_empty_cell(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from fpaas.consumers.consumer_figures import Figures
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import DeliveryJournal, DeliveryLog
 from fpaas.measures.histograms import HistogramLog, LoggedRecorder
+from fpaas.records import events
 
 
 class ConsumerFiles:
@@ -25,6 +26,11 @@ class ConsumerFiles:
         self._samples: Samples | None = None
         self._histograms: HistogramLog | None = None
         self._journal: DeliveryJournal | None = None
+
+    @property
+    def events_path(self) -> Path:
+        """Where the worker's events go."""
+        return self._path(events.SUFFIX)
 
     def open(self, recorders: Sequence[LoggedRecorder], logs: list[DeliveryLog]) -> None:
         """Start what grows every second."""

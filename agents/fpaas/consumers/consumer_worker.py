@@ -42,11 +42,13 @@ from fpaas.jetstream.nats_connection import (
     NatsError,
     address_from_environment,
 )
+from fpaas.jetstream.nats_peer import NatsPeer
 from fpaas.measures import calls
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import LoggedRecorder
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.watch import watch
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +186,12 @@ class ConsumerWorker:
         self._started_unix_ns = time.time_ns()
         if self._files:
             self._files.open(self._recorders(), self._logs)
-        loop_lag = asyncio.ensure_future(agent.measure_loop_lag(self._loop_lag, spec.t0_unix_ns))
+        t0_unix_ns = spec.t0_unix_ns
+        watching = asyncio.ensure_future(
+            watch(self._files.events_path, self._peers(), self._loop_lag, t0_unix_ns)
+            if self._files
+            else agent.measure_loop_lag(self._loop_lag, t0_unix_ns)
+        )
         try:
             self._wake()
             while not stop.is_set() and time.time_ns() < spec.end_unix_ns:
@@ -194,8 +201,8 @@ class ConsumerWorker:
                 self._tick(on_tick)
             await self._let_pulls_end(GRACE_AFTER_STOP_S if stop.is_set() else GRACE_S)
         finally:
-            loop_lag.cancel()
-            await asyncio.wait([loop_lag])
+            watching.cancel()
+            await asyncio.wait([watching])
             self._polling.abandon(time.time_ns())
         self._tick(on_tick)
 
@@ -257,6 +264,11 @@ class ConsumerWorker:
             turn=self.assignment.worker + number,
         )
         return connection
+
+    def _peers(self) -> list[NatsPeer]:
+        """Watch one connection to each server: what one server does to it, it does to all."""
+        by_server = {c.server: c for c in self._connections.values()}
+        return [NatsPeer(connection) for connection in by_server.values()]
 
     def _connected(self, gate: Gate) -> None:
         self._polling.connection_up(gate, time.time_ns())

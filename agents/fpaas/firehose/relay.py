@@ -30,12 +30,15 @@ from websockets.server import ServerProtocol
 from fpaas import agent
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose import dag_cbor
+from fpaas.firehose.blocked_reader import BlockedReader
 from fpaas.firehose.dag_cbor import head, text
 from fpaas.firehose.relay_client import SUBSCRIBE_PATH
 from fpaas.measures import calls
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histograms import HistogramLog
+from fpaas.records import events
 from fpaas.spec import NS_PER_S
+from fpaas.watch import watch
 
 log = logging.getLogger(__name__)
 # Who comes and goes is said here.
@@ -250,6 +253,10 @@ class Relay:
         still_ns = sum(subscriber.blocked_for_ns for subscriber in self.subscribers)
         return (self.blocked_ns + still_ns) / NS_PER_S
 
+    def blocked(self) -> tuple[int, str] | None:
+        """Return since when (monotonic ns) a live subscriber takes nothing, and its address."""
+        return min(filter(None, (each.blocked() for each in self.subscribers)), default=None)
+
     # -- for subscribers -------------------------------------------------------------------------
 
     def connected(self, connection: Subscriber) -> None:
@@ -362,6 +369,12 @@ class Subscriber(asyncio.Protocol):
         self._relay.disconnected(self)
 
     # -- for the relay ---------------------------------------------------------------------------
+
+    def blocked(self) -> tuple[int, str] | None:
+        """Return since when its socket takes no more, if it had caught up, and its address."""
+        if self._paused_at_ns is None or not self._live:
+            return None
+        return self._paused_at_ns, self._peer()
 
     def send_due(self) -> None:
         """Send what has fallen due and the socket takes, a bounded piece of it at a time."""
@@ -576,7 +589,16 @@ class Records:
 
     async def keep(self) -> None:
         """Write once a second, forever."""
-        lag = asyncio.create_task(agent.measure_loop_lag(self._loop_lag, self._t0_unix_ns))
+        lag = asyncio.create_task(
+            agent.measure_loop_lag(self._loop_lag, self._t0_unix_ns)
+            if self._directory is None
+            else watch(
+                self._directory / f"{AGENT}.{events.SUFFIX}",
+                [BlockedReader(self._relay)],
+                self._loop_lag,
+                self._t0_unix_ns,
+            )
+        )
         try:
             while True:
                 await asyncio.sleep(

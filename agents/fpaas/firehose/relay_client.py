@@ -78,6 +78,7 @@ class RelayConnection(asyncio.Protocol):
 
     `on_frames` gets the frames of each chunk read. `closed` is done when the connection is gone;
     its result says why. `oversized` tells that the relay sent a frame larger than is allowed.
+    `reads` counts what the socket brought.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class RelayConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = loop.create_future()
         self.oversized = False
+        self.reads = 0
         self._url = url
         self._uri = parse_uri(url if cursor is None else f"{url}?cursor={cursor}")
         self._on_frames = on_frames
@@ -95,7 +97,8 @@ class RelayConnection(asyncio.Protocol):
         self._fragments: list[bytes] = []
         self._paused = False
         self._reason = ""
-        self._heard = True
+        #: `reads` at the last check for silence.
+        self._checked_reads = -1
         self._pinged = False
         self._silence_timer: asyncio.TimerHandle | None = None
 
@@ -138,8 +141,14 @@ class RelayConnection(asyncio.Protocol):
         """Read on."""
         if self._transport is not None and self._paused and not self._transport.is_closing():
             self._paused = False
-            self._heard = True
+            self._checked_reads = -1
             self._transport.resume_reading()
+
+    def ping(self) -> None:
+        """Ask the relay for a sign of life."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_ping(b"")
+            self._send()
 
     def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Tell the relay and close; what it still sends is not read."""
@@ -172,7 +181,7 @@ class RelayConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        self._heard = True
+        self.reads += 1
         protocol = self._protocol
         protocol.receive_data(data)
         frames = []
@@ -233,16 +242,15 @@ class RelayConnection(asyncio.Protocol):
 
     def _check_silence(self) -> None:
         """Ping a silent relay, then give it up; while we do not read, its silence is our own."""
-        if self._heard or self._paused:
+        if self.reads != self._checked_reads or self._paused:
             self._pinged = False
         elif self._pinged:
             self.abort(f"silent for {2 * SILENCE_S:g} s")
             return
         elif self._protocol.state is State.OPEN:
             self._pinged = True
-            self._protocol.send_ping(b"")
-            self._send()
-        self._heard = False
+            self.ping()
+        self._checked_reads = self.reads
         self._schedule_silence_check()
 
     def _schedule_silence_check(self) -> None:

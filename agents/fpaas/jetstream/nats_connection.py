@@ -131,7 +131,8 @@ class NatsConnection(asyncio.Protocol):
 
     `writable` is an Event that is cleared while the socket does not take more: wait for it before
     writing in bulk. `connects`, `errors` and `disconnects_slow_consumer` are running counts;
-    `round_trip_s` is the shortest PING to PONG so far. `make_parser` takes the callbacks of Parser.
+    `round_trip_s` is the shortest PING to PONG so far, `reads` counts what the socket brought.
+    `make_parser` takes the callbacks of Parser.
 
     `turn` says which of a cluster's servers comes first, so that an owner of many connections can
     spread them; the others follow in random order.
@@ -158,6 +159,7 @@ class NatsConnection(asyncio.Protocol):
         self.disconnects_slow_consumer = 0
         self.last_error = ""
         self.round_trip_s: float | None = None
+        self.reads = 0
         self.server_info: dict[str, Any] = {}
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
@@ -165,7 +167,8 @@ class NatsConnection(asyncio.Protocol):
         self._subjects: dict[bytes, bytes] = {}
         self._next_sid = 1
         self._pings_outstanding = 0
-        self._pinged_at = 0.0
+        #: When each PING was sent that has no PONG yet; they come in order.
+        self._pinged_at: deque[float] = deque()
         self._ping_timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._reconnecting: asyncio.Task[None] | None = None
@@ -240,6 +243,11 @@ class NatsConnection(asyncio.Protocol):
         if self._transport is not None and self.connected.is_set():
             self._transport.write(data)
 
+    def ping(self) -> None:
+        """Ask the server for a sign of life."""
+        self._pinged_at.append(time.monotonic())
+        self.write(b"PING\r\n")
+
     def pause_reading(self) -> None:
         """Stop reading the socket (back pressure to the server)."""
         if self._transport is not None:
@@ -255,6 +263,7 @@ class NatsConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        self.reads += 1
         try:
             self._parser.feed(data)
         except ProtocolError as error:
@@ -314,7 +323,7 @@ class NatsConnection(asyncio.Protocol):
         elif self.server_info.get("tls_required"):
             raise ProtocolError("the server requires TLS; use a tls:// URL")
         assert self._transport is not None  # noqa: S101
-        self._pinged_at = time.monotonic()
+        self._pinged_at = deque([time.monotonic()])
         self._transport.write(self._connect_line() + b"PING\r\n")
         await self._ready
         self.connects += 1
@@ -381,8 +390,7 @@ class NatsConnection(asyncio.Protocol):
             self._fail(f"no PONG in {PINGS_OUTSTANDING_MAX * self._ping_interval_s:g} s")
             return
         self._pings_outstanding += 1
-        self._pinged_at = time.monotonic()
-        self.write(b"PING\r\n")
+        self.ping()
         self._schedule_ping()
 
     def _got_info(self, info: dict[str, Any]) -> None:
@@ -395,8 +403,9 @@ class NatsConnection(asyncio.Protocol):
 
     def _got_pong(self) -> None:
         self._pings_outstanding = 0
-        round_trip_s = time.monotonic() - self._pinged_at
-        self.round_trip_s = min(round_trip_s, self.round_trip_s or round_trip_s)
+        if self._pinged_at:
+            round_trip_s = time.monotonic() - self._pinged_at.popleft()
+            self.round_trip_s = min(round_trip_s, self.round_trip_s or round_trip_s)
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
 

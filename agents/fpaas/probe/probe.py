@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import psutil
 from fpaas import agent
 from fpaas.errors import RunInvalid
 from fpaas.jetstream.jetstream_api import STREAM_NOT_FOUND, JetStreamApi, JetStreamError
-from fpaas.jetstream.nats_connection import NatsAddress, NatsError
+from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
+from fpaas.jetstream.nats_peer import NatsPeer
 from fpaas.probe import clock_bounds, host_facts
 from fpaas.probe.clock import Clock
 from fpaas.probe.clock_bounds import Exchange
@@ -28,7 +29,9 @@ from fpaas.probe.clock_steps import ClockSteps
 from fpaas.probe.host_usage import HostUsage
 from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
+from fpaas.records import events
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.watch import watch_alone
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +94,16 @@ class Options:
         return len(self.spec.hosts.get("nats", [])) > 1
 
     @property
+    def own_nats(self) -> NatsAddress | None:
+        """The server on this host; None if there is none."""
+        hosts, servers = self.spec.hosts.get("nats", []), self.nats.servers
+        if self.host not in hosts:
+            return None
+        # The run's URL has them in the order of the hosts.
+        own = servers[hosts.index(self.host) % len(servers)]
+        return replace(self.nats, servers=(own,))
+
+    @property
     def is_alone(self) -> bool:
         """Whether the lab is one host."""
         return all(host == self.host for hosts in self.spec.hosts.values() for host in hosts)
@@ -140,6 +153,12 @@ class Probe:
             if options.monitoring
             else None
         )
+        # Of its own, so that the server is not asked by whatever else the probe waits for.
+        self._watched = (
+            NatsConnection(options.own_nats, name=f"fpaas-probe-watch-{options.host}")
+            if options.own_nats
+            else None
+        )
         self._exchanges: list[Exchange] = []
         self._clock_file = self._samples("clock")
         self._steps = ClockSteps()
@@ -159,8 +178,9 @@ class Probe:
         self._status.set(agent.READY)
         sampler = asyncio.create_task(self._sample_host())
         work = [
-            asyncio.create_task(self._connect()),
+            asyncio.create_task(_connect(self._api.connection)),
             asyncio.create_task(self._exchange_during()),
+            asyncio.create_task(self._watch()),
         ]
         if self._monitor is not None:
             work.append(asyncio.create_task(self._sample_nats(self._monitor)))
@@ -176,6 +196,8 @@ class Probe:
         finally:
             await _cancel([sampler, *work])
             await self._api.close()
+            if self._watched is not None:
+                await self._watched.close()
 
     async def _wait(self, work: Sequence[asyncio.Task[Any]], stop: asyncio.Event) -> bool:
         """Wait until the run has settled; False where `stop` came first. Raises what work did."""
@@ -231,6 +253,15 @@ class Probe:
             raise RunInvalid(message)
         else:
             self._status.set(agent.DONE)
+
+    async def _watch(self) -> None:
+        """Watch this process and, from when it is connected on, the server on this host."""
+        path = self._options.directory / f"{AGENT}.{events.SUFFIX}"
+        if self._watched is None:
+            await watch_alone(path)
+        else:
+            peer = NatsPeer(self._watched)
+            await asyncio.gather(_connect(self._watched), watch_alone(path, [peer]))
 
     # -- sampling ----------------------------------------------------------------------------------
 
@@ -305,13 +336,6 @@ class Probe:
 
     # -- the clock ---------------------------------------------------------------------------------
 
-    async def _connect(self) -> None:
-        while not self._api.connection.connected.is_set():
-            try:
-                await self._api.connection.connect_patiently(CONNECT_ATTEMPT_S)
-            except NatsError as error:
-                log.warning("%s; trying again", error)
-
     async def _exchange_during(self) -> None:
         await self._api.connection.connected.wait()
         while not await self._exchange_burst(is_after=False):
@@ -358,6 +382,14 @@ class Probe:
 
     def _samples(self, name: str) -> agent.Samples:
         return agent.Samples(self._options.directory / f"{AGENT}.{name}.jsonl")
+
+
+async def _connect(connection: NatsConnection) -> None:
+    while not connection.connected.is_set():
+        try:
+            await connection.connect_patiently(CONNECT_ATTEMPT_S)
+        except NatsError as error:
+            log.warning("%s; trying again", error)
 
 
 async def _on_schedule(ticks: Ticks) -> AsyncIterator[None]:

@@ -31,6 +31,7 @@ COLOUR_OF = {
 POINTS_PER_NINE = 20
 PERCENTILE_TICKS = {1: "0", 2: "50", 10: "90", 100: "99", 1_000: "99.9", 10_000: "99.99"}
 EVENT_COLOUR = "#b3261e"
+EVENT_SPAN_COLOUR = "rgba(179, 38, 30, 0.10)"
 #: Of a chart's width, what a label takes.
 EVENT_ROOM = 0.16
 BANDS_COLOUR = "rgba(80, 90, 110, 0.10)"
@@ -46,7 +47,7 @@ def time_chart(
 ) -> Figure | None:
     """Draw lines over seconds since T0, warm-up and draining shaded; None where all are empty.
 
-    `events` are marked; those close together have one label.
+    `events` are marked, by a band what lasted; those close together have one label.
     """
     traces: list[dict[str, Any]] = []
     for position, (name, (x, y)) in enumerate(lines.items()):
@@ -79,7 +80,7 @@ def time_chart(
                 "zeroline": False,
                 "gridcolor": "#eceff3",
             },
-            "shapes": [*_bands(run), *_event_lines(events)],
+            "shapes": [*_bands(run), *_event_spans(events), *_event_lines(events)],
             "annotations": [*_band_labels(run), *_event_labels(events, last_x - first_x)],
             "hovermode": "x unified",
         },
@@ -316,6 +317,33 @@ def _band_labels(run: RunSeries) -> list[dict[str, Any]]:
             "font": {"size": 11, "color": "#5a6675"},
         }
         for name, start, end in _edges(run)
+    ]
+
+
+def _event_spans(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Mark the time that something lasted, once though several saw it."""
+    spans: list[tuple[float, float]] = []
+    for event in sorted(events, key=lambda event: event.begin_s):
+        if event.end_s is None or event.end_s == event.begin_s:
+            continue
+        if spans and event.begin_s <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], event.end_s))
+        else:
+            spans.append((event.begin_s, event.end_s))
+    return [
+        {
+            "type": "rect",
+            "xref": "x",
+            "yref": "paper",
+            "x0": begin_s,
+            "x1": end_s,
+            "y0": 0,
+            "y1": 1,
+            "fillcolor": EVENT_SPAN_COLOUR,
+            "line": {"width": 0},
+            "layer": "below",
+        }
+        for begin_s, end_s in spans
     ]
 
 

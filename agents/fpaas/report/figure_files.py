@@ -58,9 +58,10 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, st
             _series(bundle, warmup_s),
         ),
         "events.csv": (
-            ("seconds_since_t0", "event", "sentence"),
+            ("seconds_since_t0", "event", "sentence", "begin_s", "end_s", "kind", "source", "host"),
             (
                 [event["at_s"], event["short"], event["sentence"]]
+                + [event[name] for name in ("begin_s", "end_s", "kind", "source", "host")]
                 for event in summary.get("events") or []
             ),
         ),

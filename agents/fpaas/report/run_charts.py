@@ -28,7 +28,7 @@ FIRST_FETCH_SHARES = {"min": 0.0, "p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0
 def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, list[Chart]]:
     """Return the charts of each section that has some; `warmup_s` is left out of percentiles."""
     run = RunSeries(bundle, warmup_s)
-    happened = [Event(**event) for event in summary.get("events") or []]
+    happened = [Event.from_dict(event) for event in summary.get("events") or []]
     ledger = summary.get("ledger") or {}
     drawn = curves(bundle, summary, warmup_s)
     return {

@@ -22,6 +22,8 @@ from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import network, seal
+from fpaas.records import events
+from fpaas.records.events import EventRecord
 from fpaas.spec import RunSpec, Share, SpecError, check_run
 
 SPEC_FILE = "run.json"
@@ -173,6 +175,7 @@ class WorkerPart:
     deliveries: list[ConsumerDeliveries] | None = None
     first_fetch: array[int] | None = None
     samples: list[JsonObject] = field(default_factory=list)
+    events: list[EventRecord] = field(default_factory=list)
 
 
 @dataclass
@@ -194,6 +197,8 @@ class HostPart:
     nats_samples: list[JsonObject] = field(default_factory=list)
     clock_samples: list[JsonObject] = field(default_factory=list)
     server_final: ServerFinal | None = None
+    #: What each agent but the consumers saw happen, by its name; workers have their own.
+    events: dict[str, list[EventRecord]] = field(default_factory=dict)
     #: From this host to others, before the run.
     links: list[JsonObject] = field(default_factory=list)
     seal: JsonObject | None = None
@@ -348,6 +353,7 @@ class _Loader:
         if on_nats_host:
             part.nats_samples = self._lines(part, "probe.nats.jsonl", _is_nats_sample)
             part.server_final = self._json(part, "probe.final.json", _server_final)
+        part.events[PROBE] = self._events(part, PROBE)
 
     def _load_relay(self, part: HostPart) -> None:
         self._load_status(part, "relay")
@@ -356,6 +362,7 @@ class _Loader:
             _with_events(sample) for sample in self._lines(part, "relay.samples.jsonl")
         ]
         self._check_histogram_log(part, "relay.hlog")
+        part.events["relay"] = self._events(part, "relay")
 
     def _load_shuffler(self, part: HostPart) -> None:
         self._load_status(part, "shuffler")
@@ -365,6 +372,7 @@ class _Loader:
         if part.shuffler is not None and not part.shuffler.complete:
             self._problem(part, "shuffler.json", "the shuffler was killed; it is of seconds before")
         part.dids = self._array(part, "shuffler.dids.bin", "I")
+        part.events["shuffler"] = self._events(part, "shuffler")
 
     def _load_consumers(self, part: HostPart) -> None:
         self._load_status(part, "consumers")
@@ -398,6 +406,7 @@ class _Loader:
             deliveries=self._load_deliveries(part, stem),
             first_fetch=self._array(part, f"{stem}.first_fetch.bin.gz", "I"),
             samples=self._lines(part, f"{stem}.samples.jsonl"),
+            events=self._events(part, stem),
         )
 
     def _load_deliveries(self, part: HostPart, stem: str) -> list[ConsumerDeliveries] | None:
@@ -428,6 +437,20 @@ class _Loader:
                 what = f"{len(lines) - len(good)} of {len(lines)} lines are not what they should be"
                 self._problem(part, name, what)
             return good
+
+        return self._file(part, name, read) or []
+
+    def _events(self, part: HostPart, stem: str) -> list[EventRecord]:
+        """Read what an agent saw happen; agents of earlier versions wrote no such file."""
+        name = f"{stem}.{events.SUFFIX}"
+        if not (part.directory / name).exists():
+            return []
+
+        def read(path: Path) -> list[EventRecord]:
+            found, wrong = events.read(path)
+            if wrong:
+                self._problem(part, name, wrong)
+            return found
 
         return self._file(part, name, read) or []
 

@@ -78,6 +78,21 @@ class RelayReader:
         oldest = self._publisher.window.oldest_seq()
         return self.last_read if oldest is None else oldest - 1
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether the relay is read, or tried; not while there is no room for what it sends."""
+        return not self._paused.is_set() and not self._publisher.congested
+
+    @property
+    def reads(self) -> tuple[int, int]:
+        """The number of the connection, and how often its socket brought something."""
+        return self.connects, self._connection.reads if self._connection is not None else 0
+
+    def ping(self) -> None:
+        """Ask the relay for a sign of life."""
+        if self._connection is not None:
+            self._connection.ping()
+
     async def run(self) -> None:
         """Read until cancelled, reconnecting for ever."""
         gate = asyncio.ensure_future(self._resume_when_room())

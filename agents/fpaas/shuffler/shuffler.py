@@ -27,16 +27,20 @@ from fpaas.firehose.pace import AtRate
 from fpaas.firehose.relay_client import RelayError
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsError
+from fpaas.jetstream.nats_peer import NatsPeer
 from fpaas.measures import calls
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histograms import HistogramLog
+from fpaas.records import events
 from fpaas.shuffler import stream_reader
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
+from fpaas.shuffler.relay_peer import RelayPeer
 from fpaas.shuffler.relay_reader import RelayReader
 from fpaas.shuffler.shuffler_metrics import AckHistogram, ShufflerCollector
 from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, Addresser
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.watch import Peer, watch
 
 log = logging.getLogger(__name__)
 
@@ -218,6 +222,7 @@ class _Run:
             bins=Bins(spec.t0_unix_ns, spec.cuts_unix_ns),
         )
         self._files = RunFiles(directory, self._shuffler)
+        self._events_path = directory / f"{AGENT}.{events.SUFFIX}"
         self._nats = endpoints.nats
         self._checkpoint_due_s = 0.0
 
@@ -229,12 +234,12 @@ class _Run:
         except NatsError as error:
             raise RunInvalid(f"{error}; is NATS running there?") from error
         reader.discarding = self._last_seq is None
-        background = [
-            asyncio.ensure_future(reader.run()),
-            asyncio.ensure_future(agent.measure_loop_lag(shuffler.loop_lag, self._spec.t0_unix_ns)),
-        ]
+        peers: list[Peer] = [NatsPeer(publisher.connection), RelayPeer(reader)]
+        watching = asyncio.ensure_future(
+            watch(self._events_path, peers, shuffler.loop_lag, self._spec.t0_unix_ns)
+        )
         timeline = asyncio.ensure_future(self._timeline())
-        background.append(timeline)
+        background = [asyncio.ensure_future(reader.run()), watching, timeline]
         gc.collect()
         gc.freeze()
         try:
@@ -244,6 +249,7 @@ class _Run:
                 await asyncio.wait([timeline], timeout=tick_s)
                 self._tick()
             timeline.result()
+            watching.cancel()
             await self._settle()
         finally:
             for task in background:

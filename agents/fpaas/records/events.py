@@ -1,0 +1,147 @@
+"""`<agent>.events.jsonl`: what an agent saw happen beside its load, with begin and end.
+
+One JSON object a line: `kind`, `begin_unix_ns`, `end_unix_ns` (null: it had not ended when the line
+was written) and `parameters`. What lasts is written when it is noticed, without an end, and again
+with the same kind and begin when it has ended; the later line counts. So an agent that is killed
+meanwhile, or a run that is over before, leaves an event without an end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+SUFFIX = "events.jsonl"
+
+#: A NATS server (parameters: server, connected) or a relay (url, connected) sent nothing though
+#: something was due; `connected`: the connection stayed up all the while.
+NATS_SILENT = "nats_silent"
+RELAY_SILENT = "relay_silent"
+#: The agent that writes it did not run at all.
+AGENT_PAUSED = "agent_paused"
+#: The socket of one of the relay's subscribers that had caught up took nothing (reader: address).
+READER_BLOCKED = "reader_blocked"
+
+Value = str | int | float | bool | None
+
+
+class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One line. Times are of the writing host's wall clock; lengths, of its monotonic clock."""
+
+    kind: str
+    begin_unix_ns: int
+    end_unix_ns: int | None
+    parameters: dict[str, Value] = msgspec.field(default_factory=dict)
+
+
+class EventLog:
+    """Appends events to a file, each line flushed. A disk that is full costs the file, not the run.
+
+    After an error nothing more is written: it might continue half a line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written: set[tuple[str, int]] = set()
+        self._fd: int | None = None
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            self._give_up(error)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def begin(
+        self,
+        kind: str,
+        begin_unix_ns: int,
+        parameters: dict[str, Value],
+        *,
+        end_unix_ns: int | None = None,
+    ) -> EventRecord:
+        """Write an event and return it; what has ended already is given its end at once.
+
+        Two of one kind that began at the same time are told apart by a nanosecond.
+        """
+        while (kind, begin_unix_ns) in self._written:
+            begin_unix_ns += 1
+        self._written.add((kind, begin_unix_ns))
+        event = EventRecord(
+            kind=kind,
+            begin_unix_ns=begin_unix_ns,
+            end_unix_ns=end_unix_ns,
+            parameters=parameters,
+        )
+        self._write(event)
+        return event
+
+    def end(self, event: EventRecord, end_unix_ns: int, parameters: dict[str, Value]) -> None:
+        """Write an event again that has ended; `parameters` are those known by then."""
+        self._write(msgspec.structs.replace(event, end_unix_ns=end_unix_ns, parameters=parameters))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _write(self, event: EventRecord) -> None:
+        if self._fd is None:
+            return
+        line = msgspec.json.encode(event) + b"\n"
+        try:
+            written = os.write(self._fd, line)
+        except OSError as error:
+            self._give_up(error)
+        else:
+            if written < len(line):
+                self._give_up(OSError(0, "the disk took half a line"))
+
+    def _give_up(self, error: OSError) -> None:
+        log.error("%s: cannot be written: %s; events are lost", self._path, error.strerror)
+        self.close()
+
+
+def read(path: Path) -> tuple[list[EventRecord], str | None]:
+    """Read a file's events, in the order in which they were noticed, each as it was known last.
+
+    Returns also what is wrong, None if nothing is: a line that is no event is left out, and named
+    by its number. A last line without its end is what a killed agent leaves, and is not wrong.
+    Raises OSError.
+    """
+    events: dict[tuple[str, int], EventRecord] = {}
+    wrong: list[str] = []
+    *lines, _torn = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            event = _DECODER.decode(line)
+        except msgspec.DecodeError as error:
+            wrong.append(f"line {number} is no event: {error}")
+            continue
+        if event.end_unix_ns is not None and event.end_unix_ns < event.begin_unix_ns:
+            wrong.append(f"line {number} is no event: it ends before it begins")
+            continue
+        events[event.kind, event.begin_unix_ns] = event
+    more = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
+    return list(events.values()), wrong[0] + more if wrong else None
+
+
+_DECODER = msgspec.json.Decoder(EventRecord)
