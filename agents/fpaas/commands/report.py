@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
-from fpaas.results import manifest, summary, summary_text, verdict
+from fpaas.results import manifest, summary, summary_text
 from fpaas.results.bundle import INVALID_FILE, Bundle
 from fpaas.sweep import expected, record, sweep_report, sweep_text
+from fpaas.verdict import verdict
 
 EXIT_BY_STATUS = {
     verdict.PASS: EXIT_DONE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fpaas.report.written import NOT_MEASURED, number, pick, points, share, with_unit
-from fpaas.results import verdict
 from fpaas.results.bundle import JsonObject
+from fpaas.verdict import verdict
 
 STATUS_MEANINGS = {
     "404": "no (more) messages",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fpaas.measures import histograms
 from fpaas.measures.histograms import Leg
+from fpaas.reason import Reason
 from fpaas.results.bundle import Bundle
 from fpaas.results.clocks import Clocks
 from fpaas.results.figures import Window
@@ -43,7 +44,8 @@ class Legs:
                 for path in part.histogram_logs(agent):
                     one = _read_log(path, window, clocks.shift_us(part.host))
                     if isinstance(one, str):
-                        bundle.problems.append(f"{part.host}: {path.name}: {one}")
+                        wrong = {"file": path.name, "what": one}
+                        bundle.problems.append(Reason("file_unreadable", part.host, wrong))
                         continue
                     logs.append((f"{path.name.removesuffix('.hlog')} on {part.host}", one))
                     merge_into(merged, one)
