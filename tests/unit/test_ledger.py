@@ -583,6 +583,7 @@ def test_publishing_outcomes_are_told_apart() -> None:
             "before_the_first_read": 0,
             "after_the_last_read": 2,
             "shuffler_died": 0,
+            "relay_died": 0,
         },
         "expired_by_cause": None,
         "lost_by_cause": None,
@@ -775,6 +776,7 @@ def test_a_frame_that_was_swallowed_shows_between_those_that_were_read() -> None
         "before_the_first_read": 0,
         "after_the_last_read": 1,
         "shuffler_died": 0,
+        "relay_died": 0,
     }
 
 
