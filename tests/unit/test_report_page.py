@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from fpaas.reason import Reason
 from fpaas.report import page
 from fpaas.report.latency_table import latency_rows
 from fpaas.report.ledger_table import OWED_TERMS, identity
-from fpaas.reason import Reason
 from fpaas.results import summary
 from fpaas.results.bundle import Bundle
 from fpaas.spec import Scenario

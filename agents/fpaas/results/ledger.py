@@ -225,6 +225,9 @@ def _account_publishing(
         causes = _causes_of_not_read(offered, seen, relay, shuffler, undecodable_unnumbered)
         if not shuffler.complete:
             named = _sum(ledger, "undecodable", *PUBLISH_TERMS)
+            if not relay.complete:
+                # Neither's account is the last, and what was published was offered.
+                ledger.offered = max(ledger.offered or 0, named)
             causes = Counter({SHUFFLER_DIED: max(0, (ledger.offered or 0) - named)})
         ledger.not_read = causes.total()
         ledger.not_read_by_cause = {cause: causes[cause] for cause in NOT_READ_CAUSES}
