@@ -36,8 +36,8 @@ COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID:
     "invalid_reasons",
     multiple=True,
     metavar="REASON",
-    help="Mark the run invalid for good, for a reason that its files do not show: `interrupted`, or "
-    "your own words. Repeatable.",
+    help="Mark the run invalid for good, for a reason that its files do not show: "
+    "`interrupted`, or your own words. Repeatable.",
 )
 def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, ...]) -> None:
     """Merge a run's raw data into summary.json, report.html, figures/ and manifest.json in RUN_DIR.

@@ -252,24 +252,24 @@ CODES: dict[str, Code] = {
     ),
     "shuffler_account_cut": Code(
         INVALID,
-        "{file}: the shuffler was killed; this account is of seconds before",
-        "The shuffler's account is its last checkpoint; what it published afterwards is known from "
-        "the stream.",
+        "{file}: is the shuffler's last checkpoint, of seconds before its end",
+        "The shuffler was killed. What it published after its last checkpoint is known from the "
+        "stream.",
         _LOGS,
         _FILE,
     ),
     "relay_account_cut": Code(
         INVALID,
-        "{file}: the relay was killed; this account is of up to a second before",
-        "The relay's account is its last checkpoint. What was read of it beyond that counts as "
-        "offered.",
+        "{file}: is the relay's last checkpoint, of up to a second before its end",
+        "The relay was killed, or could not write its last account. What was read of it after the "
+        "checkpoint counts as offered.",
         _LOGS,
         _FILE,
     ),
     "worker_account_cut": Code(
         INVALID,
-        "{file}: the worker was killed; what it did in its last second is missing",
-        "A worker's account is its last checkpoint.",
+        "{file}: is the worker's last checkpoint; what it did in its last second is missing",
+        "The worker was killed, or could not write its last account.",
         _LOGS,
         _FILE,
     ),

@@ -109,7 +109,7 @@ def _agents(bundle: Bundle) -> Iterator[AgentEnd]:
             if status.state not in (agent.FAILED, agent.STOPPED):
                 last_unix_ns = max([last_unix_ns, *_last_samples(part, name)])
             at_s = _since_t0_s(bundle, min(last_unix_ns, bundle.spec.settled_unix_ns))
-            yield AgentEnd(part.host, status.agent, status.state, status.message, at_s)
+            yield AgentEnd(part.host, name, status.state, status.message, at_s)
 
 
 def _last_samples(part: HostPart, name: str) -> Iterator[int]:
