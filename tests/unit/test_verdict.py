@@ -186,6 +186,7 @@ def test_a_relay_of_old_is_not_blamed_for_its_reader(
     late: dict[str, object] = {"fidelity.relay_lateness_ms": {"p99": 3900.0, "max": 4000.0}}
     judged = judge(healthy, Facts(never_fetched=0, relay_blocked_s=3.95), late)
     assert of(judged.reasons) == ["relay_lateness_unresolved"]
+    assert judged.late_generators == []
     judged = judge(healthy, Facts(never_fetched=0, relay_blocked_s=0.2), late)
     assert of(judged.reasons) == ["relay_lateness"]
 
