@@ -32,8 +32,8 @@ _REPORT = (
 def _died(agent: str) -> Code:
     def sentence(p: Parameters) -> str:
         return (
-            f"{AGENTS[agent]} died; its last sign of life came {p['at_s']:.0f} s after the run's start "
-            f"({p['state']}{spoken(p['message'])}); its log says more"
+            f"{AGENTS[agent]} died; its last sign of life came {p['at_s']:.0f} s after the run's "
+            f"start ({p['state']}{spoken(p['message'])}); its log says more"
         )
 
     return Code(
@@ -147,7 +147,8 @@ CODES: dict[str, Code] = {
     **{f"{agent}_died": _died(agent) for agent in AGENTS},
     "worker_died": Code(
         INVALID,
-        "consumers worker {worker} died; its last sign of life came {at_s:.0f} s after the run's start",
+        "consumers worker {worker} died; its last sign of life came {at_s:.0f} s after the run's "
+        "start",
         "A process that plays consumers was killed, or crashed. The others went on.",
         _LOGS,
         {"worker": "its number", "at_s": "s since T0, last sign of life"},
