@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from dataclasses import replace
@@ -90,6 +91,16 @@ class ProcessesLab:
         path = self.bundle / "hosts" / self._host_of[agent] / f"{agent}.status.json"
         pids: list[int] = json.loads(path.read_text())["pids"]
         return pids
+
+    def kill(self, agent: str, process: int = 0) -> None:
+        """Kill a process of an agent, itself or one of its workers, by SIGKILL."""
+        os.kill(self.pids(agent)[process], signal.SIGKILL)
+
+    def start_relay_again(self) -> None:
+        """Start a relay in place of one that was killed."""
+        host = self._host_of["relay"]
+        self._processes[f"relay on {host}"].wait(timeout=5)
+        self._start("relay", host, "--listen", f"127.0.0.1:{self._relay_port}")
 
     def sleep_until(self, seconds_after_t0: float) -> None:
         """Wait for a time of the run."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "Check variables and predict what a run can do, before it.",
     "report": "Merge a run's raw data into summary.json and report.html.",
     "compare": "Compare runs.",
+    "explain": "Say what a verdict's reason means, and what to do.",
 }
 #: Used by the playbooks, not by people.
 HIDDEN_COMMANDS = {

@@ -150,7 +150,7 @@ def is_relay_url(source: str) -> bool:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Name and goal, for the report; `goals` are limits by name (fpaas.results.goals).
+    """Name and goal, for the report; `goals` are limits by name (fpaas.verdict.goals).
 
     None where it states none: then there are defaults.
     """

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from fpaas.control import guard
+from tests import verdict_codes
 from tests.conftest import CHECKOUT, SCRIPTS, free_port
 
 pytestmark = pytest.mark.integration
@@ -297,9 +298,8 @@ def test_killed_playbook_leaves_nothing_but_an_invalid_report(
     took_s = lab.wait_until_nothing_runs()
     sys.stdout.write(f"cleaned up in {took_s:.1f} s\n")
     assert lab.listening() == []
-    verdict = lab.summary()["verdict"]
-    assert verdict["status"] == "invalid"
-    assert any("interrupted" in reason for reason in verdict["reasons"])
+    assert lab.summary()["verdict"]["status"] == "invalid"
+    assert verdict_codes.of_summary(lab.summary())[0] == "interrupted"
     assert lab.summary()["ledger"]["published"] > 0
 
     lab.play(bench_measure_s=3)
@@ -333,9 +333,10 @@ def test_agent_that_dies_is_named_at_once_and_the_rest_collected(lab: Lab) -> No
     sys.stdout.write(output)
     assert process.returncode != 0
     assert f"localhost: shuffler died (pid {shuffler.process.pid})" in output
-    verdict = lab.summary()["verdict"]
-    assert verdict["status"] == "invalid"
-    assert any("shuffler" in reason for reason in verdict["reasons"])
+    summary = lab.summary()
+    assert summary["verdict"]["status"] == "invalid"
+    assert verdict_codes.of_summary(summary)[0] == "shuffler_died"
+    assert summary["limited_by"]["parameters"]["reason"]["code"] == "shuffler_died"
     assert (lab.results / "latest/hosts/localhost/relay.json").exists()
     assert lab.running() == []
 

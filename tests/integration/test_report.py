@@ -15,6 +15,7 @@ import pytest
 
 from fpaas.results.bundle import Bundle
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
+from tests import verdict_codes
 from tests.conftest import SCRIPTS, NatsServer, free_port
 from tests.cutting_proxy import CuttingProxy
 
@@ -137,7 +138,7 @@ def test_a_real_run_balances(name: str, tmp_path: Path, nats_server: NatsServer)
     assert ledger["unexplained"] == 0, shown
     reasons = summary["verdict"]["reasons"]
     # A machine busy with something else makes the load generators late, and they say so.
-    assert [reason for reason in reasons if "the limit is" not in reason] == [], shown
+    assert set(verdict_codes.blamed(summary)) <= {"clock_unsure"}, shown
     assert code == (3 if reasons else 0)
     assert ledger["offered"] == ledger["published"] == ledger["stored"] == 1000
     owed = 8000 if name in ("fanout", "drain") else 1000
@@ -206,8 +207,8 @@ def test_what_a_broken_connection_swallowed_is_accounted_for(
     # 8 consumers' batches of up to 30, at each of two cuts.
     assert ledger[outcome] >= 8 * 30, shown
     assert summary["connections"]["reconnects"] > 0
-    reasons = [r for r in summary["verdict"]["reasons"] if "the limit is" not in r]
-    assert any("reconnects" in reason for reason in reasons), shown
+    causes = [one["code"] for one in verdict_codes.causes(summary)]
+    assert "consumer_connections" in causes, shown
     assert code in (1, 3)
     owed = ("delivered", "expired_unread", "pending_at_end", "lost")
     assert ledger["owed"] == 8 * ledger["stored"] == sum(ledger[name] for name in owed)

@@ -48,7 +48,7 @@ def log_of_second(directory: Path) -> str:
 def trust(bundle: Path) -> None:
     """Let a run pass: a machine that is busy makes runs invalid, which is not what is tried."""
     summary = json.loads((bundle / "summary.json").read_text())
-    summary["verdict"] = {"status": "pass", "reasons": []}
+    summary["verdict"] = {"status": "pass", "reasons": [], "reason_codes": []}
     (bundle / "summary.json").write_text(json.dumps(summary))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fpaas.reason import Reason
 from fpaas.results import summary
 from fpaas.results.bundle import Bundle
 from fpaas.spec import SpecError
@@ -88,30 +89,29 @@ def test_harm_to_any_file_is_said(run: Path, name: str, harm: Callable[[Path], N
     (run / "hosts" / HOST / "seal.json").unlink()
     harm(run / "hosts" / HOST / name)
     problems = Bundle.load(run).problems
-    assert any(HOST in problem and name in problem for problem in problems), problems
-    assert any("seal.json: is missing" in problem for problem in problems)
+    assert (HOST, name) in [(one.host, one.parameters.get("file")) for one in problems]
+    assert Reason("file_missing", HOST, {"file": "seal.json"}) in problems
 
 
 def test_a_change_after_sealing_is_said(run: Path) -> None:
     path = run / "hosts" / HOST / "relay.json"
     path.write_text(path.read_text().replace("3500", "3501"))
     (problem,) = Bundle.load(run).problems
-    assert "relay.json" in problem
-    assert "SHA-256" in problem
+    assert (problem.code, problem.host) == ("file_changed", HOST)
+    assert "relay.json" in problem.parameters["what"]
 
 
 def test_a_worker_without_any_file_is_said(run: Path) -> None:
     for path in (run / "hosts" / HOST).glob("consumers-1.*"):
         path.unlink()
-    assert f"{HOST}: consumers-*.json: 5 of the host's 10 consumers left none" in (
-        Bundle.load(run).problems
-    )
+    missing = Reason("consumers_missing", HOST, {"missing": 5, "count": 10})
+    assert missing in Bundle.load(run).problems
 
 
 def test_a_host_that_was_not_fetched_is_said_once(run: Path) -> None:
     shutil.rmtree(run / "hosts")
     (problem,) = Bundle.load(run).problems
-    assert "nothing was fetched" in problem
+    assert problem == Reason("host_missing", HOST)
 
 
 def test_a_foreign_relay_leaves_no_files(tmp_path: Path) -> None:
@@ -123,15 +123,20 @@ def test_a_foreign_relay_leaves_no_files(tmp_path: Path) -> None:
     for path in (run / "hosts" / HOST).glob("relay.*"):
         path.unlink()
     bundle = Bundle.load(run)
-    assert not [problem for problem in bundle.problems if "relay" in problem]
+    assert [problem.parameters for problem in bundle.problems] == [{"file": "seal.json"}]
     assert bundle.relay is None
 
 
 def test_what_the_control_node_noted_is_read(run: Path) -> None:
-    (run / "control.json").write_text('{"git_commit": "abc", "problems": ["h: unreachable"]}')
+    (run / "control.json").write_text(
+        '{"git_commit": "abc", "problems": ["localhost: x: y", "h: x"]}'
+    )
     (run / "invalid.json").write_text('{"reasons": ["interrupted"]}')
     bundle = Bundle.load(run)
-    assert bundle.problems == ["h: unreachable"]
+    assert bundle.problems == [
+        Reason("control_problem", HOST, {"text": "x: y"}),
+        Reason("control_problem", None, {"text": "h: x"}),
+    ]
     assert bundle.invalid_reasons == ["interrupted"]
     assert bundle.control is not None
 
@@ -211,5 +216,5 @@ def test_a_figure_of_the_wrong_kind_is_said_and_the_rest_reported(
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     (path.parent / "seal.json").unlink()
     bundle = Bundle.load(run)
-    assert any(problem.startswith(f"{HOST}: {name}: ") for problem in bundle.problems)
+    assert (HOST, name) in [(one.host, one.parameters.get("file")) for one in bundle.problems]
     assert summary.analyse(bundle)["verdict"]["status"] == "invalid"

@@ -441,7 +441,8 @@ def with_runs(evidence: Evidence, runs: list[tuple[int, int, int, int]]) -> Evid
 
 def with_relay(evidence: Evidence, **changes: int) -> Evidence:
     assert evidence.relay is not None
-    return replace(evidence, relay=replace(evidence.relay, **changes))
+    relay = replace(evidence.relay, **changes)  # type: ignore[arg-type]  # none is `complete`
+    return replace(evidence, relay=relay)
 
 
 def seqs(first: int, last: int) -> IntervalSet:
@@ -583,6 +584,7 @@ def test_publishing_outcomes_are_told_apart() -> None:
             "before_the_first_read": 0,
             "after_the_last_read": 2,
             "shuffler_died": 0,
+            "relay_died": 0,
         },
         "expired_by_cause": None,
         "lost_by_cause": None,
@@ -755,6 +757,76 @@ def test_what_a_killed_shuffler_left_out_is_known_from_the_stream() -> None:
     assert (balanced.offered, balanced.published, balanced.unexplained) == (70, None, None)
 
 
+def killed_relay(offered: int, ignored: int = 0) -> RelayResult:
+    """Return the last account of a relay that was killed."""
+    last_seq = FIRST_SEQ + offered - 1
+    return RelayResult(FIRST_SEQ, last_seq, offered, offered, 0, ignored, 1, 0, complete=False)
+
+
+@pytest.mark.parametrize(
+    ("last_account", "offered", "not_read"),
+    [
+        # It offered frames that nobody read, and died …
+        (60, 60, 10),
+        (50, 50, 0),
+        # … or went on offering after its last account …
+        (31, 50, 0),
+        # … or was killed before it had one with frames.
+        (0, 50, 0),
+    ],
+)
+def test_a_killed_relay_offered_at_least_what_was_read_of_it(
+    last_account: int, offered: int, not_read: int
+) -> None:
+    spec, simulation = fanout(1)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 50, "r")
+    evidence = replace(
+        simulation.evidence(), relay=killed_relay(last_account), shuffler=make_shuffler(50)
+    )
+    balanced = ledger.account(spec, evidence)
+    assert (balanced.disagreements, balanced.unexplained) == ([], 0)
+    assert (balanced.offered, balanced.published, balanced.not_read) == (offered, 50, not_read)
+    assert balanced.not_read_by_cause is not None
+    assert balanced.not_read_by_cause["relay_died"] == not_read
+
+
+def test_frames_that_are_no_events_after_a_killed_relay_s_last_account() -> None:
+    spec, simulation = fanout(1)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 50, "r")
+    read = IntervalSet([(FIRST_SEQ, FIRST_SEQ + 9), (FIRST_SEQ + 11, FIRST_SEQ + 50)])
+    shuffler = make_shuffler(
+        50,
+        read=read,
+        published=read,
+        ignored=1,
+        ignored_seqs=seqs(FIRST_SEQ + 10, FIRST_SEQ + 10),
+        stream_seqs=[(FIRST_SEQ, 1, 10), (FIRST_SEQ + 11, 11, 40)],
+    )
+    for last_account, ignored in ((5, 0), (20, 1)):
+        relay = killed_relay(last_account, ignored)
+        evidence = replace(simulation.evidence(), relay=relay, shuffler=shuffler)
+        balanced = ledger.account(spec, evidence)
+        assert (balanced.disagreements, balanced.unexplained) == ([], 0)
+        assert (balanced.offered, balanced.not_read) == (50, 0)
+
+
+def test_relay_and_shuffler_were_killed() -> None:
+    """The stream has what neither's last account tells."""
+    spec, simulation = fanout(1)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 50, "r")
+    shuffler = make_shuffler(30, read=seqs(FIRST_SEQ, FIRST_SEQ + 34), complete=False)
+    for last_account, offered in ((40, 50), (60, 60)):
+        relay = killed_relay(last_account)
+        evidence = replace(simulation.evidence(), relay=relay, shuffler=shuffler)
+        balanced = ledger.account(spec, evidence)
+        assert (balanced.disagreements, balanced.unexplained) == ([], 0)
+        assert (balanced.offered, balanced.published) == (offered, 50)
+        assert balanced.not_read == offered - 50
+
+
 def test_a_frame_that_was_swallowed_shows_between_those_that_were_read() -> None:
     spec, evidence = healthy()
     read = IntervalSet([(FIRST_SEQ, FIRST_SEQ + 9), (FIRST_SEQ + 11, FIRST_SEQ + 50)])
@@ -775,6 +847,7 @@ def test_a_frame_that_was_swallowed_shows_between_those_that_were_read() -> None
         "before_the_first_read": 0,
         "after_the_last_read": 1,
         "shuffler_died": 0,
+        "relay_died": 0,
     }
 
 

@@ -123,4 +123,4 @@ def test_torn_file_is_said(run: Path) -> None:
     (run / "hosts" / HOST / network.NAME).write_text('{"links": [{}]}')
     seal.seal(run / "hosts" / HOST, HOST)
     [problem] = Bundle.load(run).problems
-    assert network.NAME in problem
+    assert (problem.code, problem.parameters["file"]) == ("file_unreadable", network.NAME)

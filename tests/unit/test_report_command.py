@@ -77,8 +77,10 @@ def test_a_reason_from_outside_is_kept(run: Path) -> None:
     assert "interrupted by hand" in result.output
     result = report(run, "--invalid", "another")
     assert result.exit_code == 3
-    reasons = read(run / "summary.json")["verdict"]["reasons"]
-    assert reasons == ["interrupted by hand", "another"]
+    given = read(run / "summary.json")["verdict"]["reason_codes"][:2]
+    assert [one["code"] for one in given] == ["marked_invalid"] * 2
+    words = [one["parameters"]["text"] for one in given]
+    assert words == ["interrupted by hand", "another"]
     result = report(run, "--invalid", " ")
     assert result.exit_code == 2
     assert "--invalid: the reason is empty" in result.output

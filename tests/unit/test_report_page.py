@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fpaas.reason import Reason
 from fpaas.report import page
 from fpaas.report.latency_table import latency_rows
 from fpaas.report.ledger_table import OWED_TERMS, identity
@@ -111,7 +112,7 @@ def test_an_empty_bundle_says_what_was_not_measured(empty_bundle: Bundle) -> Non
     assert len(html.encode()) < BYTES_MAX
     assert parsed.figures == {}
     assert "invalid" in parsed.words
-    assert "hosts/localhost is missing" in parsed.words
+    assert "nothing was fetched from it" in parsed.words
     assert parsed.words.count("cannot be balanced") == 2
     assert parsed.words.count("not measured") > 20
     assert "None" not in parsed.words
@@ -131,7 +132,7 @@ def test_text_out_of_a_run_is_never_markup(bundle: Bundle) -> None:
         bundle,
         spec=replace(bundle.spec, scenario=scenario, run_id=HOSTILE),
         hosts={"localhost": part},
-        problems=[HOSTILE],
+        problems=[Reason("control_problem", HOSTILE, {"text": HOSTILE})],
     )
     figures = summary.analyse(bundle)
     figures["verdict"] = {"status": "fail", "reasons": [HOSTILE]}

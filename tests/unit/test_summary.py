@@ -12,6 +12,7 @@ import pytest
 from fpaas.results import summary, summary_text
 from fpaas.results.bundle import Bundle
 from fpaas.spec import SpecError
+from tests import verdict_codes
 from tests.raw_run import HOST, RawRun, truth_of
 
 CONTRACT: dict[str, Any] = {
@@ -20,7 +21,7 @@ CONTRACT: dict[str, Any] = {
     "scenario": None,
     "delivery": None,
     "fetch": None,
-    "verdict": ("status", "reasons"),
+    "verdict": ("status", "reasons", "reason_codes"),
     "throughput": ("offered_per_s", "published_per_s", "processed_per_s", "per_consumer_per_s"),
     "latency_ms": ("publish_ack", "publish_to_first_fetch", "end_to_end", "fetch_call"),
     "message_bytes": ("count", "mean", "p50", "p99", "max"),
@@ -67,7 +68,10 @@ def test_a_whole_run(delivery: str, tmp_path: Path) -> None:
     run = write(tmp_path, values={"bench_delivery": delivery}, workers=2)
     content = analyse(tmp_path)
     check_contract(content)
-    assert content["verdict"] == {"status": "pass", "reasons": []}
+    assert content["verdict"]["status"] == "pass"
+    assert content["verdict"]["reasons"] == []
+    codes = ["unread_as_planned"] if delivery == "fanout" else []
+    assert verdict_codes.of_summary(content) == codes
     assert content["window"] == {"from_s": 5.0, "until_s": 35.0}
     for name, figure in truth_of(run).items():
         assert content["ledger"][name] == figure, name
@@ -190,7 +194,8 @@ def test_a_run_without_one_file_is_reported_without_its_figures(name: str, tmp_p
     content = analyse(tmp_path)
     check_contract(content)
     assert content["verdict"]["status"] == "invalid"
-    assert any(name in reason for reason in content["verdict"]["reasons"])
+    missing = [one for one in verdict_codes.entries(content) if one["code"] == "file_missing"]
+    assert [(one["host"], one["parameters"]) for one in missing] == [(HOST, {"file": name})]
     assert list(summary_text.lines(content, "title"))
 
 
@@ -200,17 +205,17 @@ def test_a_damaged_histogram_is_said(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("HIST", "HISX"))
     content = analyse(tmp_path)
     assert content["latency_ms"]["publish_ack"]["count"] is None
-    reasons = content["verdict"]["reasons"]
-    assert any("shuffler.hlog: cannot be decoded" in reason for reason in reasons)
+    unreadable = [one for one in verdict_codes.entries(content) if one["code"] == "file_unreadable"]
+    assert [one["parameters"]["file"] for one in unreadable] == ["shuffler.hlog"]
 
 
 def test_a_server_restart_is_seen(tmp_path: Path) -> None:
     write(tmp_path)
     path = tmp_path / "run" / "hosts" / HOST / "probe.final.json"
     path.write_text(path.read_text().replace("NAAA", "NBBB"))
-    reasons = analyse(tmp_path)["verdict"]["reasons"]
-    lost = "NATS restarted during the run, its memory stream was lost"
-    assert any(lost in reason for reason in reasons)
+    first = verdict_codes.entries(analyse(tmp_path))[0]
+    assert (first["code"], first["host"]) == ("nats_restarted", HOST)
+    assert len(first["parameters"]["lives"]) == 2
 
 
 def test_the_screenful_is_one(tmp_path: Path) -> None:
@@ -232,8 +237,13 @@ def test_a_server_that_fell_silent_is_named_before_what_follows_from_it(tmp_path
     samples = (host / "probe.nats.jsonl").read_text().splitlines()
     kept = [one for one in samples if json.loads(one)["unix_ns"] < silent["unix_ns"]]
     (host / "probe.nats.jsonl").write_text("\n".join([*kept, json.dumps(silent)]) + "\n")
-    reasons = analyse(tmp_path)["verdict"]["reasons"]
-    assert "did not come back: it did not answer from 20 s after" in reasons[0]
+    content = analyse(tmp_path)
+    first, *others = verdict_codes.entries(content, "invalid")
+    assert (first["code"], first["parameters"]["since_s"]) == ("nats_died", 20.0)
+    # What the probe could not ask any more is a consequence.
+    assert others[-1]["parameters"] == {"file": "probe.final.json"}
+    assert content["limited_by"]["what"] == "breakdown"
+    assert content["limited_by"]["parameters"]["reason"]["code"] == "nats_died"
 
 
 def test_what_was_delivered_of_a_stream_that_was_lost_was_in_it(tmp_path: Path) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from fpaas.probe.host_usage import memory_events, pressure_us, tcp_retransmits
-from fpaas.results import limits, summary, use
+from fpaas.reason import Reason
+from fpaas.results import summary, use
 from fpaas.results.bundle import Bundle
 from fpaas.spec import RunSpec
+from fpaas.verdict import codes, limits
 from tests.raw_run import HOST, RawRun
 
+LATE = Reason("poll_lateness_own", None, {"p99_ms": 200.0, "limit_ms": 100.0})
 OWN = ("resources", "hosts", HOST)
 
 
@@ -36,8 +39,8 @@ def easy(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSpec, dict[str, A
 def find(
     run: tuple[RunSpec, dict[str, Any]],
     changes: dict[tuple[str, ...], Any] | None = None,
-    late: list[str] | None = None,
-) -> limits.Limit:
+    late: list[Reason] | None = None,
+) -> Reason:
     spec, content = copy.deepcopy(run)
     for (*sections, name), value in (changes or {}).items():
         target = content
@@ -49,17 +52,17 @@ def find(
 
 def test_polls_that_take_less_than_is_owed(overloaded: tuple[RunSpec, dict[str, Any]]) -> None:
     limit = find(overloaded)
-    assert limit.what == "polls"
-    assert "50 every 5 s are 10/s of the 100/s that each is owed" in limit.sentence
-    assert "the processor of localhost at 40 %" in limit.sentence
+    assert limit.code == "polls"
+    assert "50 every 5 s are 10/s of the 100/s that each is owed" in codes.sentence(limit)
+    assert "the processor of localhost at 40 %" in codes.sentence(limit)
     assert overloaded[1]["limited_by"]["what"] == "polls"
 
 
 def test_nothing_where_all_had_room(easy: tuple[RunSpec, dict[str, Any]]) -> None:
     limit = find(easy)
-    assert limit.what == "nothing"
-    assert "the offered load of 100/s was below what any part could take" in limit.sentence
-    assert "NATS: 12 % of a core" in limit.sentence
+    assert limit.code == "nothing"
+    assert "the offered load of 100/s was below what any part could take" in codes.sentence(limit)
+    assert "NATS: 12 % of a core" in codes.sentence(limit)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_nothing_where_all_had_room(easy: tuple[RunSpec, dict[str, Any]]) -> Non
             "185 % of a core, and there are 2",
         ),
         ({("jetstream", "slow_consumers"): 2}, "connections", "cut 2 off"),
-        ({("jetstream", "bytes"): 1_990_000_000}, "stream size", "full with 1,990 MB"),
+        ({("jetstream", "bytes"): 1_990_000_000}, "stream_size", "full with 1,990 MB"),
         (
             {
                 ("use", HOST, "network", "utilisation", "of_link_pct"): 95.0,
@@ -110,29 +113,71 @@ def test_what_is_at_its_limit_is_named(
     words: str,
 ) -> None:
     limit = find(easy, changes)
-    assert limit.what == what
-    assert words in limit.sentence
+    assert limit.code == what
+    assert words in codes.sentence(limit)
 
 
 def test_late_generators_come_before_what_they_measure(
     easy: tuple[RunSpec, dict[str, Any]],
 ) -> None:
-    limit = find(easy, {("jetstream", "slow_consumers"): 2}, ["polls were sent late"])
-    assert limit.what == "load generator"
-    assert limit.sentence == "The lab's own load generators: polls were sent late."
+    limit = find(easy, {("jetstream", "slow_consumers"): 2}, [LATE])
+    assert limit.code == "load_generator"
+    assert limit.parameters == {"reason": LATE}
 
 
 def test_a_breakdown_is_no_limit(easy: tuple[RunSpec, dict[str, Any]]) -> None:
     spec, content = easy
-    limit = limits.find(spec, content, late_generators=["late"], breakdowns=["n: NATS restarted"])
-    assert limit.what == "breakdown"
-    assert limit.sentence == "A breakdown, and no limit: n: NATS restarted."
+    died = Reason("stream_began_anew")
+    stalled = {**content, "events": [nats_silent(10.0, 14.0)]}
+    limit = limits.find(spec, stalled, late_generators=[LATE], breakdowns=[died])
+    assert (limit.code, limit.parameters) == ("breakdown", {"reason": died})
+
+
+def nats_silent(begin_s: float, end_s: float | None, **changes: object) -> dict[str, Any]:
+    event = {"kind": "nats_silent", "host": HOST, "begin_s": begin_s, "end_s": end_s}
+    return event | {"parameters": {"agent": "shuffler"}} | changes
+
+
+PAUSED = {"kind": "agent_paused", "parameters": {"agent": "shuffler"}}
+
+
+@pytest.mark.parametrize(
+    ("events", "not_read", "what", "begin_s"),
+    [
+        ([nats_silent(10.0, 14.0)], 0, "stall", 10.0),
+        ([nats_silent(34.0, None)], 0, "stall", 34.0),
+        ([nats_silent(10.0, 12.0), nats_silent(20.0, 24.0, **PAUSED)], 0, "stall", 20.0),
+        # Not in the window, and nothing was left behind by it.
+        ([nats_silent(1.0, 4.0), nats_silent(36.0, 39.0)], 0, "load_generator", None),
+        ([nats_silent(1.0, 4.0), nats_silent(36.0, 39.0)], 5, "stall", 36.0),
+        ([{"at_s": 10.0, "short": "old", "sentence": "has no kind"}], 5, "load_generator", None),
+    ],
+)
+def test_a_stall_comes_before_what_waited_for_it(
+    easy: tuple[RunSpec, dict[str, Any]],
+    events: list[dict[str, Any]],
+    not_read: int,
+    what: str,
+    begin_s: float | None,
+) -> None:
+    limit = find(easy, {("events",): events, ("ledger", "not_read"): not_read}, [LATE])
+    assert limit.code == what
+    assert limit.parameters.get("begin_s") == begin_s
+
+
+def test_a_relay_that_was_paused_is_named_rather_than_its_silence(
+    easy: tuple[RunSpec, dict[str, Any]],
+) -> None:
+    silent = nats_silent(9.9, 14.1, kind="relay_silent")
+    paused = nats_silent(10.0, 14.0, kind="agent_paused", parameters={"agent": "relay"})
+    assert find(easy, {("events",): [silent]}).parameters["kind"] == "relay_silent"
+    assert find(easy, {("events",): [silent, paused]}).parameters["kind"] == "agent_paused"
 
 
 def test_a_run_of_which_nothing_came_back(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(RawRun().spec.to_json())
     content = summary.analyse(Bundle.load(tmp_path))
-    assert content["limited_by"]["what"] == "not known"
+    assert content["limited_by"]["what"] == "not_known"
     assert content["use"][HOST]["cpu"]["utilisation"]["busy_pct"] is None
 
 

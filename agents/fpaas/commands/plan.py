@@ -18,7 +18,7 @@ from fpaas import spec
 from fpaas.errors import BadInput
 from fpaas.firehose import capture
 from fpaas.plan import capacity, plan_text
-from fpaas.results import goals
+from fpaas.verdict import codes, goals
 
 LOCALHOST = spec.Topology(
     hosts={
@@ -116,7 +116,10 @@ def command(
             "ours, and the group relay has no host; add one, or name a wss:// relay"
         )
     plan = capacity.predict(run)
-    expected = plan_text.expectations(run, plan) + goals.ruled_out(run, plan)
+    expected = plan_text.expectations(run, plan) + [
+        f"Its goal {name} is ruled out by the parameters: {codes.sentence(excuse)}."
+        for name, excuse in goals.ruled_out(run, plan).items()
+    ]
     warnings = plan_text.warnings(run, plan, **limits_here(run))
     if output:
         write(output, run.to_json())

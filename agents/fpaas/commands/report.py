@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
-from fpaas.results import manifest, summary, summary_text, verdict
+from fpaas.results import manifest, summary, summary_text
 from fpaas.results.bundle import INVALID_FILE, Bundle
 from fpaas.sweep import expected, record, sweep_report, sweep_text
+from fpaas.verdict import verdict
 
 EXIT_BY_STATUS = {
     verdict.PASS: EXIT_DONE,
@@ -35,7 +36,8 @@ COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID:
     "invalid_reasons",
     multiple=True,
     metavar="REASON",
-    help="Mark the run invalid for good, for a reason that its files do not show. Repeatable.",
+    help="Mark the run invalid for good, for a reason that its files do not show: "
+    "`interrupted`, or your own words. Repeatable.",
 )
 def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, ...]) -> None:
     """Merge a run's raw data into summary.json, report.html, figures/ and manifest.json in RUN_DIR.

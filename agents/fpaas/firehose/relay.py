@@ -637,13 +637,20 @@ class Records:
             self._log.end_interval(time.time())
         self._status.figures = figures
         self._status.write()
+        self._write_account(complete=False)
+
+    def _write_account(self, *, complete: bool) -> None:
+        """Replace relay.json; of a relay that is killed the last one stays."""
+        if self._directory is not None:
+            account = {**self._relay.result(), "complete": complete}
+            agent.write_json(self._directory / f"{AGENT}.json", account)
 
     def _close(self) -> None:
         self._end_interval()
         self._samples.close()
-        if self._log is not None and self._directory is not None:
+        if self._log is not None:
             self._log.close(time.time())
-            agent.write_json(self._directory / f"{AGENT}.json", self._relay.result())
+        self._write_account(complete=True)
 
 
 async def run(options: Options, status: agent.Status) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fpaas.report.written import NOT_MEASURED
-from fpaas.results import goals
 from fpaas.results.bundle import JsonObject
+from fpaas.verdict import goals
 
 MARKS = {
     goals.MET: "✓",

@@ -20,6 +20,8 @@ from fpaas.report import (
 )
 from fpaas.results.bundle import Bundle, JsonObject
 from fpaas.spec import Scenario
+from fpaas.verdict import codes
+from fpaas.verdict.code import NOTE
 
 
 def render(bundle: Bundle, summary: JsonObject) -> str:
@@ -32,7 +34,10 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
     notes = summary.get("notes") or []
     if planned_unread:
         # The page has a box of its own for what the verdict's note on this says.
-        notes = [note for note in notes if not note.startswith("as planned")]
+        listed = written.pick(summary, "verdict", "reason_codes") or []
+        noted = [one["code"] for one in listed if one["severity"] == NOTE]
+        told = {index for index, code in enumerate(noted) if code == "unread_as_planned"}
+        notes = [note for index, note in enumerate(notes) if index not in told]
     return document.render(
         "run.html.j2",
         sections,
@@ -40,7 +45,7 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
         heading=_heading(spec.scenario),
         summary=summary,
         verdict=summary.get("verdict") or {"status": "invalid", "reasons": ["there is no verdict"]},
-        problems=bundle.problems,
+        problems=[codes.sentence(problem) for problem in bundle.problems],
         notes=notes,
         answers=answers.answers(spec, summary),
         goals=goals_table.goal_rows(summary),

@@ -1,7 +1,7 @@
 """The directory of one run's results, read back and checked.
 
-Whatever is there is read; whatever is missing, torn or changed is said in `Bundle.problems`, with
-its host and file, and never skipped silently. What must be there follows from run.json: a host
+Whatever is there is read; whatever is missing, torn or changed is in `Bundle.problems`, with its
+host and file, and never skipped silently. What must be there follows from run.json: a host
 plays the parts of its groups, and every part writes its files (ARCHITECTURE.md lists them).
 """
 
@@ -22,6 +22,7 @@ from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import network, seal
+from fpaas.reason import Reason
 from fpaas.records import events
 from fpaas.records.events import EventRecord
 from fpaas.spec import RunSpec, Share, SpecError, check_run
@@ -42,6 +43,10 @@ T = TypeVar("T")
 
 class UnreadableError(ValueError):
     """What is wrong with a file; the reader adds host and file name."""
+
+
+class TornError(UnreadableError):
+    """Its end is missing, or all of it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class RelayResult:
     slow_disconnects: int
     #: Frames that were sent to somebody, counted once; 0 of older relays.
     handed: int = 0
+    #: Whether it is the account at the end; otherwise of up to a second before it was killed.
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -211,12 +218,12 @@ class HostPart:
 
 @dataclass
 class Bundle:
-    """One run's results. `problems` says what is missing, torn or changed."""
+    """One run's results. `problems` has what is missing, torn or changed, as codes of reasons."""
 
     directory: Path
     spec: RunSpec
     hosts: dict[str, HostPart] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Reason] = field(default_factory=list)
     control: JsonObject | None = None
     #: Reasons given from outside, such as an interrupted playbook.
     invalid_reasons: list[str] = field(default_factory=list)
@@ -315,21 +322,22 @@ class _Loader:
                 continue
             if name == CONTROL_FILE:
                 bundle.control = content
-                bundle.problems += [str(problem) for problem in content.get("problems", [])]
+                bundle.problems += [
+                    _noted(str(problem), bundle.spec) for problem in content.get("problems", [])
+                ]
             else:
                 bundle.invalid_reasons += [str(reason) for reason in content.get("reasons", [])]
 
     def load_host(self, host: str) -> HostPart:
         part = HostPart(host, self._bundle.directory / HOSTS_DIRECTORY / host)
         if not part.directory.is_dir():
-            self._bundle.problems.append(
-                f"{host}: nothing was fetched; {HOSTS_DIRECTORY}/{host} is missing"
-            )
+            self._bundle.problems.append(Reason("host_missing", host))
             return part
         part.seal = self._json(part, "seal.json", lambda raw: _object(raw, "seal"))
         if part.seal is not None:
             self._bundle.problems += [
-                f"{host}: {problem}" for problem in seal.verify(part.directory)
+                Reason("file_changed", host, {"what": problem})
+                for problem in seal.verify(part.directory)
             ]
         # Only where there is a network between hosts.
         if (part.directory / network.NAME).exists():
@@ -358,6 +366,8 @@ class _Loader:
     def _load_relay(self, part: HostPart) -> None:
         self._load_status(part, "relay")
         part.relay = self._json(part, "relay.json", lambda raw: _typed(RelayResult, raw))
+        if part.relay is not None and not part.relay.complete:
+            self._problem(part, "relay.json", "relay_account_cut")
         part.relay_samples = [
             _with_events(sample) for sample in self._lines(part, "relay.samples.jsonl")
         ]
@@ -370,7 +380,7 @@ class _Loader:
         part.shuffler_samples = self._lines(part, "shuffler.samples.jsonl")
         self._check_histogram_log(part, "shuffler.hlog")
         if part.shuffler is not None and not part.shuffler.complete:
-            self._problem(part, "shuffler.json", "the shuffler was killed; it is of seconds before")
+            self._problem(part, "shuffler.json", "shuffler_account_cut")
         part.dids = self._array(part, "shuffler.dids.bin", "I")
         part.events["shuffler"] = self._events(part, "shuffler")
 
@@ -390,16 +400,15 @@ class _Loader:
         )
         missing = share.count - len(covered)
         if missing > 0:
-            what = f"{missing} of the host's {share.count} consumers left none"
-            self._problem(part, "consumers-*.json", what)
+            counts = {"missing": missing, "count": share.count}
+            self._bundle.problems.append(Reason("consumers_missing", part.host, counts))
 
     def _load_worker(self, part: HostPart, number: int) -> WorkerPart:
         stem = f"consumers-{number}"
         self._check_histogram_log(part, f"{stem}.hlog")
         result = self._json(part, f"{stem}.json", _worker_result)
         if result is not None and not result.complete:
-            what = "the worker was killed; what it did in its last second is missing"
-            self._problem(part, f"{stem}.json", what)
+            self._problem(part, f"{stem}.json", "worker_account_cut")
         return WorkerPart(
             number,
             result=result,
@@ -431,11 +440,11 @@ class _Loader:
         def read(path: Path) -> list[JsonObject]:
             lines, wrong = read_jsonl(path)
             if wrong:
-                self._problem(part, name, wrong)
+                self._problem(part, name, "file_torn", wrong)
             good = [line for line in lines if type(line.get("unix_ns")) is int and fits(line)]
             if len(good) < len(lines):
                 what = f"{len(lines) - len(good)} of {len(lines)} lines are not what they should be"
-                self._problem(part, name, what)
+                self._problem(part, name, "file_unreadable", what)
             return good
 
         return self._file(part, name, read) or []
@@ -449,7 +458,7 @@ class _Loader:
         def read(path: Path) -> list[EventRecord]:
             found, wrong = events.read(path)
             if wrong:
-                self._problem(part, name, wrong)
+                self._problem(part, name, "file_unreadable", wrong)
             return found
 
         return self._file(part, name, read) or []
@@ -461,7 +470,7 @@ class _Loader:
         def check(path: Path) -> None:
             content = path.read_bytes()
             if not content.endswith(b"\n"):
-                raise UnreadableError("the last line is torn" if content else "is empty")
+                raise TornError("the last line is torn" if content else "is empty")
 
         self._file(part, name, check)
 
@@ -484,20 +493,32 @@ class _Loader:
         try:
             return read(path)
         except FileNotFoundError:
-            problem = "is missing"
+            self._bundle.problems.append(Reason("file_missing", host, {"file": path.name}))
+            return None
+        except TornError as error:
+            code, what = "file_torn", str(error)
         except UnreadableError as error:
-            problem = str(error)
+            code, what = "file_unreadable", str(error)
         except OSError as error:
-            problem = f"cannot be read: {error.strerror or error}"
+            code, what = "file_unreadable", f"cannot be read: {error.strerror or error}"
         except (EOFError, zlib.error):
-            problem = "is torn"
+            code, what = "file_torn", "is torn"
         except ValueError as error:
-            problem = f"is not what it should be: {error}"
-        self._bundle.problems.append(f"{host}: {path.name}: {problem}")
+            code, what = "file_unreadable", f"is not what it should be: {error}"
+        self._bundle.problems.append(Reason(code, host, {"file": path.name, "what": what}))
         return None
 
-    def _problem(self, part: HostPart, name: str, what: str) -> None:
-        self._bundle.problems.append(f"{part.host}: {name}: {what}")
+    def _problem(self, part: HostPart, name: str, code: str, what: str | None = None) -> None:
+        parameters = {"file": name} if what is None else {"file": name, "what": what}
+        self._bundle.problems.append(Reason(code, part.host, parameters))
+
+
+def _noted(text: str, spec: RunSpec) -> Reason:
+    """Read what a playbook noted, as `<host>: <what>`."""
+    host, separator, what = text.partition(": ")
+    if separator and any(host in hosts for hosts in spec.hosts.values()):
+        return Reason("control_problem", host, {"text": what})
+    return Reason("control_problem", None, {"text": text})
 
 
 def _with_events(sample: JsonObject) -> JsonObject:
@@ -575,6 +596,8 @@ def _typed(cls: type[T], raw: Any) -> T:  # noqa: ANN401
             raise UnreadableError(f"{column.name} is {value}")
         if column.type == "str" and not isinstance(value, str):
             raise UnreadableError(f"{column.name} is {value!r}, not a text")
+        if column.type == "bool" and not isinstance(value, bool):
+            raise UnreadableError(f"{column.name} is {value!r}, neither true nor false")
         if column.type == "dict[str, int]":
             _counts(value, column.name)
         values[column.name] = value
@@ -640,7 +663,7 @@ def _little_endian(path: Path, typecode: str) -> array[int]:
     content = path.read_bytes()
     if path.suffix == ".gz":
         if not content:
-            raise UnreadableError("is empty")
+            raise TornError("is empty")
         content = gzip.decompress(content)
     values = array(typecode)
     values.frombytes(content)

@@ -10,15 +10,15 @@ run. `durable_account` has the second identity, `server_checks` the server's own
 
 Where a part was killed, what it left last is used, and the server's figures say what became of the
 rest: of a shuffler, what the stream has more than its account is published, and what is left of the
-offered was not read; of consumers, see `durable_account`. A memory stream that went with its server
-is accounted for as it was seen last.
+offered was not read; of a relay, what was read of it counts as offered; of consumers, see
+`durable_account`. A memory stream that went with its server is accounted for as it was seen last.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
@@ -51,9 +51,11 @@ from fpaas.spec import RunSpec
 DROPPED = "dropped_between_frames_read"
 BEFORE_FIRST = "before_the_first_read"
 AFTER_LAST = "after_the_last_read"
-#: … or the shuffler was killed, and the stream does not have them.
+#: … or the shuffler was killed, and the stream does not have them …
 SHUFFLER_DIED = "shuffler_died"
-NOT_READ_CAUSES = (DROPPED, BEFORE_FIRST, AFTER_LAST, SHUFFLER_DIED)
+#: … or the relay was, with frames that it had offered on their way.
+RELAY_DIED = "relay_died"
+NOT_READ_CAUSES = (DROPPED, BEFORE_FIRST, AFTER_LAST, SHUFFLER_DIED, RELAY_DIED)
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,9 @@ class Ledger:
 
 def account(spec: RunSpec, evidence: Evidence) -> Ledger:
     """Balance a run's ledger."""
+    if evidence.relay is not None:
+        relay = at_least_read(evidence.relay, evidence.shuffler)
+        evidence = replace(evidence, relay=relay)
     ledger = Ledger()
     disagreements = Disagreements()
     server = evidence.server
@@ -142,6 +147,29 @@ def account(spec: RunSpec, evidence: Evidence) -> Ledger:
     ledger.disagreements = disagreements.sentences()
     ledger.tolerated = disagreements.tolerated()
     return ledger
+
+
+def at_least_read(relay: RelayResult, shuffler: ShufflerResult | None) -> RelayResult:
+    """Return a relay's account; of one that was killed, with what was read of it after its last.
+
+    It offered at least that. What it offered beyond, and nobody read, died with it.
+    """
+    if relay.complete or shuffler is None:
+        return relay
+    numbered = (
+        *(shuffler.read, shuffler.published, shuffler.duplicates, shuffler.failed),
+        *(shuffler.unknown, shuffler.undecodable_seqs, shuffler.ignored_seqs),
+    )
+    last_seq = max([relay.last_seq, *(one.last for one in numbered if one.last is not None)])
+    later = IntervalSet()
+    if last_seq > relay.last_seq:
+        later.add_range(relay.last_seq + 1, last_seq)
+    return replace(
+        relay,
+        last_seq=last_seq,
+        offered=last_seq - relay.first_seq + 1,
+        ignored=relay.ignored + len(shuffler.ignored_seqs.intersection(later)),
+    )
 
 
 def _account_publishing(
@@ -197,6 +225,9 @@ def _account_publishing(
         causes = _causes_of_not_read(offered, seen, relay, shuffler, undecodable_unnumbered)
         if not shuffler.complete:
             named = _sum(ledger, "undecodable", *PUBLISH_TERMS)
+            if not relay.complete:
+                # Neither's account is the last, and what was published was offered.
+                ledger.offered = max(ledger.offered or 0, named)
             causes = Counter({SHUFFLER_DIED: max(0, (ledger.offered or 0) - named)})
         ledger.not_read = causes.total()
         ledger.not_read_by_cause = {cause: causes[cause] for cause in NOT_READ_CAUSES}
@@ -233,19 +264,14 @@ def _causes_of_not_read(
             cause = AFTER_LAST
         else:
             cause = DROPPED
+        if cause == AFTER_LAST and not relay.complete:
+            cause = RELAY_DIED
         causes[cause] += last - first + 1
     # Among the unseen are frames that are no events, and those without a number.
     others = max(0, relay.ignored - len(shuffler.ignored_seqs.intersection(offered)))
     others += undecodable_unnumbered
-    for cause in (
-        (DROPPED, AFTER_LAST, BEFORE_FIRST)
-        if undecodable_unnumbered
-        else (
-            AFTER_LAST,
-            BEFORE_FIRST,
-            DROPPED,
-        )
-    ):
+    at_the_ends = (RELAY_DIED, AFTER_LAST, BEFORE_FIRST)
+    for cause in (DROPPED, *at_the_ends) if undecodable_unnumbered else (*at_the_ends, DROPPED):
         taken = min(others, causes[cause])
         causes[cause] -= taken
         others -= taken

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fpaas.measures import histograms
 from fpaas.measures.histograms import Leg
+from fpaas.reason import Reason
 from fpaas.results import open_calls
 from fpaas.results.bundle import Bundle
 from fpaas.results.clocks import Clocks
@@ -98,8 +99,8 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
                         shift_us=clocks.shift_us(part.host),
                     )
                 except Exception as error:  # noqa: BLE001 - the decoder's have no common class
-                    problem = f"{part.host}: {path.name}: cannot be decoded: {error}"
-                    bundle.problems.append(problem)
+                    wrong = {"file": path.name, "what": f"cannot be decoded: {error}"}
+                    bundle.problems.append(Reason("file_unreadable", part.host, wrong))
                     continue
                 if by_beginning:
                     process = process_of(bundle, part, agent_name, name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from fpaas.probe import seal
 from fpaas.results.bundle import Bundle, HostPart
+from fpaas.verdict import codes
 
 SCHEMA = 1
 NAME = "manifest.json"
@@ -28,7 +29,8 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "control": bundle.control,
         "hosts": {host: _host(part) for host, part in bundle.hosts.items()},
         "network": [link for part in bundle.hosts.values() for link in part.links],
-        "problems": bundle.problems,
+        "problems": [codes.sentence(problem) for problem in bundle.problems],
+        "problem_codes": [codes.to_dict(problem) for problem in bundle.problems],
         "files": files,
     }
 

@@ -14,16 +14,13 @@ from fpaas.measures.histograms import Leg
 from fpaas.plan import capacity, storage
 from fpaas.results import (
     events,
-    facts,
     figures,
     latency,
     ledger,
-    limits,
     message_sizes,
     order,
     resources,
     use,
-    verdict,
 )
 from fpaas.results.bundle import Bundle, JsonObject, cumulative
 from fpaas.results.clocks import Clocks
@@ -33,6 +30,7 @@ from fpaas.results.figures import Window
 from fpaas.results.ledger import Evidence, Ledger
 from fpaas.results.legs import Legs, call_window, merge_into
 from fpaas.spec import NS_PER_S, RunSpec, SpecError
+from fpaas.verdict import facts, limits, verdict
 
 SCHEMA = 1
 DECIMALS = 4
@@ -51,14 +49,15 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
     balance = ledger.account(spec, evidence)
     summary = _Summary(bundle, window, legs, evidence, balance).build()
     known = facts.collect(bundle, window, legs, balance, worker_results(bundle))
-    judged = verdict.judge(spec, summary, known)
-    summary["verdict"] = {"status": judged.status, "reasons": judged.reasons}
-    summary["notes"] = judged.notes
-    summary["goals"] = [goal.to_dict() for goal in judged.goals]
     summary["events"] = [event.to_dict() for event in events.find(bundle, summary["clock"])]
-    summary["limited_by"] = limits.find(
+    judged = verdict.judge(spec, summary, known)
+    summary["verdict"] = judged.to_dict()
+    summary["notes"] = judged.notes_written()
+    summary["goals"] = judged.goals_to_dicts()
+    limit = limits.find(
         spec, summary, late_generators=judged.late_generators, breakdowns=judged.breakdowns
-    ).to_dict()
+    )
+    summary["limited_by"] = verdict.limit_to_dict(limit)
     rounded: JsonObject = _rounded(summary)
     return rounded
 
@@ -301,7 +300,9 @@ class _Summary:
         lags: dict[str, Leg] = {}
         for legs in self._legs.merged.values():
             merge_into(lags, {name: leg for name, leg in legs.items() if name == "loop_lag"})
-        lags_due = [count for (_, leg), count in self._legs.due.items() if leg == "loop_lag"]
+        lags_due = [
+            count for (_, leg), count in self._legs.due.items() if leg == "loop_lag" and count
+        ]
         return {
             "poll_lateness_ms": self._lateness_ms("consumers", "poll_lateness"),
             "poll_lateness_own_ms": self._poll_lateness_own_ms(),
@@ -309,7 +310,7 @@ class _Summary:
             "loop_lag_ms": figures.tail_ms(
                 lags.get("loop_lag"),
                 *("p50", "p99", "max"),
-                due_count=sum(one or 0 for one in lags_due) if all(lags_due) else None,
+                due_count=sum(lags_due) or None,
             ),
             "relay_lateness_ms": self._lateness_ms("relay", "relay_lateness"),
             "relay_lateness_own_ms": self._lateness_ms("relay", "relay_lateness_own"),

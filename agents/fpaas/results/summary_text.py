@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from fpaas.results import goals
+from fpaas.verdict import goals
 
 WIDTH = 100
 GOAL_WIDTH = 48

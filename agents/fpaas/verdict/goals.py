@@ -11,10 +11,10 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from fpaas.results import cause_text
+from fpaas.reason import Reason
 from fpaas.results.leg_kinds import LEGS
 from fpaas.spec import RunSpec, SpecError
 
@@ -71,24 +71,49 @@ class Measured:
         return content
 
 
-def _nothing(_: Measured) -> Iterator[str]:
+def _nothing(_: Measured) -> Iterator[Reason]:
     return iter(())
 
 
 @dataclass(frozen=True)
+class Open:
+    """Calls without an end, which a percentile is to be read with.
+
+    The figure measured is the least that it can be; `highest` is the most, None: there is none.
+    """
+
+    leg: str
+    count: int
+    min_ms: float | None
+    highest: float | None
+
+    def reason(self) -> Reason:
+        """As the cause of a goal that cannot be judged."""
+        return Reason(
+            "calls_open",
+            None,
+            {"leg": self.leg, "open_count": self.count, "open_min_ms": self.min_ms},
+        )
+
+
+@dataclass(frozen=True)
 class Figure:
-    """What goals can be about. `causes` say in sentences why it is not what it should be."""
+    """What goals can be about. `causes` say why it is not what it should be.
+
+    `open` are the calls that could still change it; None where there are none.
+    """
 
     meaning: str
     unit: str
     measure: Callable[[Measured], float | None]
-    ruled_out: Callable[[Measured], str | None] = lambda _: None
-    causes: Callable[[Measured], Iterator[str]] = _nothing
+    ruled_out: Callable[[Measured], Reason | None] = lambda _: None
+    causes: Callable[[Measured], Iterator[Reason]] = _nothing
+    open: Callable[[Measured], Open | None] = lambda _: None
 
 
 @dataclass(frozen=True)
 class Goal:
-    """One goal of a run, judged; `why` explains what was missed, or ruled out."""
+    """One goal of a run, judged; `why` is why it was missed, ruled out or not measured."""
 
     name: str
     meaning: str
@@ -97,11 +122,7 @@ class Goal:
     limit: float
     measured: float | None
     status: str
-    why: list[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in summary.json."""
-        return asdict(self)
+    why: list[Reason]
 
 
 def read(content: object, source: str = "scenario_goals") -> dict[str, float]:
@@ -157,43 +178,51 @@ def judge(run: Measured) -> list[Goal]:
     return [_judge_one(name, limit, run) for name, limit in goals.items()]
 
 
-def ruled_out(spec: RunSpec, plan: Mapping[str, Any]) -> list[str]:
-    """Say, before a run, which of its goals the parameters do not allow."""
+def ruled_out(spec: RunSpec, plan: Mapping[str, Any]) -> dict[str, Reason]:
+    """Tell, before a run, which of its goals the parameters do not allow, and why."""
     run = Measured(spec, {"plan": plan}, None)
     stated = DEFAULT_GOALS if spec.scenario.goals is None else spec.scenario.goals
-    return [
-        f"Its goal {name} is ruled out by the parameters: {excuse}."
+    return {
+        name: excuse
         for name in stated
         if (figure := figure_of(name)) and (excuse := figure.ruled_out(run))
-    ]
+    }
 
 
 def _judge_one(name: str, limit: float, run: Measured) -> Goal:
     figure = figure_of(name)
     comparison = "at least" if name.endswith(AT_LEAST) else "at most"
     if figure is None:
-        why = ["this version knows no such figure"]
+        why = [Reason("figure_unknown")]
         return Goal(name, name, "", comparison, limit, None, NOT_MEASURED, why)
-    measured, excuse = figure.measure(run), figure.ruled_out(run)
-    is_met = measured is not None and (
-        measured >= limit if comparison == "at least" else measured <= limit
-    )
-    if is_met:
-        status, why = MET, []
-    elif excuse is not None:
+    measured, excuse, still_open = figure.measure(run), figure.ruled_out(run), figure.open(run)
+    status = _status(measured, limit, still_open, at_least=comparison == "at least")
+    why = []
+    if status != MET and excuse is not None:
         status, why = RULED_OUT, [excuse]
-    elif measured is None:
-        status, why = NOT_MEASURED, []
-    else:
-        status, why = MISSED, list(figure.causes(run))
+    elif status == MISSED:
+        why = list(figure.causes(run))
+    elif status == NOT_MEASURED and still_open is not None:
+        why = [still_open.reason()]
     return Goal(name, figure.meaning, figure.unit, comparison, limit, measured, status, why)
 
 
-def sentence(goal: Goal) -> str:
-    """Say a goal, what was measured, and why that is so."""
-    measured = "not measured" if goal.measured is None else written(goal.measured, goal.unit)
-    said = f"{goal.meaning}: {measured}, the goal is {goal.comparison} {limit_of(goal)}"
-    return f"{said} ({goal.name}){': ' + '; '.join(goal.why) if goal.why else ''}"
+def _status(
+    measured: float | None, limit: float, still_open: Open | None, *, at_least: bool
+) -> str:
+    """Hold a figure against its limit, whatever becomes of open calls."""
+    if measured is None:
+        return NOT_MEASURED
+    lowest, highest = measured, measured
+    if still_open is not None:
+        highest = math.inf if still_open.highest is None else still_open.highest
+    # As good, and as bad, as it can have been.
+    worst, best = (lowest, highest) if at_least else (highest, lowest)
+    if worst >= limit if at_least else worst <= limit:
+        return MET
+    if best < limit if at_least else best > limit:
+        return MISSED
+    return NOT_MEASURED
 
 
 def limit_of(goal: Goal) -> str:
@@ -227,28 +256,21 @@ def _fetched_pct(run: Measured) -> float | None:
     return 100 * (1 - run.never_fetched / run.spec.consumers.count)
 
 
-def _finds_are_chance(run: Measured) -> str | None:
+def _finds_are_chance(run: Measured) -> Reason | None:
     if not polls_are_certain(run.spec):
-        return (
-            f"with a poll every {run.spec.consumers.poll_interval_s:g} s the run is too short to "
-            "owe each consumer a poll that finds messages"
-        )
+        interval_s = run.spec.consumers.poll_interval_s
+        return Reason("polls_too_rare", None, {"poll_interval_s": interval_s})
     if run.spec.consumers.delivery != "shared":
         return None
     capacity, owed = run.pick("plan", "capacity_per_s"), run.pick("plan", "owed_per_s")
     if capacity is not None and owed is not None and capacity < owed:
         return None
-    return (
-        "consumers share one durable and ask for more than there is, so one may find nothing "
-        "whenever it comes"
-    )
+    return Reason("shared_polls_exceed")
 
 
-def _never_fetched(run: Measured) -> Iterator[str]:
-    yield (
-        f"{run.never_fetched} of {run.spec.consumers.count} consumers never fetched a message, "
-        "though each had its polls"
-    )
+def _never_fetched(run: Measured) -> Iterator[Reason]:
+    counts = {"count": run.never_fetched, "of": run.spec.consumers.count}
+    yield Reason("consumers_never_fetched", None, counts)
 
 
 def _sum(*paths: tuple[str, ...]) -> Callable[[Measured], float | None]:
@@ -260,24 +282,30 @@ def _sum(*paths: tuple[str, ...]) -> Callable[[Measured], float | None]:
     return total
 
 
-def _frames_lost(run: Measured) -> Iterator[str]:
-    not_read, offered = run.pick("ledger", "not_read"), run.pick("ledger", "offered")
-    if not_read:
-        causes = cause_text.causes(run.pick("ledger", "not_read_by_cause"), cause_text.NOT_READ)
-        yield f"{not_read} of {offered} frames were never read from the relay{causes}"
-    if failed := run.pick("ledger", "publish_failed"):
-        listed = ", ".join(f"{reason} ({n})" for reason, n in run.publish_failures.items())
-        yield f"{failed} publishes failed for good{f': {listed}' if listed else ''}"
-    if unknown := run.pick("ledger", "publish_unknown"):
-        yield (
-            f"{unknown} publishes were never answered, nor settled by repeats or by reading the "
-            "stream"
+def _frames_lost(run: Measured) -> Iterator[Reason]:
+    if not_read := run.pick("ledger", "not_read"):
+        yield Reason(
+            "frames_not_read",
+            None,
+            {
+                "count": not_read,
+                "offered": run.pick("ledger", "offered"),
+                "by_cause": run.pick("ledger", "not_read_by_cause"),
+            },
         )
+    if failed := run.pick("ledger", "publish_failed"):
+        by_reason = dict(run.publish_failures)
+        yield Reason("publishes_failed", None, {"count": failed, "by_reason": by_reason})
+    if unknown := run.pick("ledger", "publish_unknown"):
+        yield Reason("publishes_unknown", None, {"count": unknown})
 
 
-def _deliveries_lost(run: Measured) -> Iterator[str]:
-    causes = cause_text.causes(run.pick("ledger", "lost_by_cause"), cause_text.LOST)
-    yield f"{run.pick('ledger', 'lost')} deliveries were lost{causes}"
+def _deliveries_lost(run: Measured) -> Iterator[Reason]:
+    counts = {name: run.pick("ledger", key) for name, key in _LOST.items()}
+    yield Reason("deliveries_lost", None, counts)
+
+
+_LOST = {"count": "lost", "by_cause": "lost_by_cause"}
 
 
 def _expired_beyond_plan_pct(run: Measured) -> float | None:
@@ -289,19 +317,20 @@ def _expired_beyond_plan_pct(run: Measured) -> float | None:
     return max(0.0, beyond)
 
 
-def _rate_not_planned(run: Measured) -> str | None:
+def _rate_not_planned(run: Measured) -> Reason | None:
     if run.spec.firehose.rate_per_s is None:
-        return "the rate of a foreign relay is not known before the run, and was assumed"
+        return Reason("rate_not_planned")
     if run.pick("ledger", "owed") == 0:
-        return "nothing was owed"
+        return Reason("nothing_owed")
     return None
 
 
-def _expired_beyond_plan(run: Measured) -> Iterator[str]:
-    yield (
-        f"{run.pick('ledger', 'expired_unread'):,} messages expired unread where the parameters "
-        f"imply {run.pick('plan', 'expired_unread'):,}; consumers took less than their polls allow"
-    ).replace(",", " ")
+def _expired_beyond_plan(run: Measured) -> Iterator[Reason]:
+    counts = {
+        "expired": run.pick("ledger", "expired_unread"),
+        "planned": run.pick("plan", "expired_unread"),
+    }
+    yield Reason("expired_beyond_plan", None, counts)
 
 
 def error_statuses(summary: Mapping[str, Any]) -> dict[str, int]:
@@ -319,28 +348,22 @@ def _errors(run: Measured) -> float | None:
     return others + run.shuffler_reconnects + sum(error_statuses(run.summary).values())
 
 
-def broken_exchanges(run: Measured) -> Iterator[str]:
+def broken_exchanges(run: Measured) -> Iterator[Reason]:
     """Name what went wrong between agents and server, and was tried again."""
     if run.shuffler_reconnects:
-        yield f"the shuffler's connection to NATS broke {run.shuffler_reconnects} times"
-    errors = error_statuses(run.summary)
-    if errors:
-        listed = ", ".join(f"{count} of {status}" for status, count in errors.items())
-        yield f"fetches were answered by errors: {listed}"
+        yield Reason("shuffler_reconnects", None, {"count": run.shuffler_reconnects})
+    if errors := error_statuses(run.summary):
+        yield Reason("fetch_errors", None, {"by_status": errors})
     if timeouts := run.pick("fetches", "client_timeout"):
-        yield f"{timeouts} fetches were not answered in time"
-    errors_, reconnects = run.pick("connections", "errors"), run.pick("connections", "reconnects")
-    if errors_ or reconnects:
-        yield (
-            f"consumers' connections had {errors_} errors and {reconnects} reconnects; "
-            f"{run.pick('fetches', 'lost') or 0} pulls were lost with them"
-        )
+        yield Reason("fetch_timeouts", None, {"count": timeouts})
+    counts = {name: run.pick("connections", name) for name in ("errors", "reconnects")}
+    if any(counts.values()):
+        counts["lost"] = run.pick("fetches", "lost") or 0
+        yield Reason("consumer_connections", None, counts)
 
 
-def _failed_over(run: Measured) -> str | None:
-    if not run.failed_over:
-        return None
-    return "what a server's end breaks for a moment is the price of going on without it"
+def _failed_over(run: Measured) -> Reason | None:
+    return Reason("servers_failed_over") if run.failed_over else None
 
 
 def _slow_consumers(run: Measured) -> float | None:
@@ -350,39 +373,57 @@ def _slow_consumers(run: Measured) -> float | None:
     return max(known, default=None)
 
 
-def _cut_off(run: Measured) -> Iterator[str]:
-    yield (
-        f"the server cut {_slow_consumers(run):g} connections off as slow consumers; use more "
-        "connections or smaller batches"
-    )
+def _cut_off(run: Measured) -> Iterator[Reason]:
+    yield Reason("slow_consumers", None, {"count": _slow_consumers(run)})
 
 
-def _overloaded(run: Measured) -> str | None:
+def _overloaded(run: Measured) -> Reason | None:
     """Say that polls take less than is owed, which leaves messages lying however fast all is."""
     capacity = run.pick("plan", "capacity_per_consumer_per_s")
     owed = run.pick("plan", "owed_per_consumer_per_s")
     if capacity is None or owed is None or capacity >= owed:
         return None
     c = run.spec.consumers
-    return (
-        f"a consumer is owed {owed:.4g} messages/s and its polls take at most {c.batch_size} every "
-        f"{c.poll_interval_s:g} s = {capacity:.3g}/s, so messages lie until they expire; "
-        "bench_fetch=drain makes it possible"
+    return Reason(
+        "polls_take_less",
+        None,
+        {
+            "owed_per_s": owed,
+            "batch_size": c.batch_size,
+            "poll_interval_s": c.poll_interval_s,
+            "capacity_per_s": capacity,
+        },
     )
 
 
-def _not_enough_to_fill(run: Measured) -> str | None:
+def _not_enough_to_fill(run: Measured) -> Reason | None:
     capacity, owed = run.pick("plan", "capacity_per_s"), run.pick("plan", "owed_per_s")
     if capacity is None or owed is None or capacity <= owed:
         return None
-    return f"the polls ask for {capacity:.4g} messages/s, and {owed:.4g}/s are owed"
+    return Reason("polls_ask_for_more", None, {"capacity_per_s": capacity, "owed_per_s": owed})
 
 
 def _leg(leg: str, column: str) -> Figure:
-    meaning = f"{LEGS[leg].meaning}, {PERCENTILES[column]}"
-    # Ages are as long as consumers leave messages lying.
-    ruled_out = _overloaded if LEGS[leg].is_age else Figure.ruled_out
-    return Figure(meaning, "ms", lambda run: run.pick("latency_ms", leg, column), ruled_out)
+    return Figure(
+        f"{LEGS[leg].meaning}, {PERCENTILES[column]}",
+        "ms",
+        lambda run: run.pick("latency_ms", leg, column),
+        # Ages are as long as consumers leave messages lying.
+        _overloaded if LEGS[leg].is_age else Figure.ruled_out,
+        open=lambda run: _open(run, leg, column),
+    )
+
+
+def _open(run: Measured, leg: str, column: str) -> Open | None:
+    """Return the calls of a leg that could change one of its percentiles."""
+    kind = "open" if run.pick("latency_ms", leg, "open_count") else "missing"
+    count = run.pick("latency_ms", leg, f"{kind}_count")
+    at_least = run.pick("latency_ms", leg, "at_least") or {}
+    # Without any end at all there is no percentile that they could change.
+    if column not in at_least and (run.pick("latency_ms", leg, column) is not None or not count):
+        return None
+    min_ms = run.pick("latency_ms", leg, f"{kind}_min_ms")
+    return Open(leg, count or 0, min_ms, at_least.get(column))
 
 
 def _process(process: str, name: str, kind: str) -> Callable[[Measured], float | None]:

@@ -1,0 +1,366 @@
+"""Codes of goals that were missed, of what stands behind that, and of notes."""
+
+from __future__ import annotations
+
+from fpaas.results import durable_account, ledger
+from fpaas.verdict import goals
+from fpaas.verdict.code import FAIL, NOTE, Code, Parameters, between, causes, counted
+
+NOT_READ = {
+    ledger.DROPPED: "vanished on the way, between frames that were read",
+    ledger.BEFORE_FIRST: "fell due before the shuffler read its first",
+    ledger.AFTER_LAST: "after the last that the shuffler read",
+    ledger.SHUFFLER_DIED: "neither in the account of the killed shuffler nor in the stream",
+    ledger.RELAY_DIED: "offered by the relay before it died, after the last that was read",
+}
+LOST = {
+    durable_account.NOT_RECEIVED: "were sent by the server and received by nobody, and expired "
+    "before they could be sent again",
+    durable_account.AGENT_DIED: "were sent to a consumer that was killed, which may have received "
+    "them, and are gone",
+    durable_account.REMOVED: "were removed from the stream by somebody, before their age or its "
+    "size asked for it",
+    durable_account.STREAM_LOST: "were in the stream when it was lost with its server",
+}
+
+_LEDGER = "The ledger in the report has its causes."
+_OVERLOAD = "bench_fetch=drain reads until empty; or fewer frames, larger batches, shorter polls."
+_AS_SET = "Nothing, if that is what you want; otherwise change the parameters that it names."
+
+
+def _goal_missed(p: Parameters) -> str:
+    figure = goals.figure_of(p["goal"])
+    meaning, unit = (figure.meaning, figure.unit) if figure else (p["goal"], "")
+    return (
+        f"{meaning}: {goals.written(p['measured'], unit)}, the goal is {p['comparison']} "
+        f"{goals.written(p['limit'], unit)} ({p['goal']})"
+        f"{': ' + '; '.join(p['why']) if p['why'] else ''}"
+    )
+
+
+def _frames_not_read(p: Parameters) -> str:
+    return (
+        f"{p['count']} of {p['offered']} frames were never read from the relay"
+        f"{causes(p['by_cause'], NOT_READ)}"
+    )
+
+
+def _publishes_failed(p: Parameters) -> str:
+    listed = ", ".join(f"{reason} ({n})" for reason, n in p["by_reason"].items())
+    return f"{p['count']} publishes failed for good{f': {listed}' if listed else ''}"
+
+
+def _deliveries_lost(p: Parameters) -> str:
+    return f"{p['count']} deliveries were lost{causes(p['by_cause'], LOST)}"
+
+
+def _fetch_errors(p: Parameters) -> str:
+    listed = ", ".join(f"{count} of {status}" for status, count in p["by_status"].items())
+    return f"fetches were answered by errors: {listed}"
+
+
+def _expired_beyond_plan(p: Parameters) -> str:
+    return (
+        f"{counted(p['expired'])} messages expired unread, and the parameters imply "
+        f"{counted(p['planned'])}; consumers took less than their polls allow"
+    )
+
+
+def _unread_as_planned(p: Parameters) -> str:
+    share_pct = p["share_pct"]
+    stays = "most" if share_pct < 50 else "a part"
+    note = (
+        f"as planned, {stays} stays unread: a consumer is owed {p['owed_per_s']:.4g} messages/s "
+        f"and its polls take at most {p['batch_size']} every {p['poll_interval_s']:g} s = "
+        f"{p['capacity_per_s']:.3g}/s, {share_pct:.2g} % of that"
+    )
+    if p["measured_unread_pct"] is not None:
+        note += (
+            f"; planned {p['planned_unread_pct']:.1f} % unread in this run, measured "
+            f"{p['measured_unread_pct']:.1f} % (of {counted(p['owed'])} owed, "
+            f"{counted(p['expired'])} expired and {counted(p['pending'])} were pending at the end)"
+        )
+    return f"{note}. This is no failure." if p["nothing_lost"] else f"{note}."
+
+
+def _reader_blocked(p: Parameters) -> str:
+    said = f"the shuffler's socket took no more frames from the relay for {p['seconds']:.1f} s"
+    if p["cause"] is None:
+        return f"{said}; what is late because of it is not the relay's doing."
+    who = "NATS answered nothing" if p["cause"] == "nats_silent" else "the shuffler did not run"
+    return f"{said}, while {who}, {between(p['begin_s'], p['end_s'])}."
+
+
+def _calls_open(p: Parameters) -> str:
+    least = "" if p["open_min_ms"] is None else f", the youngest after {p['open_min_ms']:.4g} ms"
+    return f"{p['open_count']} calls were still open when the run ended{least}"
+
+
+CODES: dict[str, Code] = {
+    # -- missed ------------------------------------------------------------------------------------
+    "goal_missed": Code(
+        FAIL,
+        _goal_missed,
+        "A goal of the scenario was not reached.",
+        "Look at its causes, and at what limited the run.",
+        {
+            "goal": "",
+            "measured": "in the figure's unit",
+            "comparison": "at least or at most",
+            "limit": "likewise",
+            "why": "[{code, host, parameters}]: what stands behind it",
+        },
+    ),
+    "stored_twice": Code(
+        FAIL,
+        "{count} events are in the stream twice: they were repeated when the duplicate window was "
+        "over (bench_stream_duplicate_window_s)",
+        "A publish had no answer for so long that its repeat was taken as new.",
+        "A longer bench_stream_duplicate_window_s.",
+        {"count": "events"},
+    ),
+    "stream_out_of_order": Code(
+        FAIL,
+        "{count} events were stored after a later one of the same DID",
+        "The stream does not keep the order of an author's events.",
+        _LEDGER,
+        {"count": "events"},
+    ),
+    "deliveries_out_of_order": Code(
+        FAIL,
+        "{count} first deliveries came after that of a later event of the same DID",
+        "A consumer saw an author's events out of order.",
+        _LEDGER,
+        {"count": "deliveries"},
+    ),
+    "acks_lost": Code(
+        FAIL,
+        "{count} deliveries were received and acknowledged, and the server still waits for the "
+        "ack; it would deliver them again",
+        "Acks went out and NATS does not have them.",
+        "Look for connections that broke; read nats.log.",
+        {"count": "deliveries"},
+    ),
+    # -- behind a missed goal, or noted ------------------------------------------------------------
+    "consumers_never_fetched": Code(
+        NOTE,
+        "{count} of {of} consumers never fetched a message, though each had its polls",
+        "Some consumers came away with nothing.",
+        "Look at the fetches' statuses in the report.",
+        {"count": "consumers", "of": "consumers"},
+    ),
+    "frames_not_read": Code(
+        NOTE,
+        _frames_not_read,
+        "Frames that the relay offered never came to the shuffler.",
+        "Their causes say who died, or what was missed; `limited by` says what held it up.",
+        {"count": "frames", "offered": "frames", "by_cause": "{cause: frames}"},
+    ),
+    "publishes_failed": Code(
+        NOTE,
+        _publishes_failed,
+        "NATS refused frames for good, or could not be reached any more.",
+        "The reasons are NATS's own words; read nats.log.",
+        {"count": "publishes", "by_reason": "{reason: publishes}"},
+    ),
+    "publishes_unknown": Code(
+        NOTE,
+        "{count} publishes were never answered, nor settled by repeats or by reading the stream",
+        "It is not known whether NATS has these frames.",
+        "Read nats.log and the shuffler's log.",
+        {"count": "publishes"},
+    ),
+    "deliveries_lost": Code(
+        NOTE,
+        _deliveries_lost,
+        "Messages that consumers were owed are gone, and nobody received them.",
+        _LEDGER,
+        {"count": "deliveries", "by_cause": "{cause: deliveries}"},
+    ),
+    "expired_beyond_plan": Code(
+        NOTE,
+        _expired_beyond_plan,
+        "More messages expired than the parameters alone make expire.",
+        "Look for polls that were late, failed or brought too little.",
+        {"expired": "messages", "planned": "messages"},
+    ),
+    "shuffler_reconnects": Code(
+        NOTE,
+        "the shuffler's connection to NATS broke {count} times",
+        "The shuffler lost NATS and connected again.",
+        "Read the shuffler's log and nats.log.",
+        {"count": "times"},
+    ),
+    "fetch_errors": Code(
+        NOTE,
+        _fetch_errors,
+        "NATS answered pulls by statuses that are errors (not 404 or 408).",
+        "503: nobody leads the consumer; 409: its words say why.",
+        {"by_status": "{status: fetches}"},
+    ),
+    "fetch_timeouts": Code(
+        NOTE,
+        "{count} fetches were not answered in time",
+        "Pulls had no answer for 5 s.",
+        "Look for a stall of NATS among the events.",
+        {"count": "fetches"},
+    ),
+    "consumer_connections": Code(
+        NOTE,
+        "consumers' connections had {errors} errors and {reconnects} reconnects; {lost} pulls were "
+        "lost with them",
+        "Consumers lost NATS and connected again.",
+        "Read the consumers' log and nats.log.",
+        {"errors": "", "reconnects": "", "lost": "pulls"},
+    ),
+    "slow_consumers": Code(
+        NOTE,
+        "the server cut {count:g} connections off as slow consumers; use more connections or "
+        "smaller batches",
+        "Too many bytes were pending on a connection.",
+        "A smaller bench_batch_size, or bench_connections=per_consumer.",
+        {"count": "connections"},
+    ),
+    "calls_open": Code(
+        NOTE,
+        _calls_open,
+        "Calls without an end when the run ended: they took at least that long.",
+        "Run for longer, or look for what did not answer.",
+        {"leg": "", "open_count": "calls", "open_min_ms": "ms; null: not known"},
+    ),
+    "figure_unknown": Code(
+        NOTE,
+        "this version knows no such figure",
+        "The goal's figure is not among those of this version.",
+        "Report the run with the version that made it.",
+    ),
+    # -- ruled out ---------------------------------------------------------------------------------
+    "polls_too_rare": Code(
+        NOTE,
+        "with a poll every {poll_interval_s:g} s the run is too short to owe each consumer a poll "
+        "that finds messages",
+        "Whether a consumer fetches anything is chance in so short a run.",
+        "A longer bench_measure_s or a shorter bench_poll_interval_s.",
+        {"poll_interval_s": "s"},
+    ),
+    "shared_polls_exceed": Code(
+        NOTE,
+        "consumers share one durable and ask for more than there is, so one may find nothing "
+        "whenever it comes",
+        "Others may have taken all.",
+        _AS_SET,
+    ),
+    "rate_not_planned": Code(
+        NOTE,
+        "the rate of a foreign relay is not known before the run, and was assumed",
+        "No plan, so nothing can be beyond it.",
+        _AS_SET,
+    ),
+    "nothing_owed": Code(NOTE, "nothing was owed", "No message was stored.", _AS_SET),
+    "servers_failed_over": Code(
+        NOTE,
+        "what a server's end breaks for a moment is the price of going on without it",
+        "A server of the cluster failed, and the cluster went on.",
+        _AS_SET,
+    ),
+    "polls_take_less": Code(
+        NOTE,
+        "a consumer is owed {owed_per_s:.4g} messages/s and its polls take at most {batch_size} "
+        "every {poll_interval_s:g} s = {capacity_per_s:.3g}/s, so messages lie until they expire; "
+        "bench_fetch=drain makes it possible",
+        "Messages are as old as consumers leave them lying, however fast all is.",
+        _OVERLOAD,
+        {
+            "owed_per_s": "messages/s",
+            "batch_size": "messages",
+            "poll_interval_s": "s",
+            "capacity_per_s": "messages/s",
+        },
+    ),
+    "polls_ask_for_more": Code(
+        NOTE,
+        "the polls ask for {capacity_per_s:.4g} messages/s, and {owed_per_s:.4g}/s are owed",
+        "There is not enough to fill batches with.",
+        _AS_SET,
+        {"capacity_per_s": "messages/s", "owed_per_s": "messages/s"},
+    ),
+    # -- noted -------------------------------------------------------------------------------------
+    "nats_died_outlived": Code(
+        NOTE,
+        "NATS failed during the run and did not come back; the cluster went on.",
+        "A server of a cluster ended, and the stream's replicas outlived it.",
+        "Read nats.log on that host.",
+    ),
+    "nats_restarted_outlived": Code(
+        NOTE,
+        lambda p: (
+            f"NATS restarted during the run ({', then '.join(p['lives'])}); the cluster went on "
+            "meanwhile."
+        ),
+        "A server of a cluster ended and came back; the stream's replicas outlived that.",
+        "Read nats.log on that host.",
+        {"lives": "server ids, each with its start"},
+    ),
+    "unread_as_planned": Code(
+        NOTE,
+        _unread_as_planned,
+        "Consumers poll for less than they are owed, by the scenario's own parameters.",
+        _OVERLOAD,
+        {
+            "owed_per_s": "messages/s a consumer",
+            "capacity_per_s": "messages/s a consumer",
+            "share_pct": "% of what is owed",
+            "batch_size": "messages",
+            "poll_interval_s": "s",
+            "planned_unread_pct": "%",
+            "measured_unread_pct": "%; null: not measured",
+            "owed": "deliveries",
+            "expired": "deliveries",
+            "pending": "deliveries",
+            "nothing_lost": "whether no delivery was lost",
+        },
+    ),
+    "consumers_without_poll": Code(
+        NOTE,
+        "{count} of {of} consumers fetched nothing: with a poll every {poll_interval_s:g} s the "
+        "run is too short to owe each one a poll that finds messages.",
+        "Whether a consumer fetches anything is chance in so short a run.",
+        "A longer bench_measure_s or a shorter bench_poll_interval_s.",
+        {"count": "consumers", "of": "consumers", "poll_interval_s": "s"},
+    ),
+    "duplicates_rejected": Code(
+        NOTE,
+        "{count} publishes were already in the stream.",
+        "Repeats that NATS recognised by their id.",
+        _AS_SET,
+        {"count": "publishes"},
+    ),
+    "redelivered": Code(
+        NOTE,
+        "{count} deliveries were repeats, {duplicates} of them of messages received before.",
+        "NATS delivered again what was not acknowledged in time.",
+        "A longer bench_ack_wait_s, if it is many.",
+        {"count": "deliveries", "duplicates": "deliveries"},
+    ),
+    "server_count_inexact": Code(
+        NOTE,
+        "a count that nats-server is known to keep inexactly: {text}. The ledger goes by the "
+        "sequences.",
+        "nats-server's num_pending may stay short while messages expire.",
+        "Nothing.",
+        {"text": "what differs, by how much, with an example"},
+    ),
+    "reader_blocked": Code(
+        NOTE,
+        _reader_blocked,
+        "The relay could not hand its frames over, for their reader took none. That is not the "
+        "relay's own lateness.",
+        "Look at what stalled: the events have its begin and end.",
+        {
+            "seconds": "s of the measured window",
+            "cause": "kind of an event at the same time, nats_silent or agent_paused; null: none",
+            "begin_s": "s since T0; null: no cause is known",
+            "end_s": "s since T0; null: to the run's end",
+        },
+    ),
+}

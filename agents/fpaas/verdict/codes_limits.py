@@ -1,0 +1,202 @@
+"""Codes of what limited a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fpaas.verdict.code import LIMIT, Code, Parameters, between
+from fpaas.verdict.codes_invalid import AGENTS
+
+_WORDS = {**AGENTS, "nats": "NATS", "consumers": "the consumers' agents"}
+_PLACES = {
+    "cpu": "the processor of",
+    "memory": "the memory of",
+    "network": "the network of",
+}
+_BUSIEST = {
+    "busiest": "{resource, host, used_pct, nats_cpu_pct}: the most used part, null if none was "
+    "measured"
+}
+
+
+def _stall(p: Parameters) -> str:
+    stretch = between(p["begin_s"], p["end_s"])
+    if p["kind"] == "agent_paused":
+        who = _WORDS.get(p["part"], p["part"])
+        return f"A stall: {who} on {p['host']} did not run {stretch}."
+    who = "NATS" if p["kind"] == "nats_silent" else "the relay"
+    return f"A stall: {who} answered nothing {stretch} (noticed on {p['host']})."
+
+
+def _processors(p: Parameters) -> str:
+    said = f"The processors of {p['host']}: {p['busy_pct']:.0f} % busy"
+    if p["lab_pct"] is None:
+        return f"{said}."
+    if p["lab_pct"] < p["busy_pct"] / 2:
+        return f"{said}, {p['lab_pct']:.0f} % by the lab and the rest by what else runs there."
+    top = p["top"]
+    return (
+        f"{said}, most of it by {_WORDS.get(top, f'the {top}')} ({p['top_pct']:.0f} % of a core)."
+    )
+
+
+def _shuffler(p: Parameters) -> str:
+    if p["is_saturated"]:
+        return f"The shuffler: it used {p['cpu_pct']:.0f} % of the one core that it can."
+    return (
+        f"The way from the relay into the stream: {_per_s(p['published_per_s'])} were published of "
+        f"{_per_s(p['offered_per_s'])} offered, though the shuffler used {_pct(p['cpu_pct'])} of a "
+        f"core and NATS {_pct(p['nats_cpu_pct'])}."
+    )
+
+
+def _polls(p: Parameters) -> str:
+    return (
+        f"The consumers' own polls: {p['batch_size']:,} every {p['poll_interval_s']:g} s are "
+        f"{p['capacity_per_s']:.3g}/s of the {p['owed_per_s']:,.4g}/s that each is owed; the "
+        f"busiest part was {_busiest(p['busiest'])}."
+    )
+
+
+def _nothing(p: Parameters) -> str:
+    rate = p["offered_per_s"]
+    offered = "the offered load" if rate is None else f"the offered load of {rate:,.0f}/s"
+    return (
+        f"Nothing: {offered} was below what any part could take; the busiest was "
+        f"{_busiest(p['busiest'])}."
+    )
+
+
+def _busiest(part: dict[str, Any]) -> str:
+    nats = part["nats_cpu_pct"]
+    beside = "" if nats is None else f" (NATS: {nats:.0f} % of a core)"
+    return f"{_PLACES[part['resource']]} {part['host']} at {part['used_pct']:.0f} %{beside}"
+
+
+def _stream_size(p: Parameters) -> str:
+    return (
+        f"The size of the stream: it was full with {p['bytes'] / 1e6:,.0f} MB, and let messages go "
+        f"before they were {p['max_age_s']:g} s old."
+    )
+
+
+def _per_s(value: float | None) -> str:
+    return "an unmeasured number" if value is None else f"{value:,.0f}/s"
+
+
+def _pct(value: float | None) -> str:
+    return "an unmeasured share" if value is None else f"{value:.0f} %"
+
+
+_SCALE = "More or faster hosts for that part, or less load."
+
+CODES: dict[str, Code] = {
+    "breakdown": Code(
+        LIMIT,
+        "A breakdown, and no limit: {reason}.",
+        "Something died or was interrupted, so nothing can be said of limits.",
+        "See the reason's own code.",
+        {"reason": "{code, host, parameters}"},
+    ),
+    "stall": Code(
+        LIMIT,
+        _stall,
+        "A part answered nothing for a while; what waited for it was late by its doing.",
+        "Read the log of that part, and look at the host at that time.",
+        {
+            "kind": "of the event: nats_silent, relay_silent or agent_paused",
+            "part": "nats, relay, or the agent",
+            "host": "where it was noticed",
+            "begin_s": "s since T0",
+            "end_s": "s since T0; null: to the run's end",
+        },
+    ),
+    "not_known": Code(
+        LIMIT,
+        "What limited this run is not known: no host was measured.",
+        "No probe left its samples.",
+        "Look at the reasons of the verdict.",
+    ),
+    "processors": Code(
+        LIMIT,
+        _processors,
+        "A host's processors were as good as all in use.",
+        "More hosts or cores; end what else runs there.",
+        {
+            "host": "",
+            "busy_pct": "% of all cores",
+            "lab_pct": "% of all cores, by the lab; null: not measured",
+            "top": "process",
+            "top_pct": "% of a core",
+        },
+    ),
+    "load_generator": Code(
+        LIMIT,
+        "The lab's own load generators: {reason}.",
+        "The lab itself was too slow; it measured itself.",
+        "See the reason's own code.",
+        {"reason": "{code, host, parameters}"},
+    ),
+    "shuffler": Code(
+        LIMIT,
+        _shuffler,
+        "Frames did not get from the relay into the stream as fast as they were offered.",
+        "A faster core for the shuffler, or a look at NATS.",
+        {
+            "is_saturated": "whether its core was",
+            "cpu_pct": "% of a core",
+            "nats_cpu_pct": "% of a core",
+            "published_per_s": "frames/s",
+            "offered_per_s": "frames/s",
+        },
+    ),
+    "nats": Code(
+        LIMIT,
+        "NATS on {host}: it used {cpu_pct:.0f} % of a core, and there are {cores}.",
+        "NATS used all the processor that it could get.",
+        _SCALE,
+        {"host": "", "cpu_pct": "% of a core", "cores": ""},
+    ),
+    "connections": Code(
+        LIMIT,
+        "The consumers' connections: NATS cut {count} off, for more was pending on them than it "
+        "allows; use smaller batches or more connections.",
+        "Too many bytes were pending on a connection.",
+        "A smaller bench_batch_size, or bench_connections=per_consumer.",
+        {"count": "connections"},
+    ),
+    "stream_size": Code(
+        LIMIT,
+        _stream_size,
+        "The stream was full, so messages left it before their age.",
+        "A larger bench_stream_max_bytes.",
+        {"bytes": "bytes", "max_age_s": "s"},
+    ),
+    "network": Code(
+        LIMIT,
+        "The network of {host}: {used_pct:.0f} % of its {mbit_per_s:,} Mbit/s were in use.",
+        "A host's link was full.",
+        _SCALE,
+        {"host": "", "used_pct": "%", "mbit_per_s": "Mbit/s"},
+    ),
+    "polls": Code(
+        LIMIT,
+        _polls,
+        "Consumers poll for less than they are owed, by the scenario's own parameters.",
+        "bench_fetch=drain, larger batches, shorter intervals.",
+        {
+            "batch_size": "messages",
+            "poll_interval_s": "s",
+            "capacity_per_s": "messages/s a consumer",
+            "owed_per_s": "messages/s a consumer",
+            **_BUSIEST,
+        },
+    ),
+    "nothing": Code(
+        LIMIT,
+        _nothing,
+        "No part was at its limit: the load was lower than what any could take.",
+        "Offer more, to find a limit.",
+        {"offered_per_s": "frames/s", **_BUSIEST},
+    ),
+}

@@ -1,0 +1,187 @@
+"""What the verdict needs to know beside summary.json, out of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from fpaas import agent
+from fpaas.reason import Reason
+from fpaas.results import ledger, resources
+from fpaas.results.bundle import Bundle, HostPart, JsonObject, WorkerResult, cumulative
+from fpaas.results.figures import Window, growth
+from fpaas.results.ledger import Ledger
+from fpaas.results.legs import Legs
+from fpaas.spec import NS_PER_S
+
+
+@dataclass(frozen=True)
+class AgentEnd:
+    """How an agent ended: its last state and words, and when it gave its last sign of life.
+
+    `at_s` is in seconds since T0.
+    """
+
+    host: str
+    agent: str
+    state: str
+    message: str
+    at_s: float
+
+
+@dataclass(frozen=True)
+class WorkerDeath:
+    """A consumers worker that was killed, and when after T0 it gave its last sign of life."""
+
+    host: str
+    worker: int
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the verdict needs beside summary.json; mappings go from a name to its figure."""
+
+    problems: list[Reason] = field(default_factory=list)
+    #: As `fpaas report --invalid` was given them.
+    invalid_reasons: list[str] = field(default_factory=list)
+    agents: list[AgentEnd] = field(default_factory=list)
+    workers_killed: list[WorkerDeath] = field(default_factory=list)
+    server_lives: dict[str, list[str]] = field(default_factory=dict)
+    #: By NATS host, when after T0 it was first found not to answer any more.
+    servers_silent: dict[str, float] = field(default_factory=dict)
+    #: By NATS host, when after T0 the first server that answered there did so last.
+    servers_answered: dict[str, float] = field(default_factory=dict)
+    disagreements: list[str] = field(default_factory=list)
+    #: Of the server's counts, what is known not to be exact.
+    tolerated: list[str] = field(default_factory=list)
+    never_fetched: int | None = None
+    loop_lag_p99_ms: dict[str, float] = field(default_factory=dict)
+    process_cpu_pct: dict[str, float] = field(default_factory=dict)
+    frames_offered: int | None = None
+    #: In the window, how long sockets of the relay's subscribers took no more; None: not known.
+    relay_blocked_s: float | None = None
+    shuffler_reconnects: int = 0
+    publish_failures: dict[str, int] = field(default_factory=dict)
+    stream_began_anew: bool = False
+
+
+def collect(
+    bundle: Bundle,
+    window: Window,
+    legs: Legs,
+    balance: Ledger,
+    results: list[WorkerResult] | None,
+) -> Facts:
+    """Collect facts; `results` are the workers' figures, None where one is missing."""
+    lags = {}
+    for name in ("relay", "shuffler", "consumers"):
+        worst = legs.worst_p99_ms(name, "loop_lag")
+        if worst is not None:
+            lags[worst[0]] = worst[1]
+    shuffler = bundle.shuffler
+    relay = ledger.at_least_read(bundle.relay, shuffler) if bundle.relay else None
+    return Facts(
+        problems=[*bundle.problems],
+        invalid_reasons=bundle.invalid_reasons,
+        agents=list(_agents(bundle)),
+        workers_killed=list(_workers_killed(bundle)),
+        server_lives=_server_lives(bundle),
+        servers_silent=_servers_silent(bundle),
+        servers_answered=_servers_answered(bundle),
+        disagreements=balance.disagreements,
+        tolerated=balance.tolerated,
+        never_fetched=None if results is None else sum(r.consumers_never_fetched for r in results),
+        loop_lag_p99_ms=lags,
+        process_cpu_pct=resources.agent_cpu_pct(bundle, window),
+        frames_offered=relay.offered if relay else None,
+        relay_blocked_s=_relay_blocked_s(bundle, window),
+        shuffler_reconnects=shuffler.nats_connections.get("reconnects", 0) if shuffler else 0,
+        publish_failures=shuffler.failures_by_reason if shuffler else {},
+        stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
+    )
+
+
+def _agents(bundle: Bundle) -> Iterator[AgentEnd]:
+    for part in bundle.hosts.values():
+        for name, status in part.statuses.items():
+            last_unix_ns = status.unix_ns
+            if status.state not in (agent.FAILED, agent.STOPPED):
+                last_unix_ns = max([last_unix_ns, *_last_samples(part, name)])
+            at_s = _since_t0_s(bundle, min(last_unix_ns, bundle.spec.settled_unix_ns))
+            yield AgentEnd(part.host, name, status.state, status.message, at_s)
+
+
+def _last_samples(part: HostPart, name: str) -> Iterator[int]:
+    """Iterate over times of an agent's last samples, which it writes more often than its status."""
+    by_agent: dict[str, list[list[JsonObject]]] = {
+        "relay": [part.relay_samples],
+        "shuffler": [part.shuffler_samples],
+        "consumers": [worker.samples for worker in part.workers],
+        "probe": [part.host_samples],
+    }
+    for samples in by_agent.get(name, []):
+        yield from _times(samples[-1:])
+
+
+def _times(samples: Iterable[JsonObject]) -> Iterator[int]:
+    return (at for sample in samples if isinstance(at := sample.get("unix_ns"), int))
+
+
+def _workers_killed(bundle: Bundle) -> Iterator[WorkerDeath]:
+    for part, worker in bundle.workers:
+        if worker.result is not None and not worker.result.complete:
+            last_unix_ns = max(_times(worker.samples[-1:]), default=bundle.spec.t0_unix_ns)
+            yield WorkerDeath(part.host, worker.worker, _since_t0_s(bundle, last_unix_ns))
+
+
+def _since_t0_s(bundle: Bundle, unix_ns: int) -> float:
+    return (unix_ns - bundle.spec.t0_unix_ns) / NS_PER_S
+
+
+def _relay_blocked_s(bundle: Bundle, window: Window) -> float | None:
+    blocked = [
+        growth(list(cumulative(part.relay_samples, "blocked_s")), window)
+        for part in bundle.parts("relay")
+    ]
+    known = [one[0] for one in blocked if one is not None]
+    return sum(known) if known else None
+
+
+def _server_lives(bundle: Bundle) -> dict[str, list[str]]:
+    """Return, by NATS host, the lives of the server that were seen, in order."""
+    lives: dict[str, list[str]] = {}
+    for part in bundle.parts("nats"):
+        seen = [sample["varz"] for sample in part.nats_samples if sample.get("varz")]
+        if part.server_final is not None and part.server_final.server is not None:
+            seen.append(part.server_final.server)
+        names = [f"{one.get('server_id')} started {one.get('start')}" for one in seen]
+        lives[part.host] = list(dict.fromkeys(names))
+    return lives
+
+
+def _servers_silent(bundle: Bundle) -> dict[str, float]:
+    """Return, by NATS host, when after T0 its server fell silent for good, where it did."""
+    silent = {}
+    for part in bundle.parts("nats"):
+        answered = [bool(sample.get("varz")) for sample in part.nats_samples]
+        final = part.server_final
+        if not answered or (answered[-1] if final is None else final.server is not None):
+            continue
+        last_answer = len(answered) - 1 - answered[::-1].index(True) if any(answered) else -1
+        first_silence = min(last_answer + 1, len(answered) - 1)
+        since_ns = part.nats_samples[first_silence]["unix_ns"] - bundle.spec.t0_unix_ns
+        silent[part.host] = since_ns / NS_PER_S
+    return silent
+
+
+def _servers_answered(bundle: Bundle) -> dict[str, float]:
+    """Return, by NATS host, when after T0 the first server that answered there did so last."""
+    answered: dict[str, float] = {}
+    for part in bundle.parts("nats"):
+        seen = [sample for sample in part.nats_samples if sample.get("varz")]
+        lives = [sample["varz"].get("server_id") for sample in seen]
+        first = [sample for sample, life in zip(seen, lives, strict=True) if life == lives[0]]
+        if first:
+            answered[part.host] = _since_t0_s(bundle, first[-1]["unix_ns"])
+    return answered

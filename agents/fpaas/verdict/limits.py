@@ -1,0 +1,204 @@
+"""What limited a run. Pure.
+
+Looked at in this order: breakdowns, stalls, processors, the lab's own load generators, the
+shuffler, NATS, the stream's size, the network, the consumers' own polls. Where none was at its
+limit, the offered load was below what any part could take, and the busiest is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fpaas.reason import Reason
+from fpaas.spec import RunSpec
+from fpaas.verdict import stalls
+
+#: Mean share beyond which a resource has nothing left for peaks.
+SATURATED_PCT = 90.0
+#: As good as all of a host's processors.
+EXHAUSTED_PCT = 98.0
+#: Of what the parameters allow consumers to process; below it, something else held them back.
+PROCESSED_SHARE_MIN = 0.9
+#: A stream this full lets messages go by size.
+STREAM_FULL_SHARE = 0.98
+#: Frames published of those offered; below it, the shuffler falls behind.
+PUBLISHED_SHARE_MIN = 0.99
+
+
+def find(
+    spec: RunSpec,
+    summary: Mapping[str, Any],
+    *,
+    late_generators: list[Reason],
+    breakdowns: list[Reason],
+) -> Reason:
+    """Say what limited a run; lists are the verdict's reasons of these kinds."""
+    if breakdowns:
+        return Reason("breakdown", None, {"reason": breakdowns[0]})
+    for stall in _stalls(summary):
+        return Reason("stall", None, stall.parameters())
+    busiest = _busiest(summary)
+    if busiest is None:
+        return Reason("not_known")
+    for limit in _limits(spec, summary, late_generators, busiest):
+        return limit
+    offered = _pick(summary, "throughput", "offered_per_s")
+    return Reason("nothing", None, {"offered_per_s": offered, "busiest": busiest})
+
+
+def _stalls(summary: Mapping[str, Any]) -> list[stalls.Stall]:
+    """Return the stalls that figures were made with, the longest first.
+
+    Those after the window count only if frames were left behind by it.
+    """
+    from_s, until_s = summary["window"]["from_s"], summary["window"]["until_s"]
+    found = stalls.causes(stalls.of(summary.get("events") or ()))
+    within = [stall for stall in found if stall.overlaps(from_s, until_s)]
+    if not within and _pick(summary, "ledger", "not_read"):
+        within = [stall for stall in found if stall.begin_s >= until_s]
+    return sorted(within, key=lambda stall: stall.length_s, reverse=True)
+
+
+def _limits(
+    spec: RunSpec, summary: Mapping[str, Any], late: list[Reason], busiest: dict[str, Any]
+) -> Iterator[Reason]:
+    hosts = summary["resources"]["hosts"]
+    for host, figures in hosts.items():
+        busy = figures["cpu_pct"]
+        # A host that is busy and does all the same what it is asked for limits nothing yet.
+        limit_pct = EXHAUSTED_PCT if _did_as_planned(summary) else SATURATED_PCT
+        if busy is not None and busy > limit_pct:
+            yield Reason("processors", None, _busy_host(host, busy, summary))
+    if late:
+        yield Reason("load_generator", None, {"reason": late[0]})
+    yield from _shuffler(summary)
+    yield from _nats(spec, summary)
+    yield from _stream(spec, summary)
+    for host, figures in hosts.items():
+        used = _pick(summary, "use", host, "network", "utilisation", "of_link_pct")
+        if used is not None and used > SATURATED_PCT:
+            speed = figures["net_speed_mbit_per_s"]
+            link = {"host": host, "used_pct": used, "mbit_per_s": speed}
+            yield Reason("network", None, link)
+    yield from _polls(spec, summary, busiest)
+
+
+def _did_as_planned(summary: Mapping[str, Any]) -> bool:
+    """Whether frames and messages went through as fast as the parameters allow."""
+    offered = _pick(summary, "throughput", "offered_per_s")
+    published = _pick(summary, "throughput", "published_per_s")
+    planned = _pick(summary, "plan", "processed_per_s")
+    processed = _pick(summary, "throughput", "processed_per_s")
+    if None in (offered, published, planned, processed):
+        return False
+    did: bool = (
+        published >= PUBLISHED_SHARE_MIN * offered and processed >= PROCESSED_SHARE_MIN * planned
+    )
+    return did
+
+
+def _busy_host(host: str, busy_pct: float, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell whether the lab itself kept a host busy."""
+    cores = summary["resources"]["hosts"][host].get("cpu_count")
+    used = {
+        process: share
+        for process, figures in (_pick(summary, "use", host) or {}).items()
+        if (share := _pick(figures, "utilisation", "cpu_pct")) is not None
+    }
+    top = max(used, key=lambda process: used[process], default=None)
+    return {
+        "host": host,
+        "busy_pct": busy_pct,
+        "lab_pct": sum(used.values()) / cores if cores and used else None,
+        "top": top,
+        "top_pct": used.get(top),
+    }
+
+
+def _shuffler(summary: Mapping[str, Any]) -> Iterator[Reason]:
+    cpu = _process_cpu(summary, "shuffler")
+    offered = _pick(summary, "throughput", "offered_per_s")
+    published = _pick(summary, "throughput", "published_per_s")
+    is_behind = (
+        offered is not None and published is not None and published < PUBLISHED_SHARE_MIN * offered
+    )
+    is_saturated = cpu is not None and cpu > SATURATED_PCT
+    if is_saturated or is_behind or _pick(summary, "ledger", "not_read"):
+        yield Reason(
+            "shuffler",
+            None,
+            {
+                "is_saturated": is_saturated,
+                "cpu_pct": cpu,
+                "nats_cpu_pct": _process_cpu(summary, "nats"),
+                "published_per_s": published,
+                "offered_per_s": offered,
+            },
+        )
+
+
+def _nats(spec: RunSpec, summary: Mapping[str, Any]) -> Iterator[Reason]:
+    for host in spec.hosts.get("nats", []):
+        cores = _pick(summary, "resources", "hosts", host, "cpu_count")
+        cpu = _pick(summary, "use", host, "nats", "utilisation", "cpu_pct")
+        if cores and cpu is not None and cpu > SATURATED_PCT * cores:
+            yield Reason("nats", None, {"host": host, "cpu_pct": cpu, "cores": cores})
+    if slow := _pick(summary, "jetstream", "slow_consumers"):
+        yield Reason("connections", None, {"count": slow})
+
+
+def _stream(spec: RunSpec, summary: Mapping[str, Any]) -> Iterator[Reason]:
+    held = _pick(summary, "jetstream", "bytes")
+    if held is not None and held > STREAM_FULL_SHARE * spec.stream.max_bytes:
+        yield Reason("stream_size", None, {"bytes": held, "max_age_s": spec.stream.max_age_s})
+
+
+def _polls(spec: RunSpec, summary: Mapping[str, Any], busiest: dict[str, Any]) -> Iterator[Reason]:
+    capacity = _pick(summary, "plan", "capacity_per_consumer_per_s")
+    owed = _pick(summary, "plan", "owed_per_consumer_per_s")
+    if capacity is None or owed is None or capacity >= owed:
+        return
+    yield Reason(
+        "polls",
+        None,
+        {
+            "batch_size": spec.consumers.batch_size,
+            "poll_interval_s": spec.consumers.poll_interval_s,
+            "capacity_per_s": capacity,
+            "owed_per_s": owed,
+            "busiest": busiest,
+        },
+    )
+
+
+def _busiest(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Name what was used most, of hosts' processors, memory and links."""
+    found = [
+        (used, resource, host)
+        for host, resources in (summary.get("use") or {}).items()
+        for resource, name in (
+            ("cpu", "busy_pct"),
+            ("memory", "used_pct_max"),
+            ("network", "of_link_pct"),
+        )
+        if (used := _pick(resources, resource, "utilisation", name)) is not None
+    ]
+    if not found:
+        return None
+    used, resource, host = max(found)
+    nats = _process_cpu(summary, "nats")
+    return {"resource": resource, "host": host, "used_pct": used, "nats_cpu_pct": nats}
+
+
+def _process_cpu(summary: Mapping[str, Any], process: str) -> float | None:
+    share: float | None = _pick(summary, "resources", "processes", process, "cpu_pct", "mean")
+    return share
+
+
+def _pick(content: Any, *path: str) -> Any:  # noqa: ANN401
+    for key in path:
+        if not isinstance(content, Mapping):
+            return None
+        content = content.get(key)
+    return content

@@ -1,0 +1,68 @@
+"""Stalls: stretches of a run in which a part answered nothing, out of its events. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+NATS_SILENT = "nats_silent"
+RELAY_SILENT = "relay_silent"
+AGENT_PAUSED = "agent_paused"
+#: Kind of event → the part that answered nothing; of a paused agent, its name is a parameter.
+PARTS = {NATS_SILENT: "nats", RELAY_SILENT: "relay", AGENT_PAUSED: None}
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A part that answered nothing from `begin_s` to `end_s` after T0; None: to the run's end.
+
+    `host` is the one that noticed, or was paused; None where an event names none.
+    """
+
+    kind: str
+    part: str
+    host: str | None
+    begin_s: float
+    end_s: float | None
+
+    @property
+    def length_s(self) -> float:
+        """How long; infinite where it did not end."""
+        return math.inf if self.end_s is None else self.end_s - self.begin_s
+
+    def overlaps(self, from_s: float, until_s: float) -> bool:
+        """Whether some of it lies in a stretch of the run."""
+        return self.begin_s < until_s and (self.end_s is None or self.end_s > from_s)
+
+    def parameters(self) -> dict[str, Any]:
+        """As parameters of a reason."""
+        return asdict(self)
+
+
+def of(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
+    """Return the stalls among the events of summary.json; older ones have no kind."""
+    return [
+        Stall(
+            kind=event["kind"],
+            part=PARTS[event["kind"]] or (event.get("parameters") or {}).get("agent") or "agent",
+            host=event.get("host"),
+            begin_s=event["begin_s"],
+            end_s=event.get("end_s"),
+        )
+        for event in events
+        if event.get("kind") in PARTS
+    ]
+
+
+def causes(found: Iterable[Stall]) -> list[Stall]:
+    """Leave out a relay's silence of which it is known that the relay did not run."""
+    stalls = list(found)
+    paused = [stall for stall in stalls if (stall.kind, stall.part) == (AGENT_PAUSED, "relay")]
+    return [
+        stall
+        for stall in stalls
+        if stall.kind != RELAY_SILENT
+        or not any(one.overlaps(stall.begin_s, stall.begin_s + stall.length_s) for one in paused)
+    ]

@@ -1,0 +1,98 @@
+"""The registry of reasons' codes: each can be said and explained, and is what others name."""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from click.testing import CliRunner
+
+from fpaas.commands import explain
+from fpaas.reason import Reason
+from fpaas.verdict import codes
+from fpaas.verdict.code import FAIL, INVALID, LIMIT, NOTE
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+AGENTS = CHECKOUT / "agents" / "fpaas"
+YIELDED = re.compile(r'Reason\(\s*"([^"]+)"')
+
+
+@pytest.mark.parametrize("name", codes.CODES)
+def test_a_code_is_explained(name: str) -> None:
+    code = codes.CODES[name]
+    assert re.fullmatch(r"[a-z][a-z_]+", name)
+    assert code.severity in (INVALID, FAIL, NOTE, LIMIT)
+    text = codes.explain(name)
+    assert code.meaning.split()[0] in text
+    assert "What to do: " in text
+    assert code.meaning.endswith(".")
+    assert code.remedy.endswith(".")
+
+
+@pytest.mark.parametrize("name", codes.CODES)
+def test_a_format_has_no_parameter_that_is_not_listed(name: str) -> None:
+    code = codes.CODES[name]
+    if isinstance(code.sentence, str):
+        used = {field for _, field, _, _ in string.Formatter().parse(code.sentence) if field}
+        assert used <= set(code.parameters)
+
+
+def test_whatever_is_yielded_is_known() -> None:
+    yielded = {name for path in AGENTS.rglob("*.py") for name in YIELDED.findall(path.read_text())}
+    assert len(yielded) > 50
+    assert yielded <= set(codes.CODES)
+
+
+def test_codes_that_others_forgive_are_known() -> None:
+    busy = yaml.safe_load((CHECKOUT / "molecule/shared/vars/busy.yml").read_text())
+    assert set(busy["molecule_busy"]) <= set(codes.CODES)
+
+
+def test_reasons_among_parameters_are_said_and_written() -> None:
+    why = Reason("publishes_unknown", None, {"count": 3})
+    parameters = {"goal": "frames_lost_max", "measured": 3, "comparison": "at most", "limit": 0}
+    missed = Reason("goal_missed", None, {**parameters, "why": [why]})
+    assert codes.sentence(missed).endswith(codes.sentence(why))
+    assert codes.to_dict(missed) == {
+        "code": "goal_missed",
+        "severity": "fail",
+        "host": None,
+        "parameters": {
+            **parameters,
+            "why": [{"code": "publishes_unknown", "host": None, "parameters": {"count": 3}}],
+        },
+    }
+
+
+def test_a_host_is_in_front() -> None:
+    assert codes.sentence(Reason("file_missing", "h", {"file": "f"})).startswith("h: f: ")
+
+
+def test_all_codes_are_listed() -> None:
+    listed = CliRunner().invoke(explain.command, [])
+    assert listed.exit_code == 0
+    words = set(listed.output.split())
+    assert set(codes.CODES) <= words
+
+
+def test_one_code_is_explained_and_a_misspelt_one_is_not() -> None:
+    explained = CliRunner().invoke(explain.command, ["relay_died"])
+    assert explained.exit_code == 0
+    assert "at_s" in explained.output
+    refused = CliRunner().invoke(explain.command, ["relay_dead"])
+    assert refused.exit_code == 2
+    assert "relay_died" in refused.output
+
+
+def test_the_readme_names_codes_that_there_are() -> None:
+    """Those of the table of troubleshooting, where a verdict's code stands in backticks."""
+    readme = (CHECKOUT / "README.md").read_text()
+    table = readme[readme.index("## Troubleshooting") :].split("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| verdict")]
+    named = [name for row in rows for name in re.findall(r"`([a-z]+(?:_[a-z]+)+)`", row)]
+    named = [name for name in named if not name.startswith("bench_")]
+    assert len(named) > 5
+    assert set(named) <= set(codes.CODES)

@@ -1,0 +1,45 @@
+"""Codes of a verdict, as tests hold them against what they did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from fpaas.reason import Reason
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+#: They say that a machine under test was busy, not that the lab was wrong.
+BUSY = frozenset(
+    yaml.safe_load((CHECKOUT / "molecule/shared/vars/busy.yml").read_text())["molecule_busy"]
+) | {"relay_lateness", "relay_lateness_unresolved"}
+
+
+def entries(summary: dict[str, Any], *severities: str) -> list[dict[str, Any]]:
+    """Return the typed reasons of a summary, of some severities or all."""
+    return [
+        one
+        for one in summary["verdict"]["reason_codes"]
+        if not severities or one["severity"] in severities
+    ]
+
+
+def of_summary(summary: dict[str, Any], *severities: str) -> list[str]:
+    """Return their codes."""
+    return [one["code"] for one in entries(summary, *severities)]
+
+
+def blamed(summary: dict[str, Any]) -> list[str]:
+    """Return the codes of what makes a run invalid or fail, but for what a busy machine brings."""
+    return [code for code in of_summary(summary, "invalid", "fail") if code not in BUSY]
+
+
+def causes(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what stands behind the goals that were missed."""
+    return [cause for one in entries(summary, "fail") for cause in one["parameters"].get("why", [])]
+
+
+def of(reasons: list[Reason]) -> list[str]:
+    """Return the codes of reasons."""
+    return [reason.code for reason in reasons]
