@@ -165,7 +165,8 @@ def curves(
                 "symbol": [AT_LEAST_SYMBOL if _is_at_least(one) else "circle" for one in found],
             },
             "text": ["at least " if _is_at_least(one) else "" for one in found],
-            "hovertemplate": f"%{{text}}%{{y:,.4~g}} {figure.unit}<extra>%{{fullData.name}}</extra>",
+            "hovertemplate": f"%{{text}}%{{y:,.4~g}} {figure.unit}"
+            "<extra>%{fullData.name}</extra>",
         }
         if any(one and one["runs"] > 1 for one in found):
             trace["error_y"] = {
