@@ -124,7 +124,7 @@ def test_a_goal_on_a_lower_bound_is_marked(content: dict[str, Any]) -> None:
 
 
 def test_fidelity_is_marked_too(content: dict[str, Any]) -> None:
-    late = {"p50": 1.0, "p99": 5.0, "max": 9.0, "open_count": 2, "open_min_ms": 5.0}
+    late: dict[str, Any] = {"p50": 1.0, "p99": 5.0, "max": 9.0, "open_count": 2, "open_min_ms": 5.0}
     late["at_least"] = {"p99": None, "max": None}
     found = fidelity_rows(content | {"fidelity": {"relay_lateness_own_ms": late}})
     assert found["relay lateness, own, p50"] == "1 ms"
@@ -133,7 +133,7 @@ def test_fidelity_is_marked_too(content: dict[str, Any]) -> None:
 
 
 def test_a_leg_of_open_calls_only_is_shown() -> None:
-    leg = {"count": 0, "open_count": 3, "open_min_ms": 5.0, "clock_error_ms": 0.0}
+    leg: dict[str, Any] = {"count": 0, "open_count": 3, "open_min_ms": 5.0, "clock_error_ms": 0.0}
     leg |= dict.fromkeys(("p50", "p99", "max"), 5.0) | {"at_least": {"p50": None}}
     (row,) = (r for r in latency_rows({"latency_ms": {"fetch_call": leg}}) if r["open_count"])
     assert row["is_measured"]
