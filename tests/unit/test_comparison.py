@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.commands.compare import command
-from fpaas.results import comparison
+from fpaas.results import comparison, comparison_text
 
 values = st.lists(st.integers(0, 30).map(float), min_size=1, max_size=6)
 P99 = "latency_ms.publish_ack.p99"
@@ -356,3 +356,57 @@ def test_a_run_counts_once(tmp_path: Path) -> None:
 )
 def test_bad_arguments_exit_2(arguments: list[str]) -> None:
     assert _compare(*arguments).exit_code == 2
+
+
+def _bounded(p99: float, *, at_least: bool) -> dict[str, Any]:
+    run = _summary(p99)
+    run["latency_ms"]["publish_ack"]["at_least"] = {"p99": None} if at_least else {}
+    return run
+
+
+def _with_bounds(before: list[float], after: list[float], *, a: int, b: int) -> comparison.Row:
+    """Compare groups of which the last `a` and `b` runs are lower bounds."""
+    groups = [
+        [_bounded(value, at_least=at >= len(group) - lower) for at, value in enumerate(group)]
+        for group, lower in ((before, a), (after, b))
+    ]
+    return next(row for row in comparison.compare(*groups).rows if row.figure == P99)
+
+
+LOW, HIGH = [1.0, 1.01, 1.02, 1.03], [5.0, 5.01, 5.02, 5.03]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "a", "b", "why_not"),
+    [
+        (LOW, HIGH, 0, 1, None),
+        (LOW, HIGH, 0, 4, None),
+        (LOW, HIGH, 1, 0, comparison.CALLS_OPEN),
+        (HIGH, LOW, 0, 1, comparison.CALLS_OPEN),
+        (HIGH, LOW, 4, 0, comparison.CALLS_OPEN),
+        (LOW, LOW, 0, 1, comparison.CALLS_OPEN),
+        (LOW, HIGH[:1], 0, 1, comparison.TOO_FEW),
+        (LOW, HIGH, 0, 0, None),
+    ],
+)
+def test_lower_bounds_tell_only_what_larger_values_would_not_undo(
+    before: list[float], after: list[float], a: int, b: int, why_not: str | None
+) -> None:
+    row = _with_bounds(before, after, a=a, b=b)
+    assert row.why_not == why_not
+    assert (row.before.lower_bounds, row.after.lower_bounds) == (a, b)
+
+
+def test_what_is_at_least_that_much_worse_is_written_so() -> None:
+    groups = [[_bounded(v, at_least=g is HIGH) for v in g] for g in (LOW, HIGH)]
+    compared = comparison.compare(*groups)
+    text = comparison_text.compared(compared, comparison_text.Caution(), "text")
+    (line,) = (line for line in text.splitlines() if line.startswith(P99))
+    assert "≥ 5.015" in line
+    assert "at least +394.1 % worse" in line
+    (row,) = (row for row in compared.rows if row.figure == P99)
+    assert comparison.regressions([row], 0) == [row]
+    samples, left_out = comparison.noise(groups[1])
+    assert samples[P99].noise_floor is None
+    floors = comparison_text.floors(samples, left_out, comparison_text.Caution(), "text")
+    assert comparison_text.NOT_KNOWN_OPEN in floors

@@ -85,6 +85,7 @@ def test_a_full_run_has_every_part(bundle: Bundle) -> None:
     assert "This was planned: most stays unread" in parsed.words
     assert "unexplained: 0" in parsed.words
     drawn = {attrs["data-chart"] for _, attrs in parsed.elements if "data-chart" in attrs}
+    # Older runs did not sample their open calls.
     assert drawn == set(parsed.figures)
     assert len(drawn) == 13
     assert len(parsed.figures["throughput"]["data"]) == 4

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,15 +60,16 @@ def test_a_curve_agrees_with_the_legs_own_percentiles(
     record_all(leg.positive, positive_us)
     record_all(leg.negative, negative_us)
     curve = charts.percentile_curve(leg)
-    shares = [share for share, _ in curve]
+    shares = [point.share for point in curve]
     assert shares == sorted(shares)
-    assert [value for _, value in curve] == sorted(value for _, value in curve)
+    assert [point.ms for point in curve] == sorted(point.ms for point in curve)
+    assert not any(point.is_at_least for point in curve)
     assert all(share < 1 for share in shares)
     top_us = leg.percentile_us(100)
     assert top_us is not None
     # The curve ends short of the last sample by less than one of its own steps.
-    assert curve[-1][1] <= top_us / 1000 * 1.001
-    for share, value_ms in curve:
+    assert curve[-1].ms <= top_us / 1000 * 1.001
+    for share, value_ms, *_ in curve:
         at_most = sum(us <= value_ms * 1000 * 1.001 for us in positive_us) + len(negative_us)
         assert at_most >= share * leg.count - 1
 
@@ -78,8 +82,45 @@ def test_a_leg_of_negative_samples_only_has_no_curve() -> None:
     assert charts.percentile_chart({"x": charts.Curve([], 0.1)}) is None
 
 
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.integers(1, 10_000_000), max_size=100),
+    st.lists(st.integers(1, 10_000_000), min_size=1, max_size=100),
+    st.integers(0, 5),
+)
+def test_a_curve_has_the_legs_own_bounds(
+    answered_us: list[int], ages_us: list[int], beyond: int
+) -> None:
+    leg = Leg(new_histogram(), new_histogram(), beyond=beyond)
+    record_all(leg.positive, answered_us)
+    leg.add_open(Counter(ages_us))
+    total = leg.count + leg.open_count
+    for share, least_ms, is_at_least, highest_ms in charts.percentile_curve(leg):
+        # In the middle between ranks, so that rounding takes none for another.
+        rank = max(1, math.ceil(share * total - 1e-9))
+        least, highest = leg.percentile_bounds_us(100 * (rank - 0.5) / total)
+        assert least_ms == (least or 0) / 1000
+        assert is_at_least == (least != highest)
+        assert highest_ms == (highest / 1000 if is_at_least and highest is not None else None)
+
+
+def test_a_curve_is_dashed_from_where_open_calls_could_change_it() -> None:
+    leg = Leg(new_histogram(), new_histogram())
+    record_all(leg.positive, [1000] * 90)
+    leg.add_open({4_000_000: 10})
+    figure = charts.percentile_chart({"x": charts.Curve(charts.percentile_curve(leg), 0.0)})
+    assert figure is not None
+    solid, dashed = figure["data"]
+    assert (solid["line"]["dash"], dashed["line"]["dash"]) == ("solid", "dash")
+    assert set(solid["y"]) == {1.0}
+    assert dashed["y"][0] == 1.0
+    assert dashed["y"][-1] == pytest.approx(4000, rel=0.001)
+    assert float(solid["text"][-1]) == pytest.approx(90, abs=1.5)
+    assert [trace["showlegend"] for trace in figure["data"]] == [True, False]
+
+
 def test_what_the_clocks_cannot_resolve_is_dotted_and_shaded() -> None:
-    points = [(0.0, 0.05), (0.5, 0.2), (0.9, 3.0)]
+    points = [charts.Point(*one) for one in ((0.0, 0.05), (0.5, 0.2), (0.9, 3.0))]
     figure = charts.percentile_chart(
         {"across": charts.Curve(points, 0.1), "one clock": charts.Curve(points, 0.0)}
     )

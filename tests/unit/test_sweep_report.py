@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from fpaas.commands.report import command
 from fpaas.sweep import record
+from fpaas.sweep.sweep_figures import COSTS
 from tests import sweep_runs
 from tests.unit.test_report_page import BYTES_MAX, HOSTILE, Page
 
@@ -195,3 +196,27 @@ def test_a_sweep_cannot_be_marked_invalid_as_a_whole(tmp_path: Path) -> None:
     result = report(directory, "--invalid", "because")
     assert result.exit_code == 2
     assert "--invalid is for single runs" in result.output
+
+
+def test_lower_bounds_are_marked_and_nothing_is_fitted_through_them(tmp_path: Path) -> None:
+    directory = sweep_runs.write(tmp_path, LINEAR)
+    path = tmp_path / "20260921T120200Z-sweep/summary.json"
+    summary = json.loads(path.read_text())
+    summary["latency_ms"]["fetch_call"]["at_least"] = {"p99": None}
+    path.write_text(json.dumps(summary))
+    result = report(directory)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("≥ 2.00") == 1
+    figures = content(directory)["points"][1]["figures"]
+    assert (figures["fetch_call_p99_ms"]["at_least"], figures["fetch_call_p50_ms"]["at_least"]) == (
+        *(1, 0),
+    )
+    shown = page(directory)
+    symbols = shown.figures["fetch_call_p99_ms"]["data"][0]["marker"]["symbol"]
+    assert symbols == ["circle", "triangle-up-open", "circle", "circle", "circle"]
+    assert shown.words.count("≥ 2") == 1
+    with (directory / "figures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["at_least"] for row in rows] == ["", "fetch_call_p99_ms", "", "", ""]
+    # Lower bounds are of latencies, and what is fitted is of resources.
+    assert all(path.startswith("resources.") for one in COSTS for path in one.paths)

@@ -142,7 +142,7 @@ def _facts(
         "scenario": content.get("scenario"),
         "verdict": content["verdict"]["status"],
         **_object(run, "variables"),
-        **{f"window.{name}": window.get(name) for name in ("from_s", "until_s")},
+        **{f"window.{name}": window.get(name) for name in ("from_s", "until_s", "calls_by")},
         **{f"hosts.{group}": names for group, names in _object(run, "hosts").items()},
         **{name: control.get(name) for name in CONTROL_FACTS},
         "fpaas": manifest.get("fpaas_version"),

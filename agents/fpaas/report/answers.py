@@ -136,8 +136,9 @@ def _per_s(value: float | None) -> str:
 
 def _ms(latency: JsonObject, leg: str, column: str) -> str:
     value, bound = pick(latency, leg, column), pick(latency, leg, "clock_error_ms")
+    least = "at least " if column in (pick(latency, leg, "at_least") or {}) else ""
     if value is None:
         return "an unmeasured time"
     if bound is not None and value < bound:
         return f"less than {number(bound)} ms, which the clocks cannot resolve"
-    return f"{number(value)} ms"
+    return f"{least}{number(value)} ms"

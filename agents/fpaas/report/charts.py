@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from fpaas.measures.histograms import Leg
+from hdrh.histogram import HdrHistogram
+
+from fpaas.measures.histograms import HIGHEST_US, Leg, new_histogram
 from fpaas.report.series import RunSeries, Series, downsample
 from fpaas.results.events import Event
 
@@ -87,18 +89,32 @@ def time_chart(
     }
 
 
+class Point(NamedTuple):
+    """A percentile: `ms` of a share of the samples.
+
+    If open calls could change it, `ms` is the least and `highest_ms` the most that it can be, None
+    if nothing bounds it.
+    """
+
+    share: float
+    ms: float
+    is_at_least: bool = False
+    highest_ms: float | None = None
+
+
 @dataclass(frozen=True)
 class Curve:
-    """A leg's percentiles: (share of the samples, ms), and how far clocks may be off (± ms)."""
+    """A leg's percentiles, and how far clocks may be off (± ms)."""
 
-    points: list[tuple[float, float]]
+    points: list[Point]
     bound_ms: float | None
 
 
 def percentile_chart(curves: Mapping[str, Curve]) -> Figure | None:
     """Draw each leg's percentiles, in ms, over 1 / (1 - p), with its bound as a band around it.
 
-    What lies below its bound is dotted: not resolvable. None where no leg has samples.
+    What lies below its bound is dotted: not resolvable. A curve is dashed from the first percentile
+    on that open calls could change: at least that. None where no leg has samples.
     """
     drawn = {name: curve for name, curve in curves.items() if curve.points}
     if not drawn:
@@ -109,7 +125,7 @@ def percentile_chart(curves: Mapping[str, Curve]) -> Figure | None:
         if curve.bound_ms:
             traces += _band(name, curve.points, curve.bound_ms, colour)
         traces += _curve_lines(name, curve, colour)
-    largest = max(1 / (1 - curve.points[-1][0]) for curve in drawn.values())
+    largest = max(1 / (1 - curve.points[-1].share) for curve in drawn.values())
     ticks = {x: text for x, text in PERCENTILE_TICKS.items() if x <= max(largest, 100)}
     return {
         "data": traces,
@@ -137,11 +153,18 @@ def percentile_chart(curves: Mapping[str, Curve]) -> Figure | None:
 
 
 def _curve_lines(name: str, curve: Curve, colour: str) -> list[dict[str, Any]]:
-    """Return the part below the bound, dotted, and the rest; both have the legend's one entry."""
+    """Return the part below the bound, dotted, the part that is a lower bound, dashed, the rest.
+
+    All have the legend's one entry.
+    """
     bound_ms = curve.bound_ms or 0.0
+    points, count = curve.points, len(curve.points)
+    exact = next((at for at in range(count) if points[at].is_at_least), count)
     parts = [
-        ("dot", [point for point in curve.points if abs(point[1]) < bound_ms]),
-        ("solid", [point for point in curve.points if abs(point[1]) >= bound_ms]),
+        ("dot", [point for point in points[:exact] if abs(point.ms) < bound_ms]),
+        ("solid", [point for point in points[:exact] if abs(point.ms) >= bound_ms]),
+        # From the last exact point on, so that there is no gap.
+        ("dash", points[max(0, exact - 1) :] if exact < count else []),
     ]
     lines: list[dict[str, Any]] = []
     for dash, points in parts:
@@ -154,16 +177,18 @@ def _curve_lines(name: str, curve: Curve, colour: str) -> list[dict[str, Any]]:
                 "name": name,
                 "legendgroup": name,
                 "showlegend": not lines,
-                "x": [rounded(1 / (1 - share)) for share, _ in points],
-                "y": [rounded(value_ms) for _, value_ms in points],
-                "text": [f"{100 * share:.6g}" for share, _ in points],
+                "x": [rounded(1 / (1 - point.share)) for point in points],
+                "y": [rounded(point.ms) for point in points],
+                "text": [f"{100 * point.share:.6g}" for point in points],
                 "line": {
                     "width": LINE_WIDTHS.get(name, LINE_WIDTH),
                     "shape": "hv",
                     "color": colour,
                     "dash": dash,
                 },
-                "hovertemplate": "%{text} % within %{y:,.4~g} ms"
+                "hovertemplate": "%{text} % within "
+                + ("at least " if dash == "dash" else "")
+                + "%{y:,.4~g} ms"
                 + (f" ± {bound_ms:.2g} ms" if bound_ms else "")
                 + (" (not resolvable)" if dash == "dot" else "")
                 + "<extra>%{fullData.name}</extra>",
@@ -172,11 +197,9 @@ def _curve_lines(name: str, curve: Curve, colour: str) -> list[dict[str, Any]]:
     return lines
 
 
-def _band(
-    name: str, points: list[tuple[float, float]], bound_ms: float, colour: str
-) -> list[dict[str, Any]]:
+def _band(name: str, points: list[Point], bound_ms: float, colour: str) -> list[dict[str, Any]]:
     """Return the edges of ± the bound, the room between them filled."""
-    x = [rounded(1 / (1 - share)) for share, _ in points]
+    x = [rounded(1 / (1 - point.share)) for point in points]
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     edge = {
         "type": "scatter",
@@ -189,10 +212,10 @@ def _band(
         "line": {"width": 0, "shape": "hv"},
     }
     return [
-        {**edge, "y": [rounded(max(value - bound_ms, DRAWN_MIN_MS)) for _, value in points]},
+        {**edge, "y": [rounded(max(point.ms - bound_ms, DRAWN_MIN_MS)) for point in points]},
         {
             **edge,
-            "y": [rounded(value + bound_ms) for _, value in points],
+            "y": [rounded(point.ms + bound_ms) for point in points],
             "fill": "tonexty",
             "fillcolor": f"rgba({red},{green},{blue},0.18)",
         },
@@ -236,28 +259,52 @@ def _unresolvable_region(curves: Mapping[str, Curve]) -> dict[str, Any]:
     }
 
 
-def percentile_curve(leg: Leg) -> list[tuple[float, float]]:
-    """Return (share of all samples, ms) up to the last sample.
+def percentile_curve(leg: Leg) -> list[Point]:
+    """Return percentiles up to the last sample; calls without answer count with their ages.
 
     Negative samples count in the shares, and are not drawn: the axis is logarithmic.
     """
-    count, negative = leg.count, leg.negative_count
-    if count == negative:
+    total, negative = leg.count + leg.open_count, leg.negative_count
+    if total == negative:
         return []
-    points = math.ceil(POINTS_PER_NINE * math.log10(count)) + 1
-    shares = [1 - 10 ** (-point / POINTS_PER_NINE) for point in range(points)]
-    # Ranks among all samples, as percentiles among those that are not negative.
-    percentiles = {
-        share: 100 * (share * count - negative) / (count - negative)
-        for share in shares
-        if share * count >= negative
-    }
-    values_us = leg.positive.get_percentile_to_value_dict(list(percentiles.values()))
-    return [
-        (share, max(values_us[percentile] / 1000, DRAWN_MIN_MS))
-        for share, percentile in percentiles.items()
-        if percentile in values_us
+    answered = leg.count - leg.beyond - negative
+    shares = [
+        1 - 10 ** (-point / POINTS_PER_NINE)
+        for point in range(math.ceil(POINTS_PER_NINE * math.log10(total)) + 1)
     ]
+    ranks = {
+        share: max(1, math.ceil(share * total - 1e-9)) - negative
+        for share in shares
+        if share * total >= negative
+    }
+    least_ms = _ms_at_ranks(leg.positive, ranks.values())
+    highest_ms: dict[int, float | None] = {
+        rank: value for rank, value in least_ms.items() if rank <= answered
+    }
+    if leg.open is not None:
+        both = new_histogram()
+        both.add(leg.positive)
+        both.add(leg.open)
+        least_ms = _ms_at_ranks(both, ranks.values())
+    found = []
+    for share, rank in ranks.items():
+        least, highest = least_ms[max(1, rank)], highest_ms.get(max(1, rank))
+        is_exact = least == highest
+        found.append(Point(share, least, not is_exact, None if is_exact else highest))
+    return found
+
+
+def _ms_at_ranks(histogram: HdrHistogram, ranks: Iterable[int]) -> dict[int, float]:
+    """Return the samples of ranks, from 1 on, in ms; beyond the last it is the range's end."""
+    total = histogram.get_total_count()
+    # Half a rank below: percentile arithmetic in floats must not round up to the next sample.
+    percentiles = {max(1, rank): 100 * (max(1, rank) - 0.25) / max(1, total) for rank in ranks}
+    within = [percentile for rank, percentile in percentiles.items() if rank <= total]
+    values_us = histogram.get_percentile_to_value_dict(within)
+    return {
+        rank: max(values_us.get(percentile, HIGHEST_US) / 1000, DRAWN_MIN_MS)
+        for rank, percentile in percentiles.items()
+    }
 
 
 def layout(unit: str) -> dict[str, Any]:

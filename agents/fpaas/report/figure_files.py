@@ -22,10 +22,15 @@ FILES = {
     "goals.csv": "goals, limits and what was measured",
     "ledger.csv": "the ledger's terms, and their causes",
     "statuses.csv": "how often each status answered a pull",
+    "legs.csv": "what each leg counts, what was open, out of range or missing",
     "percentiles.csv": "latency of each leg by percentile, with its clocks' bound",
     "series.csv": "rates, processors, memory, network, stream and lag second by second",
     "events.csv": "what happened beside the load",
 }
+LEG_FIGURES = (
+    *("assigned_by", "count", "due_count", "open_count", "open_min_ms", "out_of_range_count"),
+    *("missing_count", "missing_min_ms", "clock_error_ms"),
+)
 HOST_FIGURES = ("cpu_pct", "steal_pct", "iowait_pct", "mem_mb", "load1")
 STREAM_FIGURES = (
     *(("stream", name) for name in ("messages", "bytes", "first_seq", "last_seq")),
@@ -49,8 +54,18 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, st
         ),
         "ledger.csv": (("term", "cause", "count"), _ledger(summary.get("ledger") or {})),
         "statuses.csv": (("status", "count"), _statuses(summary)),
+        "legs.csv": (
+            ("leg", *LEG_FIGURES),
+            (
+                [name, *(leg.get(figure) for figure in LEG_FIGURES)]
+                for name, leg in (summary.get("latency_ms") or {}).items()
+            ),
+        ),
         "percentiles.csv": (
-            ("leg", "percentile", "ms", "clock_error_ms", "resolvable"),
+            (
+                *("leg", "percentile", "ms", "clock_error_ms", "resolvable"),
+                *("at_least", "highest_ms"),
+            ),
             _percentiles(bundle, summary, warmup_s),
         ),
         "series.csv": (
@@ -109,9 +124,11 @@ def _statuses(summary: JsonObject) -> Iterator[Row]:
 def _percentiles(bundle: Bundle, summary: JsonObject, warmup_s: float) -> Iterator[Row]:
     for name, curve in run_charts.curves(bundle, summary, warmup_s).items():
         bound_ms = curve.bound_ms
-        for share, value_ms in curve.points:
+        for share, value_ms, is_at_least, highest_ms in curve.points:
             can_tell = "" if bound_ms is None else int(resolvable(value_ms, bound_ms))
-            yield name, f"{100 * share:.6g}", f"{value_ms:.6g}", bound_ms, can_tell
+            highest = "" if highest_ms is None else f"{highest_ms:.6g}"
+            percentile = f"{100 * share:.6g}"
+            yield name, percentile, f"{value_ms:.6g}", bound_ms, can_tell, int(is_at_least), highest
 
 
 def _series(bundle: Bundle, warmup_s: float) -> Iterator[Row]:
@@ -124,6 +141,8 @@ def _series(bundle: Bundle, warmup_s: float) -> Iterator[Row]:
     for figure in HOST_FIGURES:
         for host, line in run.hosts(figure).items():
             yield from _points(f"host_{figure}", host, line)
+    for name, line in run.open_calls().items():
+        yield from _points("calls_open", name, line)
     for name, line in run.host_traffic_mbit_per_s().items():
         yield from _points("host_traffic_mbit_per_s", name, line)
     for group, figure in STREAM_FIGURES:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fpaas.report.written import NOT_MEASURED
 from fpaas.results.bundle import JsonObject
+from fpaas.results.lower_bounds import is_goal_at_least, marked
 from fpaas.verdict import goals
 
 MARKS = {
@@ -25,7 +26,10 @@ def goal_rows(summary: JsonObject) -> list[dict[str, Any]]:
             "limit": f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'], ',')}",
             "measured": NOT_MEASURED
             if goal["measured"] is None
-            else goals.written(goal["measured"], goal["unit"], ","),
+            else marked(
+                goals.written(goal["measured"], goal["unit"], ","),
+                at_least=is_goal_at_least(summary, goal["name"]),
+            ),
             "status": goal["status"],
             "tone": goal["status"].replace(" ", "-"),
             "mark": MARKS.get(goal["status"], "?"),

@@ -1,22 +1,24 @@
-"""Percentiles of every leg, each with what the clocks allow to be said."""
+"""Percentiles of every leg, with what the clocks allow to be said, and what they count."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fpaas.report.written import number, with_unit
+from fpaas.report.written import NOT_MEASURED, number, with_unit
+from fpaas.results import leg_words
 from fpaas.results.bundle import JsonObject
 from fpaas.results.figures import resolvable
 from fpaas.results.leg_kinds import LEGS
+from fpaas.results.lower_bounds import marked
 
 NOT_RESOLVABLE = "not resolvable"
+COLUMNS = ("min", "p50", "p90", "p99", "p999", "max")
 
 
 def latency_rows(summary: JsonObject) -> list[dict[str, Any]]:
-    """Return a row of written percentiles for each leg, contract's legs always among them."""
+    """Return a row of written percentiles for each leg, the headline legs always among them."""
     measured = summary.get("latency_ms") or {}
-    always = ("publish_ack", "publish_to_first_fetch", "end_to_end", "fetch_call")
-    names = [name for name in LEGS if name in measured or name in always]
+    names = [name for name, kind in LEGS.items() if name in measured or kind.is_headline]
     names += sorted(set(measured) - set(LEGS))
     rows = []
     for name in names:
@@ -26,21 +28,29 @@ def latency_rows(summary: JsonObject) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "meaning": LEGS[name].meaning if name in LEGS else "",
-                "is_measured": bool(leg.get("count")),
+                "assigned_by": leg_words.ASSIGNED_BY.get(str(leg.get("assigned_by")), ""),
+                "is_measured": leg_words.is_measured(leg),
+                "absent": "no samples" if leg.get("count") == 0 else NOT_MEASURED,
                 "count": number(leg.get("count")),
+                "due_count": _count(leg, "due_count"),
+                "open_count": _count(leg, "open_count"),
                 "negative_count": number(leg.get("negative_count")),
-                "values": [
-                    _latency(leg.get(column), bound_ms)
-                    for column in ("min", "p50", "p90", "p99", "p999", "max")
-                ],
+                "values": [_latency(leg, column) for column in COLUMNS],
                 "clock": "one clock" if bound_ms == 0 else with_unit(bound_ms, "ms"),
+                "remarks": list(leg_words.remarks(name, leg, number)) if name in LEGS else [],
             }
         )
     return rows
 
 
-def _latency(value_ms: float | None, bound_ms: float | None) -> str:
+def _count(leg: JsonObject, name: str) -> str:
+    """Write a count that not every leg has."""
+    return "" if leg.get(name) is None else number(leg[name])
+
+
+def _latency(leg: JsonObject, column: str) -> str:
     """Write a latency; one below what the clocks can tell apart is not resolvable."""
+    value_ms, bound_ms = leg.get(column), leg.get("clock_error_ms")
     if value_ms is not None and bound_ms is not None and not resolvable(value_ms, bound_ms):
         return NOT_RESOLVABLE
-    return number(value_ms)
+    return marked(number(value_ms), at_least=column in (leg.get("at_least") or {}))

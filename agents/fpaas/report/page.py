@@ -18,6 +18,7 @@ from fpaas.report import (
     use_table,
     written,
 )
+from fpaas.results import leg_words
 from fpaas.results.bundle import Bundle, JsonObject
 from fpaas.spec import Scenario
 from fpaas.verdict import codes
@@ -66,6 +67,7 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
         stored=storage_table.storage_rows(summary),
         stored_heads=list(storage_table.STORED.values()),
         latency=latency_table.latency_rows(summary),
+        calls_by_end=leg_words.BY_END if leg_words.is_by_end(summary) else "",
         processes=tables.process_rows(summary),
         use=use_table.hosts(summary),
         limited_by=written.pick(summary, "limited_by", "sentence"),

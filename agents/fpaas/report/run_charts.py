@@ -7,19 +7,15 @@ from collections.abc import Iterable
 from fpaas.report import charts, flow
 from fpaas.report.document import Chart
 from fpaas.report.series import RunSeries
-from fpaas.report.written import pick
+from fpaas.report.written import number, pick
 from fpaas.results.bundle import Bundle, JsonObject
 from fpaas.results.events import Event
 from fpaas.results.leg_kinds import LEGS
 from fpaas.results.legs import Legs
 from fpaas.results.summary import measure_window
 
-#: Legs drawn together, in the order of the data's way.
-INTO_THE_STREAM = ("due_to_sent", "due_to_read", "publish_ack", "due_to_ack")
-OUT_OF_THE_STREAM = (
-    *("publish_to_first_fetch", "publish_to_fetch", "end_to_end"),
-    *("fetch_call", "fetch_call_intended"),
-)
+#: The agent whose legs are drawn together; those of all others are on the way into the stream.
+OUT_OF_THE_STREAM = "consumers"
 #: Known by its percentiles only.
 FIRST_FETCH = "publish_to_first_fetch"
 FIRST_FETCH_SHARES = {"min": 0.0, "p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
@@ -31,6 +27,8 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
     happened = [Event.from_dict(event) for event in summary.get("events") or []]
     ledger = summary.get("ledger") or {}
     drawn = curves(bundle, summary, warmup_s)
+    legs_out = [name for name, kind in LEGS.items() if kind.agent == OUT_OF_THE_STREAM]
+    legs_in = [name for name in LEGS if name not in legs_out]
     return {
         "throughput": [
             Chart(
@@ -60,15 +58,23 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "percentiles-in",
                 "On the way into the stream",
                 "Both axes are logarithmic; each step to the right is another nine. Warm-up and "
-                "draining are left out.",
-                charts.percentile_chart(_those(drawn, INTO_THE_STREAM)),
+                "draining are left out. Dashed: at least that, for calls without answer could "
+                "change it." + _out_of_range(summary, legs_in),
+                charts.percentile_chart(_those(drawn, legs_in)),
             ),
             Chart(
                 "percentiles-out",
                 "On the way out of it",
                 "The band around a curve is ± the bound of the clocks; dotted: below it, and so "
-                "not resolvable.",
-                charts.percentile_chart(_those(drawn, OUT_OF_THE_STREAM)),
+                "not resolvable. Dashed: at least that." + _out_of_range(summary, legs_out),
+                charts.percentile_chart(_those(drawn, legs_out)),
+            ),
+            Chart(
+                "calls-open",
+                "Calls without answer yet",
+                "How many publishes and pulls waited for their answer, each second; the measured "
+                "window is not shaded.",
+                charts.time_chart(run.open_calls(), "calls", run, happened),
             ),
         ],
         "resources": [
@@ -160,13 +166,20 @@ def _those(found: dict[str, charts.Curve], names: Iterable[str]) -> dict[str, ch
     return {name: found[name] for name in names if name in found}
 
 
+def _out_of_range(summary: JsonObject, names: Iterable[str]) -> str:
+    """Return what curves cannot show: samples of more than an hour."""
+    counts = {name: pick(summary, "latency_ms", name, "out_of_range_count") for name in names}
+    found = [f"{name} {number(count)}" for name, count in counts.items() if count]
+    return f" Out of range, more than an hour: {', '.join(found)}." if found else ""
+
+
 def _first_fetch(summary: JsonObject) -> dict[str, charts.Curve]:
     leg = pick(summary, "latency_ms", FIRST_FETCH) or {}
     if not leg.get("count"):
         return {}
     shares = {**FIRST_FETCH_SHARES, "max": 1 - 1 / (leg["count"] + 1)}
     points = sorted(
-        (share, max(leg[column], charts.DRAWN_MIN_MS))
+        charts.Point(share, max(leg[column], charts.DRAWN_MIN_MS))
         for column, share in shares.items()
         if leg.get(column) is not None and share <= shares["max"]
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -98,6 +99,31 @@ class RunSeries:
             "published": self._rate(shuffler, "published"),
             "processed": self._rate(workers, "processed"),
         }
+
+    def open_calls(self) -> dict[str, Series]:
+        """Return how many publishes and pulls were open when agents sampled, workers added up."""
+        shuffler = [part.shuffler_samples for part in self._bundle.parts("shuffler")]
+        workers = [worker.samples for _, worker in self._bundle.workers]
+        return {
+            "publishes": self._open(shuffler, "publish_ack"),
+            "pulls": self._open(workers, "fetch_call"),
+        }
+
+    def _open(self, sources: list[list[JsonObject]], leg: str) -> Series:
+        totals: defaultdict[int, int] = defaultdict(int)
+        for samples in sources:
+            by_second = {
+                round(self._since_t0_s(sample["unix_ns"])): sum(
+                    count for _, count, _ in calls.get("open") or ()
+                )
+                for sample in samples
+                if (calls := (sample.get("calls") or {}).get(leg)) is not None
+            }
+            for second, count in by_second.items():
+                totals[second] += count
+        return [float(second) for second in sorted(totals)], [
+            float(totals[second]) for second in sorted(totals)
+        ]
 
     def processes(self, name: str) -> dict[str, Series]:
         """Return a figure of the lab's processes (`cpu_pct` or `rss_mb`) by host and process.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fpaas.report import charts, document, written
 from fpaas.report.charts import Figure
 from fpaas.report.document import Chart
+from fpaas.results.lower_bounds import marked
 from fpaas.sweep import expected, grid, scaling, sweep_figures, sweep_text
 from fpaas.sweep.expected import Expectation
 from fpaas.sweep.record import Sweep, SweepPoint
@@ -28,6 +30,8 @@ TITLES = {
     "bench_consumers": "consumers",
     "bench_poll_interval_s": "seconds between polls",
 }
+#: Marks a point whose figure is a lower bound.
+AT_LEAST_SYMBOL = "triangle-up-open"
 STATUS_TONE = {"done": "", "invalid": "unbalanced", "missing": "absent"}
 
 
@@ -100,7 +104,11 @@ def _row(point: SweepPoint, repeats: int) -> dict[str, Any]:
     cells = []
     for name in TABLE:
         one = (point.figures or {}).get(name)
-        cells.append(written.number(one["median"]) if one else written.NOT_MEASURED)
+        cells.append(
+            marked(written.number(one["median"]), at_least=bool(one.get("at_least")))
+            if one
+            else written.NOT_MEASURED
+        )
     return {
         "number": point.number,
         "label": grid.label(point.variables),
@@ -151,8 +159,14 @@ def curves(
             "y": [charts.rounded(one["median"]) if one else None for one in found],
             "connectgaps": False,
             "line": {"width": charts.LINE_WIDTH, "color": colour},
-            "marker": {"size": 7, "color": colour},
-            "hovertemplate": f"%{{y:,.4~g}} {figure.unit}<extra>%{{fullData.name}}</extra>",
+            "marker": {
+                "size": 7,
+                "color": colour,
+                "symbol": [AT_LEAST_SYMBOL if _is_at_least(one) else "circle" for one in found],
+            },
+            "text": ["at least " if _is_at_least(one) else "" for one in found],
+            "hovertemplate": f"%{{text}}%{{y:,.4~g}} {figure.unit}"
+            "<extra>%{fullData.name}</extra>",
         }
         if any(one and one["runs"] > 1 for one in found):
             trace["error_y"] = {
@@ -180,6 +194,10 @@ def curves(
             "hovermode": "x unified",
         },
     }
+
+
+def _is_at_least(one: Mapping[str, float] | None) -> bool:
+    return bool(one and one.get("at_least"))
 
 
 def _axis(values: list[float]) -> dict[str, Any]:

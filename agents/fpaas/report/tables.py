@@ -6,6 +6,7 @@ from typing import Any
 
 from fpaas.report.written import NOT_MEASURED, number, pick, points, share, with_unit
 from fpaas.results.bundle import JsonObject
+from fpaas.results.lower_bounds import MARK, marked
 from fpaas.verdict import verdict
 
 STATUS_MEANINGS = {
@@ -98,9 +99,18 @@ def fidelity_rows(summary: JsonObject) -> dict[str, str]:
             value = pick(fidelity, name, column)
             if value is None and column != "p99":
                 continue
-            is_judged = column == "p99" and value is not None and limit_ms is not None
-            limit = f" (limit {limit_ms:g})" if is_judged else ""
-            rows[f"{word}, {column}"] = with_unit(value, "ms") + limit
+            is_limited = column == "p99" and limit_ms is not None and value is not None
+            rows[f"{word}, {column}"] = marked(
+                with_unit(value, "ms"), at_least=column in (pick(fidelity, name, "at_least") or {})
+            ) + (f" (limit {limit_ms:g})" if is_limited else "")
+        if pick(fidelity, name, "open_count"):
+            rows[f"{word}, open"] = (
+                f"{number(pick(fidelity, name, 'open_count'))}, the youngest "
+                f"{MARK}{with_unit(pick(fidelity, name, 'open_min_ms'), 'ms')}"
+            )
+    blocked_s = pick(fidelity, "relay_blocked_s")
+    if blocked_s is not None:
+        rows["relay held up by its readers"] = with_unit(blocked_s, "s")
     spread_ms = pick(fidelity, "start_spread_ms")
     limit = f" (limit {verdict.START_SPREAD_LIMIT_MS:g})" if spread_ms is not None else ""
     rows["starts apart by"] = with_unit(spread_ms, "ms") + limit

@@ -18,6 +18,8 @@ from functools import cache
 from typing import Any
 
 from fpaas.results import figures
+from fpaas.results.leg_kinds import headline_legs
+from fpaas.results.lower_bounds import is_at_least
 
 SIGNIFICANCE = 0.05
 CONFIDENCE = 0.95
@@ -35,14 +37,7 @@ FIGURES: dict[str, int] = {
     "throughput.published_per_s": +1,
     "throughput.processed_per_s": +1,
     "throughput.per_consumer_per_s.p50": +1,
-    "latency_ms.publish_ack.p50": -1,
-    "latency_ms.publish_ack.p99": -1,
-    "latency_ms.publish_to_first_fetch.p50": -1,
-    "latency_ms.publish_to_first_fetch.p99": -1,
-    "latency_ms.end_to_end.p50": -1,
-    "latency_ms.end_to_end.p99": -1,
-    "latency_ms.fetch_call.p50": -1,
-    "latency_ms.fetch_call.p99": -1,
+    **{f"latency_ms.{leg}.{name}": -1 for leg in headline_legs() for name in ("p50", "p99")},
     "resources.processes.*.cpu_pct.mean": -1,
     "resources.processes.*.rss_mb.max": -1,
     "jetstream.consumer_lag.p50": -1,
@@ -61,6 +56,7 @@ TOO_FEW = "too few runs"
 NOT_SIGNIFICANT = "not significant"
 BELOW_NOISE = "below the noise floor"
 WITHIN_CLOCKS = "within the clocks' bound"
+CALLS_OPEN = "calls without answer could change it"
 
 
 @dataclass(frozen=True)
@@ -69,6 +65,8 @@ class Sample:
 
     `low` to `high` holds the median with `confidence`, which few runs keep below 95 %; all None of
     a single run. `noise_floor` is the least difference that repeats of these runs can tell.
+    `lower_bounds` counts the runs that only say at least how large the figure is; with any, the
+    median is a lower bound, and neither `high` nor `noise_floor` is known.
     """
 
     median: float
@@ -77,6 +75,7 @@ class Sample:
     confidence: float | None
     runs: int
     noise_floor: float | None
+    lower_bounds: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,8 @@ class Row:
     """One figure of two groups.
 
     `p_value` is None where no test can tell with so few runs; `why_not` says why a difference does
-    not count, None where it does. `noise_floor` is the greater one of both groups'.
+    not count, None where it does. `noise_floor` is the greater one of both groups'. If `after` has
+    lower bounds and is worse, it is at least that much worse.
     """
 
     figure: str
@@ -113,14 +113,18 @@ class Comparison:
 def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Comparison:
     """Compare two groups of summary.json contents, figure by figure."""
     rows = []
-    left_out = {}
+    left_out: dict[str, str] = {}
     for figure, direction in _figures([*before, *after]):
         old, new = _values(before, figure), _values(after, figure)
         if isinstance(old, str) or isinstance(new, str):
             left_out[figure] = old if isinstance(old, str) else str(new)
             continue
         bound = _clock_error(before, figure) + _clock_error(after, figure)
-        rows.append(_row(figure, direction, old, new, bound))
+        samples = (
+            _sample(old, _lower_bounds(before, figure)),
+            _sample(new, _lower_bounds(after, figure)),
+        )
+        rows.append(_row(figure, direction, samples, mann_whitney_p(old, new), bound))
     return Comparison(rows, left_out)
 
 
@@ -133,7 +137,7 @@ def noise(runs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Sample], dict[st
         if isinstance(values, str):
             left_out[figure] = values
         else:
-            samples[figure] = _sample(values)
+            samples[figure] = _sample(values, _lower_bounds(runs, figure))
     return samples, left_out
 
 
@@ -234,10 +238,16 @@ def _arrangements(m: int, n: int, u: int) -> int:
     return _arrangements(m - 1, n, u - n) + _arrangements(m, n - 1, u)
 
 
-def _row(figure: str, direction: int, old: list[float], new: list[float], bound: float) -> Row:
-    before, after = _sample(old), _sample(new)
+def _row(
+    figure: str,
+    direction: int,
+    samples: tuple[Sample, Sample],
+    p_value: float | None,
+    bound: float,
+) -> Row:
+    before, after = samples
     change = after.median - before.median
-    p_value = mann_whitney_p(old, new)
+    worse = change * direction < 0
     floors = [one for one in (before.noise_floor, after.noise_floor) if one is not None]
     floor = max(floors, default=None)
     why_not = None
@@ -249,6 +259,10 @@ def _row(figure: str, direction: int, old: list[float], new: list[float], bound:
         why_not = BELOW_NOISE
     elif abs(change) <= bound:
         why_not = WITHIN_CLOCKS
+    # Lower bounds of A may reach B. Those of B only make a larger figure larger still, so that they
+    # take nothing from what is worse already.
+    if before.lower_bounds or (after.lower_bounds and (why_not is not None or not worse)):
+        why_not = TOO_FEW if p_value is None else CALLS_OPEN
     return Row(
         figure=figure,
         before=before,
@@ -257,14 +271,22 @@ def _row(figure: str, direction: int, old: list[float], new: list[float], bound:
         p_value=p_value,
         noise_floor=floor,
         why_not=why_not,
-        worse=change * direction < 0,
+        worse=worse,
     )
 
 
-def _sample(values: list[float]) -> Sample:
+def _sample(values: list[float], lower_bounds: int) -> Sample:
     low, high, confidence = median_interval(values) or (None, None, None)
-    median = statistics.median(values)
-    return Sample(median, low, high, confidence, len(values), noise_floor(values))
+    floor = noise_floor(values)
+    if lower_bounds:
+        high = floor = None
+    return Sample(
+        statistics.median(values), low, high, confidence, len(values), floor, lower_bounds
+    )
+
+
+def _lower_bounds(runs: Sequence[Mapping[str, Any]], figure: str) -> int:
+    return sum(is_at_least(run, figure) for run in runs)
 
 
 def _values(runs: Sequence[Mapping[str, Any]], figure: str) -> list[float] | str:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from fpaas.results.comparison import TOO_FEW, Comparison, Row, Sample
+from fpaas.results.lower_bounds import MARK
 
 #: Name → (values in A, values in B).
 Differing = Mapping[str, tuple[list[str], list[str]]]
 NOT_KNOWN = "not known (needs 4 runs)"
+NOT_KNOWN_OPEN = "not known (calls without answer)"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def floors(
         return json.dumps(content, indent=2)
     head = ("figure", "median", "noise floor", "of the median")
     table = [
-        (figure, _median(sample), _floor(sample.noise_floor) or NOT_KNOWN, _share(sample))
+        (figure, _median(sample), _known_floor(sample), _share(sample))
         for figure, sample in samples.items()
     ]
     return _page([head, *table], left_out, caution, style)
@@ -80,10 +82,13 @@ def _verdict(row: Row) -> str:
     if row.why_not is not None:
         return f"~ ({row.why_not}, p={row.p_value:.3f})"
     change = "from 0" if row.change_pct is None else f"{row.change_pct:+.1f} %"
-    return f"{change} {'worse' if row.worse else 'better'} (p={row.p_value:.3f})"
+    least = "at least " if row.after.lower_bounds else ""
+    return f"{least}{change} {'worse' if row.worse else 'better'} (p={row.p_value:.3f})"
 
 
 def _median(sample: Sample) -> str:
+    if sample.lower_bounds:
+        return f"{MARK}{sample.median:.6g}"
     if sample.confidence is None:
         return f"{sample.median:.6g}"
     few = f"; {100 * sample.confidence:.0f} %" if sample.confidence < 0.95 else ""
@@ -92,6 +97,12 @@ def _median(sample: Sample) -> str:
 
 def _floor(floor: float | None) -> str:
     return "" if floor is None else f"{floor:.3g}"
+
+
+def _known_floor(sample: Sample) -> str:
+    if sample.lower_bounds:
+        return NOT_KNOWN_OPEN
+    return _floor(sample.noise_floor) or NOT_KNOWN
 
 
 def _share(sample: Sample) -> str:

@@ -126,7 +126,8 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:
             units = earliest[position] if position < len(earliest) else None
             stored_ns = before_ns + number * each_ns
             if units is None:
-                if stored_ns < until_ns:
+                # The last message before a sample is put at the sample itself.
+                if stored_ns <= until_ns:
                     never, latest_never_ns = never + 1, stored_ns
             elif from_ns <= stored_ns + units * first_fetch.UNIT_NS < until_ns:
                 counts[units] += 1

@@ -18,15 +18,20 @@ OWN_CLOCK, RELAY_CLOCK, SERVER_CLOCK = "own", "relay", "server"
 
 @dataclass(frozen=True)
 class LegKind:
-    """One leg; `recorded` is its tag in the agent's histogram log, None if it is derived."""
+    """One leg; `recorded` is its tag in the agent's histogram log, None if it is derived.
+
+    A headline leg is always in tables, has a line on the screen, is compared and drawn over sweeps.
+    """
 
     agent: str
     recorded: str | None
+    title: str
     meaning: str
     assigned_by: str
     begins_on: str
-    #: Who has no sample in it; of calls, nobody.
+    #: Of an age, who has none; of calls, nobody is left out.
     leaves_out: str = ""
+    is_headline: bool = False
 
     @property
     def is_age(self) -> bool:
@@ -39,6 +44,7 @@ LEGS = {
     "due_to_sent": LegKind(
         "relay",
         "relay_lateness",
+        "due to sent",
         "due at the relay → handed to its socket",
         DUE,
         OWN_CLOCK,
@@ -46,6 +52,7 @@ LEGS = {
     "due_to_read": LegKind(
         "shuffler",
         "due_to_read",
+        "due to read",
         "due at the relay → read by the shuffler",
         DUE,
         RELAY_CLOCK,
@@ -53,13 +60,16 @@ LEGS = {
     "publish_ack": LegKind(
         "shuffler",
         "publish_ack",
+        "publish to ack",
         "written to NATS → acked",
         SENT,
         OWN_CLOCK,
+        is_headline=True,
     ),
     "due_to_ack": LegKind(
         "shuffler",
         "due_to_ack",
+        "due to ack",
         "due at the relay → acked by NATS",
         DUE,
         RELAY_CLOCK,
@@ -67,39 +77,52 @@ LEGS = {
     "publish_to_first_fetch": LegKind(
         "consumers",
         None,
+        "publish to first fetch",
         "stored → first fetched by any consumer",
         FIRST_FETCH,
         SERVER_CLOCK,
-        "messages stored by the end of the window that no consumer had fetched when the run ended",
+        "messages stored by the end of the window that no consumer ever fetched",
+        is_headline=True,
     ),
     "publish_to_fetch": LegKind(
         "consumers",
         "publish_to_fetch",
+        "publish to fetch",
         "stored → fetched, each delivery",
         RECEIVED,
         SERVER_CLOCK,
-        "deliveries owed in the whole run that were not made",
+        "deliveries owed in the whole run and never made",
     ),
     "end_to_end": LegKind(
         "consumers",
         "end_to_end",
+        "due to received",
         "due at the relay → received by a consumer, each delivery",
         RECEIVED,
         RELAY_CLOCK,
-        "deliveries owed in the whole run that were not made",
+        "deliveries owed in the whole run and never made",
+        is_headline=True,
     ),
     "fetch_call": LegKind(
         "consumers",
         "fetch_call",
+        "fetch call",
         "pull sent → answered",
         SENT,
         OWN_CLOCK,
+        is_headline=True,
     ),
     "fetch_call_intended": LegKind(
         "consumers",
         "fetch_call_intended",
+        "fetch call from due",
         "pull due → answered",
         DUE,
         OWN_CLOCK,
     ),
 }
+
+
+def headline_legs() -> list[str]:
+    """Name the legs that every run is told and compared by, in the order of the data's way."""
+    return [name for name, kind in LEGS.items() if kind.is_headline]

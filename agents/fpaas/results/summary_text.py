@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fpaas.results import leg_words
+from fpaas.results.leg_kinds import LEGS, headline_legs
+from fpaas.results.lower_bounds import is_at_least, is_goal_at_least, marked
 from fpaas.verdict import goals
 
 WIDTH = 100
@@ -17,12 +20,7 @@ NOT_MEASURED = "-"
 #: Decimals of numbers this large tell nothing, and need a column's room.
 ONLY_WHOLE_FROM = 10_000
 UNRESOLVED = "< ±"
-LEGS = {
-    "publish_ack": "publish to ack",
-    "publish_to_first_fetch": "publish to first fetch",
-    "end_to_end": "due to received",
-    "fetch_call": "fetch call",
-}
+LEG_WIDTH = 22
 
 
 def verdict(summary: dict[str, Any]) -> str:
@@ -42,7 +40,7 @@ def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
     if limited_by:
         yield from _wrapped(limited_by["sentence"], label="limited by")
     yield ""
-    yield from _goals(summary.get("goals") or [])
+    yield from _goals(summary)
     yield from _throughput(summary["throughput"])
     yield from _ledger(summary["ledger"])
     yield ""
@@ -50,6 +48,8 @@ def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
     yield ""
     yield from _resources(summary)
     yield from _fetches(summary)
+    if leg_words.is_by_end(summary):
+        yield from _wrapped(leg_words.BY_END, label="note")
     for note in summary["notes"]:
         yield from _wrapped(note, label="note")
 
@@ -65,14 +65,18 @@ def _wrapped(text: str, label: str = "") -> list[str]:
     )
 
 
-def _goals(judged: list[dict[str, Any]]) -> Iterator[str]:
+def _goals(summary: dict[str, Any]) -> Iterator[str]:
     """Set each goal beside what was measured; a meaning too long for its column is cut short."""
+    judged = summary.get("goals") or []
     for number, goal in enumerate(judged):
         limit = f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'])}"
         measured = NOT_MEASURED
         if goal["measured"] is not None:
             # In the limit's unit, which stands beside it.
-            measured = goals.written(goal["measured"], "")
+            measured = marked(
+                goals.written(goal["measured"], ""),
+                at_least=is_goal_at_least(summary, goal["name"]),
+            )
         meaning = textwrap.shorten(goal["meaning"], GOAL_WIDTH, placeholder=" …")
         yield _labelled(
             "" if number else "goals",
@@ -120,21 +124,36 @@ def _ledger(ledger: dict[str, Any]) -> Iterator[str]:
 def _latency(latency: dict[str, Any]) -> Iterator[str]:
     columns = ("p50", "p90", "p99", "p999", "max")
     heads = [*columns[:3], "p99.9", "max", "count", "negative", "clock ±"]
-    yield _labelled("latency, ms", " " * 24 + "".join(f"{head:>9}" for head in heads))
+    yield _labelled("latency, ms", " " * LEG_WIDTH + _cells(heads))
     unresolved = False
-    for name, title in LEGS.items():
-        leg = latency[name]
-        if leg["count"] is None:
-            yield _labelled("", f"{title:<24}{NOT_MEASURED:>9}")
+    remarks = []
+    for name in headline_legs():
+        title, leg = LEGS[name].title, latency[name]
+        remarks += [f"{title} {one}" for one in leg_words.remarks(name, leg, _number)]
+        if not leg_words.is_measured(leg):
+            absent = NOT_MEASURED if leg["count"] is None else "no samples"
+            yield _labelled("", f"{title:<{LEG_WIDTH}}{absent:>10}")
             continue
         hidden = leg["not_resolvable"] if leg["clock_error_ms"] is not None else ()
         unresolved = unresolved or any(column in hidden for column in columns)
-        cells = [UNRESOLVED if c in hidden else _number(leg[c], 1) for c in columns]
+        lower = leg.get("at_least") or {}
+        cells = [
+            UNRESOLVED if c in hidden else marked(_number(leg[c], 1), at_least=c in lower)
+            for c in columns
+        ]
         cells += [_number(leg["count"]), _number(leg["negative_count"])]
         cells.append(_number(leg["clock_error_ms"], 2))
-        yield _labelled("", f"{title:<24}" + "".join(f"{cell:>9}" for cell in cells))
+        yield _labelled("", f"{title:<{LEG_WIDTH}}{_cells(cells)}")
+    for remark in remarks:
+        yield from _wrapped(remark)
     if unresolved:
         yield _labelled("", f"{UNRESOLVED}: not resolvable, less than the clocks' error")
+
+
+def _cells(cells: Sequence[str]) -> str:
+    """Write a row of percentiles, a count, negative samples and the clocks' error."""
+    widths = (*[10] * (len(cells) - 3), 9, 9, 8)
+    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def _resources(summary: dict[str, Any]) -> Iterator[str]:
@@ -157,14 +176,17 @@ def _resources(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _fetches(summary: dict[str, Any]) -> Iterator[str]:
-    fetches, fidelity = summary["fetches"], summary["fidelity"]
+    fetches, late_ms = summary["fetches"], summary["fidelity"]["poll_lateness_ms"]["p99"]
+    late = marked(
+        _number(late_ms, 1), at_least=is_at_least(summary, "fidelity.poll_lateness_ms.p99")
+    )
     statuses = "".join(
         f", {_number(count)} of {status}" for status, count in (fetches["by_status"] or {}).items()
     )
     yield _labelled(
         "fetches",
         f"{_number(fetches['ok'])} with messages, {_number(fetches['empty'])} empty{statuses}"
-        f"; polls late by p99 {_number(fidelity['poll_lateness_ms']['p99'], 1)} ms",
+        f"; polls late by p99 {late} ms",
     )
 
 

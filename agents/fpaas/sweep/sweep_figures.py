@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fpaas.results.figures import resolvable
+from fpaas.results.leg_kinds import LEGS, headline_legs
+from fpaas.results.lower_bounds import is_at_least
 from fpaas.sweep import scaling
 from fpaas.sweep.grid import Point, label
 from fpaas.sweep.record import Sweep, SweepPoint
@@ -33,10 +35,11 @@ def _of_process(process: str, word: str) -> tuple[Figure, Figure]:
     )
 
 
-def _latency(leg: str, title: str, *percentiles: str) -> Iterator[Figure]:
-    for name in percentiles:
-        path = f"latency_ms.{leg}.{name}"
-        yield Figure(f"{leg}_{name}_ms", f"{title}, {name}", "ms", (path,))
+def _latencies() -> Iterator[Figure]:
+    for leg in headline_legs():
+        for name in ("p50", "p99"):
+            path = f"latency_ms.{leg}.{name}"
+            yield Figure(f"{leg}_{name}_ms", f"{LEGS[leg].title}, {name}", "ms", (path,))
 
 
 NATS_CPU, NATS_RSS = _of_process("nats", "NATS")
@@ -48,14 +51,10 @@ LAB_CPU = Figure(
     "% of a core",
     (*NATS_CPU.paths, *CONSUMERS_CPU.paths),
 )
-#: What is drawn over the variable; those of COSTS are fitted, too.
+#: What is drawn over the variable. Those of COSTS are fitted, too; none of them is a latency, so
+#: that nothing is fitted through lower bounds.
 COSTS = (NATS_CPU, CONSUMERS_CPU, LAB_CPU, NATS_RSS, CONSUMERS_RSS)
-LATENCIES = (
-    *_latency("publish_ack", "publish to ack", "p50", "p99"),
-    *_latency("fetch_call", "fetch call", "p50", "p99"),
-    *_latency("publish_to_first_fetch", "publish to first fetch", "p50", "p99"),
-    *_latency("end_to_end", "due to received", "p50", "p99"),
-)
+LATENCIES = tuple(_latencies())
 FIGURES = (
     Figure("offered_per_s", "offered", "/s", ("throughput.offered_per_s",)),
     Figure("published_per_s", "published", "/s", ("throughput.published_per_s",)),
@@ -74,7 +73,16 @@ FIGURES = (
     Figure("poll_lateness_p99_ms", "poll lateness, p99", "ms", ("fidelity.poll_lateness_ms.p99",)),
 )
 
-Values = dict[str, float | None]
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of one run; a lower bound if calls without answer could make it larger."""
+
+    value: float
+    is_at_least: bool = False
+
+
+Values = dict[str, Measure | None]
 
 
 def of_run(summary: Mapping[str, Any]) -> Values:
@@ -82,7 +90,7 @@ def of_run(summary: Mapping[str, Any]) -> Values:
     return {figure.name: _value(summary, figure) for figure in FIGURES}
 
 
-def _value(summary: Mapping[str, Any], figure: Figure) -> float | None:
+def _value(summary: Mapping[str, Any], figure: Figure) -> Measure | None:
     total = 0.0
     for path in figure.paths:
         *parents, name = path.split(".")
@@ -95,7 +103,7 @@ def _value(summary: Mapping[str, Any], figure: Figure) -> float | None:
         if parents[0] == "latency_ms" and not resolvable(value, at.get("clock_error_ms")):
             return None
         total += value
-    return total
+    return Measure(total, any(is_at_least(summary, path) for path in figure.paths))
 
 
 def variable(sweep: Sweep) -> str:
@@ -130,16 +138,21 @@ def lines(sweep: Sweep, over: str) -> dict[str, list[SweepPoint]]:
 
 
 def summarise(runs: list[Values]) -> dict[str, dict[str, float | int] | None]:
-    """Return each figure's median and range over the runs of a point; None where no run has it."""
+    """Return each figure's median and range over the runs of a point; None where no run has it.
+
+    `at_least` counts the runs whose figure is a lower bound; with any, the median is one.
+    """
     content: dict[str, dict[str, float | int] | None] = {}
     for figure in FIGURES:
-        values = [value for run in runs if (value := run[figure.name]) is not None]
+        found = [one for run in runs if (one := run[figure.name]) is not None]
+        values = [one.value for one in found]
         content[figure.name] = (
             {
                 "median": statistics.median(values),
                 "min": min(values),
                 "max": max(values),
                 "runs": len(values),
+                "at_least": sum(one.is_at_least for one in found),
             }
             if values
             else None
@@ -189,10 +202,10 @@ def growth(sweep: Sweep, values: Mapping[str, Values]) -> list[Growth]:
     for figure in COSTS:
         for name, points in lines(sweep, over).items():
             pairs = [
-                (float(point.variables[over]), value)
+                (float(point.variables[over]), one.value)
                 for point in points
                 for run in point.trusted
-                if run.run_id in values and (value := values[run.run_id][figure.name]) is not None
+                if run.run_id in values and (one := values[run.run_id][figure.name]) is not None
             ]
             found.append(
                 Growth(

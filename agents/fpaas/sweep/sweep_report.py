@@ -111,18 +111,25 @@ def write(
 
 
 def figures_csv(sweep: Sweep, values: dict[str, Values]) -> str:
-    """Return a line for each attempt at each point; a cell is empty where it was not measured."""
+    """Return a line for each attempt at each point; a cell is empty where it was not measured.
+
+    `at_least` names the figures that are lower bounds.
+    """
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     names = [one.name for one in FIGURES]
-    out.writerow(["point", *sweep.grid, "repetition", "run_id", "status", *names])
+    out.writerow(["point", *sweep.grid, "repetition", "run_id", "status", *names, "at_least"])
     for point in sweep.points:
         of_point = list(point.variables.values())
         for run in point.runs or [PlayedRun("", 0, "missing")]:
             figures = values.get(run.run_id) or dict.fromkeys(names)
-            cells = ["" if figures[name] is None else figures[name] for name in names]
+            cells = ["" if (one := figures[name]) is None else one.value for name in names]
+            lower = [name for name in names if (one := figures[name]) and one.is_at_least]
             out.writerow(
-                [point.number, *of_point, run.repetition + 1, run.run_id, run.status, *cells]
+                [
+                    *(point.number, *of_point, run.repetition + 1, run.run_id, run.status),
+                    *(*cells, " ".join(lower)),
+                ]
             )
     return text.getvalue()
 

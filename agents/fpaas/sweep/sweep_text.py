@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from fpaas.results.lower_bounds import marked
 from fpaas.sweep import record, scaling
 from fpaas.sweep.grid import label, written
 from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
@@ -31,6 +32,13 @@ def figure(value: float | None) -> str:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(digits, 6)}f}"
+
+
+def median(one: Mapping[str, float] | None) -> str:
+    """Write a point's figure: the median of its runs."""
+    if one is None:
+        return NOT_MEASURED
+    return marked(figure(one["median"]), at_least=bool(one.get("at_least")))
 
 
 def interval(fit: scaling.Fit) -> str:
@@ -120,7 +128,7 @@ def outcome(run: PlayedRun, point: SweepPoint) -> str:
     shown = []
     for name in SHOWN:
         one = (point.figures or {}).get(name)
-        value = figure(one["median"] if one else None)
+        value = median(one)
         shown.append(f"{titles[name].title} {value} {titles[name].unit}".rstrip())
     reason = f" ({run.reason})" if run.reason else ""
     return f"{run.status}{reason}: {', '.join(shown)}"
@@ -138,7 +146,7 @@ def lines(sweep: Sweep, growths: list[Growth]) -> Iterator[str]:
         cells = [written(value) for value in point.variables.values()]
         for name in SHOWN:
             one = (point.figures or {}).get(name)
-            cells.append(figure(one["median"] if one else None))
+            cells.append(median(one))
         rows.append([*cells, state(point, sweep.repeats)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     for row in rows:
