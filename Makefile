@@ -23,7 +23,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Also where the checkout is writable by everybody, in which case Ansible ignores the file.
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-PYTHON_SOURCES := agents tests benchmarks playbooks/action_plugins playbooks/library
+PYTHON_SOURCES := agents tests benchmarks plugins
 
 .DEFAULT_GOAL := help
 .PHONY: help setup cloud demo sweep expected-results test molecule lint bench lab lab-down teardown clean
