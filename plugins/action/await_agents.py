@@ -14,6 +14,13 @@ from fpaas.control.progress import AgentStatus
 LOOK_INTERVAL_S = 0.1
 
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "directory": {"type": "path", "required": True},
+    "agents": {"type": "list", "elements": "str", "required": True},
+    "patience_s": {"type": "float", "required": True},
+}
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`await_agents: {directory: the run's on the host, agents: […], patience_s: …}`.
 
@@ -25,13 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Look at the host until all are up."""
         del tmp
-        _, arguments = self.validate_argument_spec(
-            {
-                "directory": {"type": "path", "required": True},
-                "agents": {"type": "list", "elements": "str", "required": True},
-                "patience_s": {"type": "float", "required": True},
-            }
-        )
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
         result: dict[str, Any] = {**super().run(None, task_vars), "changed": False}
         directory = arguments["directory"]
         deadline = time.monotonic() + arguments["patience_s"]

@@ -14,6 +14,13 @@ from ansible.plugins.action import ActionBase
 
 from fpaas.probe import seal
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "seal": {"type": "list", "elements": "str", "required": True},
+    "directory": {"type": "path", "required": True},
+    "archive": {"type": "path", "required": True},
+    "bundle": {"type": "path", "required": True},
+}
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`fetch_run: {seal: argv, directory: …, archive: …, bundle: where it is to be}`.
@@ -27,14 +34,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Bring it, or say what failed."""
         del tmp
-        _, arguments = self.validate_argument_spec(
-            {
-                "seal": {"type": "list", "elements": "str", "required": True},
-                "directory": {"type": "path", "required": True},
-                "archive": {"type": "path", "required": True},
-                "bundle": {"type": "path", "required": True},
-            }
-        )
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
         result: dict[str, Any] = super().run(None, task_vars)
         bundle = Path(arguments["bundle"])
         if (bundle / seal.NAME).exists() and not seal.verify(bundle):

@@ -41,6 +41,24 @@ PROGRESS = re.compile(r"^\S+: +-?\d+ s of \d+ s \| ")
 NOT_COMPARED = ("bench_repeat",)
 
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "grid": {"type": "raw", "required": True},
+    "sweep_id": {"type": "str", "default": ""},
+    "name": {"type": "str", "required": True},
+    "title": {"type": "str", "required": True},
+    "goal": {"type": "str", "required": True},
+    "variables": {"type": "dict", "default": {}},
+    "repeats": {"type": "raw", "required": True},
+    "retries": {"type": "int", "required": True},
+    "topology": {"type": "dict", "required": True},
+    "lab": {"type": "str", "required": True},
+    "known": {"type": "list", "elements": "str", "required": True},
+    "collects": {"type": "bool", "required": True},
+    "results": {"type": "path", "required": True},
+    "playbooks": {"type": "path", "required": True},
+}
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`play_sweep: {grid, sweep_id, name, title, goal, variables, repeats, retries, …}`."""
 
@@ -50,24 +68,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Play what is missing; fails with what is wrong, or with the points that have no run."""
         del tmp
-        _, arguments = self.validate_argument_spec(
-            {
-                "grid": {"type": "raw", "required": True},
-                "sweep_id": {"type": "str", "default": ""},
-                "name": {"type": "str", "required": True},
-                "title": {"type": "str", "required": True},
-                "goal": {"type": "str", "required": True},
-                "variables": {"type": "dict", "default": {}},
-                "repeats": {"type": "raw", "required": True},
-                "retries": {"type": "int", "required": True},
-                "topology": {"type": "dict", "required": True},
-                "lab": {"type": "str", "required": True},
-                "known": {"type": "list", "elements": "str", "required": True},
-                "collects": {"type": "bool", "required": True},
-                "results": {"type": "path", "required": True},
-                "playbooks": {"type": "path", "required": True},
-            }
-        )
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
         result: dict[str, Any] = super().run(None, task_vars)
         try:
             prepared = self._prepare(arguments, task_vars or {})

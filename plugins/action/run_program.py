@@ -15,6 +15,15 @@ from ansible.plugins.action import ActionBase
 ERROR_PREFIX = "Error: "
 
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "argv": {"type": "list", "elements": "str", "required": True},
+    "chdir": {"type": "path"},
+    "environment": {"type": "dict", "default": {}},
+    "stdin": {"type": "str"},
+    "may_end_with": {"type": "list", "elements": "int", "default": [0]},
+}
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`run_program: {argv: […], chdir: …, environment: {…}, stdin: …, may_end_with: [0, …]}`.
 
@@ -27,15 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run it."""
         del tmp
-        _, arguments = self.validate_argument_spec(
-            {
-                "argv": {"type": "list", "elements": "str", "required": True},
-                "chdir": {"type": "path"},
-                "environment": {"type": "dict", "default": {}},
-                "stdin": {"type": "str"},
-                "may_end_with": {"type": "list", "elements": "int", "default": [0]},
-            }
-        )
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
         result: dict[str, Any] = super().run(None, task_vars)
         if self._task.check_mode:
             return {**result, "skipped": True, "msg": "not run in check mode"}

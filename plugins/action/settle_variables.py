@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
@@ -45,9 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         # Where it stands in an inventory: a scenario and -e win over it.
         missing = settings.spread(users, known, host)
         own |= missing
-        result["overridden"] = [
-            asdict(one) for one in settings.overridden(own, task_vars, known)
-        ]
+        result["overridden"] = [asdict(one) for one in settings.overridden(own, task_vars, known)]
         if missing:
             result["add_host"] = {"host_name": host, "groups": [], "host_vars": missing}
         return {**result, "changed": False}

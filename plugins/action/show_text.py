@@ -7,6 +7,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+ARGUMENTS: dict[str, dict[str, Any]] = {"text": {"type": "str", "required": True}}
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`show_text: {text: …}`."""
@@ -17,7 +19,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Print."""
         del tmp
-        _, arguments = self.validate_argument_spec({"text": {"type": "str", "required": True}})
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
         result: dict[str, Any] = super().run(None, task_vars)
         Display().display(arguments["text"].strip("\n"))
         return {**result, "changed": False}

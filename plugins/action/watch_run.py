@@ -21,6 +21,14 @@ GONE = "gone "
 LOST_S = 30.0
 
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "directory": {"type": "path", "required": True},
+    "agents": {"type": "list", "elements": "str", "required": True},
+    "grace_s": {"type": "float", "required": True},
+    "show_every_s": {"type": "float", "default": 5.0},
+}
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`watch_run: {directory: the run's on the host, agents: […], grace_s: …}`.
 
@@ -34,14 +42,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """Look at the host until there is nothing left to wait for."""
         del tmp
         task_vars = task_vars or {}
-        _, arguments = self.validate_argument_spec(
-            {
-                "directory": {"type": "path", "required": True},
-                "agents": {"type": "list", "elements": "str", "required": True},
-                "grace_s": {"type": "float", "required": True},
-                "show_every_s": {"type": "float", "default": 5.0},
-            }
-        )
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
         result: dict[str, Any] = super().run(None, task_vars)
         directory = arguments["directory"]
         spec = self._low_level_execute_command(f"cat {shlex.quote(directory)}/run.json")

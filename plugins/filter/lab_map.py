@@ -55,9 +55,7 @@ def draw(
     own_relay: bool = True,  # noqa: FBT001, FBT002  (a filter's arguments)
 ) -> dict[str, Any]:
     """See DOCUMENTATION."""
-    hosts = {
-        host: lab_map.listens(hostvars[host], here, host) for host in lab_map.hosts_of(groups)
-    }
+    hosts = {host: lab_map.listens(hostvars[host], here, host) for host in lab_map.hosts_of(groups)}
     try:
         return lab_map.draw(groups, hosts, own_relay=own_relay)
     except SpecError as error:

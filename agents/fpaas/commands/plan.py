@@ -61,8 +61,9 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
     "goals_json",
     metavar="JSON",
     multiple=True,
-    help="What the run must reach to pass, as {name: limit}, over what every run must: nothing lost, "
-    "no errors, every consumer fetched. Repeatable: later ones win by name, and null takes one out.",
+    help="What the run must reach to pass, as {name: limit}, over what every run must: nothing "
+    "lost, no errors, every consumer fetched. Repeatable: later ones win by name, and null takes "
+    "one out.",
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write run.json here."

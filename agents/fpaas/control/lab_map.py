@@ -89,9 +89,7 @@ def topology(groups: Groups, hosts: Mapping[str, Mapping[str, Any]]) -> dict[str
     }
 
 
-def listens(
-    variables: Mapping[str, Any], here: Mapping[str, Any], host: str
-) -> Mapping[str, Any]:
+def listens(variables: Mapping[str, Any], here: Mapping[str, Any], host: str) -> Mapping[str, Any]:
     """Return where a host listens: as it noted itself (`lab_listens`).
 
     A host that the play leaves out listens as `here` does, on an address of its own.

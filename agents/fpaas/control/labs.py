@@ -36,8 +36,8 @@ def name(sources: Sequence[str]) -> str:
 def is_same_lab(directory: Path, nats_addresses: Mapping[str, str]) -> bool:
     """Whether a control directory that was named by a file's name only belongs to these hosts.
 
-    `nats_addresses` are the lab's, by host. Its certificates are named after their host and address;
-    without TLS its last plan says where NATS was.
+    `nats_addresses` are the lab's, by host. Certificates are named after their host and address;
+    without TLS the last plan says where NATS was.
     """
     if not nats_addresses:
         return False

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 #: Names that begin like this are the lab's: one that it does not know would have no effect.
 PREFIXES = (
