@@ -114,6 +114,8 @@ def test_a_scenario_plays_from_where_the_collection_was_installed(
             *(galaxy, "collection", "install", "--offline", "--no-deps"),
             *("--collections-path", collections, archive),
         ],
+        # In the checkout it is there already.
+        cwd=tmp_path,
         env=os.environ | here,
         capture_output=True,
         text=True,
