@@ -56,7 +56,7 @@ def _row(name: str, said: dict[str, Any]) -> str:
     default = f"`{said['default']!r}`" if "default" in said else "group_vars/all.yml, or the play"
     if not said.get("required") and "default" not in said:
         default = ""
-    choices = f" One of {', '.join(said['choices'])}." if "choices" in said else ""
+    choices = f" One of {', '.join(map(str, said['choices']))}." if "choices" in said else ""
     cells = (f"`{name}`", said["type"], default, _sentence(said["description"]) + choices)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from fpaas.control import settings
@@ -59,3 +62,20 @@ def test_settings_that_the_scenario_wins_over() -> None:
     effective = {"bench_consumers": 1000, "bench_seed": 2, "nats_port": 1, "mine": 2}
     [one] = settings.overridden(users, effective, KNOWN)
     assert (one.name, one.users, one.scenarios) == ("bench_consumers", 5, 1000)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *sorted(CHECKOUT.glob("inventory/**/*.yml")),
+        *sorted(CHECKOUT.glob("molecule/*/inventory/hosts.yml")),
+        *sorted(CHECKOUT.glob("molecule/*/vars/*.yml")),
+        CHECKOUT / ".config/molecule/config.yml",
+    ],
+    ids=lambda path: str(path.relative_to(CHECKOUT)),
+)
+def test_what_the_lab_comes_with_sets_what_there_is(path: Path) -> None:
+    pattern = r"(?m)(?:^|[\s{,]|--extra-vars=)([a-z_]+)(?:: |:$|=)"
+    names = re.findall(pattern, path.read_text())
+    mine = {name: 0 for name in names if name.startswith(settings.PREFIXES)}
+    assert settings.problems({"a": mine}, KNOWN) == []
