@@ -23,10 +23,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Also where the checkout is writable by everybody, in which case Ansible ignores the file.
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-PYTHON_SOURCES := agents tests benchmarks playbooks/action_plugins playbooks/library
+PYTHON_SOURCES := agents tests benchmarks plugins tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud demo sweep expected-results test molecule lint bench lab lab-down teardown clean
+.PHONY: help setup cloud demo sweep expected-results test molecule lint readmes bench lab lab-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -72,6 +72,9 @@ lint: $(READY)
 	$(BIN)/mypy $(PYTHON_SOURCES)
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --offline --profile production
+
+readmes: $(READY) ## Write the roles' READMEs from what their meta/ says
+	@$(BIN)/python -m tools.role_readmes
 
 bench: $(READY) ## Measure speed and memory, side by side with what there is today
 	$(BIN)/python -m benchmarks $(ARGS)

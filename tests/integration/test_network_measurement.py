@@ -174,7 +174,7 @@ def measure_by_role(directory: Path, groups: dict[str, list[str]], *more: str) -
     interpreter = "{{ ansible_playbook_python }}"
     local = {"ansible_connection": "local", "ansible_python_interpreter": interpreter}
     inventory.write_text(json.dumps({"all": {"children": children, "vars": local}}))
-    include = {"name": "run", "tasks_from": "network"}
+    include = {"name": "fpaas.bench_lab.run", "tasks_from": "network"}
     play = {
         "hosts": "all",
         "gather_facts": False,
@@ -184,7 +184,6 @@ def measure_by_role(directory: Path, groups: dict[str, list[str]], *more: str) -
     done = subprocess.run(
         [
             *(SCRIPTS / "ansible-playbook", "-i", inventory, directory / "play.yml"),
-            *("-e", f"@{CHECKOUT}/group_vars/all.yml", "-e", f"lab_checkout_dir={CHECKOUT}"),
             *("-e", "lab_address={{address}}"),
             *("-e", f"run_dir={directory}/{{{{inventory_hostname}}}}"),
             *("-e", f"ansible_remote_tmp={directory}/tmp", "-e", f"network_port={free_port()}"),

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.test_playbook_plugins import load
 
-find_leftovers = load("library/find_leftovers.py")
+find_leftovers = load("modules/find_leftovers.py")
 
 
 def process(proc: Path, pid: int, command: list[str], cgroup: str) -> None:

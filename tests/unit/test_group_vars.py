@@ -58,15 +58,26 @@ def test_both_ansible_cfg_say_the_same() -> None:
         settings(CHECKOUT / "ansible.cfg"),
         settings(CHECKOUT / "playbooks/ansible.cfg"),
     )
-    for name in ("inventory", "roles_path", "action_plugins", "library", "home", "local_tmp"):
+    for name in ("inventory", "collections_path", "home", "local_tmp"):
         root["defaults"][name] = f"../{root['defaults'][name]}"
     assert root == playbooks
     # Otherwise every playbook succeeds, on no host at all, where the inventory cannot be read.
     assert root["inventory"]["any_unparsed_is_failed"] == "True"
 
 
-def test_group_vars_are_next_to_the_playbooks_too() -> None:
-    assert (CHECKOUT / "playbooks" / "group_vars" / "all.yml").samefile(ALL)
+def test_values_are_the_weakest_of_all() -> None:
+    assert (CHECKOUT / "roles/_defaults/defaults/main.yml").samefile(ALL)
+    # Beside playbooks they would win over what an inventory file says.
+    assert not (CHECKOUT / "playbooks" / "group_vars").exists()
+    for role in (CHECKOUT / "roles").iterdir():
+        if role.name != "_defaults" and role.is_dir():
+            meta = yaml.safe_load((role / "meta" / "main.yml").read_text())
+            assert {"role": "fpaas.bench_lab._defaults"} in meta["dependencies"], role.name
+
+
+def test_the_collection_is_the_checkout() -> None:
+    linked = CHECKOUT / "playbooks/collections/ansible_collections/fpaas/bench_lab"
+    assert linked.samefile(CHECKOUT)
 
 
 @pytest.mark.parametrize(

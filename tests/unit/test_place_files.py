@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.conftest import CHECKOUT
 
-MODULE = CHECKOUT / "playbooks/library/place_files.py"
+MODULE = CHECKOUT / "plugins/modules/place_files.py"
 FILES = {"secret": "é\n", "plain": "no newline at its end"}
 
 

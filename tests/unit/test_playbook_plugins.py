@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import resource
 import shlex
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from fpaas.control.progress import AgentStatus
 
@@ -19,7 +21,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 def load(path: str) -> ModuleType:
     """Load as Ansible does: by path."""
-    found = importlib.util.spec_from_file_location(Path(path).stem, CHECKOUT / "playbooks" / path)
+    found = importlib.util.spec_from_file_location(Path(path).stem, CHECKOUT / "plugins" / path)
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
@@ -27,10 +29,10 @@ def load(path: str) -> ModuleType:
     return module
 
 
-check_host = load("library/check_host.py")
-await_agents = load("action_plugins/await_agents.py")
-program = load("action_plugins/program.py")
-watch_run = load("action_plugins/watch_run.py")
+check_host = load("modules/check_host.py")
+await_agents = load("action/await_agents.py")
+run_program = load("action/run_program.py")
+watch_run = load("action/watch_run.py")
 
 
 def test_free_port_is_no_problem_and_a_taken_one_is_named() -> None:
@@ -104,10 +106,10 @@ def test_program_that_does_not_run(tmp_path: Path) -> None:
 
 def test_command_lines_survive_the_shell() -> None:
     argv = ["fpaas", "plan", "--set", "bench_x=a b'c$HOME", "--", "*"]
-    assert shlex.split(program.command_line(argv, {})) == argv
-    line = program.command_line(argv, {"FILE": "/a b"})
+    assert shlex.split(run_program.command_line(argv, {})) == argv
+    line = run_program.command_line(argv, {"FILE": "/a b"})
     assert shlex.split(line) == ["env", "FILE=/a b", *argv]
-    line = program.command_line(argv, {}, "/a b's")
+    line = run_program.command_line(argv, {}, "/a b's")
     assert shlex.split(line) == ["cd", "/a b's", "&&", *argv]
 
 
@@ -132,3 +134,55 @@ def test_agents_that_failed_to_come_up_are_named_with_their_reason() -> None:
     assert await_agents.failure({"shuffler": waiting, "relay": failed}) == (
         "the relay failed: capture.bin: truncated"
     )
+
+
+ACTIONS = sorted(path.stem for path in (CHECKOUT / "plugins/action").glob("*.py"))
+MODULES = sorted(path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py"))
+OTHERS = sorted(
+    f"{path.parent.name}/{path.name}"
+    for kind in ("filter", "lookup")
+    for path in (CHECKOUT / "plugins" / kind).glob("*.py")
+)
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_actions_take_what_their_documentation_says(name: str) -> None:
+    said = yaml.safe_load(load(f"modules/{name}.py").DOCUMENTATION)["options"]
+    documented = {
+        option: {key: value for key, value in content.items() if key != "description"}
+        for option, content in said.items()
+    }
+    assert documented == load(f"action/{name}.py").ARGUMENTS
+
+
+@pytest.mark.parametrize("path", [*(f"modules/{name}.py" for name in MODULES), *OTHERS])
+def test_everything_is_documented_with_an_example(path: str) -> None:
+    module = load(path)
+    documentation = yaml.safe_load(module.DOCUMENTATION)
+    assert documentation.get("module", documentation.get("name")) == Path(path).stem
+    assert documentation["short_description"]
+    assert documentation["description"]
+    assert yaml.safe_load(module.EXAMPLES)
+    assert isinstance(module.RETURN, str)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_tasks_name_modules_in_full(name: str) -> None:
+    short = re.compile(rf"^\s+(- )?{name}:", re.MULTILINE)
+    files = [path for kind in ("roles", "playbooks", "molecule") for path in tasks_in(kind)]
+    assert files
+    assert [str(path) for path in files if short.search(path.read_text())] == []
+
+
+def tasks_in(directory: str) -> list[Path]:
+    found = (CHECKOUT / directory).rglob("*.yml")
+    return [path for path in found if "collections" not in path.parts]
+
+
+def test_what_is_installed_is_no_place_for_results(tmp_path: Path) -> None:
+    lab_place = load("lookup/lab_place.py")
+    here = tmp_path / "here"
+    assert lab_place.place("work", tmp_path, here) == tmp_path
+    (tmp_path / "MANIFEST.json").touch()
+    assert lab_place.place("work", tmp_path, here) == here
+    assert lab_place.place("sources", tmp_path, here) == tmp_path

@@ -61,8 +61,9 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
     "goals_json",
     metavar="JSON",
     multiple=True,
-    help="What the run must reach to pass, as {name: limit}. Repeatable: later ones win by name, "
-    "and null takes one out. Default: nothing lost, no errors, every consumer fetched.",
+    help="What the run must reach to pass, as {name: limit}, over what every run must: nothing "
+    "lost, no errors, every consumer fetched. Repeatable: later ones win by name, and null takes "
+    "one out.",
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write run.json here."
@@ -143,8 +144,8 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_goals(texts: Sequence[str]) -> dict[str, float]:
-    """Merge goals as they are given on the command line; the defaults where there are none."""
-    merged: dict[str, Any] = {} if texts else dict(goals.DEFAULT_GOALS)
+    """Merge goals as they are given on the command line into those of every run."""
+    merged: dict[str, Any] = dict(goals.DEFAULT_GOALS)
     for text in texts:
         try:
             content = json.loads(text)

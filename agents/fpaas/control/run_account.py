@@ -1,0 +1,28 @@
+"""What the control node knows of a run's hosts: who began, who was collected, what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+UNREACHED = "could not be reached when the run was collected; its part is missing"
+
+
+def account(
+    hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]], run_id: str
+) -> dict[str, Any]:
+    """Sum up what tasks noted of each host.
+
+    They note `run_armed_id` once its part has begun, `run_collected` once it was, or could not be,
+    brought, and `run_problems`. A host without a note of the latter was not reached.
+    """
+    names = list(hosts)
+    noted = {host: variables[host] for host in names}
+    unreached = [host for host in names if "run_collected" not in noted[host]]
+    return {
+        "began": all(noted[host].get("run_armed_id") == run_id for host in names),
+        "collected": [host for host in names if noted[host].get("run_collected")],
+        "problems": [said for host in names for said in noted[host].get("run_problems", [])],
+        "unreached": unreached,
+        "unreached_problems": [f"{host}: {UNREACHED}" for host in unreached],
+    }

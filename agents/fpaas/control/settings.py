@@ -1,0 +1,141 @@
+"""What the user has set: names that exist, values that the whole lab agrees about.
+
+Settings are variables by host: all that inventories, group_vars, host_vars and `-e` say, without
+the lab's own defaults. Pure logic.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+#: Names that begin like this are the lab's: one that it does not know would have no effect.
+PREFIXES = (
+    "bench_",
+    "consumers_",
+    "container_lab_",
+    "lab_",
+    "nats_",
+    "relay_",
+    "run_",
+    "scenario_",
+    "shuffler_",
+    "sweep_",
+)
+#: How alike another name has to be to be taken for a slip: `ntas_port`, not `nat_gateway`.
+SLIP = 0.85
+#: Of the lab, not of a host: there is one run.json, one results directory, one way to log in.
+WHOLE_LAB_PREFIXES = ("bench_", "run_", "sweep_", "scenario_")
+WHOLE_LAB = frozenset({"goals", "lab_control_dir", "lab_name", "nats_tls", "results_dir"})
+
+Settings = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A setting that would not do what it says. `code`: unknown | misspelt | disagreement."""
+
+    code: str
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Overridden:
+    """A setting of the user's over which the scenario wins."""
+
+    name: str
+    users: Any
+    scenarios: Any
+
+
+def tunables(collection: Path) -> set[str]:
+    """Return the names of all that can be set, of group_vars/all.yml and the roles' arguments.
+
+    `collection` is the directory that has both. Names with a leading underscore are private.
+    """
+    names = set(_mapping(collection / "group_vars" / "all.yml"))
+    for path in sorted(collection.glob("roles/*/meta/argument_specs.yml")):
+        for entry in _mapping(path).get("argument_specs", {}).values():
+            names.update(entry.get("options", {}))
+    return {name for name in names if not name.startswith("_")}
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def problems(settings: Settings, known: Collection[str]) -> list[Problem]:
+    """Return what is wrong with what the user has set, each name once."""
+    found: dict[str, Problem] = {}
+    for variables in settings.values():
+        for name in variables:
+            if name not in known and name not in found and (problem := _unknown(name, known)):
+                found[name] = problem
+    for name in sorted(known):
+        if is_of_whole_lab(name) and (values := _values(settings, name)) and _differ(values):
+            said = ", ".join(f"{host}: {value!r}" for host, value in values.items())
+            found[name] = Problem(
+                "disagreement",
+                name,
+                f"{name}: is one for the whole lab, and hosts disagree about it ({said}); set it "
+                "for all of them",
+            )
+    return list(found.values())
+
+
+def _unknown(name: str, known: Collection[str]) -> Problem | None:
+    if name.startswith(("ansible_", "_")):
+        return None
+    is_ours = name.startswith(PREFIXES)
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6 if is_ours else SLIP)
+    if not is_ours and not near:
+        return None
+    hint = f"did you mean {near[0]}?" if near else "group_vars/all.yml has all that there are"
+    return Problem(
+        "unknown" if is_ours else "misspelt", name, f"{name}: there is no such variable; {hint}"
+    )
+
+
+def is_of_whole_lab(name: str) -> bool:
+    """Whether a variable has one value for all hosts."""
+    return name in WHOLE_LAB or name.startswith(WHOLE_LAB_PREFIXES)
+
+
+def spread(settings: Settings, known: Collection[str], host: str) -> dict[str, Any]:
+    """Return what other hosts have been set, is the whole lab's, and `host` lacks."""
+    found = {}
+    for name in sorted(known):
+        if is_of_whole_lab(name) and name not in settings[host]:
+            for value in _values(settings, name).values():
+                found[name] = value
+    return found
+
+
+def overridden(
+    settings: Mapping[str, Any], effective: Mapping[str, Any], known: Collection[str]
+) -> list[Overridden]:
+    """Return the settings of one host over which something stronger wins: its scenario.
+
+    `effective` are variables as tasks see them.
+    """
+    return [
+        Overridden(name, settings[name], effective[name])
+        for name in sorted(settings)
+        if name in known and name in effective and effective[name] != settings[name]
+    ]
+
+
+def _values(settings: Settings, name: str) -> dict[str, Any]:
+    return {host: variables[name] for host, variables in settings.items() if name in variables}
+
+
+def _differ(values: Mapping[str, Any]) -> bool:
+    first, *others = values.values()
+    return any(value != first for value in others)

@@ -1,0 +1,66 @@
+"""Waits on one host until the agents are up, and wait themselves for the run's T0."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from fpaas.agent import FAILED
+from fpaas.control.progress import AgentStatus
+
+LOOK_INTERVAL_S = 0.1
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "directory": {"type": "path", "required": True},
+    "agents": {"type": "list", "elements": "str", "required": True},
+    "patience_s": {"type": "float", "required": True},
+}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """`await_agents: {directory: the run's on the host, agents: […], patience_s: …}`.
+
+    Fails where one of them failed, with what it says, or is not up in time.
+    """
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Look at the host until all are up."""
+        del tmp
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        result: dict[str, Any] = {**super().run(None, task_vars), "changed": False}
+        directory = arguments["directory"]
+        deadline = time.monotonic() + arguments["patience_s"]
+        while True:
+            statuses = self._statuses(directory)
+            if message := failure(statuses):
+                return {**result, "failed": True, "msg": message}
+            missing = [agent for agent in arguments["agents"] if agent not in statuses]
+            if not missing:
+                return result
+            if time.monotonic() > deadline:
+                message = (
+                    f"not up within {arguments['patience_s']:g} s: {', '.join(missing)}; "
+                    f"their logs are in {directory}, or in the host's journal"
+                )
+                return {**result, "failed": True, "msg": message}
+            time.sleep(LOOK_INTERVAL_S)
+
+    def _statuses(self, directory: str) -> dict[str, AgentStatus]:
+        output = self._low_level_execute_command(f"cat {shlex.quote(directory)}/*.status.json")
+        found = map(AgentStatus.parse, output.get("stdout_lines", []))
+        return {status.agent: status for status in found if status is not None}
+
+
+def failure(statuses: dict[str, AgentStatus]) -> str:
+    """Say which agents failed and why; empty where none did."""
+    return "; ".join(
+        f"the {name} failed: {status.message}"
+        for name, status in sorted(statuses.items())
+        if status.state == FAILED
+    )

@@ -1,0 +1,77 @@
+"""Brings one host's part of a run to the control node: sealed, compressed, verified."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from fpaas.probe import seal
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "seal": {"type": "list", "elements": "str", "required": True},
+    "directory": {"type": "path", "required": True},
+    "archive": {"type": "path", "required": True},
+    "bundle": {"type": "path", "required": True},
+}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """`fetch_run: {seal: argv, directory: …, archive: …, bundle: where it is to be}`.
+
+    What is here already and as it was sealed is not fetched again, and its host not asked. On the
+    host the run is removed once it is here.
+    """
+
+    TRANSFERS_FILES = True
+
+    def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Bring it, or say what failed."""
+        del tmp
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        result: dict[str, Any] = super().run(None, task_vars)
+        bundle = Path(arguments["bundle"])
+        if (bundle / seal.NAME).exists() and not seal.verify(bundle):
+            return {**result, "changed": False}
+        directory, archive = Path(arguments["directory"]), arguments["archive"]
+        pack = ["tar", "-C", str(directory.parent), "-czf", archive, directory.name]
+        # Readable by the user who logs in: what it holds is published anyway.
+        self._on_host(arguments["seal"], pack, ["chmod", "0644", archive])
+        bundle.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=bundle.parent, prefix=f".{bundle.name}.") as temporary:
+            fetched = Path(temporary) / "run.tar.gz"
+            self._connection.fetch_file(archive, str(fetched))
+            _unpack(fetched, Path(temporary) / "run")
+            problems = seal.verify(Path(temporary) / "run")
+            if problems:
+                raise AnsibleActionFail(f"was damaged on the way: {'; '.join(problems[:3])}")
+            if bundle.exists():
+                shutil.rmtree(bundle)
+            (Path(temporary) / "run").rename(bundle)
+        self._on_host(["rm", "-rf", archive, str(directory)])
+        return {**result, "changed": True}
+
+    def _on_host(self, *commands: list[str]) -> None:
+        ended = self._low_level_execute_command(" && ".join(shlex.join(argv) for argv in commands))
+        if ended["rc"]:
+            said = ended["stderr"].strip() or ended["stdout"].strip()
+            raise AnsibleActionFail(said.removeprefix("Error: ") or f"ended with {ended['rc']}")
+
+
+def _unpack(archive: Path, directory: Path) -> None:
+    directory.mkdir()
+    tar = ["tar", "-xzf", str(archive), "-C", str(directory)]
+    done = subprocess.run(  # noqa: S603
+        [*tar, "--strip-components=1", "--no-same-owner"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise AnsibleActionFail(f"cannot be unpacked: {done.stderr.strip()}")

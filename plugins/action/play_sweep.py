@@ -1,0 +1,215 @@
+"""Plays a sweep: an ansible-playbook of its own for every run, and goes on where one was ended.
+
+A run is what it is without a sweep: its own preflight, NATS started anew, its own guard. What is
+played when is up to `fpaas.sweep.player`; this checks, and starts playbooks. Ctrl-C reaches the
+run's playbook by way of this worker's process group; where ours was killed, the worker notices and
+interrupts it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible import context
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible.utils.vars import load_extra_vars
+from click import ClickException
+
+from fpaas import spec
+from fpaas.commands import plan
+from fpaas.control import signals
+from fpaas.sweep import grid
+from fpaas.sweep.player import Player
+from fpaas.sweep.record import Sweep, SweepPoint
+
+LOOK_INTERVAL_S = 0.5
+#: A line of a run's own progress is passed on this often.
+SHOW_PROGRESS_EVERY_S = 60.0
+PROGRESS = re.compile(r"^\S+: +-?\d+ s of \d+ s \| ")
+#: Not of the load, and no reason to keep figures apart.
+NOT_COMPARED = ("bench_repeat",)
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "grid": {"type": "raw", "required": True},
+    "sweep_id": {"type": "str", "default": ""},
+    "name": {"type": "str", "required": True},
+    "title": {"type": "str", "required": True},
+    "goal": {"type": "str", "required": True},
+    "variables": {"type": "dict", "default": {}},
+    "repeats": {"type": "raw", "required": True},
+    "retries": {"type": "int", "required": True},
+    "topology": {"type": "dict", "required": True},
+    "lab": {"type": "str", "required": True},
+    "known": {"type": "list", "elements": "str", "required": True},
+    "collects": {"type": "bool", "required": True},
+    "results": {"type": "path", "required": True},
+    "playbooks": {"type": "path", "required": True},
+}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """`play_sweep: {grid, sweep_id, name, title, goal, variables, repeats, retries, …}`."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Play what is missing; fails with what is wrong, or with the points that have no run."""
+        del tmp
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        result: dict[str, Any] = super().run(None, task_vars)
+        try:
+            prepared = self._prepare(arguments, task_vars or {})
+            if self._task.check_mode:
+                show(prepared.outline())
+                return {**result, "changed": False}
+            missing = prepared.play()
+        except spec.SpecError as error:
+            raise AnsibleActionFail(str(error)) from error
+        except ClickException as error:
+            raise AnsibleActionFail(error.message) from error
+        except OSError as error:
+            where = error.filename or arguments["results"]
+            raise AnsibleActionFail(f"{where}: cannot be written: {error.strerror}") from error
+        if missing:
+            return {**result, "failed": True, "msg": missing}
+        return {**result, "changed": True}
+
+    def _prepare(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> Player:
+        """Check everything before anything is started."""
+        if arguments["retries"] < 0:
+            raise spec.SpecError(f"sweep_retries: {arguments['retries']} is not allowed; 0 or more")
+        given = load_extra_vars(self._loader)
+        points = grid.expand(arguments["grid"], arguments["known"])
+        for name in points[0]:
+            if name in given:
+                raise spec.SpecError(
+                    f"sweep_grid: {name} is swept, and given with -e as well "
+                    f"({grid.written(given[name])}); leave out one"
+                )
+        # What the user says with -e wins over what the playbook of this sweep says.
+        shared = {name: v for name, v in arguments["variables"].items() if name not in given}
+        shared = {name: v for name, v in shared.items() if name not in points[0]}
+        specs = []
+        for point in points:
+            available = {**task_vars, **shared, **point}
+            templar = self._templar.copy_with_new_env(available_variables=available)
+            variables = templar.template(task_vars["run_variables"])
+            specs.append(check(variables, arguments["topology"], point))
+        axes = {name: list(dict.fromkeys(point[name] for point in points)) for name in points[0]}
+        compared = {
+            name: value
+            for name, value in specs[0].variables.items()
+            if name not in {*NOT_COMPARED, *points[0]}
+            and all(s.variables[name] == value for s in specs)
+        }
+        compared["inventory"] = arguments["lab"]
+        sweep = Sweep(
+            sweep_id=arguments["sweep_id"]
+            or grid.identity(arguments["name"], [axes, compared, arguments["topology"]["hosts"]]),
+            name=arguments["name"],
+            title=arguments["title"],
+            grid=axes,
+            repeats=spec.VARIABLES["bench_repeat"].read("bench_repeat", arguments["repeats"]),
+            variables=compared,
+            hosts=arguments["topology"]["hosts"],
+            points=[SweepPoint(number, point) for number, point in enumerate(points, 1)],
+        )
+        if not plan.RUN_ID.fullmatch(sweep.sweep_id):
+            raise spec.SpecError(
+                f"sweep_id: {sweep.sweep_id!r} is not allowed; letters, digits, '.', '_' and '-'"
+            )
+        windows = [(one.settled_unix_ns - one.t0_unix_ns) / spec.NS_PER_S for one in specs]
+        return Player(
+            sweep,
+            windows,
+            results=Path(arguments["results"]),
+            goal=arguments["goal"],
+            retries=arguments["retries"],
+            collects=arguments["collects"],
+            run_playbook=RunPlaybook(
+                Path(arguments["playbooks"]), task_vars["ansible_playbook_python"], shared
+            ),
+            show=show,
+        )
+
+
+def check(variables: dict[str, Any], topology: dict[str, Any], point: grid.Point) -> spec.RunSpec:
+    """Check one point's variables as `fpaas plan` does; raises SpecError that names the point."""
+    try:
+        checked = spec.read_variables(variables)
+        first_seq, _ = plan.check_source(checked)
+        where = plan.topology_of(topology, "the inventory")
+        scenario = spec.Scenario("sweep", "", "")
+        return spec.build(
+            checked, run_id="sweep", scenario=scenario, topology=where, first_seq=first_seq
+        )
+    except (spec.SpecError, ClickException) as error:
+        said = error.message if isinstance(error, ClickException) else str(error)
+        if not any(name in said for name in point):
+            raise spec.SpecError(said) from error
+        raise spec.SpecError(f"sweep_grid: at {grid.label(point)}: {said}") from error
+
+
+class RunPlaybook:
+    """Starts an ansible-playbook with the options of ours, and waits for its end."""
+
+    def __init__(self, playbooks: Path, python: str, shared: dict[str, Any]) -> None:
+        self._playbooks = playbooks
+        self._program = Path(python).with_name("ansible-playbook")
+        self._shared = shared
+        self._control_pid = os.getppid()
+
+    def __call__(self, playbook: str, variables: dict[str, Any], log: Path) -> int:
+        """Run it, with what it prints added to a file; returns its exit code."""
+        command = [
+            str(self._program),
+            str(self._playbooks / playbook),
+            *("--extra-vars", json.dumps(self._shared)),
+            *own_options(),
+            *("--extra-vars", json.dumps(variables)),
+        ]
+        with log.open("a", encoding="utf-8") as output:
+            process = subprocess.Popen(  # noqa: S603  (ours)
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        return self._follow(process, log)
+
+    def _follow(self, process: subprocess.Popen[bytes], log: Path) -> int:
+        shown_at = time.monotonic()
+        with log.open(encoding="utf-8", errors="replace") as written:
+            while (ended_with := process.poll()) is None:
+                time.sleep(LOOK_INTERVAL_S)
+                if os.getppid() != self._control_pid:
+                    # Our ansible-playbook was killed: so is the run's, whose guard cleans up.
+                    process.send_signal(signal.SIGINT)
+                    os._exit(1)
+                lines = [line for line in written if PROGRESS.match(line)]
+                if lines and time.monotonic() - shown_at >= SHOW_PROGRESS_EVERY_S:
+                    shown_at = time.monotonic()
+                    show(f"  {lines[-1].strip()}")
+        return ended_with
+
+
+def own_options() -> Iterator[str]:
+    """Iterate over what this ansible-playbook was given beside its playbooks."""
+    playbooks = set(context.CLIARGS["args"])
+    return (argument for argument in sys.argv[1:] if argument not in playbooks)
+
+
+def show(text: str, color: str | None = None) -> None:
+    """Show text; Ctrl-C waits until that is done."""
+    with signals.held_back():
+        Display().display(text, color=color)

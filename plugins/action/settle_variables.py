@@ -1,0 +1,50 @@
+"""Checks what the user has set, and has it apply to the whole lab."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
+
+from fpaas.control import settings
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "hosts": {"type": "list", "elements": "str", "required": True},
+}
+COLLECTION = Path(__file__).resolve().parents[2]
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """See the module of this name."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Fail with what is wrong, or set for this host what others were set."""
+        del tmp
+        task_vars = task_vars or {}
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        result: dict[str, Any] = super().run(None, task_vars)
+        known = settings.tunables(COLLECTION)
+        host = task_vars["inventory_hostname"]
+        # Neither a scenario's variables nor roles' defaults are among these.
+        users = {name: task_vars["hostvars"].raw_get(name) for name in arguments["hosts"]}
+        wrong = settings.problems(users, known)
+        if wrong:
+            codes = [{"code": problem.code, "name": problem.name} for problem in wrong]
+            said = "\n".join(problem.sentence for problem in wrong)
+            return {**result, "failed": True, "msg": said, "problems": codes}
+        given = load_extra_vars(self._loader)
+        own = {name: value for name, value in users[host].items() if name not in given}
+        # Where it stands in an inventory: a scenario and -e win over it.
+        missing = settings.spread(users, known, host)
+        own |= missing
+        result["overridden"] = [asdict(one) for one in settings.overridden(own, task_vars, known)]
+        if missing:
+            result["add_host"] = {"host_name": host, "groups": [], "host_vars": missing}
+        return {**result, "changed": False}

@@ -1,0 +1,114 @@
+"""Waits for a run's end on one host, and shows how far it is."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from fpaas.control import signals
+from fpaas.control.progress import Progress
+from fpaas.spec import RunSpec
+
+LOOK_INTERVAL_S = 1.0
+GONE = "gone "
+#: A host is given up when it did not answer for this long.
+LOST_S = 30.0
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "directory": {"type": "path", "required": True},
+    "agents": {"type": "list", "elements": "str", "required": True},
+    "grace_s": {"type": "float", "required": True},
+    "show_every_s": {"type": "float", "default": 5.0},
+}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """`watch_run: {directory: the run's on the host, agents: […], grace_s: …}`.
+
+    Returns `problems`: a message for each agent in trouble, or for the host itself. It never fails
+    because of one: what was measured is to be collected all the same.
+    """
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Look at the host until there is nothing left to wait for."""
+        del tmp
+        task_vars = task_vars or {}
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        result: dict[str, Any] = super().run(None, task_vars)
+        directory = arguments["directory"]
+        spec = self._low_level_execute_command(f"cat {shlex.quote(directory)}/run.json")
+        if spec["rc"]:
+            return {**result, "failed": True, "msg": f"run.json: {spec['stderr'].strip()}"}
+        run = RunSpec.from_json(spec["stdout"], "run.json")
+        progress = Progress(run, arguments["agents"], arguments["grace_s"])
+        host = task_vars["inventory_hostname"]
+        problems = self._follow(progress, directory, arguments["show_every_s"], host)
+        return {**result, "changed": False, "problems": problems}
+
+    def _follow(
+        self, progress: Progress, directory: str, show_every_s: float, host: str
+    ) -> dict[str, str]:
+        control_pid = os.getppid()
+        show_at = seen_at = time.monotonic()
+        trouble = ""
+        while True:
+            try:
+                self._look(progress, directory)
+                seen_at = time.monotonic()
+            except AnsibleConnectionFailure as error:
+                self._connection.reset()
+                silent_s = time.monotonic() - seen_at
+                if silent_s > LOST_S:
+                    problem = f"could not be reached for {silent_s:.0f} s: {reason(error)}"
+                    show(f"{host}: {problem}", color="red")
+                    return {"(host)": problem}
+                time.sleep(LOOK_INTERVAL_S)
+                continue
+            now_unix_ns = time.time_ns()
+            problems = progress.problems(now_unix_ns)
+            for agent, problem in problems.items():
+                show(f"{host}: {agent} {problem}", color="red")
+            if progress.finished(now_unix_ns):
+                return problems
+            if progress.nats_trouble != trouble:
+                trouble = progress.nats_trouble
+                said = f"in trouble: {trouble}" if trouble else "answers again"
+                show(f"{host}: NATS {said}", color="yellow")
+            if time.monotonic() >= show_at:
+                show_at += show_every_s
+                if progress.shows_figures:
+                    show(f"{host}: {progress.line(now_unix_ns)}")
+            time.sleep(LOOK_INTERVAL_S)
+            if os.getppid() != control_pid:
+                # ansible-playbook was killed: nobody is left to look for.
+                os._exit(1)
+
+    def _look(self, progress: Progress, directory: str) -> None:
+        command = f"cat {shlex.quote(directory)}/*.status.json 2>/dev/null"
+        for pid in progress.pids:
+            command += f"; kill -0 {pid} 2>/dev/null || echo {GONE}{pid}"
+        output = self._low_level_execute_command(command)
+        lines = output.get("stdout_lines", [])
+        gone = [int(line.removeprefix(GONE)) for line in lines if line.startswith(GONE)]
+        progress.update(lines, gone)
+
+
+def show(text: str, color: str | None = None) -> None:
+    """Show a line; Ctrl-C waits until that is done."""
+    with signals.held_back():
+        Display().display(text, color=color)
+
+
+def reason(error: Exception) -> str:
+    """Say in one line why a host did not answer."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,36 @@
+"""Documents the action of this name, which runs on the control node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: await_agents
+short_description: Wait until agents are up, and wait themselves for the run's T0
+description:
+  - Fails if an agent failed, with what it says, or if one is not up in time.
+options:
+  directory:
+    description: The run's directory on the host.
+    type: path
+    required: true
+  agents:
+    description: Agents that have to be up.
+    type: list
+    elements: str
+    required: true
+  patience_s:
+    description: Seconds that they may take.
+    type: float
+    required: true
+author:
+  - FPaaS bench lab
+"""
+
+EXAMPLES = """
+- name: Wait for the probe
+  fpaas.bench_lab.await_agents:
+    directory: /var/lib/lab/runs/one
+    agents: [probe]
+    patience_s: 60
+"""
+
+RETURN = ""

@@ -1,0 +1,191 @@
+"""Checks whether a host can play its part in a run, before anything is started on it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import resource
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: check_host
+short_description: Check a host before a run
+description:
+  - Looks for what would make a run fail later, and changes nothing.
+  - Needs nothing on the host but Python.
+options:
+  address:
+    description: Address that the ports are bound to.
+    type: str
+    required: true
+  ports:
+    description: Ports that must be free, by the name of the variable that sets each.
+    type: dict
+    default: {}
+  directories:
+    description: Directories that files will be written to; they need not exist yet.
+    type: list
+    elements: path
+    default: []
+  free_mb:
+    description: Megabytes that must be free there.
+    type: int
+    required: true
+  open_files:
+    description: Files and sockets that one process must be able to open.
+    type: int
+    required: true
+  nats_server:
+    description: The nats-server binary, where this host needs one.
+    type: str
+  nats_server_oldest:
+    description: Oldest version of it that will do.
+    type: str
+    default: "2.10.0"
+author:
+  - FPaaS bench lab
+"""
+
+EXAMPLES = """
+- name: Check the host
+  fpaas.bench_lab.check_host:
+    address: 127.0.0.1
+    ports:
+      nats_port: 4222
+    free_mb: 1000
+    open_files: 1024
+"""
+
+RETURN = """
+problems:
+  description: What is wrong, each with what to do.
+  type: list
+  elements: str
+  returned: always
+"""
+
+
+def port_problems(address: str, ports: dict[str, Any]) -> list[str]:
+    """Try to listen on each port."""
+    problems = []
+    taken: dict[int, str] = {}
+    for variable, value in ports.items():
+        if not re.fullmatch(r"\d{1,5}", str(value)) or not 0 < int(value) < 65_536:
+            problems.append(f"{variable}: {value!r} is not allowed; allowed: a port, 1 to 65535")
+            continue
+        port = int(value)
+        if port in taken:
+            problems.append(f"{variable}: port {port} is {taken[port]}'s already; choose another")
+            continue
+        taken[port] = variable
+        problem = port_problem(address, port)
+        if problem:
+            problems.append(f"{variable}: {address}:{port} {problem}; free it or set {variable}")
+    return problems
+
+
+def port_problem(address: str, port: int) -> str | None:
+    """Say why nothing could listen there, if so."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as listener:
+            # As servers do: a connection that ended a moment ago is in nobody's way.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return "is in use by another process"
+        return f"cannot be listened on: {error.strerror}"
+    return None
+
+
+def disk_problems(directories: list[str], free_mb: int) -> list[str]:
+    """Check free space and writability of where files will be, or of what is above it."""
+    problems = []
+    for directory in directories:
+        existing = Path(directory)
+        while not existing.exists():
+            existing = existing.parent
+        free = shutil.disk_usage(existing).free / 1e6
+        if free < free_mb:
+            problems.append(
+                f"{directory}: {free:.0f} MB free, {free_mb} MB needed (lab_free_disk_mb)"
+            )
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            problems.append(f"{existing}: cannot be written to; change its owner or its mode")
+    return problems
+
+
+def open_files_problems(needed: int) -> list[str]:
+    """Check the limit that a process may raise its own to."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard in (resource.RLIM_INFINITY, -1) or hard >= needed:
+        return []
+    remedy = f"raise it (`ulimit -n {needed}`, or nofile in /etc/security/limits.conf)"
+    return [f"limit of open files: {hard}, {needed} needed; {remedy}"]
+
+
+def version_of(text: str) -> tuple[int, ...] | None:
+    """Find a version like v2.15.1 in a text."""
+    found = re.search(r"v?(\d+)\.(\d+)\.(\d+)", text)
+    return tuple(int(part) for part in found.groups()) if found else None
+
+
+def nats_server_problems(binary: str, oldest: str) -> list[str]:
+    """Run the binary and compare its version."""
+    remedy = "set nats_server_binary to one, or run `make` again to get it"
+    if shutil.which(binary) is None:
+        why = "is not executable" if Path(binary).exists() else "there is no such program"
+        return [f"nats_server_binary: {binary}: {why}; {remedy}"]
+    try:
+        answer = subprocess.run(  # noqa: S603  (the user names it)
+            [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [f"nats_server_binary: {binary}: does not run: {error}; {remedy}"]
+    version = version_of(answer.stdout)
+    if version is None:
+        said = (answer.stdout + answer.stderr).strip()[:200] or "nothing"
+        return [f"nats_server_binary: {binary}: is no nats-server (it says {said!r}); {remedy}"]
+    if version < (version_of(oldest) or ()):
+        shown = ".".join(map(str, version))
+        return [f"nats_server_binary: {binary}: is {shown}, {oldest} or newer is needed; {remedy}"]
+    return []
+
+
+def main() -> None:
+    """See DOCUMENTATION."""
+    module = AnsibleModule(
+        argument_spec={
+            "address": {"type": "str", "required": True},
+            "ports": {"type": "dict", "default": {}},
+            "directories": {"type": "list", "elements": "path", "default": []},
+            "free_mb": {"type": "int", "required": True},
+            "open_files": {"type": "int", "required": True},
+            "nats_server": {"type": "str"},
+            "nats_server_oldest": {"type": "str", "default": "2.10.0"},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    problems = [
+        *port_problems(wanted["address"], wanted["ports"]),
+        *disk_problems(wanted["directories"], wanted["free_mb"]),
+        *open_files_problems(wanted["open_files"]),
+    ]
+    if wanted["nats_server"]:
+        problems += nats_server_problems(wanted["nats_server"], wanted["nats_server_oldest"])
+    module.exit_json(changed=False, problems=problems)
+
+
+if __name__ == "__main__":
+    main()

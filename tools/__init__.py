@@ -1,0 +1,1 @@
+"""Writes what is made of other files of the checkout."""
