@@ -162,3 +162,4 @@ class ProcessesLab:
             check=False,
         )
         assert done.returncode in good, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
