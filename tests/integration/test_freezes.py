@@ -13,12 +13,16 @@ from typing import Any
 
 import pytest
 
+from fpaas.results.bundle import Bundle
+from fpaas.results.figures import Window
+from fpaas.results.legs import Legs
 from tests.freeze_arithmetic import NATS, RELAY, SHUFFLER, WORKER, Expected, Freeze
 from tests.ping_recorder import PingRecorder
 from tests.side_by_side import OwnLab, play_all
 
 pytestmark = pytest.mark.integration
 
+AGENT_OF = {WORKER: "consumers"}
 PARTS = (NATS, RELAY, SHUFFLER, WORKER)
 LENGTHS_S = (0.5, 1.0, 4.0, 8.0)
 START, MIDDLE, END, DRAIN = PLACES = ("start", "middle", "end", "drain")
@@ -29,8 +33,6 @@ RATE_PER_S = 50
 CONSUMERS = 10
 #: What a machine needs for a wake-up or an answer that nothing keeps waiting.
 IDLE_SLACK_S = 0.1
-#: Agents, of which each has more to do than the recorder, may be later than it is by this factor.
-SLACK_PER_LAG = 5
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,11 @@ class FrozenLab(OwnLab):
             codes = self.wait()
         finally:
             recorder.end()
+        summary = self.report()
         freeze = self._recorded(recorder, begin_s, end_s)
         return [
             *(f"{name} ended with {code}" for name, code in codes.items() if code),
-            *self._wrong(self.report(), freeze),
+            *self._wrong(summary, freeze),
         ]
 
     def _freeze(self) -> tuple[float, float]:
@@ -101,7 +104,7 @@ class FrozenLab(OwnLab):
         self.sleep_until(0)
         pid = self.server.pid
         if case.part != NATS:
-            agent = "consumers" if case.part == WORKER else case.part
+            agent = AGENT_OF.get(case.part, case.part)
             # A single worker is the agent itself.
             pid = self.pids(agent)[-1]
         self.sleep_until(case.begin_s)
@@ -115,17 +118,32 @@ class FrozenLab(OwnLab):
         return begin_s, end_s
 
     def _recorded(self, recorder: PingRecorder, begin_s: float, end_s: float) -> Freeze:
-        """Return the freeze as it was seen from beside it."""
+        """Return the freeze as it was seen from beside it, and what else kept the machine busy."""
         nats = self.case.part == NATS
         longest = recorder.longest()
         if nats:
             begin_s, end_s = longest.sent_s, longest.answered_s
         slack_s = (
             IDLE_SLACK_S
-            + SLACK_PER_LAG * recorder.wake_up_lag_s
+            + 3 * recorder.wake_up_lag_s
+            + self._lag_of_others_s()
             + (recorder.longest_outside(begin_s - 0.05, end_s) if nats else longest.took_s)
         )
         return Freeze(self.case.part, begin_s, end_s, slack_s)
+
+    def _lag_of_others_s(self) -> float:
+        """Return the most that loops of parts that were not frozen woke up too late."""
+        spec = self.spec
+        window = Window(spec.measure_from_unix_ns, spec.offer_until_unix_ns)
+        by_log = Legs.read(Bundle.load(self.bundle), window).by_log
+        agent = AGENT_OF.get(self.case.part, self.case.part)
+        lags = [
+            legs["loop_lag"].max_us or 0
+            for name, logs in by_log.items()
+            for _, legs in logs
+            if name != agent
+        ]
+        return max(lags) / 1e6
 
     def _wrong(self, summary: dict[str, Any], freeze: Freeze) -> Iterable[str]:
         found = {**summary["latency_ms"], **summary["fidelity"]}
