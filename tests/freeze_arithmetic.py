@@ -88,9 +88,9 @@ class Freeze:
 
     def most(self, due_s: float) -> float:
         """Return the most that a call took which waits for the part and is due then."""
-        # In flight when it began, or due while it caught up.
-        if self.begin_s - self._late_s <= due_s < self.end_s + self._late_s:
-            return self.end_s - due_s + 2 * self._late_s
+        # Still in flight when it began, or due while it caught up.
+        if self.begin_s - self.slack_s <= due_s < self.end_s + self._late_s:
+            return max(self.slack_s, self.end_s - due_s + self._late_s)
         return self.slack_s
 
     def waiting(self, dues_s: list[float]) -> Calls:
