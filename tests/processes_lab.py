@@ -64,7 +64,12 @@ class ProcessesLab:
         )
 
     def start(self) -> None:
-        """Create the stream, arm and start all agents; they end by themselves."""
+        """Create the stream, start all agents and arm the run; they end by themselves."""
+        self.launch()
+        self.arm()
+
+    def launch(self) -> None:
+        """Create the stream and start all agents; they wait for T0."""
         self._write_spec()
         self._run("provision", "--run", self._run_json)
         listen = f"127.0.0.1:{self._relay_port}"
@@ -79,7 +84,15 @@ class ProcessesLab:
         for host, server in self._servers.items():
             monitoring = ("--nats-monitoring-url", server.monitoring_url)
             self._start("probe", host, "--host", host, *monitoring)
-        self._arm()
+        deadline = time.monotonic() + UP_WITHIN_S
+        while len(list(self.bundle.glob("hosts/*/*.status.json"))) < len(self._processes):
+            assert time.monotonic() < deadline, "agents did not come up"
+            time.sleep(0.05)
+
+    def arm(self) -> None:
+        """Set T0 once the stream is there and all are up, as a playbook does."""
+        self.spec = replace(self.spec, t0_unix_ns=time.time_ns() + LEAD_S * NS_PER_S)
+        self._write_spec()
 
     @property
     def relay_url(self) -> str:
@@ -118,7 +131,11 @@ class ProcessesLab:
         """Seal all hosts and report; returns summary.json."""
         for host in self._hosts:
             self._run("seal", self.bundle / "hosts" / host, "--host", host)
-        self._run("report", self.bundle, good=(0, 1, 3))
+        return self.report_again()
+
+    def report_again(self, *arguments: object) -> dict[str, Any]:
+        """Report what is sealed; returns summary.json."""
+        self._run("report", self.bundle, *arguments, good=(0, 1, 3))
         summary: dict[str, Any] = json.loads((self.bundle / "summary.json").read_text())
         return summary
 
@@ -132,15 +149,6 @@ class ProcessesLab:
     @property
     def _run_json(self) -> Path:
         return self.bundle / "run.json"
-
-    def _arm(self) -> None:
-        """Set T0 once the stream is there and all are up, as a playbook does."""
-        deadline = time.monotonic() + UP_WITHIN_S
-        while len(list(self.bundle.glob("hosts/*/*.status.json"))) < len(self._processes):
-            assert time.monotonic() < deadline, "agents did not come up"
-            time.sleep(0.05)
-        self.spec = replace(self.spec, t0_unix_ns=time.time_ns() + LEAD_S * NS_PER_S)
-        self._write_spec()
 
     def _write_spec(self) -> None:
         for host in self._hosts:
@@ -165,3 +173,4 @@ class ProcessesLab:
             check=False,
         )
         assert done.returncode in good, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr, done.stderr

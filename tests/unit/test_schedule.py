@@ -55,6 +55,19 @@ def test_the_mean_interval_is_the_interval_however_long_it_runs(
     assert last - T0 == pytest.approx(199.5 * schedule.interval_ns, abs=1.6 * schedule.interval_ns)
 
 
+@given(SCHEDULES, st.integers(0, 10_000), st.data())
+def test_polls_due_before_a_time_are_counted_without_walking_through_them(
+    schedule: PollSchedule, consumer: int, data: st.DataObject
+) -> None:
+    due = dues(schedule, consumer, 60)
+    # Times around each due time, those before T0 and between two polls.
+    around = data.draw(st.sampled_from(due[:50])) + data.draw(st.integers(-2, 2))
+    anywhere = T0 + data.draw(st.integers(-schedule.interval_ns, 45 * schedule.interval_ns))
+
+    for unix_ns in (around, anywhere):
+        assert schedule.due_before(consumer, unix_ns) == sum(one < unix_ns for one in due)
+
+
 def test_without_jitter_the_grid_is_exact() -> None:
     due = dues(PollSchedule(T0, 60 * 10**9, 0, seed=1), 3, 5)
 

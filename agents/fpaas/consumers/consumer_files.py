@@ -47,8 +47,6 @@ class ConsumerFiles:
         if self._journal:
             self._journal.append()
             write_json(self._path("json"), {**results, "complete": False})
-        if self._histograms:
-            self._histograms.end_interval(time.time())
         if self._samples:
             self._samples.write(
                 processed=figures.processed,
@@ -62,6 +60,9 @@ class ConsumerFiles:
                 reconnects=figures.reconnects,
                 calls=calls,
             )
+        # After the sample: whoever is killed between has no call as open that the log has answered.
+        if self._histograms:
+            self._histograms.end_interval(time.time())
 
     def write(
         self,

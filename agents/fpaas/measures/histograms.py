@@ -401,6 +401,11 @@ class Leg:
         return self.percentile_us(100) if self.count else None
 
 
+def start_ms(unix_s: float) -> int:
+    """Return a stretch's start in Unix ms as it is in a log, which has three decimals."""
+    return round(round(unix_s, 3) * 1000)
+
+
 def new_leg() -> Leg:
     """Return a leg without samples."""
     return Leg(new_histogram(), new_histogram())
@@ -444,7 +449,7 @@ def merge_logs(
             if leg is None:
                 leg = legs[shift] = new_leg()
             count = _add(leg, kind, interval.payload, adder)
-            leg.by_start[round(interval.start_unix_s * 1000)] += count
+            leg.by_start[start_ms(interval.start_unix_s)] += count
     return {name: _together(legs) for name, legs in by_shift.items()}
 
 

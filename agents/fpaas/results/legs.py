@@ -104,7 +104,8 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
                     continue
                 if by_beginning:
                     process = process_of(bundle, part, agent_name, name)
-                    _sum_up(legs.due, agent_name, open_calls.complete(one, process, calls))
+                    counts = open_calls.complete(one, process, calls)
+                    _sum_up(legs.due, agent_name, {leg: counts.get(leg) for leg in one} | counts)
                 else:
                     legs.by_beginning = False
                 logs.append((f"{name} on {part.host}", one))
@@ -118,10 +119,12 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
 
 
 def _sum_up(
-    due: dict[tuple[str, str], int | None], agent_name: str, counts: Mapping[str, int]
+    due: dict[tuple[str, str], int | None], agent_name: str, counts: Mapping[str, int | None]
 ) -> None:
+    """Add what fell due to one process; what is not known of each is not known of all."""
     for leg, count in counts.items():
-        due[agent_name, leg] = (due.get((agent_name, leg)) or 0) + count
+        before = due.get((agent_name, leg), 0)
+        due[agent_name, leg] = None if before is None or count is None else before + count
 
 
 def bundle_has_all_workers(bundle: Bundle) -> bool:

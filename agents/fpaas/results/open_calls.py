@@ -17,10 +17,13 @@ from fpaas import agent
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.firehose.pace import AtRate
 from fpaas.measures.calls import Bins
-from fpaas.measures.histograms import Leg, new_leg
+from fpaas.measures.histograms import Leg, new_leg, start_ms
 from fpaas.measures.intervals import IntervalSet
 from fpaas.results.bundle import JsonObject
-from fpaas.spec import RunSpec
+from fpaas.spec import NS_PER_S, RunSpec
+
+#: Whoever died lived on for less than that after the last sample: they are a second apart.
+SAMPLED_WITHIN_NS = 3 * NS_PER_S // 2
 
 
 class Due(Protocol):
@@ -193,8 +196,9 @@ def complete(legs: dict[str, Leg], process: Process, window: CallWindow) -> dict
             continue
         unanswered = due.unanswered(window.from_unix_ns, window.until_unix_ns)
         if process.died or left == unanswered:
-            ages = dict(_ages_of_rest(_leg(legs, name), due, process, window))
-            _leg(legs, name).add_open(ages)
+            of_leg = _leg(legs, name)
+            for age_us, calls in list(_ages_of_rest(of_leg, due, process, window)):
+                of_leg.add_open({age_us: calls})
     return counts
 
 
@@ -209,14 +213,20 @@ def _open_at_last(
     for since_t0_s, count, least_age_ms in bins_open:
         start, end = bins.at(since_t0_s)
         if window.from_unix_ns <= start and end <= window.until_unix_ns:
-            yield round(start / 1e6), count, round(least_age_ms * 1000)
+            yield start_ms(start / NS_PER_S), count, round(least_age_ms * 1000)
 
 
 def _ages_of_rest(
     leg: Leg, due: Due, process: Process, window: CallWindow
 ) -> Iterator[tuple[int, int]]:
-    """Iterate over (least age in µs, calls) of what fell due and left no trace, bin by bin."""
+    """Iterate over (least age in µs, calls) of what fell due and left no trace, bin by bin.
+
+    What a process may have answered between its last sample and its death may have taken no time.
+    """
+    sampled_ns = (process.last_sample or {}).get("unix_ns", process.bins.t0_unix_ns)
+    dead_by_ns = sampled_ns + SAMPLED_WITHIN_NS if process.died else 0
     for start, end in window.bounds:
-        left = due.count(start, end) - leg.by_start[round(start / 1e6)]
+        left = due.count(start, end) - leg.by_start[start_ms(start / NS_PER_S)]
         if left > 0:
-            yield max(0, process.looked_until_unix_ns - end) // 1000, left
+            age_ns = process.looked_until_unix_ns - end if start >= dead_by_ns else 0
+            yield max(0, age_ns) // 1000, left

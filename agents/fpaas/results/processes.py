@@ -13,6 +13,8 @@ from fpaas.results.bundle import Bundle, HostPart, JsonObject, WorkerPart, uses_
 from fpaas.results.open_calls import BegunDue, Due, FramesDue, PollsDue, Process, WakeUpsDue
 from fpaas.spec import RunSpec
 
+ENDED = (agent.DONE, agent.STOPPED)
+
 
 def bins_of(spec: RunSpec) -> Bins:
     """Return the stretches that a run's calls are filed under."""
@@ -26,7 +28,7 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
         agent_name, worker.samples if worker else []
     )
     status = part.statuses.get(agent_name)
-    ended = status is not None and status.state in (agent.DONE, agent.STOPPED)
+    ended = status is not None and status.state in ENDED
     if worker is not None:
         ended = worker.result is not None and worker.result.complete
     looked_until = bundle.spec.end_unix_ns
@@ -47,25 +49,34 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
 
 
 def _of_relay(bundle: Bundle, part: HostPart) -> dict[str, Due]:
-    relay = part.relay
-    if relay is None or not uses_own_relay(bundle.spec):
+    if not uses_own_relay(bundle.spec):
         return {}
-    handed = IntervalSet([(0, relay.handed - 1)] if relay.handed else [])
-    return {"relay_lateness": FramesDue(bundle.spec, relay.offered, handed)}
+    handed = part.relay.handed if part.relay is not None else 0
+    done = IntervalSet([(0, handed - 1)] if handed else [])
+    return {"relay_lateness": FramesDue(bundle.spec, _frames_offered(bundle), done)}
+
+
+def _frames_offered(bundle: Bundle) -> int:
+    """Return how many frames fell due: with a relay that died all the same, nobody offered them."""
+    for part in bundle.parts("relay"):
+        status = part.statuses.get("relay")
+        if part.relay is not None and status is not None and status.state in ENDED:
+            return part.relay.offered
+    return bundle.spec.frames_due() or 0
 
 
 def _of_shuffler(bundle: Bundle, part: HostPart) -> dict[str, Due]:
     due: dict[str, Due] = {
         "publish_ack": BegunDue(_begun(part.shuffler_samples, "publish_ack", bundle.spec))
     }
-    relay, shuffler = bundle.relay, part.shuffler
-    if relay is None or shuffler is None or not uses_own_relay(bundle.spec):
+    first_seq, shuffler = bundle.spec.firehose.first_seq, part.shuffler
+    if first_seq is None or shuffler is None or not uses_own_relay(bundle.spec):
         return due
     frames = FramesDue(
         bundle.spec,
-        relay.offered,
-        _indices(shuffler.read, relay.first_seq),
-        _indices(shuffler.ignored_seqs.union(shuffler.undecodable_seqs), relay.first_seq),
+        _frames_offered(bundle),
+        _indices(shuffler.read, first_seq),
+        _indices(shuffler.ignored_seqs.union(shuffler.undecodable_seqs), first_seq),
     )
     return {**due, "due_to_read": frames, "due_to_ack": frames}
 
