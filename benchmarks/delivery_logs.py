@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fpaas.ledger.durable_account import Walk, split_repeats
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import DeliveryJournal, DeliveryLog
-from fpaas.results.durable_account import Walk, split_repeats
 
 CONSUMERS = 1000
 RATE_PER_S = 450

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from fpaas.results.bundle import Bundle
-from fpaas.results.figures import Window
-from fpaas.results.legs import Legs
+from fpaas.bundle.bundle import Bundle
+from fpaas.latency.legs import Legs
+from fpaas.measures.figures import Window
 from tests.freeze_arithmetic import NATS, RELAY, SHUFFLER, WORKER, Expected, Freeze
 from tests.ping_recorder import PingRecorder
 from tests.side_by_side import OwnLab, play_all

@@ -16,8 +16,8 @@ from websockets.sync.server import ServerConnection, serve
 
 from fpaas.firehose import capture
 from fpaas.firehose.capture import LENGTH
-from fpaas.firehose.relay import error_frame, info_frame
 from fpaas.firehose.synthetic import Synthetic
+from fpaas.relay.relay import error_frame, info_frame
 from tests.conftest import SCRIPTS, free_port
 from tests.integration.test_relay import a_run
 from tests.relay_process import RelayProcess, running_relay, seqs

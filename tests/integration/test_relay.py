@@ -21,13 +21,13 @@ from websockets.sync.client import connect
 
 from fpaas import spec as specs
 from fpaas.cli import main
-from fpaas.firehose import relay as relay_module
 from fpaas.firehose.capture import LENGTH
 from fpaas.firehose.pace import AtRate
-from fpaas.firehose.relay import Limits, Relay
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.measures.histograms import merge_logs
 from fpaas.records import events
+from fpaas.relay import relay as relay_module
+from fpaas.relay.relay import Limits, Relay
 from tests.conftest import SCRIPTS, free_port
 from tests.relay_process import (
     PATH,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fpaas.results.bundle import Bundle
+from fpaas.bundle.bundle import Bundle
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 from tests import verdict_codes
 from tests.conftest import SCRIPTS, NatsServer, free_port

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from fpaas.bundle.bundle import Bundle
 from fpaas.commands import report
 from fpaas.report import page
-from fpaas.results import summary
-from fpaas.results.bundle import Bundle
+from fpaas.summary import summary
 from tests import sweep_runs
 from tests.raw_run import RawRun
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from fpaas.bundle.bundle import Bundle
 from fpaas.reason import Reason
-from fpaas.results import summary
-from fpaas.results.bundle import Bundle
 from fpaas.spec import SpecError
+from fpaas.summary import summary
 from tests.raw_run import HOST, RawRun
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fpaas import spec
 from fpaas.consumers import consumer_worker
-from fpaas.plan import capacity, plan_text
+from fpaas.plan import capacity
+from fpaas.text import plan_text
 
 LOCAL = spec.Topology(
     hosts={group: ["localhost"] for group in ("relay", "nats", "shuffler", "consumers")},

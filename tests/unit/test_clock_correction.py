@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.measures import first_fetch
+from fpaas.bundle.bundle import Bundle
+from fpaas.measures import figures, first_fetch
 from fpaas.measures.histograms import Leg, merge_logs, new_histogram, record_all, record_counts
 from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, OffsetTrack
 from fpaas.probe.clock_steps import ClockSteps
-from fpaas.results import figures, summary
-from fpaas.results.bundle import Bundle
+from fpaas.summary import summary
 from tests import verdict_codes
 from tests.raw_run import HOST, NS_PER_S, T0_UNIX_NS, RawRun
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.commands.compare import command
-from fpaas.results import comparison, comparison_text
+from fpaas.summary import comparison
+from fpaas.text import comparison_text
 
 values = st.lists(st.integers(0, 30).map(float), min_size=1, max_size=6)
 P99 = "latency_ms.publish_ack.p99"

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fpaas.bundle import events
+from fpaas.bundle.bundle import Bundle
 from fpaas.records.events import (
     AGENT_PAUSED,
     NATS_SILENT,
@@ -15,9 +17,8 @@ from fpaas.records.events import (
 )
 from fpaas.report import charts, page
 from fpaas.report.series import RunSeries
-from fpaas.results import events, summary
-from fpaas.results.bundle import Bundle
 from fpaas.spec import NS_PER_S
+from fpaas.summary import summary
 from tests.raw_run import HOST, RawRun
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from fpaas.bundle.bundle import Bundle
 from fpaas.records.events import AGENT_PAUSED, READER_BLOCKED, EventLog
 from fpaas.report import figure_files
-from fpaas.results import summary
-from fpaas.results.bundle import Bundle
 from fpaas.spec import NS_PER_S
+from fpaas.summary import summary
 from tests.raw_run import HOST, RawRun
 
 Table = list[dict[str, str]]

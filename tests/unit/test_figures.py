@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpaas.measures import figures
+from fpaas.measures.figures import Window
 from fpaas.measures.histograms import Leg, new_histogram
-from fpaas.results import figures
-from fpaas.results.figures import Window
 from fpaas.spec import NS_PER_S
 
 WINDOW = Window(10 * NS_PER_S, 20 * NS_PER_S)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from fpaas.measures.figures import leg_ms
 from fpaas.measures.histograms import new_leg, record_all
-from fpaas.results.figures import leg_ms
 from tests.freeze_arithmetic import NATS, Freeze
 
 #: A window of 10 s with 50 calls a second, and a freeze of 4 s across its end.

@@ -12,9 +12,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from jinja2.nativetypes import NativeEnvironment
 
-from fpaas.results import summary
-from fpaas.results.bundle import Bundle
+from fpaas.bundle.bundle import Bundle
 from fpaas.spec import RunSpec, SpecError
+from fpaas.summary import summary
 from fpaas.verdict import goals
 from tests.raw_run import RawRun
 

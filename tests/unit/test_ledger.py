@@ -11,10 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
-from fpaas.measures.intervals import IntervalSet
-from fpaas.results import ledger
-from fpaas.results.bundle import (
+from fpaas.bundle.bundle import (
     DurableState,
     RelayResult,
     ServerFinal,
@@ -22,8 +19,11 @@ from fpaas.results.bundle import (
     StreamState,
     WorkerResult,
 )
-from fpaas.results.ledger import Evidence, Ledger
-from fpaas.results.removals import Removals
+from fpaas.ledger import ledger
+from fpaas.ledger.ledger import Evidence, Ledger
+from fpaas.ledger.removals import Removals
+from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
+from fpaas.measures.intervals import IntervalSet
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 
 FIRST_SEQ = 500

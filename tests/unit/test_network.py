@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fpaas.bundle.bundle import Bundle
 from fpaas.errors import BadInput
 from fpaas.probe import network, seal
 from fpaas.probe.network import CHUNK_BYTES, Peer
 from fpaas.report import page
-from fpaas.results import manifest, summary
-from fpaas.results.bundle import Bundle
+from fpaas.summary import manifest, summary
 from tests.raw_run import HOST, RawRun
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.results.bundle import Bundle
-from fpaas.results.summary import analyse
+from fpaas.bundle.bundle import Bundle
+from fpaas.summary.summary import analyse
 
 BUNDLES = Path(__file__).parent.parent / "data" / "bundles"
 #: Sections whose figures older reports had as they are had now; prose may be put better.

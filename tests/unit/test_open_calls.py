@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 from fpaas.agent import LOOP_LAG_INTERVAL_NS, wake_ups_between
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.firehose.pace import AtRate
-from fpaas.measures.calls import NS_PER_S, Bins
-from fpaas.measures.histograms import Leg, new_leg, record_all, start_ms
-from fpaas.measures.intervals import IntervalSet
-from fpaas.results.open_calls import (
+from fpaas.latency.open_calls import (
     BegunDue,
     CallWindow,
     FramesDue,
@@ -21,6 +18,9 @@ from fpaas.results.open_calls import (
     WakeUpsDue,
     complete,
 )
+from fpaas.measures.calls import NS_PER_S, Bins
+from fpaas.measures.histograms import Leg, new_leg, record_all, start_ms
+from fpaas.measures.intervals import IntervalSet
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 
 T0 = 1_800_000_000_123_456_789

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from fpaas.bundle.bundle import Bundle
+from fpaas.latency import leg_words
+from fpaas.latency.leg_kinds import LEGS
 from fpaas.measures import first_fetch
 from fpaas.measures.histograms import BY_BEGINNING
 from fpaas.probe import seal
@@ -19,9 +22,8 @@ from fpaas.report import figure_files, page
 from fpaas.report.goals_table import goal_rows
 from fpaas.report.latency_table import latency_rows
 from fpaas.report.tables import fidelity_rows
-from fpaas.results import leg_words, lower_bounds, summary, summary_text
-from fpaas.results.bundle import Bundle
-from fpaas.results.leg_kinds import LEGS
+from fpaas.summary import lower_bounds, summary
+from fpaas.text import summary_text
 from tests.raw_run import HOST, T0_UNIX_NS, RawRun
 from tests.unit.test_report_page import Page
 
@@ -196,16 +198,18 @@ def test_ages_say_how_many_they_leave_out(tmp_path: Path) -> None:
 NEW_LEG = """
 import json, sys
 from pathlib import Path
-from fpaas.results import leg_kinds
+from fpaas.latency import leg_kinds
 leg_kinds.LEGS["new_leg"] = leg_kinds.LegKind(
     "shuffler", "new_leg_recorded", "a new leg", "from here → to there",
     leg_kinds.SENT, leg_kinds.OWN_CLOCK, is_headline=True,
 )
 from fpaas.report import figure_files, page
 from fpaas.report.latency_table import latency_rows
-from fpaas.results import comparison, summary, summary_text
+from fpaas.summary import comparison
+from fpaas.summary import summary
+from fpaas.text import summary_text
 from fpaas.verdict import goals
-from fpaas.results.bundle import Bundle
+from fpaas.bundle.bundle import Bundle
 from fpaas.sweep import sweep_figures
 from tests.raw_run import RawRun
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpaas.ledger.order import violations_at_consumers, violations_in_stream
 from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
-from fpaas.results.order import violations_at_consumers, violations_in_stream
 
 
 def runs_of(relay_seqs: list[int]) -> list[tuple[int, int, int]]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.firehose.frames import ErrorFrame, Ignored, decode
-from fpaas.firehose.relay import Refused, Start, error_frame, info_frame, start_of
+from fpaas.relay.relay import Refused, Start, error_frame, info_frame, start_of
 
 FIRST = 1000
 

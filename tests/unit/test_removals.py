@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fpaas.results.removals import Removals, StreamSample, classify
+from fpaas.ledger.removals import Removals, StreamSample, classify
 from fpaas.spec import Stream
 
 SECOND = 1_000_000_000

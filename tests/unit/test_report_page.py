@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from fpaas.bundle.bundle import Bundle
 from fpaas.reason import Reason
 from fpaas.report import page
 from fpaas.report.latency_table import latency_rows
 from fpaas.report.ledger_table import OWED_TERMS, identity
-from fpaas.results import summary
-from fpaas.results.bundle import Bundle
 from fpaas.spec import Scenario
+from fpaas.summary import summary
 from tests.raw_run import RawRun
 
 BYTES_MAX = 6_000_000

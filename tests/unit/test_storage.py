@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fpaas.plan import storage
 from fpaas.report import storage_table
-from fpaas.results import message_sizes
+from fpaas.summary import message_sizes
 from tests.raw_run import RawRun
 
 SIZES = {

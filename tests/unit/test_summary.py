@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from fpaas.results import summary, summary_text
-from fpaas.results.bundle import Bundle
+from fpaas.bundle.bundle import Bundle
 from fpaas.spec import SpecError
+from fpaas.summary import summary
+from fpaas.text import summary_text
 from tests import verdict_codes
 from tests.raw_run import HOST, RawRun, truth_of
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from fpaas.results import summary
-from fpaas.results.bundle import Bundle
+from fpaas.bundle.bundle import Bundle
+from fpaas.summary import summary
 from tests import verdict_codes
 from tests.raw_run import HOST, RawRun
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from fpaas.bundle.bundle import Bundle
 from fpaas.probe.host_usage import memory_events, pressure_us, tcp_retransmits
 from fpaas.reason import Reason
-from fpaas.results import summary, use
-from fpaas.results.bundle import Bundle
+from fpaas.resources import use
 from fpaas.spec import RunSpec
+from fpaas.summary import summary
 from fpaas.verdict import codes, limits
 from tests.raw_run import HOST, RawRun
 

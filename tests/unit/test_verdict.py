@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from fpaas.bundle.bundle import Bundle
 from fpaas.reason import Reason
-from fpaas.results import summary
-from fpaas.results.bundle import Bundle
+from fpaas.summary import summary
 from fpaas.verdict import codes, verdict
 from fpaas.verdict.facts import AgentEnd, Facts, WorkerDeath
 from tests import verdict_codes

@@ -13,7 +13,7 @@ from fpaas import agent
 from fpaas.records import events
 from fpaas.records.events import AGENT_PAUSED, NATS_SILENT, EventLog, EventRecord
 from fpaas.spec import NS_PER_S
-from fpaas.watch import Watch
+from fpaas.watch.watch import Watch
 
 
 @dataclass

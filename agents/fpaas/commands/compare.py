@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from fpaas.errors import EXIT_VERDICT_FAILED, BadInput, RunInvalid
-from fpaas.results import comparison, comparison_text, summary
-from fpaas.results.comparison_text import Caution
+from fpaas.summary import comparison, summary
+from fpaas.text import comparison_text
+from fpaas.text.comparison_text import Caution
 from fpaas.verdict import verdict
 
 SEPARATOR = "vs"

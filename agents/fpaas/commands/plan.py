@@ -17,7 +17,8 @@ import psutil
 from fpaas import spec
 from fpaas.errors import BadInput
 from fpaas.firehose import capture
-from fpaas.plan import capacity, plan_text
+from fpaas.plan import capacity
+from fpaas.text import plan_text
 from fpaas.verdict import codes, goals
 
 LOCALHOST = spec.Topology(

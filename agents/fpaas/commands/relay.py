@@ -8,11 +8,11 @@ import click
 
 from fpaas import agent
 from fpaas.errors import BadInput, RunInvalid
-from fpaas.firehose import relay
 from fpaas.firehose.capture import Capture
 from fpaas.firehose.pace import AsCaptured, AtRate
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.metrics import parse_listen
+from fpaas.relay import relay
 from fpaas.spec import RunSpec, is_relay_url
 
 SYNTHETIC = "synthetic"

@@ -42,13 +42,13 @@ from fpaas.jetstream.nats_connection import (
     NatsError,
     address_from_environment,
 )
-from fpaas.jetstream.nats_peer import NatsPeer
 from fpaas.measures import calls
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import LoggedRecorder
 from fpaas.spec import NS_PER_S, RunSpec
-from fpaas.watch import watch
+from fpaas.watch.nats_peer import NatsPeer
+from fpaas.watch.watch import watch
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from fpaas.agent import write_json
 from fpaas.errors import BadInput
-from fpaas.results.figures import percentile
+from fpaas.measures.figures import percentile
 
 NAME = "network.json"
 ECHO, SEND, TAKE = b"e", b"s", b"t"

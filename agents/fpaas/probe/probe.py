@@ -21,7 +21,6 @@ from fpaas import agent
 from fpaas.errors import RunInvalid
 from fpaas.jetstream.jetstream_api import STREAM_NOT_FOUND, JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
-from fpaas.jetstream.nats_peer import NatsPeer
 from fpaas.probe import clock_bounds, host_facts
 from fpaas.probe.clock import Clock
 from fpaas.probe.clock_bounds import Exchange
@@ -31,7 +30,8 @@ from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
 from fpaas.records import events
 from fpaas.spec import NS_PER_S, RunSpec
-from fpaas.watch import watch_alone
+from fpaas.watch.nats_peer import NatsPeer
+from fpaas.watch.watch import watch_alone
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fpaas.plan.plan_text import percent
+from fpaas.bundle.bundle import JsonObject
 from fpaas.report.written import NOT_MEASURED, number, pick, points, share, unread_share, with_unit
-from fpaas.results.bundle import JsonObject
 from fpaas.spec import RunSpec
+from fpaas.text.plan_text import percent
 
 #: A fan-out that leaves less than this share unread needs no explanation.
 UNREAD_SHARE_EXPLAINED = 0.01

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from hdrh.histogram import HdrHistogram
 
+from fpaas.bundle.events import Event
 from fpaas.measures.histograms import HIGHEST_US, Leg, new_histogram
 from fpaas.report.series import RunSeries, Series, downsample
-from fpaas.results.events import Event
 
 Figure = dict[str, Any]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fpaas.plan.plan_text import DELIVERY_WORDS
+from fpaas.bundle.bundle import Bundle, JsonObject
 from fpaas.report.written import NOT_MEASURED, flatten, number, pick, with_unit
-from fpaas.results.bundle import Bundle, JsonObject
 from fpaas.spec import RunSpec
+from fpaas.text.plan_text import DELIVERY_WORDS
 
 
 def parameters(spec: RunSpec) -> dict[str, str]:

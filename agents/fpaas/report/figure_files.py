@@ -10,10 +10,10 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.measures.figures import resolvable
 from fpaas.report import run_charts
 from fpaas.report.series import RunSeries, Series
-from fpaas.results.bundle import Bundle, JsonObject
-from fpaas.results.figures import resolvable
 
 DIRECTORY = "figures"
 #: File → what is in it.

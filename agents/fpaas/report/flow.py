@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from fpaas.bundle.bundle import JsonObject
 from fpaas.report.charts import Figure
 from fpaas.report.ledger_table import OWED_TERMS, PUBLISHED_TERMS
 from fpaas.report.written import number, share
-from fpaas.results.bundle import JsonObject
 
 TONES = {"good": "#00805d", "neutral": "#46627f", "expired": "#a86400", "bad": "#c0392b"}
 SOURCE_COLOUR = "#1d2733"

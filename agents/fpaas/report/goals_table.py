@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fpaas.bundle.bundle import JsonObject
 from fpaas.report.written import NOT_MEASURED
-from fpaas.results.bundle import JsonObject
-from fpaas.results.lower_bounds import is_goal_at_least, marked
+from fpaas.summary.lower_bounds import is_goal_at_least, marked
 from fpaas.verdict import goals
 
 MARKS = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from fpaas.bundle.bundle import JsonObject
+from fpaas.latency import leg_words
+from fpaas.latency.leg_kinds import LEGS
+from fpaas.measures.figures import resolvable
 from fpaas.report.written import NOT_MEASURED, number, with_unit
-from fpaas.results import leg_words
-from fpaas.results.bundle import JsonObject
-from fpaas.results.figures import resolvable
-from fpaas.results.leg_kinds import LEGS
-from fpaas.results.lower_bounds import marked
+from fpaas.summary.lower_bounds import marked
 
 NOT_RESOLVABLE = "not resolvable"
 COLUMNS = ("min", "p50", "p90", "p99", "p999", "max")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fpaas.bundle.bundle import JsonObject
 from fpaas.report.written import NOT_MEASURED, number, share
-from fpaas.results.bundle import JsonObject
 
 #: (term, what it is, tone) of the two identities.
 PUBLISHED_TERMS = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fpaas.plan import plan_text
+from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.latency import leg_words
 from fpaas.report import (
     answers,
     document,
@@ -18,9 +19,8 @@ from fpaas.report import (
     use_table,
     written,
 )
-from fpaas.results import leg_words
-from fpaas.results.bundle import Bundle, JsonObject
 from fpaas.spec import Scenario
+from fpaas.text import plan_text
 from fpaas.verdict import codes
 from fpaas.verdict.code import NOTE
 

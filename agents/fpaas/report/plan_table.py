@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fpaas.bundle.bundle import JsonObject
 from fpaas.report.written import NOT_MEASURED, megabytes, number, pick, with_unit
-from fpaas.results.bundle import JsonObject
 
 
 def plan_rows(summary: JsonObject) -> list[dict[str, str]]:

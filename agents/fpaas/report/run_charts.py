@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.bundle.events import Event
+from fpaas.latency.leg_kinds import LEGS
+from fpaas.latency.legs import Legs
 from fpaas.report import charts, flow
 from fpaas.report.document import Chart
 from fpaas.report.series import RunSeries
 from fpaas.report.written import number, pick
-from fpaas.results.bundle import Bundle, JsonObject
-from fpaas.results.events import Event
-from fpaas.results.leg_kinds import LEGS
-from fpaas.results.legs import Legs
-from fpaas.results.summary import measure_window
+from fpaas.summary.summary import measure_window
 
 #: The agent whose legs are drawn together; those of all others are on the way into the stream.
 OUT_OF_THE_STREAM = "consumers"

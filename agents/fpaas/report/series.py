@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fpaas.results.bundle import Bundle, HostPart, JsonObject, cumulative
+from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, cumulative
 from fpaas.spec import NS_PER_S
 
 #: More points than this in one trace cost bytes and show nothing more.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fpaas.bundle.bundle import JsonObject
 from fpaas.report.written import NOT_MEASURED, number, pick, share
-from fpaas.results.bundle import JsonObject
 from fpaas.spec import Stream
 
 #: So many kinds are listed; the rest is added up.

@@ -8,11 +8,12 @@ from typing import Any
 from fpaas.report import charts, document, written
 from fpaas.report.charts import Figure
 from fpaas.report.document import Chart
-from fpaas.results.lower_bounds import marked
-from fpaas.sweep import expected, grid, scaling, sweep_figures, sweep_text
+from fpaas.summary.lower_bounds import marked
+from fpaas.sweep import expected, grid, scaling, sweep_figures
 from fpaas.sweep.expected import Expectation
 from fpaas.sweep.record import Sweep, SweepPoint
 from fpaas.sweep.sweep_figures import COSTS, FIGURES, LATENCIES, Growth
+from fpaas.text import sweep_text
 
 #: A variable whose values are further apart than this is drawn on a logarithmic axis.
 LINEAR_RANGE_MAX = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fpaas.bundle.bundle import JsonObject
 from fpaas.report.written import NOT_MEASURED, number
-from fpaas.results.bundle import JsonObject
 
 #: Figure of the view → how it is written.
 WORDS = {

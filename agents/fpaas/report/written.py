@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fpaas.results.bundle import JsonObject
+from fpaas.bundle.bundle import JsonObject
 
 NOT_MEASURED = "not measured"
 

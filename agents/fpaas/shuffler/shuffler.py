@@ -27,7 +27,6 @@ from fpaas.firehose.pace import AtRate
 from fpaas.firehose.relay_client import RelayError
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsError
-from fpaas.jetstream.nats_peer import NatsPeer
 from fpaas.measures import calls
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histograms import HistogramLog
@@ -40,7 +39,8 @@ from fpaas.shuffler.relay_reader import RelayReader
 from fpaas.shuffler.shuffler_metrics import AckHistogram, ShufflerCollector
 from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, Addresser
 from fpaas.spec import NS_PER_S, RunSpec
-from fpaas.watch import Peer, watch
+from fpaas.watch.nats_peer import NatsPeer
+from fpaas.watch.watch import Peer, watch
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fpaas.sweep import scaling
 from fpaas.sweep.record import Sweep, SweepPoint
 from fpaas.sweep.sweep_figures import CONSUMERS, LAB_CPU, Growth
-from fpaas.sweep.sweep_text import figure, interval
+from fpaas.text.sweep_text import figure, interval
 
 #: The sweep that this is about: playbooks/expected-results.yml.
 SWEEP = "expected-results"

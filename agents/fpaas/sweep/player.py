@@ -16,9 +16,11 @@ from typing import Any, TextIO
 
 from click import ClickException
 
+from fpaas.report import sweep_report
 from fpaas.spec import SpecError
-from fpaas.sweep import expected, grid, record, sweep_report, sweep_text
+from fpaas.sweep import expected, grid, record
 from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
+from fpaas.text import sweep_text
 
 #: What a run takes beyond its window, until one of this sweep has shown it.
 OVERHEAD_S = 30.0

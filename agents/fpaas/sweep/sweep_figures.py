@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fpaas.results.figures import resolvable
-from fpaas.results.leg_kinds import LEGS, headline_legs
-from fpaas.results.lower_bounds import is_at_least
+from fpaas.latency.leg_kinds import LEGS, headline_legs
+from fpaas.measures.figures import resolvable
+from fpaas.summary.lower_bounds import is_at_least
 from fpaas.sweep import scaling
 from fpaas.sweep.grid import Point, label
 from fpaas.sweep.record import Sweep, SweepPoint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fpaas.results import durable_account, ledger
+from fpaas.ledger import durable_account, ledger
 from fpaas.verdict import goals
 from fpaas.verdict.code import FAIL, NOTE, Code, Parameters, between, causes, counted
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from fpaas import agent
+from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, WorkerResult, cumulative
+from fpaas.latency.legs import Legs
+from fpaas.ledger import ledger
+from fpaas.ledger.ledger import Ledger
+from fpaas.measures.figures import Window, growth
 from fpaas.reason import Reason
-from fpaas.results import ledger, resources
-from fpaas.results.bundle import Bundle, HostPart, JsonObject, WorkerResult, cumulative
-from fpaas.results.figures import Window, growth
-from fpaas.results.ledger import Ledger
-from fpaas.results.legs import Legs
+from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fpaas.latency.leg_kinds import LEGS
 from fpaas.reason import Reason
-from fpaas.results.leg_kinds import LEGS
 from fpaas.spec import RunSpec, SpecError
 
 MET = "met"

@@ -1,0 +1,1 @@
+"""Reads a run back, and says what is missing."""

@@ -1,0 +1,387 @@
+"""What happened in a run beside its load: silences, pauses, reconnects, deaths, set clocks.
+
+Silences and pauses are known with begin and end from what agents noticed while they ran. The rest
+is out of the samples that a bundle has, and as late as the sample that shows it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+from fpaas import agent
+from fpaas.bundle.bundle import PROBE, Bundle, HostPart, JsonObject, cumulative
+from fpaas.records.events import (
+    AGENT_PAUSED,
+    NATS_SILENT,
+    READER_BLOCKED,
+    RELAY_SILENT,
+    EventRecord,
+)
+from fpaas.spec import NS_PER_S
+
+NATS_RECONNECTED = "nats_reconnected"
+RELAY_RECONNECTED = "relay_reconnected"
+NATS_RESTARTED = "nats_restarted"
+LEADER_CHANGED = "leader_changed"
+AGENT_DIED = "agent_died"
+CLOCK_SET = "clock_set"
+
+#: Who says so: an agent of itself, a NATS server of itself, one who watches another.
+AGENT, SERVER, OBSERVER = "agent", "server", "observer"
+
+CONSUMERS = "consumers"
+#: A parameter of silences: whether the connection stayed up all the while.
+CONNECTED = "connected"
+#: Samples of NATS are so far apart.
+SAMPLES_APART_NS = 5 * NS_PER_S
+WORKERS_NAMED_MAX = 4
+DECIMALS = 3
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, in seconds since T0; `short` is for a chart's margin.
+
+    `source` is `agent`, `server` or `observer` (`playbook` is kept for what a playbook does), and
+    `host` the host that it was seen on. What takes no time ends when it begins; `end_s` is None
+    for what had not ended when the run was over, or when whoever saw it died.
+    """
+
+    kind: str
+    source: str
+    host: str | None
+    begin_s: float
+    end_s: float | None
+    parameters: dict[str, Any]
+    sentence: str
+    at_s: float
+    short: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in summary.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: JsonObject) -> Event:
+        """Read what `to_dict` wrote."""
+        return cls(**{column.name: content[column.name] for column in fields(cls)})
+
+
+class _Found(NamedTuple):
+    kind: str
+    source: str
+    host: str | None
+    begin_unix_ns: int
+    end_unix_ns: int | None
+    parameters: dict[str, Any]
+    short: str
+    what: str
+
+
+def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
+    """Return the events of a run in order; `clock` is that of summary.json.
+
+    What was over before T0 is none: nothing was due.
+    """
+    noticed = list(_noticed(bundle))
+    found = [
+        *noticed,
+        *_reconnects(bundle),
+        *_servers(bundle, noticed),
+        *_leaders(bundle),
+        *_deaths(bundle),
+        *_steps(clock),
+    ]
+    events = [_event(each, bundle.spec.t0_unix_ns) for each in found]
+    return sorted(events, key=lambda event: (event.begin_s, event.kind, event.sentence))
+
+
+def _event(found: _Found, t0_unix_ns: int) -> Event:
+    def seconds(unix_ns: int) -> float:
+        return round((unix_ns - t0_unix_ns) / NS_PER_S, DECIMALS)
+
+    begin_s = seconds(found.begin_unix_ns)
+    end_s = None if found.end_unix_ns is None else seconds(found.end_unix_ns)
+    what = found.what if found.host is None else f"{found.host}: {found.what}"
+    return Event(
+        kind=found.kind,
+        source=found.source,
+        host=found.host,
+        begin_s=begin_s,
+        end_s=end_s,
+        parameters=found.parameters,
+        sentence=what,
+        at_s=begin_s,
+        short=found.short,
+    )
+
+
+# -- what agents noticed -------------------------------------------------------------------------
+
+
+class _Seen(NamedTuple):
+    """A record, and who wrote it; `worker` is None but for consumers workers."""
+
+    host: str
+    agent: str
+    worker: int | None
+    record: EventRecord
+
+
+def _noticed(bundle: Bundle) -> Iterator[_Found]:
+    """Iterate over what agents noticed; what workers of a host saw alike is one event."""
+    alike: defaultdict[tuple[object, ...], list[_Seen]] = defaultdict(list)
+    for seen in _seen(bundle):
+        record = seen.record
+        if record.end_unix_ns is None or record.end_unix_ns >= bundle.spec.t0_unix_ns:
+            whom = sorted(_whom(record).items())
+            alike[seen.host, seen.agent, record.kind, *whom].append(seen)
+    for group in alike.values():
+        for stretch in _stretches(group):
+            yield _merged(stretch)
+
+
+def _seen(bundle: Bundle) -> Iterator[_Seen]:
+    for part in bundle.hosts.values():
+        for name, records in part.events.items():
+            yield from (_Seen(part.host, name, None, record) for record in records)
+        for worker in part.workers:
+            for record in worker.events:
+                yield _Seen(part.host, CONSUMERS, worker.worker, record)
+
+
+def _whom(record: EventRecord) -> dict[str, Any]:
+    """Return the parameters that say whom an event is about."""
+    return {name: value for name, value in record.parameters.items() if name != CONNECTED}
+
+
+def _stretches(group: list[_Seen]) -> Iterator[list[_Seen]]:
+    """Split into stretches of time that overlap."""
+    stretch: list[_Seen] = []
+    until_unix_ns = 0
+    for seen in sorted(group, key=lambda seen: seen.record.begin_unix_ns):
+        record = seen.record
+        if stretch and record.begin_unix_ns > until_unix_ns:
+            yield stretch
+            stretch = []
+        stretch.append(seen)
+        until_unix_ns = max(until_unix_ns, record.end_unix_ns or record.begin_unix_ns)
+    if stretch:
+        yield stretch
+
+
+def _merged(stretch: list[_Seen]) -> _Found:
+    """Make one event, from the earliest begin to the latest end that somebody saw."""
+    first = stretch[0]
+    records = [seen.record for seen in stretch]
+    begin_unix_ns = min(record.begin_unix_ns for record in records)
+    ends = [record.end_unix_ns for record in records if record.end_unix_ns is not None]
+    end_unix_ns = max(ends, default=None)
+    workers = sorted({seen.worker for seen in stretch if seen.worker is not None})
+    parameters = {"agent": first.agent, **_whom(first.record)}
+    if workers:
+        parameters["workers"] = workers
+    if CONNECTED in first.record.parameters:
+        parameters[CONNECTED] = all(record.parameters.get(CONNECTED) for record in records)
+    kind = first.record.kind
+    source, short, what = _told(kind, _who(first.agent, workers), parameters)
+    return _Found(
+        kind,
+        source,
+        first.host,
+        begin_unix_ns,
+        end_unix_ns,
+        parameters,
+        short,
+        what + _how_long(begin_unix_ns, end_unix_ns),
+    )
+
+
+def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
+    """Return an event's source, how it is called in a chart, and what it says but for how long."""
+    lost = "" if parameters.get(CONNECTED, True) else " (the connection was lost)"
+    if kind == NATS_SILENT:
+        what = f"{who} heard nothing from NATS at {parameters.get('server')}{lost}"
+        return OBSERVER, "NATS silent", what
+    if kind == RELAY_SILENT:
+        what = f"{who} heard nothing from the relay at {parameters.get('url')}{lost}"
+        return OBSERVER, "relay silent", what
+    if kind == AGENT_PAUSED:
+        what = f"{who} did not run (stopped, swapped out, or without a processor)"
+        return AGENT, f"{parameters['agent']} paused", what
+    if kind == READER_BLOCKED:
+        return OBSERVER, "reader blocked", f"{parameters.get('reader')} took nothing from {who}"
+    return OBSERVER, kind.replace("_", " "), f"{who} noted {kind}"
+
+
+def _who(name: str, workers: list[int]) -> str:
+    if not workers:
+        return f"the {name}"
+    if len(workers) > WORKERS_NAMED_MAX:
+        return f"{len(workers)} consumers workers"
+    return f"consumers worker{'s' if len(workers) > 1 else ''} {', '.join(map(str, workers))}"
+
+
+def _how_long(begin_unix_ns: int, end_unix_ns: int | None) -> str:
+    if end_unix_ns is None:
+        return " from then on"
+    return f" for {(end_unix_ns - begin_unix_ns) / NS_PER_S:.1f} s"
+
+
+# -- what samples show ---------------------------------------------------------------------------
+
+
+def _reconnects(bundle: Bundle) -> Iterator[_Found]:
+    for part in bundle.parts("shuffler"):
+        for name, kind, whom in (
+            ("nats_connects", NATS_RECONNECTED, "NATS"),
+            ("relay_connects", RELAY_RECONNECTED, "the relay"),
+        ):
+            # The first connect is no event.
+            for unix_ns, count in _growth(part.shuffler_samples, name, 1):
+                parameters = {"agent": "shuffler", "connections": count}
+                what = f"the shuffler connected to {whom} again{_times(count)}"
+                yield _Found(
+                    kind, AGENT, part.host, unix_ns, unix_ns, parameters, "reconnect", what
+                )
+    for part, worker in bundle.workers:
+        for unix_ns, count in _growth(worker.samples, "reconnects", 0):
+            parameters = {"agent": CONSUMERS, "workers": [worker.worker], "connections": count}
+            what = f"consumers worker {worker.worker} reconnected{_times(count)}"
+            yield _Found(
+                NATS_RECONNECTED, AGENT, part.host, unix_ns, unix_ns, parameters, "reconnect", what
+            )
+
+
+def _times(count: int) -> str:
+    return f", {count} connections" if count > 1 else ""
+
+
+def _growth(samples: Iterable[JsonObject], name: str, start: int) -> Iterator[tuple[int, int]]:
+    """Iterate over (when, by how much) of a counter's growth beyond `start`."""
+    highest = start
+    for unix_ns, value in cumulative(samples, name):
+        if value > highest:
+            yield unix_ns, int(value) - highest
+            highest = int(value)
+
+
+def _servers(bundle: Bundle, noticed: list[_Found]) -> Iterator[_Found]:
+    for part in bundle.parts("nats"):
+        seen_better = [
+            found
+            for found in noticed
+            if (found.kind, found.host, found.parameters["agent"])
+            == (NATS_SILENT, part.host, PROBE)
+        ]
+        for silence in _unanswered(part):
+            if not any(_overlap(silence, found) for found in seen_better):
+                yield silence
+        server = None
+        for unix_ns, varz in _varz(part):
+            if varz is None:
+                continue
+            if server is not None and varz.get("server_id") != server:
+                what = "NATS had been started again"
+                yield _Found(
+                    NATS_RESTARTED, SERVER, part.host, unix_ns, unix_ns, {}, "NATS restarted", what
+                )
+            server = varz.get("server_id")
+
+
+def _unanswered(part: HostPart) -> Iterator[_Found]:
+    """Iterate over stretches of samples that NATS's monitoring port did not answer."""
+    has_answered = False
+    since_unix_ns: int | None = None
+
+    def silence(until_unix_ns: int | None) -> _Found:
+        assert since_unix_ns is not None  # noqa: S101
+        what = "NATS did not answer its monitoring port" + _how_long(since_unix_ns, until_unix_ns)
+        parameters = {"agent": PROBE, "asked": "monitoring"}
+        return _Found(
+            NATS_SILENT,
+            OBSERVER,
+            part.host,
+            since_unix_ns,
+            until_unix_ns,
+            parameters,
+            "NATS silent",
+            what,
+        )
+
+    for unix_ns, varz in _varz(part):
+        if varz is None:
+            if has_answered and since_unix_ns is None:
+                since_unix_ns = unix_ns
+            continue
+        if since_unix_ns is not None:
+            yield silence(unix_ns)
+        has_answered, since_unix_ns = True, None
+    if since_unix_ns is not None:
+        yield silence(None)
+
+
+def _varz(part: HostPart) -> Iterator[tuple[int, JsonObject | None]]:
+    for sample in part.nats_samples:
+        unix_ns = sample.get("unix_ns")
+        if isinstance(unix_ns, int):
+            yield unix_ns, sample.get("varz") or None
+
+
+def _overlap(one: _Found, other: _Found) -> bool:
+    """Whether two stretches are of the same time, samples being seconds apart."""
+    first, second = sorted((one, other), key=lambda found: found.begin_unix_ns)
+    if first.end_unix_ns is None:
+        return True
+    return second.begin_unix_ns <= first.end_unix_ns + SAMPLES_APART_NS
+
+
+def _leaders(bundle: Bundle) -> Iterator[_Found]:
+    samples = [sample for part in bundle.parts("nats") for sample in part.nats_samples]
+    leader = None
+    for sample in sorted(samples, key=lambda sample: sample.get("unix_ns") or 0):
+        now = sample.get("leader")
+        if now is None:
+            continue
+        if leader is not None and now != leader:
+            parameters = {"leader": now, "before": leader}
+            what = f"{now} leads the stream in place of {leader}"
+            at = sample["unix_ns"]
+            yield _Found(LEADER_CHANGED, SERVER, None, at, at, parameters, "new leader", what)
+        leader = now
+
+
+def _deaths(bundle: Bundle) -> Iterator[_Found]:
+    for part in bundle.hosts.values():
+        for status in part.statuses.values():
+            if status.state == agent.DONE:
+                continue
+            what = {agent.FAILED: "failed", agent.STOPPED: "was stopped"}.get(status.state, "died")
+            yield _Found(
+                AGENT_DIED,
+                OBSERVER,
+                part.host,
+                min(_last_sign(part, status.agent, status.unix_ns), bundle.spec.settled_unix_ns),
+                None,
+                {"agent": status.agent, "state": status.state},
+                f"{status.agent} {what}",
+                f"the {status.agent} {what}",
+            )
+
+
+def _last_sign(part: HostPart, name: str, status_unix_ns: int) -> int:
+    """Return when an agent was last heard of; it writes samples more often than its status."""
+    samples = {"relay": part.relay_samples, "shuffler": part.shuffler_samples}.get(name, [])
+    times = [at for sample in samples[-1:] if isinstance(at := sample.get("unix_ns"), int)]
+    return max([status_unix_ns, *times])
+
+
+def _steps(clock: JsonObject) -> Iterator[_Found]:
+    for host, one in clock.items():
+        for step in one.get("steps") or ():
+            what = f"the clock was set by {step['step_ms']:+.1f} ms"
+            at, parameters = step["unix_ns"], {"step_ms": step["step_ms"]}
+            yield _Found(CLOCK_SET, OBSERVER, host, at, at, parameters, "clock set", what)

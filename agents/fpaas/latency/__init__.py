@@ -1,0 +1,1 @@
+"""Latency legs: what each means, what was open, whose clocks it compares."""

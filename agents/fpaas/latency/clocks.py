@@ -1,0 +1,206 @@
+"""Whose clocks a latency leg compares, how far they are apart, and how well that is known.
+
+A leg's sample is a time on the clock of the host where it ends minus one on the clock where it
+began. Every host's probe bounded the NATS host's clock minus its own (`clock_bounds`), so each
+sample is corrected by what lies between the two clocks: by the middle of the bound; where clocks
+drift, by its middle at that second. What is left is the error, half the width of the bounds of the
+two clocks; it is 0 where both ends are on one host's clock. Of a leg that begins with the NATS
+server's stamp, only the other host's bound counts. In a cluster any server may have stamped a
+message, so the worst of theirs, offset and bound, comes on top.
+
+Raw histograms stay as they were recorded. A histogram keeps three significant digits of what was
+recorded, which was further from 0 by the correction: its 2048th part is added to the error.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fpaas.bundle.bundle import Bundle, HostPart, JsonObject
+from fpaas.latency.leg_kinds import LEGS, OWN_CLOCK, RELAY_CLOCK, SERVER_CLOCK
+from fpaas.probe.clock_bounds import OffsetTrack
+from fpaas.spec import NS_PER_S, RunSpec
+
+#: Where clocks drift, corrections are made in steps of this size: seconds of the same correction
+#: are merged before they are moved.
+DRIFT_STEP_US = 10
+#: A histogram's buckets are at most this part of their value wide, and samples in their middle.
+PRECISION = 2048
+
+
+@dataclass(frozen=True)
+class HostClock:
+    """The NATS host's clock minus this host's: `offset_ms` ± `bound_ms`, all None if not known.
+
+    With a `track`, the clocks drifted and the offset depends on the time. `steps` are times when
+    this host's clock was set, and by how much.
+    """
+
+    bound_ms: float | None = None
+    offset_ms: float | None = None
+    method: str | None = None
+    drifting: bool | None = None
+    stepped: bool | None = None
+    server: str | None = None
+    steps: tuple[tuple[int, float], ...] = ()
+    track: OffsetTrack | None = None
+
+    def offset_us(self, unix_s: float) -> float:
+        """Return the offset at a time; 0 where it is not known."""
+        if self.track is None:
+            return 1000 * (self.offset_ms or 0.0)
+        low_ns, high_ns = self.track.at(round(unix_s * NS_PER_S))
+        return (low_ns + high_ns) / 2000
+
+    def error_ms(self, spec: RunSpec) -> float | None:
+        """Return how far off the offset can be while frames are under way."""
+        if self.track is None:
+            return self.bound_ms
+        seconds = range(spec.t0_unix_ns, spec.settled_unix_ns, NS_PER_S)
+        return max((high - low) / 2e6 for low, high in map(self.track.at, seconds))
+
+    def figures(self) -> JsonObject:
+        """As in summary.json."""
+        return {
+            "bound_ms": self.bound_ms,
+            "offset_ms": self.offset_ms,
+            "method": self.method,
+            "drifting": self.drifting,
+            "stepped": self.stepped,
+            "server": self.server,
+            "steps": [{"unix_ns": unix_ns, "step_ms": step_ms} for unix_ns, step_ms in self.steps],
+        }
+
+
+class Clocks:
+    """All hosts' clocks of a run, and what they mean for its legs."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._spec = bundle.spec
+        reference = _reference(bundle)
+        self.hosts = {
+            host: _host_clock(part, reference, bundle.spec) for host, part in bundle.hosts.items()
+        }
+
+    def shift_us(self, host: str) -> Callable[[str, float], int]:
+        """Return what to add to samples that a host recorded, by leg and time."""
+
+        def shift(leg: str, unix_s: float) -> int:
+            begin = self._begin(leg, host)
+            if begin is None or not self._is_known(host, begin):
+                return 0
+            shift_us = self.hosts[host].offset_us(unix_s)
+            if begin:
+                shift_us -= self.hosts[begin].offset_us(unix_s)
+            step_us = DRIFT_STEP_US if self._drifts(host, begin) else 1
+            return round(shift_us / step_us) * step_us
+
+        return shift
+
+    def error_ms(self, leg: str) -> float | None:
+        """Return how far a leg's corrected samples can be off; None where that is not known."""
+        spec = self._spec
+        ends = spec.hosts[LEGS[leg].agent]
+        errors = [self._error_of(leg, host) for host in ends]
+        worst_ms = max((error for error in errors if error is not None), default=None)
+        return None if None in errors else worst_ms
+
+    def offset_ms(self, host: str) -> float:
+        """Return the NATS host's clock minus a host's, over the run; 0 where it is not known."""
+        clock = self.hosts.get(host)
+        return (clock.offset_ms if clock else None) or 0.0
+
+    def is_known(self, host: str) -> bool:
+        """Whether a host's clock was compared with the NATS host's."""
+        clock = self.hosts.get(host)
+        return clock is not None and clock.bound_ms is not None
+
+    def _error_of(self, leg: str, host: str) -> float | None:
+        begin = self._begin(leg, host)
+        if begin is None:
+            return 0.0
+        if not self._is_known(host, begin):
+            return None
+        clocks = [self.hosts[host], *([self.hosts[begin]] if begin else [])]
+        error_ms = sum(clock.error_ms(self._spec) or 0.0 for clock in clocks)
+        middle_s = self._spec.measure_from_unix_ns / NS_PER_S
+        error_ms += abs(self.shift_us(host)(leg, middle_s)) / 1000 / PRECISION
+        if self._drifts(host, begin):
+            error_ms += DRIFT_STEP_US / 2000
+        servers = self._spec.hosts["nats"]
+        if not begin and len(servers) > 1:
+            worst_ms = self._worst_server_ms(servers)
+            return None if worst_ms is None else error_ms + worst_ms
+        return error_ms
+
+    def _begin(self, leg: str, host: str) -> str | None:
+        """Return the host where a leg begins: "" for the NATS server, None for this very clock."""
+        begins_on = LEGS[leg].begins_on if leg in LEGS else OWN_CLOCK
+        if begins_on == SERVER_CLOCK:
+            return ""
+        relays = self._spec.hosts.get("relay", [])
+        if begins_on == RELAY_CLOCK and relays and relays[0] != host:
+            return relays[0]
+        return None
+
+    def _is_known(self, host: str, begin: str) -> bool:
+        """Whether hosts' clocks were compared, and with the same server."""
+        clocks = [self.hosts.get(one) for one in (host, begin) if one]
+        known = [clock for clock in clocks if clock is not None and clock.bound_ms is not None]
+        return len(known) == len(clocks) and len({clock.server for clock in known}) == 1
+
+    def _drifts(self, host: str, begin: str) -> bool:
+        return any(self.hosts[one].track is not None for one in (host, begin) if one)
+
+    def _worst_server_ms(self, servers: list[str]) -> float | None:
+        clocks = [self.hosts.get(server) for server in servers]
+        if any(clock is None or clock.bound_ms is None for clock in clocks):
+            return None
+        if len({clock.server for clock in clocks if clock}) > 1:
+            return None
+        return max(
+            abs(clock.offset_ms or 0.0) + (clock.bound_ms or 0.0) for clock in clocks if clock
+        )
+
+
+def _host_clock(part: HostPart, reference: str | None, spec: RunSpec) -> HostClock:
+    probe = part.probe or {}
+    found: dict[str, Any] = probe.get("clock") or {}
+    for one in probe.get("clock_by_server") or ():
+        found = one if one["server"] == reference else found
+    steps = tuple(
+        (step["unix_ns"], step["step_ms"])
+        for step in probe.get("clock_steps") or ()
+        if step["unix_ns"] >= spec.t0_unix_ns
+    )
+    names = ("bound_ms", "offset_ms", "method", "drifting", "server")
+    stepped = found.get("stepped")
+    return HostClock(
+        **{name: found.get(name) for name in names},
+        stepped=True if steps else stepped,
+        steps=steps,
+        track=_track(part, found) if found.get("drifting") and not stepped else None,
+    )
+
+
+def _track(part: HostPart, found: dict[str, Any]) -> OffsetTrack | None:
+    exchanges = sorted(
+        (line["unix_ns"], line["offset_low_ns"], line["offset_high_ns"])
+        for line in part.clock_samples
+        if line.get("server") == found.get("server")
+    )
+    return OffsetTrack(exchanges) if exchanges else None
+
+
+def _reference(bundle: Bundle) -> str | None:
+    """Name the server of a cluster that all hosts compared their clocks with."""
+    exchanges: Counter[str] = Counter()
+    hosts: Counter[str] = Counter()
+    for part in bundle.hosts.values():
+        for one in (part.probe or {}).get("clock_by_server") or ():
+            exchanges[one["server"]] += one["exchanges"]
+            hosts[one["server"]] += 1
+    return max(hosts, key=lambda server: (hosts[server], exchanges[server]), default=None)

@@ -1,0 +1,150 @@
+"""Latency legs as summary.json has them: percentiles of the window, each with its clock error.
+
+Legs from the due time: due → handed to the relay's socket (`due_to_sent`) → read by the shuffler →
+acked; stored → first fetched, → fetched by each; due → received by each. The service times,
+`publish_ack` and `fetch_call`, begin when the work was begun instead.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+from fpaas.bundle.bundle import Bundle, JsonObject, cumulative
+from fpaas.latency.clocks import Clocks
+from fpaas.latency.leg_kinds import LEGS
+from fpaas.latency.legs import Legs
+from fpaas.ledger.ledger import Ledger
+from fpaas.measures import figures, first_fetch
+from fpaas.measures.figures import Window
+from fpaas.measures.intervals import IntervalSet
+
+
+def legs_ms(
+    bundle: Bundle,
+    legs: Legs,
+    clocks: Clocks,
+    window: Window,
+    balance: Ledger,
+    *,
+    complete: bool,
+) -> dict[str, JsonObject]:
+    """Return latency_ms; `complete` tells that every worker left what it measured."""
+    found = {}
+    for name, kind in LEGS.items():
+        if kind.recorded is None:
+            found[name] = _first_fetch(bundle, clocks, window) if complete else {**figures.NO_LEG}
+        else:
+            leg = legs.get(kind.agent, kind.recorded)
+            due_count = legs.due.get((kind.agent, kind.recorded))
+            found[name] = {**figures.NO_LEG}
+            if leg is not None:
+                found[name] = figures.leg_ms(leg, clocks.error_ms(name), due_count)
+                if not legs.by_beginning or kind.is_age:
+                    found[name] |= dict.fromkeys(("open_count", "open_min_ms", "missing_count"))
+            if kind.is_age:
+                found[name] |= _undelivered(bundle, balance)
+        found[name]["assigned_by"] = _assigned_by(name, legs)
+    return found
+
+
+def _assigned_by(name: str, legs: Legs) -> str:
+    kind = LEGS[name]
+    return kind.assigned_by if kind.is_age or legs.by_beginning else "ended"
+
+
+def _undelivered(bundle: Bundle, balance: Ledger) -> JsonObject:
+    """Count the deliveries that were owed in the run and not made, and find the latest stored."""
+    if balance.owed is None or balance.delivered is None:
+        return {"missing_count": None, "missing_min_ms": None}
+    missing = balance.owed - balance.delivered
+    youngest = _youngest_undelivered(bundle, balance.stored) if missing else None
+    return {
+        "missing_count": missing,
+        "missing_min_ms": None if youngest is None else _age_at_end_ms(bundle, youngest),
+    }
+
+
+def _youngest_undelivered(bundle: Bundle, stored: int | None) -> int | None:
+    """Return the latest stream sequence that some durable was never sent; None if none is known."""
+    received: dict[str, IntervalSet] = {}
+    for _, worker in bundle.workers:
+        for log in worker.deliveries or ():
+            seqs = received.setdefault(log.durable, IntervalSet())
+            for _, first, _, count in log.runs:
+                seqs.add_range(first, first + count - 1)
+    if not stored or bundle.spec.consumers.partitions:
+        # Of a partition, only the ledger knows what a durable is owed.
+        return None
+    durables = {*map(bundle.spec.durable_of, range(bundle.spec.consumers.count))}
+    missing = [_last_missing(received.get(durable), stored) for durable in durables]
+    return max((seq for seq in missing if seq), default=None)
+
+
+def _last_missing(received: IntervalSet | None, stored: int) -> int:
+    """Return the last of 1 … stored that was not received, 0 if all were."""
+    last = stored
+    for first, end in reversed(list(received or ())):
+        if end < last:
+            return last
+        last = min(last, first - 1)
+    return last
+
+
+def _age_at_end_ms(bundle: Bundle, stream_seq: int) -> float | None:
+    """Return how long a message had been stored when consumers stopped polling, at least."""
+    for (_, before_seq), (at_ns, seq) in pairwise(_stored_at(bundle)):
+        if before_seq < stream_seq <= seq:
+            return max(0.0, (bundle.spec.end_unix_ns - at_ns) / 1e6)
+    return None
+
+
+def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:
+    """Time from stored to the first fetch by anybody, of the fetches in the window."""
+    name = "publish_to_first_fetch"
+    stored_at = _stored_at(bundle)
+    middle_s = (window.from_unix_s + window.until_unix_s) / 2
+    parts = []
+    for part, worker in bundle.workers:
+        if worker.first_fetch is None:
+            return {**figures.NO_LEG}
+        shift_ms = clocks.shift_us(part.host)(name, middle_s) / 1000
+        parts.append((worker.first_fetch, round(shift_ms * first_fetch.UNITS_PER_MS)))
+    if not stored_at or not parts:
+        return {**figures.NO_LEG}
+    earliest = first_fetch.earliest_units(parts)
+    counts: Counter[int] = Counter()
+    never, latest_never_ns = 0, 0.0
+    from_ns, until_ns = window.from_unix_ns, window.until_unix_ns
+    for (before_ns, before_seq), (at_ns, seq) in pairwise(stored_at):
+        if seq <= before_seq:
+            continue
+        each_ns = (at_ns - before_ns) / (seq - before_seq)
+        for number in range(1, seq - before_seq + 1):
+            position = before_seq + number - 1
+            units = earliest[position] if position < len(earliest) else None
+            stored_ns = before_ns + number * each_ns
+            if units is None:
+                # The last message before a sample is put at the sample itself.
+                if stored_ns <= until_ns:
+                    never, latest_never_ns = never + 1, stored_ns
+            elif from_ns <= stored_ns + units * first_fetch.UNIT_NS < until_ns:
+                counts[units] += 1
+    leg = figures.leg_of_counts_ms(counts, first_fetch.UNITS_PER_MS, clocks.error_ms(name))
+    end_ns = bundle.spec.end_unix_ns
+    youngest_ms = max(0.0, (end_ns - latest_never_ns) / 1e6) if never else None
+    return leg | {"missing_count": never, "missing_min_ms": youngest_ms}
+
+
+def _stored_at(bundle: Bundle) -> list[tuple[int, int]]:
+    """Tell what was stored by when, as (time, last stream sequence): good enough to cut by.
+
+    By the shuffler's samples, those among them in which nothing was stored.
+    """
+    for part in bundle.parts("shuffler"):
+        samples = cumulative(part.shuffler_samples, "last_stream_seq")
+        stored = [(unix_ns, int(seq)) for unix_ns, seq in samples]
+        if stored:
+            t0_unix_ns = bundle.spec.t0_unix_ns
+            return [(t0_unix_ns, 0), *(one for one in stored if one[0] > t0_unix_ns)]
+    return []

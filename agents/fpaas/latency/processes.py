@@ -1,0 +1,121 @@
+"""What each process of an agent left of its calls, and what fell due to it; out of a bundle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from fpaas import agent
+from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, WorkerPart, uses_own_relay
+from fpaas.consumers.schedule import PollSchedule
+from fpaas.latency.open_calls import BegunDue, Due, FramesDue, PollsDue, Process, WakeUpsDue
+from fpaas.measures.calls import Bins
+from fpaas.measures.intervals import IntervalSet
+from fpaas.spec import RunSpec
+
+ENDED = (agent.DONE, agent.STOPPED)
+
+
+def bins_of(spec: RunSpec) -> Bins:
+    """Return the stretches that a run's calls are filed under."""
+    return Bins(spec.t0_unix_ns, spec.cuts_unix_ns)
+
+
+def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Process:
+    """Return the process that left the histogram log of a name, less its ending."""
+    worker = next((one for one in part.workers if name == f"consumers-{one.worker}"), None)
+    samples = {"relay": part.relay_samples, "shuffler": part.shuffler_samples}.get(
+        agent_name, worker.samples if worker else []
+    )
+    status = part.statuses.get(agent_name)
+    ended = status is not None and status.state in ENDED
+    if worker is not None:
+        ended = worker.result is not None and worker.result.complete
+    looked_until = bundle.spec.end_unix_ns
+    if ended and samples:
+        looked_until = min(looked_until, samples[-1]["unix_ns"])
+    stopped = status is not None and status.state == agent.STOPPED
+    if agent_name == "relay":
+        due = _of_relay(bundle, part)
+    elif agent_name == "shuffler":
+        due = _of_shuffler(bundle, part)
+    else:
+        due = _of_worker(bundle.spec, worker)
+    if ended and not stopped:
+        due["loop_lag"] = WakeUpsDue(bundle.spec.t0_unix_ns)
+    return Process(
+        bins_of(bundle.spec), due, samples[-1] if samples else None, not ended, looked_until
+    )
+
+
+def _of_relay(bundle: Bundle, part: HostPart) -> dict[str, Due]:
+    if not uses_own_relay(bundle.spec):
+        return {}
+    handed = part.relay.handed if part.relay is not None else 0
+    done = IntervalSet([(0, handed - 1)] if handed else [])
+    return {"relay_lateness": FramesDue(bundle.spec, _frames_offered(bundle), done)}
+
+
+def _frames_offered(bundle: Bundle) -> int:
+    """Return how many frames fell due: with a relay that died all the same, nobody offered them."""
+    for part in bundle.parts("relay"):
+        status = part.statuses.get("relay")
+        if part.relay is not None and status is not None and status.state in ENDED:
+            return part.relay.offered
+    return bundle.spec.frames_due() or 0
+
+
+def _of_shuffler(bundle: Bundle, part: HostPart) -> dict[str, Due]:
+    due: dict[str, Due] = {
+        "publish_ack": BegunDue(_begun(part.shuffler_samples, "publish_ack", bundle.spec))
+    }
+    first_seq, shuffler = bundle.spec.firehose.first_seq, part.shuffler
+    if first_seq is None or shuffler is None or not uses_own_relay(bundle.spec):
+        return due
+    frames = FramesDue(
+        bundle.spec,
+        _frames_offered(bundle),
+        _indices(shuffler.read, first_seq),
+        _indices(shuffler.ignored_seqs.union(shuffler.undecodable_seqs), first_seq),
+    )
+    return {**due, "due_to_read": frames, "due_to_ack": frames}
+
+
+def _indices(seqs: IntervalSet, first_seq: int) -> IntervalSet:
+    return IntervalSet((first - first_seq, last - first_seq) for first, last in seqs)
+
+
+def _of_worker(spec: RunSpec, worker: WorkerPart | None) -> dict[str, Due]:
+    if worker is None:
+        return {}
+    due: dict[str, Due] = {"fetch_call": BegunDue(_begun(worker.samples, "fetch_call", spec))}
+    result = worker.result
+    if result is None:
+        return due
+    polls = PollsDue(
+        PollSchedule.of(spec),
+        result.first,
+        result.count,
+        result.polls_until_unix_ns or spec.end_unix_ns,
+        BegunDue({}),
+    )
+    begun = _begun(worker.samples, "fetch_call_intended", spec)
+    return {
+        **due,
+        "poll_lateness": polls,
+        "fetch_call_intended": polls.with_begun(begun),
+    }
+
+
+def _begun(samples: list[JsonObject], leg: str, spec: RunSpec) -> dict[int, int]:
+    """Return how many calls of a leg began, by the start of their bin in Unix ns."""
+    bins = bins_of(spec)
+    by_start: Counter[int] = Counter()
+    for start_s, count in _begun_in(samples, leg):
+        by_start[bins.at(start_s)[0]] += count
+    return by_start
+
+
+def _begun_in(samples: list[JsonObject], leg: str) -> Iterator[tuple[float, int]]:
+    for sample in samples:
+        yield from ((sample.get("calls") or {}).get(leg) or {}).get("begun") or ()

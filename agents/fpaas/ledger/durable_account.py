@@ -1,0 +1,347 @@
+"""One durable's side of the ledger, read off its deliveries in the order the server made them.
+
+That is the order of their consumer sequence. Where the stream sequence jumps from one first
+delivery to the next and the consumer sequence goes on by one, the server found the messages between
+expired. Where the consumer sequence jumps too, the server made deliveries that nobody received:
+`holes`. Messages expire from the stream's front, so the holes are the newest of a gap. What of them
+is received later, as a repeat, is delivered; what is still stored at the end is pending, for the
+server will deliver it again; the rest is lost. Where deliveries that nobody received were
+themselves repeats while other messages expired, nothing tells the two apart: they count as lost,
+the worse.
+
+The new leader of a replicated durable may not know of the last deliveries of the one before, which
+were sent before the servers had agreed on them. It makes them once more under the same consumer
+sequences, and they are repeats; or it has not been asked since, and counts as pending what was
+received. Of a stream with replicas neither is a disagreement.
+
+Of a consumer whose process was killed, the last deliveries are not logged. Of these the server
+knows which were acknowledged: they were received. Those that it waits for are pending; those that
+have left the stream may have been received or not, and count as lost, the worse.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from fpaas.bundle.bundle import DurableState, ServerFinal, StreamState
+from fpaas.ledger import server_checks
+from fpaas.ledger.disagreements import Disagreements
+from fpaas.ledger.removals import Removals
+from fpaas.measures.delivery_log import ConsumerDeliveries
+from fpaas.measures.intervals import IntervalSet
+
+#: Causes of loss: delivered to nobody, and expired before it was delivered again …
+NOT_RECEIVED = "not_received"
+#: … the same, of a consumer that was killed, which may have received it …
+AGENT_DIED = "agent_died"
+#: … removed from the stream by somebody, though neither age nor size asked for it …
+REMOVED = "removed"
+#: … in a stream that was lost with its server.
+STREAM_LOST = "stream_lost"
+LOST_CAUSES = (NOT_RECEIVED, AGENT_DIED, REMOVED, STREAM_LOST)
+
+Run = tuple[int, int, int, bool]
+
+
+class OwedSeqs:
+    """The stream sequences that one durable is owed: all up to `last`, or the listed ones."""
+
+    def __init__(self, last: int, listed: Sequence[int] | None = None) -> None:
+        self._last = last
+        self._listed = listed
+
+    def count(self, first: int, last: int) -> int:
+        """How many of them lie in [first, last]."""
+        if last < first:
+            return 0
+        if self._listed is None:
+            return max(0, min(last, self._last) - max(first, 1) + 1)
+        return bisect_right(self._listed, last) - bisect_left(self._listed, first)
+
+    def count_in(self, seqs: IntervalSet, first: int, last: int) -> int:
+        """How many of them lie in [first, last] and in a set."""
+        if last < first:
+            return 0
+        return sum(
+            self.count(max(first, start), min(last, end)) for start, end in seqs.within(first, last)
+        )
+
+    def nth(self, first: int, number: int) -> int:
+        """Return the last of the next `number` ≥ 1 of them from `first` on."""
+        if self._listed is None:
+            return first + number - 1
+        return self._listed[bisect_left(self._listed, first) + number - 1]
+
+
+@dataclass
+class DurableAccount:
+    """What became of all that a durable is owed; `received` counts repeats too.
+
+    `unlogged` of the delivered are known from the server alone; `unacked` of them wait for an ack
+    by the server's count; `expired_by_size` of the expired left because the stream was full.
+    """
+
+    owed: int = 0
+    delivered: int = 0
+    expired_unread: int = 0
+    pending_at_end: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    received: int = 0
+    unlogged: int = 0
+    unacked: int = 0
+    expired_by_size: int = 0
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Stream sequences that were not received at first, and the server's deliveries meanwhile."""
+
+    first: int
+    last: int
+    holes: int
+
+
+@dataclass
+class Walk:
+    """A durable's deliveries, taken apart.
+
+    `new` were received at first delivery, up to `frontier`; `late` are the other sequences
+    received: as repeats, so that a first delivery went before.
+    """
+
+    gaps: list[Gap] = field(default_factory=list)
+    late: IntervalSet = field(default_factory=IntervalSet)
+    new: int = 0
+    received: int = 0
+    overlapping: int = 0
+    frontier: int = 0
+    next_consumer_seq: int = 1
+    holes: int = 0
+
+    def take(self, consumer_seq: int, stream_seq: int, count: int, *, repeated: bool) -> None:
+        """Go on by one run; runs come in the order of their consumer sequence."""
+        self.received += count
+        if consumer_seq < self.next_consumer_seq:
+            self.overlapping += min(count, self.next_consumer_seq - consumer_seq)
+        else:
+            self.holes += consumer_seq - self.next_consumer_seq
+        self.next_consumer_seq = max(self.next_consumer_seq, consumer_seq + count)
+        last = stream_seq + count - 1
+        if repeated or last <= self.frontier:
+            self.late.add_range(stream_seq, last)
+            return
+        if stream_seq <= self.frontier:
+            self.late.add_range(stream_seq, self.frontier)
+            stream_seq = self.frontier + 1
+        self.advance(stream_seq)
+        self.new += last - stream_seq + 1
+        self.frontier = last
+
+    def advance(self, stream_seq: int) -> None:
+        """Close the gap before a stream sequence that is delivered for the first time."""
+        if stream_seq > self.frontier + 1 or self.holes:
+            self.gaps.append(Gap(self.frontier + 1, stream_seq - 1, self.holes))
+            self.holes = 0
+
+    @property
+    def reached(self) -> int:
+        """The highest stream sequence received."""
+        return max(self.frontier, self.late.last or 0)
+
+    @property
+    def skips(self) -> int:
+        """How often the server passed over messages to deliver what came after them."""
+        return sum(gap.last - gap.first + 1 > gap.holes for gap in self.gaps)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every delivery that the server made so far was received, once."""
+        return not self.late and not self.holes and not any(gap.holes for gap in self.gaps)
+
+    def distinct(self) -> int:
+        """How many messages were received, before the last gap is closed."""
+        filled = sum(self.late.count_within(gap.first, gap.last) for gap in self.gaps)
+        return self.new + filled + self.late.count_within(self.frontier + 1, self.reached)
+
+
+def split_repeats(log: ConsumerDeliveries) -> Iterator[Run]:
+    """Iterate over a log's runs as (consumer sequence, stream sequence, count, repeated)."""
+    repeats = sorted(log.repeats)
+    for _, stream_seq, consumer_seq, count in log.runs:
+        ahead = stream_seq - consumer_seq
+        first, end = consumer_seq, consumer_seq + count
+        for repeat in repeats[bisect_left(repeats, first) : bisect_left(repeats, end)]:
+            if repeat > first:
+                yield first, first + ahead, repeat - first, False
+            yield repeat, repeat + ahead, 1, True
+            first = repeat + 1
+        if end > first:
+            yield first, first + ahead, end - first, False
+
+
+@dataclass(frozen=True)
+class DurableCase:
+    """What is known of one durable.
+
+    `had_trouble`: connections broke, or pulls went unanswered, so repeats may have been lost too.
+    `may_forget`: the server's part is replicated, and a new leader may be behind the one before.
+    `was_killed`: a process that received for this durable.
+    """
+
+    walk: Walk
+    owed: OwedSeqs
+    state: DurableState
+    server: ServerFinal
+    had_trouble: bool = False
+    may_forget: bool = False
+    was_killed: bool = False
+    removals: Removals = field(default_factory=Removals)
+
+    @property
+    def first_stored(self) -> int:
+        """The first sequence that was still stored at the end."""
+        return max(1, self.server.stream_before.first_seq)
+
+
+def account_durable(case: DurableCase, disagreements: Disagreements) -> DurableAccount:
+    """Close a durable's walk with the server's figures and name every message it was owed.
+
+    The account is as of the server's first look at the stream, before its consumers.
+    """
+    walk, owed, state = case.walk, case.owed, case.state
+    last_seq = case.server.stream_before.last_seq
+    server_checks.check_durable(case, disagreements)
+    account = DurableAccount(
+        owed=owed.count(1, last_seq), delivered=walk.distinct(), received=walk.received
+    )
+    reached = max(walk.reached, state.delivered_stream_seq)
+    walk.holes += max(0, state.delivered_consumer_seq + 1 - walk.next_consumer_seq)
+    walk.advance(reached + 1)
+    _account_ahead(case, account, reached + 1, last_seq)
+    redeliverable = passed_over = repeats_made = 0
+    for gap in walk.gaps:
+        again, passed, more = _account_gap(case, gap, account, disagreements)
+        redeliverable += again
+        passed_over += passed
+        repeats_made += more
+    _account_unacked(case, account, redeliverable, disagreements)
+    disagreements.note(
+        passed_over,
+        "messages that the server passed over although they are stored",
+        f"{state.name}, delivered up to {reached}, first stored {case.first_stored}",
+    )
+    may_repeat = state.num_ack_pending or state.num_redelivered or account.lost.total() or walk.late
+    if not may_repeat and not case.had_trouble:
+        disagreements.note(
+            repeats_made,
+            "deliveries by the server's count (delivered) that nothing else shows",
+            f"{state.name}: the server made {state.delivered_consumer_seq}, received "
+            f"{walk.received}",
+        )
+    named = account.delivered + account.expired_unread + account.pending_at_end
+    named += account.lost.total()
+    disagreements.note(
+        account.owed - named - passed_over,
+        "messages owed without an outcome, or with two",
+        f"{state.name}: owed {account.owed}, accounted for {named}",
+    )
+    return account
+
+
+def _account_ahead(case: DurableCase, account: DurableAccount, first: int, last: int) -> None:
+    """Account for what the server has not delivered: expired, removed, or pending."""
+    owed, removals = case.owed, case.removals
+    stored = max(case.first_stored, first)
+    removed = owed.count_in(removals.by_hand, first, last)
+    removed_stored = owed.count_in(removals.by_hand, stored, last)
+    account.lost[REMOVED] += removed
+    account.pending_at_end += owed.count(stored, last) - removed_stored
+    account.expired_unread += owed.count(first, stored - 1) - (removed - removed_stored)
+    account.expired_by_size += owed.count_in(removals.by_size, first, stored - 1)
+
+
+def _account_gap(
+    case: DurableCase, gap: Gap, account: DurableAccount, disagreements: Disagreements
+) -> tuple[int, int, int]:
+    """Account for a gap.
+
+    Returns what of it the server will deliver again, what it passed over although it is stored, and
+    the deliveries it made beyond one for each.
+    """
+    walk, owed, removed = case.walk, case.owed, case.removals.by_hand
+    alive_from = max(gap.first, case.first_stored)
+    filled = walk.late.count_within(gap.first, gap.last)
+    gone = owed.count_in(removed, gap.first, gap.last)
+    alive = owed.count(alive_from, gap.last) - walk.late.count_within(alive_from, gap.last)
+    alive -= owed.count_in(removed, alive_from, gap.last)
+    if gone and filled:
+        # Received, and removed only then.
+        both = walk.late.intersection(removed)
+        gone -= both.count_within(gap.first, gap.last)
+        alive += both.count_within(alive_from, gap.last)
+    size = owed.count(gap.first, gap.last) - gone
+    made = min(gap.holes, size)
+    disagreements.note(
+        max(0, filled - made),
+        "messages delivered again without a first delivery",
+        f"{case.state.name}, {gap.first} … {gap.last}",
+    )
+    unreceived = max(0, made - filled)
+    again = min(alive, unreceived)
+    expired = size - filled - alive - (unreceived - again)
+    account.lost[REMOVED] += gone
+    account.lost[AGENT_DIED if case.was_killed else NOT_RECEIVED] += unreceived - again
+    account.expired_unread += expired
+    if expired > 0 and case.removals.by_size:
+        until = owed.nth(gap.first, expired + gone)
+        account.expired_by_size += owed.count_in(case.removals.by_size, gap.first, until)
+    return again, alive - again, gap.holes - made
+
+
+def _account_unacked(
+    case: DurableCase,
+    account: DurableAccount,
+    redeliverable: int,
+    disagreements: Disagreements,
+) -> None:
+    """Compare what was not received, and is stored, with what the server waits for."""
+    waiting = case.state.num_ack_pending
+    acked_unseen = max(0, redeliverable - waiting)
+    if case.was_killed:
+        account.unlogged = acked_unseen
+        account.delivered += acked_unseen
+        redeliverable -= acked_unseen
+    else:
+        disagreements.note(
+            acked_unseen,
+            "deliveries that nobody received and the server takes as acknowledged "
+            "(num_ack_pending)",
+            f"{case.state.name}: {redeliverable} not received, the server waits for {waiting}",
+        )
+    account.pending_at_end += redeliverable
+    account.unacked = min(max(0, waiting - redeliverable), account.delivered)
+
+
+def account_without_server(walk: Walk, owed: OwedSeqs, lost: StreamState) -> DurableAccount:
+    """Account for a durable that was lost with its stream, as it was seen last.
+
+    What the stream held then and nobody had received is lost with it.
+    """
+    first_seq, last_seq = max(1, lost.first_seq), lost.last_seq
+    account = DurableAccount(
+        owed=owed.count(1, last_seq), delivered=walk.distinct(), received=walk.received
+    )
+    walk.advance(last_seq + 1)
+    for gap in walk.gaps:
+        filled = walk.late.count_within(gap.first, gap.last)
+        alive_from = max(gap.first, first_seq)
+        alive = owed.count(alive_from, gap.last) - walk.late.count_within(alive_from, gap.last)
+        gone = owed.count(gap.first, gap.last) - filled - alive
+        unreceived = min(gone, max(0, gap.holes - filled))
+        account.lost[STREAM_LOST] += alive
+        account.lost[NOT_RECEIVED] += unreceived
+        account.expired_unread += gone - unreceived
+    return account

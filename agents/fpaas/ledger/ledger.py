@@ -1,0 +1,434 @@
+"""The account of every event in a run, from what each part noted by itself.
+
+    offered = not_read + undecodable + published + duplicates_rejected
+              + publish_failed + publish_unknown
+    owed    = delivered + expired_unread + pending_at_end + lost
+
+Every term has evidence of its own and none is computed as a remainder, so the identities can fail;
+by how much, together with every disagreement between the parts, is `unexplained`. It is 0 in a good
+run. `durable_account` has the second identity, `server_checks` the server's own figures.
+
+Where a part was killed, what it left last is used, and the server's figures say what became of the
+rest: of a shuffler, what the stream has more than its account is published, and what is left of the
+offered was not read; of a relay, what was read of it counts as offered; of consumers, see
+`durable_account`. A memory stream that went with its server is accounted for as it was seen last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from fpaas.bundle.bundle import (
+    NO_DID,
+    JsonObject,
+    RelayResult,
+    ServerFinal,
+    ShufflerResult,
+    StreamState,
+    WorkerResult,
+)
+from fpaas.ledger import server_checks
+from fpaas.ledger.disagreements import Disagreements
+from fpaas.ledger.durable_account import (
+    LOST_CAUSES,
+    DurableAccount,
+    DurableCase,
+    OwedSeqs,
+    Run,
+    Walk,
+    account_durable,
+    account_without_server,
+    split_repeats,
+)
+from fpaas.ledger.removals import Removals
+from fpaas.measures.delivery_log import ConsumerDeliveries
+from fpaas.measures.intervals import IntervalSet
+from fpaas.spec import RunSpec
+
+#: Why offered frames were not read: none of their neighbours was missed …
+DROPPED = "dropped_between_frames_read"
+BEFORE_FIRST = "before_the_first_read"
+AFTER_LAST = "after_the_last_read"
+#: … or the shuffler was killed, and the stream does not have them …
+SHUFFLER_DIED = "shuffler_died"
+#: … or the relay was, with frames that it had offered on their way.
+RELAY_DIED = "relay_died"
+NOT_READ_CAUSES = (DROPPED, BEFORE_FIRST, AFTER_LAST, SHUFFLER_DIED, RELAY_DIED)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run left behind; None where a part is missing.
+
+    `deliveries` and `workers` are None unless every consumer's is there. `dids` holds the CRC-32 of
+    the DID of each stream sequence from 1 on. `lost_stream` is how a stream was seen last that was
+    gone at the end. `removals` is None where it is not known why messages left the stream.
+    """
+
+    relay: RelayResult | None
+    shuffler: ShufflerResult | None
+    server: ServerFinal | None
+    deliveries: list[ConsumerDeliveries] | None
+    workers: list[WorkerResult] | None
+    dids: Sequence[int] | None = None
+    nats_samples: Sequence[JsonObject] = ()
+    removals: Removals | None = None
+    lost_stream: StreamState | None = None
+
+
+@dataclass
+class Ledger:
+    """The contract's ledger, in events and deliveries; None where a part's evidence is missing.
+
+    Beside it: `stored_twice`, repeats that the stream took as new; `unacked`, deliveries received
+    whose ack the server does not have; and causes, by name, of three terms. `disagreements` are
+    sentences that name what `unexplained` is made of, `tolerated` of what is no part of it.
+    """
+
+    offered: int | None = None
+    not_read: int | None = None
+    undecodable: int | None = None
+    published: int | None = None
+    duplicates_rejected: int | None = None
+    publish_failed: int | None = None
+    publish_unknown: int | None = None
+    stored: int | None = None
+    owed: int | None = None
+    delivered: int | None = None
+    expired_unread: int | None = None
+    pending_at_end: int | None = None
+    lost: int | None = None
+    redelivered: int | None = None
+    duplicate_deliveries: int | None = None
+    unexplained: int | None = None
+    stored_twice: int | None = None
+    acked: int | None = None
+    unacked: int | None = None
+    not_read_by_cause: dict[str, int] | None = None
+    expired_by_cause: dict[str, int] | None = None
+    lost_by_cause: dict[str, int] | None = None
+    disagreements: list[str] = field(default_factory=list)
+    tolerated: list[str] = field(default_factory=list)
+
+    def figures(self) -> dict[str, int | dict[str, int] | None]:
+        """Return the ledger of summary.json."""
+        figures = asdict(self)
+        del figures["disagreements"], figures["tolerated"]
+        return figures
+
+
+def account(spec: RunSpec, evidence: Evidence) -> Ledger:
+    """Balance a run's ledger."""
+    if evidence.relay is not None:
+        relay = at_least_read(evidence.relay, evidence.shuffler)
+        evidence = replace(evidence, relay=relay)
+    ledger = Ledger()
+    disagreements = Disagreements()
+    server = evidence.server
+    if evidence.relay is not None and spec.firehose.rate_per_s is not None:
+        ledger.offered = evidence.relay.offered - evidence.relay.ignored
+    if evidence.shuffler is not None:
+        _account_publishing(spec, evidence, evidence.shuffler, ledger, disagreements)
+    if server is not None:
+        ledger.stored = server.stream_before.last_seq
+        server_checks.check_stream(server, evidence.nats_samples, disagreements)
+        if evidence.shuffler is not None:
+            server_checks.check_stored(evidence.shuffler, server, disagreements)
+    elif evidence.lost_stream is not None:
+        ledger.stored = evidence.lost_stream.last_seq
+    if evidence.workers is not None:
+        ledger.redelivered = sum(worker.redelivered for worker in evidence.workers)
+    if evidence.deliveries is not None:
+        _account_deliveries(spec, evidence, ledger, disagreements)
+    if ledger.offered is not None and ledger.not_read is not None and ledger.owed is not None:
+        ledger.unexplained = disagreements.total
+    ledger.disagreements = disagreements.sentences()
+    ledger.tolerated = disagreements.tolerated()
+    return ledger
+
+
+def at_least_read(relay: RelayResult, shuffler: ShufflerResult | None) -> RelayResult:
+    """Return a relay's account; of one that was killed, with what was read of it after its last.
+
+    It offered at least that. What it offered beyond, and nobody read, died with it.
+    """
+    if relay.complete or shuffler is None:
+        return relay
+    numbered = (
+        *(shuffler.read, shuffler.published, shuffler.duplicates, shuffler.failed),
+        *(shuffler.unknown, shuffler.undecodable_seqs, shuffler.ignored_seqs),
+    )
+    last_seq = max([relay.last_seq, *(one.last for one in numbered if one.last is not None)])
+    later = IntervalSet()
+    if last_seq > relay.last_seq:
+        later.add_range(relay.last_seq + 1, last_seq)
+    return replace(
+        relay,
+        last_seq=last_seq,
+        offered=last_seq - relay.first_seq + 1,
+        ignored=relay.ignored + len(shuffler.ignored_seqs.intersection(later)),
+    )
+
+
+def _account_publishing(
+    spec: RunSpec,
+    evidence: Evidence,
+    shuffler: ShufflerResult,
+    ledger: Ledger,
+    disagreements: Disagreements,
+) -> None:
+    outcomes = {
+        "published": shuffler.published,
+        "duplicates": shuffler.duplicates,
+        "failed": shuffler.failed,
+        "unknown": shuffler.unknown,
+        "undecodable": shuffler.undecodable_seqs,
+    }
+    with_outcome = _union(outcomes.values())
+    seen = shuffler.read.union(with_outcome)
+    # The error of a frame that is no DAG-CBOR has no sequence number to name.
+    undecodable_unnumbered = shuffler.undecodable - len(shuffler.undecodable_seqs)
+    ledger.undecodable = shuffler.undecodable
+    ledger.published = len(shuffler.published)
+    ledger.duplicates_rejected = len(shuffler.duplicates)
+    ledger.publish_failed = len(shuffler.failed)
+    ledger.publish_unknown = len(shuffler.unknown)
+    ledger.stored_twice = shuffler.stored_twice
+    if shuffler.complete:
+        disagreements.note(
+            len(shuffler.read.difference(with_outcome)),
+            "frames read without any outcome",
+            f"of {len(shuffler.read)} read, {len(with_outcome)} have one",
+        )
+    elif evidence.server is not None:
+        # What the stream has beyond the last account was published after it.
+        known = ledger.published + shuffler.stored_twice + shuffler.foreign
+        ledger.published += max(0, evidence.server.stream_before.last_seq - known)
+    relay = evidence.relay
+    if spec.firehose.rate_per_s is None:
+        # A foreign relay: what was offered is what was read, so nothing was not read.
+        ledger.offered = len(seen) + undecodable_unnumbered
+        ledger.not_read = 0
+        ledger.not_read_by_cause = dict.fromkeys(NOT_READ_CAUSES, 0)
+    elif relay is not None:
+        offered = IntervalSet()
+        if relay.offered:
+            offered.add_range(relay.first_seq, relay.first_seq + relay.offered - 1)
+        disagreements.note(
+            len(seen.difference(offered)),
+            "frames read that the relay did not offer",
+            f"the relay offered {relay.first_seq} … {relay.last_seq}, "
+            f"the shuffler read {shuffler.read.first} … {shuffler.read.last}",
+        )
+        causes = _causes_of_not_read(offered, seen, relay, shuffler, undecodable_unnumbered)
+        if not shuffler.complete:
+            named = _sum(ledger, "undecodable", *PUBLISH_TERMS)
+            if not relay.complete:
+                # Neither's account is the last, and what was published was offered.
+                ledger.offered = max(ledger.offered or 0, named)
+            causes = Counter({SHUFFLER_DIED: max(0, (ledger.offered or 0) - named)})
+        ledger.not_read = causes.total()
+        ledger.not_read_by_cause = {cause: causes[cause] for cause in NOT_READ_CAUSES}
+    if ledger.offered is not None and ledger.not_read is not None:
+        accounted = _sum(ledger, "not_read", "undecodable", *PUBLISH_TERMS)
+        disagreements.note(
+            ledger.offered - accounted,
+            "frames offered without an outcome, or with two",
+            f"offered {ledger.offered}, accounted for {accounted}",
+        )
+
+
+PUBLISH_TERMS = ("published", "duplicates_rejected", "publish_failed", "publish_unknown")
+
+
+def _sum(ledger: Ledger, *names: str) -> int:
+    return sum(getattr(ledger, name) or 0 for name in names)
+
+
+def _causes_of_not_read(
+    offered: IntervalSet,
+    seen: IntervalSet,
+    relay: RelayResult,
+    shuffler: ShufflerResult,
+    undecodable_unnumbered: int,
+) -> Counter[str]:
+    """Count offered events that were not read, by where they are missing."""
+    looked_at = seen.union(shuffler.ignored_seqs)
+    causes: Counter[str] = Counter()
+    for first, last in offered.difference(looked_at):
+        if looked_at.first is None or last < looked_at.first:
+            cause = BEFORE_FIRST
+        elif looked_at.last is not None and first > looked_at.last:
+            cause = AFTER_LAST
+        else:
+            cause = DROPPED
+        if cause == AFTER_LAST and not relay.complete:
+            cause = RELAY_DIED
+        causes[cause] += last - first + 1
+    # Among the unseen are frames that are no events, and those without a number.
+    others = max(0, relay.ignored - len(shuffler.ignored_seqs.intersection(offered)))
+    others += undecodable_unnumbered
+    at_the_ends = (RELAY_DIED, AFTER_LAST, BEFORE_FIRST)
+    for cause in (DROPPED, *at_the_ends) if undecodable_unnumbered else (*at_the_ends, DROPPED):
+        taken = min(others, causes[cause])
+        causes[cause] -= taken
+        others -= taken
+    return causes
+
+
+def _account_deliveries(
+    spec: RunSpec, evidence: Evidence, ledger: Ledger, disagreements: Disagreements
+) -> None:
+    durables = list(dict.fromkeys(map(spec.durable_of, range(spec.consumers.count))))
+    walks = _walks(spec, evidence, durables, disagreements)
+    received = sum(walk.received for walk in walks.values())
+    ledger.delivered = sum(walk.distinct() for walk in walks.values())
+    ledger.duplicate_deliveries = received - ledger.delivered
+    workers = evidence.workers or ()
+    if evidence.workers is not None and all(worker.complete for worker in workers):
+        processed = sum(worker.processed for worker in workers)
+        disagreements.note(
+            processed - received,
+            "deliveries counted other than logged",
+            f"the consumers counted {processed}, their logs hold {received}",
+        )
+        acks = sum(worker.acks for worker in workers)
+        disagreements.note(
+            acks - processed,
+            "deliveries acknowledged other than counted",
+            f"the consumers sent {acks} acks for {processed} deliveries",
+        )
+    owed = _owed_by_durable(spec, evidence, list(walks), disagreements)
+    if owed is None:
+        return
+    if evidence.server is not None:
+        cases = _cases(spec, evidence, evidence.server, walks, owed)
+        accounts = [account_durable(case, disagreements) for case in cases]
+        accounts += _account_missing(evidence.server, walks, owed, disagreements)
+    elif evidence.lost_stream is not None:
+        accounts = [
+            account_without_server(walk, owed[durable], evidence.lost_stream)
+            for durable, walk in walks.items()
+        ]
+    else:
+        return
+    ledger.owed = sum(one.owed for one in accounts)
+    ledger.delivered = sum(one.delivered for one in accounts)
+    ledger.expired_unread = sum(one.expired_unread for one in accounts)
+    ledger.pending_at_end = sum(one.pending_at_end for one in accounts)
+    lost: Counter[str] = Counter()
+    for one in accounts:
+        lost.update(one.lost)
+    ledger.lost = lost.total()
+    ledger.lost_by_cause = {cause: lost[cause] for cause in LOST_CAUSES}
+    if evidence.removals is not None:
+        by_size = sum(one.expired_by_size for one in accounts)
+        ledger.expired_by_cause = {
+            "max_age": ledger.expired_unread - by_size,
+            "max_bytes": by_size,
+        }
+    if evidence.server is not None:
+        ledger.unacked = sum(one.unacked for one in accounts)
+        ledger.acked = ledger.delivered - ledger.unacked
+
+
+def _walks(
+    spec: RunSpec, evidence: Evidence, durables: list[str], disagreements: Disagreements
+) -> dict[str, Walk]:
+    runs: dict[str, list[Run]] = {durable: [] for durable in durables}
+    for log in evidence.deliveries or ():
+        runs.setdefault(log.durable, []).extend(split_repeats(log))
+    walks = {}
+    for durable, durable_runs in runs.items():
+        walk = walks[durable] = Walk()
+        for consumer_seq, stream_seq, count, repeated in sorted(durable_runs):
+            walk.take(consumer_seq, stream_seq, count, repeated=repeated)
+        if not spec.stream.replicas > 1:
+            disagreements.note(
+                walk.overlapping, "deliveries received twice over under one number", durable
+            )
+    return walks
+
+
+def _cases(
+    spec: RunSpec,
+    evidence: Evidence,
+    server: ServerFinal,
+    walks: dict[str, Walk],
+    owed: dict[str, OwedSeqs],
+) -> Iterator[DurableCase]:
+    """Iterate over the durables that the server has."""
+    workers = evidence.workers or ()
+    had_trouble = any(
+        worker.connections["reconnects"] or worker.fetches["client_timeout"] for worker in workers
+    )
+    killed = {
+        spec.durable_of(index)
+        for worker in workers
+        if not worker.complete
+        for index in range(worker.first, worker.first + worker.count)
+    }
+    for durable, walk in walks.items():
+        state = server.durables.get(durable)
+        if state is not None:
+            yield DurableCase(
+                walk,
+                owed[durable],
+                state,
+                server,
+                had_trouble=had_trouble or bool(killed),
+                may_forget=spec.stream.replicas > 1,
+                was_killed=durable in killed,
+                removals=evidence.removals or Removals(),
+            )
+
+
+def _account_missing(
+    server: ServerFinal,
+    walks: dict[str, Walk],
+    owed: dict[str, OwedSeqs],
+    disagreements: Disagreements,
+) -> list[DurableAccount]:
+    """Account for durables that the server does not have at the end."""
+    accounts = []
+    for durable, walk in walks.items():
+        if durable not in server.durables:
+            count = owed[durable].count(1, server.stream_before.last_seq)
+            kind = "messages owed to durables that the server does not have at the end"
+            disagreements.note(max(1, count), kind, durable)
+            accounts.append(DurableAccount(owed=count, delivered=walk.distinct()))
+    return accounts
+
+
+def _owed_by_durable(
+    spec: RunSpec, evidence: Evidence, durables: list[str], disagreements: Disagreements
+) -> dict[str, OwedSeqs] | None:
+    """Return who is owed what; None where that is not known."""
+    stream = evidence.server.stream_before if evidence.server else evidence.lost_stream
+    if stream is None:
+        return None
+    stored = stream.last_seq
+    if not spec.consumers.partitions:
+        return {durable: OwedSeqs(stored) for durable in durables}
+    if evidence.dids is None:
+        return None
+    listed: list[list[int]] = [[] for _ in range(spec.consumers.partitions)]
+    for stream_seq, did in enumerate(evidence.dids[:stored], 1):
+        if did != NO_DID:
+            listed[did % len(listed)].append(stream_seq)
+    assigned = sum(len(seqs) for seqs in listed)
+    disagreements.note(
+        stored - assigned,
+        "messages stored whose partition is not known",
+        f"{assigned} of {stored} have one",
+    )
+    return {
+        spec.durable_of(index): OwedSeqs(stored, listed[index])
+        for index in range(spec.consumers.count)
+    }
+
+
+def _union(sets: Iterable[IntervalSet]) -> IntervalSet:
+    return IntervalSet(sorted(interval for one in sets for interval in one))

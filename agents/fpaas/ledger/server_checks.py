@@ -1,0 +1,162 @@
+"""The account against the server's own figures, each named as the server names it.
+
+Figures of the JetStream API after the run (`probe.final.json`) and of /jsz during it
+(`probe.nats.jsonl`): last_seq, messages, num_deleted and consumer_count of the stream; delivered,
+ack_floor, num_pending and num_ack_pending of each consumer. A disagreement is part of
+`unexplained`, which makes a run invalid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from fpaas.bundle.bundle import DurableState, JsonObject, ServerFinal, ShufflerResult
+from fpaas.ledger.disagreements import Disagreements, distance
+from fpaas.measures.intervals import IntervalSet
+
+if TYPE_CHECKING:
+    from fpaas.ledger.durable_account import DurableCase, Walk
+
+
+def check_stream(
+    server: ServerFinal, samples: Iterable[JsonObject], disagreements: Disagreements
+) -> None:
+    """Compare the stream's figures with each other, and with those that /jsz had during the run."""
+    stream, after = server.stream_before, server.stream_after
+    disagreements.note(
+        after.last_seq - stream.last_seq,
+        "messages stored after the run's end (last_seq)",
+        f"last_seq was {stream.last_seq}, then {after.last_seq}",
+    )
+    spanned = stream.last_seq - stream.first_seq + 1 - stream.num_deleted
+    disagreements.note(
+        stream.messages - max(0, spanned) if stream.messages or spanned > 0 else 0,
+        "messages in the stream by their number other than by its sequences (messages)",
+        f"messages is {stream.messages}, first_seq {stream.first_seq}, last_seq "
+        f"{stream.last_seq}, num_deleted {stream.num_deleted}",
+    )
+    disagreements.note(
+        stream.consumer_count - len(server.durables),
+        "consumers by the stream's count other than listed (consumer_count)",
+        f"consumer_count is {stream.consumer_count}, {len(server.durables)} are listed",
+    )
+    seen = max(
+        (sample["stream"]["last_seq"] for sample in samples if sample.get("stream")), default=0
+    )
+    disagreements.note(
+        max(0, seen - stream.last_seq),
+        "messages that /jsz showed during the run and the API did not after it (last_seq)",
+        f"/jsz had last_seq {seen}, the JetStream API has {stream.last_seq}",
+    )
+
+
+def check_stored(
+    shuffler: ShufflerResult, server: ServerFinal, disagreements: Disagreements
+) -> None:
+    """Compare acknowledged publishes with the stream; unknown ones may have been stored."""
+    stored = server.stream_before.last_seq
+    # A repeat that came after the server had forgotten the first was stored once more.
+    published = len(shuffler.published) + shuffler.stored_twice
+    at_most = published + len(shuffler.unknown)
+    if shuffler.complete:
+        foreign = f", {shuffler.foreign} of them not the shuffler's" if shuffler.foreign else ""
+        disagreements.note(
+            distance(stored, published, at_most),
+            "messages stored other than published (last_seq)",
+            f"the server's last_seq is {stored}{foreign}, the shuffler's publishes {published}"
+            + (f" to {at_most}" if at_most > published else ""),
+        )
+    relay_seqs = IntervalSet()
+    stream_seqs = IntervalSet(shuffler.copy_seqs)
+    mapped = len(shuffler.copy_seqs)
+    for relay_seq, stream_seq, count in shuffler.stream_seqs:
+        mapped += count
+        relay_seqs.add_range(relay_seq, relay_seq + count - 1)
+        stream_seqs.add_range(stream_seq, stream_seq + count - 1)
+    missing = len(shuffler.published.difference(relay_seqs))
+    foreign_seqs = len(relay_seqs.difference(shuffler.published))
+    disagreements.note(
+        missing + foreign_seqs + (mapped - len(stream_seqs)),
+        "publishes whose place in the stream does not fit",
+        f"{missing} published without one, {foreign_seqs} placed but not published, "
+        f"{mapped - len(stream_seqs)} places taken twice",
+    )
+    beyond = 0 if stream_seqs.last is None else max(0, stream_seqs.last - stored)
+    disagreements.note(
+        beyond,
+        "publishes acknowledged beyond the stream's end (last_seq)",
+        f"acknowledged up to {stream_seqs.last}, the server's last_seq is {stored}",
+    )
+
+
+def check_durable(case: DurableCase, disagreements: Disagreements) -> None:
+    """Compare a durable's figures with its deliveries, before the last gap is closed."""
+    walk, state, server = case.walk, case.state, case.server
+    reached = max(walk.reached, state.delivered_stream_seq)
+    forgotten = max(0, walk.reached - state.delivered_stream_seq) + max(
+        0, walk.next_consumer_seq - 1 - state.delivered_consumer_seq
+    )
+    disagreements.note(
+        max(0, reached - server.stream_after.last_seq) + (0 if case.may_forget else forgotten),
+        "deliveries beyond what the server delivered, or has (delivered)",
+        f"{state.name} received up to stream sequence {walk.reached} and consumer sequence "
+        f"{walk.next_consumer_seq - 1}, the server delivered up to {state.delivered_stream_seq} "
+        f"and {state.delivered_consumer_seq}, of {server.stream_before.last_seq} stored",
+    )
+    _check_num_pending(
+        case, state.delivered_stream_seq if case.may_forget else reached, disagreements
+    )
+    if not case.may_forget:
+        _check_ack_floor(walk, state, disagreements)
+
+
+def _check_num_pending(case: DurableCase, reached: int, disagreements: Disagreements) -> None:
+    """Compare what the server has as undelivered with what its sequences leave.
+
+    While messages expire, nats-server may count one twice that a pull passes over at that moment,
+    and num_pending stays short of it (the race that its `checkNumPending` describes;
+    https://github.com/nats-io/nats-server/pull/6297). So much is tolerated: one for each time that
+    the durable passed over expired messages. The account goes by the sequences.
+    """
+    # Messages may have expired between the looks at the stream, the consumers, the stream again.
+    before, after = case.server.stream_before, case.server.stream_after
+    owed, removed, state = case.owed, case.removals.by_hand, case.state
+
+    def pending(first: int, last: int) -> int:
+        return owed.count(first, last) - owed.count_in(removed, first, last)
+
+    at_least = pending(max(after.first_seq, reached + 1), before.last_seq)
+    at_most = pending(max(before.first_seq, reached + 1), after.last_seq)
+    short = at_least - state.num_pending
+    note = disagreements.tolerate if 0 < short <= case.walk.skips else disagreements.note
+    note(
+        distance(state.num_pending, at_least, at_most),
+        "messages pending by the server's count other than by its sequences (num_pending)",
+        f"{state.name}: num_pending is {state.num_pending}, the sequences make it {at_least}"
+        + (f" to {at_most}" if at_most > at_least else ""),
+    )
+
+
+def _check_ack_floor(walk: Walk, state: DurableState, disagreements: Disagreements) -> None:
+    """Compare what the server has as acknowledged; every delivery received was acknowledged.
+
+    The floor is the last delivery before which none waits for its ack. It may go on beyond the last
+    delivery's stream sequence where the server found nothing to deliver.
+    """
+    made, floor = state.delivered_consumer_seq, state.ack_floor_consumer_seq
+    seq, floor_seq = state.delivered_stream_seq, state.ack_floor_stream_seq
+    wrong = max(0, floor - made) + max(0, floor_seq - seq)
+    if walk.is_plain and made == walk.next_consumer_seq - 1:
+        waiting = state.num_ack_pending
+        if not waiting:
+            wrong += abs(made - floor) + max(0, walk.frontier - floor_seq)
+        else:
+            # Received, and its ack is not there: the floor must be below.
+            wrong += max(0, floor + waiting - made)
+    disagreements.note(
+        wrong,
+        "deliveries acknowledged by the server's floor other than by its counts (ack_floor)",
+        f"{state.name}: ack_floor is at consumer sequence {floor} and stream sequence {floor_seq}, "
+        f"delivered up to {made} and {seq}, num_ack_pending is {state.num_ack_pending}",
+    )

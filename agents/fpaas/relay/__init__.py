@@ -1,0 +1,1 @@
+"""Our relay: serves frames on a schedule."""

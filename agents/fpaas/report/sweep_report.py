@@ -1,0 +1,141 @@
+"""Reads a sweep's runs back from their bundles, and writes its files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from fpaas.bundle.bundle import Bundle
+from fpaas.errors import BadInput
+from fpaas.spec import SpecError
+from fpaas.summary import summary
+from fpaas.sweep import expected, record, sweep_figures
+from fpaas.sweep.record import INTERRUPTED, NO_RUN, PlayedRun, Sweep
+from fpaas.sweep.sweep_figures import FIGURES, Growth, Values
+from fpaas.text import sweep_text
+
+#: Beside the sweep's directory's parent: results/sweeps/<sweep-id> and results/<run-id>.
+DIRECTORY = "sweeps"
+REASON_LENGTH_MAX = 300
+
+
+def bundle_of(directory: Path, run_id: str) -> Path:
+    """Return the directory of one of a sweep's runs."""
+    return directory.resolve().parent.parent / run_id
+
+
+def read_runs(sweep: Sweep, directory: Path, warmup_s: float | None = None) -> dict[str, Values]:
+    """Judge all runs that came to their end anew, by their bundles; returns figures by run id.
+
+    `warmup_s` trims anew from the raw data; otherwise summary.json is taken as it is.
+    """
+    values = {}
+    for point in sweep.points:
+        for run in point.runs:
+            if run.status in (None, INTERRUPTED):
+                continue
+            try:
+                content = _summary(bundle_of(directory, run.run_id), warmup_s)
+            except BadInput as error:
+                if run.status != NO_RUN:
+                    run.status, run.reason = NO_RUN, error.message
+                continue
+            judge(run, content)
+            if run.status in record.FINISHED:
+                values[run.run_id] = sweep_figures.of_run(content)
+    return values
+
+
+def judge(run: PlayedRun, content: dict[str, Any]) -> None:
+    """Take a run's verdict over from its summary."""
+    run.status = content["verdict"]["status"]
+    reasons = content["verdict"]["reasons"] or [""]
+    run.reason = reasons[0][:REASON_LENGTH_MAX]
+
+
+def summary_of(bundle: Path) -> dict[str, Any]:
+    """Read a run's summary.json. Raises BadInput that names what is wrong."""
+    return _summary(bundle, None)
+
+
+def _summary(bundle: Path, warmup_s: float | None) -> dict[str, Any]:
+    path = bundle / "summary.json"
+    if not bundle.is_dir():
+        raise BadInput(f"{bundle}: is not there")
+    if warmup_s is not None or not path.exists():
+        try:
+            return summary.analyse(Bundle.load(bundle), warmup_s)
+        except SpecError as error:
+            raise BadInput(f"{bundle}: {error}") from error
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != summary.SCHEMA:
+            raise BadInput(f"{path}: schema {content['schema']}, expected {summary.SCHEMA}")
+        status, reasons = content["verdict"]["status"], content["verdict"]["reasons"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: is no summary of a run: {error}") from error
+    if status not in (record.PASS, record.FAIL, record.INVALID):
+        raise BadInput(f"{path}: has a verdict {status!r}")
+    if not isinstance(reasons, list) or not all(isinstance(one, str) for one in reasons):
+        raise BadInput(f"{path}: has reasons for its verdict that are no list of sentences")
+    return dict(content)
+
+
+def write(
+    sweep: Sweep, directory: Path, values: dict[str, Values]
+) -> tuple[list[Growth], list[expected.Expectation]]:
+    """Put figures into the sweep and write sweep.json, report.html and figures.csv.
+
+    Raises OSError.
+    """
+    # Only the control node has what the page is made with.
+    from fpaas.report import sweep_page  # noqa: PLC0415
+
+    for point in sweep.points:
+        of_point = [values[run.run_id] for run in point.trusted if run.run_id in values]
+        point.figures = sweep_figures.summarise(of_point) if of_point else None
+    growths = sweep_figures.growth(sweep, values)
+    sweep.scaling = [
+        one.to_json() | {"cost": sweep_text.cost(one), "sentence": sweep_text.growth(one)}
+        for one in growths
+    ]
+    expectations = expected.table(sweep, growths) if sweep.name == expected.SWEEP else []
+    _replace(directory / "figures.csv", figures_csv(sweep, values))
+    if expectations:
+        _replace(directory / "expected-results.md", expected.markdown(expectations))
+    _replace(directory / "report.html", sweep_page.render(sweep, growths, expectations))
+    sweep.write(directory)
+    return growths, expectations
+
+
+def figures_csv(sweep: Sweep, values: dict[str, Values]) -> str:
+    """Return a line for each attempt at each point; a cell is empty where it was not measured.
+
+    `at_least` names the figures that are lower bounds.
+    """
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    names = [one.name for one in FIGURES]
+    out.writerow(["point", *sweep.grid, "repetition", "run_id", "status", *names, "at_least"])
+    for point in sweep.points:
+        of_point = list(point.variables.values())
+        for run in point.runs or [PlayedRun("", 0, "missing")]:
+            figures = values.get(run.run_id) or dict.fromkeys(names)
+            cells = ["" if (one := figures[name]) is None else one.value for name in names]
+            lower = [name for name in names if (one := figures[name]) and one.is_at_least]
+            out.writerow(
+                [
+                    *(point.number, *of_point, run.repetition + 1, run.run_id, run.status),
+                    *(*cells, " ".join(lower)),
+                ]
+            )
+    return text.getvalue()
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

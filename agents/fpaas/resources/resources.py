@@ -1,0 +1,144 @@
+"""What hosts and processes used in a window, by the probes' samples; None where not measured."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, cumulative
+from fpaas.measures import figures
+from fpaas.measures.figures import Window
+
+PROCESSES = ("nats", "shuffler", "consumers", "relay")
+#: Counters of a host, as they grew in the window.
+GROWING = (
+    *("net_rx_bytes", "net_tx_bytes", "loopback_bytes", "disk_read_bytes", "disk_write_bytes"),
+    *("net_errors", "net_drops", "tcp_retransmits", "swap_bytes", "oom_kills"),
+)
+
+
+def hosts(bundle: Bundle, window: Window) -> dict[str, JsonObject]:
+    """Return each host's figures: shares and sizes with mean and `_max`, bytes as growth."""
+    return {host: _host(part, window) for host, part in bundle.hosts.items()}
+
+
+def _host(part: HostPart, window: Window) -> JsonObject:
+    def values(name: str) -> list[float]:
+        return [value for _, value in in_window(part.host_samples, name, window)]
+
+    def grown(name: str) -> int | None:
+        change = figures.growth(list(cumulative(part.host_samples, name)), window)
+        return None if change is None else round(change[0])
+
+    figure: JsonObject = {}
+    for name in ("cpu_pct", "mem_mb", "steal_pct", "iowait_pct", "load1"):
+        measured = values(name)
+        figure[name] = figures.mean(measured)
+        figure[f"{name}_max"] = max(measured, default=None)
+    figure["mem_total_mb"] = max(values("mem_total_mb"), default=None)
+    for name in GROWING:
+        figure[name] = grown(name)
+    for name in ("cpu", "memory", "io"):
+        change = figures.growth(list(cumulative(part.host_samples, f"{name}_pressure_us")), window)
+        figure[f"{name}_pressure_pct"] = None if change is None else change[0] / change[1] / 1e4
+    facts = part.probe or {}
+    for name in ("cpu_count", "net_speed_mbit_per_s"):
+        figure[name] = facts.get(name)
+    return figure
+
+
+def by_host(bundle: Bundle, window: Window) -> dict[str, dict[str, JsonObject]]:
+    """Return what each host's processes used, workers added up: {host: {process: figures}}."""
+    return {
+        host: {
+            process: {
+                name: figures.mean_max(
+                    figures.sum_over_processes(_of_host(part, window, process, name))
+                )
+                for name in ("cpu_pct", "rss_mb")
+            }
+            for process in dict.fromkeys(
+                str(sample.get("process")) for sample in part.process_samples
+            )
+        }
+        for host, part in bundle.hosts.items()
+    }
+
+
+def processes(bundle: Bundle, window: Window) -> dict[str, JsonObject]:
+    """Return processor share (100: one core) and memory of each of the lab's processes.
+
+    Several processes of one name are added up.
+    """
+    return {
+        process: {
+            name: figures.mean_max(
+                figures.sum_over_processes(_samples(bundle, window, process, name))
+            )
+            for name in ("cpu_pct", "rss_mb")
+        }
+        for process in PROCESSES
+    }
+
+
+def _samples(
+    bundle: Bundle, window: Window, process: str, name: str
+) -> Iterator[tuple[tuple[str, int], int, float]]:
+    for part in bundle.hosts.values():
+        yield from _of_host(part, window, process, name)
+
+
+def _of_host(
+    part: HostPart, window: Window, process: str, name: str
+) -> Iterator[tuple[tuple[str, int], int, float]]:
+    for sample in part.process_samples:
+        if sample.get("process") == process:
+            for unix_ns, value in in_window([sample], name, window):
+                yield (part.host, sample.get("pid", 0)), unix_ns, value
+
+
+def errors_by_host(bundle: Bundle) -> dict[str, dict[str, JsonObject]]:
+    """Return what went wrong between each host's processes and others, over the whole run."""
+    errors: dict[str, dict[str, JsonObject]] = {host: {} for host in bundle.hosts}
+    for host, part in bundle.hosts.items():
+        workers = [worker.result for worker in part.workers if worker.result is not None]
+        if workers:
+            errors[host]["consumers"] = {
+                "connection_errors": sum(w.connections["errors"] for w in workers),
+                "reconnects": sum(w.connections["reconnects"] for w in workers),
+                "timeouts": sum(w.fetches["client_timeout"] for w in workers),
+            }
+        if part.shuffler is not None:
+            errors[host]["shuffler"] = {
+                "reconnects": part.shuffler.nats_connections.get("reconnects", 0),
+                "refused": sum(part.shuffler.failures_by_reason.values()),
+            }
+        if part.relay is not None:
+            errors[host]["relay"] = {"slow_disconnects": part.relay.slow_disconnects}
+        slow = [
+            sample["varz"]["slow_consumers"]
+            for sample in part.nats_samples
+            if "slow_consumers" in (sample.get("varz") or {})
+        ]
+        if slow:
+            errors[host]["nats"] = {"slow_consumers": max(slow)}
+    return errors
+
+
+def agent_cpu_pct(bundle: Bundle, window: Window) -> dict[str, float]:
+    """Return each agent process's mean processor share of one core over the window."""
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for host, part in bundle.hosts.items():
+        for sample in part.process_samples:
+            if sample.get("process") in ("relay", "shuffler", "consumers"):
+                name = f"{sample['process']} (pid {sample.get('pid')}) on {host}"
+                values[name] += [v for _, v in in_window([sample], "cpu_pct", window)]
+    means = {name: figures.mean(shares) for name, shares in values.items()}
+    return {name: share for name, share in means.items() if share is not None}
+
+
+def in_window(
+    samples: Iterable[JsonObject], name: str, window: Window
+) -> Iterator[tuple[int, float]]:
+    """Iterate over (unix_ns, value) of a figure's samples within a window."""
+    return (sample for sample in cumulative(samples, name) if sample[0] in window)

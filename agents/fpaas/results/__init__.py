@@ -1,1 +1,0 @@
-"""From raw data to figures and a verdict."""

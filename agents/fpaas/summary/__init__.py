@@ -1,0 +1,1 @@
+"""summary.json, the manifest, and comparisons of runs."""

@@ -1,0 +1,347 @@
+"""Compare groups of runs: medians with confidence intervals, and whether a difference is real.
+
+A difference counts as significant where three things agree: an exact Mann-Whitney U test (no
+assumption about the shape of the noise, as in benchstat), the noise floor, which is what repeats of
+the same run differ by, and the bound of the clocks that a latency was measured with. Intervals of a
+median come from order statistics. All say honestly when there are too few runs to tell.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from fpaas.latency.leg_kinds import headline_legs
+from fpaas.measures import figures
+from fpaas.summary.lower_bounds import is_at_least
+
+SIGNIFICANCE = 0.05
+CONFIDENCE = 0.95
+#: Exact ranks get expensive above this; a group of runs is never that large.
+RUNS_MAX = 20
+#: Of all ways to split repeats into halves, so many (95 %) differ by no more than the noise floor.
+SPLITS_BELOW_FLOOR = 0.95
+#: Ways of splitting that are tried, at random where there are more.
+SPLITS_MAX = 2_000
+#: Fewer repeats cannot be split into halves that have a median.
+REPEATS_MIN = 4
+
+#: Figure (dotted path in summary.json; * is any key) → +1 where more is better, -1 where less is.
+FIGURES: dict[str, int] = {
+    "throughput.published_per_s": +1,
+    "throughput.processed_per_s": +1,
+    "throughput.per_consumer_per_s.p50": +1,
+    **{f"latency_ms.{leg}.{name}": -1 for leg in headline_legs() for name in ("p50", "p99")},
+    "resources.processes.*.cpu_pct.mean": -1,
+    "resources.processes.*.rss_mb.max": -1,
+    "jetstream.consumer_lag.p50": -1,
+    "jetstream.slow_consumers": -1,
+    "ledger.lost": -1,
+    "ledger.not_read": -1,
+    "ledger.publish_failed": -1,
+    "ledger.publish_unknown": -1,
+    "fetches.client_timeout": -1,
+    "fidelity.poll_lateness_ms.p99": -1,
+}
+
+
+#: A row's `~`, if it has one.
+TOO_FEW = "too few runs"
+NOT_SIGNIFICANT = "not significant"
+BELOW_NOISE = "below the noise floor"
+WITHIN_CLOCKS = "within the clocks' bound"
+CALLS_OPEN = "calls without answer could change it"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One figure over the runs of a group.
+
+    `low` to `high` holds the median with `confidence`, which few runs keep below 95 %; all None of
+    a single run. `noise_floor` is the least difference that repeats of these runs can tell.
+    `lower_bounds` counts the runs that only say at least how large the figure is; with any, the
+    median is a lower bound, and neither `high` nor `noise_floor` is known.
+    """
+
+    median: float
+    low: float | None
+    high: float | None
+    confidence: float | None
+    runs: int
+    noise_floor: float | None
+    lower_bounds: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of two groups.
+
+    `p_value` is None where no test can tell with so few runs; `why_not` says why a difference does
+    not count, None where it does. `noise_floor` is the greater one of both groups'. If `after` has
+    lower bounds and is worse, it is at least that much worse.
+    """
+
+    figure: str
+    before: Sample
+    after: Sample
+    change_pct: float | None
+    p_value: float | None
+    noise_floor: float | None
+    why_not: str | None
+    worse: bool
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference counts."""
+        return self.why_not is None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All figures that can be compared, and why others cannot, by figure."""
+
+    rows: list[Row]
+    left_out: dict[str, str]
+
+
+def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Comparison:
+    """Compare two groups of summary.json contents, figure by figure."""
+    rows = []
+    left_out: dict[str, str] = {}
+    for figure, direction in _figures([*before, *after]):
+        old, new = _values(before, figure), _values(after, figure)
+        if isinstance(old, str) or isinstance(new, str):
+            left_out[figure] = old if isinstance(old, str) else str(new)
+            continue
+        bound = _clock_error(before, figure) + _clock_error(after, figure)
+        samples = (
+            _sample(old, _lower_bounds(before, figure)),
+            _sample(new, _lower_bounds(after, figure)),
+        )
+        rows.append(_row(figure, direction, samples, mann_whitney_p(old, new), bound))
+    return Comparison(rows, left_out)
+
+
+def noise(runs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Sample], dict[str, str]]:
+    """Return each figure over repeats of one run, and why others have none, by figure."""
+    samples = {}
+    left_out = {}
+    for figure, _ in _figures(runs):
+        values = _values(runs, figure)
+        if isinstance(values, str):
+            left_out[figure] = values
+        else:
+            samples[figure] = _sample(values, _lower_bounds(runs, figure))
+    return samples, left_out
+
+
+def regressions(rows: Sequence[Row], threshold_pct: float) -> list[Row]:
+    """Rows that are significantly worse by more than the threshold."""
+    return [
+        row
+        for row in rows
+        if row.significant
+        and row.worse
+        and (row.change_pct is None or abs(row.change_pct) > threshold_pct)
+    ]
+
+
+def differences(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[list[str], list[str]]]:
+    """Find what differs in parameters, versions or machines between two groups, by name.
+
+    Each run is a flat mapping of names to values; run ids and times are not among them.
+    """
+    names = sorted({name for run in [*before, *after] for name in run})
+    found = {}
+    for name in names:
+        old = sorted({str(run.get(name)) for run in before})
+        new = sorted({str(run.get(name)) for run in after})
+        if old != new or len(old) > 1:
+            found[name] = (old, new)
+    return found
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float, float] | None:
+    """Return (low, high, confidence) of the median by order statistics; None of a single value.
+
+    The narrowest one that reaches CONFIDENCE; fewer than 6 values reach less between their ends.
+    """
+    ordered = sorted(values)
+    count = len(ordered)
+    if count < 2:
+        return None
+
+    def confidence(cut: int) -> float:
+        outside: int = sum(math.comb(count, i) for i in range(cut))
+        return 1 - 2 * outside / float(2**count)
+
+    reaching = [cut for cut in range(1, count // 2 + 1) if confidence(cut) >= CONFIDENCE]
+    cut = max(reaching, default=1)
+    return ordered[cut - 1], ordered[count - cut], confidence(cut)
+
+
+def noise_floor(values: Sequence[float]) -> float | None:
+    """Return the least difference of medians that repeats of the same run can tell from noise.
+
+    The values are split into two halves in every way; 95 % of the halves' medians differ by no more
+    than this. None of fewer than REPEATS_MIN values.
+    """
+    count = len(values)
+    if count < REPEATS_MIN:
+        return None
+    half = count // 2
+    if math.comb(count, half) <= SPLITS_MAX:
+        chosen = [set(one) for one in itertools.combinations(range(count), half)]
+    else:
+        draw = random.Random(count)
+        chosen = [set(draw.sample(range(count), half)) for _ in range(SPLITS_MAX)]
+    gaps = sorted(
+        abs(
+            statistics.median(values[i] for i in one)
+            - statistics.median(values[i] for i in range(count) if i not in one)
+        )
+        for one in chosen
+    )
+    return figures.percentile(gaps, 100 * SPLITS_BELOW_FLOOR)
+
+
+def mann_whitney_p(before: Sequence[float], after: Sequence[float]) -> float | None:
+    """Two-sided exact p-value; None where even perfect separation would not be significant.
+
+    With ties the exact distribution is conservative: p is an upper bound.
+    """
+    m, n = len(before), len(after)
+    if 2 / math.comb(m + n, m) > SIGNIFICANCE:
+        return None
+    twice_u = sum(2 * (new > old) + (new == old) for old in before for new in after)
+    # Distance from the middle, rounded towards it where ties leave half a rank.
+    extreme = min(twice_u, 2 * m * n - twice_u)
+    tail = sum(_arrangements(m, n, u) for u in range((extreme + 1) // 2 + 1))
+    return min(1.0, 2 * tail / math.comb(m + n, m))
+
+
+@cache
+def _arrangements(m: int, n: int, u: int) -> int:
+    """How many interleavings of m and n values have U = u."""
+    if u < 0:
+        return 0
+    if m == 0 or n == 0:
+        return int(u == 0)
+    return _arrangements(m - 1, n, u - n) + _arrangements(m, n - 1, u)
+
+
+def _row(
+    figure: str,
+    direction: int,
+    samples: tuple[Sample, Sample],
+    p_value: float | None,
+    bound: float,
+) -> Row:
+    before, after = samples
+    change = after.median - before.median
+    worse = change * direction < 0
+    floors = [one for one in (before.noise_floor, after.noise_floor) if one is not None]
+    floor = max(floors, default=None)
+    why_not = None
+    if p_value is None:
+        why_not = TOO_FEW
+    elif p_value > SIGNIFICANCE or change == 0:
+        why_not = NOT_SIGNIFICANT
+    elif floor is not None and abs(change) < floor:
+        why_not = BELOW_NOISE
+    elif abs(change) <= bound:
+        why_not = WITHIN_CLOCKS
+    # Lower bounds of A may reach B. Those of B only make a larger figure larger still, so that they
+    # take nothing from what is worse already.
+    if before.lower_bounds or (after.lower_bounds and (why_not is not None or not worse)):
+        why_not = TOO_FEW if p_value is None else CALLS_OPEN
+    return Row(
+        figure=figure,
+        before=before,
+        after=after,
+        change_pct=100 * change / before.median if before.median else None,
+        p_value=p_value,
+        noise_floor=floor,
+        why_not=why_not,
+        worse=worse,
+    )
+
+
+def _sample(values: list[float], lower_bounds: int) -> Sample:
+    low, high, confidence = median_interval(values) or (None, None, None)
+    floor = noise_floor(values)
+    if lower_bounds:
+        high = floor = None
+    return Sample(
+        statistics.median(values), low, high, confidence, len(values), floor, lower_bounds
+    )
+
+
+def _lower_bounds(runs: Sequence[Mapping[str, Any]], figure: str) -> int:
+    return sum(is_at_least(run, figure) for run in runs)
+
+
+def _values(runs: Sequence[Mapping[str, Any]], figure: str) -> list[float] | str:
+    """Return a figure of every run, or why not all have it."""
+    values = []
+    missing = unresolvable = 0
+    for run in runs:
+        value = _lookup(run, figure.split("."))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            missing += 1
+        elif _is_latency(figure) and not figures.resolvable(value, _error_of(run, figure)):
+            unresolvable += 1
+        else:
+            values.append(float(value))
+    if missing:
+        return f"not measured in {missing} of {len(runs)} runs"
+    if unresolvable:
+        return f"not resolvable by the clocks in {unresolvable} of {len(runs)} runs"
+    return values
+
+
+def _is_latency(figure: str) -> bool:
+    return figure.startswith("latency_ms.")
+
+
+def _error_of(run: Mapping[str, Any], figure: str) -> float | None:
+    error = _lookup(run, [*figure.split(".")[:-1], "clock_error_ms"])
+    return float(error) if isinstance(error, int | float) else None
+
+
+def _clock_error(runs: Sequence[Mapping[str, Any]], figure: str) -> float:
+    """How far the clocks of a group may have moved a figure; 0 of what is no latency."""
+    if not _is_latency(figure):
+        return 0.0
+    return max((_error_of(run, figure) or 0.0 for run in runs), default=0.0)
+
+
+def _lookup(content: Any, keys: list[str]) -> Any:  # noqa: ANN401
+    for key in keys:
+        if not isinstance(content, Mapping) or key not in content:
+            return None
+        content = content[key]
+    return content
+
+
+def _figures(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
+    """Iterate over (figure, direction), with what `*` stands for in any of the runs."""
+    for pattern, direction in FIGURES.items():
+        prefix, star, suffix = pattern.partition(".*.")
+        if not star:
+            yield pattern, direction
+            continue
+        keys: dict[str, None] = {}
+        for run in runs:
+            found = _lookup(run, prefix.split("."))
+            keys |= dict.fromkeys(found if isinstance(found, Mapping) else ())
+        for key in keys:
+            yield f"{prefix}.{key}.{suffix}", direction

@@ -1,0 +1,36 @@
+"""Figures that are lower bounds: calls that were never answered could make them larger. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fpaas.latency.leg_kinds import LEGS
+
+#: Stands before a figure that could be larger.
+MARK = "≥ "
+GOAL_ENDS = ("_max", "_min")
+
+
+def is_at_least(summary: Mapping[str, Any], path: str) -> bool:
+    """Whether the figure at a dotted path of summary.json is a lower bound."""
+    *parents, name = path.split(".")
+    at: Any = summary
+    for key in parents:
+        at = at.get(key) if isinstance(at, Mapping) else None
+    bounds = at.get("at_least") if isinstance(at, Mapping) else None
+    return isinstance(bounds, Mapping) and name in bounds
+
+
+def is_goal_at_least(summary: Mapping[str, Any], goal: str) -> bool:
+    """Whether what was measured for a goal, `<leg>_<percentile>_ms_max`, is a lower bound."""
+    for end in GOAL_ENDS:
+        leg, _, percentile = goal.removesuffix(f"_ms{end}").rpartition("_")
+        if goal.endswith(end) and leg in LEGS:
+            return is_at_least(summary, f"latency_ms.{leg}.{percentile}")
+    return False
+
+
+def marked(written: str, *, at_least: bool) -> str:
+    """Write a figure, with its mark if it is a lower bound."""
+    return f"{MARK}{written}" if at_least else written

@@ -1,0 +1,40 @@
+"""Sizes of published messages: of all, and by kind and collection. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from fpaas.measures import figures
+
+#: `message_bytes` of shuffler.json: "<kind> <collection>" → size in bytes → how many.
+Sizes = Mapping[str, Mapping[str, int]]
+
+
+def total(sizes: Sizes | None) -> dict[str, Any]:
+    """Return `message_bytes` of summary.json; None each where no shuffler left its account."""
+    if sizes is None:
+        return dict.fromkeys(("count", "mean", "p50", "p99", "max"))
+    counts: Counter[int] = Counter()
+    for of_kind in sizes.values():
+        counts.update({int(size): count for size, count in of_kind.items()})
+    return figures.weighted(counts)
+
+
+def by_kind(sizes: Sizes | None) -> dict[str, dict[str, Any]] | None:
+    """Return the same for each kind and collection, and its share of all bytes; largest first."""
+    if sizes is None:
+        return None
+    bytes_of = {
+        kind: sum(int(size) * count for size, count in of_kind.items())
+        for kind, of_kind in sizes.items()
+    }
+    everything = sum(bytes_of.values())
+    return {
+        kind: {
+            **figures.weighted({int(size): count for size, count in sizes[kind].items()}),
+            "share_of_bytes": bytes_of[kind] / everything if everything else None,
+        }
+        for kind in sorted(sizes, key=lambda kind: (-bytes_of[kind], kind))
+    }

@@ -1,0 +1,372 @@
+"""A run's raw data → summary.json, schema 1. Figures that were not measured are None.
+
+Everything is of the measure window, from the end of warm-up until the relay stops offering, unless
+it is a count of the whole run (ledger, fetches, connections).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from fpaas.bundle import events
+from fpaas.bundle.bundle import Bundle, JsonObject, cumulative
+from fpaas.latency import latency
+from fpaas.latency.clocks import Clocks
+from fpaas.latency.legs import Legs, call_window, merge_into
+from fpaas.ledger import ledger, order
+from fpaas.ledger.evidence import evidence_of, worker_results
+from fpaas.ledger.ledger import Evidence, Ledger
+from fpaas.measures import figures
+from fpaas.measures.figures import Counter as CounterSeries
+from fpaas.measures.figures import Window
+from fpaas.measures.histograms import Leg
+from fpaas.plan import capacity, storage
+from fpaas.resources import resources, use
+from fpaas.spec import NS_PER_S, RunSpec, SpecError
+from fpaas.summary import message_sizes
+from fpaas.verdict import facts, limits, verdict
+
+SCHEMA = 1
+DECIMALS = 4
+
+
+def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
+    """Reduce a bundle to the content of summary.json, ledger and verdict included.
+
+    `warmup_s` trims anew, in place of the run's own warm-up. Raises SpecError where it leaves
+    nothing to measure.
+    """
+    spec = bundle.spec
+    window = measure_window(spec, warmup_s)
+    legs = Legs.read(bundle, window)
+    evidence = evidence_of(bundle)
+    balance = ledger.account(spec, evidence)
+    summary = _Summary(bundle, window, legs, evidence, balance).build()
+    known = facts.collect(bundle, window, legs, balance, worker_results(bundle))
+    summary["events"] = [event.to_dict() for event in events.find(bundle, summary["clock"])]
+    judged = verdict.judge(spec, summary, known)
+    summary["verdict"] = judged.to_dict()
+    summary["notes"] = judged.notes_written()
+    summary["goals"] = judged.goals_to_dicts()
+    limit = limits.find(
+        spec, summary, late_generators=judged.late_generators, breakdowns=judged.breakdowns
+    )
+    summary["limited_by"] = verdict.limit_to_dict(limit)
+    rounded: JsonObject = _rounded(summary)
+    return rounded
+
+
+def measure_window(spec: RunSpec, warmup_s: float | None = None) -> Window:
+    """Return the window that figures are of. Raises SpecError where it is empty."""
+    from_ns = spec.measure_from_unix_ns
+    if warmup_s is not None:
+        offer_s = spec.warmup_s + spec.measure_s
+        if not 0 <= warmup_s < offer_s:
+            raise SpecError(
+                f"a warm-up of {warmup_s:g} s leaves nothing to measure; "
+                f"allowed: 0 to less than {offer_s:g} s, when the relay stopped offering"
+            )
+        from_ns = spec.t0_unix_ns + round(warmup_s * NS_PER_S)
+    return Window(from_ns, spec.offer_until_unix_ns)
+
+
+class _Summary:
+    """Builds summary.json section by section."""
+
+    def __init__(
+        self, bundle: Bundle, window: Window, legs: Legs, evidence: Evidence, balance: Ledger
+    ) -> None:
+        self._bundle = bundle
+        self._spec = bundle.spec
+        self._window = window
+        self._legs = legs
+        self._evidence = evidence
+        self._ledger = balance
+        self._clocks = Clocks(bundle)
+        self._results = worker_results(bundle)
+
+    def build(self) -> JsonObject:
+        """Return everything but the verdict, which is about all of it."""
+        spec = self._spec
+        t0 = spec.t0_unix_ns
+        calls = call_window(spec, self._window)
+        throughput = self._throughput()
+        shuffler = self._bundle.shuffler
+        sizes = shuffler.message_bytes if shuffler is not None else None
+        message_bytes = message_sizes.total(sizes)
+        return {
+            "schema": SCHEMA,
+            "run_id": spec.run_id,
+            "scenario": spec.scenario.name,
+            "delivery": spec.consumers.delivery,
+            "fetch": spec.consumers.fetch,
+            "verdict": None,
+            "window": {
+                "from_s": (self._window.from_unix_ns - t0) / NS_PER_S,
+                "until_s": (self._window.until_unix_ns - t0) / NS_PER_S,
+                # Calls are filed under bins, so a window that cuts one differs from theirs.
+                "calls_from_s": (calls.from_unix_ns - t0) / NS_PER_S,
+                "calls_until_s": (calls.until_unix_ns - t0) / NS_PER_S,
+                "calls_by": "beginning" if self._legs.by_beginning else "end",
+            },
+            "throughput": throughput,
+            "latency_ms": latency.legs_ms(
+                self._bundle,
+                self._legs,
+                self._clocks,
+                self._window,
+                self._ledger,
+                complete=self._results is not None,
+            ),
+            "message_bytes": message_bytes,
+            "message_bytes_by_kind": message_sizes.by_kind(sizes),
+            "storage": self._storage(message_bytes["mean"], throughput["published_per_s"]),
+            "resources": {
+                "hosts": resources.hosts(self._bundle, self._window),
+                "processes": resources.processes(self._bundle, self._window),
+            },
+            "use": self._use(),
+            "jetstream": self._jetstream(),
+            "ledger": self._ledger.figures(),
+            "order": self._order(),
+            "fetches": self._fetches(),
+            "connections": self._connections(),
+            "fidelity": self._fidelity(),
+            "plan": capacity.predict(spec),
+            "clock": {host: clock.figures() for host, clock in self._clocks.hosts.items()},
+        }
+
+    # -- throughput --------------------------------------------------------------------------------
+
+    def _throughput(self) -> JsonObject:
+        shufflers = [part.shuffler_samples for part in self._bundle.parts("shuffler")]
+        relays = [part.relay_samples for part in self._bundle.parts("relay")]
+        workers = [worker.samples for _, worker in self._bundle.workers]
+        # Of a foreign relay, what was read is what was offered.
+        offered = (
+            (shufflers, "read") if self._spec.firehose.rate_per_s is None else (relays, "events")
+        )
+        return {
+            "offered_per_s": self._rate(*offered),
+            "published_per_s": self._rate(shufflers, "published"),
+            "processed_per_s": self._rate(workers, "processed") if self._results else None,
+            "per_consumer_per_s": self._per_consumer(),
+        }
+
+    def _rate(self, sources: Iterable[list[JsonObject]], name: str) -> float | None:
+        counters: list[CounterSeries] = [list(cumulative(samples, name)) for samples in sources]
+        return figures.rate_per_s(counters, self._window)
+
+    def _per_consumer(self) -> dict[str, float | None]:
+        names = ("min", "p50", "p99", "max")
+        logs = [worker.deliveries for _, worker in self._bundle.workers]
+        if not self._results or any(log is None for log in logs):
+            return dict.fromkeys(names)
+        since_ms = (self._window.from_unix_ns - self._spec.t0_unix_ns) / 1e6
+        until_ms = (self._window.until_unix_ns - self._spec.t0_unix_ns) / 1e6
+        rates = [
+            sum(count for at_ms, _, _, count in one.runs if since_ms <= at_ms < until_ms)
+            / self._window.length_s
+            for log in logs
+            for one in log or ()
+        ]
+        return figures.distribution(rates, *names)
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def _storage(
+        self, payload_bytes_mean: float | None, published_per_s: float | None
+    ) -> JsonObject:
+        """Follow from the stream at its fullest: the more messages, the closer to their mean."""
+        states = [(0, 0)]
+        for part in self._bundle.parts("nats"):
+            streams = [sample.get("stream") or {} for sample in part.nats_samples]
+            states += [(one.get("messages") or 0, one.get("bytes") or 0) for one in streams]
+            if part.server_final is not None:
+                after = part.server_final.stream_after
+                states.append((after.messages, after.bytes))
+        messages, bytes_ = max(states)
+        return storage.estimate(
+            payload_bytes_mean, bytes_ or None, messages or None, published_per_s
+        )
+
+    # -- resources ---------------------------------------------------------------------------------
+
+    def _use(self) -> JsonObject:
+        return use.view(
+            resources.hosts(self._bundle, self._window),
+            resources.by_host(self._bundle, self._window),
+            self._window.length_s,
+            self._legs.p99_ms_by_host("loop_lag"),
+            resources.errors_by_host(self._bundle),
+        )
+
+    # -- the server -------------------------------------------------------------------------------
+
+    def _jetstream(self) -> JsonObject:
+        """Return the server's figures: the last of the window; slow consumers of the whole run."""
+        last: JsonObject = {}
+        lag: JsonObject = {}
+        slow: Counter[str] = Counter()
+        parts = self._bundle.parts("nats")
+        for part in parts:
+            lives = [sample["varz"] for sample in part.nats_samples if "varz" in sample]
+            if part.server_final is not None and part.server_final.server is not None:
+                lives.append(part.server_final.server)
+            for life in lives:
+                # A server that is started again counts anew.
+                name = str(life.get("server_id"))
+                slow[name] = max(slow[name], life.get("slow_consumers", 0))
+        samples = [sample for part in parts for sample in part.nats_samples]
+        for sample in sorted(samples, key=lambda sample: sample.get("unix_ns", 0)):
+            if sample.get("unix_ns", 0) in self._window:
+                # Of many consumers a sweep takes several samples' time.
+                lag = sample.get("lag") or lag
+                last = sample if sample.get("stream") else last
+        stream = last.get("stream") or {}
+        return {
+            "messages": stream.get("messages"),
+            "bytes": stream.get("bytes"),
+            "consumers": stream.get("consumer_count"),
+            "consumer_lag": {
+                "mean": lag["sum"] / lag["consumers"]
+                if lag.get("consumers") and lag.get("sum") is not None
+                else None,
+                **{name: lag.get(name) for name in ("p50", "p99", "max")},
+            },
+            "connection_pending_bytes_max": max(
+                (
+                    sample["connz"]["pending_bytes_max"]
+                    for sample in samples
+                    if (sample.get("connz") or {}).get("pending_bytes_max") is not None
+                ),
+                default=None,
+            ),
+            "slow_consumers": sum(slow.values()) if slow else None,
+        }
+
+    # -- counts ------------------------------------------------------------------------------------
+
+    def _fetches(self) -> JsonObject:
+        if self._results is None:
+            return dict.fromkeys(("ok", "empty", "by_status", "client_timeout", "batch_fill_pct"))
+        by_status: Counter[str] = Counter()
+        counts: Counter[str] = Counter(ok=0, empty=0, client_timeout=0)
+        for result in self._results:
+            by_status.update(result.fetches["by_status"])
+            for name, count in result.fetches.items():
+                if isinstance(count, int):
+                    counts[name] += count
+        return {
+            **counts,
+            "by_status": dict(sorted(by_status.items())),
+            "batch_fill_pct": self._batch_fill_pct(),
+        }
+
+    def _batch_fill_pct(self) -> float | None:
+        """Mean share of a batch that pulls brought, of those while measuring that brought any."""
+        workers = [worker.samples for _, worker in self._bundle.workers]
+        messages, pulls = self._rate(workers, "processed"), self._rate(workers, "ok")
+        if not pulls or messages is None:
+            return None
+        return 100 * messages / (pulls * self._spec.consumers.batch_size)
+
+    def _order(self) -> JsonObject:
+        """Count events of one DID that lost their order; see fpaas.ledger.order."""
+        shuffler, deliveries = self._evidence.shuffler, self._evidence.deliveries
+        dids = self._evidence.dids
+        in_stream = at_consumers = None
+        if shuffler is not None and not shuffler.stream_began_anew:
+            in_stream = order.violations_in_stream(shuffler.stream_seqs, dids)
+        if deliveries is not None:
+            at_consumers = order.violations_at_consumers(deliveries, dids)
+        return {"violations_in_stream": in_stream, "violations_at_consumers": at_consumers}
+
+    def _connections(self) -> JsonObject:
+        names = ("count", "errors", "reconnects", "slow_consumer_disconnects")
+        if self._results is None:
+            return dict.fromkeys(names)
+        return _sums((result.connections for result in self._results), *names)
+
+    # -- fidelity ----------------------------------------------------------------------------------
+
+    def _fidelity(self) -> JsonObject:
+        lags: dict[str, Leg] = {}
+        for legs in self._legs.merged.values():
+            merge_into(lags, {name: leg for name, leg in legs.items() if name == "loop_lag"})
+        lags_due = [
+            count for (_, leg), count in self._legs.due.items() if leg == "loop_lag" and count
+        ]
+        return {
+            "poll_lateness_ms": self._lateness_ms("consumers", "poll_lateness"),
+            "poll_lateness_own_ms": self._poll_lateness_own_ms(),
+            "start_spread_ms": self._start_spread_ms(),
+            "loop_lag_ms": figures.tail_ms(
+                lags.get("loop_lag"),
+                *("p50", "p99", "max"),
+                due_count=sum(lags_due) or None,
+            ),
+            "relay_lateness_ms": self._lateness_ms("relay", "relay_lateness"),
+            "relay_lateness_own_ms": self._lateness_ms("relay", "relay_lateness_own"),
+            "relay_blocked_s": self._relay_blocked_s(),
+        }
+
+    def _lateness_ms(self, agent: str, leg: str) -> JsonObject:
+        return figures.tail_ms(
+            self._legs.get(agent, leg),
+            *("p50", "p99", "max"),
+            due_count=self._legs.due.get((agent, leg)),
+        )
+
+    def _poll_lateness_own_ms(self) -> JsonObject:
+        """Return the lateness of polls whose predecessor and connection did not hold them up.
+
+        Older workers left figures of the whole run, of which this is the worst.
+        """
+        own = [result.lateness_own for result in self._results or () if result.lateness_own]
+        if not own:
+            return self._lateness_ms("consumers", "poll_lateness_own")
+        worst = {name: max(one[name] for one in own) for name in ("p50", "p99", "max")}
+        return figures.tail_ms(None, "p50", "p99", "max") | worst
+
+    def _relay_blocked_s(self) -> float | None:
+        """How long, in the window, sockets of the relay's subscribers took no more."""
+        blocked = [
+            figures.growth(list(cumulative(part.relay_samples, "blocked_s")), self._window)
+            for part in self._bundle.parts("relay")
+        ]
+        measured = [one[0] for one in blocked if one is not None]
+        return sum(measured) if measured else None
+
+    def _start_spread_ms(self) -> float | None:
+        """From the first to the last start of an agent, T0 itself among them.
+
+        Agents start by their own host's clock; this is by the NATS host's.
+        """
+        started = [
+            worker.result.started_unix_ns + round(1e6 * self._clocks.offset_ms(part.host))
+            for part, worker in self._bundle.workers
+            if worker.result and worker.result.started_unix_ns is not None
+        ]
+        if not started or self._results is None:
+            return None
+        started.append(self._spec.t0_unix_ns)
+        return (max(started) - min(started)) / 1e6
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401
+    """Round floats in a JSON value: a digit beyond a microsecond or a millipercent is noise."""
+    if isinstance(value, float):
+        return round(value, DECIMALS)
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    return value
+
+
+def _sums(objects: Iterable[JsonObject], *names: str) -> JsonObject:
+    rows = list(objects)
+    return {name: sum(row[name] for row in rows) for name in names}

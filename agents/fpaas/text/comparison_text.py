@@ -1,0 +1,157 @@
+"""A comparison, or the noise floor of repeats, as text, Markdown and JSON. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from fpaas.summary.comparison import TOO_FEW, Comparison, Row, Sample
+from fpaas.summary.lower_bounds import MARK
+
+#: Name → (values in A, values in B).
+Differing = Mapping[str, tuple[list[str], list[str]]]
+NOT_KNOWN = "not known (needs 4 runs)"
+NOT_KNOWN_OPEN = "not known (calls without answer)"
+
+
+@dataclass(frozen=True)
+class Caution:
+    """What a reader must know before any figure: runs not to be trusted, and unlike conditions."""
+
+    warnings: list[str] = field(default_factory=list)
+    differing: Differing = field(default_factory=dict)
+
+
+def compared(comparison: Comparison, caution: Caution, style: str) -> str:
+    """Write A beside B; `style` is text, markdown or json."""
+    if style == "json":
+        content = {
+            "warnings": caution.warnings,
+            "differing": _differing(caution.differing),
+            "figures": [asdict(row) | {"significant": row.significant} for row in comparison.rows],
+            "left_out": comparison.left_out,
+        }
+        return json.dumps(content, indent=2)
+    head = ("figure", "A (median)", "B (median)", "noise floor", "difference")
+    table = [
+        (
+            row.figure,
+            _median(row.before),
+            _median(row.after),
+            _floor(row.noise_floor),
+            _verdict(row),
+        )
+        for row in comparison.rows
+    ]
+    return _page([head, *table], comparison.left_out, caution, style)
+
+
+def floors(
+    samples: Mapping[str, Sample], left_out: Mapping[str, str], caution: Caution, style: str
+) -> str:
+    """Write the least difference that repeats could tell, figure by figure."""
+    if style == "json":
+        content = {
+            "warnings": caution.warnings,
+            "differing": _differing(caution.differing),
+            "noise": {figure: asdict(sample) for figure, sample in samples.items()},
+            "left_out": dict(left_out),
+        }
+        return json.dumps(content, indent=2)
+    head = ("figure", "median", "noise floor", "of the median")
+    table = [
+        (figure, _median(sample), _known_floor(sample), _share(sample))
+        for figure, sample in samples.items()
+    ]
+    return _page([head, *table], left_out, caution, style)
+
+
+def _differing(differing: Differing) -> dict[str, dict[str, list[str]]]:
+    return {name: {"a": old, "b": new} for name, (old, new) in differing.items()}
+
+
+def _both(old: list[str], new: list[str], between: str, arrow: str) -> str:
+    """Write what differs; once where both groups have the same mixture, or are the same."""
+    return between.join(old) if old == new else between.join(old) + arrow + between.join(new)
+
+
+def _verdict(row: Row) -> str:
+    if row.why_not == TOO_FEW:
+        return f"~ ({TOO_FEW})"
+    if row.why_not is not None:
+        return f"~ ({row.why_not}, p={row.p_value:.3f})"
+    change = "from 0" if row.change_pct is None else f"{row.change_pct:+.1f} %"
+    least = "at least " if row.after.lower_bounds else ""
+    return f"{least}{change} {'worse' if row.worse else 'better'} (p={row.p_value:.3f})"
+
+
+def _median(sample: Sample) -> str:
+    if sample.lower_bounds:
+        return f"{MARK}{sample.median:.6g}"
+    if sample.confidence is None:
+        return f"{sample.median:.6g}"
+    few = f"; {100 * sample.confidence:.0f} %" if sample.confidence < 0.95 else ""
+    return f"{sample.median:.6g} [{sample.low:.6g}, {sample.high:.6g}{few}]"
+
+
+def _floor(floor: float | None) -> str:
+    return "" if floor is None else f"{floor:.3g}"
+
+
+def _known_floor(sample: Sample) -> str:
+    if sample.lower_bounds:
+        return NOT_KNOWN_OPEN
+    return _floor(sample.noise_floor) or NOT_KNOWN
+
+
+def _share(sample: Sample) -> str:
+    if sample.noise_floor is None or not sample.median:
+        return ""
+    return f"{abs(100 * sample.noise_floor / sample.median):.1f} %"
+
+
+def _page(
+    table: Sequence[Sequence[str]],
+    left_out: Mapping[str, str],
+    caution: Caution,
+    style: str,
+) -> str:
+    return (_markdown if style == "markdown" else _text)(table, left_out, caution)
+
+
+def _text(table: Sequence[Sequence[str]], left_out: Mapping[str, str], caution: Caution) -> str:
+    lines = [f"!! {warning}" for warning in caution.warnings]
+    if caution.differing:
+        lines.append("!! These runs differ in more than chance:")
+        lines += [
+            f"!!   {name}: {_both(old, new, ' | ', '  ->  ')}"
+            for name, (old, new) in caution.differing.items()
+        ]
+    lines += [""] * bool(lines)
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    lines += [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    ]
+    lines += [""] * bool(left_out)
+    lines += [f"left out: {figure}: {why}" for figure, why in left_out.items()]
+    return "\n".join(lines)
+
+
+def _markdown(table: Sequence[Sequence[str]], left_out: Mapping[str, str], caution: Caution) -> str:
+    lines = [f"**{warning}**\n" for warning in caution.warnings]
+    if caution.differing:
+        lines.append("**These runs differ in more than chance:**\n")
+        lines += [
+            f"- `{name}`: {_both(old, new, ', ', ' → ')}"
+            for name, (old, new) in caution.differing.items()
+        ]
+        lines.append("")
+    head, *body = table
+    lines.append("| " + " | ".join(head) + " |")
+    lines.append("|---|" + "---:|" * (len(head) - 2) + "---|")
+    lines += ["| " + " | ".join(line) + " |" for line in body]
+    lines += [""] * bool(left_out)
+    lines += [f"- left out: `{figure}`: {why}" for figure, why in left_out.items()]
+    return "\n".join(lines)

@@ -1,0 +1,201 @@
+"""summary.json as a screenful for a person; pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fpaas.latency import leg_words
+from fpaas.latency.leg_kinds import LEGS, headline_legs
+from fpaas.summary.lower_bounds import is_at_least, is_goal_at_least, marked
+from fpaas.verdict import goals
+
+WIDTH = 100
+GOAL_WIDTH = 48
+LABEL_WIDTH = 12
+#: What the screen has room for; the report has all.
+REASONS_SHOWN_MAX = 8
+NOT_MEASURED = "-"
+#: Decimals of numbers this large tell nothing, and need a column's room.
+ONLY_WHOLE_FROM = 10_000
+UNRESOLVED = "< ±"
+LEG_WIDTH = 22
+
+
+def verdict(summary: dict[str, Any]) -> str:
+    """Return PASS, FAIL or INVALID."""
+    return str(summary["verdict"]["status"]).upper()
+
+
+def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
+    """Iterate over the summary's lines, from the verdict on; `title` names scenario and goal."""
+    yield f"{verdict(summary):<{LABEL_WIDTH}}{title}"
+    reasons = summary["verdict"]["reasons"]
+    for reason in reasons[:REASONS_SHOWN_MAX]:
+        yield from _wrapped("- " + reason)
+    if len(reasons) > REASONS_SHOWN_MAX:
+        yield from _wrapped(f"- and {len(reasons) - REASONS_SHOWN_MAX} more reasons in the report")
+    limited_by = summary.get("limited_by")
+    if limited_by:
+        yield from _wrapped(limited_by["sentence"], label="limited by")
+    yield ""
+    yield from _goals(summary)
+    yield from _throughput(summary["throughput"])
+    yield from _ledger(summary["ledger"])
+    yield ""
+    yield from _latency(summary["latency_ms"])
+    yield ""
+    yield from _resources(summary)
+    yield from _fetches(summary)
+    if leg_words.is_by_end(summary):
+        yield from _wrapped(leg_words.BY_END, label="note")
+    for note in summary["notes"]:
+        yield from _wrapped(note, label="note")
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"{label:<{LABEL_WIDTH}}{text}"
+
+
+def _wrapped(text: str, label: str = "") -> list[str]:
+    indent = " " * LABEL_WIDTH
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=f"{label:<{LABEL_WIDTH}}", subsequent_indent=indent
+    )
+
+
+def _goals(summary: dict[str, Any]) -> Iterator[str]:
+    """Set each goal beside what was measured; a meaning too long for its column is cut short."""
+    judged = summary.get("goals") or []
+    for number, goal in enumerate(judged):
+        limit = f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'])}"
+        measured = NOT_MEASURED
+        if goal["measured"] is not None:
+            # In the limit's unit, which stands beside it.
+            measured = marked(
+                goals.written(goal["measured"], ""),
+                at_least=is_goal_at_least(summary, goal["name"]),
+            )
+        meaning = textwrap.shorten(goal["meaning"], GOAL_WIDTH, placeholder=" …")
+        yield _labelled(
+            "" if number else "goals",
+            f"{meaning:<{GOAL_WIDTH}}{limit:>24}{measured:>10}  {goal['status']}",
+        )
+    if judged:
+        yield ""
+
+
+def _throughput(throughput: dict[str, Any]) -> Iterator[str]:
+    rates = (
+        f"{name} {_number(throughput[f'{name}_per_s'])}/s"
+        for name in ("offered", "published", "processed")
+    )
+    yield _labelled("throughput", "   ".join(rates))
+    each = throughput["per_consumer_per_s"]
+    yield _labelled(
+        "",
+        f"each consumer {_number(each['p50'], 2)}/s"
+        f" (least {_number(each['min'], 2)}, most {_number(each['max'], 2)})",
+    )
+
+
+def _ledger(ledger: dict[str, Any]) -> Iterator[str]:
+    def terms(*names: str) -> str:
+        return " + ".join(f"{name.replace('_', ' ')} {_number(ledger[name])}" for name in names)
+
+    yield _labelled("ledger", f"{terms('offered')} = {terms('published', 'not_read')}")
+    yield _labelled(
+        "",
+        "  + " + terms("undecodable", "duplicates_rejected", "publish_failed", "publish_unknown"),
+    )
+    yield _labelled(
+        "",
+        f"{terms('owed')} = " + terms("delivered", "expired_unread", "pending_at_end", "lost"),
+    )
+    yield _labelled("", f"{terms('stored')}, {terms('redelivered')}, {terms('unexplained')}")
+    for term in ("not_read", "expired_unread", "lost"):
+        causes = ledger[f"{term.removesuffix('_unread')}_by_cause"] or {}
+        found = [f"{cause.replace('_', ' ')} {_number(n)}" for cause, n in causes.items() if n]
+        if found:
+            yield from _wrapped(f"{term.replace('_', ' ')}: {', '.join(found)}")
+
+
+def _latency(latency: dict[str, Any]) -> Iterator[str]:
+    columns = ("p50", "p90", "p99", "p999", "max")
+    heads = [*columns[:3], "p99.9", "max", "count", "negative", "clock ±"]
+    yield _labelled("latency, ms", " " * LEG_WIDTH + _cells(heads))
+    unresolved = False
+    remarks = []
+    for name in headline_legs():
+        title, leg = LEGS[name].title, latency[name]
+        remarks += [f"{title} {one}" for one in leg_words.remarks(name, leg, _number)]
+        if not leg_words.is_measured(leg):
+            absent = NOT_MEASURED if leg["count"] is None else "no samples"
+            yield _labelled("", f"{title:<{LEG_WIDTH}}{absent:>10}")
+            continue
+        hidden = leg["not_resolvable"] if leg["clock_error_ms"] is not None else ()
+        unresolved = unresolved or any(column in hidden for column in columns)
+        lower = leg.get("at_least") or {}
+        cells = [
+            UNRESOLVED if c in hidden else marked(_number(leg[c], 1), at_least=c in lower)
+            for c in columns
+        ]
+        cells += [_number(leg["count"]), _number(leg["negative_count"])]
+        cells.append(_number(leg["clock_error_ms"], 2))
+        yield _labelled("", f"{title:<{LEG_WIDTH}}{_cells(cells)}")
+    for remark in remarks:
+        yield from _wrapped(remark)
+    if unresolved:
+        yield _labelled("", f"{UNRESOLVED}: not resolvable, less than the clocks' error")
+
+
+def _cells(cells: Sequence[str]) -> str:
+    """Write a row of percentiles, a count, negative samples and the clocks' error."""
+    widths = (*[10] * (len(cells) - 3), 9, 9, 8)
+    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+
+
+def _resources(summary: dict[str, Any]) -> Iterator[str]:
+    resources = summary["resources"]
+    heads = ("CPU % mean", "max", "RSS MB mean", "max")
+    yield _labelled("resources", " " * 24 + "".join(f"{head:>12}" for head in heads))
+    for process, usage in resources["processes"].items():
+        cells = [
+            _number(usage[figure][kind], 1)
+            for figure in ("cpu_pct", "rss_mb")
+            for kind in ("mean", "max")
+        ]
+        yield _labelled("", f"{process:<24}" + "".join(f"{cell:>12}" for cell in cells))
+    for host, usage in resources["hosts"].items():
+        cells = [
+            _number(usage[figure], 1)
+            for figure in ("cpu_pct", "cpu_pct_max", "mem_mb", "mem_mb_max")
+        ]
+        yield _labelled("", f"{'host ' + host:<24.24}" + "".join(f"{cell:>12}" for cell in cells))
+
+
+def _fetches(summary: dict[str, Any]) -> Iterator[str]:
+    fetches, late_ms = summary["fetches"], summary["fidelity"]["poll_lateness_ms"]["p99"]
+    late = marked(
+        _number(late_ms, 1), at_least=is_at_least(summary, "fidelity.poll_lateness_ms.p99")
+    )
+    statuses = "".join(
+        f", {_number(count)} of {status}" for status, count in (fetches["by_status"] or {}).items()
+    )
+    yield _labelled(
+        "fetches",
+        f"{_number(fetches['ok'])} with messages, {_number(fetches['empty'])} empty{statuses}"
+        f"; polls late by p99 {late} ms",
+    )
+
+
+def _number(value: float | None, decimals: int = 1) -> str:
+    """Write a figure with thin thousands; what was not measured is a dash."""
+    if value is None:
+        return NOT_MEASURED
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", " ")
+    if value >= ONLY_WHOLE_FROM:
+        decimals = 0
+    return f"{value:,.{decimals}f}".replace(",", " ")

@@ -1,0 +1,1 @@
+"""How agents notice freezes, their own and of those they talk to."""

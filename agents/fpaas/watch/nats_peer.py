@@ -1,0 +1,38 @@
+"""A NATS server as one of those whom an agent watches; see fpaas.watch.watch."""
+
+from __future__ import annotations
+
+from fpaas.jetstream.nats_connection import NatsConnection
+from fpaas.records.events import NATS_SILENT, Value
+
+
+class NatsPeer:
+    """Whatever server a connection leads to: of a cluster, the next one when the first is lost."""
+
+    kind = NATS_SILENT
+
+    def __init__(self, connection: NatsConnection) -> None:
+        self._connection = connection
+        self._server = connection.server
+
+    def progress(self) -> int:
+        """See watch.Peer."""
+        if self._connection.connected.is_set():
+            self._server = self._connection.server
+        return self._connection.reads
+
+    def is_connected(self) -> bool:
+        """See watch.Peer."""
+        return self._connection.connected.is_set()
+
+    def owes(self) -> bool:
+        """See watch.Peer."""
+        return True
+
+    def ping(self) -> None:
+        """See watch.Peer."""
+        self._connection.ping()
+
+    def parameters(self) -> dict[str, Value]:
+        """See watch.Peer."""
+        return {"server": str(self._server)}
