@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fpaas.ledger.durable_account import Walk, split_repeats
+from fpaas.ledger.deliveries import Walk, split_repeats
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import DeliveryJournal, DeliveryLog
 

@@ -1,8 +1,8 @@
 """Plays a sweep: an ansible-playbook of its own for every run, and goes on where one was ended.
 
 A run is what it is without a sweep: its own preflight, NATS started anew, its own guard. What is
-played when is up to `fpaas.sweep.player`; this checks, and starts playbooks. Ctrl-C reaches the
-run's playbook by way of this worker's process group; where ours was killed, the worker notices and
+played when is up to `fpaas.control.sweep_player`; this checks, and starts playbooks. Ctrl-C reaches
+the run's playbook by way of this worker's process group; if ours was killed, the worker notices and
 interrupts it.
 """
 
@@ -29,8 +29,8 @@ from click import ClickException
 from fpaas import spec
 from fpaas.commands import plan
 from fpaas.control import signals
+from fpaas.control.sweep_player import Player
 from fpaas.sweep import grid
-from fpaas.sweep.player import Player
 from fpaas.sweep.record import Sweep, SweepPoint
 
 LOOK_INTERVAL_S = 0.5

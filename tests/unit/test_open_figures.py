@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fpaas.bundle.bundle import Bundle
-from fpaas.latency import leg_words
+from fpaas.latency import lower_bounds
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.measures import first_fetch
 from fpaas.measures.histograms import BY_BEGINNING
@@ -22,8 +22,8 @@ from fpaas.report import figure_files, page
 from fpaas.report.goals_table import goal_rows
 from fpaas.report.latency_table import latency_rows
 from fpaas.report.tables import fidelity_rows
-from fpaas.summary import lower_bounds, summary
-from fpaas.text import summary_text
+from fpaas.summary import summary
+from fpaas.text import leg_words, summary_text
 from tests.raw_run import HOST, T0_UNIX_NS, RawRun
 from tests.unit.test_report_page import Page
 

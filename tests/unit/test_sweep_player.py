@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from fpaas.control.sweep_player import Player
 from fpaas.spec import SpecError
 from fpaas.sweep import record
-from fpaas.sweep.player import Player
 from fpaas.sweep.record import Sweep, SweepPoint
 from tests import sweep_runs
 
@@ -96,7 +96,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
         def now(_: object) -> Callable[[], str] | object:
             return _Stamp(next(seconds))
 
-    monkeypatch.setattr("fpaas.sweep.player.datetime", Clock)
+    monkeypatch.setattr("fpaas.control.sweep_player.datetime", Clock)
     # Other tests are about the page, which takes its time.
     monkeypatch.setattr("fpaas.report.sweep_page.render", lambda *_: "the page")
     return Lab(tmp_path)

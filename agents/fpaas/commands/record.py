@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fpaas import agent
-from fpaas.firehose import record
+from fpaas.relay import record
 
 
 @click.command

@@ -14,8 +14,8 @@ from fpaas.bundle.bundle import INVALID_FILE, Bundle
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
 from fpaas.report import sweep_report
 from fpaas.summary import manifest, summary
-from fpaas.sweep import expected, record
-from fpaas.text import summary_text, sweep_text
+from fpaas.sweep import record
+from fpaas.text import expected, summary_text, sweep_text
 from fpaas.verdict import verdict
 
 EXIT_BY_STATUS = {

@@ -8,16 +8,24 @@ acked; stored → first fetched, → fetched by each; due → received by each. 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from itertools import pairwise
 
 from fpaas.bundle.bundle import Bundle, JsonObject, cumulative
 from fpaas.latency.clocks import Clocks
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.legs import Legs
-from fpaas.ledger.ledger import Ledger
 from fpaas.measures import figures, first_fetch
 from fpaas.measures.figures import Window
 from fpaas.measures.intervals import IntervalSet
+
+
+@dataclass(frozen=True)
+class Undelivered:
+    """Deliveries owed in the run and not made, of `stored` messages; None if that is not known."""
+
+    count: int | None
+    stored: int | None
 
 
 def legs_ms(
@@ -25,7 +33,7 @@ def legs_ms(
     legs: Legs,
     clocks: Clocks,
     window: Window,
-    balance: Ledger,
+    undelivered: Undelivered,
     *,
     complete: bool,
 ) -> dict[str, JsonObject]:
@@ -43,7 +51,7 @@ def legs_ms(
                 if not legs.by_beginning or kind.is_age:
                     found[name] |= dict.fromkeys(("open_count", "open_min_ms", "missing_count"))
             if kind.is_age:
-                found[name] |= _undelivered(bundle, balance)
+                found[name] |= _undelivered(bundle, undelivered)
         found[name]["assigned_by"] = _assigned_by(name, legs)
     return found
 
@@ -53,14 +61,13 @@ def _assigned_by(name: str, legs: Legs) -> str:
     return kind.assigned_by if kind.is_age or legs.by_beginning else "ended"
 
 
-def _undelivered(bundle: Bundle, balance: Ledger) -> JsonObject:
-    """Count the deliveries that were owed in the run and not made, and find the latest stored."""
-    if balance.owed is None or balance.delivered is None:
-        return {"missing_count": None, "missing_min_ms": None}
-    missing = balance.owed - balance.delivered
-    youngest = _youngest_undelivered(bundle, balance.stored) if missing else None
+def _undelivered(bundle: Bundle, undelivered: Undelivered) -> JsonObject:
+    """Say how many deliveries were not made, and how old the youngest of these messages was."""
+    youngest = None
+    if undelivered.count:
+        youngest = _youngest_undelivered(bundle, undelivered.stored)
     return {
-        "missing_count": missing,
+        "missing_count": undelivered.count,
         "missing_min_ms": None if youngest is None else _age_at_end_ms(bundle, youngest),
     }
 

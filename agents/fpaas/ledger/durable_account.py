@@ -21,17 +21,13 @@ have left the stream may have been received or not, and count as lost, the worse
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fpaas.bundle.bundle import DurableState, ServerFinal, StreamState
+from fpaas.bundle.bundle import StreamState
 from fpaas.ledger import server_checks
+from fpaas.ledger.deliveries import DurableCase, Gap, OwedSeqs, Walk
 from fpaas.ledger.disagreements import Disagreements
-from fpaas.ledger.removals import Removals
-from fpaas.measures.delivery_log import ConsumerDeliveries
-from fpaas.measures.intervals import IntervalSet
 
 #: Causes of loss: delivered to nobody, and expired before it was delivered again …
 NOT_RECEIVED = "not_received"
@@ -42,38 +38,6 @@ REMOVED = "removed"
 #: … in a stream that was lost with its server.
 STREAM_LOST = "stream_lost"
 LOST_CAUSES = (NOT_RECEIVED, AGENT_DIED, REMOVED, STREAM_LOST)
-
-Run = tuple[int, int, int, bool]
-
-
-class OwedSeqs:
-    """The stream sequences that one durable is owed: all up to `last`, or the listed ones."""
-
-    def __init__(self, last: int, listed: Sequence[int] | None = None) -> None:
-        self._last = last
-        self._listed = listed
-
-    def count(self, first: int, last: int) -> int:
-        """How many of them lie in [first, last]."""
-        if last < first:
-            return 0
-        if self._listed is None:
-            return max(0, min(last, self._last) - max(first, 1) + 1)
-        return bisect_right(self._listed, last) - bisect_left(self._listed, first)
-
-    def count_in(self, seqs: IntervalSet, first: int, last: int) -> int:
-        """How many of them lie in [first, last] and in a set."""
-        if last < first:
-            return 0
-        return sum(
-            self.count(max(first, start), min(last, end)) for start, end in seqs.within(first, last)
-        )
-
-    def nth(self, first: int, number: int) -> int:
-        """Return the last of the next `number` ≥ 1 of them from `first` on."""
-        if self._listed is None:
-            return first + number - 1
-        return self._listed[bisect_left(self._listed, first) + number - 1]
 
 
 @dataclass
@@ -93,117 +57,6 @@ class DurableAccount:
     unlogged: int = 0
     unacked: int = 0
     expired_by_size: int = 0
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Stream sequences that were not received at first, and the server's deliveries meanwhile."""
-
-    first: int
-    last: int
-    holes: int
-
-
-@dataclass
-class Walk:
-    """A durable's deliveries, taken apart.
-
-    `new` were received at first delivery, up to `frontier`; `late` are the other sequences
-    received: as repeats, so that a first delivery went before.
-    """
-
-    gaps: list[Gap] = field(default_factory=list)
-    late: IntervalSet = field(default_factory=IntervalSet)
-    new: int = 0
-    received: int = 0
-    overlapping: int = 0
-    frontier: int = 0
-    next_consumer_seq: int = 1
-    holes: int = 0
-
-    def take(self, consumer_seq: int, stream_seq: int, count: int, *, repeated: bool) -> None:
-        """Go on by one run; runs come in the order of their consumer sequence."""
-        self.received += count
-        if consumer_seq < self.next_consumer_seq:
-            self.overlapping += min(count, self.next_consumer_seq - consumer_seq)
-        else:
-            self.holes += consumer_seq - self.next_consumer_seq
-        self.next_consumer_seq = max(self.next_consumer_seq, consumer_seq + count)
-        last = stream_seq + count - 1
-        if repeated or last <= self.frontier:
-            self.late.add_range(stream_seq, last)
-            return
-        if stream_seq <= self.frontier:
-            self.late.add_range(stream_seq, self.frontier)
-            stream_seq = self.frontier + 1
-        self.advance(stream_seq)
-        self.new += last - stream_seq + 1
-        self.frontier = last
-
-    def advance(self, stream_seq: int) -> None:
-        """Close the gap before a stream sequence that is delivered for the first time."""
-        if stream_seq > self.frontier + 1 or self.holes:
-            self.gaps.append(Gap(self.frontier + 1, stream_seq - 1, self.holes))
-            self.holes = 0
-
-    @property
-    def reached(self) -> int:
-        """The highest stream sequence received."""
-        return max(self.frontier, self.late.last or 0)
-
-    @property
-    def skips(self) -> int:
-        """How often the server passed over messages to deliver what came after them."""
-        return sum(gap.last - gap.first + 1 > gap.holes for gap in self.gaps)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether every delivery that the server made so far was received, once."""
-        return not self.late and not self.holes and not any(gap.holes for gap in self.gaps)
-
-    def distinct(self) -> int:
-        """How many messages were received, before the last gap is closed."""
-        filled = sum(self.late.count_within(gap.first, gap.last) for gap in self.gaps)
-        return self.new + filled + self.late.count_within(self.frontier + 1, self.reached)
-
-
-def split_repeats(log: ConsumerDeliveries) -> Iterator[Run]:
-    """Iterate over a log's runs as (consumer sequence, stream sequence, count, repeated)."""
-    repeats = sorted(log.repeats)
-    for _, stream_seq, consumer_seq, count in log.runs:
-        ahead = stream_seq - consumer_seq
-        first, end = consumer_seq, consumer_seq + count
-        for repeat in repeats[bisect_left(repeats, first) : bisect_left(repeats, end)]:
-            if repeat > first:
-                yield first, first + ahead, repeat - first, False
-            yield repeat, repeat + ahead, 1, True
-            first = repeat + 1
-        if end > first:
-            yield first, first + ahead, end - first, False
-
-
-@dataclass(frozen=True)
-class DurableCase:
-    """What is known of one durable.
-
-    `had_trouble`: connections broke, or pulls went unanswered, so repeats may have been lost too.
-    `may_forget`: the server's part is replicated, and a new leader may be behind the one before.
-    `was_killed`: a process that received for this durable.
-    """
-
-    walk: Walk
-    owed: OwedSeqs
-    state: DurableState
-    server: ServerFinal
-    had_trouble: bool = False
-    may_forget: bool = False
-    was_killed: bool = False
-    removals: Removals = field(default_factory=Removals)
-
-    @property
-    def first_stored(self) -> int:
-        """The first sequence that was still stored at the end."""
-        return max(1, self.server.stream_before.first_seq)
 
 
 def account_durable(case: DurableCase, disagreements: Disagreements) -> DurableAccount:

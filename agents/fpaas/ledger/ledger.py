@@ -30,17 +30,13 @@ from fpaas.bundle.bundle import (
     WorkerResult,
 )
 from fpaas.ledger import server_checks
+from fpaas.ledger.deliveries import DurableCase, OwedSeqs, Run, Walk, split_repeats
 from fpaas.ledger.disagreements import Disagreements
 from fpaas.ledger.durable_account import (
     LOST_CAUSES,
     DurableAccount,
-    DurableCase,
-    OwedSeqs,
-    Run,
-    Walk,
     account_durable,
     account_without_server,
-    split_repeats,
 )
 from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries

@@ -16,7 +16,7 @@ from fpaas.ledger.disagreements import Disagreements, distance
 from fpaas.measures.intervals import IntervalSet
 
 if TYPE_CHECKING:
-    from fpaas.ledger.durable_account import DurableCase, Walk
+    from fpaas.ledger.deliveries import DurableCase, Walk
 
 
 def check_stream(

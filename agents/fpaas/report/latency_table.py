@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fpaas.bundle.bundle import JsonObject
-from fpaas.latency import leg_words
 from fpaas.latency.leg_kinds import LEGS
+from fpaas.latency.lower_bounds import marked
 from fpaas.measures.figures import resolvable
 from fpaas.report.written import NOT_MEASURED, number, with_unit
-from fpaas.summary.lower_bounds import marked
+from fpaas.text import leg_words
 
 NOT_RESOLVABLE = "not resolvable"
 COLUMNS = ("min", "p50", "p90", "p99", "p999", "max")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fpaas.bundle.bundle import Bundle, JsonObject
-from fpaas.latency import leg_words
 from fpaas.report import (
     answers,
     document,
@@ -20,7 +19,7 @@ from fpaas.report import (
     written,
 )
 from fpaas.spec import Scenario
-from fpaas.text import plan_text
+from fpaas.text import leg_words, plan_text
 from fpaas.verdict import codes
 from fpaas.verdict.code import NOTE
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fpaas.latency.lower_bounds import marked
 from fpaas.report import charts, document, written
 from fpaas.report.charts import Figure
 from fpaas.report.document import Chart
-from fpaas.summary.lower_bounds import marked
-from fpaas.sweep import expected, grid, scaling, sweep_figures
-from fpaas.sweep.expected import Expectation
+from fpaas.sweep import grid, scaling, sweep_figures
 from fpaas.sweep.record import Sweep, SweepPoint
 from fpaas.sweep.sweep_figures import COSTS, FIGURES, LATENCIES, Growth
-from fpaas.text import sweep_text
+from fpaas.text import expected, sweep_text
+from fpaas.text.expected import Expectation
 
 #: A variable whose values are further apart than this is drawn on a logarithmic axis.
 LINEAR_RANGE_MAX = 20

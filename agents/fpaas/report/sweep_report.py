@@ -12,10 +12,10 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.errors import BadInput
 from fpaas.spec import SpecError
 from fpaas.summary import summary
-from fpaas.sweep import expected, record, sweep_figures
+from fpaas.sweep import record, sweep_figures
 from fpaas.sweep.record import INTERRUPTED, NO_RUN, PlayedRun, Sweep
 from fpaas.sweep.sweep_figures import FIGURES, Growth, Values
-from fpaas.text import sweep_text
+from fpaas.text import expected, sweep_text
 
 #: Beside the sweep's directory's parent: results/sweeps/<sweep-id> and results/<run-id>.
 DIRECTORY = "sweeps"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fpaas.bundle.bundle import JsonObject
+from fpaas.latency.lower_bounds import MARK, marked
 from fpaas.report.written import NOT_MEASURED, number, pick, points, share, with_unit
-from fpaas.summary.lower_bounds import MARK, marked
 from fpaas.verdict import verdict
 
 STATUS_MEANINGS = {

@@ -18,8 +18,8 @@ from functools import cache
 from typing import Any
 
 from fpaas.latency.leg_kinds import headline_legs
+from fpaas.latency.lower_bounds import is_at_least
 from fpaas.measures import figures
-from fpaas.summary.lower_bounds import is_at_least
 
 SIGNIFICANCE = 0.05
 CONFIDENCE = 0.95

@@ -117,7 +117,7 @@ class _Summary:
                 self._legs,
                 self._clocks,
                 self._window,
-                self._ledger,
+                self._undelivered(),
                 complete=self._results is not None,
             ),
             "message_bytes": message_bytes,
@@ -137,6 +137,11 @@ class _Summary:
             "plan": capacity.predict(spec),
             "clock": {host: clock.figures() for host, clock in self._clocks.hosts.items()},
         }
+
+    def _undelivered(self) -> latency.Undelivered:
+        owed, delivered = self._ledger.owed, self._ledger.delivered
+        count = None if owed is None or delivered is None else owed - delivered
+        return latency.Undelivered(count, self._ledger.stored)
 
     # -- throughput --------------------------------------------------------------------------------
 

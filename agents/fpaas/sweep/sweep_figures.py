@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fpaas.latency.leg_kinds import LEGS, headline_legs
+from fpaas.latency.lower_bounds import is_at_least
 from fpaas.measures.figures import resolvable
-from fpaas.summary.lower_bounds import is_at_least
 from fpaas.sweep import scaling
 from fpaas.sweep.grid import Point, label
 from fpaas.sweep.record import Sweep, SweepPoint

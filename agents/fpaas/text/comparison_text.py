@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+from fpaas.latency.lower_bounds import MARK
 from fpaas.summary.comparison import TOO_FEW, Comparison, Row, Sample
-from fpaas.summary.lower_bounds import MARK
 
 #: Name → (values in A, values in B).
 Differing = Mapping[str, tuple[list[str], list[str]]]

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fpaas.latency import leg_words
 from fpaas.latency.leg_kinds import LEGS, headline_legs
-from fpaas.summary.lower_bounds import is_at_least, is_goal_at_least, marked
+from fpaas.latency.lower_bounds import is_at_least, is_goal_at_least, marked
+from fpaas.text import leg_words
 from fpaas.verdict import goals
 
 WIDTH = 100

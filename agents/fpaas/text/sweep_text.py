@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from fpaas.summary.lower_bounds import marked
+from fpaas.latency.lower_bounds import marked
 from fpaas.sweep import record, scaling
 from fpaas.sweep.grid import label, written
 from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint

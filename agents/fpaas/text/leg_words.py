@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fpaas.latency.leg_kinds import DUE, FIRST_FETCH, LEGS, RECEIVED, SENT
-from fpaas.summary.lower_bounds import MARK
+from fpaas.latency.lower_bounds import MARK
 
 #: What `assigned_by` says of a leg, as the end of "belongs to the window in which it was …".
 ASSIGNED_BY = {

@@ -18,9 +18,9 @@ from click import ClickException
 
 from fpaas.report import sweep_report
 from fpaas.spec import SpecError
-from fpaas.sweep import expected, grid, record
+from fpaas.sweep import grid, record
 from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
-from fpaas.text import sweep_text
+from fpaas.text import expected, sweep_text
 
 #: What a run takes beyond its window, until one of this sweep has shown it.
 OVERHEAD_S = 30.0
