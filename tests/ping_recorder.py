@@ -47,11 +47,13 @@ class PingRecorder(threading.Thread):
         self._ended.set()
         self.join()
 
-    def longest(self) -> Ping:
-        return max(self.pings, key=lambda ping: ping.took_s)
+    def longest_within(self, from_s: float, until_s: float) -> Ping:
+        """Return the ping that took longest of those sent in a stretch of time."""
+        within = [ping for ping in self.pings if from_s <= ping.sent_s < until_s]
+        return max(within, key=lambda ping: ping.took_s)
 
     def longest_outside(self, from_s: float, until_s: float) -> float:
-        """Return the longest round trip of pings that were sent outside a stretch of time."""
+        """Return the longest round trip of pings that were sent outside of a stretch of time."""
         return max(ping.took_s for ping in self.pings if not from_s <= ping.sent_s < until_s)
 
     def _ping(self, connection: socket.socket) -> None:

@@ -33,6 +33,8 @@ RATE_PER_S = 50
 CONSUMERS = 10
 #: What a machine needs for a wake-up or an answer that nothing keeps waiting.
 IDLE_SLACK_S = 0.1
+#: The ping that a frozen server leaves waiting may have been sent so long before.
+PING_MARGIN_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -119,15 +121,16 @@ class FrozenLab(OwnLab):
 
     def _recorded(self, recorder: PingRecorder, begin_s: float, end_s: float) -> Freeze:
         """Return the freeze as it was seen from beside it, and what else kept the machine busy."""
-        nats = self.case.part == NATS
-        longest = recorder.longest()
-        if nats:
+        around = (0.0, 0.0)
+        if self.case.part == NATS:
+            around = (begin_s - PING_MARGIN_S, end_s)
+            longest = recorder.longest_within(*around)
             begin_s, end_s = longest.sent_s, longest.answered_s
         slack_s = (
             IDLE_SLACK_S
             + 3 * recorder.wake_up_lag_s
             + self._lag_of_others_s()
-            + (recorder.longest_outside(begin_s - 0.05, end_s) if nats else longest.took_s)
+            + recorder.longest_outside(*around)
         )
         return Freeze(self.case.part, begin_s, end_s, slack_s)
 
