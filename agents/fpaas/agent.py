@@ -186,7 +186,9 @@ async def measure_loop_lag(
             for due in overdue(now_unix_ns):
                 recorder.end(due, now_unix_ns)
                 due_unix_ns = due + LOOP_LAG_INTERVAL_NS
-            on_wake(time.monotonic_ns())
+            # Before T0 it sleeps at one stretch, which is no pause.
+            if now_unix_ns >= t0_unix_ns:
+                on_wake(time.monotonic_ns())
             await asyncio.sleep((due_unix_ns - now()) / NS_PER_S)
     finally:
         now_unix_ns = now()
