@@ -52,12 +52,12 @@ expected-results: $(READY) ## Measure what the proof of concept expected
 # With ARGS, which are pytest's, those tests only.
 test: lint ## Pass the tests: style, types, playbooks, unit, integration; on containers, too
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(ARGS)
-	@$(if $(ARGS),,if why=$$($(BIN)/python -m tests.docker_engine 2>&1); then $(MAKE) --no-print-directory molecule; \
+	@$(if $(ARGS),,if why=$$($(BIN)/python -m tests.support.docker_engine 2>&1); then $(MAKE) --no-print-directory molecule; \
 	  else printf '\n%s\n' "LEFT OUT: the playbooks were not tried on containers (make molecule): $$why"; fi)
 
 # The scenarios share their images, which go with the last of them.
 molecule: $(READY) ## Try the playbooks on containers of their own: SCENARIO=, or all
-	@$(BIN)/python -m tests.docker_engine
+	@$(BIN)/python -m tests.support.docker_engine
 	@FPAAS_KEEP_IMAGES=true timeout $$([ -t 0 ] && echo --foreground) --kill-after=60 $(MOLECULE_LIMIT_S) \
 	  $(BIN)/molecule test --no-command-borders $(if $(SCENARIO),--scenario-name $(SCENARIO),--all); status=$$?; \
 	  if [ $$status -eq 124 ]; then echo "molecule was stopped: not done in $(MOLECULE_LIMIT_S) s" >&2; fi; \

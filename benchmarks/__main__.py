@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.conftest import CHECKOUT, SCRIPTS
+from tests.support.checkout import CHECKOUT, SCRIPTS
 
 import benchmarks
 from fpaas.probe import host_facts

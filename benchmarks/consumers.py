@@ -36,7 +36,7 @@ import nats
 import uvloop
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from tests.conftest import NatsServer
+from tests.support.nats_servers import NatsServer
 
 from fpaas.consumers.consumer_worker import Assignment, ConsumerWorker
 from fpaas.consumers.schedule import PollSchedule

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import CHECKOUT, SCRIPTS, free_port
+from tests.support.checkout import CHECKOUT, SCRIPTS
+from tests.support.ports import free_port
 
 OVERHEAD_S_MAX = 25.0
 #: The window is shortened, what surrounds it is the demo's.

@@ -16,7 +16,8 @@ from typing import Any
 import nats
 import psutil
 from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig
-from tests.conftest import SCRIPTS, NatsServer
+from tests.support.checkout import SCRIPTS
+from tests.support.nats_servers import NatsServer
 
 from fpaas.spec import STREAM_NAME, Scenario, Topology, build, read_variables
 

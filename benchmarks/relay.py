@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 import psutil
-from tests.relay_process import PATH, running_relay
+from tests.support.relay_process import PATH, running_relay
 from websockets.asyncio.server import ServerConnection, serve
 
 from fpaas.firehose.capture import LENGTH

@@ -1,7 +1,7 @@
 """How long a report takes, and its memory, on generated raw data of a long run of many consumers.
 
-The data is played by `tests.raw_run` and written by the agents' own writers. Each consumer polls
-once a minute; a drain has as many runs in its delivery logs, for a run is a poll.
+The data is played by `tests.support.raw_run` and written by the agents' own writers. Each consumer
+polls once a minute; a drain has as many runs in its delivery logs, for a run is a poll.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import SCRIPTS
-from tests.raw_run import RawRun
+from tests.support.checkout import SCRIPTS
+from tests.support.raw_run import RawRun
 
 CONSUMERS = 1000
 RATE_PER_S = 450

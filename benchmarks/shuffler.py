@@ -23,7 +23,9 @@ from typing import Any
 import nats
 import psutil
 from nats.js.api import StorageType, StreamConfig
-from tests.conftest import CHECKOUT, SCRIPTS, NatsServer, free_port
+from tests.support.checkout import CHECKOUT, SCRIPTS
+from tests.support.nats_servers import NatsServer
+from tests.support.ports import free_port
 
 from fpaas.firehose.relay_client import subscription_url
 from fpaas.spec import STREAM_NAME, SUBJECT_ROOT

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests import verdict_codes
-from tests.conftest import NatsServer
-from tests.processes_lab import ProcessesLab
+from tests.support import verdict_codes
+from tests.support.nats_servers import NatsServer
+from tests.support.processes_lab import ProcessesLab
 
 pytestmark = pytest.mark.integration
 

@@ -16,8 +16,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from fpaas.control import guard
-from tests.conftest import CHECKOUT, SCRIPTS, free_port
-from tests.integration.test_playbook import PORTS, SHORT
+from tests.support.checkout import CHECKOUT, SCRIPTS
+from tests.support.playbook_lab import PORTS, SHORT
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -27,8 +27,9 @@ from fpaas.jetstream.nats_wire import header_block
 from fpaas.measures import delivery_log
 from fpaas.measures.histograms import merge_logs
 from fpaas.spec import STREAM_NAME, RunSpec
-from tests.conftest import NatsServer, free_port
-from tests.integration.test_provision import provision, run_spec, stream_and_durables
+from tests.support.nats_servers import NatsServer
+from tests.support.ports import free_port
+from tests.support.provisioning import provision, run_spec, stream_and_durables
 
 pytestmark = pytest.mark.integration
 

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import CHECKOUT, SCRIPTS
-from tests.docker_engine import ask_engine, request_of_engine, why_not
+from tests.support.checkout import CHECKOUT, SCRIPTS
+from tests.support.docker_engine import ask_engine, request_of_engine, why_not
 
 pytestmark = pytest.mark.integration
 

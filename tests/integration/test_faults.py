@@ -14,11 +14,12 @@ import nats
 import pytest
 
 from fpaas.spec import STREAM_NAME
-from tests import verdict_codes
-from tests.conftest import NatsServer, free_port
-from tests.cutting_proxy import CuttingProxy
-from tests.frame_proxy import FrameProxy
-from tests.processes_lab import ProcessesLab
+from tests.support import verdict_codes
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.frame_proxy import FrameProxy
+from tests.support.nats_servers import NatsServer
+from tests.support.ports import free_port
+from tests.support.processes_lab import ProcessesLab
 
 pytestmark = pytest.mark.integration
 

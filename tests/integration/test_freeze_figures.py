@@ -16,9 +16,9 @@ import pytest
 from fpaas.bundle.bundle import Bundle
 from fpaas.latency.legs import Legs
 from fpaas.measures.figures import Window
-from tests.freeze_arithmetic import NATS, RELAY, SHUFFLER, WORKER, Expected, Freeze
-from tests.ping_recorder import PingRecorder
-from tests.side_by_side import OwnLab, play_all
+from tests.support.freeze_arithmetic import NATS, RELAY, SHUFFLER, WORKER, Expected, Freeze
+from tests.support.ping_recorder import PingRecorder
+from tests.support.side_by_side import OwnLab, play_all
 
 pytestmark = pytest.mark.integration
 

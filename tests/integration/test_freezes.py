@@ -17,8 +17,8 @@ import pytest
 from fpaas.records import events
 from fpaas.records.events import EventRecord
 from fpaas.spec import NS_PER_S
-from tests.conftest import NatsServer
-from tests.processes_lab import LOAD_HOST, ProcessesLab
+from tests.support.nats_servers import NatsServer
+from tests.support.processes_lab import LOAD_HOST, ProcessesLab
 
 pytestmark = pytest.mark.integration
 

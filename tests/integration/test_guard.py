@@ -18,7 +18,7 @@ import pytest
 from fpaas.control import guard
 from fpaas.errors import BadInput
 from fpaas.probe import seal
-from tests.raw_run import RawRun
+from tests.support.raw_run import RawRun
 
 pytestmark = pytest.mark.integration
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from fpaas.spec import STREAM_NAME, RunSpec
-from tests import verdict_codes
-from tests.conftest import NatsCluster, NatsServer
-from tests.integration.test_provision import provision, run_spec, stream_and_durables
-from tests.processes_lab import ProcessesLab
+from tests.support import verdict_codes
+from tests.support.nats_servers import NatsCluster, NatsServer
+from tests.support.processes_lab import ProcessesLab
+from tests.support.provisioning import provision, run_spec, stream_and_durables
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,8 @@ import pytest
 
 from fpaas.jetstream import nats_connection
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
-from tests.conftest import NatsCluster, NatsServer, free_port
+from tests.support.nats_servers import NatsCluster, NatsServer
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

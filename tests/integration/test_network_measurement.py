@@ -15,7 +15,8 @@ import pytest
 
 from fpaas.probe import network
 from fpaas.probe.network import Peer
-from tests.conftest import CHECKOUT, SCRIPTS, free_port
+from tests.support.checkout import CHECKOUT, SCRIPTS
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import NatsServer
-from tests.processes_lab import LOAD_HOST, ProcessesLab
+from tests.support.nats_servers import NatsServer
+from tests.support.processes_lab import LOAD_HOST, ProcessesLab
 
 pytestmark = pytest.mark.integration
 

@@ -26,7 +26,9 @@ from nats.js.api import (
 )
 
 from fpaas.spec import STREAM_NAME, RunSpec, Scenario, Topology, build, read_variables
-from tests.conftest import SCRIPTS, NatsServer, free_port
+from tests.support.checkout import SCRIPTS
+from tests.support.nats_servers import NatsServer
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -18,9 +18,10 @@ from fpaas.firehose import capture
 from fpaas.firehose.capture import LENGTH
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.relay.relay import error_frame, info_frame
-from tests.conftest import SCRIPTS, free_port
-from tests.integration.test_relay import a_run
-from tests.relay_process import RelayProcess, running_relay, seqs
+from tests.support.checkout import SCRIPTS
+from tests.support.ports import free_port
+from tests.support.relay_process import RelayProcess, running_relay, seqs
+from tests.support.relay_run import a_run
 
 pytestmark = pytest.mark.integration
 

@@ -28,8 +28,9 @@ from fpaas.measures.histograms import merge_logs
 from fpaas.records import events
 from fpaas.relay import relay as relay_module
 from fpaas.relay.relay import Limits, Relay
-from tests.conftest import SCRIPTS, free_port
-from tests.relay_process import (
+from tests.support.checkout import SCRIPTS
+from tests.support.ports import free_port
+from tests.support.relay_process import (
     PATH,
     RelayProcess,
     message,
@@ -38,6 +39,7 @@ from tests.relay_process import (
     seqs,
     subscribe,
 )
+from tests.support.relay_run import a_run
 
 pytestmark = pytest.mark.integration
 
@@ -256,31 +258,6 @@ def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -
         await relay.close()
 
     asyncio.run(scenario())
-
-
-def a_run(directory: Path, **variables: object) -> specs.RunSpec:
-    values = specs.read_variables(
-        {
-            "bench_warmup_s": 0,
-            "bench_measure_s": 2,
-            "bench_drain_s": 0,
-            "bench_firehose_rate_per_s": 500,
-            "bench_seed": 5,
-            **variables,
-        }
-    )
-    spec = specs.build(
-        values,
-        run_id="test",
-        scenario=specs.Scenario("test", "test", "test"),
-        topology=specs.Topology(
-            {"consumers": ["localhost"]}, "nats://127.0.0.1", "http://127.0.0.1", "ws://127.0.0.1"
-        ),
-        first_seq=1,
-        t0_unix_ns=time.time_ns() + 4 * specs.NS_PER_S,
-    )
-    (directory / "run.json").write_text(spec.to_json())
-    return spec
 
 
 def test_run_is_offered_whole_from_t0_on(tmp_path: Path) -> None:

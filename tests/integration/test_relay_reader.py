@@ -28,7 +28,8 @@ from fpaas.firehose.relay_client import RelayError, subscription_url
 from fpaas.jetstream.nats_connection import NatsAddress
 from fpaas.shuffler import shuffler
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
-from tests.conftest import NatsServer, free_port
+from tests.support.nats_servers import NatsServer
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

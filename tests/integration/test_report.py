@@ -15,9 +15,11 @@ import pytest
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
-from tests import verdict_codes
-from tests.conftest import SCRIPTS, NatsServer, free_port
-from tests.cutting_proxy import CuttingProxy
+from tests.support import verdict_codes
+from tests.support.checkout import SCRIPTS
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.nats_servers import NatsServer
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

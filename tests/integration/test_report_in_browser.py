@@ -16,8 +16,8 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.commands import report
 from fpaas.report import page
 from fpaas.summary import summary
-from tests import sweep_runs
-from tests.raw_run import RawRun
+from tests.support import sweep_runs
+from tests.support.raw_run import RawRun
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from tests.conftest import CHECKOUT, SCRIPTS
+from tests.support.checkout import CHECKOUT, SCRIPTS
 
 pytestmark = pytest.mark.integration
 

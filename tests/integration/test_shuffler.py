@@ -23,7 +23,9 @@ from fpaas.firehose.frames import Event, decode
 from fpaas.measures.histograms import merge_logs
 from fpaas.shuffler.subjects import Addresser
 from fpaas.spec import RunSpec
-from tests.conftest import SCRIPTS, NatsServer, free_port
+from tests.support.checkout import SCRIPTS
+from tests.support.nats_servers import NatsServer
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

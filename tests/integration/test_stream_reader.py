@@ -14,7 +14,7 @@ from fpaas.shuffler import stream_reader
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import Ack
 from fpaas.shuffler.publish_window import Publish, PublishWindow
-from tests.conftest import NatsServer
+from tests.support.nats_servers import NatsServer
 
 pytestmark = pytest.mark.integration
 

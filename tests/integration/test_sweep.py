@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from fpaas.commands import report
 from fpaas.control import guard
 from fpaas.sweep import record
-from tests.integration.test_playbook import Lab, read_until
+from tests.support.playbook_lab import Lab, read_until
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import pytest
 
 from fpaas import agent
 from fpaas.errors import RunInvalid
-from tests.raw_run import RawRun
+from tests.support.raw_run import RawRun
 
 
 def test_agent_waits_until_the_run_is_armed(tmp_path: Path) -> None:

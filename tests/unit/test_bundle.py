@@ -13,7 +13,7 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.reason import Reason
 from fpaas.spec import SpecError
 from fpaas.summary import summary
-from tests.raw_run import HOST, RawRun
+from tests.support.raw_run import HOST, RawRun
 
 
 @pytest.fixture(scope="module")

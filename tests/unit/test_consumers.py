@@ -12,7 +12,7 @@ from fpaas.consumers import consumers
 from fpaas.consumers.consumer_figures import Figures, LatencyBuckets, from_json, summed
 from fpaas.consumers.consumer_metrics import FiguresCollector
 from fpaas.spec import Share
-from tests.unit.test_spec import build
+from tests.support.run_specs import build
 
 
 @pytest.mark.parametrize(

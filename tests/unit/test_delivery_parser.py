@@ -12,7 +12,7 @@ from fpaas.consumers.polling import Gate, Puller
 from fpaas.jetstream.nats_wire import ProtocolError, header_block
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.first_fetch import ZERO
-from tests.unit.test_nats_wire import cut
+from tests.support.chunks import cut
 
 T0 = 1_800_000_000_000_000_000
 NOW = T0 + 20_000_000_000

@@ -19,7 +19,7 @@ from fpaas.report import charts, page
 from fpaas.report.series import RunSeries
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
-from tests.raw_run import HOST, RawRun
+from tests.support.raw_run import HOST, RawRun
 
 
 def analyse(tmp_path: Path, spoil: Callable[[Path], None]) -> tuple[Bundle, dict[str, Any]]:

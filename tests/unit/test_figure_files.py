@@ -13,7 +13,7 @@ from fpaas.records.events import AGENT_PAUSED, READER_BLOCKED, EventLog
 from fpaas.report import figure_files
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
-from tests.raw_run import HOST, RawRun
+from tests.support.raw_run import HOST, RawRun
 
 Table = list[dict[str, str]]
 

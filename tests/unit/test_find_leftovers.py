@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_playbook_plugins import load
+from tests.support.plugin_modules import load
 
 find_leftovers = load("modules/find_leftovers.py")
 

@@ -8,7 +8,7 @@ import pytest
 
 from fpaas.measures.figures import leg_ms
 from fpaas.measures.histograms import new_leg, record_all
-from tests.freeze_arithmetic import NATS, Freeze
+from tests.support.freeze_arithmetic import NATS, Freeze
 
 #: A window of 10 s with 50 calls a second, and a freeze of 4 s across its end.
 DUES_S = [number / 50 for number in range(500)]

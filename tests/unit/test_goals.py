@@ -16,7 +16,7 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.spec import RunSpec, SpecError
 from fpaas.summary import summary
 from fpaas.verdict import goals
-from tests.raw_run import RawRun
+from tests.support.raw_run import RawRun
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

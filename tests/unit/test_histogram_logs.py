@@ -22,7 +22,7 @@ from fpaas.measures.histograms import (
     merge_logs,
     read_log,
 )
-from tests.raw_run import HOST, RawRun
+from tests.support.raw_run import HOST, RawRun
 
 #: https://github.com/HdrHistogram/HdrHistogram: V2, and V2 compressed by DEFLATE.
 COOKIE_V2 = 0x1C849303

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from tests.conftest import CHECKOUT, SCRIPTS
+from tests.support.checkout import CHECKOUT, SCRIPTS
 
 INVENTORY = CHECKOUT / "inventory"
 LOAD_GROUPS = {"relay", "nats", "shuffler", "consumers"}

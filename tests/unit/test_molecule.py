@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from tests.conftest import CHECKOUT
+from tests.support.checkout import CHECKOUT
 
 SCENARIOS = sorted(path.parent for path in CHECKOUT.glob("molecule/*/molecule.yml"))
 INVENTORIES = [CHECKOUT / "inventory/containers.yml"] + [

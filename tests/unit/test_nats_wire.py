@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ from fpaas.jetstream.nats_wire import (
     header_block,
     status_of,
 )
+from tests.support.chunks import cut
 
 TOKENS = st.text("abcXYZ019_-$", min_size=1, max_size=8)
 SUBJECTS = st.lists(TOKENS, min_size=1, max_size=5).map(".".join)
@@ -69,11 +69,6 @@ class Calls:
 
     def _handler(self, sid: str) -> Callable[..., None]:
         return lambda *arguments: self.calls.append((sid, *arguments))
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @given(st.lists(st.one_of(messages(), CONTROL), max_size=12), st.lists(st.integers(0)))

@@ -15,7 +15,7 @@ from fpaas.probe import network, seal
 from fpaas.probe.network import CHUNK_BYTES, Peer
 from fpaas.report import page
 from fpaas.summary import manifest, summary
-from tests.raw_run import HOST, RawRun
+from tests.support.raw_run import HOST, RawRun
 
 
 def test_peers_are_named() -> None:

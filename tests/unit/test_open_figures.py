@@ -24,8 +24,8 @@ from fpaas.report.latency_table import latency_rows
 from fpaas.report.tables import fidelity_rows
 from fpaas.summary import summary
 from fpaas.text import leg_words, summary_text
-from tests.raw_run import HOST, T0_UNIX_NS, RawRun
-from tests.unit.test_report_page import Page
+from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
+from tests.support.report_page import Page
 
 OPEN = 300
 OPEN_AGE_MS = 6_000.0
@@ -211,7 +211,7 @@ from fpaas.text import summary_text
 from fpaas.verdict import goals
 from fpaas.bundle.bundle import Bundle
 from fpaas.sweep import sweep_figures
-from tests.raw_run import RawRun
+from tests.support.raw_run import RawRun
 
 class Run(RawRun):
     def _histograms(self, name, samples):

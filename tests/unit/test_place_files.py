@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import CHECKOUT
+from tests.support.checkout import CHECKOUT
 
 MODULE = CHECKOUT / "plugins/modules/place_files.py"
 FILES = {"secret": "é\n", "plain": "no newline at its end"}

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import resource
 import shlex
 import signal
 import socket
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 
 from fpaas.control.progress import AgentStatus
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-def load(path: str) -> ModuleType:
-    """Load as Ansible does: by path."""
-    found = importlib.util.spec_from_file_location(Path(path).stem, CHECKOUT / "plugins" / path)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
+from tests.support.checkout import CHECKOUT
+from tests.support.plugin_modules import load
 
 check_host = load("modules/check_host.py")
 await_agents = load("action/await_agents.py")

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fpaas.cli import main
-from tests.raw_run import HOST, RawRun
+from tests.support.raw_run import HOST, RawRun
 
 
 @pytest.fixture

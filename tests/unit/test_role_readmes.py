@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tools import role_readmes
 
-from tests.conftest import CHECKOUT
+from tests.support.checkout import CHECKOUT
 
 
 @pytest.mark.parametrize("role", role_readmes.roles(), ids=lambda path: path.name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_playbook_plugins import load
+from tests.support.plugin_modules import load
 
 set_sysctls = load("modules/set_sysctls.py")
 WANTED = {"net.core.somaxconn": "16384", "net.ipv4.ip_local_port_range": "16384 60999"}

@@ -9,7 +9,7 @@ import pytest
 
 from fpaas.control import settings
 from fpaas.spec import VARIABLES
-from tests.conftest import CHECKOUT
+from tests.support.checkout import CHECKOUT
 
 KNOWN = settings.tunables(CHECKOUT)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fpaas.plan import storage
 from fpaas.report import storage_table
 from fpaas.summary import message_sizes
-from tests.raw_run import RawRun
+from tests.support.raw_run import RawRun
 
 SIZES = {
     "commit app.bsky.feed.like": {"5000": 70, "5400": 20},

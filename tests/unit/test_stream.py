@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from fpaas.jetstream import stream
-from tests.unit.test_spec import build
+from tests.support.run_specs import build
 
 
 def test_every_limit_of_the_stream_is_sent() -> None:

@@ -13,8 +13,8 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.spec import SpecError
 from fpaas.summary import summary
 from fpaas.text import summary_text
-from tests import verdict_codes
-from tests.raw_run import HOST, RawRun, truth_of
+from tests.support import verdict_codes
+from tests.support.raw_run import HOST, RawRun, truth_of
 
 CONTRACT: dict[str, Any] = {
     "schema": None,

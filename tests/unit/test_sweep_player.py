@@ -16,7 +16,7 @@ from fpaas.control.sweep_player import Player
 from fpaas.spec import SpecError
 from fpaas.sweep import record
 from fpaas.sweep.record import Sweep, SweepPoint
-from tests import sweep_runs
+from tests.support import sweep_runs
 
 CONSUMERS = [10, 50, 100]
 

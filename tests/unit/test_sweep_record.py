@@ -12,7 +12,7 @@ from fpaas.errors import BadInput
 from fpaas.spec import SpecError
 from fpaas.sweep import record
 from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
-from tests import sweep_runs
+from tests.support import sweep_runs
 
 STATUSES = ("pass", "fail", "invalid", "interrupted", "no run", None)
 

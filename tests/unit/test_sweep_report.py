@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from fpaas.commands.report import command
 from fpaas.sweep import record
 from fpaas.sweep.sweep_figures import COSTS
-from tests import sweep_runs
-from tests.unit.test_report_page import BYTES_MAX, HOSTILE, Page
+from tests.support import sweep_runs
+from tests.support.report_page import BYTES_MAX, HOSTILE, Page
 
 LINEAR = {10: 15.5, 50: 17.5, 100: 20.0, 500: 40.0, 1000: 65.0}
 RISING = {10: 0.1, 50: 2.5, 100: 10.0, 500: 250.0, 1000: 1000.0}

@@ -12,8 +12,8 @@ import pytest
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.summary import summary
-from tests import verdict_codes
-from tests.raw_run import HOST, RawRun
+from tests.support import verdict_codes
+from tests.support.raw_run import HOST, RawRun
 
 Tamper = Callable[[dict[str, Any]], None]
 

@@ -15,7 +15,7 @@ from fpaas.resources import use
 from fpaas.spec import RunSpec
 from fpaas.summary import summary
 from fpaas.verdict import codes, limits
-from tests.raw_run import HOST, RawRun
+from tests.support.raw_run import HOST, RawRun
 
 LATE = Reason("poll_lateness_own", None, {"p99_ms": 200.0, "limit_ms": 100.0})
 OWN = ("resources", "hosts", HOST)

@@ -14,8 +14,8 @@ from fpaas.reason import Reason
 from fpaas.summary import summary
 from fpaas.verdict import codes, verdict
 from fpaas.verdict.facts import AgentEnd, Facts, WorkerDeath
-from tests import verdict_codes
-from tests.raw_run import HOST, RawRun
+from tests.support import verdict_codes
+from tests.support.raw_run import HOST, RawRun
 
 
 @pytest.fixture(scope="module")

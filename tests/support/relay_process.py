@@ -14,7 +14,7 @@ from typing import Any
 import libipld
 from websockets.sync.client import ClientConnection, connect
 
-from tests.conftest import SCRIPTS
+from tests.support.checkout import SCRIPTS
 
 PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 START_TIMEOUT_S = 30.0

@@ -1,4 +1,4 @@
-"""Whether a Docker engine answers; `python -m tests.docker_engine` says why not."""
+"""Whether a Docker engine answers; `python -m tests.support.docker_engine` says why not."""
 
 from __future__ import annotations
 

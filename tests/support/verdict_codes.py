@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
 from fpaas.reason import Reason
+from tests.support.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 #: They say that a machine under test was busy, not that the lab was wrong.
 BUSY = frozenset(
     yaml.safe_load((CHECKOUT / "molecule/shared/vars/busy.yml").read_text())["molecule_busy"]

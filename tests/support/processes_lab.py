@@ -13,7 +13,9 @@ from typing import Any
 
 from fpaas.agent import write_json
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
-from tests.conftest import SCRIPTS, NatsServer, free_port
+from tests.support.checkout import SCRIPTS
+from tests.support.nats_servers import NatsServer
+from tests.support.ports import free_port
 
 LOAD_HOST = "load"
 #: From arming to T0: agents connect meanwhile, on a machine that may be busy.

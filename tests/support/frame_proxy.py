@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from tests.relay_process import message
+from tests.support.relay_process import message
 
 
 class FrameProxy(threading.Thread):

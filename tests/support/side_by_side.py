@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from tests.conftest import NatsServer
-from tests.processes_lab import LOAD_HOST, ProcessesLab
+from tests.support.nats_servers import NatsServer
+from tests.support.processes_lab import LOAD_HOST, ProcessesLab
 
 UP_WITHIN_S = 120
 
