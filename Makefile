@@ -77,7 +77,8 @@ readmes: $(READY) ## Write the roles' READMEs from what their meta/ says
 	@$(BIN)/python -m tools.role_readmes
 
 docs: $(READY) ## Build the documentation into docs/_build/html; warnings are errors
-	@$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build/html
+	@$(BIN)/sphinx-build -W --keep-going --quiet --conf-dir docs . docs/_build/html
+	@echo docs/_build/html/docs/index.html
 
 bench: $(READY) ## Measure speed and memory, side by side with what there is today
 	$(BIN)/python -m benchmarks $(ARGS)
