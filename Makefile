@@ -23,10 +23,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Also where the checkout is writable by everybody, in which case Ansible ignores the file.
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-PYTHON_SOURCES := agents tests benchmarks plugins tools
+PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud demo sweep expected-results test molecule lint readmes bench lab lab-down teardown clean
+.PHONY: help setup cloud demo sweep expected-results test molecule lint readmes docs bench lab lab-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -77,6 +77,10 @@ lint: $(READY)
 readmes: $(READY) ## Write the roles' READMEs from what their meta/ says
 	@$(BIN)/python -m tools.role_readmes
 
+docs: $(READY) ## Build the documentation into docs/_build/html; warnings are errors
+	@$(BIN)/sphinx-build -W --keep-going --quiet --conf-dir docs . docs/_build/html
+	@echo docs/_build/html/docs/index.html
+
 bench: $(READY) ## Measure speed and memory, side by side with what there is today
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -91,7 +95,7 @@ teardown: $(READY) ## Stop everything and remove the lab; results stay
 
 clean: ## Remove all that was made but the results
 	@if [ -x $(BIN)/fpaas ] && [ -d .lab ]; then $(BIN)/fpaas guard stop --lab $(CURDIR)/.lab; fi
-	rm -rf .lab .ansible .cache $(VENV) $(BOOTSTRAP) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .lab .ansible .cache docs/_build $(VENV) $(BOOTSTRAP) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # By the usual uv, or by one of our own.

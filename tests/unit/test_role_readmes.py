@@ -1,10 +1,11 @@
-"""Each role's README says what its meta/ says."""
+"""Each role's README, and its line in docs/roles.md, say what its meta/ says."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 from tools import role_readmes
 
 from tests.support.checkout import CHECKOUT
@@ -18,3 +19,10 @@ def test_readme_is_in_step(role: Path) -> None:
 def test_every_role_has_one() -> None:
     everywhere = {path for path in (CHECKOUT / "roles").iterdir() if path.is_dir()}
     assert set(role_readmes.roles()) == everywhere
+
+
+@pytest.mark.parametrize("role", role_readmes.roles(), ids=lambda path: path.name)
+def test_docs_list_it_as_it_describes_itself(role: Path) -> None:
+    about = yaml.safe_load((role / "meta" / "main.yml").read_text())["galaxy_info"]["description"]
+    rows = (CHECKOUT / "docs" / "roles.md").read_text().splitlines()
+    assert f"| [`{role.name}`](../roles/{role.name}/README.md) | {about} |" in rows

@@ -91,7 +91,7 @@ def _build(checkout: Path, path: Path, target: Target, directory: str) -> None:
         wheels = Path(temporary) / "wheels"
         requirements = Path(temporary) / "requirements.txt"
         _run(
-            *(uv, "export", "--quiet", "--project", checkout, "--frozen", "--no-dev"),
+            *(uv, "export", "--quiet", "--project", checkout, "--frozen", "--no-default-groups"),
             *("--no-emit-project", "--output-file", requirements),
         )
         install: list[str | Path] = [uv, "pip", "install", "--quiet", "--no-config"]

@@ -1,4 +1,4 @@
-"""The plan in words: what to expect, what to mend, and the table that `fpaas plan` prints."""
+"""The plan in words: what to expect, what to change, and the table that `fpaas plan` prints."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fpaas.consumers.polling import EXPECTED_MESSAGE_BYTES
 from fpaas.plan.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
 from fpaas.spec import VARIABLES, RunSpec
 
-#: What a host's link is taken to carry.
+#: What a host's link is assumed to carry.
 LINK_MBIT_PER_S = 1_000.0
-#: Measured on our agents: what one core does.
+#: Measured on our agents: what one core can do.
 SHUFFLER_FRAMES_PER_S = 26_000
 CONSUMER_CPU_US_PER_MESSAGE = 8.0
-#: Of a consumers host that is not this machine.
+#: Assumed of a consumers host that is not this machine.
 CORES_ASSUMED = 8
 #: Beyond it, digits say nothing more.
 ALMOST_ALL = 0.99999
@@ -29,15 +29,15 @@ DELIVERY_WORDS = {
 
 
 def expectations(spec: RunSpec, plan: dict[str, Any]) -> list[str]:
-    """Say what these parameters bring about by design: sentences with the arithmetic.
+    """Say what these parameters lead to by design: sentences with the arithmetic.
 
-    The unread share of a fan-out belongs here: it is what was asked for, and no defect.
+    The unread share of a fan-out belongs here: it is what was asked for, not a defect.
     """
     sentences = []
     if plan["offered_per_s_assumed"]:
         sentences.append(
-            f"The rate of {spec.firehose.source} is not known before the run: the firehose's mean, "
-            f"{plan['offered_per_s']:g} frames/s, is assumed; peaks reach 2000/s."
+            f"The rate of {spec.firehose.source} is not known before the run. The plan assumes the "
+            f"firehose's mean, {plan['offered_per_s']:g} frames/s; peaks reach 2000/s."
         )
     if spec.consumers.delivery == "fanout" and _overloaded(plan):
         sentences.append(f"Expected, not a defect: {_overload(spec, plan)}")
@@ -54,7 +54,7 @@ def warnings(
 ) -> list[str]:
     """Say what will spoil the run or its figures, with the arithmetic and the variable to change.
 
-    The limits are those of the machine that runs NATS and the consumers, None where not known.
+    The limits are those of the machine that runs NATS and the consumers, None if not known.
     """
     checks = [
         _warn_overload(spec, plan),
@@ -88,12 +88,12 @@ def _overload(spec: RunSpec, plan: dict[str, Any]) -> str:
     if c.batch_size / owed >= VARIABLES["bench_poll_interval_s"].minimum:
         remedies.append(f"bench_poll_interval_s={plain(c.batch_size / owed)}")
     if c.delivery == "fanout" and plan["capacity_per_s"] >= plan["offered_per_s"]:
-        remedies.append("bench_delivery=shared (the work split)")
+        remedies.append("bench_delivery=shared (splits the work)")
     unread = 1 - plan["capacity_per_s"] / plan["owed_per_s"]
     return (
         f"each consumer is owed {rate(owed)} messages/s and fetches at most {c.batch_size} every "
         f"{c.poll_interval_s:g} s = {rate(plan['capacity_per_consumer_per_s'])}/s, so that "
-        f"{percent(unread)} of what is owed stays unread by these parameters. "
+        f"{percent(unread)} of what is owed stays unread because of these parameters. "
         f"In this run of {spec.warmup_s + spec.measure_s + spec.drain_s:g} s "
         f"{percent(plan['delivered'] / plan['owed'])} is delivered, "
         f"{percent(plan['expired_unread'] / plan['owed'])} expires and "
@@ -115,8 +115,8 @@ def _warn_expiry_between_polls(spec: RunSpec, plan: dict[str, Any]) -> str | Non
     limit = "bench_stream_max_age_s" if plan["retention_limit"] == "max_age" else "max_bytes"
     return (
         f"Messages live {plan['retention_s']:.4g} s and a consumer polls every "
-        f"{c.poll_interval_s:g} s: what is older expires between two polls. Poll more often "
-        f"(bench_poll_interval_s) or keep longer ({limit})."
+        f"{c.poll_interval_s:g} s: some messages expire between two polls. Poll more often "
+        f"(bench_poll_interval_s) or keep messages longer ({limit})."
     )
 
 
@@ -127,8 +127,8 @@ def _warn_short_drain(spec: RunSpec, plan: dict[str, Any]) -> str | None:
         return None
     return (
         f"Consumers poll every {c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} % but drain for "
-        f"{spec.drain_s:g} s only: about {plan['pending_at_end']:,} messages will be pending at "
-        f"the end. bench_drain_s={math.ceil(needed_s)} lets each poll once more."
+        f"only {spec.drain_s:g} s: about {plan['pending_at_end']:,} messages will be pending at "
+        f"the end. bench_drain_s={math.ceil(needed_s)} lets each consumer poll once more."
     )
 
 
@@ -138,10 +138,10 @@ def _warn_max_bytes(spec: RunSpec, plan: dict[str, Any]) -> str | None:
     message_bytes = plan["frame_bytes_mean"] + MESSAGE_OVERHEAD_BYTES
     needed = math.ceil(plan["offered_per_s"] * spec.stream.max_age_s * message_bytes)
     return (
-        f"{spec.stream.max_bytes / 1e6:,.0f} MB are full after {plan['retention_s']:.4g} s of "
-        f"{plan['offered_per_s']:g} messages/s of {message_bytes:,.0f} bytes each: messages live "
-        f"that long instead of {spec.stream.max_age_s:g} s. bench_stream_max_bytes={needed} keeps "
-        f"them, or a lower bench_firehose_rate_per_s."
+        f"{plan['offered_per_s']:g} messages/s of {message_bytes:,.0f} bytes each fill the "
+        f"stream's {spec.stream.max_bytes / 1e6:,.0f} MB in {plan['retention_s']:.4g} s, so "
+        f"messages live that long instead of {spec.stream.max_age_s:g} s. To keep them, set "
+        f"bench_stream_max_bytes={needed} or a lower bench_firehose_rate_per_s."
     )
 
 
@@ -152,9 +152,9 @@ def _warn_not_polled(spec: RunSpec) -> str | None:
         return None
     measure_s = math.ceil(spec.measure_s + c.poll_interval_s - end_s)
     return (
-        f"The run ends after {end_s:g} s and a consumer polls every {c.poll_interval_s:g} s: about "
-        f"{percent(1 - end_s / c.poll_interval_s)} of the consumers never poll. "
-        f"bench_measure_s={measure_s} gives each a turn."
+        f"The run ends after {end_s:g} s, but a consumer polls every {c.poll_interval_s:g} s: "
+        f"about {percent(1 - end_s / c.poll_interval_s)} of the consumers never poll. "
+        f"bench_measure_s={measure_s} gives each of them a turn."
     )
 
 
@@ -165,23 +165,23 @@ def _warn_large_batch(spec: RunSpec) -> str | None:
     return (
         f"A batch of {spec.consumers.batch_size} can bring {batch_bytes / 1e6:.0f} MB at once; "
         f"NATS cuts off a connection with more than {NATS_MAX_PENDING_BYTES / 1e6:.0f} MB pending. "
-        f"bench_batch_size={NATS_MAX_PENDING_BYTES // EXPECTED_MESSAGE_BYTES} stays below."
+        f"bench_batch_size={NATS_MAX_PENDING_BYTES // EXPECTED_MESSAGE_BYTES} stays below that."
     )
 
 
 def _warn_links(spec: RunSpec, plan: dict[str, Any]) -> Iterator[str]:
     ways = (
-        ("to the consumers", "consumers", "nats_net_tx_mbit_per_s", "Fewer consumers, or a lower"),
-        ("from the shuffler", "shuffler", "nats_net_rx_mbit_per_s", "A lower"),
+        ("to the consumers", "consumers", "nats_net_tx_mbit_per_s", "fewer consumers, or a lower"),
+        ("from the shuffler", "shuffler", "nats_net_rx_mbit_per_s", "a lower"),
     )
     for words, group, name, remedy in ways:
         mbit_per_s = plan[name]
-        # What stays on one host needs no link.
+        # Traffic that stays on one host needs no link.
         if mbit_per_s < LINK_MBIT_PER_S or spec.hosts["nats"] == spec.hosts[group]:
             continue
         yield (
-            f"{mbit_per_s:,.0f} Mbit/s go {words}: more than a {LINK_MBIT_PER_S:,.0f} Mbit/s link "
-            f"carries. {remedy} bench_firehose_rate_per_s."
+            f"{mbit_per_s:,.0f} Mbit/s go {words}, more than a {LINK_MBIT_PER_S:,.0f} Mbit/s link "
+            f"carries. Use {remedy} bench_firehose_rate_per_s."
         )
 
 
@@ -189,9 +189,9 @@ def _warn_shuffler(plan: dict[str, Any]) -> str | None:
     if plan["offered_per_s"] <= SHUFFLER_FRAMES_PER_S:
         return None
     return (
-        f"{plan['offered_per_s']:,.0f} frames/s are more than one shuffler publishes (about "
-        f"{SHUFFLER_FRAMES_PER_S:,.0f}/s on one core): frames will not be read. A lower "
-        "bench_firehose_rate_per_s."
+        f"{plan['offered_per_s']:,.0f} frames/s are more than one shuffler can publish (about "
+        f"{SHUFFLER_FRAMES_PER_S:,.0f}/s on one core), so some frames will not be read. Set a "
+        "lower bench_firehose_rate_per_s."
     )
 
 
@@ -201,11 +201,12 @@ def _warn_cores(spec: RunSpec, plan: dict[str, Any], cores: int | None) -> str |
     available = cores if cores is not None else CORES_ASSUMED * hosts
     if needed <= available:
         return None
-    whose = "here are" if cores is not None else f"{hosts} consumers hosts are taken to have"
+    whose = "there are" if cores is not None else f"{hosts} consumers hosts are assumed to have"
     return (
-        f"The consumers process {plan['processed_per_s']:,.0f} messages/s, at about "
-        f"{CONSUMER_CPU_US_PER_MESSAGE:g} µs each {needed:,.1f} cores' work; {whose} {available}. "
-        "More consumers hosts, fewer bench_consumers, or a lower bench_firehose_rate_per_s."
+        f"The consumers process {plan['processed_per_s']:,.0f} messages/s. At about "
+        f"{CONSUMER_CPU_US_PER_MESSAGE:g} µs each this takes {needed:,.1f} cores; {whose} "
+        f"{available}. Use more consumers hosts, fewer bench_consumers, or a lower "
+        "bench_firehose_rate_per_s."
     )
 
 
@@ -215,8 +216,8 @@ def _warn_replicas(spec: RunSpec) -> str | None:
         return None
     return (
         f"The cluster of {servers} NATS servers holds the stream with "
-        f"bench_stream_replicas={spec.stream.replicas}: the loss of one server can end the run. "
-        f"bench_stream_replicas={servers} survives it."
+        f"bench_stream_replicas={spec.stream.replicas}, so losing one server can end the run. With "
+        f"bench_stream_replicas={servers} it survives that."
     )
 
 
@@ -224,9 +225,9 @@ def _warn_open_files(plan: dict[str, Any], limit: int | None) -> str | None:
     if limit is None or plan["open_files"] <= limit:
         return None
     return (
-        f"NATS and the consumers need about {plan['open_files']} open files each, for "
-        f"{plan['connections']} connections; the limit here is {limit}. Raise it (ulimit -n) or "
-        f"use bench_connections=auto."
+        f"NATS and the consumers each need about {plan['open_files']} open files for "
+        f"{plan['connections']} connections, but the limit here is {limit}. Raise it (ulimit -n) "
+        f"or use bench_connections=auto."
     )
 
 
@@ -236,8 +237,8 @@ def _warn_memory(plan: dict[str, Any], memory_mb: float | None) -> str | None:
     return (
         f"NATS will take about {plan['nats_rss_mb']:,.0f} MB for "
         f"{plan['stream_bytes'] / 1e6:,.0f} MB of stored messages and "
-        f"{plan['duplicate_window_entries']:,} ids against duplicates; {memory_mb:,.0f} MB are "
-        "free here. Lower bench_stream_max_bytes, bench_stream_max_age_s, "
+        f"{plan['duplicate_window_entries']:,} ids to detect duplicates; only "
+        f"{memory_mb:,.0f} MB are free here. Lower bench_stream_max_bytes, bench_stream_max_age_s, "
         "bench_stream_duplicate_window_s or bench_firehose_rate_per_s."
     )
 
@@ -247,7 +248,7 @@ def _offer_s(spec: RunSpec) -> float:
 
 
 def percent(share: float) -> str:
-    """Write a share with as many digits as it takes not to round it to all or nothing."""
+    """Write a share with enough digits not to round it to all or nothing."""
     if share <= 0 or share >= 1:
         return f"{100 * share:.0f} %"
     if share > ALMOST_ALL:
@@ -258,12 +259,12 @@ def percent(share: float) -> str:
 
 
 def plain(value: float) -> str:
-    """Write a value for a variable: three digits, and no exponent."""
+    """Write a value for a variable: three digits, no exponent."""
     return f"{float(f'{value:.3g}'):.6f}".rstrip("0").rstrip(".")
 
 
 def rate(per_s: float) -> str:
-    """Write a rate with three digits, and none after the point where it is large."""
+    """Write a rate with three digits, and no decimals if it is large."""
     return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.3g}"
 
 
@@ -295,7 +296,7 @@ def _demand(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
             f"{rate(plan['capacity_per_consumer_per_s'])} messages/s each, "
             f"{rate(plan['capacity_per_s'])}/s in all"
         )
-    batches = f"{c.batch_size} messages a batch"
+    batches = f"{c.batch_size} messages per batch"
     if c.fetch == "drain":
         batches = f"until empty, {batches}"
     return {
@@ -347,14 +348,14 @@ def _outcome(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
 
 def _cost(plan: dict[str, Any]) -> dict[str, str]:
     rss_mb = plan["nats_rss_mb"]
-    memory = "with file storage not predicted" if rss_mb is None else f"about {rss_mb:,.0f} MB"
+    memory = "not predicted with file storage" if rss_mb is None else f"about {rss_mb:,.0f} MB"
     return {
         "nats memory": (
             f"{memory}, {plan['duplicate_window_bytes'] / 1e6:,.1f} of it for "
-            f"{plan['duplicate_window_entries']:,} ids against duplicates"
+            f"{plan['duplicate_window_entries']:,} ids to detect duplicates"
         ),
         "connections": (
-            f"{plan['connections']:,} of consumers, at most "
+            f"{plan['connections']:,} of the consumers, at most "
             f"{plan['connection_in_flight_bytes_max'] / 1e6:,.1f} MB in flight on one (cut off at "
             f"{NATS_MAX_PENDING_BYTES / 1e6:.0f}); about {plan['open_files']:,} open files"
         ),

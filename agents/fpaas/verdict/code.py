@@ -8,9 +8,9 @@ from typing import Any
 
 #: The figures cannot be trusted.
 INVALID = "invalid"
-#: They can, and the system under test missed a goal.
+#: The figures can be trusted, and the system under test missed a goal.
 FAIL = "fail"
-#: Worth knowing; also what stands behind a missed goal.
+#: Worth knowing; also the causes of a missed goal.
 NOTE = "note"
 #: What limited a run; not among the verdict's reasons.
 LIMIT = "limit"
@@ -20,7 +20,7 @@ Parameters = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Code:
-    """One code. `sentence` is a format string over the parameters, or makes the sentence of them.
+    """One code. `sentence` is a format string over the parameters, or a function of them.
 
     `meaning` and `remedy` are what `fpaas explain` prints; `parameters` are names with their units.
     """
@@ -32,31 +32,31 @@ class Code:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     def render(self, parameters: Parameters) -> str:
-        """Return the sentence, without a host. Raises KeyError where a parameter is missing."""
+        """Return the sentence, without a host. Raises KeyError if a parameter is missing."""
         if isinstance(self.sentence, str):
             return self.sentence.format_map(parameters)
         return self.sentence(parameters)
 
 
 def counted(count: float | None) -> str:
-    """Write a number with thousands apart."""
+    """Write a number with its thousands separated."""
     return "-" if count is None else f"{count:,.0f}".replace(",", " ")
 
 
 def causes(counts: Mapping[str, int] | None, words: Mapping[str, str]) -> str:
-    """Write the causes of a term to stand behind it: those that there are, each with its count."""
+    """Write the causes that a term has, each with its count, to be appended to it."""
     known = counts or {}
     found = [f"{known[name]} {text}" for name, text in words.items() if known.get(name)]
     return f": {'; '.join(found)}" if found else ""
 
 
 def spoken(message: str | None) -> str:
-    """Write what an agent said last, to stand behind a sentence."""
+    """Write what an agent said last, to be appended to a sentence."""
     return f": {message}" if message else ""
 
 
 def between(begin_s: float, end_s: float | None) -> str:
     """Write a stretch of a run."""
     if end_s is None:
-        return f"from {begin_s:.1f} s after the run's start on"
+        return f"from {begin_s:.1f} s after the run's start until its end"
     return f"from {begin_s:.1f} s to {end_s:.1f} s after the run's start"

@@ -1,4 +1,4 @@
-"""All codes of reasons, and the one place that makes sentences of them.
+"""All codes of reasons, and the only place that makes sentences of them.
 
 What judges a run yields `Reason`s; programs match their codes. Nothing but `sentence` writes prose.
 """
@@ -27,9 +27,9 @@ _SEVERITY = {
 
 
 def sentence(reason: Reason) -> str:
-    """Write a reason for people, its host in front.
+    """Write a reason for people, with its host in front.
 
-    Raises KeyError where the code is not known or a parameter is missing.
+    Raises KeyError if the code is not known or a parameter is missing.
     """
     parameters = {name: _spoken(value) for name, value in reason.parameters.items()}
     text = CODES[reason.code].render(parameters)
@@ -74,7 +74,7 @@ def causes_to_dicts(causes: Iterable[Reason]) -> list[dict[str, Any]]:
 
 
 def given(text: str) -> Reason:
-    """Read a reason of `fpaas report --invalid`: a code, `code: text`, or somebody's own words."""
+    """Read a reason given to `fpaas report --invalid`: `code`, `code: text`, or free text."""
     code, _, rest = text.partition(":")
     if code in GIVEN:
         return Reason(code, None, {"text": rest.strip()})
@@ -82,7 +82,7 @@ def given(text: str) -> Reason:
 
 
 def explain(name: str) -> str:
-    """Say what a code means and what to do. Raises KeyError where there is no such code."""
+    """Say what a code means and what to do. Raises KeyError if there is no such code."""
     code = CODES[name]
     lines = [f"{name} ({_SEVERITY[code.severity][0]})", ""]
     lines += textwrap.wrap(code.meaning, _WIDTH)

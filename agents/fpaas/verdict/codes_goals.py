@@ -1,4 +1,4 @@
-"""Codes of goals that were missed, of what stands behind that, and of notes."""
+"""Codes of missed goals, of their causes, and of notes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ from fpaas.verdict import goals
 from fpaas.verdict.code import FAIL, NOTE, Code, Parameters, between, causes, counted
 
 NOT_READ = {
-    ledger.DROPPED: "vanished on the way, between frames that were read",
-    ledger.BEFORE_FIRST: "fell due before the shuffler read its first",
-    ledger.AFTER_LAST: "after the last that the shuffler read",
-    ledger.SHUFFLER_DIED: "neither in the account of the killed shuffler nor in the stream",
-    ledger.RELAY_DIED: "offered by the relay before it died, after the last that was read",
+    ledger.DROPPED: "vanished in transit, between frames that were read",
+    ledger.BEFORE_FIRST: "fell due before the shuffler read its first frame",
+    ledger.AFTER_LAST: "fell due after the last frame that the shuffler read",
+    ledger.SHUFFLER_DIED: "are neither in the killed shuffler's account nor in the stream",
+    ledger.RELAY_DIED: "were offered by the relay before it died, after the last one that was read",
 }
 LOST = {
-    durable_account.NOT_RECEIVED: "were sent by the server and received by nobody, and expired "
-    "before they could be sent again",
-    durable_account.AGENT_DIED: "were sent to a consumer that was killed, which may have received "
-    "them, and are gone",
-    durable_account.REMOVED: "were removed from the stream by somebody, before their age or its "
-    "size asked for it",
+    durable_account.NOT_RECEIVED: "were sent by the server, received by nobody, and expired before "
+    "they could be sent again",
+    durable_account.AGENT_DIED: "were sent to a consumer that was killed (it may have received "
+    "them), and are gone",
+    durable_account.REMOVED: "were removed from the stream by somebody, before their age or the "
+    "stream's size required it",
     durable_account.STREAM_LOST: "were in the stream when it was lost with its server",
 }
 
-_LEDGER = "The ledger in the report has its causes."
-_OVERLOAD = "bench_fetch=drain reads until empty; or fewer frames, larger batches, shorter polls."
-_AS_SET = "Nothing, if that is what you want; otherwise change the parameters that it names."
+_LEDGER = "See the ledger in the report for the causes."
+_OVERLOAD = (
+    "Use bench_fetch=drain, which reads until empty; or fewer frames, larger batches or a shorter "
+    "poll interval."
+)
+_AS_SET = "Nothing, if this is what you want; otherwise change the parameters that it names."
 
 
 def _goal_missed(p: Parameters) -> str:
@@ -56,19 +59,19 @@ def _deliveries_lost(p: Parameters) -> str:
 
 def _fetch_errors(p: Parameters) -> str:
     listed = ", ".join(f"{count} of {status}" for status, count in p["by_status"].items())
-    return f"fetches were answered by errors: {listed}"
+    return f"fetches were answered with errors: {listed}"
 
 
 def _expired_beyond_plan(p: Parameters) -> str:
     return (
-        f"{counted(p['expired'])} messages expired unread, and the parameters imply "
+        f"{counted(p['expired'])} messages expired unread, but the parameters imply only "
         f"{counted(p['planned'])}; consumers took less than their polls allow"
     )
 
 
 def _unread_as_planned(p: Parameters) -> str:
     share_pct = p["share_pct"]
-    stays = "most" if share_pct < 50 else "a part"
+    stays = "most" if share_pct < 50 else "some"
     note = (
         f"as planned, {stays} stays unread: a consumer is owed {p['owed_per_s']:.4g} messages/s "
         f"and its polls take at most {p['batch_size']} every {p['poll_interval_s']:g} s = "
@@ -80,14 +83,14 @@ def _unread_as_planned(p: Parameters) -> str:
             f"{p['measured_unread_pct']:.1f} % (of {counted(p['owed'])} owed, "
             f"{counted(p['expired'])} expired and {counted(p['pending'])} were pending at the end)"
         )
-    return f"{note}. This is no failure." if p["nothing_lost"] else f"{note}."
+    return f"{note}. This is not a failure." if p["nothing_lost"] else f"{note}."
 
 
 def _reader_blocked(p: Parameters) -> str:
-    said = f"the shuffler's socket took no more frames from the relay for {p['seconds']:.1f} s"
+    said = f"the shuffler's socket accepted no frames from the relay for {p['seconds']:.1f} s"
     if p["cause"] is None:
-        return f"{said}; what is late because of it is not the relay's doing."
-    who = "NATS answered nothing" if p["cause"] == "nats_silent" else "the shuffler did not run"
+        return f"{said}; the relay is not to blame for what was late because of it."
+    who = "NATS did not answer" if p["cause"] == "nats_silent" else "the shuffler did not run"
     return f"{said}, while {who}, {between(p['begin_s'], p['end_s'])}."
 
 
@@ -102,27 +105,27 @@ CODES: dict[str, Code] = {
         FAIL,
         _goal_missed,
         "A goal of the scenario was not reached.",
-        "Look at its causes, and at what limited the run.",
+        "Look at the causes, and at what limited the run.",
         {
             "goal": "",
             "measured": "in the figure's unit",
             "comparison": "at least or at most",
-            "limit": "likewise",
-            "why": "[{code, host, parameters}]: what stands behind it",
+            "limit": "in the figure's unit",
+            "why": "[{code, host, parameters}]: its causes",
         },
     ),
     "stored_twice": Code(
         FAIL,
-        "{count} events are in the stream twice: they were repeated when the duplicate window was "
+        "{count} events are in the stream twice: they were repeated after the duplicate window was "
         "over (bench_stream_duplicate_window_s)",
-        "A publish had no answer for so long that its repeat was taken as new.",
-        "A longer bench_stream_duplicate_window_s.",
+        "A publish had no answer for so long that NATS took its repeat as new.",
+        "Set a longer bench_stream_duplicate_window_s.",
         {"count": "events"},
     ),
     "stream_out_of_order": Code(
         FAIL,
         "{count} events were stored after a later one of the same DID",
-        "The stream does not keep the order of an author's events.",
+        "The stream did not keep the order of an author's events.",
         _LEDGER,
         {"count": "events"},
     ),
@@ -135,37 +138,38 @@ CODES: dict[str, Code] = {
     ),
     "acks_lost": Code(
         FAIL,
-        "{count} deliveries were received and acknowledged, and the server still waits for the "
-        "ack; it would deliver them again",
-        "Acks went out and NATS does not have them.",
+        "{count} deliveries were received and acknowledged, but the server still waits for the "
+        "acks; it would deliver them again",
+        "Consumers sent acks that NATS does not have.",
         "Look for connections that broke; read nats.log.",
         {"count": "deliveries"},
     ),
-    # -- behind a missed goal, or noted ------------------------------------------------------------
+    # -- causes of a missed goal, or noted --------------------------------------------------------
     "consumers_never_fetched": Code(
         NOTE,
-        "{count} of {of} consumers never fetched a message, though each had its polls",
-        "Some consumers came away with nothing.",
-        "Look at the fetches' statuses in the report.",
+        "{count} of {of} consumers never fetched a message, although each had its polls",
+        "Some consumers got nothing.",
+        "Look at the fetch statuses in the report.",
         {"count": "consumers", "of": "consumers"},
     ),
     "frames_not_read": Code(
         NOTE,
         _frames_not_read,
-        "Frames that the relay offered never came to the shuffler.",
-        "Their causes say who died, or what was missed; `limited by` says what held it up.",
+        "Frames that the relay offered never reached the shuffler.",
+        "The causes say what died or was missed; `limited by` says what held the shuffler up.",
         {"count": "frames", "offered": "frames", "by_cause": "{cause: frames}"},
     ),
     "publishes_failed": Code(
         NOTE,
         _publishes_failed,
-        "NATS refused frames for good, or could not be reached any more.",
+        "NATS refused frames for good, or could no longer be reached.",
         "The reasons are NATS's own words; read nats.log.",
         {"count": "publishes", "by_reason": "{reason: publishes}"},
     ),
     "publishes_unknown": Code(
         NOTE,
-        "{count} publishes were never answered, nor settled by repeats or by reading the stream",
+        "{count} publishes were never answered, and neither repeats nor reading the stream settled "
+        "them",
         "It is not known whether NATS has these frames.",
         "Read nats.log and the shuffler's log.",
         {"count": "publishes"},
@@ -173,35 +177,35 @@ CODES: dict[str, Code] = {
     "deliveries_lost": Code(
         NOTE,
         _deliveries_lost,
-        "Messages that consumers were owed are gone, and nobody received them.",
+        "Messages that consumers were owed are gone without being received.",
         _LEDGER,
         {"count": "deliveries", "by_cause": "{cause: deliveries}"},
     ),
     "expired_beyond_plan": Code(
         NOTE,
         _expired_beyond_plan,
-        "More messages expired than the parameters alone make expire.",
+        "More messages expired than the parameters alone explain.",
         "Look for polls that were late, failed or brought too little.",
         {"expired": "messages", "planned": "messages"},
     ),
     "shuffler_reconnects": Code(
         NOTE,
         "the shuffler's connection to NATS broke {count} times",
-        "The shuffler lost NATS and connected again.",
+        "The shuffler lost its connection to NATS and connected again.",
         "Read the shuffler's log and nats.log.",
         {"count": "times"},
     ),
     "fetch_errors": Code(
         NOTE,
         _fetch_errors,
-        "NATS answered pulls by statuses that are errors (not 404 or 408).",
-        "503: nobody leads the consumer; 409: its words say why.",
+        "NATS answered pulls with error statuses (other than 404 or 408).",
+        "503: the consumer has no leader; 409: its text says why.",
         {"by_status": "{status: fetches}"},
     ),
     "fetch_timeouts": Code(
         NOTE,
         "{count} fetches were not answered in time",
-        "Pulls had no answer for 5 s.",
+        "Pulls got no answer for 5 s.",
         "Look for a stall of NATS among the events.",
         {"count": "fetches"},
     ),
@@ -209,66 +213,66 @@ CODES: dict[str, Code] = {
         NOTE,
         "consumers' connections had {errors} errors and {reconnects} reconnects; {lost} pulls were "
         "lost with them",
-        "Consumers lost NATS and connected again.",
+        "Consumers lost their connections to NATS and connected again.",
         "Read the consumers' log and nats.log.",
         {"errors": "", "reconnects": "", "lost": "pulls"},
     ),
     "slow_consumers": Code(
         NOTE,
-        "the server cut {count:g} connections off as slow consumers; use more connections or "
+        "the server cut off {count:g} connections as slow consumers; use more connections or "
         "smaller batches",
         "Too many bytes were pending on a connection.",
-        "A smaller bench_batch_size, or bench_connections=per_consumer.",
+        "Set a smaller bench_batch_size, or bench_connections=per_consumer.",
         {"count": "connections"},
     ),
     "calls_open": Code(
         NOTE,
         _calls_open,
-        "Calls without an end when the run ended: they took at least that long.",
-        "Run for longer, or look for what did not answer.",
+        "Calls that were still open when the run ended; they took at least that long.",
+        "Run for longer, or find out what did not answer.",
         {"leg": "", "open_count": "calls", "open_min_ms": "ms; null: not known"},
     ),
     "figure_unknown": Code(
         NOTE,
         "this version knows no such figure",
         "The goal's figure is not among those of this version.",
-        "Report the run with the version that made it.",
+        "Use `fpaas report` of the version that made the run.",
     ),
     # -- ruled out ---------------------------------------------------------------------------------
     "polls_too_rare": Code(
         NOTE,
-        "with a poll every {poll_interval_s:g} s the run is too short to owe each consumer a poll "
-        "that finds messages",
-        "Whether a consumer fetches anything is chance in so short a run.",
-        "A longer bench_measure_s or a shorter bench_poll_interval_s.",
+        "with a poll every {poll_interval_s:g} s the run is too short to guarantee each consumer a "
+        "poll that finds messages",
+        "In such a short run it is up to chance whether a consumer fetches anything.",
+        "Set a longer bench_measure_s or a shorter bench_poll_interval_s.",
         {"poll_interval_s": "s"},
     ),
     "shared_polls_exceed": Code(
         NOTE,
-        "consumers share one durable and ask for more than there is, so one may find nothing "
-        "whenever it comes",
-        "Others may have taken all.",
+        "consumers share one durable and ask for more than there is, so one of them may never find "
+        "anything",
+        "Other consumers may have taken everything.",
         _AS_SET,
     ),
     "rate_not_planned": Code(
         NOTE,
         "the rate of a foreign relay is not known before the run, and was assumed",
-        "No plan, so nothing can be beyond it.",
+        "Without a plan, nothing can exceed it.",
         _AS_SET,
     ),
     "nothing_owed": Code(NOTE, "nothing was owed", "No message was stored.", _AS_SET),
     "servers_failed_over": Code(
         NOTE,
-        "what a server's end breaks for a moment is the price of going on without it",
+        "brief errors when a server fails are the price of going on without it",
         "A server of the cluster failed, and the cluster went on.",
         _AS_SET,
     ),
     "polls_take_less": Code(
         NOTE,
         "a consumer is owed {owed_per_s:.4g} messages/s and its polls take at most {batch_size} "
-        "every {poll_interval_s:g} s = {capacity_per_s:.3g}/s, so messages lie until they expire; "
-        "bench_fetch=drain makes it possible",
-        "Messages are as old as consumers leave them lying, however fast all is.",
+        "every {poll_interval_s:g} s = {capacity_per_s:.3g}/s, so messages wait until they expire; "
+        "bench_fetch=drain makes the goal possible",
+        "Consumers leave messages waiting, so messages are old however fast NATS is.",
         _OVERLOAD,
         {
             "owed_per_s": "messages/s",
@@ -279,8 +283,8 @@ CODES: dict[str, Code] = {
     ),
     "polls_ask_for_more": Code(
         NOTE,
-        "the polls ask for {capacity_per_s:.4g} messages/s, and {owed_per_s:.4g}/s are owed",
-        "There is not enough to fill batches with.",
+        "the polls ask for {capacity_per_s:.4g} messages/s, but only {owed_per_s:.4g}/s are owed",
+        "There are not enough messages to fill the batches.",
         _AS_SET,
         {"capacity_per_s": "messages/s", "owed_per_s": "messages/s"},
     ),
@@ -288,27 +292,27 @@ CODES: dict[str, Code] = {
     "nats_died_outlived": Code(
         NOTE,
         "NATS failed during the run and did not come back; the cluster went on.",
-        "A server of a cluster ended, and the stream's replicas outlived it.",
+        "A server of a cluster ended, and the stream's other replicas survived.",
         "Read nats.log on that host.",
     ),
     "nats_restarted_outlived": Code(
         NOTE,
         lambda p: (
             f"NATS restarted during the run ({', then '.join(p['lives'])}); the cluster went on "
-            "meanwhile."
+            "in the meantime."
         ),
-        "A server of a cluster ended and came back; the stream's replicas outlived that.",
+        "A server of a cluster ended and came back; the stream's other replicas survived.",
         "Read nats.log on that host.",
         {"lives": "server ids, each with its start"},
     ),
     "unread_as_planned": Code(
         NOTE,
         _unread_as_planned,
-        "Consumers poll for less than they are owed, by the scenario's own parameters.",
+        "By the scenario's own parameters, consumers poll for less than they are owed.",
         _OVERLOAD,
         {
-            "owed_per_s": "messages/s a consumer",
-            "capacity_per_s": "messages/s a consumer",
+            "owed_per_s": "messages/s per consumer",
+            "capacity_per_s": "messages/s per consumer",
             "share_pct": "% of what is owed",
             "batch_size": "messages",
             "poll_interval_s": "s",
@@ -323,39 +327,39 @@ CODES: dict[str, Code] = {
     "consumers_without_poll": Code(
         NOTE,
         "{count} of {of} consumers fetched nothing: with a poll every {poll_interval_s:g} s the "
-        "run is too short to owe each one a poll that finds messages.",
-        "Whether a consumer fetches anything is chance in so short a run.",
-        "A longer bench_measure_s or a shorter bench_poll_interval_s.",
+        "run is too short to guarantee each one a poll that finds messages.",
+        "In such a short run it is up to chance whether a consumer fetches anything.",
+        "Set a longer bench_measure_s or a shorter bench_poll_interval_s.",
         {"count": "consumers", "of": "consumers", "poll_interval_s": "s"},
     ),
     "duplicates_rejected": Code(
         NOTE,
         "{count} publishes were already in the stream.",
-        "Repeats that NATS recognised by their id.",
+        "NATS recognised these repeats by their id.",
         _AS_SET,
         {"count": "publishes"},
     ),
     "redelivered": Code(
         NOTE,
-        "{count} deliveries were repeats, {duplicates} of them of messages received before.",
+        "{count} deliveries were repeats, {duplicates} of them of messages already received.",
         "NATS delivered again what was not acknowledged in time.",
-        "A longer bench_ack_wait_s, if it is many.",
+        "If there are many, set a longer bench_ack_wait_s.",
         {"count": "deliveries", "duplicates": "deliveries"},
     ),
     "server_count_inexact": Code(
         NOTE,
-        "a count that nats-server is known to keep inexactly: {text}. The ledger goes by the "
-        "sequences.",
-        "nats-server's num_pending may stay short while messages expire.",
+        "a count that nats-server is known to keep inexactly: {text}. The ledger uses the "
+        "sequences instead.",
+        "nats-server's num_pending may be too low while messages expire.",
         "Nothing.",
         {"text": "what differs, by how much, with an example"},
     ),
     "reader_blocked": Code(
         NOTE,
         _reader_blocked,
-        "The relay could not hand its frames over, for their reader took none. That is not the "
+        "The relay could not hand over its frames because their reader took none. This is not the "
         "relay's own lateness.",
-        "Look at what stalled: the events have its begin and end.",
+        "Look at what stalled: the events say when it began and ended.",
         {
             "seconds": "s of the measured window",
             "cause": "kind of an event at the same time, nats_silent or agent_paused; null: none",

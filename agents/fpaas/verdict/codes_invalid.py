@@ -16,16 +16,20 @@ AGENTS = {
 
 _LOGS = "Read the log of that part in `results/<run-id>/hosts/<host>/`, and run again."
 _BUSY = (
-    "Use more or faster hosts, fewer consumers, or a machine that does nothing else. Figures of "
-    "NATS in such a run are not to be trusted."
+    "Use more or faster hosts, fewer consumers, or a machine that does nothing else. Do not trust "
+    "the NATS figures of such a run."
 )
 _FILES = (
     "If the host was not reached or the run was cut off, collect it again "
     "(`ansible-playbook playbooks/collect.yml -e run_id=<run-id>`). Otherwise run again."
 )
-_CLOCK = "Synchronise the hosts' clocks (chrony), let nothing set them in a run, and run again."
+_CLOCK = (
+    "Synchronise the hosts' clocks (chrony), make sure that nothing sets them during a run, and "
+    "run again."
+)
 _REPORT = (
-    "Keep the bundle and report it as a defect of the lab, for parts of it contradict each other."
+    "Parts of the lab contradict each other, which is a defect of the lab: keep the bundle and "
+    "report it."
 )
 
 
@@ -39,8 +43,8 @@ def _died(agent: str) -> Code:
     return Code(
         INVALID,
         sentence,
-        f"{AGENTS[agent].capitalize()} ended without a word: it was killed, or crashed.",
-        f"{_LOGS} Where a host runs out of memory, the kernel kills: `dmesg` says so.",
+        f"{AGENTS[agent].capitalize()} ended without a message: it was killed, or it crashed.",
+        f"{_LOGS} If the host ran out of memory, the kernel killed it, and `dmesg` says so.",
         {"at_s": "s since T0, last sign of life", "state": "", "message": ""},
     )
 
@@ -49,17 +53,17 @@ def _loss(p: Parameters) -> str:
     lost = (
         "its memory stream was lost"
         if p["storage"] == "memory"
-        else "its stream was not there meanwhile"
+        else "its stream was missing in the meantime"
     )
     if p["servers"] > 1:
-        lost += f", as far as it was there (bench_stream_replicas is {p['replicas']})"
+        lost += f", or its part of it (bench_stream_replicas is {p['replicas']})"
     return lost
 
 
 def _nats_died(p: Parameters) -> str:
     return (
-        "NATS failed during the run and did not come back: it did not answer from "
-        f"{p['since_s']:.0f} s after the run's start on, {_loss(p)}; nats.log says more"
+        "NATS failed during the run and did not come back: it stopped answering "
+        f"{p['since_s']:.0f} s after the run's start, {_loss(p)}; nats.log says more"
     )
 
 
@@ -85,8 +89,8 @@ def _clock_set(p: Parameters) -> str:
         f"by {step['step_ms']:+.1f} ms about {step['at_s']:.0f} s after T0" for step in p["steps"]
     )
     return (
-        f"its clock was set during the run{found and f' ({found})'}; latencies across hosts do not "
-        "hold"
+        f"its clock was set during the run{found and f' ({found})'}; do not trust latencies across "
+        "hosts"
     )
 
 
@@ -94,7 +98,7 @@ def _late(what: str, whose: str) -> Callable[[Parameters], str]:
     def sentence(p: Parameters) -> str:
         return (
             f"{what} late: p99 {p['p99_ms']:.1f} ms after they were due, the limit is "
-            f"{p['limit_ms']:g} ms; give {whose} host more processor or ask less of it"
+            f"{p['limit_ms']:g} ms; give {whose} host more CPU or less load"
         )
 
     return sentence
@@ -102,7 +106,7 @@ def _late(what: str, whose: str) -> Callable[[Parameters], str]:
 
 def _goals_not_measured(p: Parameters) -> str:
     return (
-        "goals that cannot be judged, for their figures were not measured: "
+        "goals cannot be judged because their figures were not measured: "
         f"{', '.join(p['goals'])}; a longer bench_measure_s may help"
     )
 
@@ -111,7 +115,7 @@ def _goal_undecided(p: Parameters) -> str:
     least = "" if p["open_min_ms"] is None else f", the youngest after {p['open_min_ms']:.4g} ms"
     return (
         f"the goal {p['goal']} cannot be judged: {p['open_count']} calls of {p['leg']} were still "
-        f"open when the run ended{least}, and could change it"
+        f"open when the run ended{least}, and could change the result"
     )
 
 
@@ -125,15 +129,14 @@ def _agent_stopped(p: Parameters) -> str:
 
 
 def _interrupted(p: Parameters) -> str:
-    return f"interrupted: {p['text']}" if p["text"] else "interrupted: it ended before its time"
+    return f"interrupted: {p['text']}" if p["text"] else "interrupted: the run ended early"
 
 
 def _unresolved(p: Parameters) -> str:
     return (
         f"frames were sent late, p99 {p['p99_ms']:.1f} ms after they were due (the limit is "
-        f"{p['limit_ms']:g} ms), and the sockets of subscribers took no more for "
-        f"{p['blocked_s']:.1f} s, which explains it; how late the relay itself was, these files do "
-        "not tell"
+        f"{p['limit_ms']:g} ms). Subscribers' sockets accepted no data for {p['blocked_s']:.1f} s, "
+        "which explains it; these files do not show how late the relay itself was"
     )
 
 
@@ -149,38 +152,40 @@ CODES: dict[str, Code] = {
         INVALID,
         "consumers worker {worker} died; its last sign of life came {at_s:.0f} s after the run's "
         "start",
-        "A process that plays consumers was killed, or crashed. The others went on.",
+        "A process that plays consumers was killed, or it crashed. The others went on.",
         _LOGS,
         {"worker": "its number", "at_s": "s since T0, last sign of life"},
     ),
     "agent_failed": Code(
         INVALID,
         _agent_failed,
-        "An agent gave up, and said why.",
+        "An agent gave up and said why.",
         "Do what its message says, and run again.",
         {"agent": "", "message": "its own words"},
     ),
     "agent_stopped": Code(
         INVALID,
         _agent_stopped,
-        "An agent was told to end (SIGTERM) before the run did: by the playbook, after another "
-        "part died or the run was interrupted, or by hand.",
-        "Look at the reasons before it.",
+        "An agent was told to stop (SIGTERM) before the run ended: by hand, or by the playbook "
+        "after another part died or the run was interrupted.",
+        "Look at the reasons before this one.",
         {"agent": "", "message": "its own words"},
     ),
     "nats_died": Code(
         INVALID,
         _nats_died,
-        "A NATS server ended and did not come back, and the stream does not outlive one server.",
-        "Read nats.log on that host. To go on without a server: three NATS hosts, and "
+        "A NATS server ended and did not come back, and the stream cannot survive the loss of a "
+        "server.",
+        "Read nats.log on that host. To survive such a loss, use three NATS hosts and "
         "bench_stream_replicas=3.",
-        {"since_s": "s since T0, the first look without an answer", **_NATS},
+        {"since_s": "s since T0, the first query without an answer", **_NATS},
     ),
     "nats_restarted": Code(
         INVALID,
         _nats_restarted,
-        "A NATS server ended and was started again, and the stream does not outlive one server.",
-        "Read nats.log on that host. To go on without a server: three NATS hosts, and "
+        "A NATS server ended and was started again, and the stream cannot survive the loss of a "
+        "server.",
+        "Read nats.log on that host. To survive such a loss, use three NATS hosts and "
         "bench_stream_replicas=3.",
         {"lives": "server ids, each with its start", **_NATS},
     ),
@@ -188,37 +193,36 @@ CODES: dict[str, Code] = {
         INVALID,
         "the stream began again from its first sequence during the run; what it held before is "
         "lost",
-        "NATS gave a stream sequence twice: the stream was deleted and created in mid-run, or its "
-        "server lost it.",
-        "Let nothing else manage the stream in a run. Read nats.log.",
+        "NATS gave a stream sequence twice: the stream was deleted and created again during the "
+        "run, or its server lost it.",
+        "Make sure that nothing else manages the stream during a run. Read nats.log.",
     ),
     "interrupted": Code(
         INVALID,
         _interrupted,
-        "The run was ended before its time: the playbook was interrupted or killed. A guard stops "
-        "the agents and writes what was measured.",
-        "Nothing to clean up; run again.",
+        "The run ended early: the playbook was interrupted or killed. A guard stopped the agents "
+        "and saved what was measured.",
+        "There is nothing to clean up; run again.",
         {"text": "who says so, and why"},
     ),
     "marked_invalid": Code(
         INVALID,
         "{text}",
         "Somebody marked the run with `fpaas report --invalid`, in these words.",
-        "It stays so for good: `invalid.json` beside the run keeps it.",
+        "The mark is permanent: it is in the run's `invalid.json`.",
         {"text": "the reason given"},
     ),
     "control_problem": Code(
         INVALID,
         "{text}",
-        "The playbook noted trouble with a host or an agent while it followed or collected the "
-        "run.",
+        "The playbook had trouble with a host or an agent while it followed or collected the run.",
         _FILES,
         {"text": "as noted"},
     ),
     "host_missing": Code(
         INVALID,
         "nothing was fetched from it; its part of the run is missing",
-        "The bundle has no directory of this host: it was lost, or could not be reached.",
+        "The bundle has no directory for this host: the host was lost or could not be reached.",
         _FILES,
     ),
     "file_missing": Code(
@@ -238,21 +242,22 @@ CODES: dict[str, Code] = {
     "file_unreadable": Code(
         INVALID,
         "{file}: {what}",
-        "A file is there and is not what it should be: changed by hand, of another version, or "
-        "damaged.",
-        "Copy the bundle again, or report it with the version that made it.",
+        "A file is not what it should be: it was changed by hand, comes from another version, or "
+        "is damaged.",
+        "Copy the bundle again, or use `fpaas report` of the version that made it.",
         _WRONG,
     ),
     "file_changed": Code(
         INVALID,
         "{what}",
-        "A file is not as its host sealed it: it was changed, cut or lost on its way or since.",
-        "Copy the bundle again from where it was made.",
+        "A file is not as its host sealed it: it was changed, cut short or lost, in transfer or "
+        "later.",
+        "Copy the bundle again from the machine that made it.",
         {"what": "file, and how it differs"},
     ),
     "shuffler_account_cut": Code(
         INVALID,
-        "{file}: is the shuffler's last checkpoint, of seconds before its end",
+        "{file}: is the shuffler's last checkpoint, from seconds before its end",
         "The shuffler was killed. What it published after its last checkpoint is known from the "
         "stream.",
         _LOGS,
@@ -260,9 +265,9 @@ CODES: dict[str, Code] = {
     ),
     "relay_account_cut": Code(
         INVALID,
-        "{file}: is the relay's last checkpoint, of up to a second before its end",
-        "The relay was killed, or could not write its last account. What was read of it after the "
-        "checkpoint counts as offered.",
+        "{file}: is the relay's last checkpoint, from up to a second before its end",
+        "The relay was killed, or could not write its last account. Frames that were read from it "
+        "after the checkpoint count as offered.",
         _LOGS,
         _FILE,
     ),
@@ -275,15 +280,15 @@ CODES: dict[str, Code] = {
     ),
     "consumers_missing": Code(
         INVALID,
-        "consumers-*.json: {missing} of the host's {count} consumers left none",
-        "There is no account of some consumers: their worker never began, or its files are gone.",
+        "consumers-*.json: {missing} of the host's {count} consumers are in none",
+        "Some consumers have no account: their worker never started, or its files are gone.",
         _LOGS,
         {"missing": "consumers", "count": "consumers"},
     ),
     "more_problems": Code(
         INVALID,
         "and {count} more problems with the run's files",
-        "More is wrong with the bundle than is spelled out; manifest.json lists all.",
+        "The bundle has more problems than are listed here; manifest.json lists all.",
         _FILES,
         {"count": "problems"},
     ),
@@ -291,60 +296,60 @@ CODES: dict[str, Code] = {
         INVALID,
         "the ledger could not be balanced: not all parts of it were measured",
         "An account of the relay, the shuffler, the consumers or NATS is missing, so nobody can "
-        "say that nothing vanished.",
-        "Look at the reasons before it.",
+        "say whether anything was lost.",
+        "Look at the reasons before this one.",
     ),
     "ledger_unbalanced": Code(
         INVALID,
-        "the ledger does not balance: {unexplained} unexplained, and must be 0",
-        "What the parts counted does not add up.",
+        "the ledger does not balance: {unexplained} unexplained, must be 0",
+        "The parts' counts do not add up.",
         _REPORT,
         {"unexplained": "events and deliveries"},
     ),
     "ledger_disagreement": Code(
         INVALID,
         "{text}",
-        "Two accounts of the same thing differ; it is part of what is unexplained.",
+        "Two accounts of the same thing differ; the difference is part of what is unexplained.",
         _REPORT,
         {"text": "what differs, by how much, with an example"},
     ),
     "calls_missing": Code(
         INVALID,
-        "{leg}: {due} calls fell due in the window, and its figures are of {counted} and "
-        "{open} open ones: they leave some out, or count some twice",
-        "A latency's samples are not as many as an independent count says that there should be, so "
-        "its percentiles may leave out the worst.",
+        "{leg}: {due} calls fell due in the window, but its figures cover {counted} and {open} "
+        "open ones: they leave some out, or count some twice",
+        "A latency does not have as many samples as an independent count says it should, so its "
+        "percentiles may leave out the worst.",
         _REPORT,
         {"leg": "", "due": "calls", "counted": "samples", "open": "calls without an end"},
     ),
     "poll_lateness_own": Code(
         INVALID,
         _late("polls were sent", "the consumers'"),
-        "The consumers' agent itself sent its polls late; waiting for answers is not counted.",
+        "The consumers' agent itself sent its polls late. Waiting for answers does not count.",
         _BUSY,
         _LATE,
     ),
     "relay_lateness_own": Code(
         INVALID,
         _late("frames were sent", "the relay's"),
-        "Our relay itself sent its frames late; waiting for a subscriber is not counted.",
+        "Our relay itself sent its frames late. Waiting for a subscriber does not count.",
         _BUSY,
         _LATE,
     ),
     "relay_lateness": Code(
         INVALID,
         _late("frames were sent", "the relay's"),
-        "Our relay sent its frames late. Of this run it is not known how late it was by itself; "
-        "its subscriber did not hold it up.",
+        "Our relay sent its frames late, and its subscriber did not hold it up. This run's files "
+        "do not show how much of that was the relay's own lateness.",
         _BUSY,
         _LATE,
     ),
     "relay_lateness_unresolved": Code(
         INVALID,
         _unresolved,
-        "Our relay's frames were late because their subscriber read none for a while. Whether the "
-        "relay kept its own duty is not known of runs made by older versions.",
-        "Look for what held the shuffler up; run again with this version, which tells the two "
+        "Our relay's frames were late because their subscriber read none for a while. Runs of "
+        "older versions do not show whether the relay itself was on time.",
+        "Find out what held the shuffler up. Run again with this version, which tells the two "
         "apart.",
         {**_LATE, "blocked_s": "s"},
     ),
@@ -352,105 +357,106 @@ CODES: dict[str, Code] = {
         INVALID,
         "{process}: its event loop woke up late, p99 {p99_ms:.1f} ms, the limit is {limit_ms:g} ms;"
         " its latencies are not the server's",
-        "An agent's process had to wait for the processor, so what it timed includes that.",
+        "An agent's process had to wait for the CPU, so what it timed includes that wait.",
         _BUSY,
         {"process": "", **_LATE},
     ),
     "start_spread": Code(
         INVALID,
         _start_spread,
-        "Agents did not begin together.",
-        "Give the start more lead, or synchronise the hosts' clocks.",
+        "Agents did not start together.",
+        "Give the start more lead (run_lead_s), or synchronise the hosts' clocks (chrony).",
         {"spread_ms": "ms", "limit_ms": "ms", "clocks_apart_ms": "ms; null: not the cause"},
     ),
     "process_saturated": Code(
         INVALID,
         "{process}: was saturated, {share_pct:.0f} % of a core, the limit is {limit_pct:g} %; "
         "lower the load or spread it",
-        "An agent's process used the whole core that it can.",
+        "An agent's process used up the one core that it can use.",
         _BUSY,
         {"process": "", "share_pct": "% of a core", **_SHARE},
     ),
     "host_steal": Code(
         INVALID,
-        "the hypervisor withheld {steal_pct:.1f} % of the processor (steal), the limit is "
-        "{limit_pct:g} %; use a host with processors of its own",
-        "The host is a virtual machine whose processors others used.",
-        "Use a host with processors of its own.",
+        "the hypervisor withheld {steal_pct:.1f} % of the CPU (steal), the limit is {limit_pct:g} "
+        "%; use a host with dedicated cores",
+        "The host is a virtual machine, and others used its cores.",
+        "Use a host with dedicated cores.",
         {"steal_pct": "%", **_SHARE},
     ),
     "host_saturated": Code(
         INVALID,
-        "its processors were saturated, {busy_pct:.1f} % busy on average, the limit is "
-        "{limit_pct:g} % for a host that plays load; lower the load, spread it over more hosts, or "
-        "end what else runs there",
-        "A host that plays load had no processor to spare, so agents waited for their turn.",
+        "its CPU was saturated, {busy_pct:.1f} % busy on average, the limit is {limit_pct:g} % for "
+        "a host that generates load; lower the load, spread it over more hosts, or stop what else "
+        "runs there",
+        "A host that generates load had no CPU to spare, so agents had to wait for it.",
         _BUSY,
         {"busy_pct": "% of all cores", **_SHARE},
     ),
     "clock_unknown": Code(
         INVALID,
-        "its clock could not be compared with the NATS host's; how far latencies across hosts are "
-        "off is not known",
-        "The probe had no exchange of times with NATS.",
+        "its clock could not be compared with the NATS host's, so the error of latencies across "
+        "hosts is not known",
+        "The probe could not exchange times with NATS.",
         "Read the probe's log on that host.",
     ),
     "clock_unsure": Code(
         INVALID,
-        "its clock is known to ± {bound_ms:.1f} ms only, the limit is {limit_ms:g} ms; latencies "
-        "across hosts are not resolvable: bring the hosts closer together, or quieten them",
-        "Exchanges of times with NATS took too long to bound the clock's offset.",
-        "Bring the hosts closer together, or quieten them.",
+        "its clock is only known to ± {bound_ms:.1f} ms, the limit is {limit_ms:g} ms; latencies "
+        "across hosts are not resolvable: use hosts closer together, or less busy ones",
+        "Exchanging times with NATS took too long to bound the clock's offset.",
+        "Use hosts that are closer together, or less busy.",
         {"bound_ms": "ms", "limit_ms": "ms"},
     ),
     "clock_set": Code(
         INVALID,
         _clock_set,
-        "A host's clock jumped in the run.",
+        "A host's clock jumped during the run.",
         _CLOCK,
         {"steps": "[{step_ms, at_s}]: ms, s since T0"},
     ),
     "latency_negative": Code(
         INVALID,
-        "{leg}: took {min_ms:.1f} ms at least, which is less than nothing by more than the clocks' "
-        "bound of {clock_error_ms:.2f} ms; a clock was off for a while",
-        "A thing arrived before it was sent, by more than the clocks' bound allows.",
+        "{leg}: its lowest sample is {min_ms:.1f} ms, below zero by more than the clocks' error of "
+        "{clock_error_ms:.2f} ms; a clock was off for a while",
+        "Something arrived before it was sent, by more than the clocks' error allows.",
         _CLOCK,
         {"leg": "", "min_ms": "ms", "clock_error_ms": "ms"},
     ),
     "frames_not_offered": Code(
         INVALID,
-        "the relay offered {offered} frames of the {due} that the run asks for",
+        "the relay offered {offered} of the {due} frames that the run asks for",
         "Our relay did not play the whole load.",
         _LOGS,
         {"offered": "frames", "due": "frames"},
     ),
     "frames_undecodable": Code(
         INVALID,
-        "{count} times the relay {relay_url} sent what could not be decoded, or was too large; "
-        "what came after it may not have been read; the shuffler's log says more",
-        "The relay sent rubbish, or the connection damaged it.",
+        "the relay {relay_url} sent {count} frames that could not be decoded or were too large; "
+        "what came after them may not have been read; the shuffler's log says more",
+        "The relay sent malformed frames, or the connection damaged them.",
         "Read the shuffler's log; try another relay.",
         {"count": "frames", "relay_url": ""},
     ),
     "nothing_read": Code(
         INVALID,
-        "not one event was read from the relay {relay_url} in the whole run; is it a relay?",
-        "The firehose was silent for the whole run, or never connected.",
+        "not a single event was read from the relay {relay_url} during the run; is it a relay?",
+        "The firehose was silent for the whole run, or the shuffler never connected to it.",
         "Check bench_firehose_source: `wss://host` is enough, the path is added.",
         {"relay_url": ""},
     ),
     "goals_not_measured": Code(
         INVALID,
         _goals_not_measured,
-        "A goal is about a figure that this run does not have.",
-        "A longer bench_measure_s may help; or take the goal out.",
+        "A goal needs a figure that this run does not have.",
+        "Try a longer bench_measure_s, or remove the goal.",
         {"goals": "their names"},
     ),
     "goal_undecided": Code(
         INVALID,
         _goal_undecided,
-        "Calls without an end when the run ended could lift the figure beyond the goal, or not.",
+        "Calls were still open when the run ended. Depending on how long they would have taken, "
+        "the goal is met or missed.",
         "Run for longer, with a longer bench_drain_s, so that calls can end.",
         {
             "goal": "",

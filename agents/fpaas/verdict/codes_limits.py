@@ -9,7 +9,7 @@ from fpaas.verdict.codes_invalid import AGENTS
 
 _WORDS = {**AGENTS, "nats": "NATS", "consumers": "the consumers' agents"}
 _PLACES = {
-    "cpu": "the processor of",
+    "cpu": "the CPU of",
     "memory": "the memory of",
     "network": "the network of",
 }
@@ -25,11 +25,11 @@ def _stall(p: Parameters) -> str:
         who = _WORDS.get(p["part"], p["part"])
         return f"A stall: {who} on {p['host']} did not run {stretch}."
     who = "NATS" if p["kind"] == "nats_silent" else "the relay"
-    return f"A stall: {who} answered nothing {stretch} (noticed on {p['host']})."
+    return f"A stall: {who} did not answer {stretch} (noticed on {p['host']})."
 
 
 def _processors(p: Parameters) -> str:
-    said = f"The processors of {p['host']}: {p['busy_pct']:.0f} % busy"
+    said = f"The CPU of {p['host']}: {p['busy_pct']:.0f} % busy"
     if p["lab_pct"] is None:
         return f"{said}."
     if p["lab_pct"] < p["busy_pct"] / 2:
@@ -42,11 +42,11 @@ def _processors(p: Parameters) -> str:
 
 def _shuffler(p: Parameters) -> str:
     if p["is_saturated"]:
-        return f"The shuffler: it used {p['cpu_pct']:.0f} % of the one core that it can."
+        return f"The shuffler: it used {p['cpu_pct']:.0f} % of the one core that it can use."
     return (
-        f"The way from the relay into the stream: {_per_s(p['published_per_s'])} were published of "
-        f"{_per_s(p['offered_per_s'])} offered, though the shuffler used {_pct(p['cpu_pct'])} of a "
-        f"core and NATS {_pct(p['nats_cpu_pct'])}."
+        f"The path from the relay into the stream: {_per_s(p['published_per_s'])} of "
+        f"{_per_s(p['offered_per_s'])} offered were published, although the shuffler used only "
+        f"{_pct(p['cpu_pct'])} of a core and NATS {_pct(p['nats_cpu_pct'])}."
     )
 
 
@@ -75,7 +75,7 @@ def _busiest(part: dict[str, Any]) -> str:
 
 def _stream_size(p: Parameters) -> str:
     return (
-        f"The size of the stream: it was full with {p['bytes'] / 1e6:,.0f} MB, and let messages go "
+        f"The size of the stream: it was full at {p['bytes'] / 1e6:,.0f} MB, and dropped messages "
         f"before they were {p['max_age_s']:g} s old."
     )
 
@@ -88,20 +88,20 @@ def _pct(value: float | None) -> str:
     return "an unmeasured share" if value is None else f"{value:.0f} %"
 
 
-_SCALE = "More or faster hosts for that part, or less load."
+_SCALE = "Use more or faster hosts for that part, or less load."
 
 CODES: dict[str, Code] = {
     "breakdown": Code(
         LIMIT,
-        "A breakdown, and no limit: {reason}.",
-        "Something died or was interrupted, so nothing can be said of limits.",
-        "See the reason's own code.",
+        "A breakdown, not a limit: {reason}.",
+        "Something died or was interrupted, so the run says nothing about limits.",
+        "See the code of that reason.",
         {"reason": "{code, host, parameters}"},
     ),
     "stall": Code(
         LIMIT,
         _stall,
-        "A part answered nothing for a while; what waited for it was late by its doing.",
+        "A part did not answer for a while, and made everything late that waited for it.",
         "Read the log of that part, and look at the host at that time.",
         {
             "kind": "of the event: nats_silent, relay_silent or agent_paused",
@@ -114,14 +114,14 @@ CODES: dict[str, Code] = {
     "not_known": Code(
         LIMIT,
         "What limited this run is not known: no host was measured.",
-        "No probe left its samples.",
+        "No probe left any samples.",
         "Look at the reasons of the verdict.",
     ),
     "processors": Code(
         LIMIT,
         _processors,
-        "A host's processors were as good as all in use.",
-        "More hosts or cores; end what else runs there.",
+        "Nearly all of a host's CPU was in use.",
+        "Use more hosts or cores, or stop what else runs there.",
         {
             "host": "",
             "busy_pct": "% of all cores",
@@ -133,15 +133,15 @@ CODES: dict[str, Code] = {
     "load_generator": Code(
         LIMIT,
         "The lab's own load generators: {reason}.",
-        "The lab itself was too slow; it measured itself.",
-        "See the reason's own code.",
+        "The lab itself was too slow, so it measured itself and not NATS.",
+        "See the code of that reason.",
         {"reason": "{code, host, parameters}"},
     ),
     "shuffler": Code(
         LIMIT,
         _shuffler,
         "Frames did not get from the relay into the stream as fast as they were offered.",
-        "A faster core for the shuffler, or a look at NATS.",
+        "Give the shuffler a faster core, and look at NATS.",
         {
             "is_saturated": "whether its core was",
             "cpu_pct": "% of a core",
@@ -152,24 +152,24 @@ CODES: dict[str, Code] = {
     ),
     "nats": Code(
         LIMIT,
-        "NATS on {host}: it used {cpu_pct:.0f} % of a core, and there are {cores}.",
-        "NATS used all the processor that it could get.",
+        "NATS on {host}: it used {cpu_pct:.0f} % of a core, and the host has {cores}.",
+        "NATS used all the CPU that it could get.",
         _SCALE,
         {"host": "", "cpu_pct": "% of a core", "cores": ""},
     ),
     "connections": Code(
         LIMIT,
-        "The consumers' connections: NATS cut {count} off, for more was pending on them than it "
+        "The consumers' connections: NATS cut off {count} because more was pending on them than it "
         "allows; use smaller batches or more connections.",
         "Too many bytes were pending on a connection.",
-        "A smaller bench_batch_size, or bench_connections=per_consumer.",
+        "Set a smaller bench_batch_size, or bench_connections=per_consumer.",
         {"count": "connections"},
     ),
     "stream_size": Code(
         LIMIT,
         _stream_size,
-        "The stream was full, so messages left it before their age.",
-        "A larger bench_stream_max_bytes.",
+        "The stream was full, so messages left it before they reached their maximum age.",
+        "Set a larger bench_stream_max_bytes.",
         {"bytes": "bytes", "max_age_s": "s"},
     ),
     "network": Code(
@@ -182,21 +182,21 @@ CODES: dict[str, Code] = {
     "polls": Code(
         LIMIT,
         _polls,
-        "Consumers poll for less than they are owed, by the scenario's own parameters.",
-        "bench_fetch=drain, larger batches, shorter intervals.",
+        "By the scenario's own parameters, consumers poll for less than they are owed.",
+        "Use bench_fetch=drain, larger batches or shorter poll intervals.",
         {
             "batch_size": "messages",
             "poll_interval_s": "s",
-            "capacity_per_s": "messages/s a consumer",
-            "owed_per_s": "messages/s a consumer",
+            "capacity_per_s": "messages/s per consumer",
+            "owed_per_s": "messages/s per consumer",
             **_BUSIEST,
         },
     ),
     "nothing": Code(
         LIMIT,
         _nothing,
-        "No part was at its limit: the load was lower than what any could take.",
-        "Offer more, to find a limit.",
+        "No part was at its limit: the load was below what any of them could take.",
+        "Increase the load to find a limit.",
         {"offered_per_s": "frames/s", **_BUSIEST},
     ),
 }
