@@ -225,8 +225,9 @@ def test_more_than_our_agents_can_do_is_warned_of() -> None:
     said = "\n".join(plan_text.warnings(run, plan, cores=2))
     assert "30,000 frames/s" in said
     assert "26,000/s" in said
-    assert "300,000 messages/s, at about 8 µs each 2.4 cores' work; here are 2" in said
-    assert "cores' work" not in "\n".join(plan_text.warnings(run, plan, cores=4))
+    assert "300,000 messages/s" in said
+    assert "2.4 cores" in said
+    assert "2.4 cores" not in "\n".join(plan_text.warnings(run, plan, cores=4))
 
 
 @pytest.mark.parametrize(
