@@ -54,7 +54,7 @@ def test_polls_that_take_less_than_is_owed(overloaded: tuple[RunSpec, dict[str, 
     limit = find(overloaded)
     assert limit.code == "polls"
     assert "50 every 5 s are 10/s of the 100/s that each is owed" in codes.sentence(limit)
-    assert "the processor of localhost at 40 %" in codes.sentence(limit)
+    assert "the CPU of localhost at 40 %" in codes.sentence(limit)
     assert overloaded[1]["limited_by"]["what"] == "polls"
 
 
@@ -92,10 +92,10 @@ def test_nothing_where_all_had_room(easy: tuple[RunSpec, dict[str, Any]]) -> Non
         (
             {("use", HOST, "nats", "utilisation", "cpu_pct"): 185.0},
             "nats",
-            "185 % of a core, and there are 2",
+            "185 % of a core, and the host has 2",
         ),
-        ({("jetstream", "slow_consumers"): 2}, "connections", "cut 2 off"),
-        ({("jetstream", "bytes"): 1_990_000_000}, "stream_size", "full with 1,990 MB"),
+        ({("jetstream", "slow_consumers"): 2}, "connections", "cut off 2"),
+        ({("jetstream", "bytes"): 1_990_000_000}, "stream_size", "full at 1,990 MB"),
         (
             {
                 ("use", HOST, "network", "utilisation", "of_link_pct"): 95.0,
