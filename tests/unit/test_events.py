@@ -131,7 +131,7 @@ def test_what_workers_of_a_host_saw_alike_is_one(tmp_path: Path) -> None:
         ),
         (
             10.0,
-            14.1,
+            None,
             {"agent": "consumers", "workers": [0, 1, 2], "server": SERVER, "connected": False},
         ),
         (

@@ -179,7 +179,8 @@ def _merged(stretch: list[_Seen]) -> _Found:
     records = [seen.record for seen in stretch]
     begin_unix_ns = min(record.begin_unix_ns for record in records)
     ends = [record.end_unix_ns for record in records if record.end_unix_ns is not None]
-    end_unix_ns = max(ends, default=None)
+    # As long as one of them still saw it, it had not ended.
+    end_unix_ns = max(ends) if len(ends) == len(records) else None
     workers = sorted({seen.worker for seen in stretch if seen.worker is not None})
     parameters = {"agent": first.agent, **_whom(first.record)}
     if workers:

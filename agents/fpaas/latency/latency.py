@@ -17,6 +17,7 @@ from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.legs import Legs
 from fpaas.measures import figures, first_fetch
 from fpaas.measures.figures import Window
+from fpaas.measures.histograms import new_leg
 from fpaas.measures.intervals import IntervalSet
 
 
@@ -41,10 +42,18 @@ def legs_ms(
     found = {}
     for name, kind in LEGS.items():
         if kind.recorded is None:
-            found[name] = _first_fetch(bundle, clocks, window) if complete else {**figures.NO_LEG}
+            found[name] = {**figures.NO_LEG}
+            if complete:
+                until_ns = (
+                    bundle.spec.settled_unix_ns if legs.by_beginning else window.until_unix_ns
+                )
+                found[name] = _first_fetch(bundle, clocks, Window(window.from_unix_ns, until_ns))
         else:
-            leg = legs.get(kind.agent, kind.recorded)
             due_count = legs.due.get((kind.agent, kind.recorded))
+            leg = legs.get(kind.agent, kind.recorded)
+            if leg is None and due_count:
+                # Nothing was recorded of what fell due.
+                leg = new_leg()
             found[name] = {**figures.NO_LEG}
             if leg is not None:
                 found[name] = figures.leg_ms(leg, clocks.error_ms(name), due_count)
@@ -107,7 +116,7 @@ def _age_at_end_ms(bundle: Bundle, stream_seq: int) -> float | None:
 
 
 def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:
-    """Time from stored to the first fetch by anybody, of the fetches in the window."""
+    """Time from stored to the first fetch by anybody, of the first fetches in a window."""
     name = "publish_to_first_fetch"
     stored_at = _stored_at(bundle)
     middle_s = (window.from_unix_s + window.until_unix_s) / 2

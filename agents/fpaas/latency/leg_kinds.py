@@ -2,7 +2,8 @@
 
 A *call* has a beginning, and may not have ended when a run is over: it belongs to the window in
 which it began, and counts as open, with its age, until it ends. An *age* is taken of what arrived,
-and belongs to the window in which that was; what never arrived has none, and is counted beside it.
+from the start of the window to the run's end, for what was held up arrives after the window; what
+never arrived has none, and is counted beside it.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ LEGS = {
         "stored → first fetched by any consumer",
         FIRST_FETCH,
         SERVER_CLOCK,
-        "messages stored by the end of the window that no consumer ever fetched",
+        "messages stored that no consumer ever fetched",
         is_headline=True,
     ),
     "publish_to_fetch": LegKind(

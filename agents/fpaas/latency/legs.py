@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fpaas.bundle.bundle import Bundle
 from fpaas.latency import open_calls
 from fpaas.latency.clocks import Clocks
+from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.open_calls import CallWindow
 from fpaas.latency.processes import bins_of, process_of
 from fpaas.measures import histograms
@@ -96,6 +97,7 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
                         [path],
                         from_unix_s=from_ns / NS_PER_S,
                         until_unix_s=until_ns / NS_PER_S,
+                        until_by_leg=_ages_until_s(bundle.spec) if by_beginning else {},
                         shift_us=clocks.shift_us(part.host),
                     )
                 except Exception as error:  # noqa: BLE001 - the decoder's have no common class
@@ -116,6 +118,15 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
             for key, count in legs.due.items()
         }
     return legs
+
+
+def _ages_until_s(spec: RunSpec) -> dict[str, float]:
+    """Return until when ages count, by their tags: what was due in the window may come after it."""
+    return {
+        kind.recorded: spec.settled_unix_ns / NS_PER_S
+        for kind in LEGS.values()
+        if kind.is_age and kind.recorded is not None
+    }
 
 
 def _sum_up(

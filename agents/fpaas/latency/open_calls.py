@@ -164,7 +164,8 @@ class CallWindow:
             if from_unix_ns <= (first + last) // 2 < until_unix_ns:
                 found.append((first, last))
             start = last
-        return cls(tuple(found))
+        # A window of less than half a bin has that bin.
+        return cls(tuple(found) or (bins.bounds(until_unix_ns - 1),))
 
     @property
     def from_unix_ns(self) -> int:

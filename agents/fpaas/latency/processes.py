@@ -41,6 +41,9 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
         due = _of_shuffler(bundle, part)
     else:
         due = _of_worker(bundle.spec, worker)
+    if not ended:
+        # Its own counts of what began are cut as its answers are, so they prove nothing.
+        due = {leg: one for leg, one in due.items() if not isinstance(one, BegunDue)}
     if ended and not stopped:
         due["loop_lag"] = WakeUpsDue(bundle.spec.t0_unix_ns)
     return Process(

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TextIO
 
 import pyhdrh
@@ -430,19 +431,22 @@ def merge_logs(
     *,
     from_unix_s: float = 0.0,
     until_unix_s: float = float("inf"),
+    until_by_leg: Mapping[str, float] = MappingProxyType({}),
     shift_us: Callable[[str, float], int] = lambda _leg, _unix_s: 0,
 ) -> dict[str, Leg]:
     """Merge the intervals whose middle lies in [from, until) into one histogram a leg.
 
+    `until_by_leg` has another end for some legs.
     `shift_us(leg, middle of the interval)` is added to each of its samples.
     """
     adder = _Adder()
     by_shift: dict[str, dict[int, Leg]] = {}
     for path in paths:
         for interval in read_log(path):
-            if not from_unix_s <= interval.middle_unix_s < until_unix_s:
-                continue
             name, _, kind = interval.tag.partition(".")
+            until_s = until_by_leg.get(name, until_unix_s)
+            if not from_unix_s <= interval.middle_unix_s < until_s:
+                continue
             legs = by_shift.setdefault(name, {})
             shift = shift_us(name, interval.middle_unix_s)
             leg = legs.get(shift)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.measures.figures import resolvable
 from fpaas.report import run_charts
 from fpaas.report.series import RunSeries, Series
@@ -45,10 +46,10 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, st
     tables: dict[str, tuple[Row, Iterable[Row]]] = {
         "summary.csv": (("figure", "value"), _numbers(summary)),
         "goals.csv": (
-            ("goal", "meaning", "comparison", "limit", "unit", "measured", "status"),
+            ("goal", "meaning", "comparison", "limit", "unit", "measured", "at_least", "status"),
             (
                 [goal[name] for name in ("name", "meaning", "comparison", "limit", "unit")]
-                + [goal["measured"], goal["status"]]
+                + [goal["measured"], int(is_goal_at_least(summary, goal["name"])), goal["status"]]
                 for goal in summary.get("goals") or []
             ),
         ),

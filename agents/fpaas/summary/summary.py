@@ -301,9 +301,8 @@ class _Summary:
         lags: dict[str, Leg] = {}
         for legs in self._legs.merged.values():
             merge_into(lags, {name: leg for name, leg in legs.items() if name == "loop_lag"})
-        lags_due = [
-            count for (_, leg), count in self._legs.due.items() if leg == "loop_lag" and count
-        ]
+        lags_due = [count for (_, leg), count in self._legs.due.items() if leg == "loop_lag"]
+        lags_known = [count for count in lags_due if count is not None]
         return {
             "poll_lateness_ms": self._lateness_ms("consumers", "poll_lateness"),
             "poll_lateness_own_ms": self._poll_lateness_own_ms(),
@@ -311,7 +310,7 @@ class _Summary:
             "loop_lag_ms": figures.tail_ms(
                 lags.get("loop_lag"),
                 *("p50", "p99", "max"),
-                due_count=sum(lags_due) or None,
+                due_count=sum(lags_known) if lags_due and lags_known == lags_due else None,
             ),
             "relay_lateness_ms": self._lateness_ms("relay", "relay_lateness"),
             "relay_lateness_own_ms": self._lateness_ms("relay", "relay_lateness_own"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fpaas.latency.lower_bounds import marked
 from fpaas.ledger import durable_account, ledger
 from fpaas.verdict import goals
 from fpaas.verdict.code import FAIL, NOTE, Code, Parameters, between, causes, counted
@@ -34,8 +35,9 @@ _AS_SET = "Nothing, if this is what you want; otherwise change the parameters th
 def _goal_missed(p: Parameters) -> str:
     figure = goals.figure_of(p["goal"])
     meaning, unit = (figure.meaning, figure.unit) if figure else (p["goal"], "")
+    measured = marked(goals.written(p["measured"], unit), at_least=p.get("at_least", False))
     return (
-        f"{meaning}: {goals.written(p['measured'], unit)}, the goal is {p['comparison']} "
+        f"{meaning}: {measured}, the goal is {p['comparison']} "
         f"{goals.written(p['limit'], unit)} ({p['goal']})"
         f"{': ' + '; '.join(p['why']) if p['why'] else ''}"
     )

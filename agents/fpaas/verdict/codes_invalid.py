@@ -49,6 +49,14 @@ def _died(agent: str) -> Code:
     )
 
 
+def _agent_paused(p: Parameters) -> str:
+    until = "on" if p["end_s"] is None else f"to {p['end_s']:.1f} s"
+    return (
+        f"{p['agent']}: did not run from {p['begin_s']:.1f} s {until} after the run's start "
+        "(stopped, swapped out, or without CPU), so what it sent was late"
+    )
+
+
 def _loss(p: Parameters) -> str:
     lost = (
         "its memory stream was lost"
@@ -383,6 +391,21 @@ CODES: dict[str, Code] = {
         "The host is a virtual machine, and others used its cores.",
         "Use a host with dedicated cores.",
         {"steal_pct": "%", **_SHARE},
+    ),
+    "host_unsampled": Code(
+        INVALID,
+        "its probe left {missing_s:g} s of the window without a sample; what its CPU and memory "
+        "did meanwhile is not known",
+        "The probe did not run for a part of the window, so figures of that host are of the rest.",
+        "See in the events what stopped the probe, and run again.",
+        {"missing_s": "s without a sample"},
+    ),
+    "agent_paused": Code(
+        INVALID,
+        _agent_paused,
+        "An agent that generates load stood still, so its figures are about that.",
+        "Find what stopped it on that host: a debugger, memory that ran out, a busy hypervisor.",
+        {"agent": "name", "begin_s": "s since T0", "end_s": "s since T0"},
     ),
     "host_saturated": Code(
         INVALID,

@@ -12,8 +12,13 @@ from fpaas.ledger import ledger
 from fpaas.ledger.ledger import Ledger
 from fpaas.measures.figures import Window, growth
 from fpaas.reason import Reason
+from fpaas.records.events import NATS_SILENT
 from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
+
+#: A probe samples once a second; beyond both, what it left out could hide what went on.
+UNSAMPLED_MAX_S = 2
+UNSAMPLED_MAX_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Facts:
     never_fetched: int | None = None
     loop_lag_p99_ms: dict[str, float] = field(default_factory=dict)
     process_cpu_pct: dict[str, float] = field(default_factory=dict)
+    #: By host, the seconds of the window without a sample of it, if these are too many.
+    unsampled_s: dict[str, int] = field(default_factory=dict)
     frames_offered: int | None = None
     #: In the window, how long sockets of the relay's subscribers took no more; None: not known.
     relay_blocked_s: float | None = None
@@ -95,6 +102,7 @@ def collect(
         never_fetched=None if results is None else sum(r.consumers_never_fetched for r in results),
         loop_lag_p99_ms=lags,
         process_cpu_pct=resources.agent_cpu_pct(bundle, window),
+        unsampled_s=_unsampled_s(bundle, window),
         frames_offered=relay.offered if relay else None,
         relay_blocked_s=_relay_blocked_s(bundle, window),
         shuffler_reconnects=shuffler.nats_connections.get("reconnects", 0) if shuffler else 0,
@@ -140,6 +148,18 @@ def _since_t0_s(bundle: Bundle, unix_ns: int) -> float:
     return (unix_ns - bundle.spec.t0_unix_ns) / NS_PER_S
 
 
+def _unsampled_s(bundle: Bundle, window: Window) -> dict[str, int]:
+    """Return, by host, how many seconds of the window its probe left out, if too many."""
+    found = {}
+    for part in bundle.hosts.values():
+        times = [at for at in _times(part.host_samples) if at in window]
+        seconds = {(at - window.from_unix_ns) // NS_PER_S for at in times}
+        missing = int(window.length_s) - len(seconds)
+        if missing > max(UNSAMPLED_MAX_S, UNSAMPLED_MAX_SHARE * window.length_s):
+            found[part.host] = missing
+    return found
+
+
 def _relay_blocked_s(bundle: Bundle, window: Window) -> float | None:
     blocked = [
         growth(list(cumulative(part.relay_samples, "blocked_s")), window)
@@ -167,6 +187,11 @@ def _servers_silent(bundle: Bundle) -> dict[str, float]:
     for part in bundle.parts("nats"):
         answered = [bool(sample.get("varz")) for sample in part.nats_samples]
         final = part.server_final
+        fell_silent_ns = _silent_to_the_end_ns(bundle, part)
+        if final is None and fell_silent_ns is not None:
+            # Its samples are seconds apart: the last may have been answered.
+            silent[part.host] = _since_t0_s(bundle, fell_silent_ns)
+            continue
         if not answered or (answered[-1] if final is None else final.server is not None):
             continue
         last_answer = len(answered) - 1 - answered[::-1].index(True) if any(answered) else -1
@@ -174,6 +199,18 @@ def _servers_silent(bundle: Bundle) -> dict[str, float]:
         since_ns = part.nats_samples[first_silence]["unix_ns"] - bundle.spec.t0_unix_ns
         silent[part.host] = since_ns / NS_PER_S
     return silent
+
+
+def _silent_to_the_end_ns(bundle: Bundle, part: HostPart) -> int | None:
+    """Return when a host's server fell silent as its probe noticed, if it stayed so."""
+    begins = [
+        event.begin_unix_ns
+        for event in part.events.get("probe", [])
+        if event.kind == NATS_SILENT
+        and event.end_unix_ns is None
+        and event.begin_unix_ns < bundle.spec.settled_unix_ns
+    ]
+    return min(begins, default=None)
 
 
 def _servers_answered(bundle: Bundle) -> dict[str, float]:

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fpaas import agent
+from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.reason import Reason
+from fpaas.records.events import AGENT_PAUSED
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.verdict import codes, goals, stalls
 from fpaas.verdict.facts import Facts
@@ -119,7 +121,9 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *stopped,
         *_imbalance(summary, facts),
         *_calls_missing(summary),
+        *_paused(summary, late),
         *late,
+        *_unsampled(facts),
         *_troubled_hosts(spec, summary),
         *_unsure_clocks(spec, summary),
         *_wrong_clocks(spec, summary),
@@ -129,7 +133,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     ]
     # Where something is missing, so are figures.
     invalid = invalid or list(_unjudged(judged))
-    missed = [_missed(goal) for goal in judged if goal.status == goals.MISSED]
+    missed = [_missed(goal, summary) for goal in judged if goal.status == goals.MISSED]
     missed += _disorder(summary)
     # What a server's end breaks for a moment is the price of going on without it.
     broken = list(goals.broken_exchanges(measured)) if failovers else []
@@ -141,7 +145,26 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     return Verdict(status, [*invalid, *missed], notes, judged, late, breakdowns)
 
 
-def _missed(goal: goals.Goal) -> Reason:
+def _unsampled(facts: Facts) -> Iterator[Reason]:
+    for host, missing_s in facts.unsampled_s.items():
+        yield Reason("host_unsampled", host, {"missing_s": missing_s})
+
+
+def _paused(summary: dict[str, Any], late: list[Reason]) -> Iterator[Reason]:
+    """Name the agents that did not run, if generators of load were late: that is the cause."""
+    until_s = summary["window"]["until_s"]
+    for event in summary.get("events") or () if late else ():
+        is_load = event["parameters"].get("agent") in ("relay", "shuffler", "consumers")
+        if event["kind"] == AGENT_PAUSED and is_load and event["begin_s"] < until_s:
+            paused = {
+                "agent": event["parameters"]["agent"],
+                "begin_s": event["begin_s"],
+                "end_s": event["end_s"],
+            }
+            yield Reason("agent_paused", event["host"], paused)
+
+
+def _missed(goal: goals.Goal, summary: dict[str, Any]) -> Reason:
     return Reason(
         "goal_missed",
         None,
@@ -150,6 +173,7 @@ def _missed(goal: goals.Goal) -> Reason:
             "measured": goal.measured,
             "comparison": goal.comparison,
             "limit": goal.limit,
+            "at_least": is_goal_at_least(summary, goal.name),
             "why": goal.why,
         },
     )
@@ -217,7 +241,7 @@ class _Dead:
         for host, since_s in facts.servers_silent.items():
             self._parts.add((host, "nats"))
             at_s = _silent_since_s(host, since_s, summary, facts)
-            yield at_s, Reason("nats_died", host, {"since_s": since_s, **loss})
+            yield at_s, Reason("nats_died", host, {"since_s": at_s, **loss})
         for host, lives in facts.server_lives.items():
             if host not in facts.servers_silent and len(lives) > 1:
                 at_s = _silent_since_s(host, 0.0, summary, facts)
