@@ -7,11 +7,11 @@ are made up from fixed delays. What the consumers missed is known, so that tests
 from __future__ import annotations
 
 import gzip
-import json
 import random
 from array import array
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,19 @@ from typing import Any
 from fpaas.measures import delivery_log, first_fetch
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import seal
+from fpaas.records import consumers, files, relay, shuffler, status
+from fpaas.records.consumers import Connections, Fetches, WorkerResult, WorkerSample
+from fpaas.records.files import LineWriter
+from fpaas.records.relay import RelayResult, RelaySample
+from fpaas.records.shuffler import (
+    NatsConnections,
+    RelayConnections,
+    ShufflerResult,
+    ShufflerSample,
+)
+from fpaas.records.status import State
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 
 HOST = "localhost"
@@ -102,27 +114,26 @@ class RawRun:
         durables = self._write_consumers()
         self._write_probe(durables)
         for agent in ("relay", "shuffler", "consumers", "probe"):
-            self._json(
-                f"{agent}.status.json",
-                {
-                    "agent": agent,
-                    "state": "done",
-                    "message": "",
-                    "pid": 1,
-                    "pids": [1],
-                    "unix_ns": self.spec.settled_unix_ns,
-                    "figures": {},
-                },
+            own = status.AgentStatus(
+                agent=agent,
+                state=State.DONE,
+                pid=1,
+                pids=[1],
+                unix_ns=self.spec.settled_unix_ns,
             )
+            status.write(self.directory, own)
         if sealed:
             seal.seal(self.directory, HOST)
         return directory
 
-    def _json(self, name: str, content: object) -> None:
-        (self.directory / name).write_text(json.dumps(content) + "\n")
+    def _write(self, name: str, record: object) -> None:
+        files.write(self.directory / name, record)
 
-    def _lines(self, name: str, lines: list[dict[str, Any]]) -> None:
-        (self.directory / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    def _lines(self, name: str, lines: Iterable[object]) -> None:
+        writer = LineWriter(self.directory / name)
+        for line in lines:
+            writer.write(line)
+        writer.close()
 
     def _seconds(self, until_ns: int) -> list[int]:
         """Times of the samples, one a second and one at the end."""
@@ -154,25 +165,35 @@ class RawRun:
 
     def _write_relay(self) -> None:
         offered = self.truth.offered = len(self.due_ns)
-        self._json(
-            "relay.json",
-            {
-                "first_seq": self.first_seq,
-                "last_seq": self.first_seq + offered - 1,
-                "offered": offered,
-                "sent": offered,
-                "replayed": 0,
-                "ignored": 0,
-                "connects": 1,
-                "slow_disconnects": 0,
-            },
+        self._write(
+            relay.NAME,
+            RelayResult(
+                first_seq=self.first_seq,
+                last_seq=self.first_seq + offered - 1,
+                offered=offered,
+                sent=offered,
+                replayed=0,
+                handed=offered,
+                ignored=0,
+                connects=1,
+                slow_disconnects=0,
+                blocked_s=0.0,
+            ),
         )
         self._lines(
-            "relay.samples.jsonl",
-            [
-                {"unix_ns": at, "offered": bisect_right(self.due_ns, at), "subscribers": 1}
+            relay.SAMPLES,
+            (
+                RelaySample(
+                    unix_ns=at,
+                    offered=(due := bisect_right(self.due_ns, at)),
+                    ignored=0,
+                    sent=due,
+                    replayed=0,
+                    subscribers=1,
+                    blocked_s=0.0,
+                )
                 for at in self._seconds(self.spec.settled_unix_ns)
-            ],
+            ),
         )
         self._histograms(
             "relay.hlog", {"relay_lateness": self._per_frame(60_000), "loop_lag": self._loop_lag()}
@@ -180,48 +201,49 @@ class RawRun:
 
     def _write_shuffler(self) -> None:
         offered = len(self.due_ns)
-        everything = [[self.first_seq, self.first_seq + offered - 1]]
-        self._json(
-            "shuffler.json",
-            {
-                "read": everything,
-                "published": everything,
-                "duplicates": [],
-                "failed": [],
-                "unknown": [],
-                "undecodable_seqs": [],
-                "undecodable": 0,
-                "ignored": 0,
-                "reread": 0,
-                "settled": 0,
-                "failures_by_reason": {},
-                "stream_seqs": [[self.first_seq, 1, offered]],
-                "message_bytes": {
-                    "commit app.bsky.feed.like": {str(FRAME_BYTES): offered - offered // 10},
-                    "commit app.bsky.feed.post": {"7400": offered // 10},
+        everything = IntervalSet([(self.first_seq, self.first_seq + offered - 1)])
+        self._write(
+            shuffler.NAME,
+            ShufflerResult(
+                read=everything,
+                published=everything,
+                duplicates=IntervalSet(),
+                failed=IntervalSet(),
+                unknown=IntervalSet(),
+                undecodable_seqs=IntervalSet(),
+                undecodable=0,
+                ignored=0,
+                reread=0,
+                settled=0,
+                failures_by_reason={},
+                stream_seqs=[(self.first_seq, 1, offered)],
+                message_bytes={
+                    "commit app.bsky.feed.like": {FRAME_BYTES: offered - offered // 10},
+                    "commit app.bsky.feed.post": {7400: offered // 10},
                 },
-                "relay_connections": {"connects": 1, "errors": 0},
-                "nats_connections": {"connects": 1, "errors": 0, "reconnects": 0},
-                "last_cursor": self.first_seq + offered - 1,
-            },
+                relay_connections=RelayConnections(connects=1, errors=0),
+                nats_connections=NatsConnections(connects=1, errors=0, reconnects=0),
+                last_cursor=self.first_seq + offered - 1,
+            ),
         )
         self._lines(
-            "shuffler.samples.jsonl",
-            [
-                {
-                    "unix_ns": at,
-                    "read": bisect_right(self.due_ns, at - READ_AFTER_NS),
-                    "published": bisect_right(self.due_ns, at - ACKED_AFTER_NS),
-                    "duplicates": 0,
-                    "failed": 0,
-                    "unknown": 0,
-                    "in_flight": 1,
-                    "last_stream_seq": self.last_stored(at),
-                    "relay_connects": 1,
-                    "nats_connects": 1,
-                }
+            shuffler.SAMPLES,
+            (
+                ShufflerSample(
+                    unix_ns=at,
+                    read=(read := bisect_right(self.due_ns, at - READ_AFTER_NS)),
+                    published=bisect_right(self.due_ns, at - ACKED_AFTER_NS),
+                    duplicates=0,
+                    failed=0,
+                    unknown=0,
+                    in_flight=1,
+                    last_seq=self.first_seq + read - 1 if read else None,
+                    last_stream_seq=self.last_stored(at),
+                    relay_connects=1,
+                    nats_connects=1,
+                )
                 for at in self._seconds(self.spec.end_unix_ns)
-            ],
+            ),
         )
         self._histograms(
             "shuffler.hlog",
@@ -321,55 +343,57 @@ class RawRun:
         log.end_run()
 
     def _write_worker(self, number: int, worker: _Worker, logs: list[DeliveryLog]) -> None:
-        stem = f"consumers-{number}"
+        stem = consumers.stem(number)
         self.truth.delivered += len(worker.received)
-        self._json(
-            f"{stem}.json",
-            {
-                "worker": number,
-                "first": worker.first,
-                "count": worker.until - worker.first,
-                "processed": len(worker.received),
-                "bytes": len(worker.received) * FRAME_BYTES,
-                "redelivered": 0,
-                "duplicate_deliveries": 0,
-                "polls": len(worker.polls),
-                "acks": len(worker.received),
-                "consumers_never_fetched": sum(not log.runs for log in logs),
-                "fetches": {
-                    "ok": worker.ok,
-                    "empty": len(worker.polls) - worker.ok,
-                    "by_status": {"404": worker.short} if worker.short else {},
-                    "client_timeout": 0,
-                },
-                "connections": {
-                    "count": 1,
-                    "errors": 0,
-                    "reconnects": 0,
-                    "slow_consumer_disconnects": 0,
-                },
-                "first_poll_unix_ns": min(worker.polls, default=None),
-                "started_unix_ns": T0_UNIX_NS + 3_000_000,
-                "nats_rtt_ms": 0.1,
-            },
+        self._write(
+            consumers.name(number),
+            WorkerResult(
+                worker=number,
+                first=worker.first,
+                count=worker.until - worker.first,
+                processed=len(worker.received),
+                bytes=len(worker.received) * FRAME_BYTES,
+                redelivered=0,
+                duplicate_deliveries=0,
+                polls=len(worker.polls),
+                acks=len(worker.received),
+                consumers_never_fetched=sum(not log.runs for log in logs),
+                fetches=Fetches(
+                    pulls=len(worker.polls),
+                    ok=worker.ok,
+                    empty=len(worker.polls) - worker.ok,
+                    refused=0,
+                    client_timeout=0,
+                    lost=0,
+                    unanswered=0,
+                    unsent=0,
+                    by_status={"404": worker.short} if worker.short else {},
+                ),
+                connections=Connections(
+                    count=1, errors=0, reconnects=0, slow_consumer_disconnects=0
+                ),
+                first_poll_unix_ns=min(worker.polls, default=None),
+                started_unix_ns=T0_UNIX_NS + 3_000_000,
+                nats_rtt_ms=0.1,
+            ),
         )
         self._lines(
-            f"{stem}.samples.jsonl",
-            [
-                {
-                    "unix_ns": at,
-                    "processed": bisect_right(worker.received, at),
-                    "bytes": bisect_right(worker.received, at) * FRAME_BYTES,
-                    "polls": bisect_right(worker.polls, at),
-                    "ok": bisect_right(worker.ok_at, at),
-                    "empty": 0,
-                    "acks": bisect_right(worker.received, at),
-                    "redelivered": 0,
-                    "errors": 0,
-                    "reconnects": 0,
-                }
+            consumers.samples_name(number),
+            (
+                WorkerSample(
+                    unix_ns=at,
+                    processed=(processed := bisect_right(worker.received, at)),
+                    bytes=processed * FRAME_BYTES,
+                    polls=bisect_right(worker.polls, at),
+                    ok=bisect_right(worker.ok_at, at),
+                    empty=0,
+                    acks=processed,
+                    redelivered=0,
+                    errors=0,
+                    reconnects=0,
+                )
                 for at in self._seconds(self.spec.end_unix_ns)
-            ],
+            ),
         )
         self._histograms(f"{stem}.hlog", worker.samples | {"loop_lag": self._loop_lag()})
         delivery_log.write(self.directory / f"{stem}.deliveries.cbor.gz", logs)
@@ -472,7 +496,7 @@ class RawRun:
             ],
         )
         settled = self._stream(spec.settled_unix_ns)
-        self._json(
+        self._write(
             "probe.final.json",
             {
                 "unix_ns": spec.settled_unix_ns,
@@ -494,7 +518,7 @@ class RawRun:
                 }
             ],
         )
-        self._json(
+        self._write(
             "probe.json",
             {
                 "cpu_count": 2,

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpaas.agent import write_json
 from fpaas.errors import BadInput
+from fpaas.records import files
 from fpaas.results.figures import percentile
 
 NAME = "network.json"
@@ -146,7 +146,7 @@ def measure(directory: Path, host: str, peers: Sequence[Peer], token: bytes, cli
         "unix_ns": time.time_ns(),
         "links": [measure_link(host, peer, token, clients) for peer in peers],
     }
-    write_json(directory / NAME, content)
+    files.write(directory / NAME, content)
     return directory / NAME
 
 

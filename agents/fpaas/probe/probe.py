@@ -29,7 +29,8 @@ from fpaas.probe.clock_steps import ClockSteps
 from fpaas.probe.host_usage import HostUsage
 from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
-from fpaas.records import events
+from fpaas.records import events, files
+from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.watch import watch_alone
 
@@ -175,7 +176,7 @@ class Probe:
         Raises RunInvalid where that was impossible, OSError where the disk is full.
         """
         stop = agent.stop_event()
-        self._status.set(agent.READY)
+        self._status.set(State.READY)
         sampler = asyncio.create_task(self._sample_host())
         work = [
             asyncio.create_task(_connect(self._api.connection)),
@@ -215,7 +216,7 @@ class Probe:
     async def _follow_timeline(self, stop: asyncio.Event) -> bool:
         if not await agent.sleep_until_unix_ns(self._spec.t0_unix_ns, stop):
             return False
-        self._status.set(agent.RUNNING)
+        self._status.set(State.RUNNING)
         return await agent.sleep_until_unix_ns(self._spec.settled_unix_ns, stop)
 
     async def _finish(self, *, finished: bool) -> None:
@@ -243,16 +244,16 @@ class Probe:
             "clock_steps": [step.to_dict() for step in self._steps.steps],
             "problems": self._problems,
         }
-        agent.write_json(self._options.directory / f"{AGENT}.json", report)
+        files.write(self._options.directory / f"{AGENT}.json", report)
 
     def _conclude(self, *, finished: bool) -> None:
         message = "; ".join(self._problems)
         if not finished:
-            self._status.set(agent.STOPPED, message)
+            self._status.set(State.STOPPED, message)
         elif message:
             raise RunInvalid(message)
         else:
-            self._status.set(agent.DONE)
+            self._status.set(State.DONE)
 
     async def _watch(self) -> None:
         """Watch this process and, from when it is connected on, the server on this host."""
@@ -318,7 +319,7 @@ class Probe:
         except TimeoutError:
             self._problems.append(f"no final snapshot of NATS: no answer in {timeout_s:g} s")
         else:
-            agent.write_json(self._options.directory / f"{AGENT}.final.json", final)
+            files.write(self._options.directory / f"{AGENT}.final.json", final)
             if final["server"] is None and not self._options.is_clustered:
                 self._problems.append("NATS's monitoring port did not answer at the end")
 
@@ -419,8 +420,8 @@ async def run(options: Options) -> None:
     except OSError as error:
         # Sockets' errors are handled where they arise: this is the disk.
         message = f"{options.directory}: cannot write the probe's files: {error.strerror}"
-        status.set(agent.FAILED, message)
+        status.set(State.FAILED, message)
         raise RunInvalid(f"{message}; free space and run again") from error
     except Exception as error:
-        status.set(agent.FAILED, str(error))
+        status.set(State.FAILED, str(error))
         raise

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fpaas.results.bundle import Bundle, HostPart, JsonObject, cumulative
+from fpaas.results.bundle import AgentSample, Bundle, HostPart, JsonObject, cumulative
 from fpaas.spec import NS_PER_S
 
 #: More points than this in one trace cost bytes and show nothing more.
@@ -109,15 +109,13 @@ class RunSeries:
             "pulls": self._open(workers, "fetch_call"),
         }
 
-    def _open(self, sources: list[list[JsonObject]], leg: str) -> Series:
+    def _open(self, sources: Iterable[Sequence[AgentSample]], leg: str) -> Series:
         totals: defaultdict[int, int] = defaultdict(int)
         for samples in sources:
             by_second = {
-                round(self._since_t0_s(sample["unix_ns"])): sum(
-                    count for _, count, _ in calls.get("open") or ()
-                )
+                round(self._since_t0_s(sample.unix_ns)): sum(count for _, count, _ in calls.open)
                 for sample in samples
-                if (calls := (sample.get("calls") or {}).get(leg)) is not None
+                if (calls := (sample.calls or {}).get(leg)) is not None
             }
             for second, count in by_second.items():
                 totals[second] += count
@@ -172,7 +170,7 @@ class RunSeries:
         x, y = self.nats("stream", "bytes")
         return x, [count / 1e6 for count in y]
 
-    def _rate(self, sources: list[list[JsonObject]], name: str) -> Series:
+    def _rate(self, sources: Iterable[Sequence[AgentSample]], name: str) -> Series:
         return rate_per_s([self._plain(samples, name) for samples in sources], self.end_s)
 
     def _growth(self, part: HostPart, name: str) -> Series:
@@ -203,7 +201,7 @@ class RunSeries:
             for process, by_second in seconds.items()
         }
 
-    def _plain(self, samples: list[JsonObject], name: str) -> Series:
+    def _plain(self, samples: Sequence[AgentSample] | list[JsonObject], name: str) -> Series:
         points = sorted((self._since_t0_s(at), value) for at, value in cumulative(samples, name))
         return [at for at, _ in points], [value for _, value in points]
 

@@ -20,17 +20,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+import msgspec
+
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.consumers import WorkerResult
+from fpaas.records.relay import RelayResult
+from fpaas.records.shuffler import ShufflerResult
 from fpaas.results import server_checks
 from fpaas.results.bundle import (
     NO_DID,
     JsonObject,
-    RelayResult,
     ServerFinal,
-    ShufflerResult,
     StreamState,
-    WorkerResult,
 )
 from fpaas.results.disagreements import Disagreements
 from fpaas.results.durable_account import (
@@ -164,7 +166,7 @@ def at_least_read(relay: RelayResult, shuffler: ShufflerResult | None) -> RelayR
     later = IntervalSet()
     if last_seq > relay.last_seq:
         later.add_range(relay.last_seq + 1, last_seq)
-    return replace(
+    return msgspec.structs.replace(
         relay,
         last_seq=last_seq,
         offered=last_seq - relay.first_seq + 1,
@@ -362,7 +364,7 @@ def _cases(
     """Iterate over the durables that the server has."""
     workers = evidence.workers or ()
     had_trouble = any(
-        worker.connections["reconnects"] or worker.fetches["client_timeout"] for worker in workers
+        worker.connections.reconnects or worker.fetches.client_timeout for worker in workers
     )
     killed = {
         spec.durable_of(index)

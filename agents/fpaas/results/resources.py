@@ -104,13 +104,13 @@ def errors_by_host(bundle: Bundle) -> dict[str, dict[str, JsonObject]]:
         workers = [worker.result for worker in part.workers if worker.result is not None]
         if workers:
             errors[host]["consumers"] = {
-                "connection_errors": sum(w.connections["errors"] for w in workers),
-                "reconnects": sum(w.connections["reconnects"] for w in workers),
-                "timeouts": sum(w.fetches["client_timeout"] for w in workers),
+                "connection_errors": sum(w.connections.errors for w in workers),
+                "reconnects": sum(w.connections.reconnects for w in workers),
+                "timeouts": sum(w.fetches.client_timeout for w in workers),
             }
         if part.shuffler is not None:
             errors[host]["shuffler"] = {
-                "reconnects": part.shuffler.nats_connections.get("reconnects", 0),
+                "reconnects": part.shuffler.nats_connections.reconnects,
                 "refused": sum(part.shuffler.failures_by_reason.values()),
             }
         if part.relay is not None:

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fpaas.measures.intervals import IntervalSet
-from fpaas.results.bundle import DurableState, JsonObject, ServerFinal, ShufflerResult
+from fpaas.records.shuffler import ShufflerResult
+from fpaas.results.bundle import DurableState, JsonObject, ServerFinal
 from fpaas.results.disagreements import Disagreements, distance
 
 if TYPE_CHECKING:
