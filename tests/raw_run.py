@@ -21,9 +21,10 @@ from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import HistogramLog, Recorder
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import seal
-from fpaas.records import consumers, files, relay, shuffler, status
+from fpaas.records import consumers, files, probe, relay, shuffler, status
 from fpaas.records.consumers import Connections, Fetches, WorkerResult, WorkerSample
 from fpaas.records.files import LineWriter
+from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
 from fpaas.records.relay import RelayResult, RelaySample
 from fpaas.records.shuffler import (
     NatsConnections,
@@ -443,42 +444,42 @@ class RawRun:
         spec = self.spec
         times = self._seconds(spec.settled_unix_ns)
         self._lines(
-            "probe.host.jsonl",
-            [
-                {
-                    "unix_ns": at,
-                    "cpu_pct": 40 + self.random.uniform(-5, 5),
-                    "steal_pct": 0.5,
-                    "iowait_pct": 0.1,
-                    "mem_mb": 900.0,
-                    "mem_total_mb": 4000.0,
-                    "load1": 1.1,
-                    "net_rx_bytes": 1_000_000 * tick,
-                    "net_tx_bytes": 2_000_000 * tick,
-                    "disk_read_bytes": 0,
-                    "disk_write_bytes": 4096 * tick,
-                }
+            probe.HOST,
+            (
+                HostSample(
+                    unix_ns=at,
+                    cpu_pct=40 + self.random.uniform(-5, 5),
+                    steal_pct=0.5,
+                    iowait_pct=0.1,
+                    mem_mb=900.0,
+                    mem_total_mb=4000.0,
+                    load1=1.1,
+                    net_rx_bytes=1_000_000 * tick,
+                    net_tx_bytes=2_000_000 * tick,
+                    disk_read_bytes=0,
+                    disk_write_bytes=4096 * tick,
+                )
                 for tick, at in enumerate(times)
-            ],
+            ),
         )
         processes = {"nats": 90.0, "shuffler": 50.0, "consumers": 70.0, "relay": 35.0}
         self._lines(
-            "probe.processes.jsonl",
-            [
-                {
-                    "unix_ns": at,
-                    "process": process,
-                    "pid": 100 + number,
-                    "cpu_pct": 12.0 + number + self.random.uniform(-2, 2),
-                    "rss_mb": rss_mb,
-                    "fds": 20,
-                    "threads": 2,
-                    "ctx_switches_voluntary": 10,
-                    "ctx_switches_involuntary": 1,
-                }
+            probe.PROCESSES,
+            (
+                ProcessSample(
+                    unix_ns=at,
+                    process=process,
+                    pid=100 + number,
+                    cpu_pct=12.0 + number + self.random.uniform(-2, 2),
+                    rss_mb=rss_mb,
+                    fds=20,
+                    threads=2,
+                    ctx_switches_voluntary=10,
+                    ctx_switches_involuntary=1,
+                )
                 for at in times
                 for number, (process, rss_mb) in enumerate(processes.items())
-            ],
+            ),
         )
         self._lines(
             "probe.nats.jsonl",
@@ -507,15 +508,15 @@ class RawRun:
             },
         )
         self._lines(
-            "probe.clock.jsonl",
+            probe.CLOCK,
             [
-                {
-                    "unix_ns": T0_UNIX_NS,
-                    "phase": "before",
-                    "offset_low_ns": -90_000,
-                    "offset_high_ns": 70_000,
-                    "rtt_ns": 160_000,
-                }
+                ClockExchange(
+                    unix_ns=T0_UNIX_NS,
+                    phase="before",
+                    offset_low_ns=-90_000,
+                    offset_high_ns=70_000,
+                    rtt_ns=160_000,
+                )
             ],
         )
         self._write(

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from fpaas.reason import Reason
@@ -127,7 +128,8 @@ def test_text_out_of_a_run_is_never_markup(bundle: Bundle) -> None:
     scenario = Scenario("1", f"title {HOSTILE}", f"goal {HOSTILE}")
     part = replace(bundle.hosts["localhost"], host=HOSTILE)
     part.process_samples = [
-        {**sample, "process": HOSTILE} for sample in bundle.hosts["localhost"].process_samples
+        msgspec.structs.replace(sample, process=HOSTILE)
+        for sample in bundle.hosts["localhost"].process_samples
     ]
     hostile = replace(
         bundle,

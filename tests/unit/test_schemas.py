@@ -18,8 +18,7 @@ from tests.raw_run import HOST, RawRun
 BUNDLES = Path(__file__).parent.parent / "data" / "bundles"
 WITHOUT_SCHEMA = {
     *("summary.json", "manifest.json", "control.json", "seal.json", "probe.json"),
-    *("probe.host.jsonl", "probe.processes.jsonl", "probe.nats.jsonl", "probe.clock.jsonl"),
-    "probe.final.json",
+    *("probe.nats.jsonl", "probe.final.json"),
 }
 
 

@@ -30,6 +30,9 @@ from fpaas.probe.host_usage import HostUsage
 from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
 from fpaas.records import events, files
+from fpaas.records import probe as records
+from fpaas.records.files import LineWriter
+from fpaas.records.probe import ClockExchange
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.watch import watch_alone
@@ -161,7 +164,7 @@ class Probe:
             else None
         )
         self._exchanges: list[Exchange] = []
-        self._clock_file = self._samples("clock")
+        self._clock_file = LineWriter(options.directory / records.CLOCK)
         self._steps = ClockSteps()
         self._problems: list[str] = []
         self._samples_taken = 0
@@ -269,17 +272,17 @@ class Probe:
     async def _sample_host(self) -> None:
         host = HostUsage()
         processes = ProcessUsage(self._options.directory, self._options.nats_pid_file)
-        host_file, process_file = self._samples("host"), self._samples("processes")
+        host_file = LineWriter(self._options.directory / records.HOST)
+        process_file = LineWriter(self._options.directory / records.PROCESSES)
         self._steps.look()
         # The first reading of a process is what the next one's processor share starts from.
         processes.sample()
         async for _ in _on_schedule(self._ticks):
-            unix_ns = time.time_ns()
             self._samples_taken += 1
             self._steps.look()
-            host_file.write(**host.sample())
+            host_file.write(host.sample())
             for line in processes.sample():
-                process_file.write(**{"unix_ns": unix_ns, **line})
+                process_file.write(line)
             self._own.observe()
             self._status.figures = {
                 "samples": self._samples_taken,
@@ -365,14 +368,15 @@ class Probe:
             return False
         is_before = exchange.sent_unix_ns < self._spec.t0_unix_ns
         self._exchanges.append(exchange)
-        whose = {"server": exchange.server} if exchange.server else {}
         self._clock_file.write(
-            **whose,
-            unix_ns=exchange.sent_unix_ns,
-            phase="after" if is_after else "before" if is_before else "during",
-            offset_low_ns=exchange.offset_low_ns,
-            offset_high_ns=exchange.offset_high_ns,
-            rtt_ns=exchange.rtt_ns,
+            ClockExchange(
+                unix_ns=exchange.sent_unix_ns,
+                phase="after" if is_after else "before" if is_before else "during",
+                offset_low_ns=exchange.offset_low_ns,
+                offset_high_ns=exchange.offset_high_ns,
+                rtt_ns=exchange.rtt_ns,
+                server=exchange.server or None,
+            )
         )
         return True
 

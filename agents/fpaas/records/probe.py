@@ -1,4 +1,4 @@
-"""What a probe writes once a second of its host, and of the lab's processes on it; and of clocks."""
+"""What a probe writes: once a second of its host and of the lab's processes, and of clocks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ class HostSample(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     unix_ns: UnixNs
-    cpu_pct: Annotated[
-        float | None, doc("busy share of all cores since the line before, per cent")
-    ]
+    cpu_pct: Annotated[float | None, doc("busy share of all cores since the line before, per cent")]
     steal_pct: Annotated[float | None, doc("share that the hypervisor gave to others, per cent")]
     iowait_pct: Annotated[float | None, doc("share that waited for disks, per cent")]
     mem_mb: Annotated[float, doc("memory that is not available, 10^6 bytes")]
@@ -44,9 +42,9 @@ class HostSample(msgspec.Struct, frozen=True, kw_only=True):
     memory_pressure_us: Annotated[
         Count | None, doc("time in which some task waited for memory, us")
     ] = None
-    io_pressure_us: Annotated[
-        Count | None, doc("time in which some task waited for disks, us")
-    ] = None
+    io_pressure_us: Annotated[Count | None, doc("time in which some task waited for disks, us")] = (
+        None
+    )
 
 
 class ProcessSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,9 +53,7 @@ class ProcessSample(msgspec.Struct, frozen=True, kw_only=True):
     unix_ns: UnixNs
     process: Annotated[str, doc("relay, nats, shuffler, consumers or probe")]
     pid: int
-    cpu_pct: Annotated[
-        float | None, doc("of one core, since the line before; null in the first")
-    ]
+    cpu_pct: Annotated[float | None, doc("of one core, since the line before; null in the first")]
     cpu_s: Annotated[float | None, doc("processor time since it began, s")] = None
     rss_mb: Annotated[float, doc("memory, 10^6 bytes")]
     fds: Annotated[Count | None, doc("open file descriptors; null: not allowed to look")]

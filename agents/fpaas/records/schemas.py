@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records import probe
 from fpaas.records.consumers import WorkerResult, WorkerSample
 from fpaas.records.events import EventRecord
+from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
 from fpaas.records.relay import RelayResult, RelaySample
 from fpaas.records.shuffler import ShufflerResult, ShufflerSample
 from fpaas.records.status import AgentStatus
@@ -35,6 +37,9 @@ FILES = {
     "relay.samples": File("relay.samples.jsonl", RelaySample),
     "shuffler": File("shuffler.json", ShufflerResult),
     "shuffler.samples": File("shuffler.samples.jsonl", ShufflerSample),
+    "probe.host": File(probe.HOST, HostSample),
+    "probe.processes": File(probe.PROCESSES, ProcessSample),
+    "probe.clock": File(probe.CLOCK, ClockExchange),
     "consumers": File("consumers-[0-9]*.json", WorkerResult),
     "consumers.samples": File("consumers-[0-9]*.samples.jsonl", WorkerSample),
 }

@@ -23,10 +23,11 @@ from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import network, seal
 from fpaas.reason import Reason
-from fpaas.records import consumers, events, files, relay, shuffler, status
+from fpaas.records import consumers, events, files, probe, relay, shuffler, status
 from fpaas.records.consumers import WorkerResult, WorkerSample
 from fpaas.records.events import EventRecord
 from fpaas.records.files import TornError, UnreadableError
+from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
 from fpaas.records.relay import RelayResult, RelaySample
 from fpaas.records.shuffler import ShufflerResult, ShufflerSample
 from fpaas.records.status import AgentStatus
@@ -43,6 +44,8 @@ LOAD_GROUPS = ("relay", "nats", "shuffler", "consumers")
 NO_DID = 0
 
 JsonObject = dict[str, Any]
+#: A line of samples with plain counters and figures.
+Sample = RelaySample | ShufflerSample | WorkerSample | HostSample | ProcessSample
 AgentSample = RelaySample | ShufflerSample | WorkerSample
 T = TypeVar("T")
 
@@ -112,10 +115,10 @@ class HostPart:
     dids: array[int] | None = None
     workers: list[WorkerPart] = field(default_factory=list)
     probe: JsonObject | None = None
-    host_samples: list[JsonObject] = field(default_factory=list)
-    process_samples: list[JsonObject] = field(default_factory=list)
+    host_samples: list[HostSample] = field(default_factory=list)
+    process_samples: list[ProcessSample] = field(default_factory=list)
     nats_samples: list[JsonObject] = field(default_factory=list)
-    clock_samples: list[JsonObject] = field(default_factory=list)
+    clock_samples: list[ClockExchange] = field(default_factory=list)
     server_final: ServerFinal | None = None
     #: What each agent but the consumers saw happen, by its name; workers have their own.
     events: dict[str, list[EventRecord]] = field(default_factory=dict)
@@ -246,9 +249,9 @@ class _Loader:
     def _load_probe(self, part: HostPart, *, on_nats_host: bool) -> None:
         self._load_status(part, PROBE)
         part.probe = self._json(part, "probe.json", _probe)
-        part.host_samples = self._lines(part, "probe.host.jsonl")
-        part.process_samples = self._lines(part, "probe.processes.jsonl")
-        part.clock_samples = self._lines(part, "probe.clock.jsonl", _is_exchange)
+        part.host_samples = self._records(part, probe.HOST, HostSample)
+        part.process_samples = self._records(part, probe.PROCESSES, ProcessSample)
+        part.clock_samples = self._records(part, probe.CLOCK, ClockExchange)
         if on_nats_host:
             part.nats_samples = self._lines(part, "probe.nats.jsonl", _is_nats_sample)
             part.server_final = self._json(part, "probe.final.json", _server_final)
@@ -445,10 +448,6 @@ def _is_nats_sample(sample: JsonObject) -> bool:
 _STREAM_NUMBERS = ("messages", "bytes", "first_seq", "last_seq")
 
 
-def _is_exchange(line: JsonObject) -> bool:
-    return type(line.get("offset_low_ns")) is int and type(line.get("offset_high_ns")) is int
-
-
 def _probe(raw: Any) -> JsonObject:  # noqa: ANN401
     content = _object(raw, "probe")
     clocks = [content.get("clock") or {}, *(content.get("clock_by_server") or ())]
@@ -543,16 +542,9 @@ def _little_endian(path: Path, typecode: str) -> array[int]:
     return values
 
 
-def cumulative(
-    samples: Iterable[AgentSample] | Iterable[JsonObject], name: str
-) -> Iterator[tuple[int, float]]:
-    """Iterate over (unix_ns, value) of one counter, where a sample has it."""
+def cumulative(samples: Iterable[Sample], name: str) -> Iterator[tuple[int, float]]:
+    """Iterate over (unix_ns, value) of one counter or figure, where a sample has it."""
     for sample in samples:
-        if not isinstance(sample, dict):
-            counted: float | None = getattr(sample, name)
-            if counted is not None:
-                yield sample.unix_ns, counted
-            continue
-        value = sample.get(name)
-        if isinstance(value, int | float) and isinstance(sample.get("unix_ns"), int):
-            yield sample["unix_ns"], value
+        value: float | None = getattr(sample, name)
+        if value is not None:
+            yield sample.unix_ns, value

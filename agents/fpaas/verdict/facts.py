@@ -9,7 +9,7 @@ from fpaas.reason import Reason
 from fpaas.records.consumers import WorkerResult
 from fpaas.records.status import State
 from fpaas.results import ledger, resources
-from fpaas.results.bundle import AgentSample, Bundle, HostPart, cumulative
+from fpaas.results.bundle import Bundle, HostPart, Sample, cumulative
 from fpaas.results.figures import Window, growth
 from fpaas.results.ledger import Ledger
 from fpaas.results.legs import Legs
@@ -115,12 +115,11 @@ def _agents(bundle: Bundle) -> Iterator[AgentEnd]:
 
 def _last_samples(part: HostPart, name: str) -> Iterator[int]:
     """Iterate over times of an agent's last samples, which it writes more often than its status."""
-    if name == "probe":
-        yield from (sample["unix_ns"] for sample in part.host_samples[-1:])
-    by_agent: dict[str, Sequence[Sequence[AgentSample]]] = {
+    by_agent: dict[str, Sequence[Sequence[Sample]]] = {
         "relay": [part.relay_samples],
         "shuffler": [part.shuffler_samples],
         "consumers": [worker.samples for worker in part.workers],
+        "probe": [part.host_samples],
     }
     for samples in by_agent.get(name, []):
         yield from (sample.unix_ns for sample in samples[-1:])
