@@ -16,14 +16,26 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fpaas.measures import delivery_log, first_fetch
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import HistogramLog, Recorder
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import seal
-from fpaas.records import consumers, files, probe, relay, shuffler, status
+from fpaas.records import consumers, files, nats, probe, relay, shuffler, status
 from fpaas.records.consumers import Connections, Fetches, WorkerResult, WorkerSample
 from fpaas.records.files import LineWriter
+from fpaas.records.nats import (
+    Connz,
+    DurableState,
+    FinalSnapshot,
+    Lag,
+    NatsSample,
+    ServerLife,
+    StreamState,
+    Varz,
+)
 from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
 from fpaas.records.relay import RelayResult, RelaySample
 from fpaas.records.shuffler import (
@@ -44,7 +56,9 @@ STORED_AFTER_NS = 900_000
 ACKED_AFTER_NS = 1_200_000
 FETCH_TAKES_NS = 2_000_000
 FRAME_BYTES = 5_460
-SERVER = {"server_id": "NAAA", "start": "2026-09-21T00:00:00Z", "version": "2.15.1"}
+SERVER = ServerLife(
+    server_id="NAAA", start="2026-09-21T00:00:00Z", version="2.15.1", slow_consumers=0
+)
 
 
 @dataclass
@@ -278,7 +292,7 @@ class RawRun:
                 at += round(interval_ns * self.random.uniform(1 - jitter, 1 + jitter))
         return sorted(polls)
 
-    def _write_consumers(self) -> list[dict[str, Any]]:
+    def _write_consumers(self) -> list[DurableState]:
         """Play the consumers; returns the server's view of their durables at the end."""
         spec = self.spec
         count = spec.consumers.count
@@ -401,7 +415,7 @@ class RawRun:
         with gzip.open(self.directory / f"{stem}.first_fetch.bin.gz", "wb") as file:
             file.write(worker.first_fetch.tobytes())
 
-    def _durables(self, positions: dict[str, list[int]]) -> list[dict[str, Any]]:
+    def _durables(self, positions: dict[str, list[int]]) -> list[DurableState]:
         """Describe durables as the server would, and settle what their consumers missed."""
         spec = self.spec
         last = len(self.due_ns)
@@ -415,32 +429,32 @@ class RawRun:
             self.truth.pending_at_end += pending
             self.truth.expired_unread += owed - pending - consumer_seq
             durables.append(
-                {
-                    "name": durable,
-                    "delivered_consumer_seq": consumer_seq,
-                    "delivered_stream_seq": stream_seq,
-                    "ack_floor_consumer_seq": consumer_seq,
-                    "ack_floor_stream_seq": stream_seq,
-                    "num_pending": pending,
-                    "num_ack_pending": 0,
-                    "num_redelivered": 0,
-                }
+                DurableState(
+                    name=durable,
+                    delivered_consumer_seq=consumer_seq,
+                    delivered_stream_seq=stream_seq,
+                    ack_floor_consumer_seq=consumer_seq,
+                    ack_floor_stream_seq=stream_seq,
+                    num_pending=pending,
+                    num_ack_pending=0,
+                    num_redelivered=0,
+                )
             )
         return durables
 
-    def _stream(self, at: int) -> dict[str, Any]:
+    def _stream(self, at: int) -> StreamState:
         last = self.last_stored(at)
         first = min(self.first_stored(at), last + 1)
-        return {
-            "messages": last - first + 1,
-            "bytes": (last - first + 1) * (FRAME_BYTES + 160),
-            "first_seq": first,
-            "last_seq": last,
-            "consumer_count": len({*map(self.spec.durable_of, range(self.spec.consumers.count))}),
-            "num_deleted": 0,
-        }
+        return StreamState(
+            messages=last - first + 1,
+            bytes=(last - first + 1) * (FRAME_BYTES + 160),
+            first_seq=first,
+            last_seq=last,
+            consumer_count=len({*map(self.spec.durable_of, range(self.spec.consumers.count))}),
+            num_deleted=0,
+        )
 
-    def _write_probe(self, durables: list[dict[str, Any]]) -> None:
+    def _write_probe(self, durables: list[DurableState]) -> None:
         spec = self.spec
         times = self._seconds(spec.settled_unix_ns)
         self._lines(
@@ -482,30 +496,30 @@ class RawRun:
             ),
         )
         self._lines(
-            "probe.nats.jsonl",
-            [
-                {
-                    "unix_ns": at,
-                    "varz": SERVER | {"cpu_pct": 12.0, "mem_mb": 90.0, "slow_consumers": 0},
-                    "stream": self._stream(at),
-                    "connz": {"count": 3, "pending_bytes_max": 0},
-                    "lag": {"consumers": 10, "p50": 900, "p99": 1100, "max": 1200, "sum": 9500},
-                    "ack_pending": 0,
-                    "took_ms": 4.0,
-                }
+            nats.SAMPLES,
+            (
+                NatsSample(
+                    unix_ns=at,
+                    varz=Varz(**msgspec.structs.asdict(SERVER), cpu_pct=12.0, mem_mb=90.0),
+                    stream=self._stream(at),
+                    connz=Connz(count=3, pending_bytes_max=0),
+                    lag=Lag(consumers=10, p50=900, p99=1100, max=1200, sum=9500),
+                    ack_pending=0,
+                    took_ms=4.0,
+                )
                 for at in times[::5]
-            ],
+            ),
         )
         settled = self._stream(spec.settled_unix_ns)
         self._write(
-            "probe.final.json",
-            {
-                "unix_ns": spec.settled_unix_ns,
-                "stream_before": settled,
-                "stream_after": settled,
-                "consumers": durables,
-                "server": SERVER | {"slow_consumers": 0},
-            },
+            nats.FINAL,
+            FinalSnapshot(
+                unix_ns=spec.settled_unix_ns,
+                stream_before=settled,
+                stream_after=settled,
+                consumers=durables,
+                server=SERVER,
+            ),
         )
         self._lines(
             probe.CLOCK,

@@ -21,7 +21,6 @@ from fpaas.errors import RunInvalid
 from fpaas.measures.calls import CallRecorder
 from fpaas.records import status
 from fpaas.records.fields import Number
-from fpaas.records.files import LineWriter
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 
@@ -70,21 +69,6 @@ class Status:
         )
         with contextlib.suppress(OSError):
             status.write(self._directory, now)
-
-
-class Samples:
-    """`<agent>.samples.jsonl`: cumulative counters, one line a second."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._lines = LineWriter(path)
-
-    def write(self, **values: object) -> None:
-        """Append one line, stamped with the time."""
-        self._lines.write({"unix_ns": time.time_ns(), **values})
-
-    def close(self) -> None:
-        """Close the file."""
-        self._lines.close()
 
 
 def armed(path: Path, planned: RunSpec, own: Status) -> RunSpec:

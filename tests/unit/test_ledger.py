@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -15,13 +16,12 @@ from hypothesis import strategies as st
 from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.consumers import Connections, Fetches, WorkerResult
+from fpaas.records.nats import DurableState, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.records.shuffler import NatsConnections, RelayConnections, ShufflerResult
 from fpaas.results import ledger
 from fpaas.results.bundle import (
-    DurableState,
     ServerFinal,
-    StreamState,
 )
 from fpaas.results.ledger import Evidence, Ledger
 from fpaas.results.removals import Removals
@@ -168,7 +168,13 @@ class Simulation:
 
     def evidence(self) -> Evidence:
         last = self.last
-        stream = StreamState(last - self.first + 1, 0, self.first, last, len(self.durables))
+        stream = StreamState(
+            messages=last - self.first + 1,
+            bytes=0,
+            first_seq=self.first,
+            last_seq=last,
+            consumer_count=len(self.durables),
+        )
         logs = [
             ConsumerDeliveries(
                 log.consumer_index,
@@ -208,6 +214,16 @@ class Simulation:
         )
 
 
+T = TypeVar("T")
+
+
+def replace(record: T, **changes: object) -> T:
+    """Return a record, or a dataclass, with some of its fields changed."""
+    if isinstance(record, msgspec.Struct):
+        return msgspec.structs.replace(record, **changes)
+    return dataclasses.replace(record, **changes)  # type: ignore[type-var]
+
+
 def make_shuffler(count: int, **changes: object) -> ShufflerResult:
     seqs = IntervalSet([(FIRST_SEQ, FIRST_SEQ + count - 1)] if count else [])
     result = ShufflerResult(
@@ -227,7 +243,7 @@ def make_shuffler(count: int, **changes: object) -> ShufflerResult:
         relay_connections=RelayConnections(1, 0),
         nats_connections=NatsConnections(1, 0, 0),
     )
-    return msgspec.structs.replace(result, **changes)
+    return replace(result, **changes)
 
 
 def make_worker(
@@ -411,7 +427,7 @@ def healthy() -> tuple[RunSpec, Evidence]:
 def with_durable(evidence: Evidence, name: str, **changes: int) -> Evidence:
     assert evidence.server is not None
     durables = dict(evidence.server.durables)
-    durables[name] = replace(durables[name], **changes)  # type: ignore[arg-type]
+    durables[name] = replace(durables[name], **changes)
     return replace(evidence, server=replace(evidence.server, durables=durables))
 
 
@@ -425,14 +441,14 @@ def with_stream(evidence: Evidence, **changes: int) -> Evidence:
     if "messages" not in changes:
         changed = {"first_seq": 1, "last_seq": 50} | changes
         changes["messages"] = changed["last_seq"] - changed["first_seq"] + 1
-    stream = replace(server.stream_before, **changes)  # type: ignore[arg-type]
+    stream = replace(server.stream_before, **changes)
     return replace(evidence, server=replace(server, stream_before=stream, stream_after=stream))
 
 
 def with_stream_after(evidence: Evidence, **changes: int) -> Evidence:
     server = evidence.server
     assert server is not None
-    after = replace(server.stream_after, **changes)  # type: ignore[arg-type]
+    after = replace(server.stream_after, **changes)
     return replace(evidence, server=replace(server, stream_after=after))
 
 
@@ -444,7 +460,7 @@ def with_runs(evidence: Evidence, runs: list[tuple[int, int, int, int]]) -> Evid
 
 def with_relay(evidence: Evidence, **changes: int) -> Evidence:
     assert evidence.relay is not None
-    relay = msgspec.structs.replace(evidence.relay, **changes)
+    relay = replace(evidence.relay, **changes)
     return replace(evidence, relay=relay)
 
 
@@ -716,7 +732,7 @@ def test_a_worker_that_was_killed_leaves_an_account_that_balances(
     logged = max((consumer_seq + count for _, _, consumer_seq, count in runs), default=0)
     repeats = [repeat for repeat in log.repeats if repeat < logged]
     logs[killed % len(logs)] = replace(log, runs=runs, repeats=repeats)
-    worker = msgspec.structs.replace(make_worker(len(logs), 0), complete=False)
+    worker = replace(make_worker(len(logs), 0), complete=False)
     balanced = ledger.account(spec, replace(evidence, deliveries=logs, workers=[worker]))
     assert balanced.disagreements == []
     assert identities_hold(balanced)
@@ -737,7 +753,7 @@ def test_acknowledged_deliveries_of_a_killed_worker_are_known_from_the_server() 
     evidence = simulation.evidence()
     assert evidence.deliveries is not None
     log = replace(evidence.deliveries[0], runs=[(0, 1, 1, 20)])
-    worker = msgspec.structs.replace(make_worker(1, 20), complete=False)
+    worker = replace(make_worker(1, 20), complete=False)
     balanced = ledger.account(spec, replace(evidence, deliveries=[log], workers=[worker]))
     assert balanced.unexplained == 0
     assert (balanced.delivered, balanced.pending_at_end, balanced.lost) == (30, 20, 0)

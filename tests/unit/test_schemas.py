@@ -17,14 +17,16 @@ from tests.raw_run import HOST, RawRun
 
 BUNDLES = Path(__file__).parent.parent / "data" / "bundles"
 WITHOUT_SCHEMA = {
-    *("summary.json", "manifest.json", "control.json", "seal.json", "probe.json"),
-    *("probe.nats.jsonl", "probe.final.json"),
+    *("control.json", "seal.json", "probe.json"),
 }
 
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return RawRun(workers=2).write(tmp_path_factory.mktemp("schemas") / "run")
+    run = RawRun(workers=2).write(tmp_path_factory.mktemp("schemas") / "run")
+    result = CliRunner().invoke(main, ["report", str(run)])
+    assert result.exit_code == 0, result.output
+    return run
 
 
 @pytest.fixture(params=["passing", "failing", "simulated"])

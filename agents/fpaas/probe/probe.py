@@ -29,9 +29,10 @@ from fpaas.probe.clock_steps import ClockSteps
 from fpaas.probe.host_usage import HostUsage
 from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
-from fpaas.records import events, files
+from fpaas.records import events, files, nats
 from fpaas.records import probe as records
 from fpaas.records.files import LineWriter
+from fpaas.records.nats import FinalSnapshot
 from fpaas.records.probe import ClockExchange
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
@@ -293,7 +294,7 @@ class Probe:
             self._status.write()
 
     async def _sample_nats(self, monitor: ServerMonitor) -> None:
-        file = self._samples("nats")
+        file = LineWriter(self._options.directory / nats.SAMPLES)
         loop = asyncio.get_running_loop()
         # The first one as soon as there is somebody to ask, and without anybody as well.
         with contextlib.suppress(TimeoutError):
@@ -305,13 +306,13 @@ class Probe:
         async for _ in _on_schedule(Ticks(first_s - NATS_INTERVAL_S, NATS_INTERVAL_S)):
             await self._write_nats_sample(monitor, file)
 
-    async def _write_nats_sample(self, monitor: ServerMonitor, file: agent.Samples) -> None:
+    async def _write_nats_sample(self, monitor: ServerMonitor, file: LineWriter) -> None:
         line = await monitor.sample()
         self._nats_samples += 1
-        self._nats_errors += "error" in line
+        self._nats_errors += line.error is not None
         # Seen by whoever watches the run; it is written every second.
-        self._status.message = line.get("error", "")
-        file.write(**line)
+        self._status.message = line.error or ""
+        file.write(line)
 
     async def _take_final(self, monitor: ServerMonitor, timeout_s: float) -> None:
         try:
@@ -322,11 +323,11 @@ class Probe:
         except TimeoutError:
             self._problems.append(f"no final snapshot of NATS: no answer in {timeout_s:g} s")
         else:
-            files.write(self._options.directory / f"{AGENT}.final.json", final)
-            if final["server"] is None and not self._options.is_clustered:
+            files.write(self._options.directory / nats.FINAL, final)
+            if final.server is None and not self._options.is_clustered:
                 self._problems.append("NATS's monitoring port did not answer at the end")
 
-    async def _final_patiently(self, monitor: ServerMonitor, retry_s: float) -> dict[str, Any]:
+    async def _final_patiently(self, monitor: ServerMonitor, retry_s: float) -> FinalSnapshot:
         deadline = asyncio.get_running_loop().time() + retry_s
         while True:
             try:
@@ -384,9 +385,6 @@ class Probe:
         if finished and not self._options.is_alone:
             await asyncio.sleep(CLOCK_GRACE_S)
         await self._clock.remove_stream()
-
-    def _samples(self, name: str) -> agent.Samples:
-        return agent.Samples(self._options.directory / f"{AGENT}.{name}.jsonl")
 
 
 async def _connect(connection: NatsConnection) -> None:

@@ -1,4 +1,4 @@
-"""JSON Schema of each file that agents write, of which `fpaas schema` shows one."""
+"""JSON Schema of the files of a run, of which `fpaas schema` shows one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records import probe
+from fpaas.records import nats, probe, summary
 from fpaas.records.consumers import WorkerResult, WorkerSample
 from fpaas.records.events import EventRecord
+from fpaas.records.nats import FinalSnapshot, NatsSample
 from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
 from fpaas.records.relay import RelayResult, RelaySample
 from fpaas.records.shuffler import ShufflerResult, ShufflerSample
 from fpaas.records.status import AgentStatus
+from fpaas.records.summary import Manifest, Summary
 from fpaas.spec import RunSpec
 
 
@@ -31,6 +33,8 @@ class File:
 
 FILES = {
     "run": File("run.json", RunSpec),
+    "summary": File(summary.NAME, Summary),
+    "manifest": File("manifest.json", Manifest),
     "status": File("*.status.json", AgentStatus),
     "events": File("*.events.jsonl", EventRecord),
     "relay": File("relay.json", RelayResult),
@@ -39,6 +43,8 @@ FILES = {
     "shuffler.samples": File("shuffler.samples.jsonl", ShufflerSample),
     "probe.host": File(probe.HOST, HostSample),
     "probe.processes": File(probe.PROCESSES, ProcessSample),
+    "probe.nats": File(nats.SAMPLES, NatsSample),
+    "probe.final": File(nats.FINAL, FinalSnapshot),
     "probe.clock": File(probe.CLOCK, ClockExchange),
     "consumers": File("consumers-[0-9]*.json", WorkerResult),
     "consumers.samples": File("consumers-[0-9]*.samples.jsonl", WorkerSample),

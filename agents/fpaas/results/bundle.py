@@ -14,19 +14,22 @@ import sys
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import network, seal
 from fpaas.reason import Reason
-from fpaas.records import consumers, events, files, probe, relay, shuffler, status
+from fpaas.records import consumers, events, files, nats, probe, relay, shuffler, status
 from fpaas.records.consumers import WorkerResult, WorkerSample
 from fpaas.records.events import EventRecord
 from fpaas.records.files import TornError, UnreadableError
+from fpaas.records.nats import DurableState, FinalSnapshot, NatsSample, StreamState
 from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
 from fpaas.records.relay import RelayResult, RelaySample
 from fpaas.records.shuffler import ShufflerResult, ShufflerSample
@@ -48,34 +51,6 @@ JsonObject = dict[str, Any]
 Sample = RelaySample | ShufflerSample | WorkerSample | HostSample | ProcessSample
 AgentSample = RelaySample | ShufflerSample | WorkerSample
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class StreamState:
-    """The stream as the server describes it."""
-
-    messages: int
-    bytes: int
-    first_seq: int
-    last_seq: int
-    consumer_count: int = 0
-    num_deleted: int = 0
-    #: Sequences inside the stream that are gone.
-    deleted: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class DurableState:
-    """A durable as the server describes it."""
-
-    name: str
-    delivered_consumer_seq: int
-    delivered_stream_seq: int
-    num_pending: int
-    num_ack_pending: int
-    num_redelivered: int
-    ack_floor_consumer_seq: int = 0
-    ack_floor_stream_seq: int = 0
 
 
 @dataclass(frozen=True)
@@ -253,8 +228,11 @@ class _Loader:
         part.process_samples = self._records(part, probe.PROCESSES, ProcessSample)
         part.clock_samples = self._records(part, probe.CLOCK, ClockExchange)
         if on_nats_host:
-            part.nats_samples = self._lines(part, "probe.nats.jsonl", _is_nats_sample)
-            part.server_final = self._json(part, "probe.final.json", _server_final)
+            part.nats_samples = [
+                msgspec.to_builtins(sample)
+                for sample in self._records(part, nats.SAMPLES, NatsSample)
+            ]
+            part.server_final = self._file(part, nats.FINAL, _server_final)
         part.events[PROBE] = self._events(part, PROBE)
 
     def _load_relay(self, part: HostPart) -> None:
@@ -340,24 +318,6 @@ class _Loader:
 
         return self._file(part, name, read) or []
 
-    def _lines(
-        self, part: HostPart, name: str, fits: Callable[[JsonObject], bool] = lambda _: True
-    ) -> list[JsonObject]:
-        def read(path: Path) -> list[JsonObject]:
-            found = files.read_lines(path, JsonObject)
-            lines = found.good
-            if found.torn:
-                self._problem(part, name, "file_torn", found.torn)
-            good = [line for line in lines if type(line.get("unix_ns")) is int and fits(line)]
-            if found.wrong:
-                self._problem(part, name, "file_unreadable", found.wrong)
-            if len(good) < len(lines):
-                what = f"{len(lines) - len(good)} of {len(lines)} lines are not what they should be"
-                self._problem(part, name, "file_unreadable", what)
-            return good
-
-        return self._file(part, name, read) or []
-
     def _events(self, part: HostPart, stem: str) -> list[EventRecord]:
         """Read what an agent saw happen; agents of earlier versions wrote no such file."""
         name = f"{stem}.{events.SUFFIX}"
@@ -434,20 +394,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_nats_sample(sample: JsonObject) -> bool:
-    """Whether a line of probe.nats.jsonl has numbers where they are reckoned with."""
-    varz, stream, connz, lag = (sample.get(name) for name in ("varz", "stream", "connz", "lag"))
-    if not all(one is None or isinstance(one, dict) for one in (varz, stream, connz, lag)):
-        return False
-    if stream and not all(type(stream.get(name)) is int for name in _STREAM_NUMBERS):
-        return False
-    numbers = [(varz or {}).get("slow_consumers", 0), (connz or {}).get("pending_bytes_max")]
-    return all(value is None or _is_number(value) for value in (*numbers, *(lag or {}).values()))
-
-
-_STREAM_NUMBERS = ("messages", "bytes", "first_seq", "last_seq")
-
-
 def _probe(raw: Any) -> JsonObject:  # noqa: ANN401
     content = _object(raw, "probe")
     clocks = [content.get("clock") or {}, *(content.get("clock_by_server") or ())]
@@ -464,52 +410,20 @@ def _probe(raw: Any) -> JsonObject:  # noqa: ANN401
     return content
 
 
-def _counts(content: Any, what: str) -> None:  # noqa: ANN401
-    """Check that an object holds whole numbers only."""
-    for name, value in _object(content, what).items():
-        if type(value) is not int or value < 0:
-            raise UnreadableError(f"{what}: {name} is {value!r}, not a count")
-
-
 def _object(raw: Any, what: str) -> JsonObject:  # noqa: ANN401
     if not isinstance(raw, dict):
         raise UnreadableError(f"is no {what}")
     return raw
 
 
-def _typed(cls: type[T], raw: Any) -> T:  # noqa: ANN401
-    """Make a dataclass of a JSON object; unknown keys are for later versions."""
-    content = _object(raw, cls.__name__)
-    values = {}
-    for column in fields(cls):  # type: ignore[arg-type]
-        if column.name not in content:
-            if column.default is MISSING and column.default_factory is MISSING:
-                raise UnreadableError(f"has no {column.name}")
-            continue
-        value = content[column.name]
-        if column.type == "int" and type(value) is not int:
-            raise UnreadableError(f"{column.name} is {value!r}, not a whole number")
-        # A relay that offered nothing from its first on has a last one before it.
-        if column.type == "int" and value < 0 and column.name != "last_seq":
-            raise UnreadableError(f"{column.name} is {value}")
-        if column.type == "str" and not isinstance(value, str):
-            raise UnreadableError(f"{column.name} is {value!r}, not a text")
-        if column.type == "bool" and not isinstance(value, bool):
-            raise UnreadableError(f"{column.name} is {value!r}, neither true nor false")
-        if column.type == "dict[str, int]":
-            _counts(value, column.name)
-        values[column.name] = value
-    return cls(**values)
-
-
-def _server_final(raw: Any) -> ServerFinal:  # noqa: ANN401
-    content = _object(raw, "ServerFinal")
+def _server_final(path: Path) -> ServerFinal:
+    final = files.read(path, FinalSnapshot)
     return ServerFinal(
-        unix_ns=content["unix_ns"],
-        stream_before=_typed(StreamState, content["stream_before"]),
-        stream_after=_typed(StreamState, content["stream_after"]),
-        durables={state["name"]: _typed(DurableState, state) for state in content["consumers"]},
-        server=content["server"],
+        unix_ns=final.unix_ns,
+        stream_before=final.stream_before,
+        stream_after=final.stream_after,
+        durables={state.name: state for state in final.consumers},
+        server=msgspec.to_builtins(final.server),
     )
 
 

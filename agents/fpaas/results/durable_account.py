@@ -28,8 +28,9 @@ from dataclasses import dataclass, field
 
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.nats import DurableState, StreamState
 from fpaas.results import server_checks
-from fpaas.results.bundle import DurableState, ServerFinal, StreamState
+from fpaas.results.bundle import ServerFinal
 from fpaas.results.disagreements import Disagreements
 from fpaas.results.removals import Removals
 

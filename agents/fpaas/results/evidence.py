@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fpaas.records.consumers import WorkerResult
-from fpaas.results.bundle import Bundle, JsonObject, StreamState
+from fpaas.records.nats import StreamState
+from fpaas.results.bundle import Bundle, JsonObject
 from fpaas.results.clocks import Clocks
 from fpaas.results.ledger import Evidence
 from fpaas.results.removals import Removals, StreamSample, classify

@@ -25,6 +25,7 @@ import msgspec
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.consumers import WorkerResult
+from fpaas.records.nats import StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.records.shuffler import ShufflerResult
 from fpaas.results import server_checks
@@ -32,7 +33,6 @@ from fpaas.results.bundle import (
     NO_DID,
     JsonObject,
     ServerFinal,
-    StreamState,
 )
 from fpaas.results.disagreements import Disagreements
 from fpaas.results.durable_account import (

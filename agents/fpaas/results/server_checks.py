@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.nats import DurableState
 from fpaas.records.shuffler import ShufflerResult
-from fpaas.results.bundle import DurableState, JsonObject, ServerFinal
+from fpaas.results.bundle import JsonObject, ServerFinal
 from fpaas.results.disagreements import Disagreements, distance
 
 if TYPE_CHECKING:
