@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fpaas import agent
 from fpaas.reason import Reason
+from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.verdict import codes, goals, stalls
 from fpaas.verdict.facts import Facts
@@ -183,10 +183,10 @@ class _Dead:
 
     def _agents(self, facts: Facts) -> Iterator[tuple[float, Reason]]:
         for end in facts.agents:
-            if end.state in (agent.DONE, agent.STOPPED):
+            if end.state in (State.DONE, State.STOPPED):
                 continue
             self._parts.add((end.host, end.agent))
-            if end.state == agent.FAILED:
+            if end.state == State.FAILED:
                 failed = {"agent": end.agent, "message": end.message}
                 yield end.at_s, Reason("agent_failed", end.host, failed)
             else:
@@ -199,7 +199,7 @@ class _Dead:
             # Workers go with their agent; the other way round, it fails because of them.
             if any(
                 (end.host, end.agent) == (death.host, "consumers")
-                and end.state not in (agent.DONE, agent.STOPPED, agent.FAILED)
+                and end.state not in (State.DONE, State.STOPPED, State.FAILED)
                 for end in facts.agents
             ):
                 continue
@@ -241,7 +241,7 @@ def _silent_since_s(host: str, since_s: float, summary: dict[str, Any], facts: F
 def _stopped(facts: Facts) -> Iterator[Reason]:
     """Name agents that were told to end, in the order in which they did."""
     for end in sorted(facts.agents, key=lambda end: end.at_s):
-        if end.state == agent.STOPPED:
+        if end.state == State.STOPPED:
             parameters = {"agent": end.agent, "message": end.message}
             yield Reason("agent_stopped", end.host, parameters)
 
