@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import select
 import signal
@@ -20,19 +19,15 @@ import uvloop
 
 from fpaas.errors import RunInvalid
 from fpaas.measures.calls import CallRecorder
+from fpaas.records import status
+from fpaas.records.fields import Number
+from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 
 LOOP_LAG_INTERVAL_NS = 50_000_000
 #: Whoever plans a run prepares streams and measures networks before it arms it.
 ARMED_WITHIN_S = 600.0
 ARMED_LOOK_INTERVAL_S = 0.05
-
-STARTING = "starting"
-READY = "ready"
-RUNNING = "running"
-DONE = "done"
-STOPPED = "stopped"
-FAILED = "failed"
 
 T = TypeVar("T")
 
@@ -42,29 +37,18 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(main)
 
 
-def write_json(path: Path, content: object) -> None:
-    """Replace a file as a whole: a reader, or a full disk, never leaves half of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 class Status:
     """`<agent>.status.json`: what the control node and the probe read while a run goes on."""
 
     def __init__(self, directory: Path | None, agent: str) -> None:
-        self._path = directory / f"{agent}.status.json" if directory else None
+        self._directory = directory
         self.agent = agent
-        self.state = STARTING
+        self.state = State.STARTING
         self.message = ""
         self.pids = [os.getpid()]
-        self.figures: dict[str, float | int] = {}
+        self.figures: dict[str, Number] = {}
 
-    def set(self, state: str, message: str = "") -> None:
+    def set(self, state: State, message: str = "") -> None:
         """Change the state and write it at once."""
         self.state = state
         self.message = message
@@ -72,54 +56,34 @@ class Status:
 
     def write(self) -> None:
         """Write the file; a disk that is full costs the status, not the run."""
-        if self._path is None:
+        if self._directory is None:
             return
+        now = status.AgentStatus(
+            agent=self.agent,
+            state=self.state,
+            message=self.message,
+            pid=os.getpid(),
+            pids=self.pids,
+            unix_ns=time.time_ns(),
+            figures=self.figures,
+        )
         with contextlib.suppress(OSError):
-            write_json(
-                self._path,
-                {
-                    "agent": self.agent,
-                    "state": self.state,
-                    "message": self.message,
-                    "pid": os.getpid(),
-                    "pids": self.pids,
-                    "unix_ns": time.time_ns(),
-                    "figures": self.figures,
-                },
-            )
+            status.write(self._directory, now)
 
 
-class Samples:
-    """`<agent>.samples.jsonl`: cumulative counters, one line a second."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._file = path.open("w", encoding="utf-8") if path else None
-
-    def write(self, **values: object) -> None:
-        """Append one line, stamped with the time."""
-        if self._file:
-            self._file.write(json.dumps({"unix_ns": time.time_ns(), **values}) + "\n")
-            self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file:
-            self._file.close()
-
-
-def armed(path: Path, planned: RunSpec, status: Status) -> RunSpec:
+def armed(path: Path, planned: RunSpec, own: Status) -> RunSpec:
     """Wait until run.json has its T0, and return it; `planned` is what it was when it was read.
 
     Starting takes long where processors are few. Agents start before T0 is chosen, so it need not
     allow for that. Raises RunInvalid where nobody arms the run.
     """
-    status.set(STARTING, "waits until the run is armed")
+    own.set(State.STARTING, "waits until the run is armed")
     deadline = time.monotonic() + ARMED_WITHIN_S
     run = planned
     while not run.is_armed:
         if time.monotonic() > deadline:
             message = f"{path}: got no T0 within {ARMED_WITHIN_S:g} s; is its playbook gone?"
-            status.set(FAILED, message)
+            own.set(State.FAILED, message)
             raise RunInvalid(message)
         # Not time.sleep, which fails where libfaketime shifts the wall clock alone.
         select.select([], [], [], ARMED_LOOK_INTERVAL_S)

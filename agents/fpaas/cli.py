@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "Merge a run's raw data into summary.json and report.html.",
     "compare": "Compare runs.",
     "explain": "Say what a verdict's reason means, and what to do.",
+    "schema": "Print JSON Schema of a file of a run.",
 }
 #: Used by the playbooks, not by people.
 HIDDEN_COMMANDS = {

@@ -8,8 +8,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from fpaas.agent import FAILED
-from fpaas.control.progress import AgentStatus
+from fpaas.records.status import AgentStatus, State
 
 LOOK_INTERVAL_S = 0.1
 
@@ -62,5 +61,5 @@ def failure(statuses: dict[str, AgentStatus]) -> str:
     return "; ".join(
         f"the {name} failed: {status.message}"
         for name, status in sorted(statuses.items())
-        if status.state == FAILED
+        if status.state == State.FAILED
     )

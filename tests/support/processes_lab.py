@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fpaas.agent import write_json
+from fpaas.records import files
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
 from tests.support.checkout import SCRIPTS
 from tests.support.nats_servers import NatsServer
@@ -155,7 +155,7 @@ class ProcessesLab:
     def _write_spec(self) -> None:
         for host in self._hosts:
             (self.bundle / "hosts" / host).mkdir(parents=True, exist_ok=True)
-        write_json(self._run_json, json.loads(self.spec.to_json()))
+        files.write(self._run_json, json.loads(self.spec.to_json()))
 
     def _start(self, agent: str, host: str, *arguments: str) -> None:
         command = [agent, "--run", str(self._run_json), "--out", str(self.bundle / "hosts" / host)]

@@ -7,19 +7,44 @@ are made up from fixed delays. What the consumers missed is known, so that tests
 from __future__ import annotations
 
 import gzip
-import json
 import random
 from array import array
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fpaas.measures import delivery_log, first_fetch
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import seal
+from fpaas.records import consumers, files, nats, probe, relay, shuffler, status
+from fpaas.records.consumers import Connections, Fetches, WorkerResult, WorkerSample
+from fpaas.records.files import LineWriter
+from fpaas.records.nats import (
+    Connz,
+    DurableState,
+    FinalSnapshot,
+    Lag,
+    NatsSample,
+    ServerLife,
+    StreamState,
+    Varz,
+)
+from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
+from fpaas.records.relay import RelayResult, RelaySample
+from fpaas.records.shuffler import (
+    NatsConnections,
+    RelayConnections,
+    ShufflerResult,
+    ShufflerSample,
+)
+from fpaas.records.status import State
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 
 HOST = "localhost"
@@ -31,7 +56,9 @@ STORED_AFTER_NS = 900_000
 ACKED_AFTER_NS = 1_200_000
 FETCH_TAKES_NS = 2_000_000
 FRAME_BYTES = 5_460
-SERVER = {"server_id": "NAAA", "start": "2026-09-21T00:00:00Z", "version": "2.15.1"}
+SERVER = ServerLife(
+    server_id="NAAA", start="2026-09-21T00:00:00Z", version="2.15.1", slow_consumers=0
+)
 
 
 @dataclass
@@ -102,27 +129,26 @@ class RawRun:
         durables = self._write_consumers()
         self._write_probe(durables)
         for agent in ("relay", "shuffler", "consumers", "probe"):
-            self._json(
-                f"{agent}.status.json",
-                {
-                    "agent": agent,
-                    "state": "done",
-                    "message": "",
-                    "pid": 1,
-                    "pids": [1],
-                    "unix_ns": self.spec.settled_unix_ns,
-                    "figures": {},
-                },
+            own = status.AgentStatus(
+                agent=agent,
+                state=State.DONE,
+                pid=1,
+                pids=[1],
+                unix_ns=self.spec.settled_unix_ns,
             )
+            status.write(self.directory, own)
         if sealed:
             seal.seal(self.directory, HOST)
         return directory
 
-    def _json(self, name: str, content: object) -> None:
-        (self.directory / name).write_text(json.dumps(content) + "\n")
+    def _write(self, name: str, record: object) -> None:
+        files.write(self.directory / name, record)
 
-    def _lines(self, name: str, lines: list[dict[str, Any]]) -> None:
-        (self.directory / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    def _lines(self, name: str, lines: Iterable[object]) -> None:
+        writer = LineWriter(self.directory / name)
+        for line in lines:
+            writer.write(line)
+        writer.close()
 
     def _seconds(self, until_ns: int) -> list[int]:
         """Times of the samples, one a second and one at the end."""
@@ -154,25 +180,35 @@ class RawRun:
 
     def _write_relay(self) -> None:
         offered = self.truth.offered = len(self.due_ns)
-        self._json(
-            "relay.json",
-            {
-                "first_seq": self.first_seq,
-                "last_seq": self.first_seq + offered - 1,
-                "offered": offered,
-                "sent": offered,
-                "replayed": 0,
-                "ignored": 0,
-                "connects": 1,
-                "slow_disconnects": 0,
-            },
+        self._write(
+            relay.NAME,
+            RelayResult(
+                first_seq=self.first_seq,
+                last_seq=self.first_seq + offered - 1,
+                offered=offered,
+                sent=offered,
+                replayed=0,
+                handed=offered,
+                ignored=0,
+                connects=1,
+                slow_disconnects=0,
+                blocked_s=0.0,
+            ),
         )
         self._lines(
-            "relay.samples.jsonl",
-            [
-                {"unix_ns": at, "offered": bisect_right(self.due_ns, at), "subscribers": 1}
+            relay.SAMPLES,
+            (
+                RelaySample(
+                    unix_ns=at,
+                    offered=(due := bisect_right(self.due_ns, at)),
+                    ignored=0,
+                    sent=due,
+                    replayed=0,
+                    subscribers=1,
+                    blocked_s=0.0,
+                )
                 for at in self._seconds(self.spec.settled_unix_ns)
-            ],
+            ),
         )
         self._histograms(
             "relay.hlog", {"relay_lateness": self._per_frame(60_000), "loop_lag": self._loop_lag()}
@@ -180,48 +216,49 @@ class RawRun:
 
     def _write_shuffler(self) -> None:
         offered = len(self.due_ns)
-        everything = [[self.first_seq, self.first_seq + offered - 1]]
-        self._json(
-            "shuffler.json",
-            {
-                "read": everything,
-                "published": everything,
-                "duplicates": [],
-                "failed": [],
-                "unknown": [],
-                "undecodable_seqs": [],
-                "undecodable": 0,
-                "ignored": 0,
-                "reread": 0,
-                "settled": 0,
-                "failures_by_reason": {},
-                "stream_seqs": [[self.first_seq, 1, offered]],
-                "message_bytes": {
-                    "commit app.bsky.feed.like": {str(FRAME_BYTES): offered - offered // 10},
-                    "commit app.bsky.feed.post": {"7400": offered // 10},
+        everything = IntervalSet([(self.first_seq, self.first_seq + offered - 1)])
+        self._write(
+            shuffler.NAME,
+            ShufflerResult(
+                read=everything,
+                published=everything,
+                duplicates=IntervalSet(),
+                failed=IntervalSet(),
+                unknown=IntervalSet(),
+                undecodable_seqs=IntervalSet(),
+                undecodable=0,
+                ignored=0,
+                reread=0,
+                settled=0,
+                failures_by_reason={},
+                stream_seqs=[(self.first_seq, 1, offered)],
+                message_bytes={
+                    "commit app.bsky.feed.like": {FRAME_BYTES: offered - offered // 10},
+                    "commit app.bsky.feed.post": {7400: offered // 10},
                 },
-                "relay_connections": {"connects": 1, "errors": 0},
-                "nats_connections": {"connects": 1, "errors": 0, "reconnects": 0},
-                "last_cursor": self.first_seq + offered - 1,
-            },
+                relay_connections=RelayConnections(connects=1, errors=0),
+                nats_connections=NatsConnections(connects=1, errors=0, reconnects=0),
+                last_cursor=self.first_seq + offered - 1,
+            ),
         )
         self._lines(
-            "shuffler.samples.jsonl",
-            [
-                {
-                    "unix_ns": at,
-                    "read": bisect_right(self.due_ns, at - READ_AFTER_NS),
-                    "published": bisect_right(self.due_ns, at - ACKED_AFTER_NS),
-                    "duplicates": 0,
-                    "failed": 0,
-                    "unknown": 0,
-                    "in_flight": 1,
-                    "last_stream_seq": self.last_stored(at),
-                    "relay_connects": 1,
-                    "nats_connects": 1,
-                }
+            shuffler.SAMPLES,
+            (
+                ShufflerSample(
+                    unix_ns=at,
+                    read=(read := bisect_right(self.due_ns, at - READ_AFTER_NS)),
+                    published=bisect_right(self.due_ns, at - ACKED_AFTER_NS),
+                    duplicates=0,
+                    failed=0,
+                    unknown=0,
+                    in_flight=1,
+                    last_seq=self.first_seq + read - 1 if read else None,
+                    last_stream_seq=self.last_stored(at),
+                    relay_connects=1,
+                    nats_connects=1,
+                )
                 for at in self._seconds(self.spec.end_unix_ns)
-            ],
+            ),
         )
         self._histograms(
             "shuffler.hlog",
@@ -255,7 +292,7 @@ class RawRun:
                 at += round(interval_ns * self.random.uniform(1 - jitter, 1 + jitter))
         return sorted(polls)
 
-    def _write_consumers(self) -> list[dict[str, Any]]:
+    def _write_consumers(self) -> list[DurableState]:
         """Play the consumers; returns the server's view of their durables at the end."""
         spec = self.spec
         count = spec.consumers.count
@@ -321,62 +358,64 @@ class RawRun:
         log.end_run()
 
     def _write_worker(self, number: int, worker: _Worker, logs: list[DeliveryLog]) -> None:
-        stem = f"consumers-{number}"
+        stem = consumers.stem(number)
         self.truth.delivered += len(worker.received)
-        self._json(
-            f"{stem}.json",
-            {
-                "worker": number,
-                "first": worker.first,
-                "count": worker.until - worker.first,
-                "processed": len(worker.received),
-                "bytes": len(worker.received) * FRAME_BYTES,
-                "redelivered": 0,
-                "duplicate_deliveries": 0,
-                "polls": len(worker.polls),
-                "acks": len(worker.received),
-                "consumers_never_fetched": sum(not log.runs for log in logs),
-                "fetches": {
-                    "ok": worker.ok,
-                    "empty": len(worker.polls) - worker.ok,
-                    "by_status": {"404": worker.short} if worker.short else {},
-                    "client_timeout": 0,
-                },
-                "connections": {
-                    "count": 1,
-                    "errors": 0,
-                    "reconnects": 0,
-                    "slow_consumer_disconnects": 0,
-                },
-                "first_poll_unix_ns": min(worker.polls, default=None),
-                "started_unix_ns": T0_UNIX_NS + 3_000_000,
-                "nats_rtt_ms": 0.1,
-            },
+        self._write(
+            consumers.name(number),
+            WorkerResult(
+                worker=number,
+                first=worker.first,
+                count=worker.until - worker.first,
+                processed=len(worker.received),
+                bytes=len(worker.received) * FRAME_BYTES,
+                redelivered=0,
+                duplicate_deliveries=0,
+                polls=len(worker.polls),
+                acks=len(worker.received),
+                consumers_never_fetched=sum(not log.runs for log in logs),
+                fetches=Fetches(
+                    pulls=len(worker.polls),
+                    ok=worker.ok,
+                    empty=len(worker.polls) - worker.ok,
+                    refused=0,
+                    client_timeout=0,
+                    lost=0,
+                    unanswered=0,
+                    unsent=0,
+                    by_status={"404": worker.short} if worker.short else {},
+                ),
+                connections=Connections(
+                    count=1, errors=0, reconnects=0, slow_consumer_disconnects=0
+                ),
+                first_poll_unix_ns=min(worker.polls, default=None),
+                started_unix_ns=T0_UNIX_NS + 3_000_000,
+                nats_rtt_ms=0.1,
+            ),
         )
         self._lines(
-            f"{stem}.samples.jsonl",
-            [
-                {
-                    "unix_ns": at,
-                    "processed": bisect_right(worker.received, at),
-                    "bytes": bisect_right(worker.received, at) * FRAME_BYTES,
-                    "polls": bisect_right(worker.polls, at),
-                    "ok": bisect_right(worker.ok_at, at),
-                    "empty": 0,
-                    "acks": bisect_right(worker.received, at),
-                    "redelivered": 0,
-                    "errors": 0,
-                    "reconnects": 0,
-                }
+            consumers.samples_name(number),
+            (
+                WorkerSample(
+                    unix_ns=at,
+                    processed=(processed := bisect_right(worker.received, at)),
+                    bytes=processed * FRAME_BYTES,
+                    polls=bisect_right(worker.polls, at),
+                    ok=bisect_right(worker.ok_at, at),
+                    empty=0,
+                    acks=processed,
+                    redelivered=0,
+                    errors=0,
+                    reconnects=0,
+                )
                 for at in self._seconds(self.spec.end_unix_ns)
-            ],
+            ),
         )
         self._histograms(f"{stem}.hlog", worker.samples | {"loop_lag": self._loop_lag()})
         delivery_log.write(self.directory / f"{stem}.deliveries.cbor.gz", logs)
         with gzip.open(self.directory / f"{stem}.first_fetch.bin.gz", "wb") as file:
             file.write(worker.first_fetch.tobytes())
 
-    def _durables(self, positions: dict[str, list[int]]) -> list[dict[str, Any]]:
+    def _durables(self, positions: dict[str, list[int]]) -> list[DurableState]:
         """Describe durables as the server would, and settle what their consumers missed."""
         spec = self.spec
         last = len(self.due_ns)
@@ -390,111 +429,111 @@ class RawRun:
             self.truth.pending_at_end += pending
             self.truth.expired_unread += owed - pending - consumer_seq
             durables.append(
-                {
-                    "name": durable,
-                    "delivered_consumer_seq": consumer_seq,
-                    "delivered_stream_seq": stream_seq,
-                    "ack_floor_consumer_seq": consumer_seq,
-                    "ack_floor_stream_seq": stream_seq,
-                    "num_pending": pending,
-                    "num_ack_pending": 0,
-                    "num_redelivered": 0,
-                }
+                DurableState(
+                    name=durable,
+                    delivered_consumer_seq=consumer_seq,
+                    delivered_stream_seq=stream_seq,
+                    ack_floor_consumer_seq=consumer_seq,
+                    ack_floor_stream_seq=stream_seq,
+                    num_pending=pending,
+                    num_ack_pending=0,
+                    num_redelivered=0,
+                )
             )
         return durables
 
-    def _stream(self, at: int) -> dict[str, Any]:
+    def _stream(self, at: int) -> StreamState:
         last = self.last_stored(at)
         first = min(self.first_stored(at), last + 1)
-        return {
-            "messages": last - first + 1,
-            "bytes": (last - first + 1) * (FRAME_BYTES + 160),
-            "first_seq": first,
-            "last_seq": last,
-            "consumer_count": len({*map(self.spec.durable_of, range(self.spec.consumers.count))}),
-            "num_deleted": 0,
-        }
+        return StreamState(
+            messages=last - first + 1,
+            bytes=(last - first + 1) * (FRAME_BYTES + 160),
+            first_seq=first,
+            last_seq=last,
+            consumer_count=len({*map(self.spec.durable_of, range(self.spec.consumers.count))}),
+            num_deleted=0,
+        )
 
-    def _write_probe(self, durables: list[dict[str, Any]]) -> None:
+    def _write_probe(self, durables: list[DurableState]) -> None:
         spec = self.spec
         times = self._seconds(spec.settled_unix_ns)
         self._lines(
-            "probe.host.jsonl",
-            [
-                {
-                    "unix_ns": at,
-                    "cpu_pct": 40 + self.random.uniform(-5, 5),
-                    "steal_pct": 0.5,
-                    "iowait_pct": 0.1,
-                    "mem_mb": 900.0,
-                    "mem_total_mb": 4000.0,
-                    "load1": 1.1,
-                    "net_rx_bytes": 1_000_000 * tick,
-                    "net_tx_bytes": 2_000_000 * tick,
-                    "disk_read_bytes": 0,
-                    "disk_write_bytes": 4096 * tick,
-                }
+            probe.HOST,
+            (
+                HostSample(
+                    unix_ns=at,
+                    cpu_pct=40 + self.random.uniform(-5, 5),
+                    steal_pct=0.5,
+                    iowait_pct=0.1,
+                    mem_mb=900.0,
+                    mem_total_mb=4000.0,
+                    load1=1.1,
+                    net_rx_bytes=1_000_000 * tick,
+                    net_tx_bytes=2_000_000 * tick,
+                    disk_read_bytes=0,
+                    disk_write_bytes=4096 * tick,
+                )
                 for tick, at in enumerate(times)
-            ],
+            ),
         )
         processes = {"nats": 90.0, "shuffler": 50.0, "consumers": 70.0, "relay": 35.0}
         self._lines(
-            "probe.processes.jsonl",
-            [
-                {
-                    "unix_ns": at,
-                    "process": process,
-                    "pid": 100 + number,
-                    "cpu_pct": 12.0 + number + self.random.uniform(-2, 2),
-                    "rss_mb": rss_mb,
-                    "fds": 20,
-                    "threads": 2,
-                    "ctx_switches_voluntary": 10,
-                    "ctx_switches_involuntary": 1,
-                }
+            probe.PROCESSES,
+            (
+                ProcessSample(
+                    unix_ns=at,
+                    process=process,
+                    pid=100 + number,
+                    cpu_pct=12.0 + number + self.random.uniform(-2, 2),
+                    rss_mb=rss_mb,
+                    fds=20,
+                    threads=2,
+                    ctx_switches_voluntary=10,
+                    ctx_switches_involuntary=1,
+                )
                 for at in times
                 for number, (process, rss_mb) in enumerate(processes.items())
-            ],
+            ),
         )
         self._lines(
-            "probe.nats.jsonl",
-            [
-                {
-                    "unix_ns": at,
-                    "varz": SERVER | {"cpu_pct": 12.0, "mem_mb": 90.0, "slow_consumers": 0},
-                    "stream": self._stream(at),
-                    "connz": {"count": 3, "pending_bytes_max": 0},
-                    "lag": {"consumers": 10, "p50": 900, "p99": 1100, "max": 1200, "sum": 9500},
-                    "ack_pending": 0,
-                    "took_ms": 4.0,
-                }
+            nats.SAMPLES,
+            (
+                NatsSample(
+                    unix_ns=at,
+                    varz=Varz(**msgspec.structs.asdict(SERVER), cpu_pct=12.0, mem_mb=90.0),
+                    stream=self._stream(at),
+                    connz=Connz(count=3, pending_bytes_max=0),
+                    lag=Lag(consumers=10, p50=900, p99=1100, max=1200, sum=9500),
+                    ack_pending=0,
+                    took_ms=4.0,
+                )
                 for at in times[::5]
-            ],
+            ),
         )
         settled = self._stream(spec.settled_unix_ns)
-        self._json(
-            "probe.final.json",
-            {
-                "unix_ns": spec.settled_unix_ns,
-                "stream_before": settled,
-                "stream_after": settled,
-                "consumers": durables,
-                "server": SERVER | {"slow_consumers": 0},
-            },
+        self._write(
+            nats.FINAL,
+            FinalSnapshot(
+                unix_ns=spec.settled_unix_ns,
+                stream_before=settled,
+                stream_after=settled,
+                consumers=durables,
+                server=SERVER,
+            ),
         )
         self._lines(
-            "probe.clock.jsonl",
+            probe.CLOCK,
             [
-                {
-                    "unix_ns": T0_UNIX_NS,
-                    "phase": "before",
-                    "offset_low_ns": -90_000,
-                    "offset_high_ns": 70_000,
-                    "rtt_ns": 160_000,
-                }
+                ClockExchange(
+                    unix_ns=T0_UNIX_NS,
+                    phase="before",
+                    offset_low_ns=-90_000,
+                    offset_high_ns=70_000,
+                    rtt_ns=160_000,
+                )
             ],
         )
-        self._json(
+        self._write(
             "probe.json",
             {
                 "cpu_count": 2,

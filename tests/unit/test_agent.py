@@ -11,6 +11,8 @@ import pytest
 
 from fpaas import agent
 from fpaas.errors import RunInvalid
+from fpaas.records import files
+from fpaas.records.status import State
 from tests.support.raw_run import RawRun
 
 
@@ -22,14 +24,14 @@ def test_agent_waits_until_the_run_is_armed(tmp_path: Path) -> None:
 
     def arm() -> None:
         seen.append(json.loads((tmp_path / "relay.status.json").read_text())["state"])
-        agent.write_json(run_json, json.loads(run.to_json()))
+        files.write(run_json, json.loads(run.to_json()))
 
     run_json.write_text(planned.to_json())
     arming = threading.Timer(0.2, arm)
     arming.start()
     assert agent.armed(run_json, planned, status) == run
     arming.join()
-    assert seen == [agent.STARTING]
+    assert seen == [State.STARTING]
 
 
 def test_run_that_nobody_arms_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,4 +40,4 @@ def test_run_that_nobody_arms_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(agent, "ARMED_WITHIN_S", 0.1)
     with pytest.raises(RunInvalid, match="got no T0 within"):
         agent.armed(run_json, planned, agent.Status(tmp_path, "relay"))
-    assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == agent.FAILED
+    assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == State.FAILED

@@ -5,8 +5,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.measures.calls import NS_PER_S, Bins, CallRecorder, sampled
+from fpaas.measures.calls import NS_PER_S, Bins, CallRecorder
 from fpaas.measures.histograms import Recorder
+from fpaas.records.calls import CallFigures, sampled
 
 T0 = 1_800_000_000_123_456_789
 TIMES = st.integers(T0 - 3 * NS_PER_S, T0 + 10 * NS_PER_S)
@@ -90,11 +91,11 @@ def test_a_sample_has_what_began_since_the_last_and_what_is_open_now() -> None:
     recorder.begin(T0 + 2 * NS_PER_S, 2)
     recorder.still_open = lambda: [T0, T0 + 100_000_000, T0 + 2 * NS_PER_S]
 
-    assert recorder.figures(T0 + 3 * NS_PER_S) == {
-        "begun": [[0.0, 3], [0.5, 1], [2.0, 2]],
-        "open": [[0.0, 2, 2900.0], [2.0, 1, 1000.0]],
-    }
-    assert recorder.figures(T0 + 3 * NS_PER_S)["begun"] == []
+    assert sampled([recorder], T0 + 3 * NS_PER_S)["leg"] == CallFigures(
+        begun=[(0.0, 3), (0.5, 1), (2.0, 2)],
+        open=[(0.0, 2, 2900.0), (2.0, 1, 1000.0)],
+    )
+    assert sampled([recorder], T0 + 3 * NS_PER_S)["leg"].begun == []
 
 
 def test_without_stretches_nothing_is_written_and_nothing_kept() -> None:
@@ -103,7 +104,7 @@ def test_without_stretches_nothing_is_written_and_nothing_kept() -> None:
     recorder.end(T0, T0 + 1)
     recorder.give_up(T0, T0 + 1)
 
-    assert recorder.figures(T0) == {}
+    assert sampled([recorder], T0) == {"leg": CallFigures()}
     recorder.forget()
     assert list(recorder.take(0, 0)) == []
     assert recorder.samples_ns == recorder.began_unix_ns == []
@@ -112,4 +113,4 @@ def test_without_stretches_nothing_is_written_and_nothing_kept() -> None:
 def test_only_calls_are_sampled() -> None:
     recorders = [CallRecorder("call", Bins(T0)), Recorder("age")]
 
-    assert sampled(recorders, T0) == {"call": {"begun": [], "open": []}}
+    assert sampled(recorders, T0) == {"call": CallFigures()}

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpaas.bundle.bundle import (
-    DurableState,
-    RelayResult,
     ServerFinal,
-    ShufflerResult,
-    StreamState,
-    WorkerResult,
 )
 from fpaas.ledger import ledger
 from fpaas.ledger.ledger import Evidence, Ledger
 from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.consumers import Connections, Fetches, WorkerResult
+from fpaas.records.nats import DurableState, StreamState
+from fpaas.records.relay import RelayResult
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
+from tests.support.shuffler_results import FIRST_SEQ, make_shuffler
 
-FIRST_SEQ = 500
 DELIVERED, PENDING, LOST, EXPIRED = "delivered", "pending", "lost", "expired"
 
 
@@ -167,7 +167,13 @@ class Simulation:
 
     def evidence(self) -> Evidence:
         last = self.last
-        stream = StreamState(last - self.first + 1, 0, self.first, last, len(self.durables))
+        stream = StreamState(
+            messages=last - self.first + 1,
+            bytes=0,
+            first_seq=self.first,
+            last_seq=last,
+            consumer_count=len(self.durables),
+        )
         logs = [
             ConsumerDeliveries(
                 log.consumer_index,
@@ -181,7 +187,7 @@ class Simulation:
         receptions = sum(durable.receptions for durable in self.durables)
         troubled = any(durable.lost_a_repeat for durable in self.durables)
         return Evidence(
-            relay=RelayResult(FIRST_SEQ, FIRST_SEQ + last - 1, last, last, 0, 0, 1, 0),
+            relay=RelayResult(FIRST_SEQ, FIRST_SEQ + last - 1, last, last, 0, 0, 1, 0, 0.0),
             shuffler=make_shuffler(last),
             server=ServerFinal(
                 0, stream, stream, {d.name: self._state(d) for d in self.durables}, {}
@@ -207,29 +213,19 @@ class Simulation:
         )
 
 
-def make_shuffler(count: int, **changes: object) -> ShufflerResult:
-    seqs = IntervalSet([(FIRST_SEQ, FIRST_SEQ + count - 1)] if count else [])
-    result = ShufflerResult(
-        read=seqs,
-        published=seqs,
-        duplicates=IntervalSet(),
-        failed=IntervalSet(),
-        unknown=IntervalSet(),
-        undecodable_seqs=IntervalSet(),
-        undecodable=0,
-        ignored=0,
-        reread=0,
-        settled=0,
-        failures_by_reason={},
-        stream_seqs=[(FIRST_SEQ, 1, count)] if count else [],
-        message_bytes={},
-        relay_connections={},
-        nats_connections={},
-    )
-    return replace(result, **changes)  # type: ignore[arg-type]
+T = TypeVar("T")
 
 
-def make_worker(count: int, processed: int, reconnects: int = 0) -> WorkerResult:
+def replace(record: T, **changes: object) -> T:
+    """Return a record, or a dataclass, with some of its fields changed."""
+    if isinstance(record, msgspec.Struct):
+        return msgspec.structs.replace(record, **changes)
+    return dataclasses.replace(record, **changes)  # type: ignore[type-var]
+
+
+def make_worker(
+    count: int, processed: int, reconnects: int = 0, acks: int | None = None
+) -> WorkerResult:
     return WorkerResult(
         worker=0,
         first=0,
@@ -239,10 +235,10 @@ def make_worker(count: int, processed: int, reconnects: int = 0) -> WorkerResult
         redelivered=0,
         duplicate_deliveries=0,
         polls=0,
-        acks=processed,
+        acks=processed if acks is None else acks,
         consumers_never_fetched=0,
-        fetches={"client_timeout": 0},
-        connections={"reconnects": reconnects},
+        fetches=Fetches(0, 0, 0, 0, 0, 0, 0, 0),
+        connections=Connections(1, 0, reconnects, 0),
     )
 
 
@@ -408,7 +404,7 @@ def healthy() -> tuple[RunSpec, Evidence]:
 def with_durable(evidence: Evidence, name: str, **changes: int) -> Evidence:
     assert evidence.server is not None
     durables = dict(evidence.server.durables)
-    durables[name] = replace(durables[name], **changes)  # type: ignore[arg-type]
+    durables[name] = replace(durables[name], **changes)
     return replace(evidence, server=replace(evidence.server, durables=durables))
 
 
@@ -422,14 +418,14 @@ def with_stream(evidence: Evidence, **changes: int) -> Evidence:
     if "messages" not in changes:
         changed = {"first_seq": 1, "last_seq": 50} | changes
         changes["messages"] = changed["last_seq"] - changed["first_seq"] + 1
-    stream = replace(server.stream_before, **changes)  # type: ignore[arg-type]
+    stream = replace(server.stream_before, **changes)
     return replace(evidence, server=replace(server, stream_before=stream, stream_after=stream))
 
 
 def with_stream_after(evidence: Evidence, **changes: int) -> Evidence:
     server = evidence.server
     assert server is not None
-    after = replace(server.stream_after, **changes)  # type: ignore[arg-type]
+    after = replace(server.stream_after, **changes)
     return replace(evidence, server=replace(server, stream_after=after))
 
 
@@ -441,7 +437,7 @@ def with_runs(evidence: Evidence, runs: list[tuple[int, int, int, int]]) -> Evid
 
 def with_relay(evidence: Evidence, **changes: int) -> Evidence:
     assert evidence.relay is not None
-    relay = replace(evidence.relay, **changes)  # type: ignore[arg-type]  # none is `complete`
+    relay = replace(evidence.relay, **changes)
     return replace(evidence, relay=relay)
 
 
@@ -471,7 +467,7 @@ CORRUPTIONS: dict[str, Callable[[Evidence], Evidence]] = {
     "a poll logged twice": lambda e: with_runs(e, [(0, 1, 1, 30), (0, 1, 1, 30), (0, 31, 31, 20)]),
     "logged elsewhere": lambda e: with_runs(e, [(0, 1, 1, 30), (0, 32, 31, 20)]),
     "counted otherwise": lambda e: replace(e, workers=[make_worker(2, 81)]),
-    "acked otherwise": lambda e: replace(e, workers=[replace(make_worker(2, 80), acks=79)]),
+    "acked otherwise": lambda e: replace(e, workers=[make_worker(2, 80, acks=79)]),
     "ack floor below": lambda e: with_durable(e, "fpaas-00001", ack_floor_consumer_seq=29),
     "ack floor above": lambda e: with_durable(e, "fpaas-00001", ack_floor_consumer_seq=31),
     "ack floor's seq below": lambda e: with_durable(e, "fpaas-00001", ack_floor_stream_seq=29),
@@ -554,7 +550,7 @@ def test_publishing_outcomes_are_told_apart() -> None:
         ignored=1,
         stream_seqs=[(first, 1, 3)],
     )
-    relay = RelayResult(first, first + 9, 10, 10, 0, 1, 1, 0)
+    relay = RelayResult(first, first + 9, 10, 10, 0, 1, 1, 0, 0.0)
     balanced = ledger.account(
         spec, replace(evidence, relay=relay, shuffler=shuffler, server=None, deliveries=None)
     )
@@ -600,7 +596,7 @@ def test_unknown_publishes_may_have_been_stored() -> None:
         read=seqs(FIRST_SEQ, FIRST_SEQ + 50),
         unknown=seqs(FIRST_SEQ + 48, FIRST_SEQ + 50),
     )
-    relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 50, 51, 51, 0, 0, 1, 0)
+    relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 50, 51, 51, 0, 0, 1, 0, 0.0)
     evidence = replace(simulation.evidence(), shuffler=shuffler, relay=relay)
     assert ledger.account(spec, evidence).unexplained == 0
 
@@ -631,7 +627,8 @@ def test_what_was_not_measured_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_pending", "unexplained", "tolerated"), [(20, 0, 0), (19, 0, 1), (18, 2, 0), (21, 1, 0)]
+    ("num_pending", "unexplained", "tolerated"),
+    [(20, 0, 0), (19, 0, 1), (18, 2, 0), (21, 1, 0)],
 )
 def test_the_server_may_count_one_twice_where_it_passes_over_what_expires(
     num_pending: int, unexplained: int, tolerated: int
@@ -745,7 +742,7 @@ def test_what_a_killed_shuffler_left_out_is_known_from_the_stream() -> None:
     simulation.poll(simulation.durables[0], 0, 50, "r")
     # Its last account is of 40 read and 30 acknowledged; the stream has 50, the relay offered 70.
     shuffler = make_shuffler(30, read=seqs(FIRST_SEQ, FIRST_SEQ + 39), complete=False)
-    relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 69, 70, 70, 0, 0, 1, 0)
+    relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 69, 70, 70, 0, 0, 1, 0, 0.0)
     evidence = replace(simulation.evidence(), relay=relay, shuffler=shuffler)
     balanced = ledger.account(spec, evidence)
     assert balanced.disagreements == []
@@ -760,7 +757,7 @@ def test_what_a_killed_shuffler_left_out_is_known_from_the_stream() -> None:
 def killed_relay(offered: int, ignored: int = 0) -> RelayResult:
     """Return the last account of a relay that was killed."""
     last_seq = FIRST_SEQ + offered - 1
-    return RelayResult(FIRST_SEQ, last_seq, offered, offered, 0, ignored, 1, 0, complete=False)
+    return RelayResult(FIRST_SEQ, last_seq, offered, offered, 0, ignored, 1, 0, 0.0, complete=False)
 
 
 @pytest.mark.parametrize(
@@ -880,7 +877,7 @@ def test_second_copies_are_counted_apart() -> None:
         copy_seqs=seqs(21, 21),
         stream_seqs=[(FIRST_SEQ, 1, 20), (FIRST_SEQ + 20, 22, 30)],
     )
-    relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 49, 50, 50, 0, 0, 1, 0)
+    relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 49, 50, 50, 0, 0, 1, 0, 0.0)
     evidence = replace(simulation.evidence(), shuffler=shuffler, relay=relay)
     balanced = ledger.account(spec, evidence)
     assert balanced.disagreements == []

@@ -21,6 +21,8 @@ from fpaas.latency.open_calls import (
 from fpaas.measures.calls import NS_PER_S, Bins
 from fpaas.measures.histograms import Leg, new_leg, record_all, start_ms
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.calls import CallFigures
+from fpaas.records.relay import RelaySample
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 
 T0 = 1_800_000_000_123_456_789
@@ -63,9 +65,18 @@ class Steady:
 
 
 def process(
-    *, died: bool = False, due: Steady | None = None, sampled_s: float = 9, **calls: object
+    *, died: bool = False, due: Steady | None = None, sampled_s: float = 9, **calls: CallFigures
 ) -> Process:
-    sample = {"unix_ns": T0 + round(sampled_s * NS_PER_S), "calls": calls}
+    sample = RelaySample(
+        unix_ns=T0 + round(sampled_s * NS_PER_S),
+        offered=0,
+        ignored=0,
+        sent=0,
+        replayed=0,
+        subscribers=0,
+        blocked_s=0.0,
+        calls=calls,
+    )
     return Process(BINS, {"leg": due or Steady()}, sample, died, END)
 
 
@@ -178,7 +189,7 @@ def test_what_was_answered_needs_nothing() -> None:
 
 def test_what_the_last_sample_has_as_open_counts_in_the_window_only() -> None:
     legs = answered(10, 10, 8)
-    open_calls = {"begun": [], "open": [[0.0, 5, 9000.0], [3.0, 2, 5500.0], [4.0, 1, 5000.0]]}
+    open_calls = CallFigures(open=[(0.0, 5, 9000.0), (3.0, 2, 5500.0), (4.0, 1, 5000.0)])
 
     assert complete(legs, process(leg=open_calls), WINDOW) == {"leg": 30}
     assert legs["leg"].open_count == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from fpaas.control.progress import AgentStatus
+from fpaas.records.status import AgentStatus, State
 from tests.support.checkout import CHECKOUT
 from tests.support.plugin_modules import load
 
@@ -115,8 +115,14 @@ def test_nothing_ends_a_worker_while_it_shows_a_line(monkeypatch: pytest.MonkeyP
 
 
 def test_agents_that_failed_to_come_up_are_named_with_their_reason() -> None:
-    waiting = AgentStatus("shuffler", "starting")
-    failed = AgentStatus("relay", "failed", "capture.bin: truncated")
+    waiting = AgentStatus(agent="shuffler", state=State.STARTING, unix_ns=0, pid=7)
+    failed = AgentStatus(
+        agent="relay",
+        state=State.FAILED,
+        message="capture.bin: truncated",
+        unix_ns=0,
+        pid=7,
+    )
     assert await_agents.failure({"shuffler": waiting}) == ""
     assert await_agents.failure({"shuffler": waiting, "relay": failed}) == (
         "the relay failed: capture.bin: truncated"

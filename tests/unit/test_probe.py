@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from hypothesis import strategies as st
 from fpaas.probe.host_usage import cpu_shares_pct
 from fpaas.probe.probe import Ticks
 from fpaas.probe.process_usage import ProcessUsage, read_pid_file, read_status_files
+from fpaas.records import status
+from fpaas.records.status import AgentStatus, State
 
 
 @given(st.lists(st.floats(0, 3.5), max_size=50))
@@ -72,8 +73,8 @@ def test_cpu_shares_are_shares(
 
 
 def write_status(directory: Path, agent: str, pids: list[int], unix_ns: int) -> None:
-    content = {"agent": agent, "pids": pids, "unix_ns": unix_ns}
-    (directory / f"{agent}.status.json").write_text(json.dumps(content))
+    own = AgentStatus(agent=agent, state=State.RUNNING, pid=pids[0], pids=pids, unix_ns=unix_ns)
+    status.write(directory, own)
 
 
 def test_processes_are_found_by_status_and_pid_files(tmp_path: Path) -> None:
@@ -99,15 +100,18 @@ def test_a_process_comes_and_goes(tmp_path: Path) -> None:
     try:
         write_status(tmp_path, "relay", [child.pid], time.time_ns())
         (first,) = usage.sample()
-        assert first["process"] == "relay"
+        assert first.process == "relay"
         # What it used in no time is unknown.
-        assert first["cpu_pct"] is None
+        assert first.cpu_pct is None
         time.sleep(0.3)
         (second,) = usage.sample()
-        assert second["cpu_pct"] > 0
-        assert second["cpu_s"] > first["cpu_s"]
-        assert second["rss_mb"] > 1
-        assert second["threads"] == 1
+        assert second.cpu_pct is not None
+        assert second.cpu_pct > 0
+        assert first.cpu_s is not None
+        assert second.cpu_s is not None
+        assert second.cpu_s > first.cpu_s
+        assert second.rss_mb > 1
+        assert second.threads == 1
     finally:
         child.kill()
     # Dead, though not yet waited for.

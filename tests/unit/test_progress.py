@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from fpaas import spec
-from fpaas.control.progress import LATE_START_S, SILENT_S, AgentStatus, Progress
+from fpaas.control.progress import LATE_START_S, SILENT_S, Progress
+from fpaas.records.status import AgentStatus
 
 T0 = 1_000 * spec.NS_PER_S
 AGENTS = ("relay", "shuffler", "consumers", "probe")

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fpaas.bundle.bundle import Bundle
@@ -85,7 +86,8 @@ def test_text_out_of_a_run_is_never_markup(bundle: Bundle) -> None:
     scenario = Scenario("1", f"title {HOSTILE}", f"goal {HOSTILE}")
     part = replace(bundle.hosts["localhost"], host=HOSTILE)
     part.process_samples = [
-        {**sample, "process": HOSTILE} for sample in bundle.hosts["localhost"].process_samples
+        msgspec.structs.replace(sample, process=HOSTILE)
+        for sample in bundle.hosts["localhost"].process_samples
     ]
     hostile = replace(
         bundle,

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.probe import server_state
+from fpaas.records.nats import Connz, Lag, StreamState
 
 STATE = {
     "messages": 100,
@@ -34,14 +35,14 @@ JSZ = {
 
 def test_stream_is_found_in_whatever_account() -> None:
     found = server_state.stream_in_jsz(JSZ, "ATPROTO_FIREHOSE")
-    assert found == {
-        "messages": 100,
-        "bytes": 13400,
-        "first_seq": 1,
-        "last_seq": 100,
-        "consumer_count": 3,
-        "num_deleted": 4,
-    }
+    assert found == StreamState(
+        messages=100,
+        bytes=13400,
+        first_seq=1,
+        last_seq=100,
+        consumer_count=3,
+        num_deleted=4,
+    )
 
 
 def test_a_stream_that_is_gone_is_none_and_not_empty() -> None:
@@ -50,16 +51,15 @@ def test_a_stream_that_is_gone_is_none_and_not_empty() -> None:
 
 
 def test_num_deleted_is_left_out_by_the_server_where_it_is_none() -> None:
-    assert server_state.stream_state(STATE)["num_deleted"] == 0
+    assert server_state.stream_state(STATE).num_deleted == 0
 
 
 def test_connections() -> None:
     answer = {"total": 1000, "connections": [{"cid": 5, "pending_bytes": 4096}]}
-    assert server_state.connz(answer) == {"count": 1000, "pending_bytes_max": 4096}
-    assert server_state.connz({"total": 0, "connections": []}) == {
-        "count": 0,
-        "pending_bytes_max": 0,
-    }
+    assert server_state.connz(answer) == Connz(count=1000, pending_bytes_max=4096)
+    assert server_state.connz({"total": 0, "connections": []}) == Connz(
+        count=0, pending_bytes_max=0
+    )
 
 
 def test_an_answer_without_what_it_must_state_is_refused() -> None:
@@ -68,21 +68,15 @@ def test_an_answer_without_what_it_must_state_is_refused() -> None:
 
 
 def test_lag_without_consumers_has_no_percentiles() -> None:
-    assert server_state.lag([]) == {
-        "consumers": 0,
-        "p50": None,
-        "p99": None,
-        "max": None,
-        "sum": 0,
-    }
+    assert server_state.lag([]) == Lag(consumers=0, p50=None, p99=None, max=None, sum=0)
 
 
 @given(st.lists(st.integers(0, 2**62), min_size=1))
 def test_lag_is_made_of_values_that_were_seen(num_pending: list[int]) -> None:
     found = server_state.lag(num_pending)
-    assert found["max"] == max(num_pending)
-    assert found["sum"] == sum(num_pending)
-    p50, p99 = found["p50"], found["p99"]
+    assert found.max == max(num_pending)
+    assert found.sum == sum(num_pending)
+    p50, p99 = found.p50, found.p99
     assert p50 is not None
     assert p99 is not None
     assert p50 in num_pending

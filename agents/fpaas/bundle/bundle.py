@@ -14,17 +14,26 @@ import sys
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import network, seal
 from fpaas.reason import Reason
-from fpaas.records import events
+from fpaas.records import consumers, events, files, nats, probe, relay, shuffler, status
+from fpaas.records.consumers import WorkerResult, WorkerSample
 from fpaas.records.events import EventRecord
+from fpaas.records.files import TornError, UnreadableError
+from fpaas.records.nats import DurableState, FinalSnapshot, NatsSample, StreamState
+from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
+from fpaas.records.relay import RelayResult, RelaySample
+from fpaas.records.shuffler import ShufflerResult, ShufflerSample
+from fpaas.records.status import AgentStatus
 from fpaas.spec import RunSpec, Share, SpecError, check_run
 
 SPEC_FILE = "run.json"
@@ -38,128 +47,10 @@ LOAD_GROUPS = ("relay", "nats", "shuffler", "consumers")
 NO_DID = 0
 
 JsonObject = dict[str, Any]
+#: A line of samples with plain counters and figures.
+Sample = RelaySample | ShufflerSample | WorkerSample | HostSample | ProcessSample
+AgentSample = RelaySample | ShufflerSample | WorkerSample
 T = TypeVar("T")
-
-
-class UnreadableError(ValueError):
-    """What is wrong with a file; the reader adds host and file name."""
-
-
-class TornError(UnreadableError):
-    """Its end is missing, or all of it."""
-
-
-@dataclass(frozen=True)
-class AgentStatus:
-    """`<agent>.status.json`."""
-
-    agent: str
-    state: str
-    message: str
-    unix_ns: int
-    pids: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class RelayResult:
-    """`relay.json`: what our relay offered."""
-
-    first_seq: int
-    last_seq: int
-    offered: int
-    sent: int
-    replayed: int
-    ignored: int
-    connects: int
-    slow_disconnects: int
-    #: Frames that were sent to somebody, counted once; 0 of older relays.
-    handed: int = 0
-    #: Whether it is the account at the end; otherwise of up to a second before it was killed.
-    complete: bool = True
-
-
-@dataclass(frozen=True)
-class ShufflerResult:
-    """`shuffler.json`: every frame's outcome; sets hold the relay's sequence numbers."""
-
-    read: IntervalSet
-    published: IntervalSet
-    duplicates: IntervalSet
-    failed: IntervalSet
-    unknown: IntervalSet
-    undecodable_seqs: IntervalSet
-    undecodable: int
-    ignored: int
-    reread: int
-    settled: int
-    failures_by_reason: dict[str, int]
-    stream_seqs: list[tuple[int, int, int]]
-    message_bytes: dict[str, dict[str, int]]
-    relay_connections: dict[str, int]
-    nats_connections: dict[str, int]
-    stored_twice: int = 0
-    stream_began_anew: bool = False
-    ignored_seqs: IntervalSet = field(default_factory=IntervalSet)
-    #: Stream sequences of the second copies of `stored_twice`.
-    copy_seqs: IntervalSet = field(default_factory=IntervalSet)
-    #: Messages in the stream that are not the shuffler's.
-    foreign: int = 0
-    #: Whether it is the account at the end; otherwise of a few seconds before it was killed.
-    complete: bool = True
-
-
-@dataclass(frozen=True)
-class WorkerResult:
-    """`consumers-W.json`: one process that plays `count` consumers from `first` on."""
-
-    worker: int
-    first: int
-    count: int
-    processed: int
-    bytes: int
-    redelivered: int
-    duplicate_deliveries: int | None
-    polls: int
-    acks: int
-    consumers_never_fetched: int
-    fetches: JsonObject
-    connections: dict[str, int]
-    first_poll_unix_ns: int | None = None
-    started_unix_ns: int | None = None
-    #: Of older workers; newer ones log it as a leg.
-    lateness_own: JsonObject | None = None
-    #: Polls due by then are accounted for; None of a worker that was killed.
-    polls_until_unix_ns: int | None = None
-    #: Whether it is the account at the end; otherwise of the last second before it was killed.
-    complete: bool = True
-
-
-@dataclass(frozen=True)
-class StreamState:
-    """The stream as the server describes it."""
-
-    messages: int
-    bytes: int
-    first_seq: int
-    last_seq: int
-    consumer_count: int = 0
-    num_deleted: int = 0
-    #: Sequences inside the stream that are gone.
-    deleted: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class DurableState:
-    """A durable as the server describes it."""
-
-    name: str
-    delivered_consumer_seq: int
-    delivered_stream_seq: int
-    num_pending: int
-    num_ack_pending: int
-    num_redelivered: int
-    ack_floor_consumer_seq: int = 0
-    ack_floor_stream_seq: int = 0
 
 
 @dataclass(frozen=True)
@@ -181,7 +72,7 @@ class WorkerPart:
     result: WorkerResult | None = None
     deliveries: list[ConsumerDeliveries] | None = None
     first_fetch: array[int] | None = None
-    samples: list[JsonObject] = field(default_factory=list)
+    samples: list[WorkerSample] = field(default_factory=list)
     events: list[EventRecord] = field(default_factory=list)
 
 
@@ -193,16 +84,16 @@ class HostPart:
     directory: Path
     statuses: dict[str, AgentStatus] = field(default_factory=dict)
     relay: RelayResult | None = None
-    relay_samples: list[JsonObject] = field(default_factory=list)
+    relay_samples: list[RelaySample] = field(default_factory=list)
     shuffler: ShufflerResult | None = None
-    shuffler_samples: list[JsonObject] = field(default_factory=list)
+    shuffler_samples: list[ShufflerSample] = field(default_factory=list)
     dids: array[int] | None = None
     workers: list[WorkerPart] = field(default_factory=list)
     probe: JsonObject | None = None
-    host_samples: list[JsonObject] = field(default_factory=list)
-    process_samples: list[JsonObject] = field(default_factory=list)
+    host_samples: list[HostSample] = field(default_factory=list)
+    process_samples: list[ProcessSample] = field(default_factory=list)
     nats_samples: list[JsonObject] = field(default_factory=list)
-    clock_samples: list[JsonObject] = field(default_factory=list)
+    clock_samples: list[ClockExchange] = field(default_factory=list)
     server_final: ServerFinal | None = None
     #: What each agent but the consumers saw happen, by its name; workers have their own.
     events: dict[str, list[EventRecord]] = field(default_factory=dict)
@@ -281,28 +172,6 @@ def hosts_of(spec: RunSpec) -> list[str]:
     return list(dict.fromkeys(host for group in groups for host in spec.hosts.get(group, [])))
 
 
-def read_jsonl(path: Path) -> tuple[list[JsonObject], str | None]:
-    """Read a file of one JSON object a line.
-
-    Returns the good lines, and what is wrong (None where nothing is). Raises OSError.
-    """
-    good: list[JsonObject] = []
-    bad = 0
-    text = path.read_text(encoding="utf-8", errors="replace")
-    for line in text.splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:
-            value = None
-        if isinstance(value, dict):
-            good.append(value)
-        else:
-            bad += 1
-    if bad:
-        return good, f"{bad} of {len(good) + bad} lines are torn"
-    return good, None if good else "is empty"
-
-
 class _Loader:
     """Reads the files of a bundle and collects what is wrong with them."""
 
@@ -355,32 +224,33 @@ class _Loader:
     def _load_probe(self, part: HostPart, *, on_nats_host: bool) -> None:
         self._load_status(part, PROBE)
         part.probe = self._json(part, "probe.json", _probe)
-        part.host_samples = self._lines(part, "probe.host.jsonl")
-        part.process_samples = self._lines(part, "probe.processes.jsonl")
-        part.clock_samples = self._lines(part, "probe.clock.jsonl", _is_exchange)
+        part.host_samples = self._records(part, probe.HOST, HostSample)
+        part.process_samples = self._records(part, probe.PROCESSES, ProcessSample)
+        part.clock_samples = self._records(part, probe.CLOCK, ClockExchange)
         if on_nats_host:
-            part.nats_samples = self._lines(part, "probe.nats.jsonl", _is_nats_sample)
-            part.server_final = self._json(part, "probe.final.json", _server_final)
+            part.nats_samples = [
+                msgspec.to_builtins(sample)
+                for sample in self._records(part, nats.SAMPLES, NatsSample)
+            ]
+            part.server_final = self._file(part, nats.FINAL, _server_final)
         part.events[PROBE] = self._events(part, PROBE)
 
     def _load_relay(self, part: HostPart) -> None:
         self._load_status(part, "relay")
-        part.relay = self._json(part, "relay.json", lambda raw: _typed(RelayResult, raw))
+        part.relay = self._record(part, relay.NAME, RelayResult)
         if part.relay is not None and not part.relay.complete:
-            self._problem(part, "relay.json", "relay_account_cut")
-        part.relay_samples = [
-            _with_events(sample) for sample in self._lines(part, "relay.samples.jsonl")
-        ]
+            self._problem(part, relay.NAME, "relay_account_cut")
+        part.relay_samples = self._records(part, relay.SAMPLES, RelaySample)
         self._check_histogram_log(part, "relay.hlog")
         part.events["relay"] = self._events(part, "relay")
 
     def _load_shuffler(self, part: HostPart) -> None:
         self._load_status(part, "shuffler")
-        part.shuffler = self._json(part, "shuffler.json", _shuffler_result)
-        part.shuffler_samples = self._lines(part, "shuffler.samples.jsonl")
+        part.shuffler = self._record(part, shuffler.NAME, ShufflerResult)
+        part.shuffler_samples = self._records(part, shuffler.SAMPLES, ShufflerSample)
         self._check_histogram_log(part, "shuffler.hlog")
         if part.shuffler is not None and not part.shuffler.complete:
-            self._problem(part, "shuffler.json", "shuffler_account_cut")
+            self._problem(part, shuffler.NAME, "shuffler_account_cut")
         part.dids = self._array(part, "shuffler.dids.bin", "I")
         part.events["shuffler"] = self._events(part, "shuffler")
 
@@ -404,17 +274,17 @@ class _Loader:
             self._bundle.problems.append(Reason("consumers_missing", part.host, counts))
 
     def _load_worker(self, part: HostPart, number: int) -> WorkerPart:
-        stem = f"consumers-{number}"
+        stem = consumers.stem(number)
         self._check_histogram_log(part, f"{stem}.hlog")
-        result = self._json(part, f"{stem}.json", _worker_result)
+        result = self._record(part, consumers.name(number), WorkerResult)
         if result is not None and not result.complete:
-            self._problem(part, f"{stem}.json", "worker_account_cut")
+            self._problem(part, consumers.name(number), "worker_account_cut")
         return WorkerPart(
             number,
             result=result,
             deliveries=self._load_deliveries(part, stem),
             first_fetch=self._array(part, f"{stem}.first_fetch.bin.gz", "I"),
-            samples=self._lines(part, f"{stem}.samples.jsonl"),
+            samples=self._records(part, consumers.samples_name(number), WorkerSample),
             events=self._events(part, stem),
         )
 
@@ -430,22 +300,21 @@ class _Loader:
         return self._file(part, f"{stem}.deliveries.cbor.gz", _deliveries)
 
     def _load_status(self, part: HostPart, agent: str) -> None:
-        status = self._json(part, f"{agent}.status.json", lambda raw: _typed(AgentStatus, raw))
-        if status is not None:
-            part.statuses[agent] = status
+        found = self._record(part, status.name(agent), AgentStatus)
+        if found is not None:
+            part.statuses[agent] = found
 
-    def _lines(
-        self, part: HostPart, name: str, fits: Callable[[JsonObject], bool] = lambda _: True
-    ) -> list[JsonObject]:
-        def read(path: Path) -> list[JsonObject]:
-            lines, wrong = read_jsonl(path)
-            if wrong:
-                self._problem(part, name, "file_torn", wrong)
-            good = [line for line in lines if type(line.get("unix_ns")) is int and fits(line)]
-            if len(good) < len(lines):
-                what = f"{len(lines) - len(good)} of {len(lines)} lines are not what they should be"
-                self._problem(part, name, "file_unreadable", what)
-            return good
+    def _record(self, part: HostPart, name: str, kind: type[T]) -> T | None:
+        return self._file(part, name, lambda path: files.read(path, kind))
+
+    def _records(self, part: HostPart, name: str, kind: type[T]) -> list[T]:
+        def read(path: Path) -> list[T]:
+            lines = files.read_lines(path, kind)
+            if lines.torn:
+                self._problem(part, name, "file_torn", lines.torn)
+            if lines.wrong:
+                self._problem(part, name, "file_unreadable", lines.wrong)
+            return lines.good
 
         return self._file(part, name, read) or []
 
@@ -521,33 +390,8 @@ def _noted(text: str, spec: RunSpec) -> Reason:
     return Reason("control_problem", None, {"text": text})
 
 
-def _with_events(sample: JsonObject) -> JsonObject:
-    """Add what a relay offered of kinds that are events."""
-    if not isinstance(sample.get("offered"), int):
-        return sample
-    return {**sample, "events": sample["offered"] - (sample.get("ignored") or 0)}
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_nats_sample(sample: JsonObject) -> bool:
-    """Whether a line of probe.nats.jsonl has numbers where they are reckoned with."""
-    varz, stream, connz, lag = (sample.get(name) for name in ("varz", "stream", "connz", "lag"))
-    if not all(one is None or isinstance(one, dict) for one in (varz, stream, connz, lag)):
-        return False
-    if stream and not all(type(stream.get(name)) is int for name in _STREAM_NUMBERS):
-        return False
-    numbers = [(varz or {}).get("slow_consumers", 0), (connz or {}).get("pending_bytes_max")]
-    return all(value is None or _is_number(value) for value in (*numbers, *(lag or {}).values()))
-
-
-_STREAM_NUMBERS = ("messages", "bytes", "first_seq", "last_seq")
-
-
-def _is_exchange(line: JsonObject) -> bool:
-    return type(line.get("offset_low_ns")) is int and type(line.get("offset_high_ns")) is int
 
 
 def _probe(raw: Any) -> JsonObject:  # noqa: ANN401
@@ -566,80 +410,20 @@ def _probe(raw: Any) -> JsonObject:  # noqa: ANN401
     return content
 
 
-def _counts(content: Any, what: str) -> None:  # noqa: ANN401
-    """Check that an object holds whole numbers only."""
-    for name, value in _object(content, what).items():
-        if type(value) is not int or value < 0:
-            raise UnreadableError(f"{what}: {name} is {value!r}, not a count")
-
-
 def _object(raw: Any, what: str) -> JsonObject:  # noqa: ANN401
     if not isinstance(raw, dict):
         raise UnreadableError(f"is no {what}")
     return raw
 
 
-def _typed(cls: type[T], raw: Any) -> T:  # noqa: ANN401
-    """Make a dataclass of a JSON object; unknown keys are for later versions."""
-    content = _object(raw, cls.__name__)
-    values = {}
-    for column in fields(cls):  # type: ignore[arg-type]
-        if column.name not in content:
-            if column.default is MISSING and column.default_factory is MISSING:
-                raise UnreadableError(f"has no {column.name}")
-            continue
-        value = content[column.name]
-        if column.type == "int" and type(value) is not int:
-            raise UnreadableError(f"{column.name} is {value!r}, not a whole number")
-        # A relay that offered nothing from its first on has a last one before it.
-        if column.type == "int" and value < 0 and column.name != "last_seq":
-            raise UnreadableError(f"{column.name} is {value}")
-        if column.type == "str" and not isinstance(value, str):
-            raise UnreadableError(f"{column.name} is {value!r}, not a text")
-        if column.type == "bool" and not isinstance(value, bool):
-            raise UnreadableError(f"{column.name} is {value!r}, neither true nor false")
-        if column.type == "dict[str, int]":
-            _counts(value, column.name)
-        values[column.name] = value
-    return cls(**values)
-
-
-def _shuffler_result(raw: Any) -> ShufflerResult:  # noqa: ANN401
-    content = dict(_object(raw, "ShufflerResult"))
-    sets = ("read", "published", "duplicates", "failed", "unknown", "undecodable_seqs")
-    later = ("ignored_seqs", "copy_seqs")
-    for name in (*sets, *(name for name in later if name in content)):
-        content[name] = IntervalSet((first, last) for first, last in content[name])
-    content["stream_seqs"] = [(seq, stream, count) for seq, stream, count in content["stream_seqs"]]
-    if not all(type(number) is int for run in content["stream_seqs"] for number in run):
-        raise UnreadableError("stream_seqs are not whole numbers")
-    for label, sizes in _object(content["message_bytes"], "message_bytes").items():
-        _counts(sizes, f"message_bytes of {label}")
-    return _typed(ShufflerResult, content)
-
-
-def _worker_result(raw: Any) -> WorkerResult:  # noqa: ANN401
-    result = _typed(WorkerResult, raw)
-    for content, names in (
-        (result.fetches, ("ok", "empty", "by_status", "client_timeout")),
-        (result.connections, ("count", "errors", "reconnects", "slow_consumer_disconnects")),
-    ):
-        missing = [name for name in names if name not in content]
-        if missing:
-            raise UnreadableError(f"has no {', '.join(missing)}")
-    _counts(result.fetches["by_status"], "by_status")
-    _counts({name: n for name, n in result.fetches.items() if name != "by_status"}, "fetches")
-    return result
-
-
-def _server_final(raw: Any) -> ServerFinal:  # noqa: ANN401
-    content = _object(raw, "ServerFinal")
+def _server_final(path: Path) -> ServerFinal:
+    final = files.read(path, FinalSnapshot)
     return ServerFinal(
-        unix_ns=content["unix_ns"],
-        stream_before=_typed(StreamState, content["stream_before"]),
-        stream_after=_typed(StreamState, content["stream_after"]),
-        durables={state["name"]: _typed(DurableState, state) for state in content["consumers"]},
-        server=content["server"],
+        unix_ns=final.unix_ns,
+        stream_before=final.stream_before,
+        stream_after=final.stream_after,
+        durables={state.name: state for state in final.consumers},
+        server=msgspec.to_builtins(final.server),
     )
 
 
@@ -672,9 +456,9 @@ def _little_endian(path: Path, typecode: str) -> array[int]:
     return values
 
 
-def cumulative(samples: Iterable[JsonObject], name: str) -> Iterator[tuple[int, float]]:
-    """Iterate over (unix_ns, value) of one counter, where a sample has it."""
+def cumulative(samples: Iterable[Sample], name: str) -> Iterator[tuple[int, float]]:
+    """Iterate over (unix_ns, value) of one counter or figure, where a sample has it."""
     for sample in samples:
-        value = sample.get(name)
-        if isinstance(value, int | float) and isinstance(sample.get("unix_ns"), int):
-            yield sample["unix_ns"], value
+        value: float | None = getattr(sample, name)
+        if value is not None:
+            yield sample.unix_ns, value

@@ -7,12 +7,11 @@ is out of the samples that a bundle has, and as late as the sample that shows it
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
-from fpaas import agent
-from fpaas.bundle.bundle import PROBE, Bundle, HostPart, JsonObject, cumulative
+from fpaas.bundle.bundle import PROBE, AgentSample, Bundle, HostPart, JsonObject, cumulative
 from fpaas.records.events import (
     AGENT_PAUSED,
     NATS_SILENT,
@@ -20,6 +19,7 @@ from fpaas.records.events import (
     RELAY_SILENT,
     EventRecord,
 )
+from fpaas.records.status import State
 from fpaas.spec import NS_PER_S
 
 NATS_RECONNECTED = "nats_reconnected"
@@ -261,7 +261,7 @@ def _times(count: int) -> str:
     return f", {count} connections" if count > 1 else ""
 
 
-def _growth(samples: Iterable[JsonObject], name: str, start: int) -> Iterator[tuple[int, int]]:
+def _growth(samples: Sequence[AgentSample], name: str, start: int) -> Iterator[tuple[int, int]]:
     """Iterate over (when, by how much) of a counter's growth beyond `start`."""
     highest = start
     for unix_ns, value in cumulative(samples, name):
@@ -358,9 +358,9 @@ def _leaders(bundle: Bundle) -> Iterator[_Found]:
 def _deaths(bundle: Bundle) -> Iterator[_Found]:
     for part in bundle.hosts.values():
         for status in part.statuses.values():
-            if status.state == agent.DONE:
+            if status.state == State.DONE:
                 continue
-            what = {agent.FAILED: "failed", agent.STOPPED: "was stopped"}.get(status.state, "died")
+            what = {State.FAILED: "failed", State.STOPPED: "was stopped"}.get(status.state, "died")
             yield _Found(
                 AGENT_DIED,
                 OBSERVER,
@@ -375,9 +375,12 @@ def _deaths(bundle: Bundle) -> Iterator[_Found]:
 
 def _last_sign(part: HostPart, name: str, status_unix_ns: int) -> int:
     """Return when an agent was last heard of; it writes samples more often than its status."""
-    samples = {"relay": part.relay_samples, "shuffler": part.shuffler_samples}.get(name, [])
-    times = [at for sample in samples[-1:] if isinstance(at := sample.get("unix_ns"), int)]
-    return max([status_unix_ns, *times])
+    by_agent: dict[str, Sequence[AgentSample]] = {
+        "relay": part.relay_samples,
+        "shuffler": part.shuffler_samples,
+    }
+    last = by_agent.get(name, ())[-1:]
+    return max([status_unix_ns, *(sample.unix_ns for sample in last)])
 
 
 def _steps(clock: JsonObject) -> Iterator[_Found]:

@@ -12,6 +12,7 @@ from fpaas.firehose.capture import Capture
 from fpaas.firehose.pace import AsCaptured, AtRate
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.metrics import parse_listen
+from fpaas.records.status import State
 from fpaas.relay import relay
 from fpaas.spec import RunSpec, is_relay_url
 
@@ -129,7 +130,7 @@ def command(
         )
         agent.run_loop(relay.run(options, status))
     except (BadInput, RunInvalid) as error:
-        status.set(agent.FAILED, error.message)
+        status.set(State.FAILED, error.message)
         raise
 
 

@@ -6,15 +6,17 @@ import gzip
 import sys
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from fpaas.agent import Samples, write_json
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import DeliveryJournal, DeliveryLog
 from fpaas.measures.histograms import HistogramLog, LoggedRecorder
-from fpaas.records import events
+from fpaas.records import consumers, events, files
+from fpaas.records.calls import Calls
+from fpaas.records.consumers import WorkerResult, WorkerSample
+from fpaas.records.files import LineWriter
 
 
 class ConsumerFiles:
@@ -22,8 +24,8 @@ class ConsumerFiles:
 
     def __init__(self, directory: Path, worker: int) -> None:
         self._directory = directory
-        self._stem = f"consumers-{worker}"
-        self._samples: Samples | None = None
+        self._stem = consumers.stem(worker)
+        self._samples: LineWriter | None = None
         self._histograms: HistogramLog | None = None
         self._journal: DeliveryJournal | None = None
 
@@ -35,20 +37,19 @@ class ConsumerFiles:
     def open(self, recorders: Sequence[LoggedRecorder], logs: list[DeliveryLog]) -> None:
         """Start what grows every second."""
         self._journal = DeliveryJournal(self._path("deliveries.journal"), logs)
-        self._samples = Samples(self._path("samples.jsonl"))
+        self._samples = LineWriter(self._path("samples.jsonl"))
         self._histograms = HistogramLog(
             self._path("hlog"), recorders, time.time(), by_beginning=True
         )
 
-    def end_interval(
-        self, figures: Figures, results: Mapping[str, object], calls: Mapping[str, object]
-    ) -> None:
+    def end_interval(self, figures: Figures, result: WorkerResult, calls: Calls) -> None:
         """Append one second, and replace the account: whoever is killed leaves that."""
         if self._journal:
             self._journal.append()
-            write_json(self._path("json"), {**results, "complete": False})
+            files.write(self._path("json"), result)
         if self._samples:
-            self._samples.write(
+            sample = WorkerSample(
+                unix_ns=time.time_ns(),
                 processed=figures.processed,
                 bytes=figures.bytes,
                 polls=figures.polls,
@@ -60,19 +61,17 @@ class ConsumerFiles:
                 reconnects=figures.reconnects,
                 calls=calls,
             )
+            self._samples.write(sample)
         # After the sample: whoever is killed between has no call as open that the log has answered.
         if self._histograms:
             self._histograms.end_interval(time.time())
 
     def write(
-        self,
-        results: Mapping[str, object],
-        logs: list[DeliveryLog],
-        first_fetch: array[int] | None,
+        self, result: WorkerResult, logs: list[DeliveryLog], first_fetch: array[int] | None
     ) -> None:
         """Write what is known at the end, the deliveries first: the account says they are all."""
         delivery_log.write(self._path("deliveries.cbor.gz"), logs)
-        write_json(self._path("json"), {**results, "complete": True})
+        files.write(self._path("json"), result)
         if self._journal:
             self._journal.close()
         with gzip.open(self._path("first_fetch.bin.gz"), "wb", compresslevel=6) as file:

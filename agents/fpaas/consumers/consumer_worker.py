@@ -42,10 +42,12 @@ from fpaas.jetstream.nats_connection import (
     NatsError,
     address_from_environment,
 )
-from fpaas.measures import calls
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import LoggedRecorder
+from fpaas.records import calls
+from fpaas.records.consumers import Connections, WorkerResult
+from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.watch.nats_peer import NatsPeer
 from fpaas.watch.watch import watch
@@ -214,9 +216,8 @@ class ConsumerWorker:
         if self._files and self._started_unix_ns is not None:
             for puller_log in self._logs:
                 puller_log.end_run()
-            results = self._results()
-            results["duplicate_deliveries"] = duplicate_deliveries(self._logs)
-            self._files.write(results, self._logs, self._deliveries.first_fetch)
+            result = self._result(complete=True)
+            self._files.write(result, self._logs, self._deliveries.first_fetch)
 
     # -- pulls -----------------------------------------------------------------------------------
 
@@ -339,7 +340,7 @@ class ConsumerWorker:
         figures = self._update_figures()
         if self._files:
             open_calls = calls.sampled(self._calls(), time.time_ns())
-            self._files.end_interval(figures, self._results(), open_calls)
+            self._files.end_interval(figures, self._result(complete=False), open_calls)
         else:
             for recorder in self._calls():
                 recorder.forget()
@@ -354,7 +355,8 @@ class ConsumerWorker:
         figures.poll_lateness.add_ns(self._polling.timings.poll_lateness.samples_ns)
         for name in ("processed", "bytes", "acks", "redelivered"):
             setattr(figures, name, getattr(deliveries, name))
-        for name in ("polls", "ok", "empty", "refused", "client_timeout", "lost"):
+        figures.polls = self._polling.polls
+        for name in ("ok", "empty", "refused", "client_timeout", "lost"):
             setattr(figures, name, getattr(fetches, name))
         figures.by_status = dict(fetches.by_status)
         connections = self._connections.values()
@@ -370,43 +372,34 @@ class ConsumerWorker:
             if status not in ("404", "408"):
                 log.warning("the server answers pulls with %s", status)
 
-    def _results(self) -> dict[str, object]:
-        """Return `consumers-W.json` as of now, but for what is known at the end only."""
-        fetches, deliveries, figures = self._polling.fetches, self._deliveries, self._figures
+    def _result(self, *, complete: bool) -> WorkerResult:
+        """Return `consumers-W.json` as of now; what is known at the end only, if `complete`."""
+        deliveries, figures = self._deliveries, self._figures
         round_trips_s = [c.round_trip_s for c in self._connections.values() if c.round_trip_s]
-        return {
-            "worker": self.assignment.worker,
-            "first": self.assignment.first,
-            "count": self.assignment.count,
-            "processed": deliveries.processed,
-            "bytes": deliveries.bytes,
-            "redelivered": deliveries.redelivered,
-            "duplicate_deliveries": None,
-            "polls": fetches.polls,
-            "acks": deliveries.acks,
-            "consumers_never_fetched": sum(not log.runs for log in self._logs),
-            "fetches": {
-                "pulls": fetches.pulls,
-                "ok": fetches.ok,
-                "empty": fetches.empty,
-                "refused": fetches.refused,
-                "by_status": fetches.by_status,
-                "client_timeout": fetches.client_timeout,
-                "lost": fetches.lost,
-                "unanswered": fetches.unanswered,
-                "unsent": fetches.unsent,
-            },
-            "connections": {
-                "count": len(self._connections),
-                "errors": figures.connection_errors,
-                "reconnects": figures.reconnects,
-                "slow_consumer_disconnects": figures.slow_consumer_disconnects,
-            },
-            "first_poll_unix_ns": self._polling.first_poll_unix_ns,
-            "started_unix_ns": self._started_unix_ns,
-            "nats_rtt_ms": min(round_trips_s) * 1000 if round_trips_s else None,
-            "polls_until_unix_ns": self._stopped_unix_ns,
-        }
+        return WorkerResult(
+            worker=self.assignment.worker,
+            first=self.assignment.first,
+            count=self.assignment.count,
+            processed=deliveries.processed,
+            bytes=deliveries.bytes,
+            redelivered=deliveries.redelivered,
+            duplicate_deliveries=duplicate_deliveries(self._logs) if complete else None,
+            polls=self._polling.polls,
+            acks=deliveries.acks,
+            consumers_never_fetched=sum(not log.runs for log in self._logs),
+            fetches=self._polling.fetches,
+            connections=Connections(
+                count=len(self._connections),
+                errors=figures.connection_errors,
+                reconnects=figures.reconnects,
+                slow_consumer_disconnects=figures.slow_consumer_disconnects,
+            ),
+            first_poll_unix_ns=self._polling.first_poll_unix_ns,
+            started_unix_ns=self._started_unix_ns,
+            nats_rtt_ms=min(round_trips_s) * 1000 if round_trips_s else None,
+            polls_until_unix_ns=self._stopped_unix_ns,
+            complete=complete,
+        )
 
 
 def _pass_by(_subject: bytes, _reply: bytes, _header: bytes, _payload: bytes, _size: int) -> None:
@@ -456,7 +449,7 @@ async def _play_as_child(assignment: Assignment) -> None:
         worker = ConsumerWorker(assignment)
         if not await worker.connect(stop):
             return
-        _say(state=agent.READY)
+        _say(state=State.READY)
         await worker.play(stop, lambda figures: _say(figures=asdict(figures)))
         await worker.finish()
     finally:
@@ -469,10 +462,10 @@ def main() -> int:
     try:
         agent.run_loop(_play_as_child(assignment))
     except (RunInvalid, BadInput) as error:
-        _say(state=agent.FAILED, message=error.message)
+        _say(state=State.FAILED, message=error.message)
         return error.exit_code
     except OSError as error:
-        _say(state=agent.FAILED, message=cannot_write(assignment.out, error))
+        _say(state=State.FAILED, message=cannot_write(assignment.out, error))
         return EXIT_RUN_INVALID
     return EXIT_DONE
 

@@ -26,6 +26,7 @@ from fpaas.consumers.consumer_figures import Figures, from_json, summed
 from fpaas.consumers.consumer_metrics import FiguresCollector
 from fpaas.consumers.consumer_worker import Assignment, ConsumerWorker, cannot_write
 from fpaas.errors import BadInput, RunInvalid
+from fpaas.records.status import State
 from fpaas.spec import RunSpec, Share
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ async def run(play: Play, on_tick: OnTick | None = None) -> None:
     `consumers.status.json` says the same.
     """
     status = Status(play.out, AGENT)
-    status.set(agent.STARTING)
+    status.set(State.STARTING)
     stop = agent.stop_event()
     try:
         collector = FiguresCollector()
@@ -108,13 +109,13 @@ async def run(play: Play, on_tick: OnTick | None = None) -> None:
         else:
             await _Children(parts, status, stop, tick).play()
     except (BadInput, RunInvalid) as error:
-        status.set(agent.FAILED, error.message)
+        status.set(State.FAILED, error.message)
         raise
     except OSError as error:
         message = cannot_write(play.out, error)
-        status.set(agent.FAILED, message)
+        status.set(State.FAILED, message)
         raise RunInvalid(message) from error
-    status.set(agent.STOPPED if stop.is_set() else agent.DONE)
+    status.set(State.STOPPED if stop.is_set() else State.DONE)
 
 
 async def _play_here(
@@ -123,9 +124,9 @@ async def _play_here(
     worker = ConsumerWorker(assignment)
     if not await worker.connect(stop):
         return
-    status.set(agent.READY)
+    status.set(State.READY)
     if await agent.sleep_until_unix_ns(assignment.spec.t0_unix_ns, stop):
-        status.set(agent.RUNNING)
+        status.set(State.RUNNING)
     await worker.play(stop, on_tick)
     await worker.finish()
 
@@ -184,7 +185,7 @@ class _Children:
             if "figures" in content:
                 self._figures[worker] = from_json(content["figures"])
                 self._tell()
-            elif content["state"] == agent.READY:
+            elif content["state"] == State.READY:
                 self._ready.add(worker)
                 await self._all_ready()
             else:
@@ -195,15 +196,15 @@ class _Children:
             message = f"consumers worker {worker} (pid {process.pid}) failed: {why}"
             log.error("%s", message)
             self._failures.append(message)
-            self._status.set(agent.FAILED, message)
+            self._status.set(State.FAILED, message)
 
     async def _all_ready(self) -> None:
         if len(self._ready) == len(self._parts) and not self._failures:
-            self._status.set(agent.READY)
+            self._status.set(State.READY)
 
     def _tell(self) -> None:
-        if self._status.state == agent.READY:
-            self._status.state = agent.RUNNING
+        if self._status.state == State.READY:
+            self._status.state = State.RUNNING
         self._on_tick(summed(self._figures.values()))
 
     async def _stop_all(self, processes: list[Process]) -> None:

@@ -8,15 +8,15 @@ pulls ended. Times are Unix nanoseconds.
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol
 
 from fpaas.jetstream.nats_wire import status_of
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.records.consumers import Fetches
 
 PULL_TIMEOUT_NS = 5_000_000_000
 #: p99 of frames with headers; what a connection must be able to hold is reckoned from it.
@@ -35,32 +35,6 @@ class Schedule(Protocol):
 
     def next_due(self, consumer: int, poll: int, previous_due: int) -> int:
         """Return when a later poll is due."""
-
-
-@dataclass
-class Fetches:
-    """How polls and pulls ended.
-
-    `pulls` = ok + empty + refused + client_timeout + lost + unanswered + those in flight.
-    """
-
-    polls: int = 0
-    pulls: int = 0
-    #: Brought at least one message.
-    ok: int = 0
-    #: Answered by 404 or 408, without a message.
-    empty: int = 0
-    #: Answered by another status, without a message.
-    refused: int = 0
-    client_timeout: int = 0
-    #: In flight when their connection broke.
-    lost: int = 0
-    #: In flight when the agent ended.
-    unanswered: int = 0
-    #: Due, and still behind their connection's gate when the agent ended; not among the pulls.
-    unsent: int = 0
-    #: Every status received, those after some messages included.
-    by_status: Counter[str] = field(default_factory=Counter)
 
 
 class Timings:
@@ -165,7 +139,11 @@ class Polling:
         until_unix_ns: int,
         bins: Bins | None = None,
     ) -> None:
-        self.fetches = Fetches()
+        self.fetches = Fetches(
+            pulls=0, ok=0, empty=0, refused=0, client_timeout=0, lost=0, unanswered=0, unsent=0
+        )
+        #: Polls sent; one that drains sends several pulls.
+        self.polls = 0
         self.timings = Timings(bins)
         self.first_poll_unix_ns: int | None = None
         self._in_flight: set[Puller] = set()
@@ -210,7 +188,8 @@ class Polling:
         if status_header:
             code, description = status_of(status_header)
             plain = code in _PLAIN_STATUSES or not description
-            fetches.by_status[code if plain else f"{code}:{description}"] += 1
+            status = code if plain else f"{code}:{description}"
+            fetches.by_status[status] = fetches.by_status.get(status, 0) + 1
         if not puller.in_flight:
             # The late end of a pull that was given up.
             return
@@ -363,7 +342,7 @@ class Polling:
 
     def _begin_poll(self, puller: Puller, now: int) -> None:
         puller.is_poll_begun = True
-        self.fetches.polls += 1
+        self.polls += 1
         if self.first_poll_unix_ns is None:
             self.first_poll_unix_ns = now
         self.timings.poll_lateness.end(puller.due_unix_ns, now)

@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
 
-from fpaas.agent import DONE, FAILED, RUNNING, STOPPED
+from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S, RunSpec
 
 #: Agents write their status every second; one silent for this long of a run is stuck or gone.
 SILENT_S = 15.0
 #: On a busy machine an agent may take this much longer to come up than the run allows for.
 LATE_START_S = 5.0
-ENDED = (DONE, STOPPED, FAILED)
+ENDED = (State.DONE, State.STOPPED, State.FAILED)
 #: Figures that tell how far an agent is, in the order they are shown.
 FIGURES = {
     "relay": ("offered",),
     "shuffler": ("read", "published"),
     "consumers": ("processed", "polls"),
 }
-
-
-@dataclass(frozen=True)
-class AgentStatus:
-    """One `<agent>.status.json`; see agent.Status."""
-
-    agent: str
-    state: str
-    message: str = ""
-    pid: int = 0
-    unix_ns: int = 0
-    figures: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, line: str) -> AgentStatus | None:
-        """Read a status file's line; None where it is none (a file may be there half-written)."""
-        try:
-            raw: dict[str, Any] = json.loads(line)
-            return cls(**{name: raw[name] for name in cls.__dataclass_fields__ if name in raw})
-        except (ValueError, TypeError):
-            return None
 
 
 class Progress:
@@ -95,9 +71,9 @@ class Progress:
         return f"gave no sign of life for {silent_s:.0f} s" if silent_s > SILENT_S else None
 
     def _bad_end(self, status: AgentStatus, now_unix_ns: int) -> str | None:
-        if status.state == FAILED:
+        if status.state == State.FAILED:
             return f"failed: {status.message or 'it does not say why'}"
-        if status.state == STOPPED and now_unix_ns < self._run.end_unix_ns:
+        if status.state == State.STOPPED and now_unix_ns < self._run.end_unix_ns:
             return "was stopped before the run's end"
         return None
 
@@ -105,7 +81,7 @@ class Progress:
     def nats_trouble(self) -> str:
         """What is wrong with this host's NATS now, as its probe says; empty where nothing is."""
         probe = self._statuses.get("probe")
-        return probe.message if probe is not None and probe.state == RUNNING else ""
+        return probe.message if probe is not None and probe.state == State.RUNNING else ""
 
     def finished(self, now_unix_ns: int) -> bool:
         """Whether there is nothing left to wait for: all ended, or one is in trouble."""

@@ -188,9 +188,9 @@ def _host_clock(part: HostPart, reference: str | None, spec: RunSpec) -> HostClo
 
 def _track(part: HostPart, found: dict[str, Any]) -> OffsetTrack | None:
     exchanges = sorted(
-        (line["unix_ns"], line["offset_low_ns"], line["offset_high_ns"])
-        for line in part.clock_samples
-        if line.get("server") == found.get("server")
+        (one.unix_ns, one.offset_low_ns, one.offset_high_ns)
+        for one in part.clock_samples
+        if one.server == found.get("server")
     )
     return OffsetTrack(exchanges) if exchanges else None
 

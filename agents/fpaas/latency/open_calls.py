@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from fpaas import agent
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.bundle import AgentSample
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.firehose.pace import AtRate
 from fpaas.measures.calls import Bins
@@ -143,7 +143,7 @@ class Process:
 
     bins: Bins
     due: Mapping[str, Due]
-    last_sample: JsonObject | None
+    last_sample: AgentSample | None
     died: bool
     looked_until_unix_ns: int
 
@@ -183,8 +183,9 @@ def complete(legs: dict[str, Leg], process: Process, window: CallWindow) -> dict
 
     `legs` are those that its log has of the window; legs that were due and have no line are added.
     """
-    for name, found in ((process.last_sample or {}).get("calls") or {}).items():
-        for start, count, age_us in _open_at_last(found.get("open") or (), process.bins, window):
+    last = process.last_sample
+    for name, found in ((last and last.calls) or {}).items():
+        for start, count, age_us in _open_at_last(found.open, process.bins, window):
             of_leg = _leg(legs, name)
             of_leg.add_open({age_us: count})
             of_leg.by_start[start] += count
@@ -208,7 +209,7 @@ def _leg(legs: dict[str, Leg], name: str) -> Leg:
 
 
 def _open_at_last(
-    bins_open: Iterable[Any], bins: Bins, window: CallWindow
+    bins_open: Iterable[tuple[float, int, float]], bins: Bins, window: CallWindow
 ) -> Iterator[tuple[int, int, int]]:
     """Iterate over (start in Unix ms, calls, least age in µs) of what was open in the window."""
     for since_t0_s, count, least_age_ms in bins_open:
@@ -224,7 +225,8 @@ def _ages_of_rest(
 
     What a process may have answered between its last sample and its death may have taken no time.
     """
-    sampled_ns = (process.last_sample or {}).get("unix_ns", process.bins.t0_unix_ns)
+    last = process.last_sample
+    sampled_ns = process.bins.t0_unix_ns if last is None else last.unix_ns
     dead_by_ns = sampled_ns + SAMPLED_WITHIN_NS if process.died else 0
     for start, end in window.bounds:
         left = due.count(start, end) - leg.by_start[start_ms(start / NS_PER_S)]

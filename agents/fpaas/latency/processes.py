@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from fpaas import agent
-from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, WorkerPart, uses_own_relay
+from fpaas.bundle.bundle import (
+    AgentSample,
+    Bundle,
+    HostPart,
+    WorkerPart,
+    uses_own_relay,
+)
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.latency.open_calls import BegunDue, Due, FramesDue, PollsDue, Process, WakeUpsDue
 from fpaas.measures.calls import Bins
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.status import State
 from fpaas.spec import RunSpec
 
-ENDED = (agent.DONE, agent.STOPPED)
+ENDED = (State.DONE, State.STOPPED)
 
 
 def bins_of(spec: RunSpec) -> Bins:
@@ -24,17 +30,19 @@ def bins_of(spec: RunSpec) -> Bins:
 def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Process:
     """Return the process that left the histogram log of a name, less its ending."""
     worker = next((one for one in part.workers if name == f"consumers-{one.worker}"), None)
-    samples = {"relay": part.relay_samples, "shuffler": part.shuffler_samples}.get(
-        agent_name, worker.samples if worker else []
-    )
+    by_agent: dict[str, Sequence[AgentSample]] = {
+        "relay": part.relay_samples,
+        "shuffler": part.shuffler_samples,
+    }
+    samples = by_agent.get(agent_name, worker.samples if worker else [])
     status = part.statuses.get(agent_name)
     ended = status is not None and status.state in ENDED
     if worker is not None:
         ended = worker.result is not None and worker.result.complete
     looked_until = bundle.spec.end_unix_ns
     if ended and samples:
-        looked_until = min(looked_until, samples[-1]["unix_ns"])
-    stopped = status is not None and status.state == agent.STOPPED
+        looked_until = min(looked_until, samples[-1].unix_ns)
+    stopped = status is not None and status.state == State.STOPPED
     if agent_name == "relay":
         due = _of_relay(bundle, part)
     elif agent_name == "shuffler":
@@ -110,7 +118,7 @@ def _of_worker(spec: RunSpec, worker: WorkerPart | None) -> dict[str, Due]:
     }
 
 
-def _begun(samples: list[JsonObject], leg: str, spec: RunSpec) -> dict[int, int]:
+def _begun(samples: Sequence[AgentSample], leg: str, spec: RunSpec) -> dict[int, int]:
     """Return how many calls of a leg began, by the start of their bin in Unix ns."""
     bins = bins_of(spec)
     by_start: Counter[int] = Counter()
@@ -119,6 +127,7 @@ def _begun(samples: list[JsonObject], leg: str, spec: RunSpec) -> dict[int, int]
     return by_start
 
 
-def _begun_in(samples: list[JsonObject], leg: str) -> Iterator[tuple[float, int]]:
+def _begun_in(samples: Sequence[AgentSample], leg: str) -> Iterator[tuple[float, int]]:
     for sample in samples:
-        yield from ((sample.get("calls") or {}).get(leg) or {}).get("begun") or ()
+        if sample.calls is not None and leg in sample.calls:
+            yield from sample.calls[leg].begun

@@ -24,10 +24,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fpaas.bundle.bundle import StreamState
 from fpaas.ledger import server_checks
 from fpaas.ledger.deliveries import DurableCase, Gap, OwedSeqs, Walk
 from fpaas.ledger.disagreements import Disagreements
+from fpaas.records.nats import StreamState
 
 #: Causes of loss: delivered to nobody, and expired before it was delivered again …
 NOT_RECEIVED = "not_received"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fpaas.bundle.bundle import Bundle, JsonObject, StreamState, WorkerResult
+from fpaas.bundle.bundle import Bundle, JsonObject
 from fpaas.latency.clocks import Clocks
 from fpaas.ledger.ledger import Evidence
 from fpaas.ledger.removals import Removals, StreamSample, classify
+from fpaas.records.consumers import WorkerResult
+from fpaas.records.nats import StreamState
 
 
 def evidence_of(bundle: Bundle) -> Evidence:
@@ -61,9 +63,8 @@ def _removals(bundle: Bundle, samples: list[JsonObject]) -> Removals | None:
             return None
         offset_ns = round(1e6 * clocks.offset_ms(part.host))
         stored_by += [
-            (sample["unix_ns"] + offset_ns, sample.get("last_stream_seq") or 0)
+            (sample.unix_ns + offset_ns, sample.last_stream_seq or 0)
             for sample in part.shuffler_samples
-            if isinstance(sample.get("unix_ns"), int)
         ]
     if not stored_by:
         return None

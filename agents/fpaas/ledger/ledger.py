@@ -20,14 +20,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+import msgspec
+
 from fpaas.bundle.bundle import (
     NO_DID,
     JsonObject,
-    RelayResult,
     ServerFinal,
-    ShufflerResult,
-    StreamState,
-    WorkerResult,
 )
 from fpaas.ledger import server_checks
 from fpaas.ledger.deliveries import DurableCase, OwedSeqs, Run, Walk, split_repeats
@@ -41,6 +39,10 @@ from fpaas.ledger.durable_account import (
 from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.consumers import WorkerResult
+from fpaas.records.nats import StreamState
+from fpaas.records.relay import RelayResult
+from fpaas.records.shuffler import ShufflerResult
 from fpaas.spec import RunSpec
 
 #: Why offered frames were not read: none of their neighbours was missed …
@@ -160,7 +162,7 @@ def at_least_read(relay: RelayResult, shuffler: ShufflerResult | None) -> RelayR
     later = IntervalSet()
     if last_seq > relay.last_seq:
         later.add_range(relay.last_seq + 1, last_seq)
-    return replace(
+    return msgspec.structs.replace(
         relay,
         last_seq=last_seq,
         offered=last_seq - relay.first_seq + 1,
@@ -358,7 +360,7 @@ def _cases(
     """Iterate over the durables that the server has."""
     workers = evidence.workers or ()
     had_trouble = any(
-        worker.connections["reconnects"] or worker.fetches["client_timeout"] for worker in workers
+        worker.connections.reconnects or worker.fetches.client_timeout for worker in workers
     )
     killed = {
         spec.durable_of(index)

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fpaas.bundle.bundle import DurableState, JsonObject, ServerFinal, ShufflerResult
+from fpaas.bundle.bundle import JsonObject, ServerFinal
 from fpaas.ledger.disagreements import Disagreements, distance
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.nats import DurableState
+from fpaas.records.shuffler import ShufflerResult
 
 if TYPE_CHECKING:
     from fpaas.ledger.deliveries import DurableCase, Walk

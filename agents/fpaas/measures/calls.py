@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fpaas.measures.histograms import OPEN_SUFFIX, Line, lines_of
 
@@ -121,34 +120,31 @@ class CallRecorder:
         for start, end, values in self.bins.split(began, values_ns):
             yield from lines_of(tag, values, start / NS_PER_S, end / NS_PER_S)
 
-    def figures(self, now_unix_ns: int) -> dict[str, list[Any]]:
-        """Return what a sample says of calls: those begun since the last one, those open now.
+    def begun_and_open(
+        self, now_unix_ns: int
+    ) -> tuple[list[tuple[float, int]], list[tuple[float, int, float]]]:
+        """Return the calls begun since the last time, and those open now, by stretch.
 
-        `begun [[start, n], …]`, `open [[start, n, least age in ms], …]`; starts are of stretches,
-        in seconds since T0.
+        `[(start, calls), …]` and `[(start, calls, age of the youngest in ms), …]`; starts are of
+        stretches, in seconds since T0.
         """
         begun_at, self._begun = self._begun, []
         if self.bins is None:
-            return {}
+            return [], []
         bins = self.bins
         begun: defaultdict[int, int] = defaultdict(int)
         for unix_ns, count in begun_at:
             begun[bins.bounds(unix_ns)[0]] += count
         open_since = list(self.still_open())
         waiting = list(bins.split(open_since, open_since))
-        return {
-            "begun": [[bins.since_t0_s(start), count] for start, count in sorted(begun.items())],
-            "open": [
-                [
+        return (
+            [(bins.since_t0_s(start), count) for start, count in sorted(begun.items())],
+            [
+                (
                     bins.since_t0_s(start),
                     len(since),
                     round(max(0, now_unix_ns - max(since)) / 1e6, 3),
-                ]
+                )
                 for start, _, since in sorted(waiting)
             ],
-        }
-
-
-def sampled(recorders: Iterable[object], now_unix_ns: int) -> dict[str, dict[str, list[Any]]]:
-    """Return `calls` of a sample: the figures of those recorders that are of calls, by leg."""
-    return {one.leg: one.figures(now_unix_ns) for one in recorders if isinstance(one, CallRecorder)}
+        )

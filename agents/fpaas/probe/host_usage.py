@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
-from typing import Any
 
 import psutil
+
+from fpaas.records.probe import HostSample
 
 CpuTimes = dict[str, float]
 #: Time in which the host's own work did not run; guest time is part of user time already.
@@ -47,24 +49,30 @@ class HostUsage:
     def __init__(self) -> None:
         self._cpu_times = _cpu_times()
 
-    def sample(self) -> dict[str, Any]:
-        """Return a line of probe.host.jsonl; MB are 10^6 bytes."""
+    def sample(self) -> HostSample:
+        """Return a line of probe.host.jsonl."""
         before, self._cpu_times = self._cpu_times, _cpu_times()
         memory = psutil.virtual_memory()
-        return {
-            **cpu_shares_pct(before, self._cpu_times),
-            "mem_mb": (memory.total - memory.available) / 1e6,
-            "mem_total_mb": memory.total / 1e6,
-            "load1": os.getloadavg()[0],
+        shares, disk = cpu_shares_pct(before, self._cpu_times), _disk()
+        pressed = memory_events(_read(_VMSTAT))
+        return HostSample(
+            unix_ns=time.time_ns(),
+            cpu_pct=shares["cpu_pct"],
+            steal_pct=shares["steal_pct"],
+            iowait_pct=shares["iowait_pct"],
+            mem_mb=(memory.total - memory.available) / 1e6,
+            mem_total_mb=memory.total / 1e6,
+            load1=os.getloadavg()[0],
             **_network(),
-            **_disk(),
-            "tcp_retransmits": tcp_retransmits(_read(_SNMP)),
-            **memory_events(_read(_VMSTAT)),
-            **{
-                f"{name}_pressure_us": pressure_us(_read(_PRESSURE / name))
-                for name in ("cpu", "memory", "io")
-            },
-        }
+            disk_read_bytes=disk["disk_read_bytes"],
+            disk_write_bytes=disk["disk_write_bytes"],
+            tcp_retransmits=tcp_retransmits(_read(_SNMP)),
+            swap_bytes=pressed["swap_bytes"],
+            oom_kills=pressed["oom_kills"],
+            cpu_pressure_us=pressure_us(_read(_PRESSURE / "cpu")),
+            memory_pressure_us=pressure_us(_read(_PRESSURE / "memory")),
+            io_pressure_us=pressure_us(_read(_PRESSURE / "io")),
+        )
 
 
 def tcp_retransmits(snmp: str) -> int | None:

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpaas.agent import write_json
 from fpaas.errors import BadInput
 from fpaas.measures.figures import percentile
+from fpaas.records import files
 
 NAME = "network.json"
 ECHO, SEND, TAKE = b"e", b"s", b"t"
@@ -146,7 +146,7 @@ def measure(directory: Path, host: str, peers: Sequence[Peer], token: bytes, cli
         "unix_ns": time.time_ns(),
         "links": [measure_link(host, peer, token, clients) for peer in peers],
     }
-    write_json(directory / NAME, content)
+    files.write(directory / NAME, content)
     return directory / NAME
 
 

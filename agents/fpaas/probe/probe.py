@@ -28,7 +28,12 @@ from fpaas.probe.clock_steps import ClockSteps
 from fpaas.probe.host_usage import HostUsage
 from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
-from fpaas.records import events
+from fpaas.records import events, files, nats
+from fpaas.records import probe as records
+from fpaas.records.files import LineWriter
+from fpaas.records.nats import FinalSnapshot
+from fpaas.records.probe import ClockExchange
+from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.watch.nats_peer import NatsPeer
 from fpaas.watch.watch import watch_alone
@@ -160,7 +165,7 @@ class Probe:
             else None
         )
         self._exchanges: list[Exchange] = []
-        self._clock_file = self._samples("clock")
+        self._clock_file = LineWriter(options.directory / records.CLOCK)
         self._steps = ClockSteps()
         self._problems: list[str] = []
         self._samples_taken = 0
@@ -175,7 +180,7 @@ class Probe:
         Raises RunInvalid where that was impossible, OSError where the disk is full.
         """
         stop = agent.stop_event()
-        self._status.set(agent.READY)
+        self._status.set(State.READY)
         sampler = asyncio.create_task(self._sample_host())
         work = [
             asyncio.create_task(_connect(self._api.connection)),
@@ -215,7 +220,7 @@ class Probe:
     async def _follow_timeline(self, stop: asyncio.Event) -> bool:
         if not await agent.sleep_until_unix_ns(self._spec.t0_unix_ns, stop):
             return False
-        self._status.set(agent.RUNNING)
+        self._status.set(State.RUNNING)
         return await agent.sleep_until_unix_ns(self._spec.settled_unix_ns, stop)
 
     async def _finish(self, *, finished: bool) -> None:
@@ -243,16 +248,16 @@ class Probe:
             "clock_steps": [step.to_dict() for step in self._steps.steps],
             "problems": self._problems,
         }
-        agent.write_json(self._options.directory / f"{AGENT}.json", report)
+        files.write(self._options.directory / f"{AGENT}.json", report)
 
     def _conclude(self, *, finished: bool) -> None:
         message = "; ".join(self._problems)
         if not finished:
-            self._status.set(agent.STOPPED, message)
+            self._status.set(State.STOPPED, message)
         elif message:
             raise RunInvalid(message)
         else:
-            self._status.set(agent.DONE)
+            self._status.set(State.DONE)
 
     async def _watch(self) -> None:
         """Watch this process and, from when it is connected on, the server on this host."""
@@ -268,17 +273,17 @@ class Probe:
     async def _sample_host(self) -> None:
         host = HostUsage()
         processes = ProcessUsage(self._options.directory, self._options.nats_pid_file)
-        host_file, process_file = self._samples("host"), self._samples("processes")
+        host_file = LineWriter(self._options.directory / records.HOST)
+        process_file = LineWriter(self._options.directory / records.PROCESSES)
         self._steps.look()
         # The first reading of a process is what the next one's processor share starts from.
         processes.sample()
         async for _ in _on_schedule(self._ticks):
-            unix_ns = time.time_ns()
             self._samples_taken += 1
             self._steps.look()
-            host_file.write(**host.sample())
+            host_file.write(host.sample())
             for line in processes.sample():
-                process_file.write(**{"unix_ns": unix_ns, **line})
+                process_file.write(line)
             self._own.observe()
             self._status.figures = {
                 "samples": self._samples_taken,
@@ -289,7 +294,7 @@ class Probe:
             self._status.write()
 
     async def _sample_nats(self, monitor: ServerMonitor) -> None:
-        file = self._samples("nats")
+        file = LineWriter(self._options.directory / nats.SAMPLES)
         loop = asyncio.get_running_loop()
         # The first one as soon as there is somebody to ask, and without anybody as well.
         with contextlib.suppress(TimeoutError):
@@ -301,13 +306,13 @@ class Probe:
         async for _ in _on_schedule(Ticks(first_s - NATS_INTERVAL_S, NATS_INTERVAL_S)):
             await self._write_nats_sample(monitor, file)
 
-    async def _write_nats_sample(self, monitor: ServerMonitor, file: agent.Samples) -> None:
+    async def _write_nats_sample(self, monitor: ServerMonitor, file: LineWriter) -> None:
         line = await monitor.sample()
         self._nats_samples += 1
-        self._nats_errors += "error" in line
+        self._nats_errors += line.error is not None
         # Seen by whoever watches the run; it is written every second.
-        self._status.message = line.get("error", "")
-        file.write(**line)
+        self._status.message = line.error or ""
+        file.write(line)
 
     async def _take_final(self, monitor: ServerMonitor, timeout_s: float) -> None:
         try:
@@ -318,11 +323,11 @@ class Probe:
         except TimeoutError:
             self._problems.append(f"no final snapshot of NATS: no answer in {timeout_s:g} s")
         else:
-            agent.write_json(self._options.directory / f"{AGENT}.final.json", final)
-            if final["server"] is None and not self._options.is_clustered:
+            files.write(self._options.directory / nats.FINAL, final)
+            if final.server is None and not self._options.is_clustered:
                 self._problems.append("NATS's monitoring port did not answer at the end")
 
-    async def _final_patiently(self, monitor: ServerMonitor, retry_s: float) -> dict[str, Any]:
+    async def _final_patiently(self, monitor: ServerMonitor, retry_s: float) -> FinalSnapshot:
         deadline = asyncio.get_running_loop().time() + retry_s
         while True:
             try:
@@ -364,14 +369,15 @@ class Probe:
             return False
         is_before = exchange.sent_unix_ns < self._spec.t0_unix_ns
         self._exchanges.append(exchange)
-        whose = {"server": exchange.server} if exchange.server else {}
         self._clock_file.write(
-            **whose,
-            unix_ns=exchange.sent_unix_ns,
-            phase="after" if is_after else "before" if is_before else "during",
-            offset_low_ns=exchange.offset_low_ns,
-            offset_high_ns=exchange.offset_high_ns,
-            rtt_ns=exchange.rtt_ns,
+            ClockExchange(
+                unix_ns=exchange.sent_unix_ns,
+                phase="after" if is_after else "before" if is_before else "during",
+                offset_low_ns=exchange.offset_low_ns,
+                offset_high_ns=exchange.offset_high_ns,
+                rtt_ns=exchange.rtt_ns,
+                server=exchange.server or None,
+            )
         )
         return True
 
@@ -379,9 +385,6 @@ class Probe:
         if finished and not self._options.is_alone:
             await asyncio.sleep(CLOCK_GRACE_S)
         await self._clock.remove_stream()
-
-    def _samples(self, name: str) -> agent.Samples:
-        return agent.Samples(self._options.directory / f"{AGENT}.{name}.jsonl")
 
 
 async def _connect(connection: NatsConnection) -> None:
@@ -419,8 +422,8 @@ async def run(options: Options) -> None:
     except OSError as error:
         # Sockets' errors are handled where they arise: this is the disk.
         message = f"{options.directory}: cannot write the probe's files: {error.strerror}"
-        status.set(agent.FAILED, message)
+        status.set(State.FAILED, message)
         raise RunInvalid(f"{message}; free space and run again") from error
     except Exception as error:
-        status.set(agent.FAILED, str(error))
+        status.set(State.FAILED, str(error))
         raise

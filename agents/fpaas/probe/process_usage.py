@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from fpaas.records import files
+from fpaas.records.files import UnreadableError
+from fpaas.records.probe import ProcessSample
+from fpaas.records.status import AgentStatus
 
 NATS = "nats"
 #: psutil knows a process's start to the second.
@@ -32,10 +36,9 @@ def read_status_files(directory: Path) -> list[Listed]:
     """
     listed = []
     for path in sorted(directory.glob("*.status.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            status = json.loads(path.read_bytes())
-            unix_s = status["unix_ns"] / 1e9
-            listed += [Listed(str(status["agent"]), int(pid), unix_s) for pid in status["pids"]]
+        with contextlib.suppress(OSError, UnreadableError):
+            status = files.read(path, AgentStatus)
+            listed += [Listed(status.agent, pid, status.unix_ns / 1e9) for pid in status.pids]
     return listed
 
 
@@ -62,8 +65,9 @@ class ProcessUsage:
         self._nats_pid_file = nats_pid_file
         self._watched: dict[int, _Watched] = {}
 
-    def sample(self) -> list[dict[str, Any]]:
-        """Return lines of probe.processes.jsonl, one a live process; MB are 10^6 bytes."""
+    def sample(self) -> list[ProcessSample]:
+        """Return lines of probe.processes.jsonl, one a live process."""
+        unix_ns = time.time_ns()
         listed = read_status_files(self._directory)
         if self._nats_pid_file is not None:
             listed += read_pid_file(self._nats_pid_file, NATS)
@@ -76,12 +80,21 @@ class ProcessUsage:
                 if not _is_meant(process, entry):
                     continue
                 now_s = time.monotonic()
-                line = _read(process)
+                now = _read(process)
+                cpu_pct = None
                 if before is not None:
-                    spent_s = line["cpu_s"] - before.cpu_s
-                    line["cpu_pct"] = 100 * spent_s / (now_s - before.monotonic_s)
-                lines.append({"process": entry.process, "pid": entry.pid, **line})
-                watched[entry.pid] = _Watched(process, line["cpu_s"], now_s)
+                    spent_s = now["cpu_s"] - before.cpu_s
+                    cpu_pct = 100 * spent_s / (now_s - before.monotonic_s)
+                lines.append(
+                    ProcessSample(
+                        unix_ns=unix_ns,
+                        process=entry.process,
+                        pid=entry.pid,
+                        cpu_pct=cpu_pct,
+                        **now,
+                    )
+                )
+                watched[entry.pid] = _Watched(process, now["cpu_s"], now_s)
         self._watched = watched
         return lines
 
@@ -100,8 +113,6 @@ def _read(process: psutil.Process) -> dict[str, Any]:
         cpu = process.cpu_times()
         switches = process.num_ctx_switches()
         return {
-            # Nothing to compare the first reading with.
-            "cpu_pct": None,
             "cpu_s": cpu.user + cpu.system,
             "rss_mb": process.memory_info().rss / 1e6,
             "fds": _file_descriptors(process),

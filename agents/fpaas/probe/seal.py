@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fpaas.agent import write_json
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.probe import host_facts
+from fpaas.records import files
 
 NAME = "seal.json"
 SCHEMA = 1
@@ -37,7 +37,7 @@ def seal(directory: Path, host: str, nats_server: Path | None = None) -> Path:
         "files": checksums(directory),
     }
     try:
-        write_json(path, content)
+        files.write(path, content)
     except OSError as error:
         raise RunInvalid(
             f"{path}: cannot be written: {error.strerror}; free space and seal the run again"

@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from fpaas.errors import BadInput
 from fpaas.jetstream.jetstream_api import CONSUMERS_PER_PAGE, JetStreamApi, JetStreamError
 from fpaas.probe import server_state
+from fpaas.records.nats import FinalSnapshot, Lag, NatsSample, ServerLife, StreamState
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +93,13 @@ class Sweep:
     num_pending: list[int]
     num_ack_pending: int
 
-    def lag(self) -> dict[str, Any]:
+    def lag(self) -> Lag:
         """As in probe.nats.jsonl."""
-        taken = {"unix_ns": self.began_unix_ns, "took_ms": self.took_ms}
-        return {**server_state.lag(self.num_pending), **taken}
+        return msgspec.structs.replace(
+            server_state.lag(self.num_pending),
+            unix_ns=self.began_unix_ns,
+            took_ms=self.took_ms,
+        )
 
 
 class ServerMonitor:
@@ -113,7 +119,7 @@ class ServerMonitor:
         self._leads = not is_clustered
         self._sweep: asyncio.Task[Sweep] | None = None
 
-    async def sample(self) -> dict[str, Any]:
+    async def sample(self) -> NatsSample:
         """Return a line of probe.nats.jsonl in at most SAMPLE_TIMEOUT_S.
 
         What could not be had is left out, and `error` says why. A sweep over very many consumers
@@ -127,7 +133,8 @@ class ServerMonitor:
             line.update(await asyncio.wait_for(self._monitoring(), SAMPLE_TIMEOUT_S))
         except (MonitoringError, KeyError, TimeoutError) as error:
             errors.append(_reason(error))
-        if (line.get("stream") or {}).get("num_deleted"):
+        stream: StreamState | None = line.get("stream")
+        if stream is not None and stream.num_deleted:
             # Which ones: once they have left the stream, nobody knows that they did not expire.
             with contextlib.suppress(JetStreamError, KeyError):
                 line["stream"] = await self._stream_state()
@@ -147,9 +154,9 @@ class ServerMonitor:
             self._sweep = None
         if errors:
             line["error"] = "; ".join(errors)
-        return line
+        return NatsSample(**line)
 
-    async def final(self) -> dict[str, Any]:
+    async def final(self) -> FinalSnapshot:
         """Return probe.final.json; `server` is None where the monitoring port does not answer.
 
         Raises JetStreamError where the JetStream API does not.
@@ -163,14 +170,14 @@ class ServerMonitor:
             for info in page
         ]
         after = await self._stream_state()
-        return {
-            "unix_ns": unix_ns,
-            "took_ms": (time.time_ns() - unix_ns) / 1e6,
-            "stream_before": before,
-            "stream_after": after,
-            "consumers": consumers,
-            "server": await self._server(),
-        }
+        return FinalSnapshot(
+            unix_ns=unix_ns,
+            took_ms=(time.time_ns() - unix_ns) / 1e6,
+            stream_before=before,
+            stream_after=after,
+            consumers=consumers,
+            server=await self._server(),
+        )
 
     def cancel(self) -> None:
         """End a sweep that is under way."""
@@ -197,7 +204,7 @@ class ServerMonitor:
             found["leader"] = server_state.leader_in_jsz(jsz, self._stream)
         return found
 
-    async def _server(self) -> dict[str, Any] | None:
+    async def _server(self) -> ServerLife | None:
         try:
             return server_state.server(await self._port.get("/varz"))
         except MonitoringError as error:
@@ -229,7 +236,7 @@ class ServerMonitor:
             pages = math.ceil(total / CONSUMERS_PER_PAGE)
             await asyncio.sleep(max(spread_s / pages, interval_min_s))
 
-    async def _stream_state(self) -> dict[str, Any]:
+    async def _stream_state(self) -> StreamState:
         info = await self._api.stream_info(self._stream, with_deleted=True)
         return server_state.stream_state(info["state"])
 

@@ -11,48 +11,54 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fpaas.records.nats import Connz, DurableState, Lag, ServerLife, StreamState, Varz
 
-def varz(answer: Mapping[str, Any]) -> dict[str, Any]:
+
+def varz(answer: Mapping[str, Any]) -> Varz:
     """Pick the server's identity and counters from /varz; `cpu_pct` is of one core."""
-    return {
-        "server_id": answer["server_id"],
-        "start": answer["start"],
-        "version": answer["version"],
-        "cpu_pct": answer["cpu"],
-        "mem_mb": answer["mem"] / 1e6,
-        "connections": answer["connections"],
-        "total_connections": answer["total_connections"],
-        "slow_consumers": answer["slow_consumers"],
-        "in_msgs": answer["in_msgs"],
-        "out_msgs": answer["out_msgs"],
-        "in_bytes": answer["in_bytes"],
-        "out_bytes": answer["out_bytes"],
-    }
+    return Varz(
+        server_id=answer["server_id"],
+        start=answer["start"],
+        version=answer["version"],
+        cpu_pct=answer["cpu"],
+        mem_mb=answer["mem"] / 1e6,
+        connections=answer["connections"],
+        total_connections=answer["total_connections"],
+        slow_consumers=answer["slow_consumers"],
+        in_msgs=answer["in_msgs"],
+        out_msgs=answer["out_msgs"],
+        in_bytes=answer["in_bytes"],
+        out_bytes=answer["out_bytes"],
+    )
 
 
-def server(answer: Mapping[str, Any]) -> dict[str, Any]:
+def server(answer: Mapping[str, Any]) -> ServerLife:
     """Pick what tells one life of a server from the next, from /varz."""
-    return {key: answer[key] for key in ("server_id", "start", "version", "slow_consumers")}
+    return ServerLife(
+        server_id=answer["server_id"],
+        start=answer["start"],
+        version=answer["version"],
+        slow_consumers=answer["slow_consumers"],
+    )
 
 
-def stream_state(state: Mapping[str, Any]) -> dict[str, Any]:
+def stream_state(state: Mapping[str, Any]) -> StreamState:
     """Pick a stream's figures from its `state` in /jsz or in STREAM.INFO.
 
     `deleted` are the sequences inside it that are gone, where they were asked for.
     """
-    deleted = {"deleted": state["deleted"]} if state.get("deleted") else {}
-    return {
-        **deleted,
-        "messages": state["messages"],
-        "bytes": state["bytes"],
-        "first_seq": state["first_seq"],
-        "last_seq": state["last_seq"],
-        "consumer_count": state["consumer_count"],
-        "num_deleted": state.get("num_deleted", 0),
-    }
+    return StreamState(
+        deleted=state.get("deleted") or [],
+        messages=state["messages"],
+        bytes=state["bytes"],
+        first_seq=state["first_seq"],
+        last_seq=state["last_seq"],
+        consumer_count=state["consumer_count"],
+        num_deleted=state.get("num_deleted", 0),
+    )
 
 
-def stream_in_jsz(answer: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+def stream_in_jsz(answer: Mapping[str, Any], name: str) -> StreamState | None:
     """Find a stream in /jsz?accounts=true&streams=true; None where the server has no such one."""
     for account in answer.get("account_details") or []:
         for detail in account.get("stream_detail") or []:
@@ -73,26 +79,26 @@ def leader_in_jsz(answer: Mapping[str, Any], name: str) -> str | None:
     return None
 
 
-def connz(answer: Mapping[str, Any]) -> dict[str, int]:
+def connz(answer: Mapping[str, Any]) -> Connz:
     """Count connections in /connz?sort=pending&limit=1: the first has the most bytes pending."""
     connections = answer.get("connections") or []
     pending = [connection.get("pending_bytes", 0) for connection in connections]
-    return {"count": answer["total"], "pending_bytes_max": max(pending, default=0)}
+    return Connz(count=answer["total"], pending_bytes_max=max(pending, default=0))
 
 
-def consumer(info: Mapping[str, Any]) -> dict[str, Any]:
+def consumer(info: Mapping[str, Any]) -> DurableState:
     """Pick one consumer's position from its info."""
-    return {
-        "name": info["name"],
-        "delivered_consumer_seq": info["delivered"]["consumer_seq"],
-        "delivered_stream_seq": info["delivered"]["stream_seq"],
-        "ack_floor_consumer_seq": info["ack_floor"]["consumer_seq"],
-        "ack_floor_stream_seq": info["ack_floor"]["stream_seq"],
-        "num_pending": info["num_pending"],
-        "num_ack_pending": info["num_ack_pending"],
-        "num_redelivered": info["num_redelivered"],
-        "num_waiting": info["num_waiting"],
-    }
+    return DurableState(
+        name=info["name"],
+        delivered_consumer_seq=info["delivered"]["consumer_seq"],
+        delivered_stream_seq=info["delivered"]["stream_seq"],
+        ack_floor_consumer_seq=info["ack_floor"]["consumer_seq"],
+        ack_floor_stream_seq=info["ack_floor"]["stream_seq"],
+        num_pending=info["num_pending"],
+        num_ack_pending=info["num_ack_pending"],
+        num_redelivered=info["num_redelivered"],
+        num_waiting=info["num_waiting"],
+    )
 
 
 def percentile(ordered: Sequence[int], pct: float) -> int:
@@ -104,13 +110,13 @@ def percentile(ordered: Sequence[int], pct: float) -> int:
     return ordered[max(0, math.ceil(pct / 100 * len(ordered)) - 1)]
 
 
-def lag(num_pending: Sequence[int]) -> dict[str, int | None]:
+def lag(num_pending: Sequence[int]) -> Lag:
     """Distribution over consumers of what they have yet to be sent; None without consumers."""
     ordered = sorted(num_pending)
-    return {
-        "consumers": len(ordered),
-        "p50": percentile(ordered, 50) if ordered else None,
-        "p99": percentile(ordered, 99) if ordered else None,
-        "max": ordered[-1] if ordered else None,
-        "sum": sum(ordered),
-    }
+    return Lag(
+        consumers=len(ordered),
+        p50=percentile(ordered, 50) if ordered else None,
+        p99=percentile(ordered, 99) if ordered else None,
+        max=ordered[-1] if ordered else None,
+        sum=sum(ordered),
+    )

@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import State
+from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
 
 from fpaas import agent
@@ -32,10 +32,12 @@ from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose import dag_cbor
 from fpaas.firehose.dag_cbor import head, text
 from fpaas.firehose.relay_client import SUBSCRIBE_PATH
-from fpaas.measures import calls
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histograms import HistogramLog
-from fpaas.records import events
+from fpaas.records import calls, events, files
+from fpaas.records.calls import Calls
+from fpaas.records.relay import NAME, SAMPLES, RelayResult, RelaySample
+from fpaas.records.status import State, figures_of
 from fpaas.relay.blocked_reader import BlockedReader
 from fpaas.spec import NS_PER_S
 from fpaas.watch.watch import watch
@@ -221,31 +223,34 @@ class Relay:
         for connection in tuple(self._connections):
             connection.abort()
 
-    def figures(self) -> dict[str, int | float]:
-        """Return the counts that are sampled."""
-        return {
-            "offered": self.offered,
-            "ignored": self.source.ignored(self.offered),
-            "sent": self.sent,
-            "replayed": self.replayed,
-            "subscribers": len(self.subscribers),
-            "blocked_s": self.blocked_s,
-        }
+    def sample(self, calls: Calls | None = None) -> RelaySample:
+        """Return the counts as of now."""
+        return RelaySample(
+            unix_ns=time.time_ns(),
+            offered=self.offered,
+            ignored=self.source.ignored(self.offered),
+            sent=self.sent,
+            replayed=self.replayed,
+            subscribers=len(self.subscribers),
+            blocked_s=self.blocked_s,
+            calls=calls,
+        )
 
-    def result(self) -> dict[str, int | float]:
-        """Return the content of relay.json."""
-        return {
-            "first_seq": self.source.first_seq,
-            "last_seq": self.source.first_seq + self.offered - 1,
-            "offered": self.offered,
-            "sent": self.sent,
-            "replayed": self.replayed,
-            "handed": self.handed,
-            "ignored": self.source.ignored(self.offered),
-            "connects": self.connects,
-            "slow_disconnects": self.slow_disconnects,
-            "blocked_s": self.blocked_s,
-        }
+    def result(self, *, complete: bool) -> RelayResult:
+        """Return the account as of now; `complete`: it is the last one."""
+        return RelayResult(
+            first_seq=self.source.first_seq,
+            last_seq=self.source.first_seq + self.offered - 1,
+            offered=self.offered,
+            sent=self.sent,
+            replayed=self.replayed,
+            handed=self.handed,
+            ignored=self.source.ignored(self.offered),
+            connects=self.connects,
+            slow_disconnects=self.slow_disconnects,
+            blocked_s=self.blocked_s,
+            complete=complete,
+        )
 
     @property
     def blocked_s(self) -> float:
@@ -382,7 +387,7 @@ class Subscriber(asyncio.Protocol):
         if self not in relay.subscribers or self._turn is not None or self._is_too_slow():
             return
         for _ in range(WRITES_PER_TURN):
-            if self._paused_at_ns is not None or self._protocol.state is not State.OPEN:
+            if self._paused_at_ns is not None or self._protocol.state is not WebSocketState.OPEN:
                 return
             count = min(relay.offered - self._position, FRAMES_PER_WRITE)
             if count > 0:
@@ -395,7 +400,7 @@ class Subscriber(asyncio.Protocol):
     def close(self, code: CloseCode, reason: str) -> None:
         """Close with the handshake that WebSocket asks for; abort where nobody answers."""
         self._relay.subscribers.discard(self)
-        if self._protocol.state is State.OPEN:
+        if self._protocol.state is WebSocketState.OPEN:
             self._protocol.send_close(code, reason)
             self._flush()
             self._after(CLOSE_S, self.abort)
@@ -422,7 +427,7 @@ class Subscriber(asyncio.Protocol):
             protocol.send_response(protocol.reject(HTTPStatus.NOT_FOUND, message))
             return
         protocol.send_response(protocol.accept(request))
-        if protocol.state is State.OPEN:
+        if protocol.state is WebSocketState.OPEN:
             self._subscribe(cursor)
 
     def _subscribe(self, cursor: int | None) -> None:
@@ -482,7 +487,7 @@ class Subscriber(asyncio.Protocol):
     def _refuse(self, refused: Refused) -> None:
         log.warning("closing %s: %s: %s", self._peer(), refused.name, refused.message)
         self._relay.subscribers.discard(self)
-        if self._protocol.state is State.OPEN:
+        if self._protocol.state is WebSocketState.OPEN:
             self._protocol.send_binary(error_frame(refused.name, refused.message))
         self.close(CloseCode.POLICY_VIOLATION, refused.name)
 
@@ -493,7 +498,7 @@ class Subscriber(asyncio.Protocol):
                 log.warning("closing %s: no pong in %g s", self._peer(), PING_INTERVAL_S)
                 self.abort()
                 return
-            if self._protocol.state is State.OPEN:
+            if self._protocol.state is WebSocketState.OPEN:
                 self._heard_pong = False
                 self._protocol.send_ping(b"")
                 self._flush()
@@ -577,7 +582,7 @@ class Records:
         self._cuts_unix_ns = options.cuts_unix_ns
         self._status = status
         self._directory = directory
-        self._samples = agent.Samples(directory and directory / f"{AGENT}.samples.jsonl")
+        self._samples = files.LineWriter(directory and directory / SAMPLES)
         self._loop_lag = CallRecorder("loop_lag", relay.lateness.bins)
         self._recorders = [relay.lateness, relay.lateness_own, self._loop_lag]
         self._log: HistogramLog | None = None
@@ -613,7 +618,7 @@ class Records:
         """Write the rest; raises RunInvalid where something could not be written."""
         self._write(self._close)
         if self.error is not None:
-            self._status.set(agent.FAILED, str(self.error))
+            self._status.set(State.FAILED, str(self.error))
             raise RunInvalid(
                 f"{self._directory}: the relay's figures are not whole: {self.error.strerror}"
             )
@@ -627,23 +632,23 @@ class Records:
             self.error = error
 
     def _end_interval(self) -> None:
-        figures = self._relay.figures()
         if self._log is None:
+            sample = self._relay.sample()
             for recorder in self._recorders:
                 recorder.forget()
         else:
-            begun = calls.sampled(self._recorders, time.time_ns())
-            self._samples.write(**figures, calls=begun)
+            sample = self._relay.sample(calls.sampled(self._recorders, time.time_ns()))
+            self._samples.write(sample)
             self._log.end_interval(time.time())
-        self._status.figures = figures
+        self._status.figures = figures_of(sample)
         self._status.write()
         self._write_account(complete=False)
 
     def _write_account(self, *, complete: bool) -> None:
         """Replace relay.json; of a relay that is killed the last one stays."""
         if self._directory is not None:
-            account = {**self._relay.result(), "complete": complete}
-            agent.write_json(self._directory / f"{AGENT}.json", account)
+            account = self._relay.result(complete=complete)
+            files.write(self._directory / NAME, account)
 
     def _close(self) -> None:
         self._end_interval()
@@ -674,7 +679,7 @@ async def run(options: Options, status: agent.Status) -> None:
         records = Records(relay, status, options, t0_unix_ns)
     except OSError as error:
         raise RunInvalid(f"{options.directory}: cannot write there: {error.strerror}") from error
-    status.set(agent.READY, url)
+    status.set(State.READY, url)
     log.info("serving seq %d and on at %s", options.source.first_seq, url)
     keeping = asyncio.create_task(records.keep())
     try:
@@ -685,7 +690,7 @@ async def run(options: Options, status: agent.Status) -> None:
             log.warning("ready %.1f s after T0", (now_unix_ns - t0_unix_ns) / NS_PER_S)
         finished = await agent.sleep_until_unix_ns(t0_unix_ns, stop)
         if finished:
-            status.set(agent.RUNNING, url)
+            status.set(State.RUNNING, url)
             relay.start()
             finished = await _until(until_unix_ns, stop)
     finally:
@@ -697,7 +702,7 @@ async def run(options: Options, status: agent.Status) -> None:
     records.close()
     # Whoever serves until SIGTERM is done then.
     ended = finished or until_unix_ns is None
-    status.set(agent.DONE if ended else agent.STOPPED, f"offered {relay.offered}")
+    status.set(State.DONE if ended else State.STOPPED, f"offered {relay.offered}")
 
 
 async def _until(unix_ns: int | None, stop: asyncio.Event) -> bool:

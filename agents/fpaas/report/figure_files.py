@@ -13,6 +13,7 @@ from typing import Any
 from fpaas.bundle.bundle import Bundle, JsonObject
 from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.measures.figures import resolvable
+from fpaas.records.consumers import PULL_ENDS
 from fpaas.report import run_charts
 from fpaas.report.series import RunSeries, Series
 
@@ -22,7 +23,7 @@ FILES = {
     "summary.csv": "every number of summary.json",
     "goals.csv": "goals, limits and what was measured",
     "ledger.csv": "the ledger's terms, and their causes",
-    "statuses.csv": "how often each status answered a pull",
+    "statuses.csv": "how pulls ended, and how often each status answered one",
     "legs.csv": "what each leg counts, what was open, out of range or missing",
     "percentiles.csv": "latency of each leg by percentile, with its clocks' bound",
     "series.csv": "rates, processors, memory, network, stream and lag second by second",
@@ -117,7 +118,7 @@ def _ledger(ledger: JsonObject) -> Iterator[Row]:
 
 def _statuses(summary: JsonObject) -> Iterator[Row]:
     fetches = summary.get("fetches") or {}
-    for name in ("ok", "empty", "client_timeout"):
+    for name in ("pulls", *PULL_ENDS, "unsent"):
         yield name, fetches.get(name)
     yield from (fetches.get("by_status") or {}).items()
 

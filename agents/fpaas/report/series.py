@@ -9,9 +9,9 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, cumulative
+from fpaas.bundle.bundle import AgentSample, Bundle, HostPart, Sample, cumulative
+from fpaas.records.probe import ProcessSample
 from fpaas.spec import NS_PER_S
 
 #: More points than this in one trace cost bytes and show nothing more.
@@ -109,15 +109,13 @@ class RunSeries:
             "pulls": self._open(workers, "fetch_call"),
         }
 
-    def _open(self, sources: list[list[JsonObject]], leg: str) -> Series:
+    def _open(self, sources: Iterable[Sequence[AgentSample]], leg: str) -> Series:
         totals: defaultdict[int, int] = defaultdict(int)
         for samples in sources:
             by_second = {
-                round(self._since_t0_s(sample["unix_ns"])): sum(
-                    count for _, count, _ in calls.get("open") or ()
-                )
+                round(self._since_t0_s(sample.unix_ns)): sum(count for _, count, _ in calls.open)
                 for sample in samples
-                if (calls := (sample.get("calls") or {}).get(leg)) is not None
+                if (calls := (sample.calls or {}).get(leg)) is not None
             }
             for second, count in by_second.items():
                 totals[second] += count
@@ -158,13 +156,13 @@ class RunSeries:
     def nats(self, group: str, name: str) -> Series:
         """Return a figure of the server, e.g. `("stream", "messages")`."""
         for part in self._bundle.parts("nats"):
-            samples = [
-                {"unix_ns": sample.get("unix_ns"), name: (sample.get(group) or {}).get(name)}
+            points = sorted(
+                (self._since_t0_s(sample["unix_ns"]), value)
                 for sample in part.nats_samples
-            ]
-            series = self._plain(samples, name)
-            if series[0]:
-                return series
+                if (value := (sample.get(group) or {}).get(name)) is not None
+            )
+            if points:
+                return [at for at, _ in points], [value for _, value in points]
         return [], []
 
     def nats_megabytes(self) -> Series:
@@ -172,7 +170,7 @@ class RunSeries:
         x, y = self.nats("stream", "bytes")
         return x, [count / 1e6 for count in y]
 
-    def _rate(self, sources: list[list[JsonObject]], name: str) -> Series:
+    def _rate(self, sources: Iterable[Sequence[AgentSample]], name: str) -> Series:
         return rate_per_s([self._plain(samples, name) for samples in sources], self.end_s)
 
     def _growth(self, part: HostPart, name: str) -> Series:
@@ -185,16 +183,15 @@ class RunSeries:
         ]
         return [at for at, _ in growth], [value for _, value in growth]
 
-    def _added_up(self, samples: list[JsonObject], name: str) -> dict[str, Series]:
+    def _added_up(self, samples: list[ProcessSample], name: str) -> dict[str, Series]:
         """Add a process's pids up for each second of sampling."""
-        seconds: dict[str, dict[int, dict[Any, float]]] = {}
+        seconds: dict[str, dict[int, dict[int, float]]] = {}
         for sample in samples:
-            value, unix_ns = sample.get(name), sample.get("unix_ns")
-            if not isinstance(value, int | float) or not isinstance(unix_ns, int):
-                continue
-            second = round(self._since_t0_s(unix_ns))
-            of_process = seconds.setdefault(str(sample.get("process")), {})
-            of_process.setdefault(second, {})[sample.get("pid")] = value
+            value: float | None = getattr(sample, name)
+            if value is not None:
+                second = round(self._since_t0_s(sample.unix_ns))
+                of_process = seconds.setdefault(sample.process, {})
+                of_process.setdefault(second, {})[sample.pid] = value
         return {
             process: (
                 [float(second) for second in sorted(by_second)],
@@ -203,7 +200,7 @@ class RunSeries:
             for process, by_second in seconds.items()
         }
 
-    def _plain(self, samples: list[JsonObject], name: str) -> Series:
+    def _plain(self, samples: Sequence[Sample], name: str) -> Series:
         points = sorted((self._since_t0_s(at), value) for at, value in cumulative(samples, name))
         return [at for at, _ in points], [value for _, value in points]
 

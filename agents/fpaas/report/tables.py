@@ -6,9 +6,18 @@ from typing import Any
 
 from fpaas.bundle.bundle import JsonObject
 from fpaas.latency.lower_bounds import MARK, marked
+from fpaas.records.consumers import PULL_ENDS
 from fpaas.report.written import NOT_MEASURED, number, pick, points, share, with_unit
 from fpaas.verdict import verdict
 
+PULL_END_MEANINGS = {
+    "ok": "brought at least one message",
+    "empty": "brought none: there was none",
+    "refused": "brought none: NATS answered by another status",
+    "client_timeout": "was not answered in time",
+    "lost": "was in flight when its connection broke",
+    "unanswered": "was in flight when the run ended",
+}
 STATUS_MEANINGS = {
     "404": "no (more) messages",
     "408": "the pull ran out of time",
@@ -65,15 +74,14 @@ def process_rows(summary: JsonObject) -> list[dict[str, str]]:
 def fetch_rows(summary: JsonObject) -> list[dict[str, str]]:
     """Return how the consumers' pulls ended, each with its share of all."""
     fetches = summary.get("fetches") or {}
-    ends = [
-        ("ok", "brought at least one message", fetches.get("ok")),
-        ("empty", "brought none", fetches.get("empty")),
-        ("client timeout", "was not answered in time", fetches.get("client_timeout")),
-    ]
-    pulls = sum(count for _, _, count in ends if isinstance(count, int))
     rows = [
-        {"name": name, "meaning": meaning, "count": number(count), "share": share(count, pulls)}
-        for name, meaning, count in ends
+        {
+            "name": name.replace("_", " "),
+            "meaning": PULL_END_MEANINGS[name],
+            "count": number(fetches.get(name)),
+            "share": share(fetches.get(name), fetches.get("pulls")),
+        }
+        for name in PULL_ENDS
     ]
     for status, count in sorted((fetches.get("by_status") or {}).items()):
         meaning = f"NATS answered: {STATUS_MEANINGS.get(status[:3], 'see the NATS documentation')}"

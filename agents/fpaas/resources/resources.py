@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, cumulative
+from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, Sample, cumulative
 from fpaas.measures import figures
 from fpaas.measures.figures import Window
 
@@ -57,9 +57,7 @@ def by_host(bundle: Bundle, window: Window) -> dict[str, dict[str, JsonObject]]:
                 )
                 for name in ("cpu_pct", "rss_mb")
             }
-            for process in dict.fromkeys(
-                str(sample.get("process")) for sample in part.process_samples
-            )
+            for process in dict.fromkeys(sample.process for sample in part.process_samples)
         }
         for host, part in bundle.hosts.items()
     }
@@ -92,9 +90,9 @@ def _of_host(
     part: HostPart, window: Window, process: str, name: str
 ) -> Iterator[tuple[tuple[str, int], int, float]]:
     for sample in part.process_samples:
-        if sample.get("process") == process:
+        if sample.process == process:
             for unix_ns, value in in_window([sample], name, window):
-                yield (part.host, sample.get("pid", 0)), unix_ns, value
+                yield (part.host, sample.pid), unix_ns, value
 
 
 def errors_by_host(bundle: Bundle) -> dict[str, dict[str, JsonObject]]:
@@ -104,13 +102,13 @@ def errors_by_host(bundle: Bundle) -> dict[str, dict[str, JsonObject]]:
         workers = [worker.result for worker in part.workers if worker.result is not None]
         if workers:
             errors[host]["consumers"] = {
-                "connection_errors": sum(w.connections["errors"] for w in workers),
-                "reconnects": sum(w.connections["reconnects"] for w in workers),
-                "timeouts": sum(w.fetches["client_timeout"] for w in workers),
+                "connection_errors": sum(w.connections.errors for w in workers),
+                "reconnects": sum(w.connections.reconnects for w in workers),
+                "timeouts": sum(w.fetches.client_timeout for w in workers),
             }
         if part.shuffler is not None:
             errors[host]["shuffler"] = {
-                "reconnects": part.shuffler.nats_connections.get("reconnects", 0),
+                "reconnects": part.shuffler.nats_connections.reconnects,
                 "refused": sum(part.shuffler.failures_by_reason.values()),
             }
         if part.relay is not None:
@@ -130,15 +128,13 @@ def agent_cpu_pct(bundle: Bundle, window: Window) -> dict[str, float]:
     values: defaultdict[str, list[float]] = defaultdict(list)
     for host, part in bundle.hosts.items():
         for sample in part.process_samples:
-            if sample.get("process") in ("relay", "shuffler", "consumers"):
-                name = f"{sample['process']} (pid {sample.get('pid')}) on {host}"
+            if sample.process in ("relay", "shuffler", "consumers"):
+                name = f"{sample.process} (pid {sample.pid}) on {host}"
                 values[name] += [v for _, v in in_window([sample], "cpu_pct", window)]
     means = {name: figures.mean(shares) for name, shares in values.items()}
     return {name: share for name, share in means.items() if share is not None}
 
 
-def in_window(
-    samples: Iterable[JsonObject], name: str, window: Window
-) -> Iterator[tuple[int, float]]:
+def in_window(samples: Iterable[Sample], name: str, window: Window) -> Iterator[tuple[int, float]]:
     """Iterate over (unix_ns, value) of a figure's samples within a window."""
     return (sample for sample in cumulative(samples, name) if sample[0] in window)

@@ -27,10 +27,20 @@ from fpaas.firehose.pace import AtRate
 from fpaas.firehose.relay_client import RelayError
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsError
-from fpaas.measures import calls
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histograms import HistogramLog
-from fpaas.records import events
+from fpaas.records import calls, events, files
+from fpaas.records.calls import Calls
+from fpaas.records.fields import Number
+from fpaas.records.shuffler import (
+    NAME,
+    SAMPLES,
+    NatsConnections,
+    RelayConnections,
+    ShufflerResult,
+    ShufflerSample,
+)
+from fpaas.records.status import State, figures_of
 from fpaas.shuffler import stream_reader
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
@@ -117,21 +127,61 @@ class Shuffler:
         """Bring the metric of ack latency up to date; call it before the recorders are emptied."""
         self._acks.add(self.publisher.publish_ack.samples_ns)
 
-    def figures(self) -> dict[str, int | None]:
-        """Return the running counts, as samples and status show them."""
+    def sample(self, calls: Calls | None = None) -> ShufflerSample:
+        """Return the running counts as of now."""
         account = self.account
-        return {
-            "read": account.read,
-            "published": account.published,
-            "duplicates": account.duplicates,
-            "failed": account.failed,
-            "unknown": account.unknown,
-            "in_flight": len(self.publisher.window.pending),
-            "last_seq": self.reader.last_read,
-            "last_stream_seq": account.last_stream_seq or None,
-            "relay_connects": self.reader.connects,
-            "nats_connects": self.publisher.connection.connects,
-        }
+        return ShufflerSample(
+            unix_ns=time.time_ns(),
+            read=account.read,
+            published=account.published,
+            duplicates=account.duplicates,
+            failed=account.failed,
+            unknown=account.unknown,
+            in_flight=len(self.publisher.window.pending),
+            last_seq=self.reader.last_read,
+            last_stream_seq=account.last_stream_seq or None,
+            relay_connects=self.reader.connects,
+            nats_connects=self.publisher.connection.connects,
+            calls=calls,
+        )
+
+    def figures(self) -> dict[str, Number]:
+        """Return the running counts, as status and log show them."""
+        return figures_of(self.sample())
+
+    def result(self, cursor: int | None, *, complete: bool) -> ShufflerResult:
+        """Return the account as of now; `complete`: it is the last one, and has sizes."""
+        account, reader = self.account, self.reader
+        connection = self.publisher.connection
+        return ShufflerResult(
+            read=account.read_seqs,
+            published=account.published_seqs,
+            duplicates=account.duplicate_seqs,
+            failed=account.failed_seqs,
+            unknown=account.unknown_seqs,
+            undecodable_seqs=account.undecodable_seqs,
+            undecodable=account.undecodable,
+            ignored=account.ignored,
+            ignored_seqs=account.ignored_seqs,
+            reread=account.reread,
+            settled=account.settled,
+            stored_twice=account.stored_twice,
+            copy_seqs=account.copy_seqs,
+            foreign=account.foreign,
+            failures_by_reason=account.failures_by_reason,
+            refusals_by_reason=account.refusals_by_reason,
+            stream_seqs=[(seq, at, count) for seq, at, count in account.stream_runs],
+            stream_began_anew=self.publisher.window.stream_began_anew,
+            message_bytes=account.message_bytes if complete else {},
+            relay_connections=RelayConnections(connects=reader.connects, errors=reader.errors),
+            nats_connections=NatsConnections(
+                connects=connection.connects,
+                errors=connection.errors,
+                reconnects=max(connection.connects - 1, 0),
+            ),
+            last_cursor=cursor,
+            complete=complete,
+        )
 
 
 # -- a run ---------------------------------------------------------------------------------------
@@ -144,7 +194,7 @@ class RunFiles:
         self._directory = directory
         self._shuffler = shuffler
         with _named_disk_errors(directory):
-            self._samples = agent.Samples(directory / "shuffler.samples.jsonl")
+            self._samples = files.LineWriter(directory / SAMPLES)
             self._histograms = HistogramLog(
                 directory / "shuffler.hlog", shuffler.recorders, time.time(), by_beginning=True
             )
@@ -154,21 +204,19 @@ class RunFiles:
         self._shuffler.count_acks()
         with _named_disk_errors(self._directory):
             begun = calls.sampled(self._shuffler.recorders, time.time_ns())
-            self._samples.write(**self._shuffler.figures(), calls=begun)
+            self._samples.write(self._shuffler.sample(begun))
             self._histograms.end_interval(time.time())
 
     def checkpoint(self, cursor: int | None) -> None:
         """Write the account as it is now, for whoever is killed; sizes of messages are left out."""
-        content = _account_json(self._shuffler, cursor) | {"complete": False, "message_bytes": {}}
         with _named_disk_errors(self._directory):
-            agent.write_json(self._directory / "shuffler.json", content)
+            files.write(self._directory / NAME, self._shuffler.result(cursor, complete=False))
 
     def close(self, cursor: int | None) -> None:
         """Write the account, what is left of the interval, and close."""
         shuffler = self._shuffler
         with _named_disk_errors(self._directory):
-            content = _account_json(shuffler, cursor) | {"complete": True}
-            agent.write_json(self._directory / "shuffler.json", content)
+            files.write(self._directory / NAME, shuffler.result(cursor, complete=True))
             _write_dids(self._directory / "shuffler.dids.bin", shuffler.account.dids)
         self.tick()
         with _named_disk_errors(self._directory):
@@ -184,13 +232,13 @@ async def run(spec: RunSpec, directory: Path, endpoints: Endpoints) -> None:
     """
     stop = agent.stop_event()
     status = agent.Status(directory, AGENT)
-    status.set(agent.STARTING)
+    status.set(State.STARTING)
     try:
         await _Run(spec, directory, endpoints, status, stop).play()
     except (BadInput, RunInvalid) as error:
-        status.set(agent.FAILED, error.message)
+        status.set(State.FAILED, error.message)
         raise
-    status.set(agent.STOPPED if stop.is_set() else agent.DONE)
+    status.set(State.STOPPED if stop.is_set() else State.DONE)
 
 
 class _Run:
@@ -276,11 +324,11 @@ class _Run:
             if stop.is_set():
                 return
             raise RunInvalid(f"the relay could not be read in the whole run: {reader.last_error}")
-        self._status.set(agent.READY)
+        self._status.set(State.READY)
         if not await agent.sleep_until_unix_ns(spec.t0_unix_ns, stop):
             return
         reader.discarding = False
-        self._status.set(agent.RUNNING)
+        self._status.set(State.RUNNING)
         while not stop.is_set() and not self._over():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), DONE_CHECK_S)
@@ -319,9 +367,7 @@ class _Run:
         if now_s >= self._checkpoint_due_s:
             self._checkpoint_due_s = now_s + CHECKPOINT_INTERVAL_S
             self._files.checkpoint(self._shuffler.reader.cursor)
-        self._status.figures = {
-            name: value for name, value in self._shuffler.figures().items() if value is not None
-        }
+        self._status.figures = self._shuffler.figures()
         reader = self._shuffler.reader
         self._status.message = "" if reader.connected.is_set() else reader.last_error
         self._status.write()
@@ -334,39 +380,6 @@ def due_times(spec: RunSpec) -> Callable[[int], int] | None:
         return None
     t0_ns, due_ns = spec.t0_unix_ns, AtRate(rate_per_s).due_ns
     return lambda seq: t0_ns + due_ns(seq - first_seq)
-
-
-def _account_json(shuffler: Shuffler, cursor: int | None) -> dict[str, object]:
-    account, reader = shuffler.account, shuffler.reader
-    connection = shuffler.publisher.connection
-    return {
-        "read": list(account.read_seqs),
-        "published": list(account.published_seqs),
-        "duplicates": list(account.duplicate_seqs),
-        "failed": list(account.failed_seqs),
-        "unknown": list(account.unknown_seqs),
-        "undecodable_seqs": list(account.undecodable_seqs),
-        "undecodable": account.undecodable,
-        "ignored": account.ignored,
-        "ignored_seqs": list(account.ignored_seqs),
-        "reread": account.reread,
-        "settled": account.settled,
-        "stored_twice": account.stored_twice,
-        "copy_seqs": list(account.copy_seqs),
-        "foreign": account.foreign,
-        "failures_by_reason": account.failures_by_reason,
-        "refusals_by_reason": account.refusals_by_reason,
-        "stream_seqs": account.stream_runs,
-        "stream_began_anew": shuffler.publisher.window.stream_began_anew,
-        "message_bytes": account.message_bytes,
-        "relay_connections": {"connects": reader.connects, "errors": reader.errors},
-        "nats_connections": {
-            "connects": connection.connects,
-            "errors": connection.errors,
-            "reconnects": max(connection.connects - 1, 0),
-        },
-        "last_cursor": cursor,
-    }
 
 
 def _write_dids(path: Path, dids: array[int] | None) -> None:
@@ -420,7 +433,7 @@ class CursorFile:
         if cursor is None:
             return
         try:
-            agent.write_json(self._path, {"relay": self._relay_url, "cursor": cursor})
+            files.write(self._path, {"relay": self._relay_url, "cursor": cursor})
         except OSError as error:
             log.error("%s: cannot be written: %s", self._path, error.strerror)  # noqa: TRY400
 

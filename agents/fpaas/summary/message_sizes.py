@@ -9,7 +9,7 @@ from typing import Any
 from fpaas.measures import figures
 
 #: `message_bytes` of shuffler.json: "<kind> <collection>" → size in bytes → how many.
-Sizes = Mapping[str, Mapping[str, int]]
+Sizes = Mapping[str, Mapping[int, int]]
 
 
 def total(sizes: Sizes | None) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def total(sizes: Sizes | None) -> dict[str, Any]:
         return dict.fromkeys(("count", "mean", "p50", "p99", "max"))
     counts: Counter[int] = Counter()
     for of_kind in sizes.values():
-        counts.update({int(size): count for size, count in of_kind.items()})
+        counts.update(of_kind)
     return figures.weighted(counts)
 
 
@@ -27,13 +27,13 @@ def by_kind(sizes: Sizes | None) -> dict[str, dict[str, Any]] | None:
     if sizes is None:
         return None
     bytes_of = {
-        kind: sum(int(size) * count for size, count in of_kind.items())
+        kind: sum(size * count for size, count in of_kind.items())
         for kind, of_kind in sizes.items()
     }
     everything = sum(bytes_of.values())
     return {
         kind: {
-            **figures.weighted({int(size): count for size, count in sizes[kind].items()}),
+            **figures.weighted(sizes[kind]),
             "share_of_bytes": bytes_of[kind] / everything if everything else None,
         }
         for kind in sorted(sizes, key=lambda kind: (-bytes_of[kind], kind))

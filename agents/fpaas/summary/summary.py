@@ -7,11 +7,13 @@ it is a count of the whole run (ledger, fetches, connections).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from fpaas.bundle import events
-from fpaas.bundle.bundle import Bundle, JsonObject, cumulative
+from fpaas.bundle.bundle import AgentSample, Bundle, JsonObject, cumulative
 from fpaas.latency import latency
 from fpaas.latency.clocks import Clocks
 from fpaas.latency.legs import Legs, call_window, merge_into
@@ -23,6 +25,7 @@ from fpaas.measures.figures import Counter as CounterSeries
 from fpaas.measures.figures import Window
 from fpaas.measures.histograms import Leg
 from fpaas.plan import capacity, storage
+from fpaas.records.consumers import PULL_ENDS, Fetches
 from fpaas.resources import resources, use
 from fpaas.spec import NS_PER_S, RunSpec, SpecError
 from fpaas.summary import message_sizes
@@ -160,7 +163,7 @@ class _Summary:
             "per_consumer_per_s": self._per_consumer(),
         }
 
-    def _rate(self, sources: Iterable[list[JsonObject]], name: str) -> float | None:
+    def _rate(self, sources: Iterable[Sequence[AgentSample]], name: str) -> float | None:
         counters: list[CounterSeries] = [list(cumulative(samples, name)) for samples in sources]
         return figures.rate_per_s(counters, self._window)
 
@@ -256,16 +259,13 @@ class _Summary:
 
     def _fetches(self) -> JsonObject:
         if self._results is None:
-            return dict.fromkeys(("ok", "empty", "by_status", "client_timeout", "batch_fill_pct"))
+            return dict.fromkeys((*Fetches.__struct_fields__, "batch_fill_pct"))
         by_status: Counter[str] = Counter()
-        counts: Counter[str] = Counter(ok=0, empty=0, client_timeout=0)
         for result in self._results:
-            by_status.update(result.fetches["by_status"])
-            for name, count in result.fetches.items():
-                if isinstance(count, int):
-                    counts[name] += count
+            by_status.update(result.fetches.by_status)
+        counts = ("pulls", *PULL_ENDS, "unsent")
         return {
-            **counts,
+            **_sums((result.fetches for result in self._results), *counts),
             "by_status": dict(sorted(by_status.items())),
             "batch_fill_pct": self._batch_fill_pct(),
         }
@@ -329,7 +329,11 @@ class _Summary:
 
         Older workers left figures of the whole run, of which this is the worst.
         """
-        own = [result.lateness_own for result in self._results or () if result.lateness_own]
+        own = [
+            msgspec.structs.asdict(result.lateness_own)
+            for result in self._results or ()
+            if result.lateness_own
+        ]
         if not own:
             return self._lateness_ms("consumers", "poll_lateness_own")
         worst = {name: max(one[name] for one in own) for name in ("p50", "p99", "max")}
@@ -371,6 +375,6 @@ def _rounded(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def _sums(objects: Iterable[JsonObject], *names: str) -> JsonObject:
+def _sums(objects: Iterable[msgspec.Struct], *names: str) -> JsonObject:
     rows = list(objects)
-    return {name: sum(row[name] for row in rows) for name in names}
+    return {name: sum(getattr(row, name) for row in rows) for name in names}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fpaas import agent
-from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, WorkerResult, cumulative
+from fpaas.bundle.bundle import Bundle, HostPart, Sample, cumulative
 from fpaas.latency.legs import Legs
 from fpaas.ledger import ledger
 from fpaas.ledger.ledger import Ledger
 from fpaas.measures.figures import Window, growth
 from fpaas.reason import Reason
+from fpaas.records.consumers import WorkerResult
 from fpaas.records.events import NATS_SILENT
+from fpaas.records.status import State
 from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
 
@@ -105,7 +106,7 @@ def collect(
         unsampled_s=_unsampled_s(bundle, window),
         frames_offered=relay.offered if relay else None,
         relay_blocked_s=_relay_blocked_s(bundle, window),
-        shuffler_reconnects=shuffler.nats_connections.get("reconnects", 0) if shuffler else 0,
+        shuffler_reconnects=shuffler.nats_connections.reconnects if shuffler else 0,
         publish_failures=shuffler.failures_by_reason if shuffler else {},
         stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
     )
@@ -115,7 +116,7 @@ def _agents(bundle: Bundle) -> Iterator[AgentEnd]:
     for part in bundle.hosts.values():
         for name, status in part.statuses.items():
             last_unix_ns = status.unix_ns
-            if status.state not in (agent.FAILED, agent.STOPPED):
+            if status.state not in (State.FAILED, State.STOPPED):
                 last_unix_ns = max([last_unix_ns, *_last_samples(part, name)])
             at_s = _since_t0_s(bundle, min(last_unix_ns, bundle.spec.settled_unix_ns))
             yield AgentEnd(part.host, name, status.state, status.message, at_s)
@@ -123,24 +124,23 @@ def _agents(bundle: Bundle) -> Iterator[AgentEnd]:
 
 def _last_samples(part: HostPart, name: str) -> Iterator[int]:
     """Iterate over times of an agent's last samples, which it writes more often than its status."""
-    by_agent: dict[str, list[list[JsonObject]]] = {
+    by_agent: dict[str, Sequence[Sequence[Sample]]] = {
         "relay": [part.relay_samples],
         "shuffler": [part.shuffler_samples],
         "consumers": [worker.samples for worker in part.workers],
         "probe": [part.host_samples],
     }
     for samples in by_agent.get(name, []):
-        yield from _times(samples[-1:])
-
-
-def _times(samples: Iterable[JsonObject]) -> Iterator[int]:
-    return (at for sample in samples if isinstance(at := sample.get("unix_ns"), int))
+        yield from (sample.unix_ns for sample in samples[-1:])
 
 
 def _workers_killed(bundle: Bundle) -> Iterator[WorkerDeath]:
     for part, worker in bundle.workers:
         if worker.result is not None and not worker.result.complete:
-            last_unix_ns = max(_times(worker.samples[-1:]), default=bundle.spec.t0_unix_ns)
+            last_unix_ns = max(
+                (sample.unix_ns for sample in worker.samples[-1:]),
+                default=bundle.spec.t0_unix_ns,
+            )
             yield WorkerDeath(part.host, worker.worker, _since_t0_s(bundle, last_unix_ns))
 
 
@@ -152,7 +152,7 @@ def _unsampled_s(bundle: Bundle, window: Window) -> dict[str, int]:
     """Return, by host, how many seconds of the window its probe left out, if too many."""
     found = {}
     for part in bundle.hosts.values():
-        times = [at for at in _times(part.host_samples) if at in window]
+        times = (sample.unix_ns for sample in part.host_samples if sample.unix_ns in window)
         seconds = {(at - window.from_unix_ns) // NS_PER_S for at in times}
         missing = int(window.length_s) - len(seconds)
         if missing > max(UNSAMPLED_MAX_S, UNSAMPLED_MAX_SHARE * window.length_s):

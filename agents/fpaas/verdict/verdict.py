@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fpaas import agent
 from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.reason import Reason
 from fpaas.records.events import AGENT_PAUSED
+from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.verdict import codes, goals, stalls
 from fpaas.verdict.facts import Facts
@@ -207,10 +207,10 @@ class _Dead:
 
     def _agents(self, facts: Facts) -> Iterator[tuple[float, Reason]]:
         for end in facts.agents:
-            if end.state in (agent.DONE, agent.STOPPED):
+            if end.state in (State.DONE, State.STOPPED):
                 continue
             self._parts.add((end.host, end.agent))
-            if end.state == agent.FAILED:
+            if end.state == State.FAILED:
                 failed = {"agent": end.agent, "message": end.message}
                 yield end.at_s, Reason("agent_failed", end.host, failed)
             else:
@@ -223,7 +223,7 @@ class _Dead:
             # Workers go with their agent; the other way round, it fails because of them.
             if any(
                 (end.host, end.agent) == (death.host, "consumers")
-                and end.state not in (agent.DONE, agent.STOPPED, agent.FAILED)
+                and end.state not in (State.DONE, State.STOPPED, State.FAILED)
                 for end in facts.agents
             ):
                 continue
@@ -265,7 +265,7 @@ def _silent_since_s(host: str, since_s: float, summary: dict[str, Any], facts: F
 def _stopped(facts: Facts) -> Iterator[Reason]:
     """Name agents that were told to end, in the order in which they did."""
     for end in sorted(facts.agents, key=lambda end: end.at_s):
-        if end.state == agent.STOPPED:
+        if end.state == State.STOPPED:
             parameters = {"agent": end.agent, "message": end.message}
             yield Reason("agent_stopped", end.host, parameters)
 

@@ -1,0 +1,122 @@
+"""`consumers-W.json`, what a worker process did, and `consumers-W.samples.jsonl`, once a second."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import field
+
+from fpaas.records.calls import Calls
+from fpaas.records.fields import Count, UnixNs, doc
+
+
+class Fetches(msgspec.Struct):
+    """How pulls ended, and polls that never became one. A worker counts in it while it runs.
+
+    `pulls` = ok + empty + refused + client_timeout + lost + unanswered + those in flight; none is
+    in flight at the end.
+    """
+
+    pulls: Annotated[Count, doc("requests sent; a poll that drains sends several")]
+    ok: Annotated[Count, doc("brought at least one message")]
+    empty: Annotated[Count, doc("answered by 404 or 408, without a message")]
+    refused: Annotated[Count, doc("answered by another status, without a message")]
+    client_timeout: Annotated[Count, doc("not answered for 5 s")]
+    lost: Annotated[Count, doc("in flight when their connection broke")]
+    unanswered: Annotated[Count, doc("in flight when the agent ended")]
+    unsent: Annotated[Count, doc("polls that were due and never sent; not among the pulls")]
+    by_status: Annotated[
+        dict[str, Count],
+        doc("every status received, those after some messages included: 404, 409:<reason>, …"),
+    ] = field(default_factory=dict)
+
+
+#: How a pull can end, in the order in which they are shown.
+PULL_ENDS = ("ok", "empty", "refused", "client_timeout", "lost", "unanswered")
+
+
+class Connections(msgspec.Struct, frozen=True):
+    """How a worker's connections to NATS fared."""
+
+    count: Count
+    errors: Count
+    reconnects: Count
+    slow_consumer_disconnects: Annotated[Count, doc("the server dropped it as a slow consumer")]
+
+
+class LatenessOwn(msgspec.Struct, frozen=True):
+    """Lateness in ms, over the whole run, of polls that waited for nobody but this process."""
+
+    count: Count
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
+class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`consumers-W.json`: one process that plays `count` consumers from `first` on.
+
+    It is replaced every second, for a worker that is killed.
+    """
+
+    worker: Annotated[Count, doc("W")]
+    first: Annotated[Count, doc("index of the first consumer")]
+    count: Annotated[Count, doc("consumers")]
+    processed: Annotated[Count, doc("deliveries")]
+    bytes: Annotated[Count, doc("payload of deliveries")]
+    redelivered: Annotated[Count, doc("deliveries that the server called repeats")]
+    duplicate_deliveries: Annotated[
+        Count | None, doc("deliveries of a message to a durable after its first; null: not known")
+    ]
+    polls: Annotated[Count, doc("polls sent")]
+    acks: Annotated[Count, doc("acks sent")]
+    consumers_never_fetched: Annotated[Count, doc("consumers that received nothing")]
+    fetches: Fetches
+    connections: Connections
+    first_poll_unix_ns: UnixNs | None = None
+    started_unix_ns: UnixNs | None = None
+    nats_rtt_ms: Annotated[
+        float | None, doc("least round trip to the server when connecting, ms")
+    ] = None
+    lateness_own: Annotated[
+        LatenessOwn | None, doc("of older workers; newer ones log it as a leg")
+    ] = None
+    polls_until_unix_ns: Annotated[
+        UnixNs | None,
+        doc("polls due by then are accounted for; null of a worker that was killed"),
+    ] = None
+    complete: Annotated[bool, doc("false: as of up to a second before the worker was killed")] = (
+        True
+    )
+
+
+class WorkerSample(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `consumers-W.samples.jsonl`: counts since the start."""
+
+    unix_ns: UnixNs
+    processed: Count
+    bytes: Count
+    polls: Count
+    ok: Annotated[Count, doc("pulls that brought at least one message")]
+    empty: Annotated[Count, doc("pulls that brought none")]
+    acks: Count
+    redelivered: Count
+    errors: Annotated[Count, doc("errors of connections")]
+    reconnects: Count
+    calls: Annotated[Calls | None, doc("null of older workers")] = None
+
+
+def stem(worker: int) -> str:
+    """Return what the names of a worker's files begin with."""
+    return f"consumers-{worker}"
+
+
+def name(worker: int) -> str:
+    """Return the name of a worker's account."""
+    return f"{stem(worker)}.json"
+
+
+def samples_name(worker: int) -> str:
+    """Return the name of a worker's samples."""
+    return f"{stem(worker)}.samples.jsonl"

@@ -1,0 +1,35 @@
+"""Kinds of fields that records share, and how a field says what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from fpaas.measures.intervals import IntervalSet
+
+Count = Annotated[int, Meta(ge=0)]
+#: Nanoseconds since 1970, by the wall clock of the host that wrote the file.
+UnixNs = Annotated[int, Meta(ge=0, description="Unix time, ns")]
+#: Megabytes are 10^6 bytes everywhere.
+Number = int | float
+
+
+def doc(text: str) -> Meta:
+    """Describe a field; schemas show it. Say the unit if its name does not."""
+    return Meta(description=text)
+
+
+def encode_other(value: object) -> object:
+    """Encode what msgspec does not know: a set of intervals as `[[first, last], …]`."""
+    if isinstance(value, IntervalSet):
+        return list(value)
+    raise NotImplementedError(f"{type(value).__name__} is in no record")
+
+
+def decode_other(kind: type, raw: object) -> object:
+    """Decode what `encode_other` encoded. Raises ValueError for what is no list of intervals."""
+    if kind is IntervalSet:
+        return IntervalSet(msgspec.convert(raw, list[tuple[int, int]]))
+    raise NotImplementedError(f"{kind.__name__} is in no record")

@@ -1,0 +1,125 @@
+"""How records are written and read: one JSON object a file, or one a line.
+
+A file is replaced as a whole, so a reader, or a full disk, never leaves half of it. A file of lines
+only grows; whoever is killed may leave half a line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from fpaas.records.fields import decode_other, encode_other
+
+R = TypeVar("R")
+
+
+class UnreadableError(ValueError):
+    """What is wrong with a file; whoever reads it adds host and file name."""
+
+
+class TornError(UnreadableError):
+    """Its end is missing, or all of it."""
+
+
+@dataclass(frozen=True)
+class Lines(Generic[R]):
+    """The good lines of a file, and what is wrong with the others: None if nothing is."""
+
+    good: list[R]
+    torn: str | None = None
+    wrong: str | None = None
+
+
+class LineWriter:
+    """Appends records to a new file, each line flushed. Without a path it writes nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = path.open("wb") if path else None
+
+    def write(self, record: object) -> None:
+        """Append one line. Raises OSError."""
+        if self._file:
+            self._file.write(_ENCODER.encode(record) + b"\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file:
+            self._file.close()
+
+
+def write(path: Path, record: object) -> None:
+    """Replace a file. Raises OSError; then the file is as it was."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(_ENCODER.encode(record) + b"\n")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path, kind: type[R]) -> R:
+    """Read a file that holds one record; unknown keys are for later versions.
+
+    Raises TornError, UnreadableError or OSError.
+    """
+    content = path.read_bytes()
+    if not content.strip():
+        raise TornError("is empty")
+    try:
+        return _decoder(kind).decode(content)
+    except msgspec.DecodeError as error:
+        if _is_cut(error):
+            raise TornError("its end is missing") from error
+        raise UnreadableError(f"is not what it should be: {error}") from error
+
+
+def read_lines(path: Path, kind: type[R]) -> Lines[R]:
+    """Read a file of one record a line; a line that is none is left out and named.
+
+    Raises OSError.
+    """
+    content = path.read_bytes()
+    decoder = _decoder(kind)
+    try:
+        good = decoder.decode_lines(content)
+    except msgspec.DecodeError:
+        return _read_one_by_one(content, decoder)
+    return Lines(good, None if good else "is empty")
+
+
+def _read_one_by_one(content: bytes, decoder: msgspec.json.Decoder[R]) -> Lines[R]:
+    good: list[R] = []
+    torn: list[str] = []
+    wrong: list[str] = []
+    lines = content.splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            good.append(decoder.decode(line))
+        except msgspec.ValidationError as error:
+            wrong.append(f"line {number}: {error}")
+        except msgspec.DecodeError as error:
+            torn.append(f"line {number}: {error}")
+    return Lines(
+        good,
+        f"{len(torn)} of {len(lines)} lines are torn ({torn[0]})" if torn else None,
+        f"{len(wrong)} of {len(lines)} lines are not what they should be ({wrong[0]})"
+        if wrong
+        else None,
+    )
+
+
+def _is_cut(error: msgspec.DecodeError) -> bool:
+    return str(error) == "Input data was truncated"
+
+
+def _decoder(kind: type[R]) -> msgspec.json.Decoder[R]:
+    return msgspec.json.Decoder(kind, dec_hook=decode_other)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=encode_other)

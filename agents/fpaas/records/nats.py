@@ -1,0 +1,105 @@
+"""What a probe writes of NATS: `probe.nats.jsonl` while a run goes on, then `probe.final.json`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from fpaas.records.fields import Count, Number, UnixNs, doc
+
+SAMPLES = "probe.nats.jsonl"
+FINAL = "probe.final.json"
+
+
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """The stream as the server describes it."""
+
+    messages: Count
+    bytes: Annotated[Count, doc("as stored")]
+    first_seq: Count
+    last_seq: Count
+    consumer_count: Count = 0
+    num_deleted: Annotated[Count, doc("sequences inside the stream that are gone")] = 0
+    deleted: Annotated[list[int], doc("which ones, if that was asked for")] = []
+
+
+class DurableState(msgspec.Struct, frozen=True, kw_only=True):
+    """A durable as the server describes it."""
+
+    name: str
+    delivered_consumer_seq: Annotated[Count, doc("deliveries so far")]
+    delivered_stream_seq: Annotated[Count, doc("stream sequence delivered last")]
+    num_pending: Annotated[Count, doc("messages that it has yet to be sent")]
+    num_ack_pending: Annotated[Count, doc("deliveries that wait for their ack")]
+    num_redelivered: Annotated[Count, doc("of those, the ones sent more than once")]
+    ack_floor_consumer_seq: Annotated[Count, doc("up to which all deliveries were acked")] = 0
+    ack_floor_stream_seq: Annotated[Count, doc("up to which all messages were acked")] = 0
+    num_waiting: Annotated[Count | None, doc("pulls that wait")] = None
+
+
+class ServerLife(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What tells one life of a server from the next."""
+
+    server_id: str
+    start: Annotated[str, doc("when it started, as it says")]
+    version: str
+    slow_consumers: Annotated[Count | None, doc("connections dropped for being too slow")] = None
+
+
+class Varz(ServerLife, frozen=True, kw_only=True, omit_defaults=True):
+    """The server's counters, since it started."""
+
+    cpu_pct: Annotated[Number | None, doc("of one core")] = None
+    mem_mb: Annotated[float | None, doc("10^6 bytes")] = None
+    connections: Annotated[Count | None, doc("open now")] = None
+    total_connections: Count | None = None
+    in_msgs: Count | None = None
+    out_msgs: Count | None = None
+    in_bytes: Count | None = None
+    out_bytes: Count | None = None
+
+
+class Connz(msgspec.Struct, frozen=True, kw_only=True):
+    """Its connections now."""
+
+    count: Count
+    pending_bytes_max: Annotated[Count | None, doc("most bytes that one has yet to be sent")]
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What consumers have yet to be sent, in messages; percentiles are null without consumers."""
+
+    consumers: Count
+    p50: Count | None
+    p99: Count | None
+    max: Count | None
+    sum: Count
+    unix_ns: Annotated[UnixNs | None, doc("when looking at all consumers began")] = None
+    took_ms: float | None = None
+
+
+class NatsSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of `probe.nats.jsonl`. What could not be had is left out; `error` says why."""
+
+    unix_ns: UnixNs
+    varz: Varz | None = None
+    stream: Annotated[StreamState | None, doc("left out: the server has no such stream")] = None
+    connz: Connz | None = None
+    lag: Annotated[Lag | None, doc("of the server that leads the stream only")] = None
+    ack_pending: Annotated[Count | None, doc("deliveries of all consumers without an ack")] = None
+    took_ms: Annotated[float | None, doc("how long asking took")] = None
+    server: Annotated[str | None, doc("its name, in a cluster")] = None
+    leader: Annotated[str | None, doc("who leads the stream, in a cluster; empty: nobody")] = None
+    error: str | None = None
+
+
+class FinalSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """`probe.final.json`: the server's own figures when the run has settled."""
+
+    unix_ns: UnixNs
+    took_ms: float | None = None
+    stream_before: Annotated[StreamState, doc("before the consumers were listed")]
+    stream_after: Annotated[StreamState, doc("after that")]
+    consumers: list[DurableState]
+    server: Annotated[ServerLife | None, doc("null: the monitoring port did not answer")]

@@ -1,0 +1,78 @@
+"""JSON Schema of the files of a run, of which `fpaas schema` shows one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from fpaas.measures.intervals import IntervalSet
+from fpaas.records import nats, probe, summary
+from fpaas.records.consumers import WorkerResult, WorkerSample
+from fpaas.records.events import EventRecord
+from fpaas.records.nats import FinalSnapshot, NatsSample
+from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
+from fpaas.records.relay import RelayResult, RelaySample
+from fpaas.records.shuffler import ShufflerResult, ShufflerSample
+from fpaas.records.status import AgentStatus
+from fpaas.records.summary import Manifest, Summary
+from fpaas.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class File:
+    """A kind of file: what it is called in a run directory, and what is in it."""
+
+    #: As the shell has it: * stands for an agent, or for consumers-W.
+    pattern: str
+    #: Of the file, or of each line of a `.jsonl`.
+    record: type
+
+
+FILES = {
+    "run": File("run.json", RunSpec),
+    "summary": File(summary.NAME, Summary),
+    "manifest": File("manifest.json", Manifest),
+    "status": File("*.status.json", AgentStatus),
+    "events": File("*.events.jsonl", EventRecord),
+    "relay": File("relay.json", RelayResult),
+    "relay.samples": File("relay.samples.jsonl", RelaySample),
+    "shuffler": File("shuffler.json", ShufflerResult),
+    "shuffler.samples": File("shuffler.samples.jsonl", ShufflerSample),
+    "probe.host": File(probe.HOST, HostSample),
+    "probe.processes": File(probe.PROCESSES, ProcessSample),
+    "probe.nats": File(nats.SAMPLES, NatsSample),
+    "probe.final": File(nats.FINAL, FinalSnapshot),
+    "probe.clock": File(probe.CLOCK, ClockExchange),
+    "consumers": File("consumers-[0-9]*.json", WorkerResult),
+    "consumers.samples": File("consumers-[0-9]*.samples.jsonl", WorkerSample),
+}
+
+
+def of(name: str) -> dict[str, Any]:
+    """Return the schema of a kind of file, of each line if it has lines. Raises KeyError."""
+    schema = msgspec.json.schema(FILES[name].record, schema_hook=_of_other)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": FILES[name].pattern,
+        **schema,
+    }
+
+
+def name_of(file_name: str) -> str | None:
+    """Return which kind a file in a run directory is; None if it has no schema."""
+    return next((name for name, one in FILES.items() if fnmatchcase(file_name, one.pattern)), None)
+
+
+def _of_other(kind: type) -> dict[str, Any]:
+    if kind is IntervalSet:
+        bound = {"type": "integer"}
+        pair = {"type": "array", "prefixItems": [bound, bound], "minItems": 2, "maxItems": 2}
+        return {
+            "type": "array",
+            "items": pair,
+            "description": "a set of integers: [first, last], …, both included, in order",
+        }
+    raise NotImplementedError(f"{kind.__name__} is in no record")

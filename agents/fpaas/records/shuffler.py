@@ -1,0 +1,100 @@
+"""`shuffler.json`, what became of every frame, and `shuffler.samples.jsonl`, once a second."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import field
+
+from fpaas.measures.intervals import IntervalSet
+from fpaas.records.calls import Calls
+from fpaas.records.fields import Count, UnixNs, doc
+
+NAME = "shuffler.json"
+SAMPLES = "shuffler.samples.jsonl"
+
+
+class RelayConnections(msgspec.Struct, frozen=True):
+    """How the subscription fared."""
+
+    connects: Count
+    errors: Count
+
+
+class NatsConnections(msgspec.Struct, frozen=True):
+    """How the connection to NATS fared."""
+
+    connects: Count
+    errors: Count
+    reconnects: Count
+
+
+class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`shuffler.json`: sets of the relay's sequence numbers, as `[[first, last], …]`, and counts.
+
+    A seq that was read has one outcome. The file is replaced every 5 s, for a shuffler that is
+    killed.
+    """
+
+    read: Annotated[IntervalSet, doc("seqs read")]
+    published: Annotated[IntervalSet, doc("seqs that the stream has: acked as new, or settled")]
+    duplicates: Annotated[IntervalSet, doc("seqs whose first publish was answered as a duplicate")]
+    failed: Annotated[IntervalSet, doc("seqs refused for good")]
+    unknown: Annotated[IntervalSet, doc("seqs without an answer, and not settled")]
+    undecodable_seqs: Annotated[IntervalSet, doc("seqs of frames that could not be decoded")]
+    undecodable: Annotated[Count, doc("such frames, those without a seq included")]
+    ignored: Annotated[Count, doc("frames that are no events: unknown kinds, #info")]
+    reread: Annotated[Count, doc("frames read once more after a reconnect")]
+    settled: Annotated[
+        Count,
+        doc("publishes without an answer that a repeat settled, or that were found in the stream"),
+    ]
+    failures_by_reason: Annotated[dict[str, Count], doc("of failed")]
+    stream_seqs: Annotated[
+        list[tuple[int, int, int]],
+        doc("[relay seq, stream seq, count]: runs in which both go up by one"),
+    ]
+    message_bytes: Annotated[
+        dict[str, dict[int, Count]],
+        doc('"<kind> <collection>" -> size in bytes -> published frames; empty until the end'),
+    ]
+    relay_connections: RelayConnections
+    nats_connections: NatsConnections
+    stored_twice: Annotated[
+        Count, doc("repeats that the stream took as new: its duplicate window was over")
+    ] = 0
+    stream_began_anew: Annotated[
+        bool, doc("the stream gave a sequence number twice: it was lost and made again")
+    ] = False
+    ignored_seqs: Annotated[IntervalSet, doc("seqs of ignored")] = field(
+        default_factory=IntervalSet
+    )
+    copy_seqs: Annotated[
+        IntervalSet, doc("stream sequences of the second copies of stored_twice")
+    ] = field(default_factory=IntervalSet)
+    foreign: Annotated[Count, doc("messages in the stream that are not this shuffler's")] = 0
+    refusals_by_reason: Annotated[
+        dict[str, Count], doc("of all answers that refused a publish; most are tried again")
+    ] = field(default_factory=dict)
+    last_cursor: Annotated[
+        int | None, doc("seq up to which everything has its outcome; null: none yet")
+    ] = None
+    complete: Annotated[bool, doc("false: as of up to 5 s before the shuffler was killed")] = True
+
+
+class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `shuffler.samples.jsonl`: counts since the start, and what is now."""
+
+    unix_ns: UnixNs
+    read: Count
+    published: Count
+    duplicates: Count
+    failed: Count
+    unknown: Count
+    in_flight: Annotated[Count, doc("publishes without an outcome now")]
+    last_seq: Annotated[int | None, doc("the relay's seq read last; null: none yet")]
+    last_stream_seq: Annotated[int | None, doc("highest stream sequence acked; null: none yet")]
+    relay_connects: Count
+    nats_connects: Count
+    calls: Annotated[Calls | None, doc("null of older shufflers")] = None

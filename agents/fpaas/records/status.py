@@ -1,0 +1,64 @@
+"""`<agent>.status.json`: how an agent is, for the control node and the probe; once a second."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from fpaas.records import files
+from fpaas.records.fields import Number, UnixNs, doc
+
+
+class State(enum.StrEnum):
+    """Where an agent is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The file's content."""
+
+    agent: Annotated[str, doc("relay, shuffler, consumers or probe")]
+    state: State
+    message: Annotated[str, doc("what is wrong, or what there is to know; mostly empty")] = ""
+    unix_ns: UnixNs
+    pid: Annotated[int, doc("process that wrote it")]
+    pids: Annotated[list[int], doc("all processes of the agent")] = []
+    figures: Annotated[
+        dict[str, Number], doc("running counts, for whoever watches; samples have the same")
+    ] = {}
+
+    @classmethod
+    def parse(cls, line: str) -> AgentStatus | None:
+        """Read a status file's line; None if it is none (a file may be there half-written)."""
+        try:
+            return msgspec.json.decode(line, type=cls)
+        except msgspec.DecodeError:
+            return None
+
+
+def name(agent: str) -> str:
+    """Return the name of an agent's file."""
+    return f"{agent}.status.json"
+
+
+def write(directory: Path, status: AgentStatus) -> None:
+    """Replace an agent's file. Raises OSError."""
+    files.write(directory / name(status.agent), status)
+
+
+def figures_of(sample: msgspec.Struct) -> dict[str, Number]:
+    """Return a sample's numbers, its time left out, as a status shows them."""
+    return {
+        name: value
+        for name, value in msgspec.structs.asdict(sample).items()
+        if name != "unix_ns" and isinstance(value, int | float)
+    }
