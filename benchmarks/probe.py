@@ -61,7 +61,13 @@ def agents(directory: Path) -> Iterator[None]:
     try:
         for agent in set(AGENTS):
             pids = [p.pid for p, name in zip(processes, AGENTS, strict=True) if name == agent]
-            content = {"agent": agent, "pids": pids, "unix_ns": time.time_ns() + 10**9}
+            content = {
+                "agent": agent,
+                "state": "running",
+                "pid": pids[0],
+                "pids": pids,
+                "unix_ns": time.time_ns() + 10**9,
+            }
             (directory / f"{agent}.status.json").write_text(json.dumps(content))
         yield
     finally:

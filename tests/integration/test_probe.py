@@ -165,6 +165,8 @@ def test_a_whole_run_is_sampled(
             json.dumps(
                 {
                     "agent": "consumers",
+                    "state": "running",
+                    "pid": burner.pid,
                     # 2**22 is above every pid: a process that is gone.
                     "pids": [burner.pid, 2**22],
                     "unix_ns": time.time_ns() + 10**9,
