@@ -239,7 +239,13 @@ def test_what_a_killed_part_left_is_open_with_its_age(tmp_path: Path) -> None:
 
 
 def _wrong_of_killed(summary: dict[str, Any], part: Killed, killed_s: float) -> Iterator[str]:
-    yield from unbalanced(summary)
+    # What a process counted itself proves nothing once it was killed.
+    own_count = {"shuffler": "publish_ack", "consumers": "fetch_call"}.get(part.agent)
+    for what in unbalanced(summary):
+        if not (own_count and what.startswith(own_count + ":")):
+            yield what
+    if own_count and figures_of(summary)[own_count]["due_count"] is not None:
+        yield f"{own_count} is held against a count of the dead"
     if summary["verdict"]["status"] != "invalid":
         yield "is not invalid"
     window_end_s = WARMUP_S + MEASURE_S

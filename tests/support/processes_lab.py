@@ -116,6 +116,10 @@ class ProcessesLab:
         host = self._host_of["relay"]
         self._processes[f"relay on {host}"].wait(timeout=5)
         self._start("relay", host, "--listen", f"127.0.0.1:{self._relay_port}")
+        deadline = time.monotonic() + UP_WITHIN_S
+        while self.pids("relay")[0] != self._processes[f"relay on {host}"].pid:
+            assert time.monotonic() < deadline, "the relay did not come up again"
+            time.sleep(0.05)
 
     def sleep_until(self, seconds_after_t0: float) -> None:
         """Wait for a time of the run."""
