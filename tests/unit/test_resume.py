@@ -72,7 +72,7 @@ def test_any_bad_frames_are_passed(bad: set[int], replays_from_cursor: bool) -> 
         assert point.cursor is not None
         first = point.cursor if replays_from_cursor else point.cursor + 1
         if first > last:
-            # FutureCursor; or, after exactly the last frame, a subscription that waits for the next.
+            # FutureCursor; or, after just the last frame, a subscription that waits for the next.
             point.start_anew()
             break
         for seq in range(first, last + 1):
