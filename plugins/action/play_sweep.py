@@ -1,6 +1,6 @@
 """Plays a sweep: an ansible-playbook of its own for every run, and goes on where one was ended.
 
-A run is what it is without a sweep: its own preflight, NATS started anew, its own guard. What is
+A run is what it is without a sweep: its own preflight, its own NATS, its own guard. What is
 played when is up to `fpaas.control.sweep_player`; this checks, and starts playbooks. Ctrl-C reaches
 the run's playbook by way of this worker's process group; if ours was killed, the worker notices and
 interrupts it.
