@@ -392,11 +392,6 @@ class Leg:
         return self.open
 
     @property
-    def min_us(self) -> int | None:
-        """Smallest sample, to the histogram's precision."""
-        return self.percentile_us(0) if self.count else None
-
-    @property
     def max_us(self) -> int | None:
         """Largest sample, to the histogram's precision."""
         return self.percentile_us(100) if self.count else None
