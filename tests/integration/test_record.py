@@ -17,7 +17,7 @@ from websockets.sync.server import ServerConnection, serve
 from fpaas.firehose import capture
 from fpaas.firehose.capture import LENGTH
 from fpaas.firehose.synthetic import Synthetic
-from fpaas.relay.relay import error_frame, info_frame
+from fpaas.relay.control_frames import error_frame, info_frame
 from tests.support.checkout import SCRIPTS
 from tests.support.ports import free_port
 from tests.support.relay_process import RelayProcess, running_relay, seqs

@@ -26,8 +26,11 @@ from fpaas.firehose.pace import AtRate
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.measures.histograms import merge_logs
 from fpaas.records import events
-from fpaas.relay import relay as relay_module
-from fpaas.relay.relay import Limits, Relay
+from fpaas.relay import subscriber
+from fpaas.relay.cursors import Limits
+from fpaas.relay.offering import Offering
+from fpaas.relay.server import Relay
+from fpaas.relay.subscriber import Audience
 from tests.support.checkout import SCRIPTS
 from tests.support.ports import free_port
 from tests.support.relay_process import (
@@ -231,12 +234,11 @@ def test_subscriber_may_talk_and_ping(relay: RelayProcess) -> None:
 
 
 def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "PING_INTERVAL_S", 0.2)
+    monkeypatch.setattr(subscriber, "PING_INTERVAL_S", 0.2)
 
     async def scenario() -> None:
-        relay = Relay(
-            Synthetic(1), AtRate(1), Limits(), total=1, t0_unix_ns=time.time_ns() + 10**12
-        )
+        offering = Offering(Synthetic(1), AtRate(1), total=1, t0_unix_ns=time.time_ns() + 10**12)
+        relay = Relay(offering, Audience(Limits()))
         url = await relay.listen("127.0.0.1", 0)
         relay.start()
         host, port = url.removeprefix("ws://").split(":")
@@ -248,7 +250,7 @@ def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -
                 "Sec-WebSocket-Version: 13\r\n\r\n".encode()
             )
             await asyncio.sleep(1.0)
-            assert len(relay.subscribers) == 1
+            assert len(relay.audience.subscribers) == 1
             async with asyncio.timeout(5):
                 answer = await reader.read(-1)  # to the end: it was dropped
             assert b"101 Switching" in answer

@@ -13,7 +13,8 @@ from fpaas.firehose.pace import AsCaptured, AtRate
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.metrics import parse_listen
 from fpaas.records.status import State
-from fpaas.relay import relay
+from fpaas.relay import cursors, relay
+from fpaas.relay.offering import Pace
 from fpaas.spec import RunSpec, is_relay_url
 
 SYNTHETIC = "synthetic"
@@ -55,14 +56,14 @@ LISTEN = "127.0.0.1:2480"
 @click.option(
     "--replay-window-frames",
     type=click.IntRange(1),
-    default=relay.REPLAY_WINDOW_FRAMES,
+    default=cursors.REPLAY_WINDOW_FRAMES,
     show_default=True,
     help="How far back a cursor may reach.",
 )
 @click.option(
     "--max-lag-frames",
     type=click.IntRange(1),
-    default=relay.MAX_LAG_FRAMES,
+    default=cursors.MAX_LAG_FRAMES,
     show_default=True,
     help="A live subscriber further behind is closed.",
 )
@@ -118,7 +119,7 @@ def command(
         options = relay.Options(
             source=frames,
             pace=_pace(pace, frames, rate_per_s, speed),
-            limits=relay.Limits(replay_window_frames, max_lag_frames),
+            limits=cursors.Limits(replay_window_frames, max_lag_frames),
             total=max_frames,
             host=host,
             port=port,
@@ -159,7 +160,7 @@ def _source(source: str, seed: int, *, loop: bool) -> Synthetic | Capture:
     return Capture(Path(source), loop=loop)
 
 
-def _pace(pace: str, frames: Synthetic | Capture, rate_per_s: float, speed: float) -> relay.Pace:
+def _pace(pace: str, frames: Synthetic | Capture, rate_per_s: float, speed: float) -> Pace:
     if pace == "schedule":
         return AtRate(rate_per_s)
     if not isinstance(frames, Capture):

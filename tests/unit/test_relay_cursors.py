@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.firehose.frames import ErrorFrame, Ignored, decode
-from fpaas.relay.relay import Refused, Start, error_frame, info_frame, start_of
+from fpaas.relay.control_frames import error_frame, info_frame
+from fpaas.relay.cursors import Refused, Start, start_of
 
 FIRST = 1000
 

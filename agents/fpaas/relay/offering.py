@@ -1,0 +1,94 @@
+"""Frames falling due, whether or not somebody reads them, and how late they went out."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from fpaas.measures.calls import Bins, CallRecorder
+
+
+class Source(Protocol):
+    """Where frames come from; `frame(i)` is the same bytes every time, with seq first_seq + i."""
+
+    @property
+    def first_seq(self) -> int:
+        """The seq of frame 0."""
+
+    @property
+    def count(self) -> int | None:
+        """How many frames there are, None where there is no end."""
+
+    def frame(self, index: int) -> bytes:
+        """Return frame `index`."""
+
+    def ignored(self, count: int) -> int:
+        """Tell how many of the first `count` frames are of kinds that are no events."""
+
+
+class Pace(Protocol):
+    """When frames are due; see fpaas.firehose.pace."""
+
+    def due_ns(self, index: int) -> int:
+        """Return when frame `index` is due, in ns after T0."""
+
+    def due_count(self, elapsed_ns: int) -> int:
+        """Return how many frames are due by then."""
+
+
+class Offering:
+    """What has fallen due: frames 0 … offered - 1, of `total` (None: without end).
+
+    `lateness` is of each frame that some subscriber was sent, the first time; `lateness_own` of the
+    same, from when that subscriber was there and its socket took more.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        pace: Pace,
+        *,
+        total: int | None,
+        t0_unix_ns: int,
+        bins: Bins | None = None,
+    ) -> None:
+        self.source = source
+        self.total = min((n for n in (source.count, total) if n is not None), default=None)
+        self.offered = 0
+        #: Frames below it were sent to somebody.
+        self.handed = 0
+        self.lateness = CallRecorder("relay_lateness", bins)
+        self.lateness_own = CallRecorder("relay_lateness_own", bins)
+        self._pace = pace
+        self._t0_unix_ns = t0_unix_ns
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will fall due."""
+        return self.offered == self.total
+
+    @property
+    def next_due_unix_ns(self) -> int:
+        """When the next frame falls due."""
+        return self._t0_unix_ns + self._pace.due_ns(self.offered)
+
+    def offer_due(self) -> None:
+        """Count what has fallen due."""
+        due = self._pace.due_count(time.time_ns() - self._t0_unix_ns)
+        if self.total is not None:
+            due = min(due, self.total)
+        # The wall clock may be set back; what was offered stays offered.
+        self.offered = max(self.offered, due)
+
+    def handed_over(self, indices: range, ready_since_unix_ns: int) -> None:
+        """Take note of frames that went to a socket that took them from a time on."""
+        new = indices[max(0, self.handed - indices.start) :]
+        if not new:
+            return
+        self.handed = new.stop
+        now_ns, t0_ns, due_ns = time.time_ns(), self._t0_unix_ns, self._pace.due_ns
+        due = [t0_ns + due_ns(index) for index in new]
+        self.lateness.samples_ns += [now_ns - one for one in due]
+        self.lateness.began_unix_ns += due
+        self.lateness_own.samples_ns += [now_ns - max(one, ready_since_unix_ns) for one in due]
+        self.lateness_own.began_unix_ns += due
