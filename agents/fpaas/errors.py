@@ -16,6 +16,10 @@ class BadInput(click.ClickException):
     exit_code = EXIT_BAD_INPUT
 
 
+class SpecError(ValueError):
+    """A variable or a run.json that cannot be run; the message is for the user."""
+
+
 class RunInvalid(click.ClickException):
     """The run cannot be trusted (a part died, NATS was away, the disk was full)."""
 

@@ -28,6 +28,9 @@ RELAY_SILENT = "relay_silent"
 AGENT_PAUSED = "agent_paused"
 #: The socket of one of the relay's subscribers that had caught up took nothing (reader: address).
 READER_BLOCKED = "reader_blocked"
+#: A fault of the run's own (parameters: number, its index in run.json's faults; do, on; what else
+#: whoever executed it knows). It begins when the fault does and ends when it is undone.
+FAULT = "fault"
 
 Value = str | int | float | bool | None
 

@@ -321,6 +321,14 @@ CODES: dict[str, Code] = {
         _REPORT,
         {"text": "what differs, by how much, with an example"},
     ),
+    "fault_not_injected": Code(
+        INVALID,
+        "bench_faults[{number}] ({do} on {on} at {at_s:g} s) was not injected, so the run does not "
+        "show what it was made for",
+        "The run was to inject a fault into itself, and nobody says that it happened.",
+        "Read the log of the faults agent, or of the relay, on the host that the fault is on.",
+        {"number": "its place in bench_faults", "do": "", "on": "", "at_s": "s since T0"},
+    ),
     "calls_missing": Code(
         INVALID,
         "{leg}: {due} calls fell due in the window, but its figures cover {counted} and {open} "

@@ -19,7 +19,7 @@ from typing import Any
 
 from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.reason import Reason
-from fpaas.records.events import AGENT_PAUSED
+from fpaas.records.events import AGENT_PAUSED, FAULT
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.verdict import codes, goals, stalls
@@ -119,6 +119,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *given,
         *_shorten(own_problems),
         *stopped,
+        *_faults_missing(spec, summary),
         *_imbalance(summary, facts),
         *_calls_missing(summary),
         *_paused(summary, late),
@@ -148,6 +149,16 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
 def _unsampled(facts: Facts) -> Iterator[Reason]:
     for host, missing_s in facts.unsampled_s.items():
         yield Reason("host_unsampled", host, {"missing_s": missing_s})
+
+
+def _faults_missing(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
+    """Name faults that nobody says were injected: such a run shows nothing of them."""
+    events = summary.get("events") or ()
+    injected = {one["parameters"].get("number") for one in events if one["kind"] == FAULT}
+    for number, fault in enumerate(spec.faults):
+        if number not in injected:
+            missing = {"number": number, "do": fault.do, "on": fault.on, "at_s": fault.at_s}
+            yield Reason("fault_not_injected", None, missing)
 
 
 def _paused(summary: dict[str, Any], late: list[Reason]) -> Iterator[Reason]:

@@ -1,12 +1,7 @@
-"""What a run is: the bench_* variables, checked, and the run.json made of them.
-
-Everything that a user can set is one line of `VARIABLES`: its type, its range and its unit are
-stated once, and every refusal names the variable, the value and what is allowed.
-"""
+"""What a run is: the run.json made of checked variables and of a lab's hosts."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Mapping
@@ -14,138 +9,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fpaas.errors import SpecError
+from fpaas.spec import faults
+from fpaas.spec.faults import Fault
+from fpaas.spec.variables import NATS_HOSTS_ALLOWED, is_relay_url, read_variables
+
 SCHEMA = 1
 STREAM_NAME = "ATPROTO_FIREHOSE"
 SUBJECT_ROOT = "atproto.firehose"
 DURABLE_PREFIX = "fpaas"
-DELIVERIES = ("fanout", "shared", "partitioned")
-FETCHES = ("once", "drain")
-CONNECTIONS = ("auto", "per_consumer")
-STORAGES = ("memory", "file")
 NS_PER_S = 1_000_000_000
 #: From the consumers' last poll to the final look at the server: pulls in flight end meanwhile.
 SETTLE_S = 2.0
-#: One server; or a cluster, which must have a majority without one of its servers.
-NATS_HOSTS_ALLOWED = (1, 3)
-
-
-class SpecError(ValueError):
-    """A variable or a run.json that cannot be run; the message is for the user."""
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One bench_* variable: how to read it and what is allowed."""
-
-    default: Any
-    kind: str  # integer | number | choice | text | workers
-    allowed: str
-    minimum: float = -math.inf
-    maximum: float = math.inf
-    choices: tuple[str, ...] = ()
-
-    def read(self, name: str, value: Any) -> Any:  # noqa: ANN401
-        """Convert a value as YAML, JSON or `-e name=value` (text) gives it; raises SpecError."""
-        try:
-            return self._convert(value)
-        except (TypeError, ValueError, OverflowError):
-            raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
-
-    def _convert(self, value: Any) -> Any:  # noqa: ANN401
-        if self.kind == "choice":
-            if value not in self.choices:
-                raise ValueError
-            return value
-        if self.kind == "text":
-            if not isinstance(value, str) or not value.strip():
-                raise ValueError
-            return value.strip()
-        if self.kind == "workers" and value == "auto":
-            return value
-        if isinstance(value, bool):
-            raise TypeError
-        number = float(value)
-        if not math.isfinite(number) or not self.minimum <= number <= self.maximum:
-            raise ValueError
-        if self.kind == "number":
-            return number
-        if number != int(number):
-            raise ValueError
-        return int(number)
-
-
-def _integer(default: int, minimum: int, maximum: int, unit: str) -> Variable:
-    allowed = f"allowed: a whole number of {unit} from {minimum} to {maximum}"
-    return Variable(default, "integer", allowed, minimum, maximum)
-
-
-def _number(default: float, minimum: float, maximum: float, unit: str) -> Variable:
-    allowed = f"allowed: a number of {unit} from {minimum:g} to {maximum:g}"
-    return Variable(default, "number", allowed, minimum, maximum)
-
-
-def _choice(default: str, choices: tuple[str, ...]) -> Variable:
-    return Variable(default, "choice", f"allowed: {', '.join(choices)}", choices=choices)
-
-
-VARIABLES: dict[str, Variable] = {
-    "bench_consumers": _integer(100, 1, 10_000, "consumers"),
-    "bench_poll_interval_s": _number(60, 0.01, 86_400, "seconds"),
-    "bench_poll_jitter_pct": _number(20, 0, 100, "per cent"),
-    "bench_batch_size": _integer(100, 1, 10_000, "messages"),
-    "bench_delivery": _choice("fanout", DELIVERIES),
-    "bench_fetch": _choice("once", FETCHES),
-    "bench_connections": _choice("auto", CONNECTIONS),
-    "bench_workers": Variable(
-        "auto", "workers", "allowed: auto, or a whole number of processes from 1 to 256", 1, 256
-    ),
-    "bench_warmup_s": _number(60, 0, 86_400, "seconds"),
-    "bench_measure_s": _number(300, 1, 604_800, "seconds"),
-    "bench_drain_s": _number(30, 0, 86_400, "seconds"),
-    "bench_firehose_source": Variable(
-        "synthetic", "text", "allowed: synthetic, a capture file, or a ws:// or wss:// relay"
-    ),
-    "bench_firehose_rate_per_s": _number(450, 0.1, 50_000, "frames per second"),
-    "bench_seed": _integer(1, 0, 2**63 - 1, "(any seed)"),
-    "bench_repeat": _integer(1, 1, 100, "runs"),
-    "bench_ack_wait_s": _number(30, 1, 3600, "seconds"),
-    "bench_stream_max_age_s": _number(300, 1, 604_800, "seconds"),
-    "bench_stream_max_bytes": _integer(2_000_000_000, 1_000_000, 2**53, "bytes"),
-    "bench_stream_duplicate_window_s": _number(300, 0.1, 604_800, "seconds"),
-    "bench_stream_storage": _choice("memory", STORAGES),
-    "bench_stream_replicas": _integer(1, 1, max(NATS_HOSTS_ALLOWED), "replicas"),
-}
-
-
-def read_variables(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check bench_* variables and fill in defaults.
-
-    Raises SpecError for an unknown name (with the nearest known one) or a bad value.
-    """
-    for name in values:
-        if name not in VARIABLES:
-            near = difflib.get_close_matches(name, VARIABLES, n=1)
-            hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(VARIABLES)
-            raise SpecError(f"{name}: there is no such variable; {hint}")
-    read = {
-        name: variable.read(name, values.get(name, variable.default))
-        for name, variable in VARIABLES.items()
-    }
-    duplicate_window_s = read["bench_stream_duplicate_window_s"]
-    if duplicate_window_s > read["bench_stream_max_age_s"]:
-        # The server refuses a window longer than max age; follow a shortened max age by default.
-        if "bench_stream_duplicate_window_s" in values:
-            raise SpecError(
-                f"bench_stream_duplicate_window_s: {duplicate_window_s:g} is not allowed; it must "
-                f"not exceed bench_stream_max_age_s ({read['bench_stream_max_age_s']:g})"
-            )
-        read["bench_stream_duplicate_window_s"] = read["bench_stream_max_age_s"]
-    return read
-
-
-def is_relay_url(source: str) -> bool:
-    """Whether a firehose source is a foreign relay rather than synthetic or a file."""
-    return source.startswith(("ws://", "wss://"))
 
 
 @dataclass(frozen=True)
@@ -237,6 +112,7 @@ class RunSpec:
     hosts: dict[str, list[str]]
     shares: dict[str, Share]
     variables: dict[str, Any] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
 
     @property
     def is_armed(self) -> bool:
@@ -298,7 +174,8 @@ class RunSpec:
 
     def to_json(self) -> str:
         """Encode as run.json."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        content = {**asdict(self), "faults": [fault.to_dict() for fault in self.faults]}
+        return json.dumps(content, indent=2) + "\n"
 
     @classmethod
     def load(cls, path: Path) -> RunSpec:
@@ -326,6 +203,8 @@ class RunSpec:
             raw["stream"] = Stream(**raw["stream"])
             raw["consumers"] = Consumers(**raw["consumers"])
             raw["shares"] = {host: Share(**share) for host, share in raw["shares"].items()}
+            entries = faults.LIST.read(f"{source}: faults", raw.get("faults", []))
+            raw["faults"] = [Fault(**entry) for entry in entries]
             return cls(**raw)
         except (KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"{source}: is no run.json: {error}") from error
@@ -353,6 +232,7 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_stream_duplicate_window_s": stream.duplicate_window_s,
         "bench_stream_storage": stream.storage,
         "bench_stream_replicas": stream.replicas,
+        "bench_faults": [fault.to_dict() for fault in run.faults],
     }
     if run.firehose.rate_per_s is not None:
         values["bench_firehose_rate_per_s"] = run.firehose.rate_per_s
@@ -376,6 +256,21 @@ def check_run(run: RunSpec, source: str) -> None:
             raise SpecError(f"{source}: hosts: the group {group} has no host")
     if run.shares != split_consumers(consumers.count, hosts["consumers"]):
         raise SpecError(f"{source}: shares: are not those of {consumers.count} consumers")
+    try:
+        _check_faults(run)
+    except SpecError as error:
+        raise SpecError(f"{source}: {error}") from None
+
+
+def _check_faults(run: RunSpec) -> None:
+    workers = run.consumers.workers
+    faults.check(
+        run.faults,
+        run.hosts,
+        length_s=run.warmup_s + run.measure_s + run.drain_s,
+        plays_relay=run.firehose.rate_per_s is not None,
+        workers=workers if isinstance(workers, int) else None,
+    )
 
 
 def split_consumers(count: int, hosts: list[str]) -> dict[str, Share]:
@@ -440,7 +335,8 @@ def build(
     """Make a run from checked variables (`read_variables`) and a lab's topology.
 
     `first_seq` is our relay's first sequence number, None for a foreign relay; `frame_bytes_mean`
-    that of the capture it plays. Raises SpecError where the NATS hosts cannot hold the stream.
+    that of the capture it plays. Raises SpecError where the NATS hosts cannot hold the stream, or
+    a fault is on what there is not.
     """
     v = values
     nats_hosts = topology.hosts.get("nats")
@@ -451,7 +347,7 @@ def build(
     foreign = is_relay_url(v["bench_firehose_source"])
     pullers_per_durable = count if delivery == "shared" else 1
     in_flight = pullers_per_durable * v["bench_batch_size"]
-    return RunSpec(
+    run = RunSpec(
         schema=SCHEMA,
         run_id=run_id,
         scenario=scenario,
@@ -498,4 +394,7 @@ def build(
         hosts=topology.hosts,
         shares=split_consumers(count, topology.hosts["consumers"]),
         variables=dict(values),
+        faults=[Fault(**fault) for fault in v["bench_faults"]],
     )
+    _check_faults(run)
+    return run

@@ -1,0 +1,65 @@
+"""What a run is: the bench_* variables, checked, and the run.json made of them."""
+
+from fpaas.errors import SpecError
+from fpaas.spec.faults import Fault
+from fpaas.spec.run_spec import (
+    DURABLE_PREFIX,
+    NS_PER_S,
+    SCHEMA,
+    SETTLE_S,
+    STREAM_NAME,
+    SUBJECT_ROOT,
+    Consumers,
+    Firehose,
+    RunSpec,
+    Scenario,
+    Share,
+    Stream,
+    Topology,
+    build,
+    check_nats_hosts,
+    check_run,
+    split_consumers,
+)
+from fpaas.spec.values import Variable
+from fpaas.spec.variables import (
+    CONNECTIONS,
+    DELIVERIES,
+    FETCHES,
+    NATS_HOSTS_ALLOWED,
+    STORAGES,
+    VARIABLES,
+    is_relay_url,
+    read_variables,
+)
+
+__all__ = [
+    "CONNECTIONS",
+    "DELIVERIES",
+    "DURABLE_PREFIX",
+    "FETCHES",
+    "NATS_HOSTS_ALLOWED",
+    "NS_PER_S",
+    "SCHEMA",
+    "SETTLE_S",
+    "STORAGES",
+    "STREAM_NAME",
+    "SUBJECT_ROOT",
+    "VARIABLES",
+    "Consumers",
+    "Fault",
+    "Firehose",
+    "RunSpec",
+    "Scenario",
+    "Share",
+    "SpecError",
+    "Stream",
+    "Topology",
+    "Variable",
+    "build",
+    "check_nats_hosts",
+    "check_run",
+    "is_relay_url",
+    "read_variables",
+    "split_consumers",
+]

@@ -1,0 +1,67 @@
+"""One value that a user can set: how it is read, what is allowed, how a refusal says so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from fpaas.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One bench_* variable: how to read it and what is allowed."""
+
+    default: Any
+    kind: str  # integer | number | choice | text | workers
+    allowed: str
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    choices: tuple[str, ...] = ()
+
+    def read(self, name: str, value: Any) -> Any:  # noqa: ANN401
+        """Convert a value as YAML, JSON or `-e name=value` (text) gives it; raises SpecError."""
+        try:
+            return self._convert(value)
+        except (TypeError, ValueError, OverflowError):
+            raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
+
+    def _convert(self, value: Any) -> Any:  # noqa: ANN401
+        if self.kind == "choice":
+            if value not in self.choices:
+                raise ValueError
+            return value
+        if self.kind == "text":
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError
+            return value.strip()
+        if self.kind == "workers" and value == "auto":
+            return value
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)
+        if not math.isfinite(number) or not self.minimum <= number <= self.maximum:
+            raise ValueError
+        if self.kind == "number":
+            return number
+        if number != int(number):
+            raise ValueError
+        return int(number)
+
+
+def integer(default: int, minimum: int, maximum: int, unit: str) -> Variable:
+    """Return a whole number of a unit."""
+    allowed = f"allowed: a whole number of {unit} from {minimum} to {maximum}"
+    return Variable(default, "integer", allowed, minimum, maximum)
+
+
+def number(default: float, minimum: float, maximum: float, unit: str) -> Variable:
+    """Return a number of a unit."""
+    allowed = f"allowed: a number of {unit} from {minimum:g} to {maximum:g}"
+    return Variable(default, "number", allowed, minimum, maximum)
+
+
+def choice(default: str, choices: tuple[str, ...]) -> Variable:
+    """Return one of a few words."""
+    return Variable(default, "choice", f"allowed: {', '.join(choices)}", choices=choices)

@@ -1,0 +1,81 @@
+"""The bench_* variables: the type, the range and the unit of each, stated once.
+
+Every refusal names the variable, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from fpaas.errors import SpecError
+from fpaas.spec import faults
+from fpaas.spec.values import Variable, choice, integer, number
+
+DELIVERIES = ("fanout", "shared", "partitioned")
+FETCHES = ("once", "drain")
+CONNECTIONS = ("auto", "per_consumer")
+STORAGES = ("memory", "file")
+#: One server; or a cluster, which must have a majority without one of its servers.
+NATS_HOSTS_ALLOWED = (1, 3)
+
+VARIABLES: dict[str, Variable] = {
+    "bench_consumers": integer(100, 1, 10_000, "consumers"),
+    "bench_poll_interval_s": number(60, 0.01, 86_400, "seconds"),
+    "bench_poll_jitter_pct": number(20, 0, 100, "per cent"),
+    "bench_batch_size": integer(100, 1, 10_000, "messages"),
+    "bench_delivery": choice("fanout", DELIVERIES),
+    "bench_fetch": choice("once", FETCHES),
+    "bench_connections": choice("auto", CONNECTIONS),
+    "bench_workers": Variable(
+        "auto", "workers", "allowed: auto, or a whole number of processes from 1 to 256", 1, 256
+    ),
+    "bench_warmup_s": number(60, 0, 86_400, "seconds"),
+    "bench_measure_s": number(300, 1, 604_800, "seconds"),
+    "bench_drain_s": number(30, 0, 86_400, "seconds"),
+    "bench_firehose_source": Variable(
+        "synthetic", "text", "allowed: synthetic, a capture file, or a ws:// or wss:// relay"
+    ),
+    "bench_firehose_rate_per_s": number(450, 0.1, 50_000, "frames per second"),
+    "bench_seed": integer(1, 0, 2**63 - 1, "(any seed)"),
+    "bench_repeat": integer(1, 1, 100, "runs"),
+    "bench_ack_wait_s": number(30, 1, 3600, "seconds"),
+    "bench_stream_max_age_s": number(300, 1, 604_800, "seconds"),
+    "bench_stream_max_bytes": integer(2_000_000_000, 1_000_000, 2**53, "bytes"),
+    "bench_stream_duplicate_window_s": number(300, 0.1, 604_800, "seconds"),
+    "bench_stream_storage": choice("memory", STORAGES),
+    "bench_stream_replicas": integer(1, 1, max(NATS_HOSTS_ALLOWED), "replicas"),
+    "bench_faults": faults.LIST,
+}
+
+
+def read_variables(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check bench_* variables and fill in defaults.
+
+    Raises SpecError for an unknown name (with the nearest known one) or a bad value.
+    """
+    for name in values:
+        if name not in VARIABLES:
+            near = difflib.get_close_matches(name, VARIABLES, n=1)
+            hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(VARIABLES)
+            raise SpecError(f"{name}: there is no such variable; {hint}")
+    read = {
+        name: variable.read(name, values.get(name, variable.default))
+        for name, variable in VARIABLES.items()
+    }
+    duplicate_window_s = read["bench_stream_duplicate_window_s"]
+    if duplicate_window_s > read["bench_stream_max_age_s"]:
+        # The server refuses a window longer than max age; follow a shortened max age by default.
+        if "bench_stream_duplicate_window_s" in values:
+            raise SpecError(
+                f"bench_stream_duplicate_window_s: {duplicate_window_s:g} is not allowed; it must "
+                f"not exceed bench_stream_max_age_s ({read['bench_stream_max_age_s']:g})"
+            )
+        read["bench_stream_duplicate_window_s"] = read["bench_stream_max_age_s"]
+    return read
+
+
+def is_relay_url(source: str) -> bool:
+    """Whether a firehose source is a foreign relay rather than synthetic or a file."""
+    return source.startswith(("ws://", "wss://"))
