@@ -275,3 +275,67 @@ def test_account_agrees_with_the_stream_whatever_is_lost(
     for seq, message_id, _ in tokens.values():
         if seq in account.published_seqs or seq in account.duplicate_seqs:
             assert message_id in server.by_id
+
+
+def test_the_next_event_of_a_did_waits_for_the_one_before() -> None:
+    # DIDs are seq % 4.
+    bench = Bench()
+    tokens = [bench.add(seq, write=False) for seq in (1, 2, 5, 9)]
+    assert [item.seq for _, item in bench.window.take_ready()] == [1, 2]
+    bench.write(tokens[0])
+    bench.answer(tokens[0], Refusal("503 none", permanent=False))
+    assert bench.window.take_ready() == []
+    assert bench.window.due(0.0) == []
+    bench.write(tokens[0])
+    bench.answer(tokens[0], Ack(1, duplicate=False))
+    assert [item.seq for _, item in bench.window.take_ready()] == [5]
+    # A new connection brings what is on its way, and not what waits.
+    assert [item.seq for _, item in bench.window.on_their_way()] == [2, 5]
+    bench.window.close()
+    assert bench.window.pending == {}
+    assert bench.window.ready == []
+
+
+#: What becomes of a write: the server stores it now, only after those written later, or never; and
+#: whether it answers.
+deliveries = st.sampled_from(["stored", "stored unanswered", "late", "lost"])
+
+
+@example([1, 5], ["late", "stored"])
+@given(
+    st.lists(st.integers(1, 12), max_size=12),
+    st.lists(deliveries, max_size=40),
+)
+def test_events_of_a_did_are_stored_in_order_whatever_is_lost_or_late(
+    dids: list[int], its_fates: list[str]
+) -> None:
+    bench, server = Bench(), Server()
+    window = bench.window
+    items = [
+        Publish(seq, b"s", b"h", b"frame", label="commit a.b.c", did_crc=did % 3)
+        for seq, did in enumerate(dids, 1)
+    ]
+    for item in items:
+        bench.account.note_read(item.seq)
+        window.add(item)
+    fate = iter(its_fates)
+    while window.pending:
+        writes = window.take_ready() or window.on_their_way()
+        late = []
+        for token, item in writes:
+            bench.write(token)
+            what = next(fate, "stored")
+            if what == "late":
+                late.append((token, item))
+            elif what != "lost":
+                answer = server.store(item.seq)
+                if what == "stored":
+                    bench.answer(token, answer)
+        for token, item in late:
+            bench.answer(token, server.store(item.seq))
+    latest: dict[int, int] = {}
+    for seq in server.by_id:
+        did = items[seq - 1].did_crc
+        assert seq > latest.get(did, 0)
+        latest[did] = seq
+    assert sorted(server.by_id) == [item.seq for item in items]

@@ -7,9 +7,11 @@ from here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from fpaas.measures.intervals import IntervalSet
+from fpaas.shuffler.did_turns import DidTurns
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import Ack, Answer, Refusal
 
@@ -26,7 +28,10 @@ NEVER_SENT = "NATS could not be reached"
 
 
 class Publish:
-    """One event on its way. `floor` is the last stream seq known before it was first written."""
+    """One event on its way. `floor` is the last stream seq known before it was first written.
+
+    `has_turn`: no earlier event of its DID is on its way, so it may be written.
+    """
 
     __slots__ = (
         "did_crc",
@@ -34,6 +39,7 @@ class Publish:
         "first_written_ns",
         "floor",
         "frame",
+        "has_turn",
         "header",
         "label",
         "refusal",
@@ -55,7 +61,8 @@ class Publish:
         self.did_crc = did_crc
         self.floor = 0
         self.first_written_ns = 0
-        self.repeat_at_s = 0.0
+        self.repeat_at_s = math.inf
+        self.has_turn = False
         self.writes = 0
         self.refusals = 0
         self.refusal: str | None = None
@@ -87,7 +94,8 @@ class Publish:
 class PublishWindow:
     """What is in flight, bounded by count and bytes; a bound may be passed by what one read brings.
 
-    Publishes are known by a token, the last of their answer's subject.
+    Publishes are known by a token, the last of their answer's subject. `ready` are those to be
+    written for the first time: of each DID the oldest, once those before it have their outcome.
     """
 
     def __init__(
@@ -99,6 +107,7 @@ class PublishWindow:
         on_unanswered: Callable[[Publish], None] = lambda _: None,
     ) -> None:
         self.pending: dict[int, Publish] = {}
+        self.ready: list[tuple[int, Publish]] = []
         self.bytes = 0
         self.stream_began_anew = False
         self._account = account
@@ -109,6 +118,7 @@ class PublishWindow:
         self._on_unanswered = on_unanswered
         #: Publishes that a duplicate settled, by where the stream has them: (seq, label, bytes).
         self._settled: dict[int, tuple[int, str, int]] = {}
+        self._turns: DidTurns[tuple[int, Publish]] = DidTurns()
 
     @property
     def full(self) -> bool:
@@ -128,7 +138,20 @@ class PublishWindow:
         self._next_token = token + 1
         self.pending[token] = publish
         self.bytes += len(publish.frame)
+        if self._turns.enter(publish.did_crc, (token, publish)):
+            publish.has_turn = True
+            self.ready.append((token, publish))
         return token
+
+    def take_ready(self) -> list[tuple[int, Publish]]:
+        """Return what is to be written for the first time; it is up to the caller now."""
+        ready, self.ready = self.ready, []
+        return ready
+
+    def on_their_way(self) -> list[tuple[int, Publish]]:
+        """Return the publishes that a new connection has to bring: those whose turn it is."""
+        self.ready = []
+        return [item for item in self.pending.items() if item[1].has_turn]
 
     def oldest_seq(self) -> int | None:
         """Smallest relay seq without an outcome; None where all have theirs."""
@@ -215,6 +238,7 @@ class PublishWindow:
                 self._account.note_unknown(publish.seq)
             self._on_unanswered(publish)
             self._remove(token, publish)
+        self.ready = []
 
     def _give_up(self, publish: Publish, reason: str) -> None:
         if publish.doubtful:
@@ -234,6 +258,14 @@ class PublishWindow:
     def _remove(self, token: int, publish: Publish) -> None:
         del self.pending[token]
         self.bytes -= len(publish.frame)
+        if not publish.has_turn:
+            return
+        following = self._turns.leave(publish.did_crc)
+        while following is not None and following[0] not in self.pending:
+            following = self._turns.leave(publish.did_crc)
+        if following is not None:
+            following[1].has_turn = True
+            self.ready.append(following)
 
     def _settles(self, publish: Publish, stream_seq: int) -> bool:
         """Whether a duplicate is the publish's own earlier write, and nobody else's message."""

@@ -60,7 +60,7 @@ class Publisher:
         self._addresser = addresser
         self._due_ns = due_ns
         self._answers = AnswerReader()
-        self._unwritten: list[tuple[int, Publish]] = []
+        self._flushing: asyncio.Handle | None = None
         self._room = asyncio.Event()
         self._room.set()
         self._repeating: asyncio.Task[None] | None = None
@@ -80,14 +80,15 @@ class Publisher:
         """Take an event; it is written by the next `flush`."""
         subject, header, did_crc, label = self._addresser.address(event)
         publish = Publish(event.seq, subject, header, frame, label=label, did_crc=did_crc)
-        self._unwritten.append((self.window.add(publish), publish))
+        self.window.add(publish)
 
     def flush(self) -> None:
-        """Write what was taken, in one piece. Without a connection it waits for the next one."""
-        unwritten = self._unwritten
-        self._unwritten = []
+        """Write what is ready, in one piece. Without a connection it waits for the next one."""
+        self._flushing = None
         if self.connection.connected.is_set():
-            self._write(unwritten)
+            # One that cannot be written has its outcome at once, and another of its DID follows.
+            while self.window.ready:
+                self._write(self.window.take_ready())
         if self.window.full:
             self._room.clear()
 
@@ -118,7 +119,7 @@ class Publisher:
 
     async def close(self) -> None:
         """Close the connection and give what is still in flight its outcome."""
-        for task in (self._repeat_checks, self._repeating):
+        for task in (self._repeat_checks, self._repeating, self._flushing):
             if task is not None:
                 task.cancel()
         await self.connection.close()
@@ -187,8 +188,9 @@ class Publisher:
 
     def _connected(self) -> None:
         if self.window.pending:
-            log.info("NATS is back: %d publishes are repeated", len(self.window.pending))
-            self._start_repeating(list(self.window.pending.items()))
+            publishes = self.window.on_their_way()
+            log.info("NATS is back: %d publishes are repeated", len(publishes))
+            self._start_repeating(publishes)
 
     def _disconnected(self) -> None:
         if self._repeating is not None:
@@ -213,6 +215,9 @@ class Publisher:
                 due_ns = self._due_ns(publish.seq)
                 self.due_to_ack.samples_ns.append(now_ns - due_ns)
                 self.due_to_ack.began_unix_ns.append(due_ns)
+        if window.ready and self._flushing is None:
+            # Many answers come at once; what they let go is written in one piece.
+            self._flushing = asyncio.get_running_loop().call_soon(self.flush)
         self._open_room()
 
     def _unanswered(self, publish: Publish) -> None:
