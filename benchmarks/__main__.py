@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 from tests.support.checkout import CHECKOUT, SCRIPTS
 
 import benchmarks
@@ -154,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
         "began": began.isoformat(timespec="seconds"),
         "quick": options.quick,
         "source": commit(),
-        "host": host_facts.gather(SCRIPTS / "nats-server"),
+        "host": msgspec.to_builtins(host_facts.gather(SCRIPTS / "nats-server")),
         "results": results,
         "missed": len(missed),
         "errors": errors,

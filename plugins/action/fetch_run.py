@@ -12,7 +12,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from fpaas.probe import seal
+from fpaas.probe.seal import verify
+from fpaas.records import seal
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "seal": {"type": "list", "elements": "str", "required": True},
@@ -37,7 +38,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         _, arguments = self.validate_argument_spec(ARGUMENTS)
         result: dict[str, Any] = super().run(None, task_vars)
         bundle = Path(arguments["bundle"])
-        if (bundle / seal.NAME).exists() and not seal.verify(bundle):
+        if (bundle / seal.NAME).exists() and not verify(bundle):
             return {**result, "changed": False}
         directory, archive = Path(arguments["directory"]), arguments["archive"]
         pack = ["tar", "-C", str(directory.parent), "-czf", archive, directory.name]
@@ -48,7 +49,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             fetched = Path(temporary) / "run.tar.gz"
             self._connection.fetch_file(archive, str(fetched))
             _unpack(fetched, Path(temporary) / "run")
-            problems = seal.verify(Path(temporary) / "run")
+            problems = verify(Path(temporary) / "run")
             if problems:
                 raise AnsibleActionFail(f"was damaged on the way: {'; '.join(problems[:3])}")
             if bundle.exists():

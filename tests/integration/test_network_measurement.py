@@ -9,12 +9,13 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fpaas.probe import network
 from fpaas.probe.network import Peer
+from fpaas.records import files
+from fpaas.records.network import NAME, Link, NetworkResult
 from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.ports import free_port
 
@@ -47,9 +48,8 @@ def is_open(port: int) -> bool:
     return True
 
 
-def links(directory: Path) -> list[dict[str, Any]]:
-    content = json.loads((directory / network.NAME).read_text())
-    return list(content["links"])
+def links(directory: Path) -> list[Link]:
+    return files.read(directory / NAME, NetworkResult).links
 
 
 def test_command_line_from_end_to_end(port: int, tmp_path: Path) -> None:
@@ -62,13 +62,15 @@ def test_command_line_from_end_to_end(port: int, tmp_path: Path) -> None:
     assert (measured.returncode, measured.stderr) == (0, "")
 
     good, refused = links(tmp_path)
-    assert (good["from"], good["to"], good["error"]) == ("consumers-1", "nats-1", None)
-    rtt = good["rtt_ms"]
-    assert 0 < rtt["min"] <= rtt["p50"] <= rtt["p99"] <= rtt["max"]
-    assert good["sent_mbit_per_s"] > 10
-    assert good["received_mbit_per_s"] > 10
-    assert (refused["to"], refused["error"]) == ("relay-1", "Connection refused")
-    assert refused["rtt_ms"] is refused["sent_mbit_per_s"] is None
+    assert (good.from_host, good.to, good.error) == ("consumers-1", "nats-1", None)
+    rtt = good.rtt_ms
+    assert rtt is not None
+    assert 0 < rtt.min <= rtt.p50 <= rtt.p99 <= rtt.max
+    assert (good.sent_mbit_per_s or 0) > 10
+    assert (good.received_mbit_per_s or 0) > 10
+    assert (refused.to, refused.error) == ("relay-1", "Connection refused")
+    assert refused.rtt_ms is None
+    assert refused.sent_mbit_per_s is None
     # It was for one client, and that was it.
     deadline = time.monotonic() + 2
     while is_open(port) and time.monotonic() < deadline:
@@ -86,7 +88,7 @@ def test_clients_take_turns(port: int) -> None:
             pool.map(lambda host: network.measure_link(host, peer, TOKEN.encode(), 2), ["a", "b"])
         )
         assert serving.result() == 2
-    assert [link["error"] for link in found] == [None, None]
+    assert [link.error for link in found] == [None, None]
 
 
 def test_wrong_token_is_refused_and_costs_nobody_else_a_turn(port: int) -> None:
@@ -97,9 +99,9 @@ def test_wrong_token_is_refused_and_costs_nobody_else_a_turn(port: int) -> None:
         wrong = network.measure_link("a", peer, b"another token of no use")
         right = network.measure_link("a", peer, TOKEN.encode())
         assert serving.result() == 1
-    assert wrong["error"]
-    assert wrong["rtt_ms"] is None
-    assert right["error"] is None
+    assert wrong.error
+    assert wrong.rtt_ms is None
+    assert right.error is None
 
 
 def test_answer_to_another_challenge_is_refused(port: int) -> None:
@@ -125,7 +127,7 @@ def test_silent_stranger_is_in_the_way_for_a_moment_only(port: int) -> None:
         socket.create_connection(("127.0.0.1", port), 2),
     ):
         serving = pool.submit(network.serve, listener, TOKEN.encode(), 1, 20.0)
-        assert network.measure_link("a", peer, TOKEN.encode())["error"] is None
+        assert network.measure_link("a", peer, TOKEN.encode()).error is None
         assert serving.result() == 1
 
 
@@ -202,8 +204,8 @@ def measure_by_role(directory: Path, groups: dict[str, list[str]], *more: str) -
 
 
 def measured(directory: Path) -> dict[tuple[str, str], str | None]:
-    found = [link for path in directory.glob(f"*/{network.NAME}") for link in links(path.parent)]
-    return {(link["from"], link["to"]): link["error"] for link in found}
+    found = [link for path in directory.glob(f"*/{NAME}") for link in links(path.parent)]
+    return {(link.from_host, link.to): link.error for link in found}
 
 
 GROUPS = {

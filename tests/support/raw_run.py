@@ -36,7 +36,16 @@ from fpaas.records.nats import (
     StreamState,
     Varz,
 )
-from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
+from fpaas.records.probe import (
+    ClockComparison,
+    ClockExchange,
+    HostSample,
+    NatsSamples,
+    OwnCost,
+    ProbeResult,
+    ProcessSample,
+    Samples,
+)
 from fpaas.records.relay import RelayResult, RelaySample
 from fpaas.records.shuffler import (
     NatsConnections,
@@ -534,21 +543,23 @@ class RawRun:
             ],
         )
         self._write(
-            "probe.json",
-            {
-                "cpu_count": 2,
-                "mem_total_mb": 4000.0,
-                "kernel": "6.1.0",
-                "python": "3.11.7",
-                "own": {"cpu_pct_mean": 0.5, "rss_mb_max": 31.0},
-                "clock": {
-                    "bound_ms": 0.08,
-                    "offset_ms": -0.01,
-                    "method": "publish and stored timestamp, 1 exchanges",
-                    "exchanges": 1,
-                    "stepped": False,
-                },
-            },
+            probe.NAME,
+            ProbeResult(
+                cpu_count=2,
+                mem_total_mb=4000.0,
+                kernel="6.1.0",
+                python="3.11.7",
+                host=HOST,
+                own=OwnCost(cpu_pct_mean=0.5, cpu_s=0.2, rss_mb_max=31.0),
+                samples=Samples(taken=len(times), missed=0),
+                nats_samples=NatsSamples(taken=len(times[::5]), with_errors=0),
+                clock=ClockComparison(
+                    bound_ms=0.08,
+                    offset_ms=-0.01,
+                    method="publish and stored timestamp, 1 exchanges",
+                    exchanges=1,
+                ),
+            ),
         )
 
 

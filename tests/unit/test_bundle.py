@@ -98,7 +98,7 @@ def test_a_change_after_sealing_is_said(run: Path) -> None:
     path.write_text(path.read_text().replace("3500", "3501"))
     (problem,) = Bundle.load(run).problems
     assert (problem.code, problem.host) == ("file_changed", HOST)
-    assert "relay.json" in problem.parameters["what"]
+    assert problem.parameters["file"] == "relay.json"
 
 
 def test_a_worker_without_any_file_is_said(run: Path) -> None:

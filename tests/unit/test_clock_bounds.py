@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, Exchange, bound, bounds, parse_rfc3339_ns
+from fpaas.records.probe import ClockComparison
 
 NS_PER_S = 1_000_000_000
 START_NS = 1_700_000_000 * NS_PER_S
@@ -111,21 +112,18 @@ def test_each_server_of_a_cluster_has_a_bound_of_its_own() -> None:
         [replace(one, server="n2") for one in second] + [replace(one, server="n1") for one in first]
     )
     assert [(one.server, one.exchanges) for one in found] == [("n1", 3), ("n2", 1)]
-    assert found[0].to_dict()["offset_ms"] == pytest.approx(9)
-    assert found[1].to_dict()["offset_ms"] == pytest.approx(69)
+    assert found[0].comparison().offset_ms == pytest.approx(9)
+    assert found[1].comparison().offset_ms == pytest.approx(69)
 
 
 def test_bound_in_milliseconds() -> None:
     found = bound([exchange(START_NS, 2 * MS, 4 * MS, 10 * MS)])
-    assert found.to_dict() == {
-        "bound_ms": 3.0,
-        "offset_ms": 9.0,
-        "method": "publish and stored timestamp, 1 exchanges",
-        "exchanges": 1,
-        "drifting": False,
-        "stepped": False,
-        "server": None,
-    }
+    assert found.comparison() == ClockComparison(
+        bound_ms=3.0,
+        offset_ms=9.0,
+        method="publish and stored timestamp, 1 exchanges",
+        exchanges=1,
+    )
 
 
 @pytest.mark.parametrize(

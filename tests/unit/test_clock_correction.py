@@ -92,9 +92,9 @@ def test_steps_are_told_from_noise() -> None:
     steps.observe(1002 * second + 250_000_000, 7 * second, 100)
     steps.observe(1003 * second + 250_000_000, 8 * second, 100)
     (step,) = steps.steps
-    assert step.step_ns == 250_000_000
+    assert step.step_ms == 250
     steps.observe(1004 * second, 9 * second, 100)
-    assert [step.step_ns for step in steps.steps] == [250_000_000, -250_000_000]
+    assert [step.step_ms for step in steps.steps] == [250, -250]
     real = ClockSteps()
     for _ in range(20):
         real.look()

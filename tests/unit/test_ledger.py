@@ -22,7 +22,7 @@ from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.consumers import Connections, Fetches, WorkerResult
-from fpaas.records.nats import DurableState, StreamState
+from fpaas.records.nats import DurableState, NatsSample, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 from tests.support.shuffler_results import FIRST_SEQ, make_shuffler
@@ -190,7 +190,7 @@ class Simulation:
             relay=RelayResult(FIRST_SEQ, FIRST_SEQ + last - 1, last, last, 0, 0, 1, 0, 0.0),
             shuffler=make_shuffler(last),
             server=ServerFinal(
-                0, stream, stream, {d.name: self._state(d) for d in self.durables}, {}
+                0, stream, stream, {d.name: self._state(d) for d in self.durables}, None
             ),
             deliveries=logs,
             workers=[make_worker(len(logs), receptions, reconnects=int(troubled))],
@@ -412,6 +412,11 @@ def with_shuffler(evidence: Evidence, **changes: object) -> Evidence:
     return replace(evidence, shuffler=make_shuffler(50, **changes))
 
 
+SEEN_BY_JSZ = NatsSample(
+    unix_ns=0, stream=StreamState(messages=51, bytes=51, first_seq=1, last_seq=51)
+)
+
+
 def with_stream(evidence: Evidence, **changes: int) -> Evidence:
     server = evidence.server
     assert server is not None
@@ -478,7 +483,7 @@ CORRUPTIONS: dict[str, Callable[[Evidence], Evidence]] = {
     "first further": lambda e: with_stream(e, first_seq=2, messages=50),
     "one deleted": lambda e: with_stream(e, num_deleted=1, messages=50),
     "a consumer more": lambda e: with_stream(e, consumer_count=3),
-    "jsz had more": lambda e: replace(e, nats_samples=[{"stream": {"last_seq": 51}}]),
+    "jsz had more": lambda e: replace(e, nats_samples=[SEEN_BY_JSZ]),
     "stored meanwhile": lambda e: with_stream_after(e, last_seq=51),
 }
 

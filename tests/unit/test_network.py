@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 from pathlib import Path
@@ -13,6 +12,8 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.errors import BadInput
 from fpaas.probe import network, seal
 from fpaas.probe.network import CHUNK_BYTES, Peer
+from fpaas.records import files
+from fpaas.records.network import NAME, Link, NetworkResult, RoundTrips
 from fpaas.report import page
 from fpaas.summary import manifest, summary
 from tests.support.raw_run import HOST, RawRun
@@ -31,7 +32,7 @@ def test_other_peers_are_refused(text: str) -> None:
 
 def test_round_trips_are_in_milliseconds() -> None:
     figures = network.round_trip_figures([3_000_000, 1_000_000, 2_000_000, 10_000_000])
-    assert figures == {"count": 4, "min": 1, "p50": 2, "p99": 10, "max": 10}
+    assert figures == RoundTrips(count=4, min=1, p50=2, p99=10, max=10)
 
 
 def test_rate_is_in_megabits() -> None:
@@ -71,30 +72,24 @@ def test_bulk_of_one_chunk_has_no_rate() -> None:
     assert network.mbit_per_s(*bulk_at([1.0])) is None
 
 
-LINK = {
-    "from": HOST,
-    "to": "nats-<1>",
-    "address": "10.0.0.2:2482",
-    "rtt_ms": {"count": 200, "min": 0.11, "p50": 0.22, "p99": 0.99, "max": 1.5},
-    "sent_mbit_per_s": 941.0,
-    "received_mbit_per_s": 935.0,
-    "error": None,
-}
-BROKEN_LINK = {
-    **LINK,
-    "to": "relay-1",
-    "rtt_ms": None,
-    "sent_mbit_per_s": None,
-    "received_mbit_per_s": None,
-    "error": "Connection refused",
-}
+LINK = Link(
+    from_host=HOST,
+    to="nats-<1>",
+    address="10.0.0.2:2482",
+    rtt_ms=RoundTrips(count=200, min=0.11, p50=0.22, p99=0.99, max=1.5),
+    sent_mbit_per_s=941.0,
+    received_mbit_per_s=935.0,
+)
+BROKEN_LINK = Link(
+    from_host=HOST, to="relay-1", address="10.0.0.3:2482", error="Connection refused"
+)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = RawRun().write(tmp_path_factory.mktemp("bundle") / "run")
     part = directory / "hosts" / HOST
-    (part / network.NAME).write_text(json.dumps({"links": [LINK, BROKEN_LINK]}))
+    files.write(part / NAME, NetworkResult(unix_ns=1, links=[LINK, BROKEN_LINK]))
     seal.seal(part, HOST)
     return directory
 
@@ -102,7 +97,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_links_are_in_the_manifest(run: Path) -> None:
     bundle = Bundle.load(run)
     assert bundle.problems == []
-    assert manifest.describe(bundle)["network"] == [LINK, BROKEN_LINK]
+    assert manifest.describe(bundle).network == [LINK, BROKEN_LINK]
 
 
 def test_links_are_in_the_report(run: Path) -> None:
@@ -115,12 +110,12 @@ def test_links_are_in_the_report(run: Path) -> None:
 
 def test_one_host_has_no_table(tmp_path: Path) -> None:
     bundle = Bundle.load(RawRun().write(tmp_path / "run"))
-    assert manifest.describe(bundle)["network"] == []
+    assert manifest.describe(bundle).network == []
     assert "Network between hosts" not in page.render(bundle, summary.analyse(bundle))
 
 
 def test_torn_file_is_said(run: Path) -> None:
-    (run / "hosts" / HOST / network.NAME).write_text('{"links": [{}]}')
+    (run / "hosts" / HOST / NAME).write_text('{"links": [{}]}')
     seal.seal(run / "hosts" / HOST, HOST)
     [problem] = Bundle.load(run).problems
-    assert (problem.code, problem.parameters["file"]) == ("file_unreadable", network.NAME)
+    assert (problem.code, problem.parameters["file"]) == ("file_unreadable", NAME)

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fpaas.cli import main
+from fpaas.probe import seal
 from tests.support.raw_run import HOST, RawRun
 
 
@@ -65,7 +66,7 @@ def test_a_missed_goal_exits_1(tmp_path: Path) -> None:
     content = read(path)
     content["fetches"]["by_status"] = {"503": 3}
     path.write_text(json.dumps(content))
-    (run / "hosts" / HOST / "seal.json").write_text('{"schema": 1, "facts": {}, "files": {}}')
+    seal.seal(run / "hosts" / HOST, HOST)
     result = report(run)
     assert result.exit_code == 1, result.output
     assert "3 of 503" in result.output
@@ -122,6 +123,7 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 from fpaas.cli import main
+from fpaas.probe import seal
 main(["report", sys.argv[2]])
 """
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from fpaas.control.run_account import account
+import pytest
+
+from fpaas.control.run_account import account, record
+from fpaas.records import control, files
+from fpaas.records.control import ControlAccount
 
 
 def test_a_host_without_a_note_was_not_reached() -> None:
@@ -25,3 +31,15 @@ def test_a_run_has_begun_where_all_hosts_have() -> None:
     noted = {"a": {"run_armed_id": "two"}, "b": {"run_armed_id": "one"}}
     assert not account(["a", "b"], noted, "two")["began"]
     assert account(["a"], noted, "two")["began"]
+
+
+def test_what_a_playbook_knows_is_a_record(tmp_path: Path) -> None:
+    known = {"run_id": "one", "problems": ["a: b"], "git_commit": None, "nats_tls": True}
+    path = tmp_path / control.NAME
+    path.write_text(record(json.dumps(known)))
+    read = files.read(path, ControlAccount)
+    assert read == ControlAccount(run_id="one", problems=["a: b"], nats_tls=True)
+    with pytest.raises(ValueError, match="git_comit"):
+        record(json.dumps(known | {"git_comit": "abc"}))
+    with pytest.raises(ValueError, match="nats_tls"):
+        record(json.dumps(known | {"nats_tls": "yes"}))

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from fpaas.commands.seal import command
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.probe import host_facts, seal
+from fpaas.records import files
+from fpaas.records.seal import Seal
 
 
 @pytest.fixture
@@ -81,7 +83,12 @@ def test_any_flipped_byte_is_found(
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(None, "cannot be read"), ("{", "is no seal"), ('{"schema": 9}', "schema 9"), ("[]", "seal")],
+    [
+        (None, "cannot be read"),
+        ("{", "its end is missing"),
+        ('{"schema": 9}', "$.schema"),
+        ("[]", "is not what it should be"),
+    ],
 )
 def test_a_bad_seal_is_a_problem(tmp_path: Path, content: str | None, expected: str) -> None:
     if content is not None:
@@ -111,7 +118,7 @@ def test_command_prints_the_seal(directory: Path) -> None:
     result = CliRunner().invoke(command, [str(directory), "--host", "relay-1"])
     assert result.exit_code == 0
     assert result.output.strip() == str(directory / "seal.json")
-    assert seal.read(directory)["host"] == "relay-1"
+    assert files.read(directory / "seal.json", Seal).host == "relay-1"
 
 
 def test_host_facts_from_text() -> None:

@@ -8,7 +8,6 @@ plays the parts of its groups, and every part writes its files (ARCHITECTURE.md 
 from __future__ import annotations
 
 import gzip
-import json
 import re
 import sys
 import zlib
@@ -18,29 +17,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
-from fpaas.probe import network, seal
+from fpaas.probe.seal import changes
 from fpaas.reason import Reason
-from fpaas.records import consumers, events, files, nats, probe, relay, shuffler, status
+from fpaas.records import (
+    consumers,
+    control,
+    events,
+    files,
+    nats,
+    network,
+    probe,
+    relay,
+    seal,
+    shuffler,
+    status,
+)
 from fpaas.records.consumers import WorkerResult, WorkerSample
+from fpaas.records.control import ControlAccount, InvalidMarks
 from fpaas.records.events import EventRecord
 from fpaas.records.files import TornError, UnreadableError
-from fpaas.records.nats import DurableState, FinalSnapshot, NatsSample, StreamState
-from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
+from fpaas.records.nats import DurableState, FinalSnapshot, NatsSample, ServerLife, StreamState
+from fpaas.records.network import Link, NetworkResult
+from fpaas.records.probe import ClockExchange, HostSample, ProbeResult, ProcessSample
 from fpaas.records.relay import RelayResult, RelaySample
+from fpaas.records.seal import Seal
 from fpaas.records.shuffler import ShufflerResult, ShufflerSample
 from fpaas.records.status import AgentStatus
 from fpaas.spec import RunSpec, Share, SpecError, check_run
 
 SPEC_FILE = "run.json"
-CONTROL_FILE = "control.json"
-INVALID_FILE = "invalid.json"
 HOSTS_DIRECTORY = "hosts"
-PROBE = "probe"
 #: The groups whose hosts run agents; monitoring only watches.
 LOAD_GROUPS = ("relay", "nats", "shuffler", "consumers")
 #: In shuffler.dids.bin: a stream sequence that this shuffler did not publish.
@@ -61,7 +70,7 @@ class ServerFinal:
     stream_before: StreamState
     stream_after: StreamState
     durables: dict[str, DurableState]
-    server: JsonObject | None
+    server: ServerLife | None
 
 
 @dataclass
@@ -89,17 +98,17 @@ class HostPart:
     shuffler_samples: list[ShufflerSample] = field(default_factory=list)
     dids: array[int] | None = None
     workers: list[WorkerPart] = field(default_factory=list)
-    probe: JsonObject | None = None
+    probe: ProbeResult | None = None
     host_samples: list[HostSample] = field(default_factory=list)
     process_samples: list[ProcessSample] = field(default_factory=list)
-    nats_samples: list[JsonObject] = field(default_factory=list)
+    nats_samples: list[NatsSample] = field(default_factory=list)
     clock_samples: list[ClockExchange] = field(default_factory=list)
     server_final: ServerFinal | None = None
     #: What each agent but the consumers saw happen, by its name; workers have their own.
     events: dict[str, list[EventRecord]] = field(default_factory=dict)
     #: From this host to others, before the run.
-    links: list[JsonObject] = field(default_factory=list)
-    seal: JsonObject | None = None
+    links: list[Link] = field(default_factory=list)
+    seal: Seal | None = None
 
     def histogram_logs(self, agent: str) -> list[Path]:
         """Paths of an agent's `.hlog` files; the consumers have one a worker."""
@@ -115,7 +124,7 @@ class Bundle:
     spec: RunSpec
     hosts: dict[str, HostPart] = field(default_factory=dict)
     problems: list[Reason] = field(default_factory=list)
-    control: JsonObject | None = None
+    control: ControlAccount | None = None
     #: Reasons given from outside, such as an interrupted playbook.
     invalid_reasons: list[str] = field(default_factory=list)
     #: What was merged of its files already, and takes long.
@@ -182,35 +191,34 @@ class _Loader:
     def load_control(self) -> None:
         """Read what the control node noted; both files are there only if there is need."""
         bundle = self._bundle
-        for name in (CONTROL_FILE, INVALID_FILE):
-            path = bundle.directory / name
-            if not path.exists():
-                continue
-            content = self._read("control node", path, lambda raw: _object(raw, "JSON object"))
-            if content is None:
-                continue
-            if name == CONTROL_FILE:
-                bundle.control = content
-                bundle.problems += [
-                    _noted(str(problem), bundle.spec) for problem in content.get("problems", [])
-                ]
-            else:
-                bundle.invalid_reasons += [str(reason) for reason in content.get("reasons", [])]
+        bundle.control = self._of_control_node(control.NAME, ControlAccount)
+        if bundle.control is not None:
+            bundle.problems += [_noted(text, bundle.spec) for text in bundle.control.problems]
+        marks = self._of_control_node(control.INVALID, InvalidMarks)
+        if marks is not None:
+            bundle.invalid_reasons += marks.reasons
+
+    def _of_control_node(self, name: str, kind: type[T]) -> T | None:
+        path = self._bundle.directory / name
+        if not path.exists():
+            return None
+        return self._try("control node", path, lambda path: files.read(path, kind))
 
     def load_host(self, host: str) -> HostPart:
         part = HostPart(host, self._bundle.directory / HOSTS_DIRECTORY / host)
         if not part.directory.is_dir():
             self._bundle.problems.append(Reason("host_missing", host))
             return part
-        part.seal = self._json(part, "seal.json", lambda raw: _object(raw, "seal"))
+        part.seal = self._record(part, seal.NAME, Seal)
         if part.seal is not None:
             self._bundle.problems += [
-                Reason("file_changed", host, {"what": problem})
-                for problem in seal.verify(part.directory)
+                Reason("file_changed", host, {"file": name, "what": what})
+                for name, what in changes(part.directory, part.seal)
             ]
         # Only where there is a network between hosts.
         if (part.directory / network.NAME).exists():
-            part.links = self._json(part, network.NAME, _links) or []
+            measured = self._record(part, network.NAME, NetworkResult)
+            part.links = measured.links if measured else []
         roles = {group for group in LOAD_GROUPS if host in self._spec.hosts.get(group, [])}
         self._load_probe(part, on_nats_host="nats" in roles)
         if "relay" in roles and uses_own_relay(self._spec):
@@ -222,18 +230,15 @@ class _Loader:
         return part
 
     def _load_probe(self, part: HostPart, *, on_nats_host: bool) -> None:
-        self._load_status(part, PROBE)
-        part.probe = self._json(part, "probe.json", _probe)
+        self._load_status(part, probe.AGENT)
+        part.probe = self._record(part, probe.NAME, ProbeResult)
         part.host_samples = self._records(part, probe.HOST, HostSample)
         part.process_samples = self._records(part, probe.PROCESSES, ProcessSample)
         part.clock_samples = self._records(part, probe.CLOCK, ClockExchange)
         if on_nats_host:
-            part.nats_samples = [
-                msgspec.to_builtins(sample)
-                for sample in self._records(part, nats.SAMPLES, NatsSample)
-            ]
+            part.nats_samples = self._records(part, nats.SAMPLES, NatsSample)
             part.server_final = self._file(part, nats.FINAL, _server_final)
-        part.events[PROBE] = self._events(part, PROBE)
+        part.events[probe.AGENT] = self._events(part, probe.AGENT)
 
     def _load_relay(self, part: HostPart) -> None:
         self._load_status(part, "relay")
@@ -343,18 +348,6 @@ class _Loader:
 
         self._file(part, name, check)
 
-    def _json(self, part: HostPart, name: str, convert: Callable[[Any], T]) -> T | None:
-        return self._read(part.host, part.directory / name, convert)
-
-    def _read(self, host: str, path: Path, convert: Callable[[Any], T]) -> T | None:
-        def read(path: Path) -> T:
-            try:
-                return convert(json.loads(path.read_text(encoding="utf-8")))
-            except (KeyError, TypeError, AttributeError) as error:
-                raise UnreadableError(f"lacks or misstates {error}") from error
-
-        return self._try(host, path, read)
-
     def _file(self, part: HostPart, name: str, read: Callable[[Path], T]) -> T | None:
         return self._try(part.host, part.directory / name, read)
 
@@ -390,32 +383,6 @@ def _noted(text: str, spec: RunSpec) -> Reason:
     return Reason("control_problem", None, {"text": text})
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _probe(raw: Any) -> JsonObject:  # noqa: ANN401
-    content = _object(raw, "probe")
-    clocks = [content.get("clock") or {}, *(content.get("clock_by_server") or ())]
-    for clock in clocks:
-        for name in ("bound_ms", "offset_ms"):
-            if clock.get(name) is not None and not _is_number(clock[name]):
-                raise UnreadableError(f"{name} is {clock[name]!r}, not a number")
-    for step in content.get("clock_steps") or ():
-        if type(step["unix_ns"]) is not int or not _is_number(step["step_ms"]):
-            raise UnreadableError(f"a clock step is {step!r}")
-    for name in ("cpu_count", "net_speed_mbit_per_s"):
-        if content.get(name) is not None and not _is_number(content[name]):
-            raise UnreadableError(f"{name} is {content[name]!r}, not a number")
-    return content
-
-
-def _object(raw: Any, what: str) -> JsonObject:  # noqa: ANN401
-    if not isinstance(raw, dict):
-        raise UnreadableError(f"is no {what}")
-    return raw
-
-
 def _server_final(path: Path) -> ServerFinal:
     final = files.read(path, FinalSnapshot)
     return ServerFinal(
@@ -423,15 +390,8 @@ def _server_final(path: Path) -> ServerFinal:
         stream_before=final.stream_before,
         stream_after=final.stream_after,
         durables={state.name: state for state in final.consumers},
-        server=msgspec.to_builtins(final.server),
+        server=final.server,
     )
-
-
-def _links(raw: Any) -> list[JsonObject]:  # noqa: ANN401
-    links = [_object(link, "link") for link in _object(raw, "network")["links"]]
-    for link in links:
-        _ = link["from"], link["to"], link["rtt_ms"], link["error"]
-    return links
 
 
 def _deliveries(path: Path) -> list[ConsumerDeliveries]:

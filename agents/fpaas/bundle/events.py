@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
-from fpaas.bundle.bundle import PROBE, AgentSample, Bundle, HostPart, JsonObject, cumulative
+from fpaas.bundle.bundle import AgentSample, Bundle, HostPart, JsonObject, cumulative
 from fpaas.records.events import (
     AGENT_PAUSED,
     NATS_SILENT,
@@ -19,6 +19,8 @@ from fpaas.records.events import (
     RELAY_SILENT,
     EventRecord,
 )
+from fpaas.records.nats import Varz
+from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S
 
@@ -285,12 +287,12 @@ def _servers(bundle: Bundle, noticed: list[_Found]) -> Iterator[_Found]:
         for unix_ns, varz in _varz(part):
             if varz is None:
                 continue
-            if server is not None and varz.get("server_id") != server:
+            if server is not None and varz.server_id != server:
                 what = "NATS had been started again"
                 yield _Found(
                     NATS_RESTARTED, SERVER, part.host, unix_ns, unix_ns, {}, "NATS restarted", what
                 )
-            server = varz.get("server_id")
+            server = varz.server_id
 
 
 def _unanswered(part: HostPart) -> Iterator[_Found]:
@@ -325,11 +327,9 @@ def _unanswered(part: HostPart) -> Iterator[_Found]:
         yield silence(None)
 
 
-def _varz(part: HostPart) -> Iterator[tuple[int, JsonObject | None]]:
+def _varz(part: HostPart) -> Iterator[tuple[int, Varz | None]]:
     for sample in part.nats_samples:
-        unix_ns = sample.get("unix_ns")
-        if isinstance(unix_ns, int):
-            yield unix_ns, sample.get("varz") or None
+        yield sample.unix_ns, sample.varz
 
 
 def _overlap(one: _Found, other: _Found) -> bool:
@@ -343,14 +343,14 @@ def _overlap(one: _Found, other: _Found) -> bool:
 def _leaders(bundle: Bundle) -> Iterator[_Found]:
     samples = [sample for part in bundle.parts("nats") for sample in part.nats_samples]
     leader = None
-    for sample in sorted(samples, key=lambda sample: sample.get("unix_ns") or 0):
-        now = sample.get("leader")
+    for sample in sorted(samples, key=lambda sample: sample.unix_ns):
+        now = sample.leader
         if now is None:
             continue
         if leader is not None and now != leader:
             parameters = {"leader": now, "before": leader}
             what = f"{now} leads the stream in place of {leader}"
-            at = sample["unix_ns"]
+            at = sample.unix_ns
             yield _Found(LEADER_CHANGED, SERVER, None, at, at, parameters, "new leader", what)
         leader = now
 

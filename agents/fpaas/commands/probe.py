@@ -11,6 +11,7 @@ from fpaas.errors import BadInput
 from fpaas.jetstream.nats_connection import address_from_environment
 from fpaas.probe import probe
 from fpaas.probe.server_monitor import MonitoringPort
+from fpaas.records.probe import AGENT
 from fpaas.spec import RunSpec
 
 
@@ -53,7 +54,7 @@ def command(
         nats = address_from_environment(nats_url or spec.nats_url)
     except ValueError as error:
         raise BadInput(f"--nats-url: {error}") from error
-    spec = agent.armed(run_json, spec, agent.Status(directory, probe.AGENT))
+    spec = agent.armed(run_json, spec, agent.Status(directory, AGENT))
     on_nats_host = host in spec.hosts.get("nats", [])
     options = probe.Options(
         spec=spec,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fpaas.bundle.bundle import INVALID_FILE, Bundle
+from fpaas.bundle.bundle import Bundle
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
+from fpaas.records import control, files
+from fpaas.records import manifest as records_manifest
+from fpaas.records.control import InvalidMarks
 from fpaas.report import sweep_report
 from fpaas.summary import manifest, summary
 from fpaas.sweep import record
@@ -62,13 +64,13 @@ def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, .
     figures = summary.analyse(bundle, warmup_s)
     _show(bundle, figures)
     if new_reasons:
-        _write_json(run_dir / INVALID_FILE, {"reasons": bundle.invalid_reasons})
+        _write_json(run_dir / control.INVALID, InvalidMarks(reasons=bundle.invalid_reasons))
     report = run_dir / "report.html"
     _write_report(report, bundle, figures)
     # After what is larger: on a full disk no verdict stands beside a report that is missing.
     _write_json(run_dir / "summary.json", figures)
     # Last, for it holds the others' checksums.
-    _write_json(run_dir / manifest.NAME, manifest.describe(bundle))
+    _write_json(run_dir / records_manifest.NAME, manifest.describe(bundle))
     click.echo(f"\nreport      {report}")
     sys.exit(EXIT_BY_STATUS[figures["verdict"]["status"]])
 
@@ -114,7 +116,7 @@ def _write_report(path: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
 
 
 def _write_json(path: Path, content: object) -> None:
-    _write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    _write(path, files.encode(content, indent=2).decode())
 
 
 def _write(path: Path, text: str, run_dir: Path | None = None) -> None:

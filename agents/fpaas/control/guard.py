@@ -27,7 +27,9 @@ from typing import TextIO
 import psutil
 
 from fpaas.errors import BadInput
-from fpaas.probe import seal
+from fpaas.records import files, seal
+from fpaas.records.files import UnreadableError
+from fpaas.records.seal import Seal
 from fpaas.spec import RunSpec, SpecError
 
 log = logging.getLogger(__name__)
@@ -304,12 +306,12 @@ def prune(lab: Path, results: Path) -> None:
 def is_brought(run: Path, bundle: Path) -> bool:
     """Whether all that a run's seal names is in its bundle: a full disk may have cut it short."""
     try:
-        content = seal.read(run)
-        part = bundle / "hosts" / content["host"]
+        sealed = files.read(run / seal.NAME, Seal)
+        part = bundle / "hosts" / sealed.host
         return all(
-            (part / name).stat().st_size == file["bytes"] for name, file in content["files"].items()
+            (part / name).stat().st_size == entry.bytes for name, entry in sealed.files.items()
         )
-    except (OSError, ValueError, KeyError, BadInput):
+    except (OSError, UnreadableError):
         return False
 
 

@@ -1,9 +1,14 @@
-"""What the control node knows of a run's hosts: who began, who was collected, what went wrong."""
+"""What the control node knows of a run: who began, who was collected, what went wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import msgspec
+
+from fpaas.records import files
+from fpaas.records.control import ControlAccount
 
 UNREACHED = "could not be reached when the run was collected; its part is missing"
 
@@ -26,3 +31,15 @@ def account(
         "unreached": unreached,
         "unreached_problems": [f"{host}: {UNREACHED}" for host in unreached],
     }
+
+
+def record(known: str) -> str:
+    """Encode control.json from a playbook's JSON.
+
+    Raises ValueError that names what is not as the record has it.
+    """
+    content: dict[str, Any] = msgspec.json.decode(known, type=dict[str, Any])
+    strange = sorted(content.keys() - {*ControlAccount.__struct_fields__})
+    if strange:
+        raise ValueError(f"there is no field {strange[0]}")
+    return files.encode(msgspec.convert(content, ControlAccount), indent=4).decode()

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from fpaas.bundle.bundle import Bundle, HostPart, JsonObject
 from fpaas.latency.leg_kinds import LEGS, OWN_CLOCK, RELAY_CLOCK, SERVER_CLOCK
@@ -167,30 +166,35 @@ class Clocks:
 
 
 def _host_clock(part: HostPart, reference: str | None, spec: RunSpec) -> HostClock:
-    probe = part.probe or {}
-    found: dict[str, Any] = probe.get("clock") or {}
-    for one in probe.get("clock_by_server") or ():
-        found = one if one["server"] == reference else found
+    if part.probe is None:
+        return HostClock()
+    found = part.probe.clock
+    for one in part.probe.clock_by_server or ():
+        found = one if one.server == reference else found
     steps = tuple(
-        (step["unix_ns"], step["step_ms"])
-        for step in probe.get("clock_steps") or ()
-        if step["unix_ns"] >= spec.t0_unix_ns
+        (step.unix_ns, step.step_ms)
+        for step in part.probe.clock_steps
+        if step.unix_ns >= spec.t0_unix_ns
     )
-    names = ("bound_ms", "offset_ms", "method", "drifting", "server")
-    stepped = found.get("stepped")
+    if found is None:
+        return HostClock(stepped=True if steps else None, steps=steps)
     return HostClock(
-        **{name: found.get(name) for name in names},
-        stepped=True if steps else stepped,
+        bound_ms=found.bound_ms,
+        offset_ms=found.offset_ms,
+        method=found.method,
+        drifting=found.drifting,
+        stepped=bool(steps) or found.stepped,
+        server=found.server,
         steps=steps,
-        track=_track(part, found) if found.get("drifting") and not stepped else None,
+        track=_track(part, found.server) if found.drifting and not found.stepped else None,
     )
 
 
-def _track(part: HostPart, found: dict[str, Any]) -> OffsetTrack | None:
+def _track(part: HostPart, server: str | None) -> OffsetTrack | None:
     exchanges = sorted(
         (one.unix_ns, one.offset_low_ns, one.offset_high_ns)
         for one in part.clock_samples
-        if one.server == found.get("server")
+        if one.server == server
     )
     return OffsetTrack(exchanges) if exchanges else None
 
@@ -200,7 +204,8 @@ def _reference(bundle: Bundle) -> str | None:
     exchanges: Counter[str] = Counter()
     hosts: Counter[str] = Counter()
     for part in bundle.hosts.values():
-        for one in (part.probe or {}).get("clock_by_server") or ():
-            exchanges[one["server"]] += one["exchanges"]
-            hosts[one["server"]] += 1
+        for one in (part.probe.clock_by_server if part.probe else None) or ():
+            server = one.server or ""
+            exchanges[server] += one.exchanges
+            hosts[server] += 1
     return max(hosts, key=lambda server: (hosts[server], exchanges[server]), default=None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.bundle.bundle import Bundle
 from fpaas.latency.clocks import Clocks
 from fpaas.ledger.ledger import Evidence
 from fpaas.ledger.removals import Removals, StreamSample, classify
 from fpaas.records.consumers import WorkerResult
-from fpaas.records.nats import StreamState
+from fpaas.records.nats import NatsSample, StreamState
 
 
 def evidence_of(bundle: Bundle) -> Evidence:
@@ -41,17 +41,17 @@ def worker_results(bundle: Bundle) -> list[WorkerResult] | None:
     return results if played == bundle.spec.consumers.count else None
 
 
-def _nats_samples(bundle: Bundle) -> list[JsonObject]:
+def _nats_samples(bundle: Bundle) -> list[NatsSample]:
     """Return the samples of the run, in order: before T0 an older stream may still be there."""
     samples = [sample for part in bundle.parts("nats") for sample in part.nats_samples]
     began = bundle.spec.t0_unix_ns
     return sorted(
-        (sample for sample in samples if sample.get("unix_ns", 0) >= began),
-        key=lambda sample: int(sample["unix_ns"]),
+        (sample for sample in samples if sample.unix_ns >= began),
+        key=lambda sample: sample.unix_ns,
     )
 
 
-def _removals(bundle: Bundle, samples: list[JsonObject]) -> Removals | None:
+def _removals(bundle: Bundle, samples: list[NatsSample]) -> Removals | None:
     """Tell why messages left the stream; None where there are no times of storing to go by.
 
     These are the shuffler's; the stream was sampled by the NATS host's clock.
@@ -71,36 +71,33 @@ def _removals(bundle: Bundle, samples: list[JsonObject]) -> Removals | None:
     return classify(list(_stream_samples(bundle, samples)), stored_by, bundle.spec.stream)
 
 
-def _stream_samples(bundle: Bundle, samples: list[JsonObject]) -> Iterator[StreamSample]:
+def _stream_samples(bundle: Bundle, samples: list[NatsSample]) -> Iterator[StreamSample]:
     for sample in samples:
-        stream = sample.get("stream")
-        if stream:
-            deleted = tuple(stream.get("deleted") or ())
-            yield StreamSample(sample["unix_ns"], stream["first_seq"], stream["bytes"], deleted)
+        if sample.stream:
+            yield StreamSample.of(sample.unix_ns, sample.stream)
     final = bundle.server_final
     if final is not None:
-        stream = final.stream_before
-        yield StreamSample(final.unix_ns, stream.first_seq, stream.bytes, tuple(stream.deleted))
+        yield StreamSample.of(final.unix_ns, final.stream_before)
 
 
-def _lost_stream(bundle: Bundle, samples: list[JsonObject]) -> StreamState | None:
+def _lost_stream(bundle: Bundle, samples: list[NatsSample]) -> StreamState | None:
     """Return how a stream was seen last that was gone later in the run, and at its end.
 
     It may have taken more since; what was acknowledged, or delivered, was there.
     """
     if bundle.server_final is not None or bundle.spec.survives_a_server:
         return None
-    seen = [sample["stream"] for sample in samples if sample.get("stream")]
+    seen = [sample.stream for sample in samples if sample.stream]
     shuffler = bundle.shuffler
-    if not seen or shuffler is None or samples[-1].get("stream"):
+    if not seen or shuffler is None or samples[-1].stream:
         return None
     acked = [stream + count - 1 for _, stream, count in shuffler.stream_seqs]
     logs = [log for _, worker in bundle.workers for log in worker.deliveries or ()]
     delivered = [stream + count - 1 for log in logs for _, stream, _, count in log.runs]
     last = seen[-1]
     return StreamState(
-        messages=last["messages"],
-        bytes=last["bytes"],
-        first_seq=last["first_seq"],
-        last_seq=max([last["last_seq"], *acked, *delivered]),
+        messages=last.messages,
+        bytes=last.bytes,
+        first_seq=last.first_seq,
+        last_seq=max([last.last_seq, *acked, *delivered]),
     )

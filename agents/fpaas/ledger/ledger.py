@@ -22,11 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import msgspec
 
-from fpaas.bundle.bundle import (
-    NO_DID,
-    JsonObject,
-    ServerFinal,
-)
+from fpaas.bundle.bundle import NO_DID, ServerFinal
 from fpaas.ledger import server_checks
 from fpaas.ledger.deliveries import DurableCase, OwedSeqs, Run, Walk, split_repeats
 from fpaas.ledger.disagreements import Disagreements
@@ -40,7 +36,7 @@ from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.consumers import WorkerResult
-from fpaas.records.nats import StreamState
+from fpaas.records.nats import NatsSample, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.records.shuffler import ShufflerResult
 from fpaas.spec import RunSpec
@@ -71,7 +67,7 @@ class Evidence:
     deliveries: list[ConsumerDeliveries] | None
     workers: list[WorkerResult] | None
     dids: Sequence[int] | None = None
-    nats_samples: Sequence[JsonObject] = ()
+    nats_samples: Sequence[NatsSample] = ()
     removals: Removals | None = None
     lost_stream: StreamState | None = None
 

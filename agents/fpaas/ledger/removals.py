@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.nats import StreamState
 from fpaas.spec import NS_PER_S, Stream
 
 #: A stream this full is at its limit: the next message may not have fitted.
@@ -30,6 +31,11 @@ class StreamSample:
     first_seq: int
     bytes: int
     deleted: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, unix_ns: int, stream: StreamState) -> StreamSample:
+        """Take what matters from a stream as the server described it at a time."""
+        return cls(unix_ns, stream.first_seq, stream.bytes, tuple(stream.deleted))
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fpaas.bundle.bundle import JsonObject, ServerFinal
+from fpaas.bundle.bundle import ServerFinal
 from fpaas.ledger.disagreements import Disagreements, distance
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records.nats import DurableState
+from fpaas.records.nats import DurableState, NatsSample
 from fpaas.records.shuffler import ShufflerResult
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_stream(
-    server: ServerFinal, samples: Iterable[JsonObject], disagreements: Disagreements
+    server: ServerFinal, samples: Iterable[NatsSample], disagreements: Disagreements
 ) -> None:
     """Compare the stream's figures with each other, and with those that /jsz had during the run."""
     stream, after = server.stream_before, server.stream_after
@@ -43,9 +43,7 @@ def check_stream(
         "consumers by the stream's count other than listed (consumer_count)",
         f"consumer_count is {stream.consumer_count}, {len(server.durables)} are listed",
     )
-    seen = max(
-        (sample["stream"]["last_seq"] for sample in samples if sample.get("stream")), default=0
-    )
+    seen = max((sample.stream.last_seq for sample in samples if sample.stream), default=0)
     disagreements.note(
         max(0, seen - stream.last_seq),
         "messages that /jsz showed during the run and the API did not after it (last_seq)",

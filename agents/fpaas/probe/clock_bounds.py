@@ -14,7 +14,8 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+
+from fpaas.records.probe import ClockComparison
 
 #: Clocks that NTP disciplines are slewed by at most 500 ppm (the kernel's limit); what two
 #: exchanges disagree beyond it was a step.
@@ -88,22 +89,22 @@ class ClockBound:
     stepped: bool
     server: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """As in probe.json and summary.json."""
+    def comparison(self) -> ClockComparison:
+        """As in probe.json."""
         method = f"{METHOD}, {self.exchanges} exchanges"
         if self.drifting:
             method += f", clocks that drift by up to {DRIFT_MAX_PPM} ppm"
         if self.server is not None:
             method += f", with {self.server}"
-        return {
-            "bound_ms": (self.offset_high_ns - self.offset_low_ns) / 2e6,
-            "offset_ms": (self.offset_high_ns + self.offset_low_ns) / 2e6,
-            "method": method,
-            "exchanges": self.exchanges,
-            "drifting": self.drifting,
-            "stepped": self.stepped,
-            "server": self.server,
-        }
+        return ClockComparison(
+            bound_ms=(self.offset_high_ns - self.offset_low_ns) / 2e6,
+            offset_ms=(self.offset_high_ns + self.offset_low_ns) / 2e6,
+            method=method,
+            exchanges=self.exchanges,
+            drifting=self.drifting,
+            stepped=self.stepped,
+            server=self.server,
+        )
 
 
 def bounds(exchanges: Iterable[Exchange]) -> list[ClockBound]:

@@ -10,28 +10,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from fpaas.records.probe import ClockStep
+
 #: Readings of the two clocks are closer together than this, but for a process that was interrupted.
 STEP_MIN_NS = 1_000_000
 READINGS = 3
-
-
-@dataclass(frozen=True)
-class Step:
-    """The clock was set by `step_ns` some time before `unix_ns`, at most one look earlier."""
-
-    unix_ns: int
-    step_ns: int
-
-    def to_dict(self) -> dict[str, float | int]:
-        """As in probe.json."""
-        return {"unix_ns": self.unix_ns, "step_ms": self.step_ns / 1e6}
 
 
 @dataclass
 class ClockSteps:
     """Steps seen so far."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[ClockStep] = field(default_factory=list)
     _difference_ns: int | None = None
 
     def look(self) -> None:
@@ -45,7 +35,8 @@ class ClockSteps:
         if before_ns is None:
             self._difference_ns = difference_ns
         elif abs(difference_ns - before_ns) > STEP_MIN_NS + uncertain_ns:
-            self.steps.append(Step(unix_ns, difference_ns - before_ns))
+            step_ms = (difference_ns - before_ns) / 1e6
+            self.steps.append(ClockStep(unix_ns=unix_ns, step_ms=step_ms))
             self._difference_ns = difference_ns
 
 

@@ -9,9 +9,12 @@ import resource
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import psutil
+
+from fpaas.records.probe import MachineFacts
+from fpaas.records.seal import NATS_SERVER, HostFacts, OpenFiles
 
 #: Kernel settings that bound connections and throughput.
 SYSCTLS = (
@@ -51,15 +54,15 @@ _HYPERVISORS = {
 _VERSION_TIMEOUT_S = 10
 
 
-def basic() -> dict[str, Any]:
-    """Return the facts that go into probe.json."""
-    return {
-        "cpu_count": os.cpu_count(),
-        "mem_total_mb": psutil.virtual_memory().total / 1e6,
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "net_speed_mbit_per_s": _net_speed_mbit_per_s(),
-    }
+def basic() -> MachineFacts:
+    """Return the facts that go into probe.json, too."""
+    return MachineFacts(
+        cpu_count=os.cpu_count(),
+        mem_total_mb=psutil.virtual_memory().total / 1e6,
+        kernel=platform.release(),
+        python=platform.python_version(),
+        net_speed_mbit_per_s=_net_speed_mbit_per_s(),
+    )
 
 
 def _net_speed_mbit_per_s() -> int | None:
@@ -75,30 +78,30 @@ def _net_speed_mbit_per_s() -> int | None:
     return max(speeds, default=None)
 
 
-def gather(nats_server: Path | None = None) -> dict[str, Any]:
+def gather(nats_server: Path | None = None) -> HostFacts:
     """Return all facts of this host; `nats_server` is a binary to ask for its version."""
     cpu_info = _read(Path("/proc/cpuinfo")) or ""
-    return {
-        **basic(),
-        "cpu_model": cpu_model(cpu_info),
-        "machine": platform.machine(),
-        "os": os_release(_read(Path("/etc/os-release")) or ""),
-        "virtualization": virtualization(
+    return HostFacts(
+        **msgspec.structs.asdict(basic()),
+        cpu_model=cpu_model(cpu_info),
+        machine=platform.machine(),
+        os=os_release(_read(Path("/etc/os-release")) or ""),
+        virtualization=virtualization(
             dmi=" ".join(_read(_DMI / name) or "" for name in ("sys_vendor", "product_name")),
             has_hypervisor=" hypervisor" in cpu_info,
         ),
-        "container": container(
+        container=container(
             has_docker_file=Path("/.dockerenv").exists(),
             systemd_container=_read(Path("/run/systemd/container")),
         ),
-        "clocksource": _read(_CLOCKSOURCE),
-        "limits": _limits(),
-        "sysctls": {name: _sysctl(name) for name in SYSCTLS},
-        "versions": {
+        clocksource=_read(_CLOCKSOURCE),
+        limits=_limits(),
+        sysctls={name: _sysctl(name) for name in SYSCTLS},
+        versions={
             **_package_versions(),
-            "nats-server": nats_server_version(nats_server) if nats_server else None,
+            NATS_SERVER: nats_server_version(nats_server) if nats_server else None,
         },
-    }
+    )
 
 
 def cpu_model(cpu_info: str) -> str | None:
@@ -160,12 +163,12 @@ def nats_server_version(binary: Path) -> str | None:
     return parse_nats_server_version(done.stdout)
 
 
-def _limits() -> dict[str, int | None]:
+def _limits() -> OpenFiles:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return {
-        "nofile_soft": None if soft == resource.RLIM_INFINITY else soft,
-        "nofile_hard": None if hard == resource.RLIM_INFINITY else hard,
-    }
+    return OpenFiles(
+        nofile_soft=None if soft == resource.RLIM_INFINITY else soft,
+        nofile_hard=None if hard == resource.RLIM_INFINITY else hard,
+    )
 
 
 def _sysctl(name: str) -> str | None:

@@ -22,13 +22,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fpaas.errors import BadInput
 from fpaas.measures.figures import percentile
 from fpaas.records import files
+from fpaas.records.network import NAME, Link, NetworkResult, RoundTrips
 
-NAME = "network.json"
 ECHO, SEND, TAKE = b"e", b"s", b"t"
 MESSAGE_BYTES = 64
 CHUNK_BYTES = 1 << 16
@@ -142,39 +141,35 @@ def measure(directory: Path, host: str, peers: Sequence[Peer], token: bytes, cli
     """
     if not directory.is_dir():
         raise BadInput(f"{directory}: there is no such run directory")
-    content = {
-        "unix_ns": time.time_ns(),
-        "links": [measure_link(host, peer, token, clients) for peer in peers],
-    }
-    files.write(directory / NAME, content)
+    links = [measure_link(host, peer, token, clients) for peer in peers]
+    files.write(directory / NAME, NetworkResult(unix_ns=time.time_ns(), links=links))
     return directory / NAME
 
 
-def measure_link(host: str, peer: Peer, token: bytes, clients: int = 1) -> dict[str, Any]:
+def measure_link(host: str, peer: Peer, token: bytes, clients: int = 1) -> Link:
     """Measure to one peer; `error` says why there are no figures, and is None where there are."""
-    link: dict[str, Any] = {
-        "from": host,
-        "to": peer.name,
-        "address": f"{peer.address}:{peer.port}",
-        "rtt_ms": None,
-        "sent_mbit_per_s": None,
-        "received_mbit_per_s": None,
-        "error": None,
-    }
+    rtt_ms = sent = received = problem = None
     try:
         with _join(peer, token, clients * TURN_S + PATIENCE_S) as connection:
-            link["rtt_ms"] = _round_trips(connection)
+            rtt_ms = _round_trips(connection)
             connection.sendall(SEND)
-            link["received_mbit_per_s"] = mbit_per_s(*_receive_bulk(connection))
+            received = mbit_per_s(*_receive_bulk(connection))
             connection.sendall(TAKE)
             _send_bulk(connection)
-            figures = _FIGURES.unpack(_receive(connection, _FIGURES.size))
-            link["sent_mbit_per_s"] = mbit_per_s(*figures)
+            sent = mbit_per_s(*_FIGURES.unpack(_receive(connection, _FIGURES.size)))
     except TimeoutError:
-        link["error"] = "no answer in time"
+        problem = "no answer in time"
     except OSError as error:
-        link["error"] = error.strerror or str(error)
-    return link
+        problem = error.strerror or str(error)
+    return Link(
+        from_host=host,
+        to=peer.name,
+        address=f"{peer.address}:{peer.port}",
+        rtt_ms=rtt_ms,
+        sent_mbit_per_s=sent,
+        received_mbit_per_s=received,
+        error=problem,
+    )
 
 
 def _join(peer: Peer, token: bytes, patience_s: float) -> socket.socket:
@@ -192,7 +187,7 @@ def _join(peer: Peer, token: bytes, patience_s: float) -> socket.socket:
     return connection
 
 
-def _round_trips(connection: socket.socket) -> dict[str, float]:
+def _round_trips(connection: socket.socket) -> RoundTrips:
     message = ECHO + bytes(MESSAGE_BYTES - 1)
     taken_ns = []
     deadline_ns = time.monotonic_ns() + round(ROUND_TRIPS_S * 1e9)
@@ -209,12 +204,16 @@ def _round_trips(connection: socket.socket) -> dict[str, float]:
     return round_trip_figures(taken_ns)
 
 
-def round_trip_figures(taken_ns: Sequence[int]) -> dict[str, float]:
-    """Return count, min, p50, p99 and max, in milliseconds."""
+def round_trip_figures(taken_ns: Sequence[int]) -> RoundTrips:
+    """Sum up round trips; there must be one at least."""
     ordered = sorted(taken_ns)
-    figures = {"min": ordered[0], "p50": percentile(ordered, 50), "p99": percentile(ordered, 99)}
-    figures["max"] = ordered[-1]
-    return {"count": len(ordered)} | {name: ns / 1e6 for name, ns in figures.items()}
+    return RoundTrips(
+        count=len(ordered),
+        min=ordered[0] / 1e6,
+        p50=percentile(ordered, 50) / 1e6,
+        p99=percentile(ordered, 99) / 1e6,
+        max=ordered[-1] / 1e6,
+    )
 
 
 def mbit_per_s(count: int, taken_ns: int) -> float | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from fpaas import agent
@@ -32,7 +33,7 @@ from fpaas.records import events, files, nats
 from fpaas.records import probe as records
 from fpaas.records.files import LineWriter
 from fpaas.records.nats import FinalSnapshot
-from fpaas.records.probe import ClockExchange
+from fpaas.records.probe import AGENT, ClockExchange, ProbeResult
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.watch.nats_peer import NatsPeer
@@ -40,7 +41,6 @@ from fpaas.watch.watch import watch_alone
 
 log = logging.getLogger(__name__)
 
-AGENT = "probe"
 SAMPLE_INTERVAL_S = 1.0
 NATS_INTERVAL_S = 5.0
 #: Before the relay stops offering.
@@ -115,7 +115,7 @@ class Options:
 
 
 @dataclass
-class OwnCost:
+class Cost:
     """Processor time and memory of this process since it was made."""
 
     _process: psutil.Process = field(default_factory=psutil.Process)
@@ -127,12 +127,12 @@ class OwnCost:
         """Look at the memory now."""
         self.rss_mb_max = max(self.rss_mb_max, self._process.memory_info().rss / 1e6)
 
-    def to_dict(self) -> dict[str, float]:
+    def figures(self) -> records.OwnCost:
         """As in probe.json."""
         self.observe()
         cpu_s = time.process_time() - self._cpu_s
         cpu_pct = 100 * cpu_s / max(time.monotonic() - self._began_s, 1e-9)
-        return {"cpu_pct_mean": cpu_pct, "cpu_s": cpu_s, "rss_mb_max": self.rss_mb_max}
+        return records.OwnCost(cpu_pct_mean=cpu_pct, cpu_s=cpu_s, rss_mb_max=self.rss_mb_max)
 
 
 class Probe:
@@ -171,7 +171,7 @@ class Probe:
         self._samples_taken = 0
         self._nats_samples = 0
         self._nats_errors = 0
-        self._own = OwnCost()
+        self._own = Cost()
         self._ticks = Ticks(asyncio.get_running_loop().time(), SAMPLE_INTERVAL_S)
 
     async def run(self) -> None:
@@ -193,7 +193,7 @@ class Probe:
             finished = await self._wait([sampler, *work], stop)
             await _cancel(work)
             # What the probe cost while others were measured.
-            own = self._own.to_dict()
+            own = self._own.figures()
             await self._finish(finished=finished)
             await _cancel([sampler])
             self._report(own)
@@ -233,22 +233,24 @@ class Probe:
                 if self._monitor is not None:
                     await self._remove_clock_stream(finished=finished)
 
-    def _report(self, own: dict[str, float]) -> None:
+    def _report(self, own: records.OwnCost) -> None:
         # The final snapshot's memory counts as well.
         self._own.observe()
-        bounds = [bound.to_dict() for bound in clock_bounds.bounds(self._exchanges)]
-        report = {
-            **host_facts.basic(),
-            "host": self._options.host,
-            "own": {**own, "rss_mb_max": self._own.rss_mb_max},
-            "samples": {"taken": self._samples_taken, "missed": self._ticks.missed},
-            "nats_samples": {"taken": self._nats_samples, "with_errors": self._nats_errors},
-            "clock": bounds[0] if bounds else None,
-            "clock_by_server": bounds if self._options.is_clustered else None,
-            "clock_steps": [step.to_dict() for step in self._steps.steps],
-            "problems": self._problems,
-        }
-        files.write(self._options.directory / f"{AGENT}.json", report)
+        bounds = [bound.comparison() for bound in clock_bounds.bounds(self._exchanges)]
+        report = ProbeResult(
+            **msgspec.structs.asdict(host_facts.basic()),
+            host=self._options.host,
+            own=msgspec.structs.replace(own, rss_mb_max=self._own.rss_mb_max),
+            samples=records.Samples(taken=self._samples_taken, missed=self._ticks.missed),
+            nats_samples=records.NatsSamples(
+                taken=self._nats_samples, with_errors=self._nats_errors
+            ),
+            clock=bounds[0] if bounds else None,
+            clock_by_server=bounds if self._options.is_clustered else None,
+            clock_steps=self._steps.steps,
+            problems=self._problems,
+        )
+        files.write(self._options.directory / records.NAME, report)
 
     def _conclude(self, *, finished: bool) -> None:
         message = "; ".join(self._problems)

@@ -7,17 +7,15 @@ directory, in order of their paths.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.probe import host_facts
 from fpaas.records import files
-
-NAME = "seal.json"
-SCHEMA = 1
+from fpaas.records.files import UnreadableError
+from fpaas.records.seal import NAME, SCHEMA, FileEntry, Seal
 
 
 def seal(directory: Path, host: str, nats_server: Path | None = None) -> Path:
@@ -29,13 +27,13 @@ def seal(directory: Path, host: str, nats_server: Path | None = None) -> Path:
     if not directory.is_dir():
         raise BadInput(f"{directory}: there is no such run directory")
     path = directory / NAME
-    content = {
-        "schema": SCHEMA,
-        "host": host,
-        "unix_ns": time.time_ns(),
-        "facts": host_facts.gather(nats_server),
-        "files": checksums(directory),
-    }
+    content = Seal(
+        schema=SCHEMA,
+        host=host,
+        unix_ns=time.time_ns(),
+        facts=host_facts.gather(nats_server),
+        files=checksums(directory),
+    )
     try:
         files.write(path, content)
     except OSError as error:
@@ -45,8 +43,8 @@ def seal(directory: Path, host: str, nats_server: Path | None = None) -> Path:
     return path
 
 
-def checksums(directory: Path) -> dict[str, dict[str, Any]]:
-    """Return `{path: {bytes, sha256}}` of all regular files but the seal, in order of path.
+def checksums(directory: Path) -> dict[str, FileEntry]:
+    """Return all regular files but the seal by path, in order of it.
 
     Raises RunInvalid that names a file that cannot be read.
     """
@@ -56,59 +54,48 @@ def checksums(directory: Path) -> dict[str, dict[str, Any]]:
         for path in directory.rglob("*")
         if path.is_file() and not path.is_symlink()
     )
-    files = {}
+    entries = {}
     for name in names:
         if name in ours:
             continue
         try:
-            files[name] = _checksum(directory / name)
+            entries[name] = _checksum(directory / name)
         except FileNotFoundError:
             # Written and replaced while we looked: a temporary file is no part of a run.
             continue
         except OSError as error:
             raise RunInvalid(f"{directory / name}: cannot be read: {error.strerror}") from error
-    return files
-
-
-def read(directory: Path) -> dict[str, Any]:
-    """Read a host's seal.json. Raises ValueError that names the file and what is wrong."""
-    path = directory / NAME
-    try:
-        content = json.loads(path.read_bytes())
-        if content["schema"] != SCHEMA:
-            raise ValueError(f"schema {content['schema']}, expected {SCHEMA}")
-        for entry in content["files"].values():
-            _ = entry["bytes"], entry["sha256"]
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: is no seal: {error!r}") from error
-    return dict(content)
+    return entries
 
 
 def verify(directory: Path) -> list[str]:
     """Compare a directory with its seal; returns what is missing or changed, as messages."""
+    path = directory / NAME
     try:
-        sealed = read(directory)["files"]
-    except ValueError as error:
-        return [str(error)]
-    problems = []
-    for name, entry in sealed.items():
-        path = directory / name
+        sealed = files.read(path, Seal)
+    except OSError as error:
+        return [f"{path}: cannot be read: {error.strerror}"]
+    except UnreadableError as error:
+        return [f"{path}: {error}"]
+    return [f"{directory / name}: {problem}" for name, problem in changes(directory, sealed)]
+
+
+def changes(directory: Path, sealed: Seal) -> Iterator[tuple[str, str]]:
+    """Iterate over (path, what is wrong) of files that are missing or not as they were sealed."""
+    for name, entry in sealed.files.items():
         try:
-            found = _checksum(path)
+            found = _checksum(directory / name)
         except OSError as error:
-            problems.append(f"{path}: was sealed, but cannot be read: {error.strerror}")
+            yield name, f"was sealed, but cannot be read: {error.strerror}"
             continue
-        if found["bytes"] != entry["bytes"]:
-            problems.append(f"{path}: has {found['bytes']} bytes, {entry['bytes']} were sealed")
-        elif found["sha256"] != entry["sha256"]:
-            problems.append(f"{path}: its content changed since it was sealed (SHA-256 differs)")
-    return problems
+        if found.bytes != entry.bytes:
+            yield name, f"has {found.bytes} bytes, {entry.bytes} were sealed"
+        elif found.sha256 != entry.sha256:
+            yield name, "its content changed since it was sealed (SHA-256 differs)"
 
 
-def _checksum(path: Path) -> dict[str, Any]:
+def _checksum(path: Path) -> FileEntry:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         # Size of what was hashed: a log may grow meanwhile.
-        return {"bytes": file.tell(), "sha256": digest.hexdigest()}
+        return FileEntry(bytes=file.tell(), sha256=digest.hexdigest())

@@ -56,11 +56,17 @@ def write(path: Path, record: object) -> None:
     """Replace a file. Raises OSError; then the file is as it was."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        temporary.write_bytes(_ENCODER.encode(record) + b"\n")
+        temporary.write_bytes(encode(record))
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def encode(record: object, indent: int = 0) -> bytes:
+    """Encode a file's content, on one line unless lines are to be indented."""
+    content = _ENCODER.encode(record)
+    return (msgspec.json.format(content, indent=indent) if indent else content) + b"\n"
 
 
 def read(path: Path, kind: type[R]) -> R:

@@ -1,4 +1,7 @@
-"""What a probe writes: once a second of its host and of the lab's processes, and of clocks."""
+"""What a probe writes of its host, of the lab's processes and of clocks.
+
+`probe.json` is the account of the whole run; the others have a line a second, or an exchange.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from fpaas.records.fields import Count, UnixNs, doc
+from fpaas.records.fields import Count, Number, UnixNs, doc
 
+AGENT = "probe"
+NAME = "probe.json"
 HOST = "probe.host.jsonl"
 PROCESSES = "probe.processes.jsonl"
 CLOCK = "probe.clock.jsonl"
@@ -74,3 +79,71 @@ class ClockExchange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     offset_high_ns: int
     rtt_ns: int
     server: Annotated[str | None, doc("who stored it, in a cluster")] = None
+
+
+class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host is. Null: it cannot be known."""
+
+    cpu_count: Count | None
+    mem_total_mb: Annotated[Number | None, doc("10^6 bytes")]
+    kernel: str | None
+    python: str | None
+    net_speed_mbit_per_s: Annotated[
+        Number | None, doc("of the fastest interface that is a device, as it says")
+    ] = None
+
+
+class OwnCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What the probe itself took, until the run had settled."""
+
+    cpu_pct_mean: Annotated[float, doc("of one core")]
+    cpu_s: Annotated[float | None, doc("processor time, s")] = None
+    rss_mb_max: Annotated[float, doc("memory, the final snapshot included, 10^6 bytes")]
+
+
+class Samples(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines of `probe.host.jsonl`."""
+
+    taken: Count
+    missed: Annotated[Count, doc("seconds that were overslept")]
+
+
+class NatsSamples(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines of `probe.nats.jsonl`."""
+
+    taken: Count
+    with_errors: Count
+
+
+class ClockComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The NATS host's clock minus this host's: it lies within `offset_ms` ± `bound_ms`."""
+
+    bound_ms: Number
+    offset_ms: Number
+    method: str
+    exchanges: Count
+    drifting: Annotated[bool, doc("no one offset explains all exchanges")] = False
+    stepped: Annotated[bool, doc("not even drift does: a clock was set")] = False
+    server: Annotated[str | None, doc("whose clock it was, in a cluster")] = None
+
+
+class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
+    """The host's clock was set, as its monotonic clock shows."""
+
+    unix_ns: Annotated[UnixNs, doc("at most a second later")]
+    step_ms: Number
+
+
+class ProbeResult(MachineFacts, frozen=True, kw_only=True):
+    """`probe.json`, written when the run has settled. Null: of an older probe."""
+
+    host: Annotated[str | None, doc("its name in the inventory")] = None
+    own: OwnCost
+    samples: Samples | None = None
+    nats_samples: NatsSamples | None = None
+    clock: Annotated[ClockComparison | None, doc("null: there was no exchange")]
+    clock_by_server: Annotated[
+        list[ClockComparison] | None, doc("in a cluster, by who led the clock's stream")
+    ] = None
+    clock_steps: list[ClockStep] = []
+    problems: Annotated[list[str], doc("what the probe could not do")] = []

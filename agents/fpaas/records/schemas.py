@@ -9,15 +9,19 @@ from typing import Any
 import msgspec
 
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records import nats, probe, summary
+from fpaas.records import control, manifest, nats, network, probe, seal, summary
 from fpaas.records.consumers import WorkerResult, WorkerSample
+from fpaas.records.control import ControlAccount, InvalidMarks
 from fpaas.records.events import EventRecord
+from fpaas.records.manifest import Manifest
 from fpaas.records.nats import FinalSnapshot, NatsSample
-from fpaas.records.probe import ClockExchange, HostSample, ProcessSample
+from fpaas.records.network import NetworkResult
+from fpaas.records.probe import ClockExchange, HostSample, ProbeResult, ProcessSample
 from fpaas.records.relay import RelayResult, RelaySample
+from fpaas.records.seal import Seal
 from fpaas.records.shuffler import ShufflerResult, ShufflerSample
 from fpaas.records.status import AgentStatus
-from fpaas.records.summary import Manifest, Summary
+from fpaas.records.summary import Summary
 from fpaas.spec import RunSpec
 
 
@@ -34,18 +38,23 @@ class File:
 FILES = {
     "run": File("run.json", RunSpec),
     "summary": File(summary.NAME, Summary),
-    "manifest": File("manifest.json", Manifest),
+    "manifest": File(manifest.NAME, Manifest),
+    "control": File(control.NAME, ControlAccount),
+    "invalid": File(control.INVALID, InvalidMarks),
     "status": File("*.status.json", AgentStatus),
     "events": File("*.events.jsonl", EventRecord),
     "relay": File("relay.json", RelayResult),
     "relay.samples": File("relay.samples.jsonl", RelaySample),
     "shuffler": File("shuffler.json", ShufflerResult),
     "shuffler.samples": File("shuffler.samples.jsonl", ShufflerSample),
+    "probe": File(probe.NAME, ProbeResult),
     "probe.host": File(probe.HOST, HostSample),
     "probe.processes": File(probe.PROCESSES, ProcessSample),
     "probe.nats": File(nats.SAMPLES, NatsSample),
     "probe.final": File(nats.FINAL, FinalSnapshot),
     "probe.clock": File(probe.CLOCK, ClockExchange),
+    "network": File(network.NAME, NetworkResult),
+    "seal": File(seal.NAME, Seal),
     "consumers": File("consumers-[0-9]*.json", WorkerResult),
     "consumers.samples": File("consumers-[0-9]*.samples.jsonl", WorkerSample),
 }

@@ -1,4 +1,4 @@
-"""`summary.json`, the figures of a run, and `manifest.json`, as `fpaas report` writes them.
+"""`summary.json`, the figures of a run, as `fpaas report` writes them.
 
 A figure is null if it was not measured. Times are seconds since T0 unless their name says
 otherwise; what has no default here is in summaries of all versions.
@@ -106,25 +106,3 @@ class Summary(msgspec.Struct, kw_only=True):
     limited_by: Annotated[
         dict[str, Any] | None, doc("what limited the run: code as `what`, and a sentence")
     ]
-
-
-class FileEntry(msgspec.Struct, kw_only=True):
-    """One file of a bundle."""
-
-    bytes: Count
-    sha256: str
-
-
-class Manifest(msgspec.Struct, kw_only=True):
-    """`manifest.json`: where and with what a run was made, and the checksums of its files."""
-
-    schema: Literal[1]
-    run_id: str
-    fpaas_version: str
-    git_commit: str | None
-    control: Annotated[dict[str, Any] | None, doc("what the control node noted")]
-    hosts: Annotated[dict[str, dict[str, Any]], doc("machine, kernel, limits, versions, clock")]
-    network: Annotated[list[dict[str, Any]], doc("links between hosts, before the run")]
-    problems: Annotated[list[str], doc("what is missing, torn or changed in the bundle")]
-    problem_codes: list[dict[str, Any]] = []
-    files: dict[str, FileEntry]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.records.probe import MachineFacts
+from fpaas.records.seal import HostFacts
 from fpaas.report.written import NOT_MEASURED, flatten, number, pick, with_unit
 from fpaas.spec import RunSpec
 from fpaas.text.plan_text import DELIVERY_WORDS
@@ -51,25 +55,30 @@ def machines(bundle: Bundle) -> list[Machine]:
     """Return what the run ran on."""
     found = []
     for part in bundle.hosts.values():
-        probed = {name: value for name, value in (part.probe or {}).items() if name != "own"}
-        facts = pick(part.seal, "facts") or probed
+        known = part.seal.facts if part.seal else part.probe
         groups = [group for group, names in bundle.spec.hosts.items() if part.host in names]
-        known = [
-            pick(facts, "os"),
-            f"kernel {pick(facts, 'kernel') or 'not known'}",
-            f"{number(pick(facts, 'cpu_count'))} cores",
-            with_unit(pick(facts, "mem_total_mb"), "MB"),
-        ]
-        line = ", ".join(str(fact) for fact in known if fact) if facts else NOT_MEASURED
+        facts = {} if known is None else msgspec.to_builtins(known)
+        facts.pop("own", None)
+        line = NOT_MEASURED if known is None else _line(known)
         found.append(Machine(part.host, line, {"plays": ", ".join(groups), **flatten(facts)}))
     if bundle.server_final is not None:
         server = bundle.server_final.server
-        facts = {name: pick(server, name) for name in ("version", "server_id", "start")}
+        facts = {name: getattr(server, name, None) for name in ("version", "server_id", "start")}
         found.append(Machine("NATS server", f"version {facts['version']}", flatten(facts)))
-    if bundle.control:
-        facts = {name: value for name, value in bundle.control.items() if name != "problems"}
+    if bundle.control is not None:
+        facts = msgspec.to_builtins(bundle.control)
+        del facts["problems"]
         found.append(Machine("Control node", "started the run", flatten(facts)))
     return found
+
+
+def _line(facts: MachineFacts) -> str:
+    """Return what a host is in a few words; its distribution, if that is known."""
+    words = [facts.os] if isinstance(facts, HostFacts) and facts.os else []
+    words.append(f"kernel {facts.kernel or 'not known'}")
+    words.append(f"{number(facts.cpu_count)} cores")
+    words.append(with_unit(facts.mem_total_mb, "MB"))
+    return ", ".join(words)
 
 
 def clock_rows(summary: JsonObject) -> dict[str, str]:
@@ -86,13 +95,13 @@ def network_rows(bundle: Bundle) -> list[dict[str, str]]:
     """Return round trips and throughput between hosts; nothing where there was only one."""
     return [
         {
-            "name": f"{link['from']} → {link['to']}",
-            "error": str(link["error"] or ""),
-            "rtt_min": number(pick(link, "rtt_ms", "min")),
-            "rtt_p50": number(pick(link, "rtt_ms", "p50")),
-            "rtt_p99": number(pick(link, "rtt_ms", "p99")),
-            "sent": number(pick(link, "sent_mbit_per_s")),
-            "received": number(pick(link, "received_mbit_per_s")),
+            "name": f"{link.from_host} → {link.to}",
+            "error": link.error or "",
+            "rtt_min": number(link.rtt_ms and link.rtt_ms.min),
+            "rtt_p50": number(link.rtt_ms and link.rtt_ms.p50),
+            "rtt_p99": number(link.rtt_ms and link.rtt_ms.p99),
+            "sent": number(link.sent_mbit_per_s),
+            "received": number(link.received_mbit_per_s),
         }
         for part in bundle.hosts.values()
         for link in part.links

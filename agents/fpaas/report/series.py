@@ -157,9 +157,9 @@ class RunSeries:
         """Return a figure of the server, e.g. `("stream", "messages")`."""
         for part in self._bundle.parts("nats"):
             points = sorted(
-                (self._since_t0_s(sample["unix_ns"]), value)
+                (self._since_t0_s(sample.unix_ns), value)
                 for sample in part.nats_samples
-                if (value := (sample.get(group) or {}).get(name)) is not None
+                if (value := getattr(getattr(sample, group), name, None)) is not None
             )
             if points:
                 return [at for at, _ in points], [value for _, value in points]

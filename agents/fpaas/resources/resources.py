@@ -41,9 +41,8 @@ def _host(part: HostPart, window: Window) -> JsonObject:
     for name in ("cpu", "memory", "io"):
         change = figures.growth(list(cumulative(part.host_samples, f"{name}_pressure_us")), window)
         figure[f"{name}_pressure_pct"] = None if change is None else change[0] / change[1] / 1e4
-    facts = part.probe or {}
     for name in ("cpu_count", "net_speed_mbit_per_s"):
-        figure[name] = facts.get(name)
+        figure[name] = getattr(part.probe, name, None)
     return figure
 
 
@@ -114,9 +113,9 @@ def errors_by_host(bundle: Bundle) -> dict[str, dict[str, JsonObject]]:
         if part.relay is not None:
             errors[host]["relay"] = {"slow_disconnects": part.relay.slow_disconnects}
         slow = [
-            sample["varz"]["slow_consumers"]
+            sample.varz.slow_consumers
             for sample in part.nats_samples
-            if "slow_consumers" in (sample.get("varz") or {})
+            if sample.varz and sample.varz.slow_consumers is not None
         ]
         if slow:
             errors[host]["nats"] = {"slow_consumers": max(slow)}

@@ -7,41 +7,40 @@ from typing import Any
 
 from fpaas.bundle.bundle import Bundle, HostPart
 from fpaas.probe import seal
+from fpaas.records.manifest import NAME, SCHEMA, Manifest, RunHost
+from fpaas.records.probe import MachineFacts
+from fpaas.records.seal import NATS_SERVER, HostFacts
 from fpaas.verdict import codes
 
-SCHEMA = 1
-NAME = "manifest.json"
 
-
-def describe(bundle: Bundle) -> dict[str, Any]:
+def describe(bundle: Bundle) -> Manifest:
     """Return the content of manifest.json; what nobody noted is None.
 
     Raises errors.RunInvalid that names a file which cannot be read.
     """
-    control = bundle.control or {}
-    files = seal.checksums(bundle.directory)
-    files.pop(NAME, None)
-    return {
-        "schema": SCHEMA,
-        "run_id": bundle.spec.run_id,
-        "fpaas_version": metadata.version("fpaas"),
-        "git_commit": control.get("git_commit"),
-        "control": bundle.control,
-        "hosts": {host: _host(part) for host, part in bundle.hosts.items()},
-        "network": [link for part in bundle.hosts.values() for link in part.links],
-        "problems": [codes.sentence(problem) for problem in bundle.problems],
-        "problem_codes": [codes.to_dict(problem) for problem in bundle.problems],
-        "files": files,
-    }
+    entries = seal.checksums(bundle.directory)
+    entries.pop(NAME, None)
+    return Manifest(
+        schema=SCHEMA,
+        run_id=bundle.spec.run_id,
+        fpaas_version=metadata.version("fpaas"),
+        git_commit=bundle.control.git_commit if bundle.control else None,
+        control=bundle.control,
+        hosts={host: _host(part) for host, part in bundle.hosts.items()},
+        network=[link for part in bundle.hosts.values() for link in part.links],
+        problems=[codes.sentence(problem) for problem in bundle.problems],
+        problem_codes=[codes.to_dict(problem) for problem in bundle.problems],
+        files=entries,
+    )
 
 
-def _host(part: HostPart) -> dict[str, Any]:
-    """Return a host's facts (machine, kernel, limits, versions) and how its clock is bound."""
-    facts = (part.seal or {}).get("facts") or {}
-    probe = part.probe or {}
-    return {
-        **{name: probe.get(name) for name in ("cpu_count", "mem_total_mb", "kernel", "python")},
-        **facts,
-        "nats_server": (facts.get("versions") or {}).get("nats-server"),
-        "clock": probe.get("clock"),
-    }
+def _host(part: HostPart) -> RunHost:
+    facts = part.seal.facts if part.seal else part.probe
+    known: dict[str, Any] = dict.fromkeys(MachineFacts.__struct_fields__)
+    names = HostFacts.__struct_fields__
+    known |= {name: getattr(facts, name) for name in names if hasattr(facts, name)}
+    return RunHost(
+        **known,
+        nats_server=part.seal.facts.versions.get(NATS_SERVER) if part.seal else None,
+        clock=part.probe.clock if part.probe else None,
+    )

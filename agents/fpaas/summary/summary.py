@@ -26,6 +26,7 @@ from fpaas.measures.figures import Window
 from fpaas.measures.histograms import Leg
 from fpaas.plan import capacity, storage
 from fpaas.records.consumers import PULL_ENDS, Fetches
+from fpaas.records.nats import Lag, ServerLife, StreamState
 from fpaas.resources import resources, use
 from fpaas.spec import NS_PER_S, RunSpec, SpecError
 from fpaas.summary import message_sizes
@@ -190,11 +191,10 @@ class _Summary:
         """Follow from the stream at its fullest: the more messages, the closer to their mean."""
         states = [(0, 0)]
         for part in self._bundle.parts("nats"):
-            streams = [sample.get("stream") or {} for sample in part.nats_samples]
-            states += [(one.get("messages") or 0, one.get("bytes") or 0) for one in streams]
+            seen = [sample.stream for sample in part.nats_samples if sample.stream]
             if part.server_final is not None:
-                after = part.server_final.stream_after
-                states.append((after.messages, after.bytes))
+                seen.append(part.server_final.stream_after)
+            states += [(stream.messages, stream.bytes) for stream in seen]
         messages, bytes_ = max(states)
         return storage.estimate(
             payload_bytes_mean, bytes_ or None, messages or None, published_per_s
@@ -215,42 +215,34 @@ class _Summary:
 
     def _jetstream(self) -> JsonObject:
         """Return the server's figures: the last of the window; slow consumers of the whole run."""
-        last: JsonObject = {}
-        lag: JsonObject = {}
+        stream: StreamState | None = None
+        lag: Lag | None = None
         slow: Counter[str] = Counter()
         parts = self._bundle.parts("nats")
         for part in parts:
-            lives = [sample["varz"] for sample in part.nats_samples if "varz" in sample]
+            lives: list[ServerLife] = [one.varz for one in part.nats_samples if one.varz]
             if part.server_final is not None and part.server_final.server is not None:
                 lives.append(part.server_final.server)
             for life in lives:
                 # A server that is started again counts anew.
-                name = str(life.get("server_id"))
-                slow[name] = max(slow[name], life.get("slow_consumers", 0))
+                slow[life.server_id] = max(slow[life.server_id], life.slow_consumers or 0)
         samples = [sample for part in parts for sample in part.nats_samples]
-        for sample in sorted(samples, key=lambda sample: sample.get("unix_ns", 0)):
-            if sample.get("unix_ns", 0) in self._window:
+        for sample in sorted(samples, key=lambda sample: sample.unix_ns):
+            if sample.unix_ns in self._window:
                 # Of many consumers a sweep takes several samples' time.
-                lag = sample.get("lag") or lag
-                last = sample if sample.get("stream") else last
-        stream = last.get("stream") or {}
+                lag = sample.lag or lag
+                stream = sample.stream or stream
+        pending = [one.connz.pending_bytes_max for one in samples if one.connz]
         return {
-            "messages": stream.get("messages"),
-            "bytes": stream.get("bytes"),
-            "consumers": stream.get("consumer_count"),
+            "messages": stream and stream.messages,
+            "bytes": stream and stream.bytes,
+            "consumers": stream and stream.consumer_count,
             "consumer_lag": {
-                "mean": lag["sum"] / lag["consumers"]
-                if lag.get("consumers") and lag.get("sum") is not None
-                else None,
-                **{name: lag.get(name) for name in ("p50", "p99", "max")},
+                "mean": lag.sum / lag.consumers if lag and lag.consumers else None,
+                **{name: getattr(lag, name, None) for name in ("p50", "p99", "max")},
             },
             "connection_pending_bytes_max": max(
-                (
-                    sample["connz"]["pending_bytes_max"]
-                    for sample in samples
-                    if (sample.get("connz") or {}).get("pending_bytes_max") is not None
-                ),
-                default=None,
+                (count for count in pending if count is not None), default=None
             ),
             "slow_consumers": sum(slow.values()) if slow else None,
         }

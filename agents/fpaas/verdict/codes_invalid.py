@@ -257,11 +257,11 @@ CODES: dict[str, Code] = {
     ),
     "file_changed": Code(
         INVALID,
-        "{what}",
+        "{file}: {what}",
         "A file is not as its host sealed it: it was changed, cut short or lost, in transfer or "
         "later.",
         "Copy the bundle again from the machine that made it.",
-        {"what": "file, and how it differs"},
+        {"file": "path on its host", "what": "how it differs"},
     ),
     "shuffler_account_cut": Code(
         INVALID,

@@ -13,6 +13,7 @@ from fpaas.measures.figures import Window, growth
 from fpaas.reason import Reason
 from fpaas.records.consumers import WorkerResult
 from fpaas.records.events import NATS_SILENT
+from fpaas.records.nats import ServerLife
 from fpaas.records.status import State
 from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
@@ -173,10 +174,10 @@ def _server_lives(bundle: Bundle) -> dict[str, list[str]]:
     """Return, by NATS host, the lives of the server that were seen, in order."""
     lives: dict[str, list[str]] = {}
     for part in bundle.parts("nats"):
-        seen = [sample["varz"] for sample in part.nats_samples if sample.get("varz")]
+        seen: list[ServerLife] = [one.varz for one in part.nats_samples if one.varz]
         if part.server_final is not None and part.server_final.server is not None:
             seen.append(part.server_final.server)
-        names = [f"{one.get('server_id')} started {one.get('start')}" for one in seen]
+        names = [f"{one.server_id} started {one.start}" for one in seen]
         lives[part.host] = list(dict.fromkeys(names))
     return lives
 
@@ -185,7 +186,7 @@ def _servers_silent(bundle: Bundle) -> dict[str, float]:
     """Return, by NATS host, when after T0 its server fell silent for good, where it did."""
     silent = {}
     for part in bundle.parts("nats"):
-        answered = [bool(sample.get("varz")) for sample in part.nats_samples]
+        answered = [sample.varz is not None for sample in part.nats_samples]
         final = part.server_final
         fell_silent_ns = _silent_to_the_end_ns(bundle, part)
         if final is None and fell_silent_ns is not None:
@@ -196,7 +197,7 @@ def _servers_silent(bundle: Bundle) -> dict[str, float]:
             continue
         last_answer = len(answered) - 1 - answered[::-1].index(True) if any(answered) else -1
         first_silence = min(last_answer + 1, len(answered) - 1)
-        since_ns = part.nats_samples[first_silence]["unix_ns"] - bundle.spec.t0_unix_ns
+        since_ns = part.nats_samples[first_silence].unix_ns - bundle.spec.t0_unix_ns
         silent[part.host] = since_ns / NS_PER_S
     return silent
 
@@ -217,9 +218,8 @@ def _servers_answered(bundle: Bundle) -> dict[str, float]:
     """Return, by NATS host, when after T0 the first server that answered there did so last."""
     answered: dict[str, float] = {}
     for part in bundle.parts("nats"):
-        seen = [sample for sample in part.nats_samples if sample.get("varz")]
-        lives = [sample["varz"].get("server_id") for sample in seen]
-        first = [sample for sample, life in zip(seen, lives, strict=True) if life == lives[0]]
+        seen = [(one.unix_ns, one.varz.server_id) for one in part.nats_samples if one.varz]
+        first = [unix_ns for unix_ns, life in seen if life == seen[0][1]]
         if first:
-            answered[part.host] = _since_t0_s(bundle, first[-1]["unix_ns"])
+            answered[part.host] = _since_t0_s(bundle, first[-1])
     return answered
