@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import cbor2
 import nats
 import pytest
 import uvloop
@@ -28,6 +27,7 @@ from fpaas.firehose.relay_client import RelayError, subscription_url
 from fpaas.jetstream.nats_connection import NatsAddress
 from fpaas.shuffler import shuffler
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
+from tests.support.event_frames import frame
 from tests.support.nats_servers import NatsServer
 from tests.support.ports import free_port
 
@@ -46,11 +46,7 @@ def commit(seq: int, size_bytes: int = 200) -> bytes:
         "ops": [{"action": "create", "path": "app.bsky.feed.like/3a"}],
         "blocks": bytes(size_bytes),
     }
-    return cbor2.dumps({"op": 1, "t": "#commit"}) + cbor2.dumps(body)
-
-
-def frame(header: dict[str, object], body: dict[str, object]) -> bytes:
-    return cbor2.dumps(header) + cbor2.dumps(body)
+    return frame({"op": 1, "t": "#commit"}, body)
 
 
 class ScriptedRelay:

@@ -86,11 +86,16 @@ def test_integers_are_read(value: int) -> None:
         (b"\x9f\xff", "not allowed"),  # indefinite length
         (b"\x18\x17", "shortest"),
         (b"\x19\x00\xff", "shortest"),
-        (b"\xc1\x00", "no link"),
-        (b"\xd8\x2a\x00", "no link"),
+        (b"\xc1\x00", "tag 1 .* not allowed"),
+        (b"\xd8\x2a\x00", "no CID"),
         (b"\xa1\x01\x01", "is no text"),
         (b"\xf9\x00\x00", "not allowed"),  # half float
+        (b"\xfb" + bytes(8), "is a float"),
         (b"\xf7", "not allowed"),  # undefined
+        (b"\xa2\x61a\x01\x61a\x01", "out of order or there twice"),
+        (b"\xa2\x62aa\x01\x61b\x01", "out of order"),
+        (b"\x62\xc3\x28", "not UTF-8"),
+        (b"\x9a\x00\x01\x00\x00" + bytes(2**16), "more than 65536 values"),
         (b"\x81" * 100 + b"\x01", "deep"),
         (b"", "ends early"),
         (b"\x1a\x00\x00", "ends early"),

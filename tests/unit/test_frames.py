@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
+import time
+import tracemalloc
 from pathlib import Path
 
-import cbor2
+import libipld
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.firehose.frames import ErrorFrame, Event, FrameError, Ignored, decode
-
-TIME = "2026-07-04T14:38:07.517Z"
-DID = "did:plc:wq4aajammjtxdomz3e23667t"
-
-
-def frame(header: object, body: object) -> bytes:
-    return cbor2.dumps(header) + cbor2.dumps(body)
-
-
-def message(kind: str, **body: object) -> bytes:
-    return frame({"op": 1, "t": kind}, body)
-
-
-def commit(seq: int = 7, paths: tuple[str, ...] = ("app.bsky.feed.like/3a",)) -> bytes:
-    operations = [{"action": "create", "path": path, "cid": None} for path in paths]
-    return message("#commit", seq=seq, repo=DID, rev="3mptbypluud2a", time=TIME, ops=operations)
+from fpaas.firehose import dag_cbor
+from fpaas.firehose.dag_cbor import DagCborError
+from fpaas.firehose.frames import SEQ_MAX, ErrorFrame, Event, FrameError, Ignored, decode
+from tests.support.event_frames import (
+    BIGNUM,
+    DID,
+    NOT_DRISL,
+    TIME,
+    commit,
+    events,
+    frame,
+    malformed,
+    message,
+    raw_message,
+)
 
 
 def read_frames(path: Path) -> list[bytes]:
@@ -100,32 +101,90 @@ def test_error_frame() -> None:
     ("raw", "seq"),
     [
         (b"", None),
-        (b"\xff", None),
         (commit()[:-1], None),
         (commit() + b"\x00", 7),
-        (cbor2.dumps({"op": 1, "t": "#commit"}), None),
-        (frame([1], {"seq": 4}), None),
-        (frame({"op": 1, "t": "#commit"}, [1]), None),
+        (raw_message("#commit", x=b"\x18\x07"), 7),
+        (raw_message("#commit", x=BIGNUM), None),
+        (raw_message("#commit", seq=b"\x18\x07"), 7),
+        (commit(seq=2**53), None),
+        (commit(rev=None), 7),
+        (message("#identity", seq=4, time=TIME), 4),
         (frame({"t": "#commit"}, {"seq": 4}), 4),
         (frame({"op": 1}, {"seq": 4}), 4),
-        (message("#commit", seq=4, rev="3a", time=TIME, ops=[]), 4),
-        (message("#commit", seq=4, repo=DID, rev=3, time=TIME, ops=[]), 4),
-        (message("#commit", seq=4, repo=DID, rev="", time=TIME, ops=[]), 4),
-        (message("#commit", seq=4, repo=DID, rev="3a", time=TIME, ops=[{"path": 5}]), 4),
-        (message("#commit", seq="4", repo=DID, rev="3a", time=TIME, ops=[]), None),
-        (message("#commit", seq=-4, repo=DID, rev="3a", time=TIME, ops=[]), None),
-        (message("#commit", seq=True, repo=DID, rev="3a", time=TIME, ops=[]), None),
-        (message("#identity", seq=4, time=TIME), 4),
-        # Duplicate keys and indefinite lengths are no DAG-CBOR.
-        (b"\xa2\x62op\x01\x62op\x01\xa0", None),
-        (b"\xbf\x62op\x01\xff\xa0", None),
     ],
 )
-def test_malformed(raw: bytes, seq: int | None) -> None:
+def test_seq_of_what_is_malformed(raw: bytes, seq: int | None) -> None:
     with pytest.raises(FrameError) as caught:
         decode(raw)
     assert caught.value.seq == seq
-    assert str(caught.value)
+
+
+def test_all_that_is_malformed_is_refused_in_no_time() -> None:
+    decoded = []
+    for what, raw in malformed().items():
+        began_s = time.perf_counter()
+        with contextlib.suppress(FrameError):
+            decode(raw)
+            decoded.append(what)
+        assert time.perf_counter() - began_s < 1, what
+    assert not decoded
+
+
+def test_what_is_odd_but_an_event_is_one() -> None:
+    for what, raw in events().items():
+        assert isinstance(decode(raw), Event), what
+
+
+@pytest.mark.parametrize("item", NOT_DRISL.values(), ids=NOT_DRISL)
+def test_walker_and_decoder_agree(item: bytes) -> None:
+    with pytest.raises(DagCborError):
+        dag_cbor.item_end(item, 0)
+
+
+def test_cause_is_said_with_its_offset() -> None:
+    with pytest.raises(FrameError, match=r"number at offset 18 is not in its shortest form"):
+        decode(raw_message("#commit", x=b"\x18\x07"))
+
+
+def test_memory_is_in_proportion() -> None:
+    raw = malformed()["5 million values"]
+    tracemalloc.start()
+    try:
+        with pytest.raises(FrameError, match="more than 65536 values"):
+            decode(raw)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(raw)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("seq", [0, -1, 2**53, 2**64 - 1, "4", None])
+def test_seq_of_an_unknown_type_counts_only_where_it_is_one(seq: object) -> None:
+    assert decode(message("#new", seq=seq)) == Ignored("unknown type #new", None)
+    assert decode(frame({"op": 2}, {"seq": seq})) == Ignored("unknown operation 2", None)
+    assert decode(message("#new", seq=SEQ_MAX)) == Ignored("unknown type #new", SEQ_MAX)
+
+
+def test_words_are_cut() -> None:
+    long = "x" * 1_000_000
+    told = decode(frame({"op": -1}, {"error": long, "message": long}))
+    assert isinstance(told, ErrorFrame)
+    assert len(told.name) == len(told.message) == 200
+    for raw in (message("#info", name=long, message=long), message(long)):
+        assert isinstance(ignored := decode(raw), Ignored)
+        assert len(ignored.detail) < 500
+    assert decode(frame({"op": -1}, {})) == ErrorFrame("unnamed", "")
+    assert decode(frame({"op": -1}, {"error": 2**64 - 1})) == ErrorFrame("(no text)", "")
+
+
+def test_whatever_the_library_raises_is_malformed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (RecursionError, MemoryError, OverflowError, ValueError, re.error, BaseException):
+
+        def fail(_: bytes, error: type[BaseException] = error) -> list[object]:
+            raise error("no")
+
+        monkeypatch.setattr(libipld, "decode_dag_cbor_multi", fail)
+        with pytest.raises(FrameError, match="cannot be decoded: no"):
+            decode(commit())
 
 
 @given(st.binary(max_size=200))
@@ -134,7 +193,14 @@ def test_random_bytes_are_malformed_or_a_frame(raw: bytes) -> None:
         decode(raw)
 
 
-scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.binary(max_size=3)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.binary(max_size=3)
+)
 values = scalars | st.lists(st.dictionaries(st.just("path"), scalars, max_size=1), max_size=2)
 
 
@@ -148,7 +214,7 @@ def test_any_body_is_malformed_or_a_frame(kind: object, body: dict[str, object])
     except FrameError:
         return
     if isinstance(event, Event):
-        assert event.seq >= 0
+        assert 0 < event.seq <= SEQ_MAX
         assert event.did
 
 

@@ -1,91 +1,64 @@
 """Capture files: frames as a relay sent them, replayed once or in a loop.
 
 A capture is repeated `[u32 little-endian length][frame]`. Everything wrong with one is found before
-a run starts and named by file and byte offset.
+a run starts and named by file and byte offset; what is malformed, `frames.decode` judges.
 
 The first loop sends the capture's bytes as they are, except that gaps in its seq are closed: frame
-i has seq `first_seq + i`. Later loops must not look like repeats to whoever tells events apart by
-did + rev, so loop k adds k times a fixed number of seconds, longer than the capture, to the rev of
-a frame, or to the time of one that has no rev. Nothing else changes: blocks and CIDs stay as
-signed.
+i has seq `first_seq + i`. Later loops change the rev of a frame, or the time of one that has no
+rev, see `loops`. Nothing else changes: blocks and CIDs stay as signed.
 """
 
 from __future__ import annotations
 
 import mmap
+import stat
 import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from fpaas.errors import BadInput
-from fpaas.firehose import dag_cbor, tid
-from fpaas.firehose.dag_cbor import DagCborError
+from fpaas.firehose import dag_cbor
+from fpaas.firehose.frames import MAX_FRAME_BYTES, SEQ_MAX, ErrorFrame, Event, FrameError, decode
+from fpaas.firehose.loops import LoopTexts, unix_us
 
 LENGTH = struct.Struct("<I")
-#: The kinds that are events to us; others are passed by, as the specification asks.
-KINDS = frozenset(("#commit", "#identity", "#account", "#sync"))
 
-_OP_MESSAGE = 1
-_SECONDS_TEXT = len("2026-01-01T00:00:00")
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: A replay numbers its frames on from the first one's seq; it is to have room for so many.
+_FRAMES_TO_SEND = 2**40
+#: Times that are further from a capture's middle are of clocks that are off.
+_CLOCK_OFF_US = 30 * 86_400 * 1_000_000
+_NO_TIME = -(2**63)
 
 
 class Layout(NamedTuple):
-    """Where in a frame the values lie that a replay changes; offsets are 0 where there is none."""
+    """A frame that has a seq, and where in it the items lie that a replay changes.
 
-    kind: str
+    `event` is None where it is of a kind that is no event to us. The text is the rev, or the time
+    of a kind that has no rev; its offsets are 0 where there is no event.
+    """
+
+    event: Event | None
     seq: int
-    did: str
-    time: str
     seq_at: int
     seq_end: int
-    rev_at: int
-    time_at: int
+    text_at: int
+    text_end: int
 
 
 def layout(frame: bytes) -> Layout:
-    """Find a frame's seq, rev and time. Raises DagCborError where it is no event with a seq.
-
-    Strict about DAG-CBOR and about the fields that identify an event of a known kind; a frame of an
-    unknown kind only needs a seq.
-    """
-    header = {key: at for key, at, _ in dag_cbor.map_entries(frame, 0)}
-    if b"op" not in header or dag_cbor.read_integer(frame, header[b"op"]) != _OP_MESSAGE:
-        raise DagCborError("header is not that of a message (op 1)")
-    if b"t" not in header:
-        raise DagCborError("header has no type t")
-    kind = dag_cbor.read_text(frame, header[b"t"])
-    body_at = dag_cbor.item_end(frame, 0)
-    body: dict[bytes, tuple[int, int]] = {}
-    end = body_at
-    for key, at, end in dag_cbor.map_entries(frame, body_at):
-        body[key] = (at, end)
-    if end != len(frame):
-        raise DagCborError(f"{len(frame) - end} bytes follow the body")
-    if b"seq" not in body:
-        raise DagCborError(f"{kind} has no seq")
-    seq_at, seq_end = body[b"seq"]
-    seq = dag_cbor.read_integer(frame, seq_at)
-    if seq < 0:
-        raise DagCborError(f"seq is {seq}")
-    texts = {
-        key: dag_cbor.read_text(frame, body[key][0])
-        for key in (b"repo", b"did", b"rev", b"time")
-        if key in body
+    """Find a frame's seq, and its rev or time. Raises FrameError where it has no seq."""
+    decoded = decode(frame)
+    if isinstance(decoded, ErrorFrame) or decoded.seq is None:
+        raise FrameError("is no event: it has no seq")
+    body = {
+        key: (at, end) for key, at, end in dag_cbor.map_entries(frame, dag_cbor.item_end(frame, 0))
     }
-    did = texts.get(b"repo" if kind == "#commit" else b"did", "")
-    if kind in KINDS:
-        needs_rev = kind in ("#commit", "#sync")
-        if not did or not texts.get(b"time") or (needs_rev and not texts.get(b"rev")):
-            raise DagCborError(f"{kind} lacks one of did, time{' and rev' * needs_rev}")
-    rev_at = _text_start(frame, body, b"rev") if _is_tid(texts.get(b"rev", "")) else 0
-    time_at = _text_start(frame, body, b"time") if _unix_us(texts.get(b"time", "")) else 0
-    return Layout(kind, seq, did, texts.get(b"time", ""), seq_at, seq_end, rev_at, time_at)
+    event = decoded if isinstance(decoded, Event) else None
+    text = (0, 0) if event is None else body[b"time" if event.rev is None else b"rev"]
+    return Layout(event, decoded.seq, *body[b"seq"], *text)
 
 
 def first_seq(path: Path) -> int:
@@ -110,49 +83,56 @@ def check(path: Path) -> int:
 class Capture:
     """A capture as a source of frames, `frame(i)` for any i ≥ 0.
 
-    Holds 44 bytes a frame; the frames themselves stay in the file, which must not change meanwhile.
+    Holds 45 bytes a frame; the frames themselves stay in the file, which must not change meanwhile.
     """
 
     def __init__(self, path: Path, *, loop: bool = True) -> None:
         self._data = _opened(path)
         self._starts = array("Q")
-        self._layouts = array("I")  # length, seq_at, seq_end, rev_at, time_at
+        self._layouts = array("I")  # length, seq_at, seq_end, text_at, text_end
         self._seqs = array("q")
-        self._offsets_us = array("q")
+        self._times_us = array("q")
         self._unknown: list[int] = []
-        stretch = _Stretch()
+        self._texts = LoopTexts()
         for at, frame in _frames(path, self._data):
-            found = _layout_at(path, at, frame)
-            if found.kind not in KINDS:
-                self._unknown.append(len(self._starts))
-            self._starts.append(at)
-            self._layouts.extend(
-                (len(frame), found.seq_at, found.seq_end, found.rev_at, found.time_at)
-            )
-            self._seqs.append(found.seq)
-            self._offsets_us.append(stretch.add(frame, found))
+            self._add(at, len(frame), _layout_at(path, at, frame))
         self.frames = len(self._starts)
         if not self.frames:
             raise BadInput(f"{path}: is empty; record one with `fpaas record`")
         self.first_seq = self._seqs[0]
+        if self.first_seq > SEQ_MAX - _FRAMES_TO_SEND:
+            raise BadInput(
+                f"{path}: the frame at byte {self._starts[0]} has seq {self.first_seq}, and a "
+                f"replay counts on from there, to {SEQ_MAX} at most; leave out the frame"
+            )
+        self._texts.settle()
         #: How many frames there are to send; None where it loops.
         self.count = None if loop else self.frames
-        self.loop_seconds = stretch.seconds()
+
+    @property
+    def loop_seconds(self) -> int:
+        """By how many seconds a loop's revs and times are later than those of the one before."""
+        return self._texts.seconds
 
     def frame(self, index: int) -> bytes:
         """Return frame `index`, the same bytes every time."""
         loop, position = divmod(index, self.frames)
         start = self._starts[position]
-        length, seq_at, seq_end, rev_at, time_at = self._layouts[5 * position : 5 * position + 5]
+        length, seq_at, seq_end, text_at, text_end = self._layouts[5 * position : 5 * position + 5]
         seq = self.first_seq + index
-        original = self._data[start : start + length]
+        frame = self._data[start : start + length]
         if not loop and seq == self._seqs[position]:
-            return original
-        frame = bytearray(original)
-        if loop:
-            self._shift(frame, rev_at, time_at, loop * self.loop_seconds)
-        frame[seq_at:seq_end] = dag_cbor.head(dag_cbor.UINT, seq)
-        return bytes(frame)
+            return frame
+        seq_item = dag_cbor.head(dag_cbor.UINT, seq)
+        if not loop or not text_at:
+            return frame[:seq_at] + seq_item + frame[seq_end:]
+        text = dag_cbor.read_text(frame, text_at)
+        text_item = dag_cbor.text(self._texts.text(position, text, loop))
+        if text_at < seq_at:
+            changed = frame[:text_at] + text_item + frame[text_end:seq_at] + seq_item
+            return changed + frame[seq_end:]
+        changed = frame[:seq_at] + seq_item + frame[seq_end:text_at] + text_item
+        return changed + frame[text_end:]
 
     def ignored(self, count: int) -> int:
         """Tell how many of the first `count` frames are of kinds that are no events to us."""
@@ -162,56 +142,41 @@ class Capture:
     def offsets_ns(self) -> list[int]:
         """When each frame came after the first, by the frames' own time; never falls.
 
-        A frame without a readable time counts as sent with the one before it.
+        A frame without a readable time, or of a clock that is off, counts as sent with the one
+        before it.
         """
-        return [1000 * offset_us for offset_us in self._offsets_us]
+        known = sorted(us for us in self._times_us if us != _NO_TIME)
+        middle = known[len(known) // 2] if known else 0
+        first: int | None = None
+        latest = 0
+        offsets_ns = []
+        for time_us in self._times_us:
+            if abs(time_us - middle) <= _CLOCK_OFF_US:
+                first = time_us if first is None else first
+                latest = max(latest, time_us - first)
+            offsets_ns.append(1000 * latest)
+        return offsets_ns
 
-    @staticmethod
-    def _shift(frame: bytearray, rev_at: int, time_at: int, seconds: int) -> None:
-        if rev_at:
-            rev = tid.decode(frame[rev_at : rev_at + tid.LENGTH].decode())
-            shifted = rev + tid.from_unix_us(seconds * 1_000_000) & tid.MAX
-            frame[rev_at : rev_at + tid.LENGTH] = tid.encode(shifted).encode()
-        elif time_at:
-            end = time_at + _SECONDS_TEXT
-            moment = datetime.fromisoformat(frame[time_at:end].decode())
-            frame[time_at:end] = (
-                (moment + timedelta(seconds=seconds)).isoformat(timespec="seconds").encode()
-            )
-
-
-class _Stretch:
-    """How long a capture lasts, by its own rev and time, as it is read."""
-
-    def __init__(self) -> None:
-        # Taken per account: one whose clock is years off does not stretch the others'.
-        self._revs: dict[str, tuple[int, int]] = {}
-        self._first_us: int | None = None
-        self._lowest_us = self._highest_us = 0
-
-    def add(self, frame: bytes, found: Layout) -> int:
-        """Take in the next frame; returns its offset in µs from the first, which never falls."""
-        if found.rev_at:
-            rev = tid.decode(frame[found.rev_at : found.rev_at + tid.LENGTH].decode())
-            low, high = self._revs.get(found.did, (rev, rev))
-            self._revs[found.did] = (min(low, rev), max(high, rev))
-        unix_us = _unix_us(found.time)
-        if unix_us is not None:
-            if self._first_us is None:
-                self._first_us = unix_us
-            self._lowest_us = min(self._lowest_us, unix_us - self._first_us)
-            self._highest_us = max(self._highest_us, unix_us - self._first_us)
-        return self._highest_us
-
-    def seconds(self) -> int:
-        """Whole seconds that set a loop's revs and times apart from those of the loop before."""
-        spans_us = [(high - low) >> tid.CLOCK_ID_BITS for low, high in self._revs.values()]
-        longest_us = max([self._highest_us - self._lowest_us, *spans_us])
-        return longest_us // 1_000_000 + 2
+    def _add(self, at: int, length: int, found: Layout) -> None:
+        event = found.event
+        time_us = None
+        if event is None:
+            self._unknown.append(len(self._starts))
+            self._texts.add_other()
+        else:
+            self._texts.add(event.did, event.rev, event.time)
+            time_us = unix_us(event.time)
+        self._starts.append(at)
+        self._layouts.extend((length, found.seq_at, found.seq_end, found.text_at, found.text_end))
+        self._seqs.append(found.seq)
+        self._times_us.append(_NO_TIME if time_us is None else time_us)
 
 
 def _opened(path: Path) -> mmap.mmap:
     try:
+        # A pipe would be waited for.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise BadInput(f"{path}: cannot be read: it is no file")
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except ValueError:
@@ -227,39 +192,28 @@ def _frames(path: Path, data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
     while at < end:
         start = at + LENGTH.size
         length = LENGTH.unpack_from(data, at)[0] if start <= end else 0
-        if start + length > end:
-            remedy = f"`truncate -s {at} {path}` keeps the frames before it"
-            if not at:
-                remedy = "it may be no capture at all; record one with `fpaas record`"
+        if length > MAX_FRAME_BYTES:
             raise BadInput(
-                f"{path}: is truncated: the record at byte {at} of {end} is not whole; {remedy}"
+                f"{path}: the record at byte {at} is said to be {length} bytes long, but a frame "
+                f"has {MAX_FRAME_BYTES} at most; {_remedy(path, at)}"
+            )
+        if start + length > end:
+            raise BadInput(
+                f"{path}: is truncated: the record at byte {at} of {end} is not whole; "
+                f"{_remedy(path, at)}"
             )
         yield start, data[start : start + length]
         at = start + length
 
 
+def _remedy(path: Path, at: int) -> str:
+    if not at:
+        return "it may be no capture at all; record one with `fpaas record`"
+    return f"`truncate -s {at} {path}` keeps the frames before it"
+
+
 def _layout_at(path: Path, at: int, frame: bytes) -> Layout:
     try:
         return layout(frame)
-    except DagCborError as error:
-        raise BadInput(f"{path}: the frame at byte {at} is no firehose event: {error}") from error
-
-
-def _text_start(frame: bytes, body: dict[bytes, tuple[int, int]], key: bytes) -> int:
-    return dag_cbor.read_head(frame, body[key][0])[2]
-
-
-def _is_tid(value: str) -> bool:
-    try:
-        tid.decode(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _unix_us(value: str) -> int | None:
-    with suppress(ValueError):
-        moment = datetime.fromisoformat(value)
-        if len(value) > _SECONDS_TEXT and value[10] == "T" and moment.tzinfo is not None:
-            return (moment - _UNIX_EPOCH) // timedelta(microseconds=1)
-    return None
+    except FrameError as error:
+        raise BadInput(f"{path}: the frame at byte {at} {error}") from error

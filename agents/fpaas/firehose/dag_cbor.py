@@ -1,34 +1,44 @@
 """DAG-CBOR as the firehose uses it: written by hand where speed asks for it, walked in place.
 
 The writers return bytes for one item; maps are written key by key, in canonical order (shorter
-keys first, then bytewise), by whoever knows the keys. The walkers find where values lie in a frame
-without building them, and refuse what DAG-CBOR does not allow: indefinite lengths, tags other
-than 42, lengths that are not the shortest. See https://ipld.io/specs/codecs/dag-cbor/spec/.
+keys first, then bytewise), by whoever knows the keys. The walker finds where values lie in a frame
+without building them, and is the judge of what is well-formed: DRISL, the strict DAG-CBOR of
+ATProto (https://dasl.ing/drisl.html), without its floats, which ATProto has none of. Lengths and
+numbers are in their shortest form, keys are text in order and each once, text is UTF-8, the only
+tag is 42 and stands on a CID, and nothing has an indefinite length.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import TypeAlias
-
-Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 UINT, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG, SIMPLE = range(8)
 FALSE, TRUE, NULL = b"\xf4", b"\xf5", b"\xf6"
 LINK_TAG = 42
 #: CIDv1, dag-cbor, sha2-256, 32 bytes; the digest follows.
 CID_PREFIX = b"\x01\x71\x12\x20"
+#: The same and that of raw bytes, such as a picture's; there are no other CIDs in ATProto.
+CID_PREFIXES = (CID_PREFIX, b"\x01\x55\x12\x20")
+CID_BYTES = len(CID_PREFIX) + 32
 #: A link is tag 42 on the CID's bytes behind one zero byte.
 LINK_PREFIX = b"\xd8\x2a\x58\x25\x00" + CID_PREFIX
 
 _LARGEST = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
 #: Nesting beyond this is an attack, not an event.
-_DEPTH_MAX = 64
+DEPTH_MAX = 64
+#: So are more values than this: a byte each in a frame, seventy times that in memory.
+ITEMS_MAX = 65_536
+
+_FLOAT64 = 0xFB
+#: A byte string of 37 bytes, the first of them 0.
+_LINK_HEAD = LINK_PREFIX[2:5]
+_LINK_HEAD_BYTES = len(_LINK_HEAD)
+_LINK_STARTS = tuple(_LINK_HEAD + prefix for prefix in CID_PREFIXES)
 
 
 class DagCborError(ValueError):
-    """Bytes that are not DAG-CBOR; the message says what and at which offset."""
+    """Bytes that are not DRISL; the message says what and at which offset."""
 
 
 def head(major: int, number: int) -> bytes:
@@ -61,7 +71,7 @@ def digest_of(block: bytes) -> bytes:
     return hashlib.sha256(block).digest()
 
 
-def read_head(data: Buffer, at: int) -> tuple[int, int, int]:
+def read_head(data: bytes, at: int) -> tuple[int, int, int]:
     """Read an item's head: (major type, number, offset behind the head). Raises DagCborError."""
     try:
         initial = data[at]
@@ -82,47 +92,56 @@ def read_head(data: Buffer, at: int) -> tuple[int, int, int]:
     return initial >> 5, number, end
 
 
-def item_end(data: Buffer, at: int, depth: int = 0) -> int:
-    """Return the offset behind the item at `at`. Raises DagCborError."""
-    major, number, end = read_head(data, at)
-    if major in (UINT, NEGATIVE):
-        return end
-    if major in (BYTES, TEXT):
-        end += number
-        if end > len(data):
-            raise DagCborError(f"string at offset {at} ends behind the end of the data")
-        return end
-    if major == SIMPLE:
-        # 20, 21, 22 stand for themselves; a float's bits are its `number`.
-        if data[at] not in (0xF4, 0xF5, 0xF6, 0xFB):
-            raise DagCborError(f"byte 0x{data[at]:02x} at offset {at} is not allowed")
-        return end
-    if depth >= _DEPTH_MAX:
-        raise DagCborError(f"nested more than {_DEPTH_MAX} deep at offset {at}")
-    if major == TAG:
-        if number != LINK_TAG or end >= len(data) or data[end] >> 5 != BYTES:
-            raise DagCborError(f"tag {number} at offset {at} is no link")
-        return item_end(data, end, depth + 1)
-    for _ in range(number):
-        if major == MAP:
-            end = _key_end(data, end)
-        end = item_end(data, end, depth + 1)
-    return end
+def item_end(data: bytes, at: int) -> int:
+    """Return the offset behind the item at `at`. Raises DagCborError, in time and memory bounded.
+
+    An item that it walks to its end is DRISL without floats.
+    """
+    to_come, last_key, is_map = 1, b"", False
+    #: The same of the lists and maps around.
+    outer: list[tuple[int, bytes, bool]] = []
+    for _ in range(ITEMS_MAX):
+        if is_map:
+            key_at, at = at, _key_end(data, at)
+            key = data[key_at:at]
+            # A head sorts by its length.
+            if key <= last_key:
+                raise DagCborError(f"map key at offset {key_at} is out of order or there twice")
+            last_key = key
+        to_come -= 1
+        major, number, end = read_head(data, at)
+        if major in (ARRAY, MAP):
+            if number:
+                outer.append((to_come, last_key, is_map))
+                to_come, last_key, is_map = number, b"", major == MAP
+                if len(outer) > DEPTH_MAX:
+                    raise DagCborError(f"nested more than {DEPTH_MAX} deep at offset {at}")
+        else:
+            end = _scalar_end(data, at, major, number, end)
+        at = end
+        while not to_come:
+            if not outer:
+                return at
+            to_come, last_key, is_map = outer.pop()
+    raise DagCborError(f"has more than {ITEMS_MAX} values")
 
 
-def map_entries(data: Buffer, at: int) -> Iterator[tuple[bytes, int, int]]:
-    """Iterate over a map's (key, offset of the value, offset behind it). Raises DagCborError."""
+def map_entries(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
+    """Iterate over a map's (key, offset of the value, offset behind it). Raises DagCborError.
+
+    Whether the keys are in order is not looked at.
+    """
     major, number, end = read_head(data, at)
     if major != MAP:
         raise DagCborError(f"no map at offset {at}")
     for _ in range(number):
         _, _, key_at = read_head(data, end)
         value_at = _key_end(data, end)
-        end = item_end(data, value_at, 1)
+        end = item_end(data, value_at)
         yield bytes(data[key_at:value_at]), value_at, end
 
 
-def read_text(data: Buffer, at: int) -> str:
+def read_text(data: bytes, at: int) -> str:
     """Return the text at `at`. Raises DagCborError where there is none."""
     major, length, start = read_head(data, at)
     if major != TEXT:
@@ -133,7 +152,7 @@ def read_text(data: Buffer, at: int) -> str:
         raise DagCborError(f"text at offset {at} is not UTF-8") from None
 
 
-def read_integer(data: Buffer, at: int) -> int:
+def read_integer(data: bytes, at: int) -> int:
     """Return the integer at `at`. Raises DagCborError where there is none."""
     major, number, _ = read_head(data, at)
     if major == UINT:
@@ -143,7 +162,49 @@ def read_integer(data: Buffer, at: int) -> int:
     raise DagCborError(f"no integer at offset {at}")
 
 
-def _key_end(data: Buffer, at: int) -> int:
+def _scalar_end(data: bytes, at: int, major: int, number: int, end: int) -> int:
+    """Return the offset behind what is no list and no map; its head ends at `end`."""
+    if major == TEXT:
+        return _text_end(data, at)
+    if major == BYTES:
+        return _string_end(data, at, number, end)
+    if major == TAG:
+        return _link_end(data, at, number, end)
+    if major == SIMPLE and data[at : at + 1] not in (FALSE, TRUE, NULL):
+        what = "is a float" if data[at] == _FLOAT64 else f"0x{data[at]:02x} is not allowed"
+        raise DagCborError(f"byte at offset {at} {what}")
+    return end
+
+
+def _key_end(data: bytes, at: int) -> int:
     if at >= len(data) or data[at] >> 5 != TEXT:
         raise DagCborError(f"map key at offset {at} is no text")
-    return item_end(data, at)
+    return _text_end(data, at)
+
+
+def _text_end(data: bytes, at: int) -> int:
+    _, length, start = read_head(data, at)
+    end = _string_end(data, at, length, start)
+    text_bytes = data[start:end]
+    if not text_bytes.isascii():
+        try:
+            text_bytes.decode()
+        except UnicodeDecodeError:
+            raise DagCborError(f"text at offset {at} is not UTF-8") from None
+    return end
+
+
+def _string_end(data: bytes, at: int, length: int, start: int) -> int:
+    if start + length > len(data):
+        raise DagCborError(f"string at offset {at} ends behind the end of the data")
+    return start + length
+
+
+def _link_end(data: bytes, at: int, tag: int, start: int) -> int:
+    if tag != LINK_TAG:
+        raise DagCborError(f"tag {tag} at offset {at} is not allowed; only links have one, 42")
+    end = start + _LINK_HEAD_BYTES + CID_BYTES
+    prefix = data[start : start + _LINK_HEAD_BYTES + len(CID_PREFIX)]
+    if prefix not in _LINK_STARTS or end > len(data):
+        raise DagCborError(f"tag 42 at offset {at} stands on no CID that ATProto has")
+    return end

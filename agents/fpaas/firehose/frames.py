@@ -1,29 +1,42 @@
-"""What a firehose frame says: pure decoding, strict about CBOR, lenient about what is new.
+"""What a firehose frame says: pure decoding, strict about the bytes, lenient about what is new.
 
-A frame is one binary WebSocket message of two concatenated DAG-CBOR objects, header `{op, t}` and
+A frame is one binary WebSocket message of two concatenated DRISL-CBOR objects, header `{op, t}` and
 body. Source: https://atproto.com/specs/event-stream and the lexicon
 com.atproto.sync.subscribeRepos. A client passes by operations and types that it does not know, and
 drops the connection on frames that it cannot decode.
+
+`decode` is the only judge of frames: the shuffler, recordings and captures all ask it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from io import BytesIO
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import cbor2
+import libipld
+
+from fpaas.firehose import dag_cbor
+from fpaas.firehose.dag_cbor import DagCborError
 
 #: The largest frame that the event stream specification allows.
 MAX_FRAME_BYTES = 5 * 2**20
+#: The largest seq; what is larger is not the same number in every language.
+SEQ_MAX = 2**53 - 1
 
 _OP_MESSAGE = 1
 _OP_ERROR = -1
 _DIGEST_HEX_DIGITS = 16
+#: What a relay says in words is cut to so many characters.
+_WORDS_CHARACTERS_MAX = 200
+#: What nests deeper is left to the walker; events do not.
+_PLAIN_DEPTH_MAX = 8
+#: First bytes of what the library may have read as a CID, of version 1 and 0.
+_CID_BEGINNINGS = (b"\x01", b"\x12")
 
 
 class FrameError(Exception):
-    """A frame that is malformed; `seq` where it could still be read."""
+    """A frame that is malformed, whatever is wrong with it; `seq` where it could still be read."""
 
     def __init__(self, message: str, seq: int | None = None) -> None:
         super().__init__(message)
@@ -68,33 +81,88 @@ Frame = Event | ErrorFrame | Ignored
 
 
 def decode(frame: bytes) -> Frame:
-    """Decode one frame. Raises FrameError where it is malformed."""
-    stream = BytesIO(frame)
-    decoder = cbor2.CBORDecoder(
-        stream,
-        read_size=len(frame) or 1,
-        allow_indefinite=False,
-        allow_duplicate_keys=False,
-        strict_hashable_types=True,
-    )
-    try:
-        header = decoder.decode()
-        body = decoder.decode()
-    except Exception as error:
-        # The decoder promises CBORError, but tagged nonsense may surface as what it provokes.
-        raise FrameError(f"is no DAG-CBOR: {error}") from error
-    if stream.tell() != len(frame):
-        raise FrameError(f"{len(frame) - stream.tell()} bytes follow the body", _seq_of(body))
-    if not isinstance(header, dict) or not isinstance(body, dict):
-        raise FrameError("header and body must both be maps")
+    """Decode one frame. Raises FrameError where it is malformed, and nothing else.
+
+    Its time and memory are in proportion to the frame's size, which `dag_cbor.ITEMS_MAX` and
+    `DEPTH_MAX` see to.
+    """
+    header, body = _objects(frame)
     operation = header.get("op")
+    if operation.__class__ is not int:
+        raise FrameError("has no integer op in its header", _seq_of(body))
     if operation == _OP_MESSAGE:
         return _message(header.get("t"), body)
     if operation == _OP_ERROR:
-        return ErrorFrame(str(body.get("error", "unnamed")), str(body.get("message", "")))
-    if not isinstance(operation, int):
-        raise FrameError(f"header has no integer op: {header!r:.80}", _seq_of(body))
+        return ErrorFrame(_words(body, "error") or "unnamed", _words(body, "message"))
     return Ignored(f"unknown operation {operation}", _seq_of(body))
+
+
+# -- bytes ---------------------------------------------------------------------------------------
+
+
+def _objects(frame: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and body.
+
+    What the library encodes is in canonical form, always. So where its encoding of what it read is
+    the frame again, and none of it is of a kind that the library takes and ATProto does not, the
+    frame is well-formed. Any other goes to the walker, which judges, and says what is wrong where.
+    """
+    if len(frame) > dag_cbor.ITEMS_MAX:
+        # It may have more values than are to be in memory.
+        _walk(frame, None)
+    try:
+        objects = libipld.decode_dag_cbor_multi(frame)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001
+        # ValueError and RecursionError are promised, but no frame is to end the process.
+        _walk(frame, None)
+        raise FrameError(f"cannot be decoded: {error}") from None
+    body = objects[1] if len(objects) > 1 else None
+    if len(objects) != 2:
+        _walk(frame, _seq_of(body))
+        raise FrameError(f"is {len(objects)} objects, not header and body", _seq_of(body))
+    header = objects[0]
+    if not isinstance(header, dict) or not isinstance(body, dict):
+        raise FrameError("is not two maps, header and body", _seq_of(body))
+    again = libipld.encode_dag_cbor(header) + libipld.encode_dag_cbor(body)
+    if again != frame or not _is_plain(body.values()) or not _is_plain(header.values()):
+        _walk(frame, _seq_of(body))
+    return header, body
+
+
+def _walk(frame: bytes, seq: int | None) -> None:
+    """Raise FrameError where a frame is not two DRISL objects; `seq` is its own if known."""
+    try:
+        end = dag_cbor.item_end(frame, dag_cbor.item_end(frame, 0))
+    except DagCborError as error:
+        raise FrameError(f"is no DRISL-CBOR: {error}", seq) from None
+    if end != len(frame):
+        raise FrameError(f"has {len(frame) - end} bytes behind its body", seq)
+
+
+def _is_plain(values: Iterable[Any], depth: int = 0) -> bool:
+    """Tell whether there is no float, no odd CID and no deep nesting among values."""
+    for value in values:
+        kind = value.__class__
+        if kind is bytes:
+            # The library returns a link as its CID's bytes.
+            if value[:1] in _CID_BEGINNINGS and not _is_cid(value):
+                return False
+        elif kind is list or kind is dict:
+            inner = value.values() if kind is dict else value
+            if depth == _PLAIN_DEPTH_MAX or not _is_plain(inner, depth + 1):
+                return False
+        elif kind is float:
+            return False
+    return True
+
+
+def _is_cid(value: bytes) -> bool:
+    return len(value) == dag_cbor.CID_BYTES and value.startswith(dag_cbor.CID_PREFIXES)
+
+
+# -- messages ------------------------------------------------------------------------------------
 
 
 def _message(message_type: object, body: dict[str, Any]) -> Frame:
@@ -104,16 +172,17 @@ def _message(message_type: object, body: dict[str, Any]) -> Frame:
         if message_type == "#sync":
             return _event("sync", body, did=body["did"], rev=body["rev"], digest=None)
         if message_type in ("#identity", "#account"):
-            digest = _digest_without_seq(body)
-            return _event(message_type[1:], body, did=body["did"], rev=None, digest=digest)
+            return _event(
+                message_type[1:], body, did=body["did"], rev=None, digest=_digest_without_seq(body)
+            )
     except KeyError as error:
-        raise FrameError(f"{message_type} without {error.args[0]}", _seq_of(body)) from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise FrameError(f"{message_type} with a bad field: {error}", _seq_of(body)) from None
+        raise FrameError(f"is {message_type} without {error.args[0]}", _seq_of(body)) from None
+    except TypeError as error:
+        raise FrameError(f"is {message_type} with a bad field: {error}", _seq_of(body)) from None
     if not isinstance(message_type, str):
-        raise FrameError(f"header has no type t: {message_type!r:.80}", _seq_of(body))
+        raise FrameError("has no text t in its header", _seq_of(body))
     if message_type == "#info":
-        return Ignored(f"#info {body.get('name')}: {body.get('message', '')}", None)
+        return Ignored(f"#info {_words(body, 'name')}: {_words(body, 'message')}", None)
     return Ignored(f"unknown type {message_type:.80}", _seq_of(body))
 
 
@@ -122,9 +191,10 @@ def _event(
 ) -> Event:
     seq = body["seq"]
     time = body["time"]
-    if seq.__class__ is not int or seq < 0:
-        raise TypeError(f"seq is {seq!r:.80}")
-    for text in (did, time) if rev is None else (did, rev, time):
+    if seq.__class__ is not int or not 0 < seq <= SEQ_MAX:
+        raise TypeError(f"seq is no integer from 1 to {SEQ_MAX}")
+    # Only kinds without a digest have a rev.
+    for text in (did, time, rev) if digest is None else (did, time):
         if text.__class__ is not str or not text:
             raise TypeError(f"text expected, not {text!r:.80}")
     collections = _collections(body["ops"]) if kind == "commit" else ()
@@ -132,16 +202,31 @@ def _event(
 
 
 def _collections(operations: list[dict[str, Any]]) -> tuple[str, ...]:
+    if operations.__class__ is not list:
+        raise TypeError(f"ops is no list but {operations!r:.80}")
     if len(operations) == 1:
-        return (operations[0]["path"].partition("/")[0],)
-    return tuple(dict.fromkeys([operation["path"].partition("/")[0] for operation in operations]))
+        return (_collection(operations[0]),)
+    return tuple(dict.fromkeys(map(_collection, operations)))
+
+
+def _collection(operation: dict[str, Any]) -> str:
+    path = operation["path"] if operation.__class__ is dict else None
+    if path.__class__ is not str:
+        raise TypeError(f"operation without a path in text: {operation!r:.80}")
+    return path.partition("/")[0]
 
 
 def _digest_without_seq(body: dict[str, Any]) -> str:
     content = {name: value for name, value in body.items() if name != "seq"}
-    return hashlib.sha256(cbor2.dumps(content, canonical=True)).hexdigest()[:_DIGEST_HEX_DIGITS]
+    encoded = libipld.encode_dag_cbor(content)
+    return hashlib.sha256(encoded).hexdigest()[:_DIGEST_HEX_DIGITS]
 
 
 def _seq_of(body: object) -> int | None:
     seq = body.get("seq") if isinstance(body, dict) else None
-    return seq if seq.__class__ is int and seq >= 0 else None
+    return seq if seq.__class__ is int and 0 < seq <= SEQ_MAX else None
+
+
+def _words(body: dict[str, Any], name: str) -> str:
+    words = body.get(name, "")
+    return words[:_WORDS_CHARACTERS_MAX] if isinstance(words, str) else "(no text)"

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-import cbor2
+import libipld
 
 from fpaas.firehose import dag_cbor, tid
 from fpaas.firehose.dag_cbor import FALSE, LINK_PREFIX, NULL, TRUE, byte_string, head, text
@@ -433,9 +433,8 @@ def _node(rng: random.Random, values: dict[bytes, bytes | None], below: bytes | 
 
 def _record(rng: random.Random, collection: str) -> bytes:
     fields = _RECORDS[collection](rng)
-    return cbor2.dumps(
-        {"$type": collection, "createdAt": _created_at(rng), **fields}, canonical=True
-    )
+    record = {"$type": collection, "createdAt": _created_at(rng), **fields}
+    return libipld.encode_dag_cbor(record)
 
 
 def _subject(rng: random.Random, collection: str = "app.bsky.feed.post") -> dict[str, str]:

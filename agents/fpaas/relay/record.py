@@ -17,8 +17,7 @@ from typing import Any
 from fpaas import agent
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose import frames
-from fpaas.firehose.capture import LENGTH, layout
-from fpaas.firehose.dag_cbor import DagCborError
+from fpaas.firehose.capture import LENGTH
 from fpaas.firehose.relay_client import RelayConnection, RelayError, subscription_url
 
 log = logging.getLogger(__name__)
@@ -113,13 +112,19 @@ class Recording:
             if self.full.is_set():
                 return
             try:
-                seq = layout(frame).seq
-            except DagCborError as error:
-                self._take_other(frame, error)
+                decoded = frames.decode(frame)
+            except frames.FrameError as error:
+                self.undecodable += 1
+                log.warning("a frame that cannot be decoded is left out: %s", error)
                 continue
+            if isinstance(decoded, frames.ErrorFrame):
+                self.refusal = decoded
+                log.warning("the relay says %s: %s", decoded.name, decoded.message)
+            elif isinstance(decoded, frames.Ignored) and decoded.seq is None:
+                log.info("the relay says %s", decoded.detail)
             # Relays replay from or after the cursor; the first may come twice.
-            if self.last_seq is None or seq > self.last_seq:
-                self._keep(frame, seq)
+            elif decoded.seq is not None and (self.last_seq is None or decoded.seq > self.last_seq):
+                self._keep(frame, decoded.seq)
 
     def _keep(self, frame: bytes, seq: int) -> None:
         options, writer = self._options, self._writer
@@ -133,20 +138,6 @@ class Recording:
         self.last_seq = seq
         if writer.frames == options.max_frames:
             self.full.set()
-
-    def _take_other(self, frame: bytes, error: DagCborError) -> None:
-        try:
-            decoded = frames.decode(frame)
-        except frames.FrameError:
-            decoded = None
-        if isinstance(decoded, frames.ErrorFrame):
-            self.refusal = decoded
-            log.warning("the relay says %s: %s", decoded.name, decoded.message)
-        elif isinstance(decoded, frames.Ignored) and decoded.seq is None:
-            log.info("the relay says %s", decoded.detail)
-        else:
-            self.undecodable += 1
-            log.warning("a frame that cannot be decoded is left out: %s", error)
 
 
 async def run(options: Options, report: Callable[[str], None]) -> None:

@@ -24,8 +24,9 @@ INVALID_COLLECTION = "_invalid"
 # https://atproto.com/specs/nsid: at least three segments, 317 characters in all.
 _NSID = re.compile(r"(?=.{5,317}$)[a-zA-Z0-9][a-zA-Z0-9-]*(\.[a-zA-Z0-9][a-zA-Z0-9-]*){2,}")
 _MESSAGE_ID_MAX_CHARACTERS = 1024
-# Anybody may make up collections: those seen are cached, but not without end.
+# Anybody may make up collections: those seen are cached, but neither without end nor of any length.
 _CACHE_ENTRIES_MAX = 10_000
+_CACHED_CHARACTERS_MAX = 1_000
 
 
 class Address(NamedTuple):
@@ -61,11 +62,13 @@ class Addresser:
         return Address(subject_format % (did_crc % self.partitions), header, did_crc, label)
 
     def _remember(self, kind: str, collections: tuple[str, ...]) -> tuple[bytes, str]:
-        if len(self._formats) >= _CACHE_ENTRIES_MAX:
-            self._formats.clear()
         token = collection_token(collections)
-        subject_format = f"{SUBJECT_ROOT}.{kind}.%d.{token}".encode()
-        return self._formats.setdefault((kind, collections), (subject_format, f"{kind} {token}"))
+        made = f"{SUBJECT_ROOT}.{kind}.%d.{token}".encode(), f"{kind} {token}"
+        if sum(map(len, collections)) <= _CACHED_CHARACTERS_MAX:
+            if len(self._formats) >= _CACHE_ENTRIES_MAX:
+                self._formats.clear()
+            self._formats[kind, collections] = made
+        return made
 
 
 def collection_token(collections: tuple[str, ...]) -> str:
