@@ -9,15 +9,17 @@ import resource
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from fpaas import spec as specs
 from fpaas.cli import main
@@ -27,7 +29,7 @@ from fpaas.firehose.synthetic import Synthetic
 from fpaas.measures.histograms import merge_logs
 from fpaas.records import events
 from fpaas.relay import subscriber
-from fpaas.relay.cursors import Limits
+from fpaas.relay.cursors import Rules
 from fpaas.relay.offering import Offering
 from fpaas.relay.server import Relay
 from fpaas.relay.subscriber import Audience
@@ -192,26 +194,114 @@ def _rss_kb(relay: RelayProcess) -> int:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
+    ("path", "status", "error"),
     [
-        ("/", 404),
-        ("/xrpc/com.atproto.sync.getRepo", 404),
-        (f"{PATH}?cursor=x", 400),
-        (f"{PATH}?cursor=-1", 400),
-        (f"{PATH}?cursor=", 400),
+        ("/", 404, "XRPCNotSupported"),
+        ("/xrpc/com.atproto.sync.getRepo", 404, "XRPCNotSupported"),
+        (f"{PATH}/", 404, "XRPCNotSupported"),
+        (f"{PATH}?cursor=x", 400, "InvalidRequest"),
+        (f"{PATH}?cursor=-1", 400, "InvalidRequest"),
+        (f"{PATH}?cursor=1.5", 400, "InvalidRequest"),
+        (f"{PATH}?cursor=%00", 400, "InvalidRequest"),
+        (f"{PATH}?cursor={2**63}", 400, "InvalidRequest"),
+        (f"{PATH}?cursor={'9' * 5000}", 400, "InvalidRequest"),
     ],
 )
-def test_wrong_requests_are_refused(relay: RelayProcess, path: str, status: int) -> None:
+def test_wrong_requests_are_refused_as_xrpc_has_it(
+    relay: RelayProcess, path: str, status: int, error: str
+) -> None:
     with pytest.raises(InvalidStatus) as refused:
         connect(f"{relay.url}{path}")
-    assert refused.value.response.status_code == status
+    response = refused.value.response
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.body is not None
+    body = json.loads(response.body)
+    assert set(body) == {"error", "message"}
+    assert body["error"] == error
+    assert body["message"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "HEAD", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("body", [b"", b'{"cursor": 1}', bytes(200_000)])
+def test_only_get_is_allowed(relay: RelayProcess, method: str, body: bytes) -> None:
+    head = f"{method} {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    status, headers, content = raw_request(relay, head.encode() + body)
+    assert status == 405
+    assert headers["allow"] == "GET"
+    assert json.loads(content)["error"] == "InvalidRequest"
+
+
+def test_a_plain_get_is_told_to_upgrade(relay: RelayProcess) -> None:
+    status, headers, content = raw_request(relay, f"GET {PATH} HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status == 426
+    assert headers["upgrade"] == "websocket"
+    assert headers["content-type"] == "application/json"
+    assert json.loads(content)["error"] == "InvalidRequest"
+
+
+def test_endless_headers_are_refused(relay: RelayProcess) -> None:
+    status, _, content = raw_request(
+        relay, f"GET {PATH} HTTP/1.1\r\n".encode() + b"A: b\r\n" * 9000
+    )
+    assert status == 431
+    assert json.loads(content)["error"] == "InvalidRequest"
+
+
+def raw_request(relay: RelayProcess, request: str | bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes and return the status, headers and body of the response to them."""
+    host, port = relay.url.removeprefix("ws://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as plain:
+        plain.sendall(request.encode() if isinstance(request, str) else request)
+        answer = b""
+        while piece := plain.recv(65_536):
+            answer += piece
+    head, _, content = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    return int(first.split()[1]), headers, content
+
+
+@pytest.mark.parametrize("query", ["?cursor=", "?", "?other=1", "?cursor=7&cursor="])
+def test_an_empty_cursor_is_none(relay: RelayProcess, query: str) -> None:
+    with subscribe(relay.url) as live:
+        now = seqs(receive(live, 1))[0]
+        with connect(f"{relay.url}{PATH}{query}", compression=None, max_size=None) as connection:
+            assert seqs(receive(connection, 1))[0] >= now
+
+
+def test_cursor_0_begins_at_the_oldest_kept_without_a_word(tmp_path: Path) -> None:
+    options = ("--rate-per-s", 1000, "--max-frames", 500, "--replay-window-frames", 100)
+    with running_relay(tmp_path, *options) as relay:
+        time.sleep(1.0)
+        with subscribe(relay.url, cursor=0) as connection:
+            assert seqs(receive(connection, 100)) == list(range(401, 501))
+        with connect(f"{relay.url}{PATH}?cursor=000", compression=None) as connection:
+            assert seqs(receive(connection, 1)) == [401]
+
+
+def test_exclusive_replay_begins_after_the_cursor(tmp_path: Path) -> None:
+    window = ("--rate-per-s", 1000, "--max-frames", 500, "--replay-window-frames", 100)
+    with running_relay(tmp_path, *window, "--replay", "exclusive") as relay:
+        time.sleep(1.0)
+        for cursor, first in ((450, 451), (400, 401), (0, 401), (499, 500)):
+            with subscribe(relay.url, cursor=cursor) as connection:
+                assert seqs(receive(connection, 501 - first)) == list(range(first, 501))
+        with subscribe(relay.url, cursor=500) as connection, pytest.raises(TimeoutError):
+            connection.recv(timeout=0.3)
+        with subscribe(relay.url, cursor=399) as connection:
+            info, frame = receive(connection, 2)
+            assert message(info)[1]["name"] == "OutdatedCursor"
+            assert seqs([frame]) == [401]
 
 
 @pytest.mark.parametrize(
     ("nonsense", "answer"),
     [
         (b"\x16\x03\x01 nonsense\r\n\r\n", b""),  # closed without a word
-        (f"GET {PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), b"HTTP/1.1 426"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", b""),  # TLS
+        (b"GET / HTTP/0.9\r\n\r\n", b"HTTP/1.1 400"),
+        (b"hello\r\n\r\n", b"HTTP/1.1 405"),
     ],
 )
 def test_nonsense_is_answered_and_survived(
@@ -229,8 +319,58 @@ def test_nonsense_is_answered_and_survived(
 def test_subscriber_may_talk_and_ping(relay: RelayProcess) -> None:
     with subscribe(relay.url) as connection:
         connection.send("subscribers have nothing to say, and may say it")
+        connection.send([b"in", b"several", b"pieces"])
         assert connection.ping().wait(5)
         receive(connection, 10)
+
+
+def test_a_large_message_of_a_subscriber_is_not_kept(tmp_path: Path) -> None:
+    with (
+        running_relay(tmp_path, "--rate-per-s", RATE_PER_S) as relay,
+        subscribe(relay.url) as connection,
+        subscribe(relay.url) as other,
+    ):
+        receive(connection, 1)
+        before_kb = _rss_kb(relay)
+        piece = b"x" * 2**20
+        talker = threading.Thread(target=connection.send, args=([piece] * 30,), daemon=True)
+        talker.start()
+        numbers = seqs(receive(other, 2 * RATE_PER_S))
+        assert _rss_kb(relay) - before_kb < 8_000
+        assert numbers == list(range(numbers[0], numbers[0] + 2 * RATE_PER_S))
+        talker.join(20)
+        assert not talker.is_alive()
+        numbers = seqs(receive(connection, 1000))
+        assert numbers == list(range(numbers[0], numbers[0] + 1000))
+
+
+def test_a_subscriber_that_talks_without_end_holds_up_nobody(tmp_path: Path) -> None:
+    options = ("--rate-per-s", RATE_PER_S, "--duration-s", 6, "--out", tmp_path)
+    with running_relay(tmp_path, *options) as relay:
+        ended = threading.Event()
+
+        def talk(connection: ClientConnection) -> None:
+            # The smallest frames there are cost the most.
+            wire = b"\x82\x80mask" * 10_000
+            with contextlib.suppress(OSError):
+                while not ended.is_set():
+                    connection.socket.sendall(wire)
+
+        with subscribe(relay.url) as talking, subscribe(relay.url) as other:
+            talker = threading.Thread(target=talk, args=(talking,), daemon=True)
+            talker.start()
+            cpu_s = _cpu_s(relay)
+            numbers = seqs(receive(other, 3 * RATE_PER_S))
+            used_s = _cpu_s(relay) - cpu_s
+            assert numbers == list(range(numbers[0], numbers[0] + 3 * RATE_PER_S))
+            ended.set()
+        assert used_s < 2.0
+        assert relay.process.wait(timeout=15) == 0
+
+
+def _cpu_s(relay: RelayProcess) -> float:
+    times = psutil.Process(relay.process.pid).cpu_times()
+    return times.user + times.system
 
 
 def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +378,7 @@ def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -
 
     async def scenario() -> None:
         offering = Offering(Synthetic(1), AtRate(1), total=1, t0_unix_ns=time.time_ns() + 10**12)
-        relay = Relay(offering, Audience(Limits()))
+        relay = Relay(offering, Audience(Rules()))
         url = await relay.listen("127.0.0.1", 0)
         relay.start()
         host, port = url.removeprefix("ws://").split(":")

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from fpaas import spec as specs
 
+#: A busy machine takes seconds to start a relay.
+T0_IN_S = 8
+
 
 def a_run(directory: Path, **variables: object) -> specs.RunSpec:
     values = specs.read_variables(
@@ -27,7 +30,7 @@ def a_run(directory: Path, **variables: object) -> specs.RunSpec:
             {"consumers": ["localhost"]}, "nats://127.0.0.1", "http://127.0.0.1", "ws://127.0.0.1"
         ),
         first_seq=1,
-        t0_unix_ns=time.time_ns() + 4 * specs.NS_PER_S,
+        t0_unix_ns=time.time_ns() + T0_IN_S * specs.NS_PER_S,
     )
     (directory / "run.json").write_text(spec.to_json())
     return spec

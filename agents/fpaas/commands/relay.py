@@ -67,6 +67,13 @@ LISTEN = "127.0.0.1:2480"
     show_default=True,
     help="A live subscriber further behind is closed.",
 )
+@click.option(
+    "--replay",
+    type=click.Choice(["inclusive", "exclusive"]),
+    default="inclusive",
+    show_default=True,
+    help="Whether a replay begins with the cursor's own frame, or after it.",
+)
 @click.option("--run", "run_json", type=click.Path(path_type=Path), help="Play this run.json.")
 @click.option(
     "--out",
@@ -89,6 +96,7 @@ def command(
     duration_s: float | None,
     replay_window_frames: int,
     max_lag_frames: int,
+    replay: str,
     run_json: Path | None,
     directory: Path | None,
 ) -> None:
@@ -119,7 +127,9 @@ def command(
         options = relay.Options(
             source=frames,
             pace=_pace(pace, frames, rate_per_s, speed),
-            limits=cursors.Limits(replay_window_frames, max_lag_frames),
+            rules=cursors.Rules(
+                replay_window_frames, max_lag_frames, inclusive=replay == "inclusive"
+            ),
             total=max_frames,
             host=host,
             port=port,

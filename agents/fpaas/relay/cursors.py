@@ -11,14 +11,22 @@ from urllib.parse import parse_qs
 REPLAY_WINDOW_FRAMES = 1_000_000
 #: As real relays have it.
 MAX_LAG_FRAMES = 16_384
+#: A lexicon's integers have 64 bits.
+CURSOR_MAX = 2**63 - 1
+_CURSOR_DIGITS_MAX = len(str(CURSOR_MAX))
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How far back a cursor may reach, and how far behind a live subscriber may fall."""
+class Rules:
+    """How far back a cursor may reach, and how far behind a live subscriber may fall.
+
+    `inclusive`: a replay begins with the cursor's own frame, as the specification has it; otherwise
+    with the one after it, as the reference implementations have it.
+    """
 
     replay_window_frames: int = REPLAY_WINDOW_FRAMES
     max_lag_frames: int = MAX_LAG_FRAMES
+    inclusive: bool = True
 
 
 class Refused(Exception):  # noqa: N818
@@ -31,6 +39,18 @@ class Refused(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
+class Backlog:
+    """What a relay can replay: frames `oldest` … `end` - 1, of which frame i has seq i + `shift`.
+
+    Frame `end` is the next to fall due.
+    """
+
+    oldest: int
+    end: int
+    shift: int
+
+
+@dataclass(frozen=True)
 class Start:
     """The frame a subscription begins with; `outdated` where the cursor asked for an older one."""
 
@@ -39,27 +59,35 @@ class Start:
 
 
 def read_cursor(query: str) -> int | None:
-    """Read the cursor of a request's query; raises ValueError where it is no sequence number."""
+    """Read the cursor of a request's query; an empty one is none.
+
+    Raises ValueError where it is no sequence number.
+    """
     values = parse_qs(query, keep_blank_values=True).get("cursor")
-    if not values:
+    if not values or not values[-1]:
         return None
-    if not values[-1].isascii() or not values[-1].isdigit():
-        raise ValueError(f"cursor {values[-1]!r} is no sequence number")
-    return int(values[-1])
+    value = values[-1]
+    if value.isascii() and value.isdigit():
+        digits = value.lstrip("0") or "0"
+        if len(digits) <= _CURSOR_DIGITS_MAX and int(digits) <= CURSOR_MAX:
+            return int(digits)
+    raise ValueError(f"cursor {value!r:.80} is no sequence number")
 
 
-def start_of(cursor: int | None, first_seq: int, offered: int, window_frames: int) -> Start:
-    """Find where a subscription begins when `offered` frames have fallen due.
+def start_of(cursor: int | None, backlog: Backlog, *, inclusive: bool = True) -> Start:
+    """Find where a subscription begins.
 
-    Without a cursor with the next frame; with one at seq ≥ cursor. Raises Refused for a cursor
-    in the future.
+    Without a cursor with the next frame; with 0 at the oldest; else at seq ≥ cursor, or after it
+    where a replay is not `inclusive`. Raises Refused for a cursor in the future.
     """
     if cursor is None:
-        return Start(offered, outdated=False)
-    last_seq = first_seq + offered - 1
+        return Start(backlog.end, outdated=False)
+    if cursor == 0:
+        return Start(backlog.oldest, outdated=False)
+    last_seq = backlog.end - 1 + backlog.shift
     if cursor > last_seq:
         raise Refused("FutureCursor", f"cursor {cursor} is in the future; the last is {last_seq}")
-    oldest = max(0, offered - window_frames)
-    index = cursor - first_seq
+    index = cursor - backlog.shift
     # A cursor names a frame that was seen: with the one before the oldest, nothing is missing.
-    return Start(max(index, oldest), outdated=index < oldest - 1)
+    outdated = index < backlog.oldest - 1
+    return Start(max(index if inclusive else index + 1, backlog.oldest), outdated)

@@ -22,7 +22,7 @@ from fpaas.records import calls, events, files
 from fpaas.records.relay import NAME, SAMPLES
 from fpaas.records.status import State, figures_of
 from fpaas.relay.blocked_reader import BlockedReader
-from fpaas.relay.cursors import Limits
+from fpaas.relay.cursors import Rules
 from fpaas.relay.offering import Offering, Pace, Source
 from fpaas.relay.server import Relay
 from fpaas.relay.subscriber import Audience
@@ -43,7 +43,7 @@ class Options:
 
     source: Source
     pace: Pace
-    limits: Limits
+    rules: Rules
     total: int | None
     host: str
     port: int
@@ -158,7 +158,7 @@ async def run(options: Options, status: agent.Status) -> None:
         t0_unix_ns=t0_unix_ns,
         bins=Bins(t0_unix_ns, options.cuts_unix_ns),
     )
-    audience = Audience(options.limits)
+    audience = Audience(options.rules)
     relay = Relay(offering, audience)
     url = await relay.listen(options.host, options.port)
     try:

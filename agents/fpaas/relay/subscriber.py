@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
-from urllib.parse import urlsplit
 
+from websockets.exceptions import InvalidMessage
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
 
-from fpaas.firehose.relay_client import SUBSCRIBE_PATH
 from fpaas.relay.control_frames import error_frame, info_frame
-from fpaas.relay.cursors import Limits, Refused, read_cursor, start_of
+from fpaas.relay.cursors import Backlog, Refused, Rules, start_of
+from fpaas.relay.incoming import Incoming
 from fpaas.relay.offering import Offering
+from fpaas.relay.requests import METHOD, answer, refusal
 from fpaas.spec import NS_PER_S
 
 log = logging.getLogger(__name__)
@@ -41,8 +43,13 @@ WRITE_BUFFER_BYTES = 256 * 1024
 HANDSHAKE_S = 10.0
 PING_INTERVAL_S = 20.0
 CLOSE_S = 10.0
-#: What subscribers have to say is pings and closes.
-INCOMING_MAX_BYTES = 64 * 1024
+#: Of a request with all its headers.
+REQUEST_MAX_BYTES = 16 * 1024
+REQUEST_END = b"\r\n\r\n"
+#: What subscribers have to say is short. It is the kernel's buffer, so that one who talks waits.
+RECEIVE_BUFFER_BYTES = 16 * 1024
+#: Who talks all the same gets this share of our time.
+LISTENING_SHARE = 0.1
 
 
 class Audience:
@@ -52,8 +59,8 @@ class Audience:
     `blocked_s` is how long sockets of subscribers that had caught up took no more.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
         self.connections: set[Subscriber] = set()
         self.subscribers: set[Subscriber] = set()
         self.sent = 0
@@ -84,7 +91,11 @@ class Subscriber(asyncio.Protocol):
     def __init__(self, offering: Offering, audience: Audience) -> None:
         self._offering = offering
         self._audience = audience
-        self._protocol = ServerProtocol(max_size=INCOMING_MAX_BYTES, logger=websocket_log)
+        self._protocol = ServerProtocol(logger=websocket_log)
+        #: What has come of the request; None when it is whole.
+        self._request: bytearray | None = bytearray()
+        self._refused_request = False
+        self._incoming = Incoming()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._position = 0
@@ -102,20 +113,24 @@ class Subscriber(asyncio.Protocol):
         # uvloop's transports are no instances of asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES
+        )
         self._audience.connections.add(self)
         self._after(HANDSHAKE_S, self.abort)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            if isinstance(event, Request):
-                self._answer(event)
-            elif isinstance(event, Frame) and event.opcode is Opcode.PONG:
-                self._heard_pong = True
-        self._flush()
-        if self._protocol.close_expected():
-            self._after(CLOSE_S, self.abort)
+        if self._refused_request:
+            return
+        if self._request is not None:
+            self._read_request(data)
+            return
+        began_s = time.perf_counter()
+        skipped = self._incoming.skipped
+        self._receive(self._incoming.feed(data))
+        if self._incoming.skipped != skipped:
+            self._stop_listening((time.perf_counter() - began_s) / LISTENING_SHARE)
 
     def eof_received(self) -> None:
         """See asyncio.Protocol; closes the transport."""
@@ -185,21 +200,71 @@ class Subscriber(asyncio.Protocol):
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _answer(self, request: Request) -> None:
+    def _read_request(self, data: bytes) -> None:
+        """Collect the request; what comes behind it are frames."""
+        assert self._request is not None  # noqa: S101
+        request = self._request
+        request += data
+        if not request[:1].isalpha():
+            self.abort()
+            return
+        end = request.find(REQUEST_END)
+        if end >= 0:
+            end += len(REQUEST_END)
+            self._request = None
+            method = request.partition(b" ")[0].decode("latin-1")
+            if method != METHOD:
+                # It may have a body, which the protocol does not know.
+                message = f"{method:.20} is not allowed here; expected {METHOD}"
+                self._refuse_request(HTTPStatus.METHOD_NOT_ALLOWED, message)
+                return
+            self._receive(bytes(request[:end]))
+            self.data_received(bytes(request[end:]))
+        elif len(request) > REQUEST_MAX_BYTES:
+            self._refuse_request(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"a request has at most {REQUEST_MAX_BYTES} bytes",
+            )
+
+    def _receive(self, data: bytes) -> None:
+        """Give the protocol what it is to read, and do what it says."""
         protocol = self._protocol
-        parts = urlsplit(request.path)
-        try:
-            cursor = read_cursor(parts.query)
-        except ValueError as error:
-            protocol.send_response(protocol.reject(HTTPStatus.BAD_REQUEST, f"{error}\n"))
-            return
-        if parts.path != SUBSCRIBE_PATH:
-            message = f"only {SUBSCRIBE_PATH} is here\n"
-            protocol.send_response(protocol.reject(HTTPStatus.NOT_FOUND, message))
-            return
-        protocol.send_response(protocol.accept(request))
-        if protocol.state is WebSocketState.OPEN:
+        if data:
+            protocol.receive_data(data)
+        for event in protocol.events_received():
+            if isinstance(event, Request):
+                self._answer(event)
+            elif isinstance(event, Frame) and event.opcode is Opcode.PONG:
+                self._heard_pong = True
+        if isinstance(protocol.handshake_exc, InvalidMessage):
+            self._refuse_request(HTTPStatus.BAD_REQUEST, str(protocol.handshake_exc.__cause__))
+        self._flush()
+        if protocol.close_expected():
+            self._after(CLOSE_S, self.abort)
+
+    def _answer(self, request: Request) -> None:
+        response, cursor = answer(self._protocol, request)
+        self._protocol.send_response(response)
+        if self._protocol.state is WebSocketState.OPEN:
             self._subscribe(cursor)
+
+    def _refuse_request(self, status: HTTPStatus, message: str) -> None:
+        """Refuse what is no request that the protocol could read."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._refused_request = True
+            self._transport.write(refusal(self._protocol, status, message).serialize())
+            # A client that still sends a body would not see the answer on a closed connection.
+            self._transport.write_eof()
+            self._after(CLOSE_S, self.abort)
+
+    def _stop_listening(self, for_s: float) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(for_s, self._listen_again)
+
+    def _listen_again(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _subscribe(self, cursor: int | None) -> None:
         offering, audience = self._offering, self._audience
@@ -208,12 +273,7 @@ class Subscriber(asyncio.Protocol):
         # A relay that was restarted in a run must not call a cursor of before the future.
         offering.offer_due()
         try:
-            start = start_of(
-                cursor,
-                offering.source.first_seq,
-                offering.offered,
-                audience.limits.replay_window_frames,
-            )
+            start = start_of(cursor, self._backlog(), inclusive=audience.rules.inclusive)
         except Refused as refused:
             self._refuse(refused)
             return
@@ -227,6 +287,14 @@ class Subscriber(asyncio.Protocol):
         self._ready_since_unix_ns = time.time_ns()
         audience.subscribers.add(self)
         self.send_due()
+
+    def _backlog(self) -> Backlog:
+        offered = self._offering.offered
+        return Backlog(
+            max(0, offered - self._audience.rules.replay_window_frames),
+            offered,
+            self._offering.source.first_seq,
+        )
 
     def _send_frames(self, count: int) -> None:
         offering = self._offering
@@ -249,8 +317,8 @@ class Subscriber(asyncio.Protocol):
         self.send_due()
 
     def _is_too_slow(self) -> bool:
-        limits = self._audience.limits
-        allowed = limits.max_lag_frames if self._live else limits.replay_window_frames
+        rules = self._audience.rules
+        allowed = rules.max_lag_frames if self._live else rules.replay_window_frames
         lag = self._offering.offered - self._position
         if lag <= allowed:
             return False
