@@ -15,7 +15,7 @@ from fpaas.metrics import parse_listen
 from fpaas.records.status import State
 from fpaas.relay import cursors, relay
 from fpaas.relay.offering import Pace
-from fpaas.spec import RunSpec, is_relay_url
+from fpaas.spec import REPLAYS, RunSpec, is_relay_url
 
 SYNTHETIC = "synthetic"
 LISTEN = "127.0.0.1:2480"
@@ -69,8 +69,8 @@ LISTEN = "127.0.0.1:2480"
 )
 @click.option(
     "--replay",
-    type=click.Choice(["inclusive", "exclusive"]),
-    default="inclusive",
+    type=click.Choice(REPLAYS),
+    default=REPLAYS[0],
     show_default=True,
     help="Whether a replay begins with the cursor's own frame, or after it.",
 )
@@ -112,6 +112,7 @@ def command(
         source = source or spec.firehose.source
         rate_per_s = spec.firehose.rate_per_s or rate_per_s
         seed = spec.firehose.seed
+        replay = spec.firehose.replay
         max_frames = spec.frames_due()
     host, port = parse_listen(listen)
     status = agent.Status(directory, relay.AGENT)
@@ -128,7 +129,7 @@ def command(
             source=frames,
             pace=_pace(pace, frames, rate_per_s, speed),
             rules=cursors.Rules(
-                replay_window_frames, max_lag_frames, inclusive=replay == "inclusive"
+                replay_window_frames, max_lag_frames, inclusive=replay == REPLAYS[0]
             ),
             total=max_frames,
             host=host,
@@ -147,7 +148,7 @@ def command(
 
 def _run_of(context: click.Context, run_json: Path, directory: Path | None) -> RunSpec:
     """Load the run; options that it decides must not be given as well."""
-    decided = ("rate_per_s", "pace", "speed", "seed", "loop", "max_frames", "duration_s")
+    decided = ("rate_per_s", "pace", "speed", "seed", "loop", "max_frames", "duration_s", "replay")
     for name in decided:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = "--loop/--once" if name == "loop" else f"--{name.replace('_', '-')}"

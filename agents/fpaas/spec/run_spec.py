@@ -12,7 +12,7 @@ from typing import Any
 from fpaas.errors import SpecError
 from fpaas.spec import faults
 from fpaas.spec.faults import Fault
-from fpaas.spec.variables import NATS_HOSTS_ALLOWED, is_relay_url, read_variables
+from fpaas.spec.variables import NATS_HOSTS_ALLOWED, REPLAYS, is_relay_url, read_variables
 
 SCHEMA = 1
 STREAM_NAME = "ATPROTO_FIREHOSE"
@@ -41,7 +41,8 @@ class Firehose:
     """What the shuffler reads: our relay at a rate, or a foreign relay (rate and first_seq None).
 
     Of our relay, frame i (i = 0, 1, …) has seq `first_seq + i` and is due at T0 + i / rate, for as
-    long as warm-up and measuring last. `frame_bytes_mean` is a capture's own, None of others.
+    long as warm-up and measuring last; `replay` is one of REPLAYS. `frame_bytes_mean` is a
+    capture's own, None of others.
     """
 
     source: str
@@ -50,6 +51,7 @@ class Firehose:
     first_seq: int | None
     relay_url: str
     frame_bytes_mean: float | None = None
+    replay: str = REPLAYS[0]
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,7 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_connections": consumers.connections,
         "bench_warmup_s": run.warmup_s,
         "bench_measure_s": run.measure_s,
+        "bench_relay_replay": run.firehose.replay,
         "bench_drain_s": run.drain_s,
         "bench_stream_max_age_s": stream.max_age_s,
         "bench_stream_max_bytes": stream.max_bytes,
@@ -363,6 +366,7 @@ def build(
             first_seq=None if foreign else first_seq,
             relay_url=v["bench_firehose_source"] if foreign else topology.relay_url,
             frame_bytes_mean=frame_bytes_mean,
+            replay=v["bench_relay_replay"],
         ),
         stream=Stream(
             name=STREAM_NAME,

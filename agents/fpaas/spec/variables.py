@@ -16,6 +16,8 @@ from fpaas.spec.values import Variable, choice, integer, number
 DELIVERIES = ("fanout", "shared", "partitioned")
 FETCHES = ("once", "drain")
 CONNECTIONS = ("auto", "per_consumer")
+#: Whether a cursor's own frame is replayed, or the one after it is the first.
+REPLAYS = ("inclusive", "exclusive")
 STORAGES = ("memory", "file")
 #: One server; or a cluster, which must have a majority without one of its servers.
 NATS_HOSTS_ALLOWED = (1, 3)
@@ -38,6 +40,7 @@ VARIABLES: dict[str, Variable] = {
         "synthetic", "text", "allowed: synthetic, a capture file, or a ws:// or wss:// relay"
     ),
     "bench_firehose_rate_per_s": number(450, 0.1, 50_000, "frames per second"),
+    "bench_relay_replay": choice(REPLAYS[0], REPLAYS),
     "bench_seed": integer(1, 0, 2**63 - 1, "(any seed)"),
     "bench_repeat": integer(1, 1, 100, "runs"),
     "bench_ack_wait_s": number(30, 1, 3600, "seconds"),
