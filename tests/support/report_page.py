@@ -6,7 +6,8 @@ import json
 from html.parser import HTMLParser
 from typing import Any
 
-BYTES_MAX = 6_000_000
+#: With all that draws it; most of the rest are the figures.
+BYTES_MAX = 300_000
 HOSTILE = "</script><script>alert(1)</script><b>&\"'"
 
 

@@ -190,7 +190,7 @@ def test_charts_show_what_lasted_as_spans_once(tmp_path: Path) -> None:
     spans = [
         (shape["x0"], shape["x1"])
         for shape in chart["layout"]["shapes"]
-        if shape.get("fillcolor") == charts.EVENT_SPAN_COLOUR
+        if (shape["type"], shape["name"]) == ("rect", "event")
     ]
     assert spans == [(10.0, 14.5), (20.0, 22.0)]
     lines = [shape["x0"] for shape in chart["layout"]["shapes"] if shape["type"] == "line"]
@@ -222,7 +222,7 @@ def test_each_kind_is_seen_once_and_marked(tmp_path: Path) -> None:
     assert next(at_s for at_s, short in found if short == "NATS restarted") >= 20
     assert any(short == "relay failed" for _, short in found)
     html = page.render(bundle, content)
-    assert "<h2>Events</h2>" in html
+    assert '<h2 id="events">' in html
     assert "NATS restarted" in html
 
 

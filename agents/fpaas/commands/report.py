@@ -43,7 +43,18 @@ COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID:
     help="Mark the run invalid for good, for a reason that its files do not show: "
     "`interrupted`, or your own words. Repeatable.",
 )
-def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, ...]) -> None:
+@click.option(
+    "--single-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write the page to FILE with summary.json and figures/ inside, to be passed on.",
+)
+def command(
+    run_dir: Path,
+    warmup_s: float | None,
+    invalid_reasons: tuple[str, ...],
+    single_file: Path | None,
+) -> None:
     """Merge a run's raw data into summary.json, report.html, figures/ and manifest.json in RUN_DIR.
 
     Raw data is only read, so a run can be reported again and again. Of a sweep
@@ -56,6 +67,8 @@ def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, .
     if (run_dir / record.NAME).exists():
         if invalid_reasons:
             raise BadInput("--invalid is for single runs; report each one, then the sweep")
+        if single_file:
+            raise BadInput("--single-file is for single runs; a sweep's report links to its runs'")
         _report_sweep(run_dir, warmup_s)
         return
     bundle = Bundle.load(run_dir)
@@ -66,12 +79,16 @@ def command(run_dir: Path, warmup_s: float | None, invalid_reasons: tuple[str, .
     if new_reasons:
         _write_json(run_dir / control.INVALID, InvalidMarks(reasons=bundle.invalid_reasons))
     report = run_dir / "report.html"
-    _write_report(report, bundle, figures)
+    tables = _write_report(report, bundle, figures)
     # After what is larger: on a full disk no verdict stands beside a report that is missing.
     _write_json(run_dir / "summary.json", figures)
+    if single_file:
+        _write_single(single_file, bundle, figures, tables)
     # Last, for it holds the others' checksums.
     _write_json(run_dir / records_manifest.NAME, manifest.describe(bundle))
     click.echo(f"\nreport      {report}")
+    if single_file:
+        click.echo(f"alone       {single_file}")
     sys.exit(EXIT_BY_STATUS[figures["verdict"]["status"]])
 
 
@@ -99,7 +116,7 @@ def _show(bundle: Bundle, figures: dict[str, Any]) -> None:
         click.echo(line)
 
 
-def _write_report(path: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
+def _write_report(path: Path, bundle: Bundle, figures: dict[str, Any]) -> dict[str, str]:
     # Only the control node has what the page is made with.
     from fpaas.report import figure_files, page  # noqa: PLC0415
 
@@ -113,6 +130,20 @@ def _write_report(path: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
     tables = figure_files.of_run(bundle, figures, figures["window"]["from_s"])
     for name, content in tables.items():
         _write(directory / name, content, run_dir)
+    return tables
+
+
+def _write_single(
+    path: Path, bundle: Bundle, figures: dict[str, Any], tables: dict[str, str]
+) -> None:
+    from fpaas.report import page  # noqa: PLC0415
+
+    _write(
+        path,
+        page.render(
+            bundle, figures, {**tables, "summary.json": files.encode(figures, indent=2).decode()}
+        ),
+    )
 
 
 def _write_json(path: Path, content: object) -> None:

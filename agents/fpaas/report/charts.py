@@ -1,4 +1,4 @@
-"""Charts of a run as plotly figures: plain dictionaries of traces and a layout."""
+"""Charts of a run: plain dictionaries of traces and a layout. `templates/charts.js` draws them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,8 @@ COLOUR_OF = {
 #: Percentiles of the curves: this many to each further nine.
 POINTS_PER_NINE = 20
 PERCENTILE_TICKS = {1: "0", 2: "50", 10: "90", 100: "99", 1_000: "99.9", 10_000: "99.99"}
-EVENT_COLOUR = "#b3261e"
-EVENT_SPAN_COLOUR = "rgba(179, 38, 30, 0.10)"
 #: Of a chart's width, what a label takes.
 EVENT_ROOM = 0.16
-BANDS_COLOUR = "rgba(80, 90, 110, 0.10)"
 LINE_WIDTH = 1.6
 #: The axis is logarithmic: a microsecond stands for nothing.
 DRAWN_MIN_MS = 0.001
@@ -65,7 +62,6 @@ def time_chart(
                 "x": [round(value, 2) for value in thin_x],
                 "y": [rounded(value) for value in thin_y],
                 "line": {"width": LINE_WIDTHS.get(name, LINE_WIDTH), "color": colour},
-                "hovertemplate": f"%{{y:,.6~g}} {unit}<extra>%{{fullData.name}}</extra>",
             }
         )
     if not traces:
@@ -73,18 +69,14 @@ def time_chart(
     first_x: float = min(0.0, *(trace["x"][0] for trace in traces))
     last_x: float = max(run.end_s, *(trace["x"][-1] for trace in traces))
     return {
+        "unit": unit,
+        "x_unit": "s",
         "data": traces,
         "layout": {
             **layout(unit),
-            "xaxis": {
-                "title": {"text": "seconds since T0", "standoff": 6},
-                "range": [first_x, last_x],
-                "zeroline": False,
-                "gridcolor": "#eceff3",
-            },
+            "xaxis": {"title": {"text": "seconds since T0"}, "range": [first_x, last_x]},
             "shapes": [*_bands(run), *_event_spans(events), *_event_lines(events)],
             "annotations": [*_band_labels(run), *_event_labels(events, last_x - first_x)],
-            "hovermode": "x unified",
         },
     }
 
@@ -128,25 +120,18 @@ def percentile_chart(curves: Mapping[str, Curve]) -> Figure | None:
     largest = max(1 / (1 - curve.points[-1].share) for curve in drawn.values())
     ticks = {x: text for x, text in PERCENTILE_TICKS.items() if x <= max(largest, 100)}
     return {
+        "unit": "ms",
         "data": traces,
         "layout": {
             **layout("ms"),
             "height": 380,
             "xaxis": {
-                "title": {"text": "per cent of the samples", "standoff": 6},
+                "title": {"text": "per cent of the samples"},
                 "type": "log",
                 "tickvals": list(ticks),
                 "ticktext": list(ticks.values()),
-                "gridcolor": "#eceff3",
             },
-            "yaxis": {
-                "title": {"text": "ms", "standoff": 6},
-                "type": "log",
-                "dtick": 1,
-                "gridcolor": "#eceff3",
-                "exponentformat": "none",
-                "separatethousands": True,
-            },
+            "yaxis": {"title": {"text": "ms"}, "type": "log"},
             **_unresolvable_region(drawn),
         },
     }
@@ -179,19 +164,16 @@ def _curve_lines(name: str, curve: Curve, colour: str) -> list[dict[str, Any]]:
                 "showlegend": not lines,
                 "x": [rounded(1 / (1 - point.share)) for point in points],
                 "y": [rounded(point.ms) for point in points],
-                "text": [f"{100 * point.share:.6g}" for point in points],
+                "heads": [f"{100 * point.share:.6g} % within" for point in points],
                 "line": {
                     "width": LINE_WIDTHS.get(name, LINE_WIDTH),
                     "shape": "hv",
                     "color": colour,
                     "dash": dash,
                 },
-                "hovertemplate": "%{text} % within "
-                + ("at least " if dash == "dash" else "")
-                + "%{y:,.4~g} ms"
-                + (f" ± {bound_ms:.2g} ms" if bound_ms else "")
-                + (" (not resolvable)" if dash == "dot" else "")
-                + "<extra>%{fullData.name}</extra>",
+                "before": "at least " if dash == "dash" else "",
+                "after": (f" ± {bound_ms:.2g} ms" if bound_ms else "")
+                + (" (not resolvable)" if dash == "dot" else ""),
             }
         )
     return lines
@@ -200,7 +182,6 @@ def _curve_lines(name: str, curve: Curve, colour: str) -> list[dict[str, Any]]:
 def _band(name: str, points: list[Point], bound_ms: float, colour: str) -> list[dict[str, Any]]:
     """Return the edges of ± the bound, the room between them filled."""
     x = [rounded(1 / (1 - point.share)) for point in points]
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     edge = {
         "type": "scatter",
         "mode": "lines",
@@ -209,7 +190,7 @@ def _band(name: str, points: list[Point], bound_ms: float, colour: str) -> list[
         "showlegend": False,
         "hoverinfo": "skip",
         "x": x,
-        "line": {"width": 0, "shape": "hv"},
+        "line": {"width": 0, "shape": "hv", "color": colour},
     }
     return [
         {**edge, "y": [rounded(max(point.ms - bound_ms, DRAWN_MIN_MS)) for point in points]},
@@ -217,7 +198,6 @@ def _band(name: str, points: list[Point], bound_ms: float, colour: str) -> list[
             **edge,
             "y": [rounded(point.ms + bound_ms) for point in points],
             "fill": "tonexty",
-            "fillcolor": f"rgba({red},{green},{blue},0.18)",
         },
     ]
 
@@ -238,9 +218,7 @@ def _unresolvable_region(curves: Mapping[str, Curve]) -> dict[str, Any]:
                 "x1": 1,
                 "y0": DRAWN_MIN_MS,
                 "y1": bound_ms,
-                "fillcolor": BANDS_COLOUR,
-                "line": {"width": 0},
-                "layer": "below",
+                "name": "phase",
             }
         ],
         "annotations": [
@@ -250,10 +228,9 @@ def _unresolvable_region(curves: Mapping[str, Curve]) -> dict[str, Any]:
                 "yref": "y",
                 "x": 1,
                 "xanchor": "right",
-                "y": math.log10(bound_ms),
+                "y": bound_ms,
                 "yanchor": "top",
-                "showarrow": False,
-                "font": {"size": 11, "color": "#5a6675"},
+                "name": "phase",
             }
         ],
     }
@@ -310,21 +287,9 @@ def _ms_at_ranks(histogram: HdrHistogram, ranks: Iterable[int]) -> dict[int, flo
 def layout(unit: str) -> dict[str, Any]:
     """Return what all charts have in common; `unit` is the y axis's title."""
     return {
-        "margin": {"l": 62, "r": 12, "t": 24, "b": 44},
-        "height": 320,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#1d2733"},
-        "legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top"},
+        "height": 300,
         "showlegend": True,
-        "hoverlabel": {"namelength": -1},
-        "yaxis": {
-            "title": {"text": unit, "standoff": 6},
-            "rangemode": "tozero",
-            "gridcolor": "#eceff3",
-            "zerolinecolor": "#c9d0d9",
-            "separatethousands": True,
-        },
+        "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
     }
 
 
@@ -343,9 +308,7 @@ def _bands(run: RunSeries) -> list[dict[str, Any]]:
             "x1": end,
             "y0": 0,
             "y1": 1,
-            "fillcolor": BANDS_COLOUR,
-            "line": {"width": 0},
-            "layer": "below",
+            "name": "phase",
         }
         for _, start, end in _edges(run)
     ]
@@ -360,8 +323,7 @@ def _band_labels(run: RunSeries) -> list[dict[str, Any]]:
             "y": 1,
             "yref": "paper",
             "yanchor": "bottom",
-            "showarrow": False,
-            "font": {"size": 11, "color": "#5a6675"},
+            "name": "phase",
         }
         for name, start, end in _edges(run)
     ]
@@ -386,9 +348,7 @@ def _event_spans(events: Sequence[Event]) -> list[dict[str, Any]]:
             "x1": end_s,
             "y0": 0,
             "y1": 1,
-            "fillcolor": EVENT_SPAN_COLOUR,
-            "line": {"width": 0},
-            "layer": "below",
+            "name": "event",
         }
         for begin_s, end_s in spans
     ]
@@ -404,7 +364,7 @@ def _event_lines(events: Sequence[Event]) -> list[dict[str, Any]]:
             "x1": at_s,
             "y0": 0,
             "y1": 1,
-            "line": {"width": 1, "dash": "dash", "color": EVENT_COLOUR},
+            "name": "event",
         }
         for at_s in dict.fromkeys(event.at_s for event in events)
     ]
@@ -421,16 +381,14 @@ def _event_labels(events: Sequence[Event], width_s: float) -> list[dict[str, Any
     return [
         {
             "text": group[0].short + (f" +{len(group) - 1}" if len(group) > 1 else ""),
-            "hovertext": "<br>".join(event.short for event in group[:10]),
+            "hovertext": "\n".join(event.short for event in group[:10]),
             "x": group[0].at_s,
             "xref": "x",
             "xanchor": "left",
             "y": 0.99,
             "yref": "paper",
             "yanchor": "top",
-            "showarrow": False,
-            "font": {"size": 10, "color": EVENT_COLOUR},
-            "bgcolor": "rgba(255,255,255,0.8)",
+            "name": "event",
         }
         for group in groups
     ]

@@ -1,7 +1,7 @@
-"""An HTML page that needs no network: plotly.js, its data and its styles are inside.
+"""An HTML page that needs no network: its styles, its data and what draws them are inside.
 
-A Content-Security-Policy allows the page's own two scripts, by their hashes, and nothing else: no
-request leaves it, and text out of a run (ids, reasons, host names) can never become a script.
+A Content-Security-Policy allows the page's own script, by its hash, and nothing else: no request
+leaves it, and text out of a run (ids, reasons, host names) can never become a script.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
-from fpaas.report import written
+from fpaas.report import in_words, written
 from fpaas.report.charts import Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -33,6 +32,25 @@ class Chart:
     caption: str
     figure: Figure | None
 
+    @property
+    def words(self) -> str:
+        """The chart for whoever cannot see it."""
+        return f"{self.title}. {in_words.of_figure(self.figure)}" if self.figure else ""
+
+
+class _Contents:
+    """Writes the headings of sections, and knows them all at the end."""
+
+    def __init__(self) -> None:
+        self.sections: list[tuple[str, str]] = []
+
+    def titled(self, key: str, title: str) -> Markup:
+        """Return a section's heading, which links to itself."""
+        self.sections.append((key, title))
+        return Markup(
+            '<h2 id="{0}">{1} <a class="here" href="#{0}" aria-label="Link to {1}">#</a></h2>'
+        ).format(key, title)
+
 
 def render(template: str, charts: Mapping[str, Sequence[Chart]], **content: Any) -> str:  # noqa: ANN401
     """Fill a template that extends `document.html.j2`; `charts` are by the section they are in."""
@@ -43,19 +61,28 @@ def render(template: str, charts: Mapping[str, Sequence[Chart]], **content: Any)
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(number=written.number, pick=written.pick)
-    drawing = (TEMPLATES / "draw.js").read_text(encoding="utf-8")
-    plotly = get_plotlyjs()
+    contents = _Contents()
+    environment.globals.update(
+        number=written.number,
+        pick=written.pick,
+        titled=contents.titled,
+        sections=contents.sections,
+    )
+    script = (TEMPLATES / "charts.js").read_text(encoding="utf-8")
     return environment.get_template(template).render(
         **content,
         charts=charts,
         figures_json=_data_block(
             {one.key: one.figure for section in charts.values() for one in section if one.figure}
         ),
-        plotly=Markup(plotly),  # noqa: S704  the package's own file
-        drawing=Markup(drawing),  # noqa: S704  our own file
-        script_hashes=[_hash(plotly), _hash(drawing)],
+        script=Markup(script),  # noqa: S704  our own file
+        script_hash=_hash(script),
     )
+
+
+def data_url(text: str) -> str:
+    """Return a link that has a file's content in it."""
+    return f"data:text/plain;base64,{base64.b64encode(text.encode()).decode()}"
 
 
 def _data_block(content: Any) -> Markup:  # noqa: ANN401

@@ -1,114 +1,67 @@
-"""The ledger as a flow: what went in, and where it ended."""
+"""The ledger as bars: what went in, and where it ended."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from fpaas.bundle.bundle import JsonObject
-from fpaas.report.charts import Figure
 from fpaas.report.ledger_table import OWED_TERMS, PUBLISHED_TERMS
 from fpaas.report.written import number, share
 
-TONES = {"good": "#00805d", "neutral": "#46627f", "expired": "#a86400", "bad": "#c0392b"}
-SOURCE_COLOUR = "#1d2733"
-#: How see-through a link is.
-LINK_ALPHA = "59"
-HEIGHT_PX = 230
+
+@dataclass(frozen=True)
+class Bar:
+    """A term of the ledger, or a cause of the term before it."""
+
+    label: str
+    share_pct: float
+    tone: str
+    is_cause: bool = False
 
 
-@dataclass
-class _Flow:
-    """Nodes and links as plotly has them: columns."""
-
-    labels: list[str] = field(default_factory=list)
-    colours: list[str] = field(default_factory=list)
-    sources: list[int] = field(default_factory=list)
-    targets: list[int] = field(default_factory=list)
-    values: list[int] = field(default_factory=list)
-
-    def node(self, label: str, colour: str) -> int:
-        self.labels.append(label)
-        self.colours.append(colour)
-        return len(self.labels) - 1
-
-    def link(self, source: int, target: int, value: int) -> None:
-        self.sources.append(source)
-        self.targets.append(target)
-        self.values.append(value)
-
-
-def frames(ledger: JsonObject) -> Figure | None:
-    """Draw frames from the relay into the stream, to causes; None where they were not counted."""
+def frames(ledger: JsonObject) -> list[Bar]:
+    """Return frames from the relay into the stream, to causes; none if they were not counted."""
     causes = {"not_read": ledger.get("not_read_by_cause")}
-    return _draw(ledger, "offered", PUBLISHED_TERMS, causes)
+    return _bars(ledger, "offered", PUBLISHED_TERMS, causes)
 
 
-def deliveries(ledger: JsonObject) -> Figure | None:
-    """Draw deliveries from what was owed, to their causes where those are known."""
+def deliveries(ledger: JsonObject) -> list[Bar]:
+    """Return deliveries from what was owed, to their causes if those are known."""
     causes = {
         "expired_unread": ledger.get("expired_by_cause"),
         "lost": ledger.get("lost_by_cause"),
     }
-    return _draw(ledger, "owed", OWED_TERMS, causes)
+    return _bars(ledger, "owed", OWED_TERMS, causes)
 
 
-def _draw(
+def _bars(
     ledger: JsonObject,
     whole: str,
     terms: tuple[tuple[str, str, str], ...],
     causes: dict[str, dict[str, int] | None],
-) -> Figure | None:
+) -> list[Bar]:
     total = ledger.get(whole)
     counts = {name: ledger.get(name) for name, _, _ in terms}
     if not total or None in counts.values():
-        return None
-    flow = _Flow()
-    start = flow.node(whole, SOURCE_COLOUR)
+        return []
+    bars = []
     for name, _, tone in terms:
         count = counts[name]
         if not count:
             continue
-        label = f"{name.replace('_', ' ')} {number(count)} ({share(count, total)})"
+        label = f"{_words(name)} {number(count)} ({share(count, total)})"
         parts = {cause: part for cause, part in (causes.get(name) or {}).items() if part}
         if len(parts) == 1:
-            # The cause of all of them needs no node of its own.
-            label += f": {next(iter(parts)).replace('_', ' ')}"
+            # The cause of all of them needs no bar of its own.
+            label += f": {_words(next(iter(parts)))}"
             parts = {}
-        end = flow.node(label, TONES[tone])
-        flow.link(start, end, count)
-        for cause, part in parts.items():
-            words = f"{cause.replace('_', ' ')} {number(part)}"
-            flow.link(end, flow.node(words, TONES[tone]), part)
-    return {
-        "data": [
-            {
-                "type": "sankey",
-                "arrangement": "fixed",
-                "hoverinfo": "skip",
-                "node": {
-                    "label": flow.labels,
-                    "color": flow.colours,
-                    "pad": 22,
-                    "thickness": 14,
-                    "line": {"width": 0},
-                },
-                "link": {
-                    "source": flow.sources,
-                    "target": flow.targets,
-                    "value": flow.values,
-                    "color": [flow.colours[target] + LINK_ALPHA for target in flow.targets],
-                },
-            }
-        ],
-        "layout": _layout(),
-    }
+        bars.append(Bar(label, 100 * count / total, tone))
+        bars += [
+            Bar(f"{_words(cause)} {number(part)}", 100 * part / total, tone, is_cause=True)
+            for cause, part in parts.items()
+        ]
+    return bars
 
 
-def _layout() -> dict[str, Any]:
-    return {
-        "height": HEIGHT_PX,
-        "margin": {"l": 8, "r": 8, "t": 10, "b": 18},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#1d2733"},
-    }
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fpaas.bundle.bundle import Bundle, JsonObject
 from fpaas.report import (
     answers,
     document,
     environment,
     figure_files,
+    flow,
     goals_table,
     latency_table,
     ledger_table,
@@ -24,8 +27,11 @@ from fpaas.verdict import codes
 from fpaas.verdict.code import NOTE
 
 
-def render(bundle: Bundle, summary: JsonObject) -> str:
-    """Return the page's HTML. What is missing from the bundle is said to be not measured."""
+def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None = None) -> str:
+    """Return the page's HTML. What is missing from the bundle is said to be not measured.
+
+    `inside`: files (name, content) that the page has in it, in place of links to those beside it.
+    """
     spec, plan = bundle.spec, summary.get("plan") or {}
     warmup_s = written.pick(summary, "window", "from_s")
     sections = run_charts.of_run(bundle, summary, spec.warmup_s if warmup_s is None else warmup_s)
@@ -60,6 +66,8 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
             ledger_table.identity(ledger, "owed", "deliveries promised", ledger_table.OWED_TERMS),
         ],
         ledger=ledger,
+        flow_frames=flow.frames(ledger),
+        flow_deliveries=flow.deliveries(ledger),
         throughput=tables.throughput_rows(summary),
         messages=storage_table.message_rows(summary),
         stored_message=storage_table.a_message(summary, spec.stream),
@@ -79,6 +87,7 @@ def render(bundle: Bundle, summary: JsonObject) -> str:
         environment=environment.machines(bundle),
         figure_files=figure_files.FILES,
         figures_directory=figure_files.DIRECTORY,
+        inside={name: document.data_url(text) for name, text in (inside or {}).items()},
     )
 
 

@@ -8,7 +8,7 @@ from fpaas.bundle.bundle import Bundle, JsonObject
 from fpaas.bundle.events import Event
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.legs import Legs
-from fpaas.report import charts, flow
+from fpaas.report import charts
 from fpaas.report.document import Chart
 from fpaas.report.series import RunSeries
 from fpaas.report.written import number, pick
@@ -25,7 +25,6 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
     """Return the charts of each section that has some; `warmup_s` is left out of percentiles."""
     run = RunSeries(bundle, warmup_s)
     happened = [Event.from_dict(event) for event in summary.get("events") or []]
-    ledger = summary.get("ledger") or {}
     drawn = curves(bundle, summary, warmup_s)
     legs_out = [name for name, kind in LEGS.items() if kind.agent == OUT_OF_THE_STREAM]
     legs_in = [name for name in LEGS if name not in legs_out]
@@ -38,20 +37,6 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "consumers together.",
                 charts.time_chart(run.throughput(), "/s", run, happened),
             )
-        ],
-        "ledger": [
-            Chart(
-                "flow-frames",
-                "Frames, from the relay into the stream",
-                "",
-                flow.frames(ledger),
-            ),
-            Chart(
-                "flow-deliveries",
-                "Deliveries, from what was owed",
-                "Each stored message is owed to each consumer in fan-out, once otherwise.",
-                flow.deliveries(ledger),
-            ),
         ],
         "latency": [
             Chart(

@@ -158,41 +158,31 @@ def curves(
                 for point in points
             ],
             "y": [charts.rounded(one["median"]) if one else None for one in found],
-            "connectgaps": False,
             "line": {"width": charts.LINE_WIDTH, "color": colour},
             "marker": {
-                "size": 7,
-                "color": colour,
                 "symbol": [AT_LEAST_SYMBOL if _is_at_least(one) else "circle" for one in found],
             },
-            "text": ["at least " if _is_at_least(one) else "" for one in found],
-            "hovertemplate": f"%{{text}}%{{y:,.4~g}} {figure.unit}"
-            "<extra>%{fullData.name}</extra>",
+            "before": ["at least " if _is_at_least(one) else "" for one in found],
         }
         if any(one and one["runs"] > 1 for one in found):
             trace["error_y"] = {
-                "type": "data",
-                "symmetric": False,
                 "array": [one["max"] - one["median"] if one else 0 for one in found],
                 "arrayminus": [one["median"] - one["min"] if one else 0 for one in found],
-                "thickness": 1,
-                "width": 3,
             }
         traces.append(trace)
     if not traces:
         return None
     return {
+        "unit": figure.unit,
+        "x_unit": _title(over),
         "data": traces,
         "layout": {
             **charts.layout(figure.unit),
             "showlegend": len(lines) > 1,
             "xaxis": {
-                "title": {"text": _title(over), "standoff": 6},
-                "gridcolor": "#eceff3",
-                "zeroline": False,
+                "title": {"text": _title(over)},
                 **(_axis(sweep.grid[over]) if is_numeric else {"type": "category"}),
             },
-            "hovermode": "x unified",
         },
     }
 

@@ -20,6 +20,9 @@ NOT_MEASURED = "-"
 #: Decimals of numbers this large tell nothing, and need a column's room.
 ONLY_WHOLE_FROM = 10_000
 UNRESOLVED = "< ±"
+#: Columns are at least so wide, and so far apart.
+CELL_WIDTH_MIN = 6
+GAP = 2
 LEG_WIDTH = 22
 
 
@@ -68,7 +71,8 @@ def _wrapped(text: str, label: str = "") -> list[str]:
 def _goals(summary: dict[str, Any]) -> Iterator[str]:
     """Set each goal beside what was measured; a meaning too long for its column is cut short."""
     judged = summary.get("goals") or []
-    for number, goal in enumerate(judged):
+    rows = []
+    for goal in judged:
         limit = f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'])}"
         measured = NOT_MEASURED
         if goal["measured"] is not None:
@@ -78,10 +82,9 @@ def _goals(summary: dict[str, Any]) -> Iterator[str]:
                 at_least=is_goal_at_least(summary, goal["name"]),
             )
         meaning = textwrap.shorten(goal["meaning"], GOAL_WIDTH, placeholder=" …")
-        yield _labelled(
-            "" if number else "goals",
-            f"{meaning:<{GOAL_WIDTH}}{limit:>24}{measured:>10}  {goal['status']}",
-        )
+        rows.append((f"{meaning:<{GOAL_WIDTH}}", [limit, measured], f"  {goal['status']}"))
+    for number, (line, row) in enumerate(zip(_table([r[:2] for r in rows]), rows, strict=True)):
+        yield _labelled("" if number else "goals", line + row[2])
     if judged:
         yield ""
 
@@ -124,7 +127,7 @@ def _ledger(ledger: dict[str, Any]) -> Iterator[str]:
 def _latency(latency: dict[str, Any]) -> Iterator[str]:
     columns = ("p50", "p90", "p99", "p999", "max")
     heads = [*columns[:3], "p99.9", "max", "count", "negative", "clock ±"]
-    yield _labelled("latency, ms", " " * LEG_WIDTH + _cells(heads))
+    rows: list[tuple[str, list[str]]] = [(" " * LEG_WIDTH, heads)]
     unresolved = False
     remarks = []
     for name in headline_legs():
@@ -132,7 +135,7 @@ def _latency(latency: dict[str, Any]) -> Iterator[str]:
         remarks += [f"{title} {one}" for one in leg_words.remarks(name, leg, _number)]
         if not leg_words.is_measured(leg):
             absent = NOT_MEASURED if leg["count"] is None else "no samples"
-            yield _labelled("", f"{title:<{LEG_WIDTH}}{absent:>10}")
+            rows.append((f"{title:<{LEG_WIDTH}}", [absent]))
             continue
         hidden = leg["not_resolvable"] if leg["clock_error_ms"] is not None else ()
         unresolved = unresolved or any(column in hidden for column in columns)
@@ -143,36 +146,51 @@ def _latency(latency: dict[str, Any]) -> Iterator[str]:
         ]
         cells += [_number(leg["count"]), _number(leg["negative_count"])]
         cells.append(_number(leg["clock_error_ms"], 2))
-        yield _labelled("", f"{title:<{LEG_WIDTH}}{_cells(cells)}")
+        rows.append((f"{title:<{LEG_WIDTH}}", cells))
+    yield from _labelled_table("latency, ms", rows)
     for remark in remarks:
         yield from _wrapped(remark)
     if unresolved:
         yield _labelled("", f"{UNRESOLVED}: not resolvable, less than the clocks' error")
 
 
-def _cells(cells: Sequence[str]) -> str:
-    """Write a row of percentiles, a count, negative samples and the clocks' error."""
-    widths = (*[10] * (len(cells) - 3), 9, 9, 8)
-    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+def _table(rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Write rows of a name and cells; each column is as wide as its widest cell, and a gap."""
+    columns = max((len(cells) for _, cells in rows), default=0)
+    widths = [
+        max(CELL_WIDTH_MIN, *(len(cells[at]) for _, cells in rows if at < len(cells)))
+        for at in range(columns)
+    ]
+    name_width = max((len(name) for name, _ in rows), default=0)
+    return [
+        f"{name:<{name_width}}"
+        + "".join(f"{' ' * GAP}{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
+        for name, cells in rows
+    ]
+
+
+def _labelled_table(label: str, rows: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
+    for number, line in enumerate(_table(rows)):
+        yield _labelled("" if number else label, line)
 
 
 def _resources(summary: dict[str, Any]) -> Iterator[str]:
     resources = summary["resources"]
-    heads = ("CPU % mean", "max", "RSS MB mean", "max")
-    yield _labelled("resources", " " * 24 + "".join(f"{head:>12}" for head in heads))
+    rows: list[tuple[str, list[str]]] = [("", ["CPU % mean", "max", "RSS MB mean", "max"])]
     for process, usage in resources["processes"].items():
         cells = [
             _number(usage[figure][kind], 1)
             for figure in ("cpu_pct", "rss_mb")
             for kind in ("mean", "max")
         ]
-        yield _labelled("", f"{process:<24}" + "".join(f"{cell:>12}" for cell in cells))
+        rows.append((f"{process:<{LEG_WIDTH}}", cells))
     for host, usage in resources["hosts"].items():
         cells = [
             _number(usage[figure], 1)
             for figure in ("cpu_pct", "cpu_pct_max", "mem_mb", "mem_mb_max")
         ]
-        yield _labelled("", f"{'host ' + host:<24.24}" + "".join(f"{cell:>12}" for cell in cells))
+        rows.append((f"host {host}", cells))
+    yield from _labelled_table("resources", rows)
 
 
 def _fetches(summary: dict[str, Any]) -> Iterator[str]:

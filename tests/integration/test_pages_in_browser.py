@@ -1,0 +1,159 @@
+"""Every page in a real browser: drawn, readable for all, offline, without a word on the console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fpaas.bundle.bundle import Bundle
+from fpaas.commands import report
+from fpaas.report import page
+from fpaas.summary import summary
+from tests.support import axe, browser, sweep_runs
+from tests.support.browser import Tab
+from tests.support.raw_run import RawRun
+
+pytestmark = pytest.mark.integration
+
+MEDIA: dict[str, dict[str, Any]] = {
+    "light": {},
+    "dark": {"dark": True},
+    "phone": {"width": 390},
+    "printed": {"width": 760, "printed": True, "dark": True},
+}
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    program = browser.found()
+    if program is None:
+        pytest.skip(f"no browser to look with: none of {', '.join(browser.BROWSERS)}")
+    with browser.tab(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def axe_script() -> str:
+    try:
+        return axe.script()
+    except axe.MissingError as error:
+        pytest.skip(str(error))
+
+
+def look(tab: Tab, axe_script: str, path: Path) -> None:
+    """Hold a page against what every page has to keep, on every medium."""
+    url = path.resolve().as_uri()
+    for medium, options in MEDIA.items():
+        tab.said.clear()
+        tab.asked_for.clear()
+        tab.look_like(**options)
+        tab.open(url)
+        assert tab.said == [], medium
+        loaded = [one for one in tab.asked_for if not one.startswith(("file:", "data:"))]
+        assert loaded == [], medium
+        assert axe.violations(tab, axe_script) == [], medium
+        wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        if not options.get("printed"):
+            assert tab.run(wider) == 0, f"{medium}: the page scrolls sideways"
+
+
+def drawn(tab: Tab) -> int:
+    count: int = tab.run("document.querySelectorAll('[data-chart] svg .line').length")
+    return count and tab.run("document.querySelectorAll('[data-chart] svg').length")
+
+
+def written(path: Path, html: str) -> Path:
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("complete", [True, False], ids=["full", "empty"])
+def test_a_report(tab: Tab, axe_script: str, tmp_path: Path, *, complete: bool) -> None:
+    run = RawRun()
+    directory = tmp_path / "run"
+    if complete:
+        run.write(directory)
+    else:
+        directory.mkdir()
+        (directory / "run.json").write_text(run.spec.to_json())
+    bundle = Bundle.load(directory)
+    html = page.render(bundle, summary.analyse(bundle))
+    look(tab, axe_script, written(directory / "report.html", html))
+    assert drawn(tab) == (11 if complete else 0)
+
+
+def test_a_report_in_a_single_file(tab: Tab, axe_script: str, tmp_path: Path) -> None:
+    directory = RawRun().write(tmp_path / "run")
+    alone = tmp_path / "elsewhere" / "alone.html"
+    alone.parent.mkdir()
+    CliRunner().invoke(report.command, [str(directory), "--single-file", str(alone)])
+    look(tab, axe_script, alone)
+    beside = (directory / "figures" / "goals.csv").read_text()
+    link = "document.querySelector('a[download=\"goals.csv\"]').href"
+    assert tab.run(f"atob({link}.split(',')[1])").encode("latin-1").decode() == beside
+    links = "[...document.querySelectorAll('a')].map((a) => a.getAttribute('href'))"
+    assert all(one.startswith(("#", "data:")) for one in tab.run(links))
+
+
+def test_a_phone_shows_what_became_of_goals(tab: Tab, tmp_path: Path) -> None:
+    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    html = page.render(bundle, summary.analyse(bundle))
+    tab.look_like(width=390)
+    tab.open(written(tmp_path / "run.html", html).as_uri())
+    goals = "document.querySelector('.goals')"
+    assert tab.run(f"{goals}.offsetWidth <= {goals}.parentElement.clientWidth")
+
+
+def test_contents_lead_to_every_section(tab: Tab, tmp_path: Path) -> None:
+    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    html = page.render(bundle, summary.analyse(bundle))
+    tab.look_like(width=1280)
+    tab.open(written(tmp_path / "run.html", html).as_uri())
+    links = "[...document.querySelectorAll('.contents a')].map((a) => a.hash)"
+    headings = "[...document.querySelectorAll('main h2[id]')].map((h) => '#' + h.id)"
+    assert len(tab.run(links)) > 10
+    assert tab.run(links) == tab.run(headings)
+
+
+def test_a_line_can_be_read_and_hidden(tab: Tab, tmp_path: Path) -> None:
+    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    html = page.render(bundle, summary.analyse(bundle))
+    tab.look_like()
+    tab.open(written(tmp_path / "run.html", html).as_uri())
+    chart = "document.querySelector('[data-chart=throughput]')"
+    tab.run(
+        f"(() => {{ const box = {chart}.querySelector('svg').getBoundingClientRect();"
+        f"{chart}.querySelector('svg').dispatchEvent(new PointerEvent('pointermove',"
+        "{clientX: box.left + box.width / 2, clientY: box.top + 50})); })()"
+    )
+    assert "offered: " in tab.run(f"{chart}.querySelector('.readout').textContent")
+    lines = f"{chart}.querySelectorAll('.line').length"
+    before = tab.run(lines)
+    tab.run(f"{chart}.querySelector('.legend button').click()")
+    assert tab.run(lines) == before - 1
+
+
+def test_a_sweep(tab: Tab, axe_script: str, tmp_path: Path) -> None:
+    directory = sweep_runs.write(tmp_path / "results", {10: 5.0, 100: None, 500: 9.0, 1000: 12.0})
+    CliRunner().invoke(report.command, [str(directory)])
+    look(tab, axe_script, directory / "report.html")
+    # Of 13 charts three have nothing to show: what was not measured, or not resolvable.
+    assert drawn(tab) == 10
+
+
+def test_looking_finds_what_is_wrong(tab: Tab, axe_script: str, tmp_path: Path) -> None:
+    """The tests above are worth something only if they can fail."""
+    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    html = page.render(bundle, summary.analyse(bundle))
+    script = "<script>document.title = 'taken over'</script></main>"
+    tab.said.clear()
+    tab.open(written(tmp_path / "a.html", html.replace("</main>", script, 1)).as_uri())
+    assert "Content Security Policy" in str(tab.said)
+    assert tab.run("document.title") != "taken over"
+    pale = '<p style="color: #ddd; background: #fff">pale</p></main>'
+    tab.open(written(tmp_path / "b.html", html.replace("</main>", pale, 1)).as_uri())
+    assert "color-contrast" in str(axe.violations(tab, axe_script))
