@@ -11,8 +11,9 @@ import yaml  # type: ignore[import-untyped]
 from click.testing import CliRunner
 
 from fpaas.commands import explain
+from fpaas.ledger.disagreements import About
 from fpaas.reason import Reason
-from fpaas.verdict import codes
+from fpaas.verdict import codes, codes_ledger
 from fpaas.verdict.code import FAIL, INVALID, LIMIT, NOTE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -95,3 +96,13 @@ def test_troubleshooting_names_codes_that_there_are() -> None:
     named = [name for name in named if not name.startswith("bench_")]
     assert len(named) > 5
     assert set(named) <= set(codes.CODES)
+
+
+@pytest.mark.parametrize("about", About)
+def test_whatever_accounts_differ_about_is_said_with_all_figures_of_a_case(about: About) -> None:
+    _, example = codes_ledger.WORDS[about]
+    names = [name for _, name, _, _ in string.Formatter().parse(example) if name]
+    figures = {name: 1_000_000 + number for number, name in enumerate(names)}
+    difference = {"about": str(about), "amount": 7, "cases": 3, "example": figures}
+    said = codes.sentence(Reason("ledger_disagreement", None, difference))
+    assert all(str(figure) in said for figure in figures.values())

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from fpaas.ledger import server_checks
 from fpaas.ledger.deliveries import DurableCase, Gap, OwedSeqs, Walk
-from fpaas.ledger.disagreements import Disagreements
+from fpaas.ledger.disagreements import About, Disagreements
 from fpaas.records.nats import StreamState
 
 #: Causes of loss: delivered to nobody, and expired before it was delivered again …
@@ -83,23 +83,28 @@ def account_durable(case: DurableCase, disagreements: Disagreements) -> DurableA
     _account_unacked(case, account, redeliverable, disagreements)
     disagreements.note(
         passed_over,
-        "messages that the server passed over although they are stored",
-        f"{state.name}, delivered up to {reached}, first stored {case.first_stored}",
+        About.PASSED_OVER,
+        durable=state.name,
+        delivered_stream_seq=reached,
+        first_stored=case.first_stored,
     )
     may_repeat = state.num_ack_pending or state.num_redelivered or account.lost.total() or walk.late
     if not may_repeat and not case.had_trouble:
         disagreements.note(
             repeats_made,
-            "deliveries by the server's count (delivered) that nothing else shows",
-            f"{state.name}: the server made {state.delivered_consumer_seq}, received "
-            f"{walk.received}",
+            About.DELIVERIES_UNSEEN,
+            durable=state.name,
+            delivered_consumer_seq=state.delivered_consumer_seq,
+            received=walk.received,
         )
     named = account.delivered + account.expired_unread + account.pending_at_end
     named += account.lost.total()
     disagreements.note(
         account.owed - named - passed_over,
-        "messages owed without an outcome, or with two",
-        f"{state.name}: owed {account.owed}, accounted for {named}",
+        About.OWED_OUTCOMES,
+        durable=state.name,
+        owed=account.owed,
+        accounted=named,
     )
     return account
 
@@ -139,8 +144,10 @@ def _account_gap(
     made = min(gap.holes, size)
     disagreements.note(
         max(0, filled - made),
-        "messages delivered again without a first delivery",
-        f"{case.state.name}, {gap.first} … {gap.last}",
+        About.REPEAT_WITHOUT_FIRST,
+        durable=case.state.name,
+        first=gap.first,
+        last=gap.last,
     )
     unreceived = max(0, made - filled)
     again = min(alive, unreceived)
@@ -170,9 +177,10 @@ def _account_unacked(
     else:
         disagreements.note(
             acked_unseen,
-            "deliveries that nobody received and the server takes as acknowledged "
-            "(num_ack_pending)",
-            f"{case.state.name}: {redeliverable} not received, the server waits for {waiting}",
+            About.NUM_ACK_PENDING,
+            durable=case.state.name,
+            not_received=redeliverable,
+            num_ack_pending=waiting,
         )
     account.pending_at_end += redeliverable
     account.unacked = min(max(0, waiting - redeliverable), account.delivered)

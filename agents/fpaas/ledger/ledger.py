@@ -25,7 +25,7 @@ import msgspec
 from fpaas.bundle.bundle import NO_DID, ServerFinal
 from fpaas.ledger import server_checks
 from fpaas.ledger.deliveries import DurableCase, OwedSeqs, Run, Walk, split_repeats
-from fpaas.ledger.disagreements import Disagreements
+from fpaas.ledger.disagreements import About, Disagreement, Disagreements
 from fpaas.ledger.durable_account import (
     LOST_CAUSES,
     DurableAccount,
@@ -78,7 +78,7 @@ class Ledger:
 
     Beside it: `stored_twice`, repeats that the stream took as new; `unacked`, deliveries received
     whose ack the server does not have; and causes, by name, of three terms. `disagreements` are
-    sentences that name what `unexplained` is made of, `tolerated` of what is no part of it.
+    what `unexplained` is made of, `tolerated` what is known and no part of it.
     """
 
     offered: int | None = None
@@ -103,8 +103,8 @@ class Ledger:
     not_read_by_cause: dict[str, int] | None = None
     expired_by_cause: dict[str, int] | None = None
     lost_by_cause: dict[str, int] | None = None
-    disagreements: list[str] = field(default_factory=list)
-    tolerated: list[str] = field(default_factory=list)
+    disagreements: list[Disagreement] = field(default_factory=list)
+    tolerated: list[Disagreement] = field(default_factory=list)
 
     def figures(self) -> dict[str, int | dict[str, int] | None]:
         """Return the ledger of summary.json."""
@@ -138,7 +138,7 @@ def account(spec: RunSpec, evidence: Evidence) -> Ledger:
         _account_deliveries(spec, evidence, ledger, disagreements)
     if ledger.offered is not None and ledger.not_read is not None and ledger.owed is not None:
         ledger.unexplained = disagreements.total
-    ledger.disagreements = disagreements.sentences()
+    ledger.disagreements = disagreements.noted()
     ledger.tolerated = disagreements.tolerated()
     return ledger
 
@@ -193,8 +193,9 @@ def _account_publishing(
     if shuffler.complete:
         disagreements.note(
             len(shuffler.read.difference(with_outcome)),
-            "frames read without any outcome",
-            f"of {len(shuffler.read)} read, {len(with_outcome)} have one",
+            About.READ_WITHOUT_OUTCOME,
+            read=len(shuffler.read),
+            with_outcome=len(with_outcome),
         )
     elif evidence.server is not None:
         # What the stream has beyond the last account was published after it.
@@ -212,9 +213,11 @@ def _account_publishing(
             offered.add_range(relay.first_seq, relay.first_seq + relay.offered - 1)
         disagreements.note(
             len(seen.difference(offered)),
-            "frames read that the relay did not offer",
-            f"the relay offered {relay.first_seq} … {relay.last_seq}, "
-            f"the shuffler read {shuffler.read.first} … {shuffler.read.last}",
+            About.READ_NOT_OFFERED,
+            offered_first=relay.first_seq,
+            offered_last=relay.last_seq,
+            read_first=shuffler.read.first,
+            read_last=shuffler.read.last,
         )
         causes = _causes_of_not_read(offered, seen, relay, shuffler, undecodable_unnumbered)
         if not shuffler.complete:
@@ -229,8 +232,9 @@ def _account_publishing(
         accounted = _sum(ledger, "not_read", "undecodable", *PUBLISH_TERMS)
         disagreements.note(
             ledger.offered - accounted,
-            "frames offered without an outcome, or with two",
-            f"offered {ledger.offered}, accounted for {accounted}",
+            About.OFFERED_OUTCOMES,
+            offered=ledger.offered,
+            accounted=accounted,
         )
 
 
@@ -285,14 +289,16 @@ def _account_deliveries(
         processed = sum(worker.processed for worker in workers)
         disagreements.note(
             processed - received,
-            "deliveries counted other than logged",
-            f"the consumers counted {processed}, their logs hold {received}",
+            About.DELIVERIES_COUNTED,
+            counted=processed,
+            logged=received,
         )
         acks = sum(worker.acks for worker in workers)
         disagreements.note(
             acks - processed,
-            "deliveries acknowledged other than counted",
-            f"the consumers sent {acks} acks for {processed} deliveries",
+            About.ACKS_COUNTED,
+            acks=acks,
+            counted=processed,
         )
     owed = _owed_by_durable(spec, evidence, list(walks), disagreements)
     if owed is None:
@@ -340,9 +346,7 @@ def _walks(
         for consumer_seq, stream_seq, count, repeated in sorted(durable_runs):
             walk.take(consumer_seq, stream_seq, count, repeated=repeated)
         if not spec.stream.replicas > 1:
-            disagreements.note(
-                walk.overlapping, "deliveries received twice over under one number", durable
-            )
+            disagreements.note(walk.overlapping, About.RECEIVED_TWICE, durable=durable)
     return walks
 
 
@@ -390,8 +394,7 @@ def _account_missing(
     for durable, walk in walks.items():
         if durable not in server.durables:
             count = owed[durable].count(1, server.stream_before.last_seq)
-            kind = "messages owed to durables that the server does not have at the end"
-            disagreements.note(max(1, count), kind, durable)
+            disagreements.note(max(1, count), About.DURABLE_MISSING, durable=durable)
             accounts.append(DurableAccount(owed=count, delivered=walk.distinct()))
     return accounts
 
@@ -415,8 +418,9 @@ def _owed_by_durable(
     assigned = sum(len(seqs) for seqs in listed)
     disagreements.note(
         stored - assigned,
-        "messages stored whose partition is not known",
-        f"{assigned} of {stored} have one",
+        About.PARTITION_UNKNOWN,
+        known=assigned,
+        stored=stored,
     )
     return {
         spec.durable_of(index): OwedSeqs(stored, listed[index])

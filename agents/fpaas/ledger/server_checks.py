@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fpaas.bundle.bundle import ServerFinal
-from fpaas.ledger.disagreements import Disagreements, distance
+from fpaas.ledger.disagreements import About, Disagreements, distance
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.nats import DurableState, NatsSample
 from fpaas.records.shuffler import ShufflerResult
@@ -28,26 +28,31 @@ def check_stream(
     stream, after = server.stream_before, server.stream_after
     disagreements.note(
         after.last_seq - stream.last_seq,
-        "messages stored after the run's end (last_seq)",
-        f"last_seq was {stream.last_seq}, then {after.last_seq}",
+        About.STORED_AFTER_END,
+        before=stream.last_seq,
+        after=after.last_seq,
     )
     spanned = stream.last_seq - stream.first_seq + 1 - stream.num_deleted
     disagreements.note(
         stream.messages - max(0, spanned) if stream.messages or spanned > 0 else 0,
-        "messages in the stream by their number other than by its sequences (messages)",
-        f"messages is {stream.messages}, first_seq {stream.first_seq}, last_seq "
-        f"{stream.last_seq}, num_deleted {stream.num_deleted}",
+        About.STREAM_MESSAGES,
+        messages=stream.messages,
+        first_seq=stream.first_seq,
+        last_seq=stream.last_seq,
+        num_deleted=stream.num_deleted,
     )
     disagreements.note(
         stream.consumer_count - len(server.durables),
-        "consumers by the stream's count other than listed (consumer_count)",
-        f"consumer_count is {stream.consumer_count}, {len(server.durables)} are listed",
+        About.STREAM_CONSUMERS,
+        consumer_count=stream.consumer_count,
+        listed=len(server.durables),
     )
     seen = max((sample.stream.last_seq for sample in samples if sample.stream), default=0)
     disagreements.note(
         max(0, seen - stream.last_seq),
-        "messages that /jsz showed during the run and the API did not after it (last_seq)",
-        f"/jsz had last_seq {seen}, the JetStream API has {stream.last_seq}",
+        About.STREAM_SEEN_BY_JSZ,
+        jsz=seen,
+        api=stream.last_seq,
     )
 
 
@@ -60,12 +65,13 @@ def check_stored(
     published = len(shuffler.published) + shuffler.stored_twice
     at_most = published + len(shuffler.unknown)
     if shuffler.complete:
-        foreign = f", {shuffler.foreign} of them not the shuffler's" if shuffler.foreign else ""
         disagreements.note(
             distance(stored, published, at_most),
-            "messages stored other than published (last_seq)",
-            f"the server's last_seq is {stored}{foreign}, the shuffler's publishes {published}"
-            + (f" to {at_most}" if at_most > published else ""),
+            About.STORED_PUBLISHED,
+            last_seq=stored,
+            foreign=shuffler.foreign,
+            at_least=published,
+            at_most=at_most,
         )
     relay_seqs = IntervalSet()
     stream_seqs = IntervalSet(shuffler.copy_seqs)
@@ -78,15 +84,17 @@ def check_stored(
     foreign_seqs = len(relay_seqs.difference(shuffler.published))
     disagreements.note(
         missing + foreign_seqs + (mapped - len(stream_seqs)),
-        "publishes whose place in the stream does not fit",
-        f"{missing} published without one, {foreign_seqs} placed but not published, "
-        f"{mapped - len(stream_seqs)} places taken twice",
+        About.STREAM_PLACES,
+        without=missing,
+        unpublished=foreign_seqs,
+        twice=mapped - len(stream_seqs),
     )
     beyond = 0 if stream_seqs.last is None else max(0, stream_seqs.last - stored)
     disagreements.note(
         beyond,
-        "publishes acknowledged beyond the stream's end (last_seq)",
-        f"acknowledged up to {stream_seqs.last}, the server's last_seq is {stored}",
+        About.ACKED_BEYOND_END,
+        acked=stream_seqs.last,
+        last_seq=stored,
     )
 
 
@@ -99,10 +107,13 @@ def check_durable(case: DurableCase, disagreements: Disagreements) -> None:
     )
     disagreements.note(
         max(0, reached - server.stream_after.last_seq) + (0 if case.may_forget else forgotten),
-        "deliveries beyond what the server delivered, or has (delivered)",
-        f"{state.name} received up to stream sequence {walk.reached} and consumer sequence "
-        f"{walk.next_consumer_seq - 1}, the server delivered up to {state.delivered_stream_seq} "
-        f"and {state.delivered_consumer_seq}, of {server.stream_before.last_seq} stored",
+        About.DELIVERED,
+        durable=state.name,
+        received_stream_seq=walk.reached,
+        received_consumer_seq=walk.next_consumer_seq - 1,
+        delivered_stream_seq=state.delivered_stream_seq,
+        delivered_consumer_seq=state.delivered_consumer_seq,
+        stored=server.stream_before.last_seq,
     )
     _check_num_pending(
         case, state.delivered_stream_seq if case.may_forget else reached, disagreements
@@ -132,9 +143,11 @@ def _check_num_pending(case: DurableCase, reached: int, disagreements: Disagreem
     note = disagreements.tolerate if 0 < short <= case.walk.skips else disagreements.note
     note(
         distance(state.num_pending, at_least, at_most),
-        "messages pending by the server's count other than by its sequences (num_pending)",
-        f"{state.name}: num_pending is {state.num_pending}, the sequences make it {at_least}"
-        + (f" to {at_most}" if at_most > at_least else ""),
+        About.NUM_PENDING,
+        durable=state.name,
+        num_pending=state.num_pending,
+        at_least=at_least,
+        at_most=at_most,
     )
 
 
@@ -156,7 +169,11 @@ def _check_ack_floor(walk: Walk, state: DurableState, disagreements: Disagreemen
             wrong += max(0, floor + waiting - made)
     disagreements.note(
         wrong,
-        "deliveries acknowledged by the server's floor other than by its counts (ack_floor)",
-        f"{state.name}: ack_floor is at consumer sequence {floor} and stream sequence {floor_seq}, "
-        f"delivered up to {made} and {seq}, num_ack_pending is {state.num_ack_pending}",
+        About.ACK_FLOOR,
+        durable=state.name,
+        ack_floor_consumer_seq=floor,
+        ack_floor_stream_seq=floor_seq,
+        delivered_consumer_seq=made,
+        delivered_stream_seq=seq,
+        num_ack_pending=state.num_ack_pending,
     )

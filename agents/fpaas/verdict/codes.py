@@ -10,10 +10,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fpaas.reason import Reason
-from fpaas.verdict import codes_goals, codes_invalid, codes_limits
+from fpaas.verdict import codes_goals, codes_invalid, codes_ledger, codes_limits
 from fpaas.verdict.code import FAIL, INVALID, LIMIT, NOTE, Code
 
-CODES: dict[str, Code] = {**codes_invalid.CODES, **codes_goals.CODES, **codes_limits.CODES}
+CODES: dict[str, Code] = {
+    **codes_invalid.CODES,
+    **codes_ledger.CODES,
+    **codes_goals.CODES,
+    **codes_limits.CODES,
+}
 #: Reasons from outside that are more than somebody's words, as `code` or `code: text`.
 GIVEN = ("interrupted",)
 _WIDTH = 88

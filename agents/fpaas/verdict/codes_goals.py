@@ -348,14 +348,6 @@ CODES: dict[str, Code] = {
         "If there are many, set a longer bench_ack_wait_s.",
         {"count": "deliveries", "duplicates": "deliveries"},
     ),
-    "server_count_inexact": Code(
-        NOTE,
-        "a count that nats-server is known to keep inexactly: {text}. The ledger uses the "
-        "sequences instead.",
-        "nats-server's num_pending may be too low while messages expire.",
-        "Nothing.",
-        {"text": "what differs, by how much, with an example"},
-    ),
     "reader_blocked": Code(
         NOTE,
         _reader_blocked,

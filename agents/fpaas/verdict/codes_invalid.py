@@ -300,27 +300,6 @@ CODES: dict[str, Code] = {
         _FILES,
         {"count": "problems"},
     ),
-    "ledger_unmeasured": Code(
-        INVALID,
-        "the ledger could not be balanced: not all parts of it were measured",
-        "An account of the relay, the shuffler, the consumers or NATS is missing, so nobody can "
-        "say whether anything was lost.",
-        "Look at the reasons before this one.",
-    ),
-    "ledger_unbalanced": Code(
-        INVALID,
-        "the ledger does not balance: {unexplained} unexplained, must be 0",
-        "The parts' counts do not add up.",
-        _REPORT,
-        {"unexplained": "events and deliveries"},
-    ),
-    "ledger_disagreement": Code(
-        INVALID,
-        "{text}",
-        "Two accounts of the same thing differ; the difference is part of what is unexplained.",
-        _REPORT,
-        {"text": "what differs, by how much, with an example"},
-    ),
     "fault_not_injected": Code(
         INVALID,
         "bench_faults[{number}] ({do} on {on} at {at_s:g} s) was not injected, so the run does not "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fpaas.bundle.bundle import Bundle, HostPart, Sample, cumulative
 from fpaas.latency.legs import Legs
 from fpaas.ledger import ledger
+from fpaas.ledger.disagreements import Disagreement
 from fpaas.ledger.ledger import Ledger
 from fpaas.measures.figures import Window, growth
 from fpaas.reason import Reason
@@ -60,9 +61,9 @@ class Facts:
     servers_silent: dict[str, float] = field(default_factory=dict)
     #: By NATS host, when after T0 the first server that answered there did so last.
     servers_answered: dict[str, float] = field(default_factory=dict)
-    disagreements: list[str] = field(default_factory=list)
+    disagreements: list[Disagreement] = field(default_factory=list)
     #: Of the server's counts, what is known not to be exact.
-    tolerated: list[str] = field(default_factory=list)
+    tolerated: list[Disagreement] = field(default_factory=list)
     never_fetched: int | None = None
     loop_lag_p99_ms: dict[str, float] = field(default_factory=dict)
     process_cpu_pct: dict[str, float] = field(default_factory=dict)

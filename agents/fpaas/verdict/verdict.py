@@ -14,7 +14,7 @@ of parts that died.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fpaas.latency.lower_bounds import is_goal_at_least
@@ -331,8 +331,8 @@ def _imbalance(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
         yield Reason("ledger_unmeasured")
     elif unexplained:
         yield Reason("ledger_unbalanced", None, {"unexplained": unexplained})
-        for text in facts.disagreements:
-            yield Reason("ledger_disagreement", None, {"text": text})
+        for one in facts.disagreements:
+            yield Reason("ledger_disagreement", None, asdict(one))
 
 
 def _calls_missing(summary: dict[str, Any]) -> Iterator[Reason]:
@@ -533,5 +533,5 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Rea
     if ledger["redelivered"]:
         repeats = {"count": ledger["redelivered"], "duplicates": ledger["duplicate_deliveries"]}
         yield Reason("redelivered", None, repeats)
-    for text in facts.tolerated:
-        yield Reason("server_count_inexact", None, {"text": text})
+    for one in facts.tolerated:
+        yield Reason("server_count_inexact", None, asdict(one))

@@ -1,0 +1,175 @@
+"""Codes of the ledger: what is not known of it, does not add up, or is inexact by the server."""
+
+from __future__ import annotations
+
+from fpaas.ledger.disagreements import About
+from fpaas.verdict.code import INVALID, NOTE, Code, Parameters
+
+_REPORT = (
+    "Parts of the lab contradict each other, which is a defect of the lab: keep the bundle and "
+    "report it."
+)
+_DURABLE = "{durable}"
+#: What differs → in words, and the figures of a case. In brackets: what the server calls it.
+WORDS: dict[About, tuple[str, str]] = {
+    About.READ_WITHOUT_OUTCOME: (
+        "frames read without any outcome",
+        "of {read} read, {with_outcome} have one",
+    ),
+    About.READ_NOT_OFFERED: (
+        "frames read that the relay did not offer",
+        (
+            "the relay offered {offered_first} … {offered_last}, the shuffler read {read_first} … "
+            "{read_last}"
+        ),
+    ),
+    About.OFFERED_OUTCOMES: (
+        "frames offered without an outcome, or with two",
+        "offered {offered}, accounted for {accounted}",
+    ),
+    About.DELIVERIES_COUNTED: (
+        "deliveries counted other than logged",
+        "the consumers counted {counted}, their logs hold {logged}",
+    ),
+    About.ACKS_COUNTED: (
+        "deliveries acknowledged other than counted",
+        "the consumers sent {acks} acks for {counted} deliveries",
+    ),
+    About.RECEIVED_TWICE: ("deliveries received twice over under one number", _DURABLE),
+    About.PARTITION_UNKNOWN: (
+        "messages stored whose partition is not known",
+        "{known} of {stored} have one",
+    ),
+    About.STREAM_PLACES: (
+        "publishes whose place in the stream does not fit",
+        (
+            "{without} published without one, {unpublished} placed but not published, {twice} "
+            "places taken twice"
+        ),
+    ),
+    About.STORED_AFTER_END: (
+        "messages stored after the run's end (last_seq)",
+        "last_seq was {before}, then {after}",
+    ),
+    About.STREAM_MESSAGES: (
+        "messages in the stream by their number other than by its sequences (messages)",
+        (
+            "messages is {messages}, first_seq {first_seq}, last_seq {last_seq}, num_deleted "
+            "{num_deleted}"
+        ),
+    ),
+    About.STREAM_CONSUMERS: (
+        "consumers by the stream's count other than listed (consumer_count)",
+        "consumer_count is {consumer_count}, {listed} are listed",
+    ),
+    About.STREAM_SEEN_BY_JSZ: (
+        "messages that /jsz showed during the run and the API did not after it (last_seq)",
+        "/jsz had last_seq {jsz}, the JetStream API has {api}",
+    ),
+    About.STORED_PUBLISHED: (
+        "messages stored other than published (last_seq)",
+        (
+            "the server's last_seq is {last_seq}, {foreign} of them not the shuffler's; its "
+            "publishes make it {at_least} to {at_most}"
+        ),
+    ),
+    About.ACKED_BEYOND_END: (
+        "publishes acknowledged beyond the stream's end (last_seq)",
+        "acknowledged up to {acked}, the server's last_seq is {last_seq}",
+    ),
+    About.DURABLE_MISSING: (
+        "messages owed to durables that the server does not have at the end",
+        _DURABLE,
+    ),
+    About.DELIVERED: (
+        "deliveries beyond what the server delivered, or has (delivered)",
+        (
+            "{durable} received up to stream sequence {received_stream_seq} and consumer sequence "
+            "{received_consumer_seq}, the server delivered up to {delivered_stream_seq} and "
+            "{delivered_consumer_seq}, of {stored} stored"
+        ),
+    ),
+    About.NUM_PENDING: (
+        "messages pending by the server's count other than by its sequences (num_pending)",
+        "{durable}: num_pending is {num_pending}, the sequences make it {at_least} to {at_most}",
+    ),
+    About.ACK_FLOOR: (
+        "deliveries acknowledged by the server's floor other than by its counts (ack_floor)",
+        (
+            "{durable}: ack_floor is at consumer sequence {ack_floor_consumer_seq} and stream "
+            "sequence {ack_floor_stream_seq}, delivered up to {delivered_consumer_seq} and "
+            "{delivered_stream_seq}, num_ack_pending is {num_ack_pending}"
+        ),
+    ),
+    About.NUM_ACK_PENDING: (
+        "deliveries that nobody received and the server takes as acknowledged (num_ack_pending)",
+        "{durable}: {not_received} not received, the server waits for {num_ack_pending}",
+    ),
+    About.PASSED_OVER: (
+        "messages that the server passed over although they are stored",
+        "{durable}, delivered up to {delivered_stream_seq}, first stored {first_stored}",
+    ),
+    About.DELIVERIES_UNSEEN: (
+        "deliveries by the server's count (delivered) that nothing else shows",
+        "{durable}: the server made {delivered_consumer_seq}, received {received}",
+    ),
+    About.OWED_OUTCOMES: (
+        "messages owed without an outcome, or with two",
+        "{durable}: owed {owed}, accounted for {accounted}",
+    ),
+    About.REPEAT_WITHOUT_FIRST: (
+        "messages delivered again without a first delivery",
+        "{durable}, {first} … {last}",
+    ),
+}
+_DIFFERENCE = {
+    "about": "what differs",
+    "amount": "events and deliveries",
+    "cases": "how often",
+    "example": "figures of the worst case",
+}
+
+
+def _difference(p: Parameters) -> str:
+    what, example = WORDS[p["about"]]
+    others = f" (and {p['cases'] - 1} more such)" if p["cases"] > 1 else ""
+    return f"{what}: {p['amount']}; {example.format_map(p['example'])}{others}"
+
+
+def _inexact(p: Parameters) -> str:
+    return (
+        f"a count that nats-server is known to keep inexactly: {_difference(p)}. The ledger uses "
+        "the sequences instead."
+    )
+
+
+CODES: dict[str, Code] = {
+    "ledger_unmeasured": Code(
+        INVALID,
+        "the ledger could not be balanced: not all parts of it were measured",
+        "An account of the relay, the shuffler, the consumers or NATS is missing, so nobody can "
+        "say whether anything was lost.",
+        "Look at the reasons before this one.",
+    ),
+    "ledger_unbalanced": Code(
+        INVALID,
+        "the ledger does not balance: {unexplained} unexplained, must be 0",
+        "The parts' counts do not add up.",
+        _REPORT,
+        {"unexplained": "events and deliveries"},
+    ),
+    "ledger_disagreement": Code(
+        INVALID,
+        _difference,
+        "Two accounts of the same thing differ; the difference is part of what is unexplained.",
+        _REPORT,
+        _DIFFERENCE,
+    ),
+    "server_count_inexact": Code(
+        NOTE,
+        _inexact,
+        "nats-server's num_pending may be too low while messages expire.",
+        "Nothing.",
+        _DIFFERENCE,
+    ),
+}
