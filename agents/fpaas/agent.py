@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from fpaas import common_time
 from fpaas.errors import RunInvalid
 from fpaas.measures.calls import CallRecorder
 from fpaas.records import status
@@ -64,31 +65,52 @@ class Status:
             message=self.message,
             pid=os.getpid(),
             pids=self.pids,
-            unix_ns=time.time_ns(),
+            unix_ns=common_time.now_ns(),
             figures=self.figures,
         )
         with contextlib.suppress(OSError):
             status.write(self._directory, now)
 
 
-def armed(path: Path, planned: RunSpec, own: Status) -> RunSpec:
-    """Wait until run.json has its T0, and return it; `planned` is what it was when it was read.
+class Arming:
+    """Waits until run.json has its T0; `planned` is what it was when it was read.
 
     Starting takes long where processors are few. Agents start before T0 is chosen, so it need not
-    allow for that. Raises RunInvalid where nobody arms the run.
+    allow for that. From then on this process goes by the common time; `host` is the one it is on,
+    None where the run does not say.
     """
-    own.set(State.STARTING, "waits until the run is armed")
-    deadline = time.monotonic() + ARMED_WITHIN_S
-    run = planned
-    while not run.is_armed:
-        if time.monotonic() > deadline:
-            message = f"{path}: got no T0 within {ARMED_WITHIN_S:g} s; is its playbook gone?"
-            own.set(State.FAILED, message)
-            raise RunInvalid(message)
+
+    def __init__(self, path: Path, planned: RunSpec, own: Status, host: str | None) -> None:
+        self.run = planned
+        self._path = path
+        self._own = own
+        self.host = host
+        self._deadline = time.monotonic() + ARMED_WITHIN_S
+        own.set(State.STARTING, "waits until the run is armed")
+
+    def is_over(self) -> bool:
+        """Whether it is armed. Raises RunInvalid where nobody arms it."""
+        if not self.run.is_armed:
+            self.run = RunSpec.load(self._path)
+        if not self.run.is_armed:
+            if time.monotonic() > self._deadline:
+                message = (
+                    f"{self._path}: got no T0 within {ARMED_WITHIN_S:g} s; is its playbook gone?"
+                )
+                self._own.set(State.FAILED, message)
+                raise RunInvalid(message)
+            return False
+        common_time.shift(self.run.clock_shift_ns(self.host))
+        return True
+
+
+def armed(path: Path, planned: RunSpec, own: Status, host: str | None) -> RunSpec:
+    """Wait as `Arming` does, and return the run with its T0."""
+    arming = Arming(path, planned, own, host)
+    while not arming.is_over():
         # Not time.sleep, which fails where libfaketime shifts the wall clock alone.
         select.select([], [], [], ARMED_LOOK_INTERVAL_S)
-        run = RunSpec.load(path)
-    return run
+    return arming.run
 
 
 def stop_event() -> asyncio.Event:
@@ -103,7 +125,7 @@ def stop_event() -> asyncio.Event:
 async def sleep_until_unix_ns(due_unix_ns: int, stop: asyncio.Event) -> bool:
     """Sleep until a wall-clock time; returns False where `stop` came first."""
     while not stop.is_set():
-        left_s = (due_unix_ns - time.time_ns()) / 1e9
+        left_s = (due_unix_ns - common_time.now_ns()) / 1e9
         if left_s <= 0:
             return True
         # Long sleeps in steps: the wall clock may be corrected meanwhile.
@@ -118,7 +140,7 @@ def seconds_to_next_tick(origin_unix_ns: int, cuts_unix_ns: tuple[int, ...] = ()
     Counters that are sampled at the edges of the measuring window need no interpolation there,
     where rates change.
     """
-    now_unix_ns = time.time_ns()
+    now_unix_ns = common_time.now_ns()
     whole = now_unix_ns + NS_PER_S - (now_unix_ns - origin_unix_ns) % NS_PER_S
     due_unix_ns = min([whole, *(cut for cut in cuts_unix_ns if cut > now_unix_ns)])
     return (due_unix_ns - now_unix_ns) / NS_PER_S
@@ -134,7 +156,7 @@ async def measure_loop_lag(
     `on_wake` is called with its time in ns: to wake costs more than most of what is done then.
     """
     # Not loop.time(): uvloop's has a resolution of a millisecond.
-    unix_to_monotonic_ns = time.monotonic_ns() - time.time_ns()
+    unix_to_monotonic_ns = time.monotonic_ns() - common_time.now_ns()
     due_unix_ns = t0_unix_ns
 
     def now() -> int:

@@ -16,6 +16,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "plan": {"type": "path", "required": True},
     "lead_s": {"type": "float", "required": True},
     "lead_s_per_1000_consumers": {"type": "float", "required": True},
+    "clocks": {"type": "dict", "required": True},
 }
 
 
@@ -33,8 +34,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             planned = RunSpec.load(Path(arguments["plan"]))
         except SpecError as error:
             raise AnsibleActionFail(str(error)) from error
+        clocks = {
+            host: arming.HostClock.from_dict(clock)
+            for host, clock in arguments["clocks"].items()
+            if clock is not None
+        }
         armed = arming.arm(
-            planned, time.time_ns(), arguments["lead_s"], arguments["lead_s_per_1000_consumers"]
+            planned,
+            time.time_ns(),
+            arguments["lead_s"],
+            arguments["lead_s_per_1000_consumers"],
+            clocks,
         )
         return {
             **result,

@@ -1,4 +1,4 @@
-"""Waits on one host until the agents are up, and wait themselves for the run's T0."""
+"""Waits on one host until the agents are up, wait for the run's T0, and know the host's clock."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from fpaas.control.arming import PROBE, HostClock
 from fpaas.records.status import AgentStatus, State
 
 LOOK_INTERVAL_S = 0.1
+#: A probe that has not compared clocks this long after all are up is not waited for: its host's
+#: clock is taken as it is, and the run's report says that it is not known.
+CLOCK_PATIENCE_S = 15.0
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -23,7 +27,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`await_agents: {directory: the run's on the host, agents: […], patience_s: …}`.
 
-    Fails where one of them failed, with what it says, or is not up in time.
+    Fails where one of them failed, with what it says, or is not up in time. Returns `clock`: how
+    far the host's is off, None where there is no probe, or NATS does not answer it.
     """
 
     TRANSFERS_FILES = False
@@ -35,14 +40,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         result: dict[str, Any] = {**super().run(None, task_vars), "changed": False}
         directory = arguments["directory"]
         deadline = time.monotonic() + arguments["patience_s"]
+        clock_deadline = None
         while True:
             statuses = self._statuses(directory)
             if message := failure(statuses):
                 return {**result, "failed": True, "msg": message}
             missing = [agent for agent in arguments["agents"] if agent not in statuses]
             if not missing:
-                return result
-            if time.monotonic() > deadline:
+                clock = clock_of(statuses)
+                clock_deadline = clock_deadline or time.monotonic() + CLOCK_PATIENCE_S
+                is_late = time.monotonic() > clock_deadline
+                if clock is not None or PROBE not in statuses or is_late:
+                    return {**result, "clock": None if clock is None else clock.to_dict()}
+            elif time.monotonic() > deadline:
                 message = (
                     f"not up within {arguments['patience_s']:g} s: {', '.join(missing)}; "
                     f"their logs are in {directory}, or in the host's journal"
@@ -54,6 +64,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         output = self._low_level_execute_command(f"cat {shlex.quote(directory)}/*.status.json")
         found = map(AgentStatus.parse, output.get("stdout_lines", []))
         return {status.agent: status for status in found if status is not None}
+
+
+def clock_of(statuses: dict[str, AgentStatus]) -> HostClock | None:
+    """Return what the probe says of the host's clock, if it does."""
+    probe = statuses.get(PROBE)
+    return None if probe is None else HostClock.seen(probe, time.time_ns())
 
 
 def failure(statuses: dict[str, AgentStatus]) -> str:

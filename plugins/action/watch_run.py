@@ -58,6 +58,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         self, progress: Progress, directory: str, show_every_s: float, host: str
     ) -> dict[str, str]:
         control_pid = os.getppid()
+        shift_ns = progress.run.control_clock_shift_ns
         show_at = seen_at = time.monotonic()
         trouble = ""
         while True:
@@ -73,7 +74,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                     return {"(host)": problem}
                 time.sleep(LOOK_INTERVAL_S)
                 continue
-            now_unix_ns = time.time_ns()
+            now_unix_ns = time.time_ns() + shift_ns
             problems = progress.problems(now_unix_ns)
             for agent, problem in problems.items():
                 show(f"{host}: {agent} {problem}", color="red")

@@ -8,7 +8,7 @@ short_description: Set the time at which a planned run begins
 description:
   - >-
     T0 is now and the lead, up to the next whole second. Nothing is written; the plan with
-    its T0 is returned, to be brought to every host at once.
+    its T0, and with what each host's clock is off, is returned, to be brought to every host.
 options:
   plan:
     description: The planned run.json on the control node.
@@ -22,6 +22,10 @@ options:
     description: Seconds added to it.
     type: float
     required: true
+  clocks:
+    description: C(clock) of C(await_agents) by host; none of a host whose clock is taken as it is.
+    type: dict
+    required: true
 author:
   - FPaaS bench lab
 """
@@ -32,6 +36,8 @@ EXAMPLES = """
     plan: .lab/control/one.json
     lead_s: 3
     lead_s_per_1000_consumers: 2
+    clocks:
+      one: "{{ up.clock }}"
   run_once: true
   register: armed
 """

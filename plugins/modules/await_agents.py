@@ -7,6 +7,7 @@ module: await_agents
 short_description: Wait until agents are up, and wait themselves for the run's T0
 description:
   - Fails if an agent failed, with what it says, or if one is not up in time.
+  - Waits a while longer until the probe has compared the host's clock with the NATS host's.
 options:
   directory:
     description: The run's directory on the host.
@@ -33,4 +34,14 @@ EXAMPLES = """
     patience_s: 60
 """
 
-RETURN = ""
+RETURN = """
+clock:
+  description:
+    - >-
+      Between which nanoseconds the NATS host's clock minus this host's lies (offset_low_ns,
+      offset_high_ns), and what the common time is ahead of the control node's clock, at least
+      (common_minus_control_ns).
+    - None of a host without a probe, or whose probe got no answer.
+  type: dict
+  returned: success
+"""

@@ -35,6 +35,10 @@ options:
     type: list
     elements: str
     default: []
+  host:
+    description: The host's name in the inventory, by which a run knows what its clock is off.
+    type: str
+    default: ""
   grace_s:
     description: Seconds that agents may take to write what they measured.
     type: float
@@ -148,12 +152,14 @@ def shaping_qdiscs(listed: str) -> tuple[dict[str, str], dict[str, str]]:
     return ours, others
 
 
-def seconds_left(run_json: Path, now_s: float) -> float:
-    """Return how long a run still takes; 0 where it is not known."""
+def seconds_left(run_json: Path, host: str, now_s: float) -> float:
+    """Return how long a run still takes, `now_s` by this host's clock; 0 if it is not known."""
     try:
         run = json.loads(run_json.read_bytes())
         takes_s = run["warmup_s"] + run["measure_s"] + run["drain_s"]
-        return max(0.0, float(run["t0_unix_ns"] / 1e9 + takes_s - now_s))
+        # Runs of an older version have none.
+        shift_s = run.get("clock_shifts_ns", {}).get(host, 0) / 1e9
+        return max(0.0, float(run["t0_unix_ns"] / 1e9 + takes_s - shift_s - now_s))
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
 
@@ -166,6 +172,7 @@ def main() -> None:
             "bin_dir": {"type": "path", "required": True},
             "unit_prefix": {"type": "str", "required": True},
             "keep": {"type": "list", "elements": "str", "default": []},
+            "host": {"type": "str", "default": ""},
             "grace_s": {"type": "float", "default": 0},
         },
         supports_check_mode=True,
@@ -178,7 +185,7 @@ def main() -> None:
     units = [unit for unit in active if unit.removeprefix(prefix) not in wanted["keep"]]
     current = lab / "current"
     run_id = current.resolve().name if current.exists() else ""
-    left_s = seconds_left(current / "run.json", time.time()) if units else 0.0
+    left_s = seconds_left(current / "run.json", wanted["host"], time.time()) if units else 0.0
     if left_s:
         left_s += wanted["grace_s"]
     runs = sorted(

@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fpaas.control import arming
 from fpaas.records import files
+from fpaas.records.status import AgentStatus
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
 from tests.support.checkout import SCRIPTS
 from tests.support.nats_servers import NatsServer
@@ -92,9 +93,21 @@ class ProcessesLab:
             time.sleep(0.05)
 
     def arm(self) -> None:
-        """Set T0 once the stream is there and all are up, as a playbook does."""
-        self.spec = replace(self.spec, t0_unix_ns=time.time_ns() + LEAD_S * NS_PER_S)
+        """Set T0 once the stream is there, all are up and clocks were compared, as a playbook."""
+        clocks: dict[str, arming.HostClock] = {}
+        deadline = time.monotonic() + UP_WITHIN_S
+        while len(clocks) < len(self._hosts):
+            assert time.monotonic() < deadline, f"clocks were not compared: {sorted(clocks)}"
+            time.sleep(0.05)
+            clocks = {host: clock for host in self._hosts if (clock := self._clock(host))}
+        self.spec = arming.arm(self.spec, time.time_ns(), LEAD_S, 0, clocks)
         self._write_spec()
+
+    def _clock(self, host: str) -> arming.HostClock | None:
+        status = AgentStatus.parse(
+            (self.bundle / "hosts" / host / "probe.status.json").read_text(encoding="utf-8")
+        )
+        return None if status is None else arming.HostClock.seen(status, time.time_ns())
 
     @property
     def relay_url(self) -> str:

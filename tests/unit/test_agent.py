@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fpaas import agent
+from fpaas import agent, common_time
 from fpaas.errors import RunInvalid
 from fpaas.records import files
 from fpaas.records.status import State
+from fpaas.spec import NS_PER_S
 from tests.support.raw_run import RawRun
 
 
@@ -29,9 +31,21 @@ def test_agent_waits_until_the_run_is_armed(tmp_path: Path) -> None:
     run_json.write_text(planned.to_json())
     arming = threading.Timer(0.2, arm)
     arming.start()
-    assert agent.armed(run_json, planned, status) == run
+    assert agent.armed(run_json, planned, status, "load") == run
     arming.join()
     assert seen == [State.STARTING]
+
+
+@pytest.mark.parametrize(("host", "ahead_s"), [("near", 0), ("far", 300), ("unknown", 0)])
+def test_agent_goes_by_the_common_time_once_it_is_armed(
+    host: str, ahead_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common_time, "_shift_ns", 0)
+    shifts = {"near": 0, "far": -300 * NS_PER_S}
+    run = replace(RawRun().spec, clock_shifts_ns=shifts)
+    agent.armed(tmp_path / "run.json", run, agent.Status(tmp_path, "relay"), host)
+    assert time.time_ns() - common_time.now_ns() == pytest.approx(ahead_s * NS_PER_S, abs=1e8)
+    assert common_time.clock()() == pytest.approx(common_time.now_ns(), abs=1e8)
 
 
 def test_run_that_nobody_arms_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,5 +53,5 @@ def test_run_that_nobody_arms_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     run_json.write_text(planned.to_json())
     monkeypatch.setattr(agent, "ARMED_WITHIN_S", 0.1)
     with pytest.raises(RunInvalid, match="got no T0 within"):
-        agent.armed(run_json, planned, agent.Status(tmp_path, "relay"))
+        agent.armed(run_json, planned, agent.Status(tmp_path, "relay"), None)
     assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == State.FAILED

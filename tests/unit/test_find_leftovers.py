@@ -46,3 +46,13 @@ def test_queueing_disciplines_are_the_labs_by_their_handle() -> None:
 @pytest.mark.parametrize("printed", ["", "Cannot open netlink socket", "[]", "[{}]"])
 def test_no_queueing_discipline_is_none(printed: str) -> None:
     assert find_leftovers.shaping_qdiscs(printed) == ({}, {})
+
+
+@pytest.mark.parametrize(("host", "ahead_s"), [("near", 0), ("far", 300), ("old run", 0)])
+def test_a_run_has_so_long_to_go_by_whatever_clock(host: str, ahead_s: int, tmp_path: Path) -> None:
+    shifts = {"near": 0, "far": -300 * 10**9}
+    run = {"t0_unix_ns": 1000 * 10**9, "warmup_s": 1, "measure_s": 20, "drain_s": 3}
+    (tmp_path / "run.json").write_text(json.dumps({**run, "clock_shifts_ns": shifts}))
+    now_s = 1004.0 + ahead_s
+    assert find_leftovers.seconds_left(tmp_path / "run.json", host, now_s) == 20
+    assert find_leftovers.seconds_left(tmp_path / "missing.json", host, now_s) == 0

@@ -72,13 +72,15 @@ def test_cpu_shares_are_shares(
     assert sum(shares) <= 100 + 1e-6
 
 
-def write_status(directory: Path, agent: str, pids: list[int], unix_ns: int) -> None:
-    own = AgentStatus(agent=agent, state=State.RUNNING, pid=pids[0], pids=pids, unix_ns=unix_ns)
+def write_status(directory: Path, agent: str, pids: list[int], unix_s: float) -> None:
+    # Agents of a host may go by another time than its kernel.
+    own = AgentStatus(agent=agent, state=State.RUNNING, pid=pids[0], pids=pids, unix_ns=1)
     status.write(directory, own)
+    os.utime(directory / f"{agent}.status.json", (unix_s, unix_s))
 
 
 def test_processes_are_found_by_status_and_pid_files(tmp_path: Path) -> None:
-    write_status(tmp_path, "consumers", [7, 8], 2 * 10**9)
+    write_status(tmp_path, "consumers", [7, 8], 2.0)
     (tmp_path / "relay.status.json").write_text("{half")
     (tmp_path / "other.status.json").write_text("[]")
     assert [(e.process, e.pid, e.listed_unix_s) for e in read_status_files(tmp_path)] == [
@@ -98,7 +100,7 @@ def test_a_process_comes_and_goes(tmp_path: Path) -> None:
     assert usage.sample() == []
     child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        write_status(tmp_path, "relay", [child.pid], time.time_ns())
+        write_status(tmp_path, "relay", [child.pid], time.time())
         (first,) = usage.sample()
         assert first.process == "relay"
         # What it used in no time is unknown.
@@ -122,5 +124,5 @@ def test_a_process_comes_and_goes(tmp_path: Path) -> None:
 
 
 def test_a_later_process_with_the_same_pid_is_not_taken_for_ours(tmp_path: Path) -> None:
-    write_status(tmp_path, "relay", [os.getpid()], time.time_ns() - 3600 * 10**9)
+    write_status(tmp_path, "relay", [os.getpid()], time.time() - 3600)
     assert ProcessUsage(tmp_path, None).sample() == []

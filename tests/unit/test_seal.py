@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,14 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fpaas import common_time
 from fpaas.commands.seal import command
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.probe import host_facts, seal
 from fpaas.records import files
 from fpaas.records.seal import Seal
+from fpaas.spec import NS_PER_S
+from tests.support.raw_run import RawRun
 
 
 @pytest.fixture
@@ -135,3 +140,29 @@ def test_host_facts_from_text() -> None:
     assert host_facts.parse_nats_server_version("nats-server: v2.10.3-RC.1\n") == "2.10.3-RC.1"
     assert host_facts.parse_nats_server_version("bash: no such thing") is None
     assert host_facts.nats_server_version(Path("/nonexistent/nats-server")) is None
+
+
+def test_the_journal_is_asked_by_its_hosts_own_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common_time, "_shift_ns", 0)
+    asked = tmp_path / "asked"
+    journalctl = tmp_path / "bin" / "journalctl"
+    journalctl.parent.mkdir()
+    journalctl.write_text(f'#!/bin/sh\necho "$@" > {asked}\n')
+    journalctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{journalctl.parent}:/usr/bin:/bin")
+    run = tmp_path / "20260102T030405Z-scenario-1"
+    run.mkdir()
+    # The NATS host is 10 s ahead of the control node, and this one 300 s ahead of the NATS host.
+    spec = replace(
+        RawRun().spec,
+        clock_shifts_ns={"far": -300 * NS_PER_S},
+        control_clock_shift_ns=10 * NS_PER_S,
+    )
+    (run / "run.json").write_text(spec.to_json())
+    arguments = [str(run), "--host", "far", "--journal", "relay=fpaas-relay.service"]
+    assert CliRunner().invoke(command, arguments).exit_code == 0
+    assert f"--since @{1767323045 + 310}" in asked.read_text()
+    sealed_unix_ns = json.loads((run / "seal.json").read_text())["unix_ns"]
+    assert time.time_ns() - sealed_unix_ns == pytest.approx(300 * NS_PER_S, abs=10 * NS_PER_S)

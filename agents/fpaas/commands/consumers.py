@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fpaas import spec
+from fpaas import common_time, spec
 from fpaas.agent import Status, armed, run_loop
 from fpaas.consumers import consumers
 from fpaas.consumers.consumer_figures import Figures
@@ -101,8 +101,8 @@ def command(
         raise BadInput(
             f"--host: {host!r} plays no consumers in {run_path}; it has {', '.join(run.shares)}"
         )
-    run = armed(run_path, run, Status(out, consumers.AGENT))
-    if time.time_ns() >= run.end_unix_ns:
+    run = armed(run_path, run, Status(out, consumers.AGENT), host)
+    if common_time.now_ns() >= run.end_unix_ns:
         raise BadInput(f"{run_path}: the run is over; its T0 (t0_unix_ns) is {run.t0_unix_ns}")
     run_loop(consumers.run(consumers.Play(run, share, nats_url or run.nats_url, out, listen)))
 
@@ -142,7 +142,7 @@ async def _with_durables(play: consumers.Play) -> None:
     try:
         async with stream.jetstream(play.nats_url) as context:
             await stream.create_durables(context, play.spec, missing)
-        t0_unix_ns = time.time_ns() + round(CONNECT_ALLOWANCE_S * NS_PER_S)
+        t0_unix_ns = common_time.now_ns() + round(CONNECT_ALLOWANCE_S * NS_PER_S)
         await consumers.run(
             replace(play, spec=replace(play.spec, t0_unix_ns=t0_unix_ns)), _Summary()
         )

@@ -11,7 +11,6 @@ from fpaas.errors import BadInput
 from fpaas.jetstream.nats_connection import address_from_environment
 from fpaas.probe import probe
 from fpaas.probe.server_monitor import MonitoringPort
-from fpaas.records.probe import AGENT
 from fpaas.spec import RunSpec
 
 
@@ -54,7 +53,6 @@ def command(
         nats = address_from_environment(nats_url or spec.nats_url)
     except ValueError as error:
         raise BadInput(f"--nats-url: {error}") from error
-    spec = agent.armed(run_json, spec, agent.Status(directory, AGENT))
     on_nats_host = host in spec.hosts.get("nats", [])
     options = probe.Options(
         spec=spec,
@@ -66,4 +64,4 @@ def command(
         else None,
         nats_pid_file=nats_pid_file,
     )
-    agent.run_loop(probe.run(options))
+    agent.run_loop(probe.run(options, run_json))

@@ -124,7 +124,7 @@ def command(
                 f"{spec.firehose.first_seq}; is it another file than the run was planned with?"
             )
         if run_json is not None and spec is not None:
-            spec = agent.armed(run_json, spec, status)
+            spec = agent.armed(run_json, spec, status, spec.only_host("relay"))
         options = relay.Options(
             source=frames,
             pace=_pace(pace, frames, rate_per_s, speed),

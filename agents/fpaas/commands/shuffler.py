@@ -76,7 +76,8 @@ def command(
         metrics_listen=metrics_listen,
     )
     if run_json and spec and directory:
-        spec = agent.armed(run_json, spec, agent.Status(directory, shuffler.AGENT))
+        status = agent.Status(directory, shuffler.AGENT)
+        spec = agent.armed(run_json, spec, status, spec.only_host("shuffler"))
         agent.run_loop(shuffler.run(spec, directory, endpoints))
     else:
         agent.run_loop(shuffler.serve(endpoints, cursor_file))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gzip
 import sys
-import time
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
+from fpaas import common_time
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import DeliveryJournal, DeliveryLog
@@ -39,7 +39,7 @@ class ConsumerFiles:
         self._journal = DeliveryJournal(self._path("deliveries.journal"), logs)
         self._samples = LineWriter(self._path("samples.jsonl"))
         self._histograms = HistogramLog(
-            self._path("hlog"), recorders, time.time(), by_beginning=True
+            self._path("hlog"), recorders, common_time.now_s(), by_beginning=True
         )
 
     def end_interval(self, figures: Figures, result: WorkerResult, calls: Calls) -> None:
@@ -49,7 +49,7 @@ class ConsumerFiles:
             files.write(self._path("json"), result)
         if self._samples:
             sample = WorkerSample(
-                unix_ns=time.time_ns(),
+                unix_ns=common_time.now_ns(),
                 processed=figures.processed,
                 bytes=figures.bytes,
                 polls=figures.polls,
@@ -64,7 +64,7 @@ class ConsumerFiles:
             self._samples.write(sample)
         # After the sample: whoever is killed between has no call as open that the log has answered.
         if self._histograms:
-            self._histograms.end_interval(time.time())
+            self._histograms.end_interval(common_time.now_s())
 
     def write(
         self, result: WorkerResult, logs: list[DeliveryLog], first_fetch: array[int] | None
@@ -77,7 +77,7 @@ class ConsumerFiles:
         with gzip.open(self._path("first_fetch.bin.gz"), "wb", compresslevel=6) as file:
             file.write(_little_endian(first_fetch or array("I")))
         if self._histograms:
-            self._histograms.close(time.time())
+            self._histograms.close(common_time.now_s())
         if self._samples:
             self._samples.close()
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fpaas import agent
+from fpaas import agent, common_time
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.consumers.consumer_files import ConsumerFiles
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
@@ -85,13 +85,15 @@ class Assignment:
             "nats_url": self.nats_url,
             "out": str(self.out) if self.out else None,
             "log_level": logging.getLogger().level,
+            "clock_shift_ns": common_time.shift_ns(),
         }
         return json.dumps(content).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Assignment:
-        """Decode, and set the log level of the parent."""
+        """Decode, and set the log level and the clock of the parent."""
         content = json.loads(line)
+        common_time.shift(content.pop("clock_shift_ns"))
         logging.basicConfig(
             stream=sys.stderr,
             level=content.pop("log_level"),
@@ -128,7 +130,7 @@ class ConsumerWorker:
             until_unix_ns=spec.end_unix_ns,
             bins=bins,
         )
-        self._polling.watch(time.time_ns)
+        self._polling.watch(common_time.now_ns)
         self._figures = Figures(consumers=assignment.count)
         self._started_unix_ns: int | None = None
         #: Polls that were due by then are accounted for; None while they go on.
@@ -185,7 +187,7 @@ class ConsumerWorker:
         spec = self.assignment.spec
         if not await agent.sleep_until_unix_ns(spec.t0_unix_ns, stop):
             return
-        self._started_unix_ns = time.time_ns()
+        self._started_unix_ns = common_time.now_ns()
         if self._files:
             self._files.open(self._recorders(), self._logs)
         t0_unix_ns = spec.t0_unix_ns
@@ -196,7 +198,7 @@ class ConsumerWorker:
         )
         try:
             self._wake()
-            while not stop.is_set() and time.time_ns() < spec.end_unix_ns:
+            while not stop.is_set() and common_time.now_ns() < spec.end_unix_ns:
                 tick_s = agent.seconds_to_next_tick(spec.t0_unix_ns, spec.cuts_unix_ns)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), tick_s)
@@ -205,7 +207,7 @@ class ConsumerWorker:
         finally:
             watching.cancel()
             await asyncio.wait([watching])
-            self._polling.abandon(time.time_ns())
+            self._polling.abandon(common_time.now_ns())
         self._tick(on_tick)
 
     async def finish(self) -> None:
@@ -260,6 +262,7 @@ class ConsumerWorker:
                 deliveries=self._deliveries,
                 write=write,
                 on_answered=self._answered,
+                clock=common_time.clock(),
             ),
             # Of a cluster's servers, each gets its part of the connections.
             turn=self.assignment.worker + number,
@@ -272,11 +275,11 @@ class ConsumerWorker:
         return [NatsPeer(connection) for connection in by_server.values()]
 
     def _connected(self, gate: Gate) -> None:
-        self._polling.connection_up(gate, time.time_ns())
+        self._polling.connection_up(gate, common_time.now_ns())
         self._send()
 
     def _disconnected(self, gate: Gate) -> None:
-        self._polling.connection_lost(gate, time.time_ns())
+        self._polling.connection_lost(gate, common_time.now_ns())
         self._set_timer()
 
     def _answered(self, puller: Puller, status_header: bytes, now: int) -> None:
@@ -286,7 +289,7 @@ class ConsumerWorker:
 
     def _wake(self) -> None:
         self._timer = None
-        self._polling.start_due(time.time_ns())
+        self._polling.start_due(common_time.now_ns())
         self._send()
         self._set_timer()
 
@@ -308,12 +311,12 @@ class ConsumerWorker:
                 return
             self._timer.cancel()
         # The loop's timers tick in milliseconds and round: up, or it would spin.
-        delay_s = max(0.0, (due - time.time_ns()) / 1e9) + 0.0005
+        delay_s = max(0.0, (due - common_time.now_ns()) / 1e9) + 0.0005
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._wake)
         self._timer_due_unix_ns = due
 
     async def _let_pulls_end(self, seconds: float) -> None:
-        now = time.time_ns()
+        now = common_time.now_ns()
         self._polling.stop(now)
         self._stopped_unix_ns = min(now, self.assignment.spec.end_unix_ns)
         deadline = time.monotonic() + seconds
@@ -334,12 +337,12 @@ class ConsumerWorker:
         return [deliveries.publish_to_fetch, deliveries.end_to_end, *self._calls()]
 
     def _tick(self, on_tick: Callable[[Figures], None]) -> None:
-        self._polling.expire(time.time_ns())
+        self._polling.expire(common_time.now_ns())
         self._send()
         self._set_timer()
         figures = self._update_figures()
         if self._files:
-            open_calls = calls.sampled(self._calls(), time.time_ns())
+            open_calls = calls.sampled(self._calls(), common_time.now_ns())
             self._files.end_interval(figures, self._result(complete=False), open_calls)
         else:
             for recorder in self._calls():

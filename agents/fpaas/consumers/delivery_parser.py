@@ -11,11 +11,11 @@ and account) and may have one after the last.
 from __future__ import annotations
 
 import sys
-import time
 from array import array
 from collections.abc import Callable
 from typing import Any
 
+from fpaas import common_time
 from fpaas.consumers.polling import Puller
 from fpaas.jetstream.nats_wire import MAX_CONTROL_LINE_BYTES, Parser, ProtocolError
 from fpaas.measures.first_fetch import encode as first_fetch_of
@@ -77,7 +77,7 @@ class DeliveryParser(Parser):
         deliveries: Deliveries,
         write: Callable[[bytes], None],
         on_answered: Callable[[Puller, bytes, int], None],
-        clock: Callable[[], int] = time.time_ns,
+        clock: Callable[[], int] = common_time.now_ns,
         **callbacks: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(**callbacks)

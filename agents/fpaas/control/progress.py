@@ -27,7 +27,7 @@ class Progress:
     """
 
     def __init__(self, run: RunSpec, agents: Iterable[str], grace_s: float) -> None:
-        self._run = run
+        self.run = run
         self._agents = list(agents)
         self._statuses: dict[str, AgentStatus] = {}
         self._gone: set[int] = set()
@@ -58,12 +58,12 @@ class Progress:
     def _problem_of(self, agent: str, now_unix_ns: int) -> str | None:
         status = self._statuses.get(agent)
         if status is None:
-            late_s = (now_unix_ns - self._run.t0_unix_ns) / NS_PER_S
+            late_s = (now_unix_ns - self.run.t0_unix_ns) / NS_PER_S
             return "did not start" if late_s > LATE_START_S else None
         if status.state in ENDED:
             return self._bad_end(status, now_unix_ns)
         # What agents do before T0 may keep them busy; whether it is done by then is what matters.
-        silent_s = (now_unix_ns - max(status.unix_ns, self._run.t0_unix_ns)) / NS_PER_S
+        silent_s = (now_unix_ns - max(status.unix_ns, self.run.t0_unix_ns)) / NS_PER_S
         if status.pid in self._gone:
             return f"died (pid {status.pid})"
         if now_unix_ns > self._give_up_unix_ns:
@@ -73,7 +73,7 @@ class Progress:
     def _bad_end(self, status: AgentStatus, now_unix_ns: int) -> str | None:
         if status.state == State.FAILED:
             return f"failed: {status.message or 'it does not say why'}"
-        if status.state == State.STOPPED and now_unix_ns < self._run.end_unix_ns:
+        if status.state == State.STOPPED and now_unix_ns < self.run.end_unix_ns:
             return "was stopped before the run's end"
         return None
 
@@ -94,7 +94,7 @@ class Progress:
 
     def phase(self, now_unix_ns: int) -> str:
         """Name what the run is doing."""
-        run = self._run
+        run = self.run
         if now_unix_ns < run.t0_unix_ns:
             return "starting"
         if now_unix_ns < run.measure_from_unix_ns:
@@ -112,8 +112,8 @@ class Progress:
 
     def line(self, now_unix_ns: int) -> str:
         """One line of progress: time, phase, figures."""
-        elapsed_s = (now_unix_ns - self._run.t0_unix_ns) / NS_PER_S
-        total_s = (self._run.settled_unix_ns - self._run.t0_unix_ns) / NS_PER_S
+        elapsed_s = (now_unix_ns - self.run.t0_unix_ns) / NS_PER_S
+        total_s = (self.run.settled_unix_ns - self.run.t0_unix_ns) / NS_PER_S
         shown = [f"{min(elapsed_s, total_s):4.0f} s of {total_s:.0f} s", self.phase(now_unix_ns)]
         for agent, names in FIGURES.items():
             status = self._statuses.get(agent)

@@ -9,11 +9,11 @@ import asyncio
 import itertools
 import json
 import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fpaas import common_time
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
 from fpaas.jetstream.nats_wire import status_of
 
@@ -118,7 +118,7 @@ class JetStreamApi:
     def _answered(
         self, subject: bytes, _reply: bytes, header: bytes, payload: bytes, _payload_bytes: int
     ) -> None:
-        received_unix_ns = time.time_ns()
+        received_unix_ns = common_time.now_ns()
         future = self._waiting.get(subject[subject.rfind(b".") + 1 :])
         if future is not None and not future.done():
             future.set_result(Answer(header, payload, received_unix_ns))

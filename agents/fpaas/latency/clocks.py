@@ -1,5 +1,8 @@
 """Whose clocks a latency leg compares, how far they are apart, and how well that is known.
 
+Agents go by the common time, what their host's clock was off before the run added to it; that is
+what is called a host's clock here.
+
 A leg's sample is a time on the clock of the host where it ends minus one on the clock where it
 began. Every host's probe bounded the NATS host's clock minus its own (`clock_bounds`), so each
 sample is corrected by what lies between the two clocks: by the middle of the bound; where clocks
@@ -46,6 +49,9 @@ class HostClock:
     server: str | None = None
     steps: tuple[tuple[int, float], ...] = ()
     track: OffsetTrack | None = None
+    #: What was added to this host's clock all through the run; None where it was not compared
+    #: before. All else is of the clock with that added, but for `figures`.
+    shift_ms: float | None = None
 
     def offset_us(self, unix_s: float) -> float:
         """Return the offset at a time; 0 where it is not known."""
@@ -62,10 +68,13 @@ class HostClock:
         return max((high - low) / 2e6 for low, high in map(self.track.at, seconds))
 
     def figures(self) -> JsonObject:
-        """As in summary.json."""
+        """As in summary.json, of the host's clock as it is."""
         return {
             "bound_ms": self.bound_ms,
-            "offset_ms": self.offset_ms,
+            "offset_ms": None
+            if self.offset_ms is None
+            else self.offset_ms + (self.shift_ms or 0.0),
+            "offset_at_start_ms": self.shift_ms,
             "method": self.method,
             "drifting": self.drifting,
             "stepped": self.stepped,
@@ -160,8 +169,11 @@ class Clocks:
             return None
         if len({clock.server for clock in clocks if clock}) > 1:
             return None
+        # The server goes by its host's clock as it is.
         return max(
-            abs(clock.offset_ms or 0.0) + (clock.bound_ms or 0.0) for clock in clocks if clock
+            abs((clock.offset_ms or 0.0) + (clock.shift_ms or 0.0)) + (clock.bound_ms or 0.0)
+            for clock in clocks
+            if clock
         )
 
 
@@ -176,8 +188,10 @@ def _host_clock(part: HostPart, reference: str | None, spec: RunSpec) -> HostClo
         for step in part.probe.clock_steps
         if step.unix_ns >= spec.t0_unix_ns
     )
+    shift_ns = spec.clock_shifts_ns.get(part.host)
+    shift_ms = None if shift_ns is None else shift_ns / 1e6
     if found is None:
-        return HostClock(stepped=True if steps else None, steps=steps)
+        return HostClock(stepped=True if steps else None, steps=steps, shift_ms=shift_ms)
     return HostClock(
         bound_ms=found.bound_ms,
         offset_ms=found.offset_ms,
@@ -187,6 +201,7 @@ def _host_clock(part: HostPart, reference: str | None, spec: RunSpec) -> HostClo
         server=found.server,
         steps=steps,
         track=_track(part, found.server) if found.drifting and not found.stepped else None,
+        shift_ms=shift_ms,
     )
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from dataclasses import replace
 
+from fpaas import common_time
 from fpaas.jetstream.jetstream_api import (
     STREAM_NAME_IN_USE,
     JetStreamApi,
@@ -99,7 +99,7 @@ class Clock:
         return str(leader)
 
     async def _exchange(self) -> Exchange:
-        sent_unix_ns = time.time_ns()
+        sent_unix_ns = common_time.now_ns()
         answer = await self._api.request(SUBJECT)
         stored_as = decode(answer.payload, SUBJECT)
         stored = await self._read_back(stored_as["seq"])

@@ -58,6 +58,14 @@ class Exchange:
     stored_unix_ns: int
     server: str | None = None
 
+    def shifted(self, shift_ns: int) -> Exchange:
+        """Return it as it had been, had this host's clock been ahead by `shift_ns`."""
+        return replace(
+            self,
+            sent_unix_ns=self.sent_unix_ns + shift_ns,
+            received_unix_ns=self.received_unix_ns + shift_ns,
+        )
+
     @property
     def offset_low_ns(self) -> int:
         """Least that the NATS host's clock minus this host's can be."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from fpaas import common_time
 from fpaas.records.probe import ClockStep
 
 #: Readings of the two clocks are closer together than this, but for a process that was interrupted.
@@ -41,8 +42,8 @@ class ClockSteps:
 
 
 def read_clocks() -> tuple[int, int, int]:
-    """Return wall clock, monotonic clock, and how far apart the two readings can be, in ns."""
+    """Return common time, monotonic clock, and how far apart the two readings can be, in ns."""
     before = time.monotonic_ns()
-    unix_ns = time.time_ns()
+    unix_ns = common_time.now_ns()
     after = time.monotonic_ns()
     return unix_ns, (before + after) // 2, after - before

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from pathlib import Path
 
 import psutil
 
+from fpaas import common_time
 from fpaas.records.probe import HostSample
 
 CpuTimes = dict[str, float]
@@ -56,7 +56,7 @@ class HostUsage:
         shares, disk = cpu_shares_pct(before, self._cpu_times), _disk()
         pressed = memory_events(_read(_VMSTAT))
         return HostSample(
-            unix_ns=time.time_ns(),
+            unix_ns=common_time.now_ns(),
             cpu_pct=shares["cpu_pct"],
             steal_pct=shares["steal_pct"],
             iowait_pct=shares["iowait_pct"],

@@ -13,8 +13,10 @@ RUN_ID_TIME = "%Y%m%dT%H%M%SZ"
 RUN_ID_TIME_LENGTH = 16
 
 
-def since(run_id: str) -> str:
+def since(run_id: str, ahead_s: float = 0.0) -> str:
     """Return when a run was planned, as journalctl takes it; "" where its name does not say.
+
+    `ahead_s` is what this host's clock is ahead of the control node's, which names runs.
 
     >>> since("20260102T030405Z-scenario-1")
     '@1767323045'
@@ -23,18 +25,18 @@ def since(run_id: str) -> str:
         planned = datetime.strptime(run_id[:RUN_ID_TIME_LENGTH], RUN_ID_TIME).replace(tzinfo=UTC)
     except ValueError:
         return ""
-    return f"@{planned.timestamp():.0f}"
+    return f"@{planned.timestamp() + ahead_s:.0f}"
 
 
-def save(directory: Path, name: str, unit: str) -> None:
-    """Write `<name>.log` of what a unit said since the run was planned.
+def save(directory: Path, name: str, unit: str, ahead_s: float) -> None:
+    """Write `<name>.log` of what a unit said since the run was planned; `ahead_s` as in `since`.
 
     Raises RunInvalid that names the file where it cannot be written; a journal that cannot be read
     says so in the file.
     """
     command = ["journalctl", "--quiet", "--no-pager", "--no-hostname", "--unit", unit]
     command += ["--output", "short-iso-precise"]
-    begin = since(directory.name)
+    begin = since(directory.name, ahead_s)
     if begin:
         command += ["--since", begin]
     path = directory / f"{name}.log"

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fpaas import common_time
 from fpaas.errors import BadInput
 from fpaas.measures.figures import percentile
 from fpaas.records import files
@@ -142,7 +143,7 @@ def measure(directory: Path, host: str, peers: Sequence[Peer], token: bytes, cli
     if not directory.is_dir():
         raise BadInput(f"{directory}: there is no such run directory")
     links = [measure_link(host, peer, token, clients) for peer in peers]
-    files.write(directory / NAME, NetworkResult(unix_ns=time.time_ns(), links=links))
+    files.write(directory / NAME, NetworkResult(unix_ns=common_time.now_ns(), links=links))
     return directory / NAME
 
 

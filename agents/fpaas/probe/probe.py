@@ -18,12 +18,13 @@ from typing import Any
 import msgspec
 import psutil
 
-from fpaas import agent
+from fpaas import agent, common_time
 from fpaas.errors import RunInvalid
 from fpaas.jetstream.jetstream_api import STREAM_NOT_FOUND, JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
 from fpaas.probe import clock_bounds, host_facts
 from fpaas.probe.clock import Clock
+from fpaas.probe.clock_at_start import compare_until_armed
 from fpaas.probe.clock_bounds import Exchange
 from fpaas.probe.clock_steps import ClockSteps
 from fpaas.probe.host_usage import HostUsage
@@ -135,19 +136,27 @@ class Cost:
         return records.OwnCost(cpu_pct_mean=cpu_pct, cpu_s=cpu_s, rss_mb_max=self.rss_mb_max)
 
 
-class Probe:
-    """One probe of one run."""
+class Asked:
+    """What is asked of NATS, and its connection, which is there before the run is armed."""
 
-    def __init__(self, options: Options, status: agent.Status) -> None:
-        self._options = options
-        self._spec = options.spec
-        self._status = status
-        self._api = JetStreamApi(options.nats, name=f"fpaas-probe-{options.host}")
-        self._clock = Clock(
-            self._api,
+    def __init__(self, options: Options) -> None:
+        self.api = JetStreamApi(options.nats, name=f"fpaas-probe-{options.host}")
+        self.clock = Clock(
+            self.api,
             replicas=options.spec.stream.replicas,
             is_clustered=options.is_clustered,
         )
+
+
+class Probe:
+    """One probe of one run."""
+
+    def __init__(self, options: Options, status: agent.Status, nats: Asked) -> None:
+        self._options = options
+        self._spec = options.spec
+        self._status = status
+        self._api = nats.api
+        self._clock = nats.clock
         self._monitor = (
             ServerMonitor(
                 options.monitoring,
@@ -174,16 +183,18 @@ class Probe:
         self._own = Cost()
         self._ticks = Ticks(asyncio.get_running_loop().time(), SAMPLE_INTERVAL_S)
 
-    async def run(self) -> None:
+    async def run(self, exchanges: Sequence[Exchange]) -> None:
         """Sample until the run has settled, or until SIGTERM; then take the final snapshot.
 
-        Raises RunInvalid where that was impossible, OSError where the disk is full.
+        `exchanges` were made before the run was armed. Raises RunInvalid where the snapshot was
+        impossible, OSError where the disk is full.
         """
         stop = agent.stop_event()
+        for exchange in exchanges:
+            self._keep(exchange, is_after=False)
         self._status.set(State.READY)
         sampler = asyncio.create_task(self._sample_host())
         work = [
-            asyncio.create_task(_connect(self._api.connection)),
             asyncio.create_task(self._exchange_during()),
             asyncio.create_task(self._watch()),
         ]
@@ -200,7 +211,6 @@ class Probe:
             self._conclude(finished=finished)
         finally:
             await _cancel([sampler, *work])
-            await self._api.close()
             if self._watched is not None:
                 await self._watched.close()
 
@@ -303,7 +313,9 @@ class Probe:
             await asyncio.wait_for(self._api.connection.connected.wait(), SAMPLE_INTERVAL_S)
         await self._write_nats_sample(monitor, file)
         # So that the last look while the relay offers is at the end of that, as the plan has it.
-        last_s = (self._spec.offer_until_unix_ns - time.time_ns()) / NS_PER_S - NATS_LAST_LOOK_S
+        last_s = (
+            self._spec.offer_until_unix_ns - common_time.now_ns()
+        ) / NS_PER_S - NATS_LAST_LOOK_S
         first_s = loop.time() + last_s % NATS_INTERVAL_S
         async for _ in _on_schedule(Ticks(first_s - NATS_INTERVAL_S, NATS_INTERVAL_S)):
             await self._write_nats_sample(monitor, file)
@@ -347,7 +359,7 @@ class Probe:
         await self._api.connection.connected.wait()
         while not await self._exchange_burst(is_after=False):
             # The leader of a cluster's stream may have yet to be elected.
-            if time.time_ns() >= self._spec.t0_unix_ns:
+            if common_time.now_ns() >= self._spec.t0_unix_ns:
                 break
             await asyncio.sleep(CLOCK_RETRY_S)
         loop = asyncio.get_running_loop()
@@ -369,6 +381,10 @@ class Probe:
         except (JetStreamError, KeyError, ValueError) as error:
             log.warning("no clock exchange: %s", error)
             return False
+        self._keep(exchange, is_after=is_after)
+        return True
+
+    def _keep(self, exchange: Exchange, *, is_after: bool) -> None:
         is_before = exchange.sent_unix_ns < self._spec.t0_unix_ns
         self._exchanges.append(exchange)
         self._clock_file.write(
@@ -381,7 +397,6 @@ class Probe:
                 server=exchange.server or None,
             )
         )
-        return True
 
     async def _remove_clock_stream(self, *, finished: bool) -> None:
         if finished and not self._options.is_alone:
@@ -412,15 +427,15 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def run(options: Options) -> None:
-    """Run a probe and keep its status file in step.
+async def run(options: Options, run_json: Path) -> None:
+    """Run a probe and keep its status file in step; `options` are of a run that is to be armed.
 
     Raises RunInvalid where there is no final snapshot, or the disk is full; what was measured is
     kept.
     """
     status = agent.Status(options.directory, AGENT)
     try:
-        await Probe(options, status).run()
+        await _run(options, run_json, status)
     except OSError as error:
         # Sockets' errors are handled where they arise: this is the disk.
         message = f"{options.directory}: cannot write the probe's files: {error.strerror}"
@@ -429,3 +444,15 @@ async def run(options: Options) -> None:
     except Exception as error:
         status.set(State.FAILED, str(error))
         raise
+
+
+async def _run(options: Options, run_json: Path, status: agent.Status) -> None:
+    arming = agent.Arming(run_json, options.spec, status, options.host)
+    asked = Asked(options)
+    connecting = asyncio.create_task(_connect(asked.api.connection))
+    try:
+        spec, exchanges = await compare_until_armed(arming, asked.clock, status)
+        await Probe(replace(options, spec=spec), status, asked).run(exchanges)
+    finally:
+        await _cancel([connecting])
+        await asked.api.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from fpaas import common_time
 from fpaas.records import files
 from fpaas.records.files import UnreadableError
 from fpaas.records.probe import ProcessSample
@@ -38,7 +39,9 @@ def read_status_files(directory: Path) -> list[Listed]:
     for path in sorted(directory.glob("*.status.json")):
         with contextlib.suppress(OSError, UnreadableError):
             status = files.read(path, AgentStatus)
-            listed += [Listed(status.agent, pid, status.unix_ns / 1e9) for pid in status.pids]
+            # By the clock that the kernel knows processes' starts by.
+            listed_unix_s = path.stat().st_mtime
+            listed += [Listed(status.agent, pid, listed_unix_s) for pid in status.pids]
     return listed
 
 
@@ -67,7 +70,7 @@ class ProcessUsage:
 
     def sample(self) -> list[ProcessSample]:
         """Return lines of probe.processes.jsonl, one a live process."""
-        unix_ns = time.time_ns()
+        unix_ns = common_time.now_ns()
         listed = read_status_files(self._directory)
         if self._nats_pid_file is not None:
             listed += read_pid_file(self._nats_pid_file, NATS)

@@ -7,10 +7,10 @@ directory, in order of their paths.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from fpaas import common_time
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.probe import host_facts
 from fpaas.records import files
@@ -30,7 +30,7 @@ def seal(directory: Path, host: str, nats_server: Path | None = None) -> Path:
     content = Seal(
         schema=SCHEMA,
         host=host,
-        unix_ns=time.time_ns(),
+        unix_ns=common_time.now_ns(),
         facts=host_facts.gather(nats_server),
         files=checksums(directory),
     )

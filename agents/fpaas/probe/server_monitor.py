@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from fpaas import common_time
 from fpaas.errors import BadInput
 from fpaas.jetstream.jetstream_api import CONSUMERS_PER_PAGE, JetStreamApi, JetStreamError
 from fpaas.probe import server_state
@@ -126,7 +127,7 @@ class ServerMonitor:
         goes on; the sample in whose time it ends has it.
         """
         began = time.monotonic()
-        line: dict[str, Any] = {"unix_ns": time.time_ns()}
+        line: dict[str, Any] = {"unix_ns": common_time.now_ns()}
         self._start_sweep()
         errors = []
         try:
@@ -162,7 +163,7 @@ class ServerMonitor:
         Raises JetStreamError where the JetStream API does not.
         """
         self.cancel()
-        unix_ns = time.time_ns()
+        unix_ns = common_time.now_ns()
         before = await self._stream_state()
         consumers = [
             server_state.consumer(info)
@@ -172,7 +173,7 @@ class ServerMonitor:
         after = await self._stream_state()
         return FinalSnapshot(
             unix_ns=unix_ns,
-            took_ms=(time.time_ns() - unix_ns) / 1e6,
+            took_ms=(common_time.now_ns() - unix_ns) / 1e6,
             stream_before=before,
             stream_after=after,
             consumers=consumers,
@@ -212,7 +213,7 @@ class ServerMonitor:
             return None
 
     async def _sweep_consumers(self) -> Sweep:
-        began_unix_ns = time.time_ns()
+        began_unix_ns = common_time.now_ns()
         began = time.monotonic()
         num_pending: list[int] = []
         num_ack_pending = 0

@@ -99,7 +99,14 @@ class Summary(msgspec.Struct, kw_only=True):
     connections: Annotated[dict[str, Count | None], doc("of consumers, to NATS")]
     fidelity: Annotated[dict[str, Any], doc("how late the lab itself was, ms")]
     plan: Annotated[dict[str, Any], doc("what the parameters predict")]
-    clock: Annotated[dict[str, Any], doc("of each host: bound_ms, offset_ms, steps")]
+    clock: Annotated[
+        dict[str, Any],
+        doc(
+            "of each host: bound_ms; offset_ms, what the NATS host's clock is ahead of this one's; "
+            "offset_at_start_ms, the same before the run, which was added to this host's clock in "
+            "the run (null: not measured); steps"
+        ),
+    ]
     notes: list[str]
     goals: Annotated[list[dict[str, Any]], doc("name, measured, limit, status of each")]
     events: Annotated[list[dict[str, Any]], doc("what happened, in order of time")]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Protocol
 
+from fpaas import common_time
 from fpaas.measures.calls import Bins, CallRecorder
 
 
@@ -74,7 +74,7 @@ class Offering:
 
     def offer_due(self) -> None:
         """Count what has fallen due."""
-        due = self._pace.due_count(time.time_ns() - self._t0_unix_ns)
+        due = self._pace.due_count(common_time.now_ns() - self._t0_unix_ns)
         if self.total is not None:
             due = min(due, self.total)
         # The wall clock may be set back; what was offered stays offered.
@@ -86,7 +86,7 @@ class Offering:
         if not new:
             return
         self.handed = new.stop
-        now_ns, t0_ns, due_ns = time.time_ns(), self._t0_unix_ns, self._pace.due_ns
+        now_ns, t0_ns, due_ns = common_time.now_ns(), self._t0_unix_ns, self._pace.due_ns
         due = [t0_ns + due_ns(index) for index in new]
         self.lateness.samples_ns += [now_ns - one for one in due]
         self.lateness.began_unix_ns += due

@@ -9,12 +9,11 @@ import asyncio
 import contextlib
 import gc
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fpaas import agent
+from fpaas import agent, common_time
 from fpaas.errors import RunInvalid
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histograms import HistogramLog
@@ -73,7 +72,7 @@ class Records:
         self._log: HistogramLog | None = None
         if directory is not None:
             self._log = HistogramLog(
-                directory / f"{AGENT}.hlog", self._recorders, time.time(), by_beginning=True
+                directory / f"{AGENT}.hlog", self._recorders, common_time.now_s(), by_beginning=True
             )
         self.error: OSError | None = None
 
@@ -122,9 +121,9 @@ class Records:
             for recorder in self._recorders:
                 recorder.forget()
         else:
-            sample = self._relay.sample(calls.sampled(self._recorders, time.time_ns()))
+            sample = self._relay.sample(calls.sampled(self._recorders, common_time.now_ns()))
             self._samples.write(sample)
-            self._log.end_interval(time.time())
+            self._log.end_interval(common_time.now_s())
         self._status.figures = figures_of(sample)
         self._status.write()
         self._write_account(complete=False)
@@ -139,7 +138,7 @@ class Records:
         self._end_interval()
         self._samples.close()
         if self._log is not None:
-            self._log.close(time.time())
+            self._log.close(common_time.now_s())
         self._write_account(complete=True)
 
 
@@ -149,7 +148,7 @@ async def run(options: Options, status: agent.Status) -> None:
     # The pool of frames is here to stay; the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
-    now_unix_ns = time.time_ns()
+    now_unix_ns = common_time.now_ns()
     t0_unix_ns = now_unix_ns if options.t0_unix_ns is None else options.t0_unix_ns
     offering = Offering(
         options.source,

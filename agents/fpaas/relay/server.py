@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from websockets.frames import CloseCode
 
+from fpaas import common_time
 from fpaas.errors import BadInput
 from fpaas.records.calls import Calls
 from fpaas.records.relay import RelayResult, RelaySample
@@ -67,7 +67,7 @@ class Relay:
         """Return the counts as of now."""
         offering, audience = self.offering, self.audience
         return RelaySample(
-            unix_ns=time.time_ns(),
+            unix_ns=common_time.now_ns(),
             offered=offering.offered,
             ignored=offering.source.ignored(offering.offered),
             sent=audience.sent,
@@ -100,7 +100,7 @@ class Relay:
             subscriber.send_due()
         if self.offering.is_over:
             return
-        left_ns = self.offering.next_due_unix_ns - time.time_ns()
+        left_ns = self.offering.next_due_unix_ns - common_time.now_ns()
         # Not too long: the wall clock may be set forward too.
         delay_s = min(max(left_ns / NS_PER_S, WAKE_UP_S), 1.0)
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._wake_up)

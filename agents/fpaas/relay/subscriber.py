@@ -24,6 +24,7 @@ from websockets.http11 import Request
 from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
 
+from fpaas import common_time
 from fpaas.relay.control_frames import error_frame, info_frame
 from fpaas.relay.cursors import Backlog, Refused, Rules, start_of
 from fpaas.relay.incoming import Incoming
@@ -144,7 +145,7 @@ class Subscriber(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
         self._count_pause()
-        self._ready_since_unix_ns = time.time_ns()
+        self._ready_since_unix_ns = common_time.now_ns()
         # It reads again: it gets a whole interval to answer the last ping.
         self._heard_pong = True
         self.send_due()
@@ -284,7 +285,7 @@ class Subscriber(asyncio.Protocol):
         audience.connects += 1
         self._position = start.index
         self._live = start.index == offering.offered
-        self._ready_since_unix_ns = time.time_ns()
+        self._ready_since_unix_ns = common_time.now_ns()
         audience.subscribers.add(self)
         self.send_due()
 

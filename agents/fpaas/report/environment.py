@@ -82,13 +82,19 @@ def _line(facts: MachineFacts) -> str:
 
 
 def clock_rows(summary: JsonObject) -> dict[str, str]:
-    """Return the bound of each host's clock against the NATS host's."""
-    return {
-        host: f"± {number(pick(clock, 'bound_ms'))} ms ({pick(clock, 'method') or 'not known'})"
-        if pick(clock, "bound_ms") is not None
-        else NOT_MEASURED
-        for host, clock in (summary.get("clock") or {}).items()
-    }
+    """Return the bound of each host's clock against the NATS host's, and what it was off."""
+    return {host: _clock(clock) for host, clock in (summary.get("clock") or {}).items()}
+
+
+def _clock(clock: JsonObject) -> str:
+    bound_ms, start_ms = pick(clock, "bound_ms"), pick(clock, "offset_at_start_ms")
+    if bound_ms is None:
+        return NOT_MEASURED
+    bound = f"± {number(bound_ms)} ms ({pick(clock, 'method') or 'not known'})"
+    if not start_ms:
+        return bound
+    # The host's minus the NATS host's, as people say it.
+    return f"{-start_ms:+,.1f} ms before the run, allowed for; {bound}"
 
 
 def network_rows(bundle: Bundle) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from fpaas import common_time
 from fpaas.firehose.frames import Event
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection
 from fpaas.measures.calls import Bins, CallRecorder
@@ -129,7 +130,7 @@ class Publisher:
 
     def _write(self, publishes: Iterable[tuple[int, Publish]]) -> None:
         now_s = time.monotonic()
-        now_ns = time.time_ns()
+        now_ns = common_time.now_ns()
         last_stream_seq = self._account.last_stream_seq
         max_payload = self.connection.server_info.get("max_payload", 2**20)
         lines: list[bytes] = []
@@ -208,7 +209,7 @@ class Publisher:
         if answer.__class__ is Refusal:
             self._log_refusal(answer.reason)
         elif publish is not None:
-            now_ns = time.time_ns()
+            now_ns = common_time.now_ns()
             self.publish_ack.samples_ns.append(now_ns - publish.first_written_ns)
             self.publish_ack.began_unix_ns.append(publish.first_written_ns)
             if self._due_ns is not None:
@@ -221,7 +222,7 @@ class Publisher:
         self._open_room()
 
     def _unanswered(self, publish: Publish) -> None:
-        now_ns = time.time_ns()
+        now_ns = common_time.now_ns()
         if publish.writes:
             self.publish_ack.give_up(publish.first_written_ns, now_ns)
         if self._due_ns is not None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable
 
 from websockets.frames import CloseCode
 
+from fpaas import common_time
 from fpaas.firehose.frames import MAX_FRAME_BYTES, ErrorFrame, Event, FrameError, Ignored, decode
 from fpaas.firehose.relay_client import RelayConnection, RelayError
 from fpaas.measures.calls import Bins, CallRecorder
@@ -172,7 +172,7 @@ class RelayReader:
     def _got_frames(self, frames: list[bytes]) -> None:
         if self.discarding:
             return
-        now_ns = time.time_ns()
+        now_ns = common_time.now_ns()
         resume_point = self.resume_point
         last_read = -1 if resume_point.last_read is None else resume_point.last_read
         account = self._account

@@ -21,7 +21,7 @@ from sys import byteorder
 
 from prometheus_client import CollectorRegistry
 
-from fpaas import agent, metrics
+from fpaas import agent, common_time, metrics
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose.pace import AtRate
 from fpaas.firehose.relay_client import RelayError
@@ -131,7 +131,7 @@ class Shuffler:
         """Return the running counts as of now."""
         account = self.account
         return ShufflerSample(
-            unix_ns=time.time_ns(),
+            unix_ns=common_time.now_ns(),
             read=account.read,
             published=account.published,
             duplicates=account.duplicates,
@@ -196,16 +196,19 @@ class RunFiles:
         with _named_disk_errors(directory):
             self._samples = files.LineWriter(directory / SAMPLES)
             self._histograms = HistogramLog(
-                directory / "shuffler.hlog", shuffler.recorders, time.time(), by_beginning=True
+                directory / "shuffler.hlog",
+                shuffler.recorders,
+                common_time.now_s(),
+                by_beginning=True,
             )
 
     def tick(self) -> None:
         """Write a sample and the histograms of the interval."""
         self._shuffler.count_acks()
         with _named_disk_errors(self._directory):
-            begun = calls.sampled(self._shuffler.recorders, time.time_ns())
+            begun = calls.sampled(self._shuffler.recorders, common_time.now_ns())
             self._samples.write(self._shuffler.sample(begun))
-            self._histograms.end_interval(time.time())
+            self._histograms.end_interval(common_time.now_s())
 
     def checkpoint(self, cursor: int | None) -> None:
         """Write the account as it is now, for whoever is killed; sizes of messages are left out."""
@@ -221,7 +224,7 @@ class RunFiles:
         self.tick()
         with _named_disk_errors(self._directory):
             self._samples.close()
-            self._histograms.close(time.time())
+            self._histograms.close(common_time.now_s())
 
 
 async def run(spec: RunSpec, directory: Path, endpoints: Endpoints) -> None:
@@ -313,7 +316,7 @@ class _Run:
         """Wait until the run is over for the shuffler."""
         reader = self._shuffler.reader
         spec, stop = self._spec, self._stop
-        end_s = (spec.end_unix_ns - time.time_ns()) / NS_PER_S
+        end_s = (spec.end_unix_ns - common_time.now_ns()) / NS_PER_S
         stopped = asyncio.ensure_future(stop.wait())
         connected = asyncio.ensure_future(reader.connected.wait())
         await asyncio.wait(
@@ -334,7 +337,7 @@ class _Run:
                 await asyncio.wait_for(stop.wait(), DONE_CHECK_S)
 
     def _over(self) -> bool:
-        now_ns = time.time_ns()
+        now_ns = common_time.now_ns()
         reader = self._shuffler.reader
         if now_ns < self._spec.offer_until_unix_ns:
             return False

@@ -115,6 +115,20 @@ class RunSpec:
     shares: dict[str, Share]
     variables: dict[str, Any] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    #: What to add to each host's clock to have the common time, ns; hosts that were not compared
+    #: are missing.
+    clock_shifts_ns: dict[str, int] = field(default_factory=dict)
+    #: The same of the control node, to a second.
+    control_clock_shift_ns: int = 0
+
+    def clock_shift_ns(self, host: str | None) -> int:
+        """Return what to add to a host's clock to have the common time; 0 if it is not known."""
+        return self.clock_shifts_ns.get(host, 0) if host else 0
+
+    def only_host(self, group: str) -> str | None:
+        """Name the host of a group that has one; None where it has none."""
+        hosts = self.hosts.get(group)
+        return hosts[0] if hosts else None
 
     @property
     def is_armed(self) -> bool:

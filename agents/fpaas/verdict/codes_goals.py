@@ -101,6 +101,14 @@ def _calls_open(p: Parameters) -> str:
     return f"{p['open_count']} calls were still open when the run ended{least}"
 
 
+def _how_long(seconds: float) -> str:
+    """Write a length of time in a unit that suits it."""
+    for name, length_s in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:,.1f} {name}"
+    return f"{seconds:.1f} s"
+
+
 CODES: dict[str, Code] = {
     # -- missed ------------------------------------------------------------------------------------
     "goal_missed": Code(
@@ -347,6 +355,17 @@ CODES: dict[str, Code] = {
         "NATS delivered again what was not acknowledged in time.",
         "If there are many, set a longer bench_ack_wait_s.",
         {"count": "deliveries", "duplicates": "deliveries"},
+    ),
+    "clock_off": Code(
+        NOTE,
+        lambda p: (
+            f"its clock is {_how_long(abs(p['offset_ms']) / 1000)} "
+            f"{'behind' if p['offset_ms'] > 0 else 'ahead of'} the NATS host's; it was told when "
+            "to begin by its own clock, and all of its times are corrected."
+        ),
+        "A host's clock was off before the run. The lab measured by how much, and allows for it.",
+        "Nothing for the lab. Others may want it synchronised (chrony).",
+        {"offset_ms": "ms, of the NATS host's clock minus this one's"},
     ),
     "reader_blocked": Code(
         NOTE,

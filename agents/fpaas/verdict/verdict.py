@@ -45,6 +45,8 @@ AGENT_CPU_LIMIT_PCT = 95.0
 HOST_CPU_LIMIT_PCT = 98.0
 #: A fetch within a region takes some milliseconds; with a clock less certain, that says nothing.
 CLOCK_BOUND_LIMIT_MS = 10.0
+#: A clock that was further off before the run is worth knowing, though it is allowed for.
+CLOCK_OFF_MS = 1000.0
 
 #: This many problems with files are spelled out.
 SPELLED_OUT_MAX = 10
@@ -365,7 +367,10 @@ def _late_generators(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
             yield Reason("loop_lag", None, lag)
     spread_ms = fidelity["start_spread_ms"]
     if spread_ms is not None and spread_ms > START_SPREAD_LIMIT_MS:
-        offsets_ms = [clock.get("offset_ms") or 0.0 for clock in summary["clock"].values()]
+        offsets_ms = [
+            (clock.get("offset_ms") or 0.0) - (clock.get("offset_at_start_ms") or 0.0)
+            for clock in summary["clock"].values()
+        ]
         apart_ms = max([0.0, *offsets_ms]) - min([0.0, *offsets_ms])
         spread = {
             "spread_ms": spread_ms,
@@ -535,3 +540,7 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Rea
         yield Reason("redelivered", None, repeats)
     for one in facts.tolerated:
         yield Reason("server_count_inexact", None, asdict(one))
+    for host, clock in summary["clock"].items():
+        offset_ms = clock.get("offset_at_start_ms")
+        if offset_ms is not None and abs(offset_ms) > CLOCK_OFF_MS:
+            yield Reason("clock_off", host, {"offset_ms": offset_ms})

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from fpaas import agent
+from fpaas import agent, common_time
 from fpaas.measures.calls import CallRecorder
 from fpaas.measures.silence import Seen, Silence, was_paused
 from fpaas.records.events import AGENT_PAUSED, EventLog, EventRecord, Value
@@ -123,4 +123,4 @@ async def watch_alone(path: Path, peers: Sequence[Peer] = ()) -> None:
 
 def _unix_ns(monotonic_ns: int) -> int:
     """Return what the wall clock, as it goes now, had shown at a time of the monotonic one."""
-    return time.time_ns() - (time.monotonic_ns() - monotonic_ns)
+    return common_time.now_ns() - (time.monotonic_ns() - monotonic_ns)
