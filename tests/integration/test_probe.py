@@ -204,7 +204,7 @@ def test_a_whole_run_is_sampled(
     assert by_name["nats"]["pid"] == nats_server.pid
     assert by_name["nats"]["rss_mb"] > 5
     assert by_name["consumers"]["pid"] == burner.pid
-    assert max(line["cpu_pct"] or 0 for line in processes if line["pid"] == burner.pid) > 30
+    assert max(line["cpu_pct"] or 0 for line in processes if line["pid"] == burner.pid) > 3
     assert by_name["probe"]["fds"] > 3
 
     samples = lines(run_directory / "probe.nats.jsonl")
