@@ -20,13 +20,14 @@ COMMANDS = {
     "probe": "Sample this host, the lab's processes and NATS.",
     "plan": "Check variables and predict what a run can do, before it.",
     "report": "Merge a run's raw data into summary.json and report.html.",
+    "results": "List all runs and sweeps, and write results/index.html.",
     "compare": "Compare runs.",
+    "provision": "Create a run's stream and consumers anew.",
     "explain": "Say what a verdict's reason means, and what to do.",
     "schema": "Print JSON Schema of a file of a run.",
 }
 #: Used by the playbooks, not by people.
 HIDDEN_COMMANDS = {
-    "provision": "Create a run's stream and consumers anew.",
     "network": "Measure the network between hosts, before a run.",
     "seal": "Describe this host and checksum a run's files, before they are fetched.",
     "payload": "Make the agents' environment for a kind of host.",

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.commands import report
-from fpaas.report import page
+from fpaas.report import page, results_page
 from fpaas.summary import summary
 from tests.support import axe, browser, sweep_runs
 from tests.support.browser import Tab
@@ -143,6 +143,22 @@ def test_a_sweep(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     look(tab, axe_script, directory / "report.html")
     # Of 13 charts three have nothing to show: what was not measured, or not resolvable.
     assert drawn(tab) == 10
+
+
+def test_a_results_folder(tab: Tab, axe_script: str, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    sweep_runs.write(results, {10: 5.0, 100: None, 500: 9.0}, status="invalid")
+    sweep_runs.write(results, {1000: 12.0, 2000: 20.0}, name="more")
+    (results / "no run").mkdir()
+    results_page.write(results)
+    look(tab, axe_script, results / "index.html")
+    tab.look_like()
+    shown = "document.querySelectorAll('#rows tr[data-text]:not([hidden])').length"
+    everything = tab.run(shown)
+    assert everything == 4 + 2 + 1
+    field = "document.getElementById('filter')"
+    tab.run(f"{field}.value = 'INVALID sweep'; {field}.dispatchEvent(new Event('input'))")
+    assert tab.run(shown) == 2
 
 
 def test_looking_finds_what_is_wrong(tab: Tab, axe_script: str, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def command(
         _write_single(single_file, bundle, figures, tables)
     # Last, for it holds the others' checksums.
     _write_json(run_dir / records_manifest.NAME, manifest.describe(bundle))
+    _renew_results(run_dir)
     click.echo(f"\nreport      {report}")
     if single_file:
         click.echo(f"alone       {single_file}")
@@ -103,9 +104,19 @@ def _report_sweep(directory: Path, warmup_s: float | None) -> None:
         click.echo(line)
     if expectations:
         click.echo("\n" + expected.text(expectations))
+    _renew_results(directory.resolve().parent)
     click.echo(f"\nreport      {directory / 'report.html'}")
     if sweep.incomplete:
         sys.exit(EXIT_RUN_INVALID)
+
+
+def _renew_results(inside: Path) -> None:
+    """Write the page of the folder that it lies in anew; a report does not fail for it."""
+    from fpaas.report import results_page  # noqa: PLC0415
+
+    wrong = results_page.renew(inside.resolve().parent)
+    if wrong:
+        click.echo(wrong, err=True)
 
 
 def _show(bundle: Bundle, figures: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from click import ClickException
 
-from fpaas.report import sweep_report
+from fpaas.report import results_page, sweep_report
 from fpaas.spec import SpecError
 from fpaas.sweep import grid, record
 from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
@@ -195,6 +195,7 @@ class Player:
         sweep, directory = self._sweep, self._directory
         values = sweep_report.read_runs(sweep, directory)
         growths, expectations = sweep_report.write(sweep, directory, values)
+        results_page.renew(directory.resolve().parent.parent)
         self._show("\n" + "\n".join(sweep_text.lines(sweep, growths)))
         if expectations:
             self._show("\n" + expected.text(expectations))

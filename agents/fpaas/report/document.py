@@ -52,7 +52,13 @@ class _Contents:
         ).format(key, title)
 
 
-def render(template: str, charts: Mapping[str, Sequence[Chart]], **content: Any) -> str:  # noqa: ANN401
+def render(
+    template: str,
+    charts: Mapping[str, Sequence[Chart]],
+    *,
+    scripts: Sequence[str] = ("page.js", "charts.js"),
+    **content: Any,  # noqa: ANN401
+) -> str:
     """Fill a template that extends `document.html.j2`; `charts` are by the section they are in."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -68,7 +74,7 @@ def render(template: str, charts: Mapping[str, Sequence[Chart]], **content: Any)
         titled=contents.titled,
         sections=contents.sections,
     )
-    script = (TEMPLATES / "charts.js").read_text(encoding="utf-8")
+    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in scripts)
     return environment.get_template(template).render(
         **content,
         charts=charts,

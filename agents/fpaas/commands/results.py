@@ -1,0 +1,41 @@
+"""`fpaas results`: every run and sweep of a results folder, at the terminal and as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fpaas.errors import BadInput
+from fpaas.results import entry
+from fpaas.text import results_text
+
+
+@click.command
+@click.argument("results", default="results", type=click.Path(path_type=Path))
+@click.option("--filter", "words", default="", metavar="TEXT", help="Show rows with every word.")
+@click.option("--format", "style", default="text", type=click.Choice(["text", "json"]))
+@click.option("--quiet", is_flag=True, help="Only write the page.")
+def command(results: Path, words: str, style: str, *, quiet: bool) -> None:
+    """List all runs and sweeps in RESULTS, newest first, and write RESULTS/index.html.
+
+    What is broken is a row that says how. The playbooks do this after each run.
+    """
+    # Only the control node has what the page is made with.
+    from fpaas.report import results_page  # noqa: PLC0415
+
+    try:
+        entries = results_page.write(results)
+    except OSError as error:
+        raise BadInput(
+            f"{results / results_page.NAME}: cannot be written: {error.strerror}"
+        ) from error
+    if quiet:
+        return
+    shown = entry.matching(entries, words)
+    if style == "json":
+        click.echo(results_text.as_json(shown))
+        return
+    for line in results_text.lines(shown):
+        click.echo(line)
+    click.echo(f"\npage        {results / results_page.NAME}")

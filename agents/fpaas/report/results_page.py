@@ -1,0 +1,84 @@
+"""index.html of a results folder: every run and sweep, newest first, and how figures moved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from fpaas.latency.lower_bounds import marked
+from fpaas.report import document, sparkline, written
+from fpaas.results import entry, folder
+from fpaas.results.entry import KEY_FIGURES, Entry, Trend, Value
+
+NAME = "index.html"
+
+
+def write(results: Path) -> list[Entry]:
+    """Write a results folder's index.html and return its rows. Raises BadInput, or OSError."""
+    entries = folder.read(results)
+    temporary = results / f".{NAME}.tmp"
+    temporary.write_text(render(entries), encoding="utf-8")
+    temporary.replace(results / NAME)
+    return entries
+
+
+def renew(results: Path) -> str:
+    """Write the page anew if the folder has one; returns what went wrong, empty if nothing."""
+    if not (results / NAME).exists():
+        return ""
+    try:
+        write(results)
+    except (OSError, click.ClickException) as error:
+        return f"{results / NAME}: was not renewed: {error}"
+    return ""
+
+
+def render(entries: Sequence[Entry]) -> str:
+    """Return the page's HTML."""
+    return document.render(
+        "results.html.j2",
+        {},
+        scripts=("page.js", "filter.js"),
+        rows=[_row(one) for one in entries],
+        heads=[f"{one.title}{', ' + one.unit if one.unit else ''}" for one in KEY_FIGURES],
+        trends=[_trend(one) for one in entry.trends(entries)],
+    )
+
+
+def _row(one: Entry) -> dict[str, Any]:
+    return {
+        "entry": one,
+        "link": quote(os.fsencode(one.path)) if one.path else None,
+        "began": one.began.strftime("%Y-%m-%d %H:%M:%S"),
+        "cells": [_cell(one.figures.get(key.name)) for key in KEY_FIGURES],
+    }
+
+
+def _cell(one: Value | None) -> str:
+    if one is None:
+        return ""
+    if not one.is_resolvable:
+        return "not resolvable"
+    return marked(written.number(one.value), at_least=one.is_at_least)
+
+
+def _trend(one: Trend) -> dict[str, Any]:
+    return {
+        "scenario": one.scenario,
+        "runs": one.runs,
+        "by_status": {status: count for status, count in one.by_status.items() if count},
+        "cells": [
+            (sparkline.svg(one.lines[key.name], key.title), _last(one.lines[key.name]))
+            for key in KEY_FIGURES
+        ],
+    }
+
+
+def _last(values: Sequence[float | None]) -> str:
+    measured = [value for value in values if value is not None]
+    return written.number(measured[-1]) if measured else written.NOT_MEASURED

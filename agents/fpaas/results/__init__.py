@@ -1,0 +1,1 @@
+"""A results folder: every run and sweep in it, and how figures of a scenario moved over time."""

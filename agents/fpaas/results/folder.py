@@ -1,0 +1,104 @@
+"""Reads a results folder. Whatever lies in it becomes a row; what is broken says how."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import click
+import msgspec
+
+from fpaas.errors import BadInput
+from fpaas.results import entry
+from fpaas.results.entry import Entry
+from fpaas.sweep import record
+
+SWEEPS = "sweeps"
+
+
+def read(results: Path) -> list[Entry]:
+    """Return a row for each run and sweep, newest first. Raises BadInput without a folder."""
+    try:
+        inside = sorted(results.iterdir())
+    except OSError as error:
+        raise BadInput(f"{results}: {error.strerror}; expected a folder of runs") from error
+    rows = [
+        _run(results, one)
+        for one in inside
+        if one.name != SWEEPS
+        and not one.name.startswith(".")
+        and not one.is_symlink()
+        and one.is_dir()
+    ]
+    sweeps = results / SWEEPS
+    if sweeps.is_dir():
+        rows += [_sweep(results, one) for one in sorted(sweeps.iterdir()) if one.is_dir()]
+    return sorted(rows, key=lambda row: (row.began, row.name), reverse=True)
+
+
+def _run(results: Path, directory: Path) -> Entry:
+    began = entry.began_at(directory.name, directory.stat().st_mtime)
+    page = _page(results, directory)
+    try:
+        content = msgspec.json.decode((directory / "summary.json").read_bytes())
+        return entry.of_summary(content, _name(directory), began, page)
+    except FileNotFoundError:
+        if (directory / "run.json").exists():
+            said = f"there is no summary.json; `fpaas report {directory}` writes one"
+        else:
+            said = "is no run: has neither run.json nor summary.json"
+    except OSError as error:
+        said = f"summary.json: cannot be read: {error.strerror}"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        said = f"summary.json: is not JSON: {error}; `fpaas report {directory}` writes it again"
+    except entry.UnreadableError as error:
+        said = f"summary.json {error}; `fpaas report {directory}` writes it again"
+    return _broken(directory, began, page, said)
+
+
+def _sweep(results: Path, directory: Path) -> Entry:
+    began = entry.began_at(directory.name, directory.stat().st_mtime)
+    page = _page(results, directory)
+    try:
+        sweep = record.load(directory)
+    except click.ClickException as error:
+        return _broken(directory, began, page, error.message)
+    except RecursionError as error:
+        return _broken(directory, began, page, f"{record.NAME}: is not JSON: {error}")
+    ids = [run.run_id for point in sweep.points for run in point.runs]
+    if ids:
+        began = entry.began_at(min(ids), directory.stat().st_mtime)
+    done = sum(point.status == "done" for point in sweep.points)
+    return Entry(
+        name=f"{SWEEPS}/{_name(directory)}",
+        kind=entry.SWEEP,
+        began=began,
+        path=page,
+        scenario=sweep.title,
+        status=f"{done} of {len(sweep.points)} points",
+        why=f"over {', '.join(sweep.grid)}",
+    )
+
+
+def _page(results: Path, directory: Path) -> str | None:
+    page = directory / "report.html"
+    try:
+        return str(page.relative_to(results)) if page.is_file() else None
+    except OSError:
+        return None
+
+
+def _broken(directory: Path, began: datetime, page: str | None, said: str) -> Entry:
+    return Entry(
+        name=_name(directory),
+        kind=entry.BROKEN,
+        began=began,
+        path=page,
+        problem=entry.legible(said),
+    )
+
+
+def _name(directory: Path) -> str:
+    """Return its name, legible whatever bytes it is of."""
+    return entry.legible(os.fsencode(directory.name).decode(errors="replace"))

@@ -1,0 +1,95 @@
+"""A results folder as a terminal shows it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fpaas.latency.lower_bounds import marked
+from fpaas.results import entry
+from fpaas.results.entry import KEY_FIGURES, Entry, Value
+from fpaas.text import sparks
+
+SPARK_WIDTH = 20
+
+
+def lines(entries: Sequence[Entry]) -> Iterator[str]:
+    """Iterate over rows, newest first, then a line for each scenario's figures over time."""
+    if not entries:
+        yield "no runs and no sweeps"
+        return
+    heads = [
+        "run",
+        "verdict",
+        *(f"{one.title}{' ' + one.unit if one.unit else ''}" for one in KEY_FIGURES),
+    ]
+    table = [heads, *([one.name, _status(one), *_cells(one)] for one in entries)]
+    widths = [max(len(row[at]) for row in table if at < len(row)) for at in range(len(heads))]
+    for row, one in zip(table, [None, *entries], strict=True):
+        cells = [
+            cell.ljust(width) if at < 2 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ]
+        yield "  ".join(cells).rstrip()
+        if one is not None and (one.problem or one.why):
+            yield f"    {one.problem or one.why}"
+    for trend in entry.trends(entries):
+        yield ""
+        runs = f"{trend.runs} run{'s' if trend.runs > 1 else ''}"
+        yield f"{trend.scenario or 'without a name'}, {runs}, oldest to newest:"
+        for key in KEY_FIGURES:
+            values = trend.lines[key.name]
+            measured = [value for value in values if value is not None]
+            if len(measured) > 1:
+                last = f"{_number(measured[-1])} {key.unit}".rstrip()
+                yield f"  {key.title:<16}{sparks.line(values, SPARK_WIDTH):<{SPARK_WIDTH}}  {last}"
+
+
+def as_json(entries: Sequence[Entry]) -> str:
+    """Write all rows for programs: null is not measured."""
+    content = [
+        {
+            "name": one.name,
+            "kind": one.kind,
+            "began": one.began.isoformat(),
+            "report": one.path,
+            "scenario": one.scenario,
+            "status": one.status,
+            "why": one.why,
+            "problem": one.problem,
+            "figures": {name: _figure(value) for name, value in one.figures.items()},
+        }
+        for one in entries
+    ]
+    return json.dumps(content, indent=2)
+
+
+def _figure(one: Value) -> dict[str, Any]:
+    return {
+        "value": one.value,
+        "at_least": one.is_at_least,
+        "resolvable": one.is_resolvable,
+    }
+
+
+def _status(one: Entry) -> str:
+    return one.status or one.kind
+
+
+def _cells(one: Entry) -> list[str]:
+    if one.kind != entry.RUN:
+        return []
+    return [_cell(one.figures[key.name]) for key in KEY_FIGURES]
+
+
+def _cell(one: Value) -> str:
+    if one.value is None:
+        return "-"
+    if not one.is_resolvable:
+        return "< ±"
+    return marked(_number(one.value), at_least=one.is_at_least)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"

@@ -1,0 +1,155 @@
+"""A results folder: whatever lies in it is a row, newest first."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fpaas.commands import results as results_command
+from fpaas.report import results_page
+from fpaas.results import entry, folder
+from fpaas.text import results_text, sparks
+from tests.support import sweep_runs
+from tests.support.report_page import HOSTILE, Page
+
+RUNS_MANY = 500
+REBUILD_LIMIT_S = 1.0
+
+
+def put(results: Path, name: str, content: dict[str, Any] | str | bytes | None = None) -> Path:
+    directory = results / name
+    directory.mkdir(parents=True)
+    if content is None:
+        content = sweep_runs.summary(100, 10.0) | {"scenario": "scenario-1"}
+    if isinstance(content, dict):
+        content = json.dumps(content)
+    if isinstance(content, str):
+        content = content.encode()
+    (directory / "summary.json").write_bytes(content)
+    return directory
+
+
+def test_newest_first_whatever_the_kind(tmp_path: Path) -> None:
+    put(tmp_path, "20260101T000000Z-scenario-1")
+    put(tmp_path, "20260103T000000Z-scenario-1", {"schema": 1, "half": True})
+    sweep_runs.write(tmp_path, {10: 1.0, 20: None})
+    rows = folder.read(tmp_path)
+    assert [(row.kind, row.began.strftime("%m-%d")) for row in rows] == [
+        ("sweep", "09-21"),
+        ("run", "09-21"),
+        ("broken", "01-03"),
+        ("run", "01-01"),
+    ]
+    assert rows[1].status == "1 of 2 points"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is not JSON"),
+        ('{"schema": 1, "verd', "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        (b"\xff\xfe\x00", "is not JSON"),
+        ("[]", "is no JSON object"),
+        ({"schema": 2}, "has schema 2"),
+        ({"schema": 1}, "has no verdict"),
+        ({"schema": 1, "verdict": {"status": ["pass"]}}, "has no verdict"),
+        ({"schema": 1, "verdict": {"status": "pass"}}, "lacks "),
+    ],
+)
+def test_a_broken_summary_is_a_row_that_says_so(
+    tmp_path: Path, content: dict[str, Any] | str | bytes, said: str
+) -> None:
+    put(tmp_path, "20260101T000000Z-scenario-1", content)
+    (row,) = folder.read(tmp_path)
+    assert row.kind == entry.BROKEN
+    assert said in row.problem
+
+
+def test_what_is_no_run_at_all_is_a_row_too(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / os.fsdecode(b"bad\xff\x1b[2J")).mkdir()
+    put(tmp_path, "half").joinpath("summary.json").unlink()
+    (tmp_path / "half" / "run.json").write_text("{}")
+    (tmp_path / "sweeps" / "none").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("not a directory")
+    (tmp_path / "latest").symlink_to("half")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    rows = folder.read(tmp_path)
+    assert len(rows) == 4
+    assert {row.kind for row in rows} == {entry.BROKEN}
+    half = next(row for row in rows if row.name == "half")
+    assert "fpaas report" in half.problem
+    html = results_page.render(rows)
+    assert "\x1b" not in html
+    html.encode()
+    "\n".join(results_text.lines(rows)).encode()
+
+
+@pytest.mark.parametrize("value", [True, "5", [1], 10**400, -1e400, float("nan")])
+def test_a_figure_of_the_wrong_type_is_none(value: object) -> None:
+    content = sweep_runs.summary(100, 10.0)
+    content["ledger"]["lost"] = value
+    row = entry.of_summary(content, "x", entry.began_at("x", 0), None)
+    assert row.figures["lost"].value is None
+
+
+def test_invalid_runs_and_what_cannot_be_resolved_are_gaps(tmp_path: Path) -> None:
+    for day, status in ((1, "pass"), (2, "invalid"), (3, "fail")):
+        content = sweep_runs.summary(100, float(day), status) | {"scenario": "scenario-1"}
+        content["latency_ms"]["publish_ack"] = {"p99": day, "clock_error_ms": 2.5}
+        put(tmp_path, f"2026010{day}T000000Z-scenario-1", content)
+    (trend,) = entry.trends(folder.read(tmp_path))
+    assert trend.lines["nats_cpu_pct"] == [1.0, None, 3.0]
+    assert trend.lines["publish_ack_p99_ms"] == [None, None, 3]
+    assert trend.by_status == {"pass": 1, "fail": 1, "invalid": 1}
+    assert sparks.line([1.0, None, 3.0], 10) == "▁ █"
+
+
+def test_text_out_of_a_run_is_never_markup_and_a_link_leads_to_its_report(tmp_path: Path) -> None:
+    content = sweep_runs.summary(100, 10.0) | {"scenario": HOSTILE}
+    directory = put(tmp_path, "a run #1", content)
+    (directory / "report.html").write_text("")
+    page = Page(results_page.render(folder.read(tmp_path)))
+    assert "alert(1)" in page.words
+    assert not any(tag == "b" for tag, _ in page.elements)
+    assert "a%20run%20%231/report.html" in [a.get("href") for tag, a in page.elements if tag == "a"]
+
+
+def test_the_command_lists_filters_and_writes_the_page(tmp_path: Path) -> None:
+    put(tmp_path, "20260101T000000Z-scenario-1")
+    put(tmp_path, "20260102T000000Z-other", sweep_runs.summary(10, 1.0, "fail"))
+    run = CliRunner().invoke
+    shown = run(results_command.command, [str(tmp_path), "--filter", "FAIL other"])
+    assert shown.exit_code == 0, shown.output
+    assert "20260102T000000Z-other" in shown.output
+    assert "scenario-1" not in shown.output
+    assert (tmp_path / "index.html").is_file()
+    listed = json.loads(run(results_command.command, [str(tmp_path), "--format", "json"]).output)
+    assert [one["name"] for one in listed] == [
+        "20260102T000000Z-other",
+        "20260101T000000Z-scenario-1",
+    ]
+    nothing = run(results_command.command, [str(tmp_path / "nowhere")])
+    assert nothing.exit_code == 2
+    assert "expected a folder of runs" in nothing.output
+
+
+def test_an_empty_folder_has_a_page(tmp_path: Path) -> None:
+    assert "There are none yet." in Page(results_page.render(folder.read(tmp_path))).words
+
+
+def test_five_hundred_runs_take_less_than_a_second(tmp_path: Path) -> None:
+    content = sweep_runs.summary(100, 10.0) | {"scenario": "scenario-1", "padding": "x" * 20_000}
+    for number in range(RUNS_MANY):
+        put(tmp_path, f"20260101T{number:06}Z-scenario-1", content)
+    results_page.write(tmp_path)
+    began = time.process_time()
+    assert len(results_page.write(tmp_path)) == RUNS_MANY
+    assert time.process_time() - began < REBUILD_LIMIT_S
