@@ -46,7 +46,7 @@ def test_newest_first_whatever_the_kind(tmp_path: Path) -> None:
         ("broken", "01-03"),
         ("run", "01-01"),
     ]
-    assert rows[1].status == "1 of 2 points"
+    assert rows[0].status == "1 of 2 points"
 
 
 @pytest.mark.parametrize(
