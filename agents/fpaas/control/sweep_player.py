@@ -75,18 +75,21 @@ class Player:
         (self._directory / "logs").mkdir(parents=True, exist_ok=True)
         with self._lock():
             self._resume()
-            sweep = self._sweep
-            done = sum(point.status == "done" for point in sweep.points)
-            if done:
-                self._show(f"{done} of {len(sweep.points)} points are done already")
-            todo = list(sweep.missing())
-            self._show(
-                f"sweep {sweep.sweep_id}: {len(sweep.points)} points, about {self._left(todo)} "
-                f"left, into {self._directory}"
-            )
-            for position in range(len(todo)):
-                self._play_next(todo[position:])
+            self._play_all()
             return self._finish()
+
+    def _play_all(self) -> None:
+        sweep = self._sweep
+        done = sum(point.status == "done" for point in sweep.points)
+        if done:
+            self._show(f"{done} of {len(sweep.points)} points are done already")
+        todo = list(sweep.missing())
+        self._show(
+            f"sweep {sweep.sweep_id}: {len(sweep.points)} points, about {self._left(todo)} "
+            f"left, into {self._directory}"
+        )
+        for position in range(len(todo)):
+            self._play_next(todo[position:])
 
     def _lock(self) -> TextIO:
         """Hold the sweep's directory; released with the file, or the process."""
@@ -133,20 +136,11 @@ class Player:
             again = ", once more" if attempt else ""
             self._show(sweep_text.progress(sweep, point, repetition, self._left(todo)) + again)
             run = self._play_run(point, repetition)
-            what = sweep_text.outcome(run, point)
-            color = {record.PASS: "green", record.FAIL: "red"}.get(str(run.status), "yellow")
-            self._show(f"  {run.run_id}: {what}", color)
             if run.status in record.FINISHED:
                 return
-            if run.status == record.NO_RUN and not self._any_run:
-                # What refuses the first run would refuse all.
-                raise SpecError(
-                    f"{grid.label(point.variables)}: could not be run: {run.reason}\n"
-                    "Once the cause is gone, the same command goes on. The log is "
-                    f"{self._log(run.run_id)}"
-                )
 
     def _play_run(self, point: SweepPoint, repetition: int) -> PlayedRun:
+        """Play one run and show how it ended. Raises SpecError if the lab cannot run at all."""
         sweep, directory = self._sweep, self._directory
         run = PlayedRun(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{sweep.name}", repetition)
         point.runs.append(run)
@@ -156,7 +150,7 @@ class Player:
             "bench_repeat": 1,
             "run_id": run.run_id,
             "scenario_name": sweep.name,
-            "scenario_title": f"{sweep.title}, point {point.number} of {len(sweep.points)}",
+            "scenario_title": self._title(point),
             "scenario_goal": f"{self._goal}: {grid.label(point.variables)}",
         }
         began = time.monotonic()
@@ -173,7 +167,19 @@ class Player:
             )
         values = sweep_report.read_runs(sweep, directory)
         sweep_report.write(sweep, directory, values)
+        color = {record.PASS: "green", record.FAIL: "red"}.get(str(run.status), "yellow")
+        self._show(f"  {run.run_id}: {sweep_text.outcome(run, point)}", color)
+        if run.status == record.NO_RUN and not self._any_run:
+            # What refuses the first run would refuse all.
+            raise SpecError(
+                f"{grid.label(point.variables)}: could not be run: {run.reason}\n"
+                "Once the cause is gone, the same command goes on. The log is "
+                f"{self._log(run.run_id)}"
+            )
         return run
+
+    def _title(self, point: SweepPoint) -> str:
+        return f"{self._sweep.title}, point {point.number} of {len(self._sweep.points)}"
 
     def _log(self, run_id: str) -> Path:
         return self._directory / "logs" / f"{run_id}.log"

@@ -1,0 +1,1 @@
+"""Searches over many runs: the largest load that a lab carries."""

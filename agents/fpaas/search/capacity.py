@@ -1,0 +1,195 @@
+"""Which value of a variable to try next, and when the answer is known. Pure.
+
+Capacity is the largest load at which every goal holds (Theodolite's word: Henning and Hasselbring,
+"A configurable method for benchmarking scalability of cloud-native applications", 2022). The search
+brackets it by doubling, then halves the bracket. All that it knows are the outcomes of runs, so
+a search that was ended anywhere goes on from them.
+
+Runs are noisy, so one run is no proof: a value that did not hold is tried again before that is
+believed, and both ends of the final bracket are tried `RUNS_TO_CONFIRM` times. Most runs decide. If
+that turns an end over, the bracket is another, and the search goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+#: How a run ended: its verdict.
+HOLDS, FAILS, INVALID = "pass", "fail", "invalid"
+RUNS_TO_CONFIRM = 3
+#: Runs of one value that do not agree; with more of them there is no answer.
+RUNS_MAX = 7
+#: More runs than a bracket from 1 to 100 000 takes with its ends confirmed twice.
+TOTAL_RUNS_MAX = 60
+#: Each step of the bracket, up or down.
+STEP = 2.0
+
+Runs = Mapping[float, Sequence[str]]
+
+
+class StoppedBy(StrEnum):
+    """What a load beyond the answer ran into."""
+
+    #: Goals were missed: the system under test is at its limit.
+    SYSTEM = "system"
+    #: Runs were invalid: the lab could not make that load, or not measure it.
+    GENERATOR = "generator"
+    #: The variable allows no more.
+    RANGE = "range"
+    #: Runs of one value did not agree, or too many were needed.
+    NOISE = "noise"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is searched for: the most demanding value of `variable` between `least` and `most`.
+
+    `least` is the lightest load, `most` the heaviest; of a poll interval `least` is the greater
+    number. `resolution` is the widest bracket that answers, as a share of the answer.
+    """
+
+    variable: str
+    start: float
+    least: float
+    most: float
+    is_integer: bool
+    resolution: float = 0.05
+
+    @property
+    def is_rising(self) -> bool:
+        """Whether larger values are heavier loads."""
+        return self.most > self.least
+
+    def heaviness(self, value: float) -> float:
+        """How heavy a load is, in a unit that doubles when the load does."""
+        return value if self.is_rising else 1 / value
+
+
+@dataclass(frozen=True)
+class Try:
+    """Play one more run at a value."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The heaviest load that held, and the lightest beyond it that did not.
+
+    `holds_at` is None if nothing held, `stopped_at` None if nothing heavier is allowed; `*_runs`
+    say how many of how many runs agree.
+    """
+
+    holds_at: float | None
+    holds_runs: tuple[int, int]
+    stopped_at: float | None
+    stopped_runs: tuple[int, int]
+    stopped_by: StoppedBy
+
+
+def decide(question: Question, runs: Runs) -> Try | Answer:
+    """Return what to do next; `runs` are all verdicts so far, by value."""
+    tried = sorted((value for value in runs if runs[value]), key=question.heaviness)
+    if not tried:
+        return Try(question.start)
+    for value in tried:
+        if _holds(runs[value]) is None and len(runs[value]) < RUNS_MAX:
+            return Try(value)
+    low, high = _bracket(question, tried, runs)
+    if any(_holds(runs[value]) is None for value in tried) or _count(runs) >= TOTAL_RUNS_MAX:
+        return _answer(low, high, runs, StoppedBy.NOISE)
+    if not _is_narrow(question, low, high):
+        return Try(_between(question, low, high))
+    for end in (low, high):
+        if end is not None and len(runs[end]) < RUNS_TO_CONFIRM:
+            return Try(end)
+    return _answer(low, high, runs, _stopped_by(high, runs))
+
+
+def _count(runs: Runs) -> int:
+    return sum(len(one) for one in runs.values())
+
+
+def _holds(verdicts: Sequence[str]) -> bool | None:
+    """Whether a load holds, by most of its runs; None if another run must tell."""
+    holding = sum(one == HOLDS for one in verdicts)
+    other = len(verdicts) - holding
+    if holding == other or (other and len(verdicts) == 1):
+        return None
+    return holding > other
+
+
+def _bracket(
+    question: Question, tried: Sequence[float], runs: Runs
+) -> tuple[float | None, float | None]:
+    """Return the heaviest load that holds below the lightest that does not, and that one."""
+    failing = [value for value in tried if _holds(runs[value]) is False]
+    high = failing[0] if failing else None
+    holding = [
+        value
+        for value in tried
+        if _holds(runs[value])
+        and (high is None or question.heaviness(value) < question.heaviness(high))
+    ]
+    return (holding[-1] if holding else None), high
+
+
+def _is_narrow(question: Question, low: float | None, high: float | None) -> bool:
+    if low is None:
+        return high == question.least
+    if high is None:
+        return low == question.most
+    if question.is_integer and abs(high - low) <= 1:
+        return True
+    width = question.heaviness(high) / question.heaviness(low) - 1
+    return width <= question.resolution
+
+
+def _between(question: Question, low: float | None, high: float | None) -> float:
+    """Return the value to try next: the middle, twice or half, in as few digits as will do."""
+    weigh = question.heaviness
+    if low is not None and high is not None:
+        return _rounded(question, (weigh(low) + weigh(high)) / 2, (low, high))
+    if low is not None:
+        wanted, limit = weigh(low) * STEP, question.most
+        is_beyond = wanted >= weigh(limit)
+    else:
+        wanted, limit = weigh(high or question.start) / STEP, question.least
+        is_beyond = wanted <= weigh(limit)
+    return limit if is_beyond else _rounded(question, wanted, (low, high))
+
+
+def _rounded(
+    question: Question, heaviness: float, ends: tuple[float | None, float | None]
+) -> float:
+    """Return the value with the fewest digits near a load, apart from what was tried."""
+    exact = heaviness if question.is_rising else 1 / heaviness
+    lighter, heavier = sorted((question.least, question.most))
+    for digits in range(1, 16):
+        power = 10.0 ** (digits - 1 - math.floor(math.log10(exact)))
+        value = round(exact * power) / power
+        if question.is_integer:
+            value = float(round(value))
+        off = abs(question.heaviness(value) / heaviness - 1) if value else math.inf
+        if off <= question.resolution / 4 and value not in ends and lighter <= value <= heavier:
+            return value
+    return float(round(exact)) if question.is_integer else exact
+
+
+def _stopped_by(high: float | None, runs: Runs) -> StoppedBy:
+    if high is None:
+        return StoppedBy.RANGE
+    against = [one for one in runs[high] if one != HOLDS]
+    failed = sum(one == FAILS for one in against)
+    return StoppedBy.SYSTEM if 2 * failed >= len(against) else StoppedBy.GENERATOR
+
+
+def _answer(low: float | None, high: float | None, runs: Runs, stopped_by: StoppedBy) -> Answer:
+    def agreeing(value: float | None, *, holding: bool) -> tuple[int, int]:
+        verdicts = [] if value is None else runs[value]
+        return sum((one == HOLDS) is holding for one in verdicts), len(verdicts)
+
+    return Answer(low, agreeing(low, holding=True), high, agreeing(high, holding=False), stopped_by)

@@ -1,0 +1,127 @@
+"""The capacity search: it ends, its interval holds the truth, it can be ended anywhere."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas.search import capacity
+from fpaas.search.capacity import Answer, Question, StoppedBy, Try, decide
+
+CONSUMERS = Question("bench_consumers", 100, 1, 100_000, is_integer=True)
+POLLS = Question("bench_poll_interval_s", 10, 3600, 0.1, is_integer=False)
+
+Play = Callable[[float], str]
+
+
+def search(question: Question, play: Play) -> tuple[Answer, dict[float, list[str]]]:
+    """Search to the end, deciding from the runs alone each time."""
+    runs: dict[float, list[str]] = {}
+    while isinstance(step := decide(question, runs), Try):
+        runs.setdefault(step.value, []).append(play(step.value))
+    return step, runs
+
+
+def up_to(limit: float, beyond: str = "fail") -> Play:
+    return lambda value: "pass" if value <= limit else beyond
+
+
+@given(limit=st.integers(1, 99_999), start=st.integers(1, 100_000))
+def test_the_interval_holds_the_capacity(limit: int, start: int) -> None:
+    question = Question("bench_consumers", start, 1, 100_000, is_integer=True)
+    answer, runs = search(question, up_to(limit))
+    assert answer.holds_at is not None
+    assert answer.stopped_at is not None
+    assert answer.holds_at <= limit < answer.stopped_at
+    within = max(1.0, question.resolution * answer.holds_at)
+    assert answer.stopped_at - answer.holds_at <= within
+    assert answer.holds_runs == answer.stopped_runs == (3, 3)
+    assert answer.stopped_by is StoppedBy.SYSTEM
+    assert sum(map(len, runs.values())) <= capacity.TOTAL_RUNS_MAX
+
+
+@given(limit=st.floats(0.11, 3599))
+def test_the_shortest_poll_interval_is_found_alike(limit: float) -> None:
+    answer, _ = search(POLLS, lambda value: "pass" if value >= limit else "fail")
+    assert answer.holds_at is not None
+    assert answer.stopped_at is not None
+    assert answer.stopped_at < limit <= answer.holds_at
+    assert answer.holds_at / answer.stopped_at <= 1 + POLLS.resolution + 1e-9
+
+
+def test_values_have_few_digits() -> None:
+    _, runs = search(CONSUMERS, up_to(8_765))
+    assert set(runs) == {100, 200, 400, 800, 1600, 3200, 6400, 12_800, 9600, 8000, 8800, 8400}
+
+
+def test_a_run_that_fails_by_chance_is_not_believed() -> None:
+    failed_once: set[float] = set()
+
+    def play(value: float) -> str:
+        if value == 400 and value not in failed_once:
+            failed_once.add(value)
+            return "fail"
+        return up_to(8_765)(value)
+
+    answer, runs = search(CONSUMERS, play)
+    assert runs[400] == ["fail", "pass", "pass"]
+    assert answer.holds_at is not None
+    assert answer.holds_at <= 8_765
+
+
+def test_an_end_that_turns_over_moves_the_bracket() -> None:
+    played: dict[float, int] = {}
+
+    def play(value: float) -> str:
+        played[value] = played.get(value, 0) + 1
+        if value == 8400:  # passes once, by luck
+            return "pass" if played[value] == 1 else "fail"
+        return up_to(8_765)(value)
+
+    answer, _ = search(CONSUMERS, play)
+    assert answer.stopped_at == 8400
+    assert answer.holds_at is not None
+    assert 8400 - answer.holds_at <= 0.05 * answer.holds_at
+
+
+def test_invalid_runs_are_the_generators_limit() -> None:
+    answer, _ = search(CONSUMERS, up_to(500, beyond="invalid"))
+    assert answer.stopped_by is StoppedBy.GENERATOR
+
+
+def test_nothing_stops_before_the_range_does() -> None:
+    answer, _ = search(CONSUMERS, up_to(10**9))
+    assert (answer.holds_at, answer.stopped_at) == (100_000, None)
+    assert answer.stopped_by is StoppedBy.RANGE
+    assert answer.holds_runs == (3, 3)
+
+
+@pytest.mark.parametrize("beyond", ["fail", "invalid"])
+def test_nothing_holds(beyond: str) -> None:
+    answer, _ = search(CONSUMERS, up_to(0, beyond))
+    assert (answer.holds_at, answer.stopped_at) == (None, 1)
+
+
+@given(seed=st.integers(0, 10_000), chance=st.floats(0, 1))
+def test_the_search_ends_however_noisy_runs_are(seed: int, chance: float) -> None:
+    draw = random.Random(seed)
+    answer, runs = search(CONSUMERS, lambda _: "pass" if draw.random() < chance else "fail")
+    assert sum(map(len, runs.values())) <= capacity.TOTAL_RUNS_MAX + capacity.RUNS_MAX
+    if answer.holds_at is not None and answer.stopped_at is not None:
+        assert answer.holds_at < answer.stopped_at
+
+
+@given(
+    limit=st.integers(1, 10_000),
+    start=st.integers(1, 10_000),
+    resolution=st.floats(0.001, 0.5),
+)
+def test_any_resolution_ends(limit: int, start: int, resolution: float) -> None:
+    question = Question("x", start, 1, 10_000, is_integer=True, resolution=resolution)
+    answer, _ = search(question, up_to(limit))
+    assert answer.holds_at is not None
+    assert answer.holds_at <= limit
