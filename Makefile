@@ -26,7 +26,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud demo sweep expected-results test molecule lint readmes docs bench lab lab-down teardown clean
+.PHONY: help setup cloud demo sweep capacity expected-results test molecule lint readmes docs bench lab lab-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -45,6 +45,9 @@ scenario-%: $(READY) ## Run scenario 1 to 5
 
 sweep: $(READY) ## Run a grid of variables (10 to 1000 consumers by default), report it as one; resumable
 	@$(PLAYBOOK) playbooks/sweep.yml $(ARGS)
+
+capacity: $(READY) ## Find the largest number of consumers that holds the goals; resumable
+	@$(PLAYBOOK) playbooks/capacity.yml $(ARGS)
 
 expected-results: $(READY) ## Measure what the proof of concept expected
 	@$(PLAYBOOK) playbooks/expected-results.yml $(ARGS)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from click import ClickException
 
 from fpaas import spec
 from fpaas.commands import plan
-from fpaas.control import signals
+from fpaas.control import capacity_question, signals
+from fpaas.control.capacity_player import CapacityPlayer
 from fpaas.control.sweep_player import Player
 from fpaas.sweep import grid
 from fpaas.sweep.record import Sweep, SweepPoint
@@ -42,7 +44,8 @@ NOT_COMPARED = ("bench_repeat",)
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "grid": {"type": "raw", "required": True},
+    "grid": {"type": "raw"},
+    "search": {"type": "dict"},
     "sweep_id": {"type": "str", "default": ""},
     "name": {"type": "str", "required": True},
     "title": {"type": "str", "required": True},
@@ -60,7 +63,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """`play_sweep: {grid, sweep_id, name, title, goal, variables, repeats, retries, …}`."""
+    """`play_sweep: {grid or search, sweep_id, name, title, goal, variables, repeats, …}`."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -92,22 +95,30 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if arguments["retries"] < 0:
             raise spec.SpecError(f"sweep_retries: {arguments['retries']} is not allowed; 0 or more")
         given = load_extra_vars(self._loader)
-        points = grid.expand(arguments["grid"], arguments["known"])
-        for name in points[0]:
-            if name in given:
-                raise spec.SpecError(
-                    f"sweep_grid: {name} is swept, and given with -e as well "
-                    f"({grid.written(given[name])}); leave out one"
-                )
+        search = arguments["search"]
+        if search is None:
+            points = grid.expand(arguments["grid"], arguments["known"])
+            refuse_given_twice(points[0], given)
+        else:
+            points = [{search["variable"]: None}]
         # What the user says with -e wins over what the playbook of this sweep says.
         shared = {name: v for name, v in arguments["variables"].items() if name not in given}
         shared = {name: v for name, v in shared.items() if name not in points[0]}
-        specs = []
-        for point in points:
+
+        def spec_at(point: grid.Point) -> spec.RunSpec:
             available = {**task_vars, **shared, **point}
             templar = self._templar.copy_with_new_env(available_variables=available)
             variables = templar.template(task_vars["run_variables"])
-            specs.append(check(variables, arguments["topology"], point))
+            return check(variables, arguments["topology"], point)
+
+        question = None
+        if search is not None:
+            name = search["variable"]
+            question = capacity_question.read(
+                search, task_vars.get(name), lambda value: spec_at({name: value})
+            )
+            points = [{name: int(question.start) if question.is_integer else question.start}]
+        specs = [spec_at(point) for point in points]
         axes = {name: list(dict.fromkeys(point[name] for point in points)) for name in points[0]}
         compared = {
             name: value
@@ -118,7 +129,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         compared["inventory"] = arguments["lab"]
         sweep = Sweep(
             sweep_id=arguments["sweep_id"]
-            or grid.identity(arguments["name"], [axes, compared, arguments["topology"]["hosts"]]),
+            or grid.identity(
+                arguments["name"],
+                [
+                    axes if question is None else asdict(question),
+                    *(compared, arguments["topology"]["hosts"]),
+                ],
+            ),
             name=arguments["name"],
             title=arguments["title"],
             grid=axes,
@@ -126,13 +143,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             variables=compared,
             hosts=arguments["topology"]["hosts"],
             points=[SweepPoint(number, point) for number, point in enumerate(points, 1)],
+            search=None if question is None else asdict(question),
         )
         if not plan.RUN_ID.fullmatch(sweep.sweep_id):
             raise spec.SpecError(
                 f"sweep_id: {sweep.sweep_id!r} is not allowed; letters, digits, '.', '_' and '-'"
             )
         windows = [(one.settled_unix_ns - one.t0_unix_ns) / spec.NS_PER_S for one in specs]
-        return Player(
+        return (Player if question is None else CapacityPlayer)(
             sweep,
             windows,
             results=Path(arguments["results"]),
@@ -144,6 +162,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             ),
             show=show,
         )
+
+
+def refuse_given_twice(point: grid.Point, given: dict[str, Any]) -> None:
+    """Refuse a variable that is swept and given with -e; raises SpecError that names it."""
+    for name in point:
+        if name in given:
+            raise spec.SpecError(
+                f"sweep_grid: {name} is swept, and given with -e as well "
+                f"({grid.written(given[name])}); leave out one"
+            )
 
 
 def check(variables: dict[str, Any], topology: dict[str, Any], point: grid.Point) -> spec.RunSpec:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 module: play_sweep
-short_description: Play a grid of variables, an ansible-playbook of its own for each run
+short_description: Play a sweep or a search, an ansible-playbook of its own for each run
 description:
   - Goes on where an earlier call was ended. In check mode it lists what it would play.
 options:
   grid:
     description: Values by variable; every combination is a point.
     type: raw
-    required: true
+  search:
+    description:
+      - Search instead for the heaviest load that holds the goals.
+      - A dictionary of variable, least, most, resolution_pct and long_run.
+    type: dict
   sweep_id:
     description: Name of the sweep's directory; follows from what is played if it is empty.
     type: str

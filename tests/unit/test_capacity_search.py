@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.search import capacity
-from fpaas.search.capacity import Answer, Question, StoppedBy, Try, decide
+from fpaas.search.capacity import Answer, Evidence, Question, StoppedBy, Try, decide
 
 CONSUMERS = Question("bench_consumers", 100, 1, 100_000, is_integer=True)
 POLLS = Question("bench_poll_interval_s", 10, 3600, 0.1, is_integer=False)
@@ -21,7 +21,7 @@ Play = Callable[[float], str]
 def search(question: Question, play: Play) -> tuple[Answer, dict[float, list[str]]]:
     """Search to the end, deciding from the runs alone each time."""
     runs: dict[float, list[str]] = {}
-    while isinstance(step := decide(question, runs), Try):
+    while isinstance(step := decide(question, Evidence(runs)), Try):
         runs.setdefault(step.value, []).append(play(step.value))
     return step, runs
 
@@ -125,3 +125,19 @@ def test_any_resolution_ends(limit: int, start: int, resolution: float) -> None:
     answer, _ = search(question, up_to(limit))
     assert answer.holds_at is not None
     assert answer.holds_at <= limit
+
+
+def test_a_long_run_that_disagrees_moves_the_answer() -> None:
+    question = Question("x", 100, 1, 10_000, is_integer=True, needs_long_run=True)
+    short, long = up_to(2_000), up_to(1_500)
+    runs: dict[float, list[str]] = {}
+    long_runs: dict[float, list[str]] = {}
+    while isinstance(step := decide(question, Evidence(runs, long_runs)), Try):
+        into, play = (long_runs, long) if step.is_long else (runs, short)
+        into.setdefault(step.value, []).append(play(step.value))
+    assert step.holds_at is not None
+    assert step.holds_at <= 1_500
+    assert long_runs[step.holds_at] == ["pass"]
+    refuted = [value for value, verdicts in long_runs.items() if "fail" in verdicts]
+    assert refuted
+    assert all(long_runs[value] == ["fail", "fail"] for value in refuted)

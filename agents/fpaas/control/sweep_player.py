@@ -139,20 +139,14 @@ class Player:
             if run.status in record.FINISHED:
                 return
 
-    def _play_run(self, point: SweepPoint, repetition: int) -> PlayedRun:
+    def _play_run(self, point: SweepPoint, repetition: int, *, is_long: bool = False) -> PlayedRun:
         """Play one run and show how it ended. Raises SpecError if the lab cannot run at all."""
         sweep, directory = self._sweep, self._directory
         run = PlayedRun(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{sweep.name}", repetition)
+        run.is_long = is_long
         point.runs.append(run)
         sweep.write(directory)
-        variables = {
-            **point.variables,
-            "bench_repeat": 1,
-            "run_id": run.run_id,
-            "scenario_name": sweep.name,
-            "scenario_title": self._title(point),
-            "scenario_goal": f"{self._goal}: {grid.label(point.variables)}",
-        }
+        variables = {"run_id": run.run_id, **self._variables(point, is_long=is_long)}
         began = time.monotonic()
         ended_with = self._run_playbook("run.yml", variables, self._log(run.run_id))
         run.took_s = round(time.monotonic() - began, 1)
@@ -178,8 +172,17 @@ class Player:
             )
         return run
 
-    def _title(self, point: SweepPoint) -> str:
-        return f"{self._sweep.title}, point {point.number} of {len(self._sweep.points)}"
+    def _variables(self, point: SweepPoint, *, is_long: bool) -> dict[str, Any]:
+        """Return what a run's playbook is told beside what the whole sweep is."""
+        del is_long
+        sweep = self._sweep
+        return {
+            **point.variables,
+            "bench_repeat": 1,
+            "scenario_name": sweep.name,
+            "scenario_title": f"{sweep.title}, point {point.number} of {len(sweep.points)}",
+            "scenario_goal": f"{self._goal}: {grid.label(point.variables)}",
+        }
 
     def _log(self, run_id: str) -> Path:
         return self._directory / "logs" / f"{run_id}.log"

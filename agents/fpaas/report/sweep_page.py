@@ -12,7 +12,7 @@ from fpaas.report.document import Chart
 from fpaas.sweep import grid, scaling, sweep_figures
 from fpaas.sweep.record import Sweep, SweepPoint
 from fpaas.sweep.sweep_figures import COSTS, FIGURES, LATENCIES, Growth
-from fpaas.text import expected, sweep_text
+from fpaas.text import capacity_text, expected, sweep_text
 from fpaas.text.expected import Expectation
 
 #: A variable whose values are further apart than this is drawn on a logarithmic axis.
@@ -52,8 +52,9 @@ def render(sweep: Sweep, growths: list[Growth], expectations: list[Expectation])
         done=done,
         incomplete=[
             (point.number, grid.label(point.variables), sweep_text.state(point, sweep.repeats))
-            for point in sweep.incomplete
+            for point in ([] if sweep.search else sweep.incomplete)
         ],
+        capacity=list(capacity_text.lines(sweep)) if sweep.search else [],
         over=_title(over),
         is_logarithmic=sweep_figures.is_numeric(sweep, over) and _is_logarithmic(sweep.grid[over]),
         answers=_answers(growths),

@@ -54,6 +54,7 @@ def judge(run: PlayedRun, content: dict[str, Any]) -> None:
     run.status = content["verdict"]["status"]
     reasons = content["verdict"]["reasons"] or [""]
     run.reason = reasons[0][:REASON_LENGTH_MAX]
+    run.limited_by = (content.get("limited_by") or {}).get("sentence") or ""
 
 
 def summary_of(bundle: Path) -> dict[str, Any]:

@@ -6,15 +6,16 @@ brackets it by doubling, then halves the bracket. All that it knows are the outc
 a search that was ended anywhere goes on from them.
 
 Runs are noisy, so one run is no proof: a value that did not hold is tried again before that is
-believed, and both ends of the final bracket are tried `RUNS_TO_CONFIRM` times. Most runs decide. If
-that turns an end over, the bracket is another, and the search goes on.
+believed, and both ends of the final bracket are tried `RUNS_TO_CONFIRM` times. Most runs decide.
+If that turns an end over, the bracket is another, and the search goes on. Runs are short, so a long
+one must agree with the answer. If it does not, that value does not hold, and the search goes on.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 #: How a run ended: its verdict.
@@ -28,6 +29,8 @@ TOTAL_RUNS_MAX = 60
 STEP = 2.0
 
 Runs = Mapping[float, Sequence[str]]
+#: A long run that is not believed is repeated once.
+LONG_RUNS_TO_REFUTE = 2
 
 
 class StoppedBy(StrEnum):
@@ -57,6 +60,7 @@ class Question:
     most: float
     is_integer: bool
     resolution: float = 0.05
+    needs_long_run: bool = False
 
     @property
     def is_rising(self) -> bool:
@@ -73,6 +77,7 @@ class Try:
     """Play one more run at a value."""
 
     value: float
+    is_long: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,48 +95,85 @@ class Answer:
     stopped_by: StoppedBy
 
 
-def decide(question: Question, runs: Runs) -> Try | Answer:
-    """Return what to do next; `runs` are all verdicts so far, by value."""
+@dataclass(frozen=True)
+class Evidence:
+    """All verdicts so far, by value: of runs as long as the search takes them, and of long ones."""
+
+    runs: Runs
+    long_runs: Runs = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many short runs there were."""
+        return sum(map(len, self.runs.values()))
+
+    def is_refuted(self, value: float) -> bool:
+        """Whether long runs do not bear out what short ones say."""
+        verdicts = self.long_runs.get(value, ())
+        return HOLDS not in verdicts and len(verdicts) >= LONG_RUNS_TO_REFUTE
+
+    def holds(self, value: float) -> bool | None:
+        """Whether a load holds, by most of its runs; None if another run must tell."""
+        if self.is_refuted(value):
+            return False
+        verdicts = self.runs[value]
+        holding = sum(one == HOLDS for one in verdicts)
+        other = len(verdicts) - holding
+        if holding == other or (other and len(verdicts) == 1):
+            return None
+        return holding > other
+
+    def verdicts(self, value: float | None) -> Sequence[str]:
+        """Return the verdicts that decided on a value."""
+        if value is None:
+            return ()
+        return self.long_runs[value] if self.is_refuted(value) else self.runs[value]
+
+
+def decide(question: Question, evidence: Evidence) -> Try | Answer:
+    """Return what to do next."""
+    runs = evidence.runs
     tried = sorted((value for value in runs if runs[value]), key=question.heaviness)
     if not tried:
         return Try(question.start)
-    for value in tried:
-        if _holds(runs[value]) is None and len(runs[value]) < RUNS_MAX:
+    unsettled = [value for value in tried if evidence.holds(value) is None]
+    for value in unsettled:
+        if len(runs[value]) < RUNS_MAX:
             return Try(value)
-    low, high = _bracket(question, tried, runs)
-    if any(_holds(runs[value]) is None for value in tried) or _count(runs) >= TOTAL_RUNS_MAX:
-        return _answer(low, high, runs, StoppedBy.NOISE)
+    low, high = _bracket(question, tried, evidence)
+    if unsettled or evidence.count >= TOTAL_RUNS_MAX:
+        return _answer(low, high, evidence, StoppedBy.NOISE)
     if not _is_narrow(question, low, high):
         return Try(_between(question, low, high))
+    return _confirm(question, low, high, evidence) or _answer(
+        low, high, evidence, _stopped_by(high, evidence)
+    )
+
+
+def _confirm(
+    question: Question, low: float | None, high: float | None, evidence: Evidence
+) -> Try | None:
+    """Return what a final bracket still lacks, None if nothing."""
     for end in (low, high):
-        if end is not None and len(runs[end]) < RUNS_TO_CONFIRM:
+        if end is None or evidence.is_refuted(end):
+            continue
+        if len(evidence.runs[end]) < RUNS_TO_CONFIRM:
             return Try(end)
-    return _answer(low, high, runs, _stopped_by(high, runs))
-
-
-def _count(runs: Runs) -> int:
-    return sum(len(one) for one in runs.values())
-
-
-def _holds(verdicts: Sequence[str]) -> bool | None:
-    """Whether a load holds, by most of its runs; None if another run must tell."""
-    holding = sum(one == HOLDS for one in verdicts)
-    other = len(verdicts) - holding
-    if holding == other or (other and len(verdicts) == 1):
-        return None
-    return holding > other
+    if low is not None and question.needs_long_run and HOLDS not in evidence.long_runs.get(low, ()):
+        return Try(low, is_long=True)
+    return None
 
 
 def _bracket(
-    question: Question, tried: Sequence[float], runs: Runs
+    question: Question, tried: Sequence[float], evidence: Evidence
 ) -> tuple[float | None, float | None]:
     """Return the heaviest load that holds below the lightest that does not, and that one."""
-    failing = [value for value in tried if _holds(runs[value]) is False]
+    failing = [value for value in tried if evidence.holds(value) is False]
     high = failing[0] if failing else None
     holding = [
         value
         for value in tried
-        if _holds(runs[value])
+        if evidence.holds(value)
         and (high is None or question.heaviness(value) < question.heaviness(high))
     ]
     return (holding[-1] if holding else None), high
@@ -179,17 +221,22 @@ def _rounded(
     return float(round(exact)) if question.is_integer else exact
 
 
-def _stopped_by(high: float | None, runs: Runs) -> StoppedBy:
+def _stopped_by(high: float | None, evidence: Evidence) -> StoppedBy:
     if high is None:
         return StoppedBy.RANGE
-    against = [one for one in runs[high] if one != HOLDS]
+    against = [one for one in evidence.verdicts(high) if one != HOLDS]
     failed = sum(one == FAILS for one in against)
     return StoppedBy.SYSTEM if 2 * failed >= len(against) else StoppedBy.GENERATOR
 
 
-def _answer(low: float | None, high: float | None, runs: Runs, stopped_by: StoppedBy) -> Answer:
-    def agreeing(value: float | None, *, holding: bool) -> tuple[int, int]:
-        verdicts = [] if value is None else runs[value]
-        return sum((one == HOLDS) is holding for one in verdicts), len(verdicts)
-
-    return Answer(low, agreeing(low, holding=True), high, agreeing(high, holding=False), stopped_by)
+def _answer(
+    low: float | None, high: float | None, evidence: Evidence, stopped_by: StoppedBy
+) -> Answer:
+    held, stopped = evidence.verdicts(low), evidence.verdicts(high)
+    return Answer(
+        holds_at=low,
+        holds_runs=(sum(one == HOLDS for one in held), len(held)),
+        stopped_at=high,
+        stopped_runs=(sum(one != HOLDS for one in stopped), len(stopped)),
+        stopped_by=stopped_by,
+    )

@@ -36,6 +36,10 @@ class PlayedRun:
     status: str | None = None
     reason: str = ""
     took_s: float | None = None
+    #: What limited it, as its report says.
+    limited_by: str = ""
+    #: In a capacity search, the run that is to bear out what shorter ones say.
+    is_long: bool = False
 
 
 @dataclass
@@ -73,7 +77,11 @@ class SweepPoint:
 
 @dataclass
 class Sweep:
-    """A sweep; `variables` are those that all points share, `hosts` the inventory's groups."""
+    """A sweep; `variables` are those that all points share, `hosts` the inventory's groups.
+
+    Of a capacity search, `search` is its question (fields of `search.capacity.Question`), and
+    points are added as they are tried.
+    """
 
     sweep_id: str
     name: str
@@ -84,6 +92,7 @@ class Sweep:
     hosts: dict[str, list[str]]
     points: list[SweepPoint]
     scaling: list[dict[str, Any]] = field(default_factory=list)
+    search: dict[str, Any] | None = None
     schema: int = SCHEMA
 
     def missing(self) -> Iterator[tuple[int, SweepPoint]]:

@@ -1,0 +1,76 @@
+"""Plays a capacity search: each run's outcome decides on the next, until there is an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fpaas.control.sweep_player import Player
+from fpaas.search import played
+from fpaas.search.capacity import Answer, Try
+from fpaas.spec import SpecError
+from fpaas.sweep import record
+from fpaas.sweep.record import SweepPoint
+from fpaas.text import capacity_text
+
+#: How much longer the measured window of the run is that must bear out the answer.
+LONG_FACTOR = 4
+
+
+class CapacityPlayer(Player):
+    """Plays a sweep whose points are chosen as it goes; its record has all that is needed."""
+
+    def outline(self) -> str:
+        """Say what would be played first."""
+        question = played.question(self._sweep)
+        ends = " to ".join(
+            capacity_text.value(question, one) for one in (question.least, question.most)
+        )
+        start = capacity_text.value(question, question.start)
+        return f"searches from {start}, within {ends}, into {self._directory}"
+
+    def _resume(self) -> None:
+        if (self._directory / record.NAME).exists():
+            before = record.load(self._directory)
+            if list(before.grid) != list(self._sweep.grid):
+                raise SpecError(
+                    f"sweep_id: {before.sweep_id} exists and searches for {', '.join(before.grid)};"
+                    " choose another sweep_id"
+                )
+            for point in before.points:
+                self._point_at(float(next(iter(point.variables.values()))))
+        super()._resume()
+
+    def _play_all(self) -> None:
+        self._show(f"capacity search {self._sweep.sweep_id}, into {self._directory}")
+        while isinstance(step := played.state(self._sweep), Try):
+            number = 1 + sum(len(point.runs) for point in self._sweep.points)
+            self._show(capacity_text.progress(self._sweep, step, number))
+            point = self._point_at(step.value)
+            repetition = len([run for run in point.runs if run.status != record.INTERRUPTED])
+            self._play_run(point, repetition, is_long=step.is_long)
+        self._sweep.repeats = max(len(point.trusted) for point in self._sweep.points) or 1
+
+    def _variables(self, point: SweepPoint, *, is_long: bool) -> dict[str, Any]:
+        variables = super()._variables(point, is_long=is_long)
+        variables["scenario_title"] = self._sweep.title
+        if is_long:
+            variables["bench_measure_s"] = LONG_FACTOR * self._sweep.variables["bench_measure_s"]
+        return variables
+
+    def _point_at(self, value: float) -> SweepPoint:
+        question = played.question(self._sweep)
+        if (point := played.point_at(self._sweep, value)) is not None:
+            return point
+        number = int(value) if question.is_integer else value
+        self._sweep.grid[question.variable].append(number)
+        point = SweepPoint(len(self._sweep.points) + 1, {question.variable: number})
+        self._sweep.points.append(point)
+        return point
+
+    def _finish(self) -> str:
+        """Show the answer; returns it if it is none."""
+        super()._finish()
+        self._show("\n".join(capacity_text.lines(self._sweep)))
+        state = played.state(self._sweep)
+        has_answer = isinstance(state, Answer) and state.holds_at is not None
+        return "" if has_answer else next(capacity_text.lines(self._sweep))

@@ -1,0 +1,91 @@
+"""What a capacity search is asked for, checked before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fpaas.commands.plan import limits_here
+from fpaas.plan import capacity as plan
+from fpaas.search.capacity import STEP, Question
+from fpaas.spec import VARIABLES, RunSpec, SpecError
+from fpaas.text import plan_text
+
+#: What can be searched, and whether larger values are heavier loads.
+RISING = {
+    "bench_consumers": True,
+    "bench_firehose_rate_per_s": True,
+    "bench_batch_size": True,
+    "bench_poll_interval_s": False,
+}
+RESOLUTION_PCT_MIN, RESOLUTION_PCT_MAX = 0.1, 50.0
+
+
+def read(
+    asked: Mapping[str, Any],
+    current: Any,  # noqa: ANN401
+    spec_at: Callable[[float], RunSpec],
+) -> Question:
+    """Return the question for `{variable, least, most, resolution_pct, long_run}`.
+
+    `current` is what the variable is set to; the search starts from there, or further up as far as
+    the plan foresees no trouble. `spec_at` checks a value as a run would. Raises SpecError that
+    names the variable.
+    """
+    name = asked["variable"]
+    if name not in RISING:
+        allowed = ", ".join(RISING)
+        raise SpecError(f"capacity_variable: {name!r} is not allowed; allowed: {allowed}")
+    variable = VARIABLES[name]
+    ends = [
+        float(variable.read(f"capacity_{end}", asked[end] or bound))
+        for end, bound in (("least", variable.minimum), ("most", variable.maximum))
+    ]
+    if ends[0] >= ends[1]:
+        raise SpecError(
+            f"capacity_least: {ends[0]:g} is not allowed; it must be below capacity_most"
+        )
+    least, most = ends if RISING[name] else reversed(ends)
+    start = min(max(float(variable.read(name, current)), ends[0]), ends[1])
+    question = Question(
+        variable=name,
+        start=start,
+        least=least,
+        most=most,
+        is_integer=variable.kind == "integer",
+        resolution=_resolution(asked["resolution_pct"]) / 100,
+        needs_long_run=bool(asked["long_run"]),
+    )
+    return _started_by_plan(question, spec_at)
+
+
+def _resolution(value: Any) -> float:  # noqa: ANN401
+    try:
+        resolution_pct = float(value)
+    except (TypeError, ValueError):
+        resolution_pct = 0.0
+    if not RESOLUTION_PCT_MIN <= resolution_pct <= RESOLUTION_PCT_MAX:
+        raise SpecError(
+            f"capacity_resolution_pct: {value!r} is not allowed; allowed: "
+            f"{RESOLUTION_PCT_MIN:g} to {RESOLUTION_PCT_MAX:g} (per cent)"
+        )
+    return resolution_pct
+
+
+def _started_by_plan(question: Question, spec_at: Callable[[float], RunSpec]) -> Question:
+    """Start at the heaviest load, by doubling, at which the plan warns of nothing more."""
+
+    def warned(value: float) -> int:
+        spec = spec_at(value)
+        return len(plan_text.warnings(spec, plan.predict(spec), **limits_here(spec)))
+
+    start, at_start = question.start, warned(question.start)
+    while True:
+        step = STEP if question.is_rising else 1 / STEP
+        heavier = start * step
+        if question.heaviness(heavier) > question.heaviness(question.most):
+            break
+        if warned(heavier) > at_start:
+            break
+        start = heavier
+    return Question(**{**vars(question), "start": start})

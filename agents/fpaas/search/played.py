@@ -1,0 +1,49 @@
+"""A capacity search as its sweep's record has it. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from fpaas.search.capacity import INVALID, Answer, Evidence, Question, Try, decide
+from fpaas.sweep import record
+from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
+
+#: A run that the lab refused says as much about the lab as one that it could not measure.
+VERDICTS = {record.NO_RUN: INVALID}
+
+
+def question(sweep: Sweep) -> Question:
+    """Return what a search is for."""
+    assert sweep.search is not None, "a sweep over a grid searches for nothing"  # noqa: S101
+    return Question(**sweep.search)
+
+
+def evidence(sweep: Sweep) -> Evidence:
+    """Return the verdicts of all runs that came to their end."""
+    variable = question(sweep).variable
+    found: dict[bool, dict[float, list[str]]] = {False: defaultdict(list), True: defaultdict(list)}
+    for point in sweep.points:
+        for run in point.runs:
+            if run.status not in (None, record.INTERRUPTED):
+                verdict = VERDICTS.get(run.status, run.status)
+                found[run.is_long][float(point.variables[variable])].append(verdict)
+    return Evidence(found[False], found[True])
+
+
+def state(sweep: Sweep) -> Try | Answer:
+    """Return what is to be played next, or the answer."""
+    return decide(question(sweep), evidence(sweep))
+
+
+def point_at(sweep: Sweep, value: float | None) -> SweepPoint | None:
+    """Return the point of a value, None if it was never tried."""
+    variable = question(sweep).variable
+    return next((one for one in sweep.points if one.variables[variable] == value), None)
+
+
+def deciding_run(sweep: Sweep, value: float | None) -> PlayedRun | None:
+    """Return the last run at a value that did not hold: it says why."""
+    point = point_at(sweep, value)
+    runs = [] if point is None else point.runs
+    against = [run for run in runs if run.status in (record.FAIL, record.INVALID, record.NO_RUN)]
+    return against[-1] if against else None

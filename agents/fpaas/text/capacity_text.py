@@ -1,0 +1,91 @@
+"""A capacity search in words: its answer in one sentence, and what is played next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fpaas.search import played
+from fpaas.search.capacity import Answer, Question, StoppedBy, Try
+from fpaas.sweep.record import Sweep
+
+#: (before, after) the number, of what a variable counts.
+WORDS = {
+    "bench_consumers": ("", " consumers"),
+    "bench_firehose_rate_per_s": ("", " frames/s"),
+    "bench_batch_size": ("batches of ", ""),
+    "bench_poll_interval_s": ("a poll every ", " s"),
+}
+
+
+def value(question: Question, number: float) -> str:
+    """Write `8 600 consumers`."""
+    before, after = WORDS.get(question.variable, (f"{question.variable}=", ""))
+    shown = f"{number:,.0f}" if number == int(number) else f"{number:.6g}"
+    return f"{before}{shown.replace(',', ' ')}{after}"
+
+
+def answer(sweep: Sweep, found: Answer) -> str:
+    """Say what the capacity is, how sure that is, and whose limit it is."""
+    question = played.question(sweep)
+    if found.holds_at is None:
+        least = value(question, found.stopped_at or question.least)
+        return f"Does not hold even at {least} ({_of(found.stopped_runs)}).{_why(sweep, found)}"
+    holds = f"Holds at {value(question, found.holds_at)} in {_of(found.holds_runs)}"
+    if found.stopped_by is StoppedBy.RANGE:
+        return f"{holds}, which is the most that was asked for; the capacity is at least that."
+    if found.stopped_by is StoppedBy.NOISE or found.stopped_at is None:
+        return f"{holds}, but runs differ too much for an answer; take longer or quieter ones."
+    beyond = value(question, found.stopped_at)
+    if found.stopped_by is StoppedBy.GENERATOR:
+        return (
+            f"{holds}. At {beyond} the lab could not make or measure the load (invalid in "
+            f"{_of(found.stopped_runs)}), so the capacity is at least that; the system's own limit "
+            f"is not known.{_why(sweep, found)}"
+        )
+    return f"{holds}, fails at {beyond} in {_of(found.stopped_runs)}.{_why(sweep, found)}"
+
+
+def _of(runs: tuple[int, int]) -> str:
+    return f"{runs[0]} of {runs[1]}"
+
+
+def _why(sweep: Sweep, found: Answer) -> str:
+    run = played.deciding_run(sweep, found.stopped_at)
+    if run is None:
+        return ""
+    limited = f" Limited by: {run.limited_by}" if run.limited_by else ""
+    reason = run.reason.rstrip(".")
+    return f" There: {reason}.{limited}" if reason else limited
+
+
+def progress(sweep: Sweep, step: Try, run_number: int) -> str:
+    """Write `run 7: 8 600 consumers, again; holds at 8 000, not at 9 600`."""
+    question = played.question(sweep)
+    evidence = played.evidence(sweep)
+    again = ", again" if evidence.runs.get(step.value) and not step.is_long else ""
+    long = ", for long" if step.is_long else ""
+    weigh = question.heaviness
+    known = {one: evidence.holds(one) for one in evidence.runs}
+    holding = max((one for one, holds in known.items() if holds), key=weigh, default=None)
+    failing = min((one for one, holds in known.items() if holds is False), key=weigh, default=None)
+    so_far = []
+    if holding is not None:
+        so_far.append(f"holds at {value(question, holding)}")
+    if failing is not None:
+        so_far.append(f"not at {value(question, failing)}")
+    known_text = f"; {', '.join(so_far)}" if so_far else ""
+    return f"run {run_number}: {value(question, step.value)}{again}{long}{known_text}"
+
+
+def lines(sweep: Sweep) -> Iterator[str]:
+    """Iterate over the answer, if there is one, and how each value fared."""
+    state = played.state(sweep)
+    yield answer(sweep, state) if isinstance(state, Answer) else "No answer yet."
+    question, evidence = played.question(sweep), played.evidence(sweep)
+    for number in sorted(evidence.runs, key=question.heaviness):
+        verdicts = evidence.runs[number]
+        long = evidence.long_runs.get(number)
+        told = ", ".join(f"{verdicts.count(one)} {one}" for one in dict.fromkeys(verdicts))
+        yield f"  {value(question, number)}: {told}" + (
+            f"; long: {', '.join(long)}" if long else ""
+        )
