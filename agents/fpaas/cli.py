@@ -23,6 +23,7 @@ COMMANDS = {
     "results": "List all runs and sweeps, and write results/index.html.",
     "compare": "Compare runs.",
     "provision": "Create a run's stream and consumers anew.",
+    "size": "Predict what consumers need, from measured runs.",
     "explain": "Say what a verdict's reason means, and what to do.",
     "schema": "Print JSON Schema of a file of a run.",
 }

@@ -115,7 +115,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if search is not None:
             name = search["variable"]
             question = capacity_question.read(
-                search, task_vars.get(name), lambda value: spec_at({name: value})
+                search, task_vars.get(name), lambda value: spec_at({name: value}), plan.limits_here
             )
             points = [{name: int(question.start) if question.is_integer else question.start}]
         specs = [spec_at(point) for point in points]

@@ -26,7 +26,10 @@ def summary(consumers: int, cpu_pct: float, status: str = "pass") -> dict[str, A
             "end_to_end": leg | {"clock_error_ms": 1.5},
             "publish_to_first_fetch": {"p50": None},
         },
-        "resources": {"processes": {"nats": usage, "consumers": usage}},
+        "resources": {
+            "processes": {"nats": usage, "consumers": usage},
+            "hosts": {"localhost": {"cpu_count": 2}},
+        },
         "jetstream": {"slow_consumers": 0},
         "ledger": {"lost": 0},
     }

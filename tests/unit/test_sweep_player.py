@@ -6,13 +6,15 @@ import fcntl
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fpaas.control.capacity_player import CapacityPlayer
 from fpaas.control.sweep_player import Player
+from fpaas.search.capacity import Question
 from fpaas.spec import SpecError
 from fpaas.sweep import record
 from fpaas.sweep.record import Sweep, SweepPoint
@@ -31,6 +33,7 @@ class Lab:
 
     results: Path
     ends: list[str] = field(default_factory=list)
+    holds_up_to: int = 10**9
     played: list[tuple[str, int | None, str]] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
 
@@ -38,6 +41,8 @@ class Lab:
         run_id, consumers = variables["run_id"], variables.get("bench_consumers")
         self.played.append((playbook, consumers, run_id))
         end = self.ends.pop(0) if self.ends else "pass"
+        if end == "pass" and consumers and consumers > self.holds_up_to:
+            end = "fail"
         if end == "killed":
             raise Killed
         if end == "refused":
@@ -71,6 +76,32 @@ class Lab:
             goal="how cost grows",
             retries=retries,
             collects=collects,
+            run_playbook=self,
+            show=lambda text, _: self.shown.append(text),
+        )
+
+    def searcher(self, *, needs_long_run: bool = False) -> CapacityPlayer:
+        question = Question(
+            "bench_consumers", 10, 1, 1000, is_integer=True, needs_long_run=needs_long_run
+        )
+        sweep = Sweep(
+            sweep_id="tried",
+            name="capacity",
+            title="Capacity",
+            grid={"bench_consumers": [10]},
+            repeats=1,
+            variables={"bench_measure_s": 30.0, "bench_poll_interval_s": 5.0},
+            hosts={"nats": ["localhost"]},
+            points=[SweepPoint(1, {"bench_consumers": 10})],
+            search=asdict(question),
+        )
+        return CapacityPlayer(
+            sweep,
+            [30.0],
+            results=self.results,
+            goal="the most that holds",
+            retries=0,
+            collects=False,
             run_playbook=self,
             show=lambda text, _: self.shown.append(text),
         )
@@ -233,3 +264,44 @@ def test_the_outline_plays_nothing(lab: Lab) -> None:
     assert re.search(r"3 points, about 3 min, into .*/sweeps/tried:", outline)
     assert "  3: bench_consumers=100" in outline
     assert not lab.directory.exists()
+
+
+def test_a_capacity_search_ends_with_an_interval(lab: Lab) -> None:
+    lab.holds_up_to = 87
+    assert lab.searcher().play() == ""
+    answer = next(line for line in lab.shown[-1].splitlines())
+    assert answer.startswith("Holds at 85 consumers in 3 of 3, fails at 88 consumers in 3 of 3.")
+
+
+def test_a_capacity_search_that_was_killed_goes_on(lab: Lab) -> None:
+    lab.holds_up_to = 87
+    lab.ends = ["pass", "pass", "killed"]
+    with pytest.raises(Killed):
+        lab.searcher().play()
+    before = [consumers for _, consumers, _ in lab.played]
+    assert before == [10, 20, 40]
+    assert lab.searcher().play() == ""
+    after = [consumers for _, consumers, _ in lab.played[len(before) :]]
+    assert after[0] == 40
+    assert after.count(10) == after.count(20) == 0
+
+
+def test_a_long_run_bears_the_answer_out(lab: Lab) -> None:
+    lab.holds_up_to = 87
+    assert lab.searcher(needs_long_run=True).play() == ""
+    [long] = [
+        run for point in record.load(lab.directory).points for run in point.runs if run.is_long
+    ]
+    assert long.run_id == lab.played[-1][2]
+    assert long.status == record.PASS
+
+
+def test_a_search_in_which_nothing_holds_fails(lab: Lab) -> None:
+    lab.holds_up_to = 0
+    assert lab.searcher().play().startswith("Does not hold even at 1 consumers (3 of 3).")
+
+
+def test_a_search_that_the_lab_refuses_ends_at_once(lab: Lab) -> None:
+    lab.ends = ["refused"]
+    with pytest.raises(SpecError, match="nats_port: is in use"):
+        lab.searcher().play()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from fpaas.commands.plan import limits_here
 from fpaas.plan import capacity as plan
 from fpaas.search.capacity import STEP, Question
 from fpaas.spec import VARIABLES, RunSpec, SpecError
@@ -25,12 +25,13 @@ def read(
     asked: Mapping[str, Any],
     current: Any,  # noqa: ANN401
     spec_at: Callable[[float], RunSpec],
+    limits_of: Callable[[RunSpec], dict[str, Any]],
 ) -> Question:
     """Return the question for `{variable, least, most, resolution_pct, long_run}`.
 
     `current` is what the variable is set to; the search starts from there, or further up as far as
-    the plan foresees no trouble. `spec_at` checks a value as a run would. Raises SpecError that
-    names the variable.
+    the plan foresees no trouble. `spec_at` checks a value as a run would, `limits_of` returns those
+    of the machine for `plan_text.warnings`. Raises SpecError that names the variable.
     """
     name = asked["variable"]
     if name not in RISING:
@@ -56,7 +57,12 @@ def read(
         resolution=_resolution(asked["resolution_pct"]) / 100,
         needs_long_run=bool(asked["long_run"]),
     )
-    return _started_by_plan(question, spec_at)
+
+    def warnings(value: float) -> int:
+        spec = spec_at(value)
+        return len(plan_text.warnings(spec, plan.predict(spec), **limits_of(spec)))
+
+    return _started_by_plan(question, warnings)
 
 
 def _resolution(value: Any) -> float:  # noqa: ANN401
@@ -72,20 +78,12 @@ def _resolution(value: Any) -> float:  # noqa: ANN401
     return resolution_pct
 
 
-def _started_by_plan(question: Question, spec_at: Callable[[float], RunSpec]) -> Question:
+def _started_by_plan(question: Question, warnings: Callable[[float], int]) -> Question:
     """Start at the heaviest load, by doubling, at which the plan warns of nothing more."""
-
-    def warned(value: float) -> int:
-        spec = spec_at(value)
-        return len(plan_text.warnings(spec, plan.predict(spec), **limits_here(spec)))
-
-    start, at_start = question.start, warned(question.start)
-    while True:
-        step = STEP if question.is_rising else 1 / STEP
-        heavier = start * step
-        if question.heaviness(heavier) > question.heaviness(question.most):
+    step = STEP if question.is_rising else 1 / STEP
+    start, warned = question.start, warnings(question.start)
+    while question.heaviness(start * step) <= question.heaviness(question.most):
+        if warnings(start * step) > warned:
             break
-        if warned(heavier) > at_start:
-            break
-        start = heavier
-    return Question(**{**vars(question), "start": start})
+        start *= step
+    return replace(question, start=start)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fpaas.latency.lower_bounds import marked
 from fpaas.report import charts, document, written
 from fpaas.report.charts import Figure
 from fpaas.report.document import Chart
+from fpaas.search.sizing import Size
 from fpaas.sweep import grid, scaling, sweep_figures
 from fpaas.sweep.record import Sweep, SweepPoint
 from fpaas.sweep.sweep_figures import COSTS, FIGURES, LATENCIES, Growth
-from fpaas.text import capacity_text, expected, sweep_text
+from fpaas.text import capacity_text, expected, size_text, sweep_text
 from fpaas.text.expected import Expectation
 
 #: A variable whose values are further apart than this is drawn on a logarithmic axis.
@@ -36,7 +37,12 @@ AT_LEAST_SYMBOL = "triangle-up-open"
 STATUS_TONE = {"done": "", "invalid": "unbalanced", "missing": "absent"}
 
 
-def render(sweep: Sweep, growths: list[Growth], expectations: list[Expectation]) -> str:
+def render(
+    sweep: Sweep,
+    growths: list[Growth],
+    expectations: list[Expectation],
+    sizes: Sequence[Size] = (),
+) -> str:
     """Return the page's HTML. A point without a run that can be trusted is said to be so."""
     over = sweep_figures.variable(sweep)
     lines = sweep_figures.lines(sweep, over)
@@ -55,6 +61,8 @@ def render(sweep: Sweep, growths: list[Growth], expectations: list[Expectation])
             for point in ([] if sweep.search else sweep.incomplete)
         ],
         capacity=list(capacity_text.lines(sweep)) if sweep.search else [],
+        sizes=[size_text.row(one) for one in sizes],
+        size_heads=size_text.HEADS,
         over=_title(over),
         is_logarithmic=sweep_figures.is_numeric(sweep, over) and _is_logarithmic(sweep.grid[over]),
         answers=_answers(growths),

@@ -10,6 +10,8 @@ from typing import Any
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.errors import BadInput
+from fpaas.search import sizing
+from fpaas.search.sizing import Size
 from fpaas.spec import SpecError
 from fpaas.summary import summary
 from fpaas.sweep import record, sweep_figures
@@ -20,6 +22,8 @@ from fpaas.text import expected, sweep_text
 #: Beside the sweep's directory's parent: results/sweeps/<sweep-id> and results/<run-id>.
 DIRECTORY = "sweeps"
 REASON_LENGTH_MAX = 300
+#: Consumers whose needs a capacity search predicts.
+SIZED = (1_000, 10_000, 100_000)
 
 
 def bundle_of(directory: Path, run_id: str) -> Path:
@@ -107,9 +111,29 @@ def write(
     _replace(directory / "figures.csv", figures_csv(sweep, values))
     if expectations:
         _replace(directory / "expected-results.md", expected.markdown(expectations))
-    _replace(directory / "report.html", sweep_page.render(sweep, growths, expectations))
+    _replace(
+        directory / "report.html",
+        sweep_page.render(sweep, growths, expectations, _sizes(sweep, directory)),
+    )
     sweep.write(directory)
     return growths, expectations
+
+
+def _sizes(sweep: Sweep, directory: Path) -> list[Size]:
+    """Return what some numbers of consumers need, if that is what was searched."""
+    if sweep.search is None or list(sweep.grid) != [sweep_figures.CONSUMERS]:
+        return []
+    measured = [
+        sizing.of_run(
+            sweep.variables | point.variables, summary_of(bundle_of(directory, run.run_id))
+        )
+        for point in sweep.points
+        for run in point.trusted
+    ]
+    if not measured:
+        return []
+    poll_interval_s = sweep.variables["bench_poll_interval_s"]
+    return [sizing.size(measured, count, poll_interval_s) for count in SIZED]
 
 
 def figures_csv(sweep: Sweep, values: dict[str, Values]) -> str:

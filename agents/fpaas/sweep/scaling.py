@@ -28,6 +28,8 @@ T_975 = (
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
 Z_975 = 1.959964
+#: With fewer, a line has no interval.
+INTERVAL_POINTS_MIN = 3
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,25 @@ def line(points: Points) -> Fit | None:
     spread = math.fsum((x - mean_x) ** 2 for x, _ in points)
     slope = math.fsum((x - mean_x) * (y - mean_y) for x, y in points) / spread
     intercept = mean_y - slope * mean_x
-    if count < 3:
+    if count < INTERVAL_POINTS_MIN:
         return Fit(slope, None, None, intercept, count)
-    residual = math.fsum((y - intercept - slope * x) ** 2 for x, y in points)
-    half = t_975(count - 2) * math.sqrt(residual / (count - 2) / spread)
+    half = t_975(count - 2) * math.sqrt(_variance(points, slope, intercept) / spread)
     return Fit(slope, slope - half, slope + half, intercept, count)
+
+
+def prediction_half(points: Points, fit: Fit, at: float) -> float:
+    """Return half of the 95 % interval of one more y at an x; needs INTERVAL_POINTS_MIN points."""
+    mean_x = math.fsum(x for x, _ in points) / fit.points
+    spread = math.fsum((x - mean_x) ** 2 for x, _ in points)
+    variance = _variance(points, fit.value, fit.intercept)
+    share = 1 + 1 / fit.points + (at - mean_x) ** 2 / spread
+    return t_975(fit.points - 2) * math.sqrt(variance * share)
+
+
+def _variance(points: Points, slope: float, intercept: float) -> float:
+    """Return the variance of y about a line."""
+    residual = math.fsum((y - intercept - slope * x) ** 2 for x, y in points)
+    return residual / (len(points) - 2)
 
 
 def exponent(points: Points) -> Fit | None:

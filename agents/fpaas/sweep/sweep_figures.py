@@ -62,6 +62,7 @@ FIGURES = (
     *COSTS,
     SHUFFLER_CPU,
     *LATENCIES,
+    Figure("message_bytes_mean", "message size, mean", "bytes", ("message_bytes.mean",)),
     Figure("stream_bytes", "stream", "bytes", ("jetstream.bytes",)),
     Figure("consumer_lag_p50", "consumer lag, median", "messages", ("jetstream.consumer_lag.p50",)),
     Figure("slow_consumers", "slow consumers", "", ("jetstream.slow_consumers",)),

@@ -1,0 +1,109 @@
+"""`fpaas size`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fpaas.errors import BadInput
+from fpaas.report import sweep_report
+from fpaas.search import sizing
+from fpaas.search.sizing import Measured
+from fpaas.sweep import record
+from fpaas.text import size_text
+
+#: What must be alike, beside the variables that sizes are predicted over.
+ALIKE = (
+    *("bench_batch_size", "bench_delivery", "bench_fetch"),
+    *("bench_firehose_rate_per_s", "bench_stream_storage", "bench_stream_replicas"),
+)
+
+
+@click.command
+@click.option(
+    "--consumers",
+    required=True,
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="How many consumers. Repeatable.",
+)
+@click.option(
+    "--poll",
+    "poll_interval_s",
+    required=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds between a consumer's polls.",
+)
+@click.option(
+    "--from",
+    "paths",
+    required=True,
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A run or a sweep under results/. Repeatable.",
+)
+@click.option("--format", "style", default="text", type=click.Choice(["text", "json"]))
+def command(
+    consumers: tuple[int, ...], poll_interval_s: float, paths: tuple[Path, ...], style: str
+) -> None:
+    """Predict what consumers need, from what measured runs needed.
+
+    Each figure has the 95 % interval of one more run. What lies beyond the largest load measured
+    is marked as extrapolated. Invalid runs are left out.
+    """
+    measured = _read(paths)
+    sizes = [sizing.size(measured, count, poll_interval_s) for count in consumers]
+    if style == "json":
+        click.echo(json.dumps([asdict(size) for size in sizes], indent=2))
+        return
+    click.echo(f"A poll every {poll_interval_s:g} s, from {len(measured)} runs:")
+    for line in size_text.lines(sizes):
+        click.echo(line)
+
+
+def _read(paths: Sequence[Path]) -> list[Measured]:
+    """Read runs and sweeps. Raises BadInput that names what cannot be used, or what differs."""
+    found: list[Measured] = []
+    conditions: dict[str, tuple[Any, Path]] = {}
+    for bundle in _bundles(paths):
+        summary = sweep_report.summary_of(bundle)
+        if summary["verdict"]["status"] not in record.FINISHED:
+            continue
+        variables = _variables(bundle)
+        for name in ALIKE:
+            value, first = conditions.setdefault(name, (variables.get(name), bundle))
+            if value != variables.get(name):
+                raise BadInput(
+                    f"{bundle}: {name} is {variables.get(name)}, and {value} in {first}; sizes are "
+                    "predicted from runs that differ in consumers and poll interval only"
+                )
+        found.append(sizing.of_run(variables, summary))
+    if len({one.consumers for one in found}) < 2:
+        raise BadInput(
+            f"{', '.join(map(str, paths))}: expected valid runs of two numbers of consumers at "
+            "least, to see how cost grows"
+        )
+    return found
+
+
+def _bundles(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not (path / record.NAME).exists():
+            yield path
+            continue
+        for point in record.load(path).points:
+            yield from (sweep_report.bundle_of(path, run.run_id) for run in point.trusted)
+
+
+def _variables(bundle: Path) -> dict[str, Any]:
+    path = bundle / "run.json"
+    try:
+        variables = json.loads(path.read_text(encoding="utf-8"))["variables"]
+        return dict(variables)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: is no run.json: {error}") from error

@@ -1,0 +1,142 @@
+"""Sizes are predicted from runs, with intervals, and say where measuring ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fpaas.commands import size as size_command
+from fpaas.report import sweep_page
+from fpaas.search import sizing
+from fpaas.search.capacity import Question
+from fpaas.search.sizing import Measured
+from fpaas.sweep import record
+from fpaas.text import capacity_text, size_text
+from tests.support import sweep_runs
+
+
+def measured(consumers: int, noise: float = 0.0) -> Measured:
+    return Measured(
+        consumers=consumers,
+        poll_interval_s=10,
+        nats_cpu_pct=5 + consumers * 0.01 + noise,
+        nats_rss_mb=100 + consumers * 0.05,
+        delivered_mbit_per_s=consumers * 0.04,
+        agents_cpu_pct=2 + consumers * 0.02,
+        agents_rss_mb=40 + consumers * 0.01,
+        cores_per_host=2,
+    )
+
+
+RUNS = [measured(1000), measured(2000), measured(4000)]
+
+
+def test_a_line_is_followed() -> None:
+    size = sizing.size(RUNS, 10_000, 10)
+    assert size.nats_cores is not None
+    assert size.nats_cores.value == pytest.approx(1.05)
+    assert size.nats_rss_mb is not None
+    assert size.nats_rss_mb.value == pytest.approx(600)
+    assert size.delivered_mbit_per_s is not None
+    assert size.delivered_mbit_per_s.value == pytest.approx(400)
+    assert size.beyond == pytest.approx(2.5)
+    assert "extrapolated, 2.5 times" in size_text.row(size)[-1]
+
+
+def test_processors_follow_polls_and_memory_follows_consumers() -> None:
+    slow = sizing.size(RUNS, 4000, 40)
+    assert slow.nats_cores is not None
+    assert slow.nats_cores.value == pytest.approx(0.15)
+    assert slow.nats_rss_mb is not None
+    assert slow.nats_rss_mb.value == pytest.approx(300)
+    assert size_text.row(slow)[-1] == "within what was measured"
+
+
+def test_hosts_are_whole_and_leave_room_for_peaks() -> None:
+    size = sizing.size(RUNS, 10_000, 10)  # 2.02 cores
+    assert size.agents_hosts == 2
+
+
+def test_an_interval_grows_away_from_what_was_measured() -> None:
+    noisy = [measured(1000, 1), measured(2000, -1), measured(4000, 1), measured(3000, -1)]
+    near, far = (sizing.size(noisy, count, 10).nats_cores for count in (2500, 25_000))
+    assert near is not None
+    assert far is not None
+    assert near.low is not None
+    assert near.high is not None
+    assert far.low is not None
+    assert far.high is not None
+    assert far.high - far.low > 5 * (near.high - near.low)
+
+
+def test_two_runs_have_no_interval_and_one_no_size() -> None:
+    two = sizing.size(RUNS[:2], 3000, 10)
+    assert two.nats_cores is not None
+    assert two.nats_cores.low is None
+    assert sizing.size(RUNS[:1], 3000, 10).nats_cores is None
+
+
+def write_sweep(results: Path, **variables: object) -> Path:
+    directory = sweep_runs.write(results, {10: 5.0, 50: 7.0, 100: 9.0})
+    for bundle in results.glob("2*"):
+        consumers = 10 if bundle.name[12] == "1" else 50 if bundle.name[12] == "2" else 100
+        content = {
+            "bench_consumers": consumers,
+            "bench_poll_interval_s": 60,
+            "bench_batch_size": 100,
+            **variables,
+        }
+        (bundle / "run.json").write_text(json.dumps({"variables": content}))
+    return directory
+
+
+def test_fpaas_size_reads_a_sweep(tmp_path: Path) -> None:
+    directory = write_sweep(tmp_path)
+    arguments = ["--consumers", "200", "--consumers", "50", "--poll", "60", "--from"]
+    told = CliRunner().invoke(size_command.command, [*arguments, str(directory)])
+    assert told.exit_code == 0, told.output
+    assert "extrapolated, 2 times the largest load measured" in told.output
+    assert "within what was measured" in told.output
+    as_json = CliRunner().invoke(
+        size_command.command, [*arguments, str(directory), "--format", "json"]
+    )
+    first, second = json.loads(as_json.output)
+    assert first["consumers"] == 200
+    assert second["nats_cores"]["value"] == pytest.approx(0.07, abs=0.01)
+
+
+def test_fpaas_size_refuses_runs_of_different_kinds(tmp_path: Path) -> None:
+    directory = write_sweep(tmp_path)
+    bundle = next(tmp_path.glob("2*"))
+    content = json.loads((bundle / "run.json").read_text())
+    content["variables"]["bench_batch_size"] = 7
+    (bundle / "run.json").write_text(json.dumps(content))
+    arguments = ["--consumers", "200", "--poll", "60", "--from", str(directory)]
+    told = CliRunner().invoke(size_command.command, arguments)
+    assert told.exit_code == 2
+    assert "bench_batch_size" in told.output
+
+
+def test_fpaas_size_needs_two_numbers_of_consumers(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    bundle = next(tmp_path.glob("2*"))
+    arguments = ["--consumers", "200", "--poll", "60", "--from", str(bundle)]
+    told = CliRunner().invoke(size_command.command, arguments)
+    assert told.exit_code == 2
+    assert "two numbers of consumers" in told.output
+
+
+def test_the_page_of_a_search_has_its_answer_and_sizes(tmp_path: Path) -> None:
+    directory = write_sweep(tmp_path)
+    sweep = record.load(directory)
+    question = Question("bench_consumers", 10, 1, 1000, is_integer=True)
+    sweep.search = asdict(question)
+    sizes = [sizing.size(RUNS, 10_000, 10)]
+    page = sweep_page.render(sweep, [], [], sizes)
+    assert next(capacity_text.lines(sweep)) in page
+    assert "What consumers need" in page
+    assert "10 000" in page
