@@ -152,8 +152,7 @@ def test_frame_that_cannot_be_decoded(
         account = subject.account
         assert account.undecodable == 1
         assert list(account.undecodable_seqs) == ([(31, 31)] if contiguous else [])
-        assert relay.subscriptions[:3] == [0, 30, 31]
-        assert len(relay.subscriptions) == (3 if after_cursor else 4)
+        assert relay.subscriptions == [0, 30]
 
     run(main())
 
@@ -185,7 +184,7 @@ def test_malformed_frame_with_a_seq_of_its_own(nats_server: NatsServer) -> None:
             subject = await shuffle(nats_server, relay, contiguous=False)
         assert published(subject) == all_but(31)
         assert list(subject.account.undecodable_seqs) == [(31, 31)]
-        assert relay.subscriptions == [0, 30, 31]
+        assert relay.subscriptions == [0, 30]
 
     run(main())
 

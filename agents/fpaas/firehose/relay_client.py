@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import cast
 from urllib.parse import urlsplit
@@ -27,26 +29,63 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from fpaas.errors import BadInput
-from fpaas.firehose.frames import MAX_FRAME_BYTES
+from fpaas.firehose.dialing import dial
 
 DEFAULT_RELAY = "wss://bsky.network"
 SUBSCRIBE_PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 USER_AGENT = "fpaas-shuffler/1"
 CONNECT_TIMEOUT_S = 10.0
-#: A relay that says nothing for this long is pinged; after as long again it is given up.
-SILENCE_S = 20.0
+#: Far beyond the largest frame that is allowed, so that one too large can be stepped over as any
+#: other that is malformed. What is larger still costs the connection.
+RECEIVE_MAX_BYTES = 64 * 2**20
+#: A relay that asks for more patience than this is asked again all the same.
+RETRY_AFTER_MAX_S = 86_400.0
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 #: Client errors that say "later", not "never".
 _TEMPORARY_STATUS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+#: Server errors that say "never".
+_FINAL_STATUS = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
 
 
 class RelayError(Exception):
-    """A relay cannot be subscribed to; `wrong_url` where another try will not help."""
+    """A relay cannot be subscribed to; `wrong_url` where another try will not help.
 
-    def __init__(self, message: str, *, wrong_url: bool = False) -> None:
+    `retry_after_s` is how long the relay asks to be left alone; 0 if it does not ask.
+    """
+
+    def __init__(
+        self, message: str, *, wrong_url: bool = False, retry_after_s: float = 0.0
+    ) -> None:
         super().__init__(message)
         self.wrong_url = wrong_url
+        self.retry_after_s = retry_after_s
+
+
+def retry_after_s(value: str | None) -> float:
+    """Read a Retry-After header, which has seconds or an HTTP date; 0 if it has neither.
+
+    >>> retry_after_s("7"), retry_after_s("Thu, 01 Jan 1970 00:00:00 GMT"), retry_after_s("soon")
+    (7.0, 0.0, 0.0)
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        # Not float(): it takes what is no number of seconds, and endless digits.
+        return float(min(int(text[:9]), RETRY_AFTER_MAX_S))
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), RETRY_AFTER_MAX_S)
+
+
+def is_final(status: int) -> bool:
+    """Whether an HTTP status in place of a subscription says that another try will not help."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return status in _FINAL_STATUS
+    return status not in _TEMPORARY_STATUS
 
 
 def subscription_url(relay: str) -> str:
@@ -77,7 +116,7 @@ class RelayConnection(asyncio.Protocol):
     """A subscription at `url` from `cursor` on (None: live); `open` makes it.
 
     `on_frames` gets the frames of each chunk read. `closed` is done when the connection is gone;
-    its result says why. `oversized` tells that the relay sent a frame larger than is allowed.
+    its result says why. `oversized` tells that the relay sent a frame larger than can be received.
     `reads` counts what the socket brought.
     """
 
@@ -91,16 +130,12 @@ class RelayConnection(asyncio.Protocol):
         self._url = url
         self._uri = parse_uri(url if cursor is None else f"{url}?cursor={cursor}")
         self._on_frames = on_frames
-        self._protocol = ClientProtocol(self._uri, max_size=MAX_FRAME_BYTES)
+        self._protocol = ClientProtocol(self._uri, max_size=RECEIVE_MAX_BYTES)
         self._opened: asyncio.Future[None] = loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._fragments: list[bytes] = []
         self._paused = False
         self._reason = ""
-        #: `reads` at the last check for silence.
-        self._checked_reads = -1
-        self._pinged = False
-        self._silence_timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Connect and subscribe. Raises RelayError that names the URL and the cause."""
@@ -109,8 +144,7 @@ class RelayConnection(asyncio.Protocol):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await asyncio.get_running_loop().create_connection(
                     lambda: self,
-                    uri.host,
-                    uri.port,
+                    sock=await dial(uri.host, uri.port),
                     ssl=ssl.create_default_context() if uri.secure else None,
                     server_hostname=uri.host if uri.secure else None,
                 )
@@ -119,10 +153,12 @@ class RelayConnection(asyncio.Protocol):
             self.abort("timeout")
             raise RelayError(f"relay {url}: no answer in {CONNECT_TIMEOUT_S:g} s") from None
         except InvalidStatus as error:
-            status = error.response.status_code
+            response = error.response
+            answer = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
             raise RelayError(
-                f"relay {url}: answered HTTP {status} {error.response.reason_phrase}".rstrip(),
-                wrong_url=status < 500 and status not in _TEMPORARY_STATUS,
+                f"relay {url}: answered {answer}",
+                wrong_url=is_final(response.status_code),
+                retry_after_s=retry_after_s(_first(response.headers.get_all("Retry-After"))),
             ) from None
         except InvalidHandshake as error:
             cut_off = isinstance(error, InvalidMessage) and isinstance(error.__cause__, EOFError)
@@ -141,7 +177,6 @@ class RelayConnection(asyncio.Protocol):
         """Read on."""
         if self._transport is not None and self._paused and not self._transport.is_closing():
             self._paused = False
-            self._checked_reads = -1
             self._transport.resume_reading()
 
     def ping(self) -> None:
@@ -177,7 +212,6 @@ class RelayConnection(asyncio.Protocol):
         request.headers["User-Agent"] = USER_AGENT
         self._protocol.send_request(request)
         self._send()
-        self._schedule_silence_check()
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -207,8 +241,6 @@ class RelayConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        if self._silence_timer is not None:
-            self._silence_timer.cancel()
         self._transport = None
         if not self._opened.done():
             self._opened.set_exception(exc or ConnectionResetError("connection lost"))
@@ -240,23 +272,6 @@ class RelayConnection(asyncio.Protocol):
             if data:
                 self._transport.write(data)
 
-    def _check_silence(self) -> None:
-        """Ping a silent relay, then give it up; while we do not read, its silence is our own."""
-        if self.reads != self._checked_reads or self._paused:
-            self._pinged = False
-        elif self._pinged:
-            self.abort(f"silent for {2 * SILENCE_S:g} s")
-            return
-        elif self._protocol.state is State.OPEN:
-            self._pinged = True
-            self.ping()
-        self._checked_reads = self.reads
-        self._schedule_silence_check()
-
-    def _schedule_silence_check(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._silence_timer = loop.call_later(SILENCE_S, self._check_silence)
-
     def _why(self, exc: Exception | None) -> str:
         close = self._protocol.close_rcvd
         if close is not None:
@@ -264,6 +279,10 @@ class RelayConnection(asyncio.Protocol):
         if self._protocol.parser_exc is not None:
             return f"broken: {self._protocol.parser_exc}"
         return f"lost: {exc or 'closed by the relay without a word'}"
+
+
+def _first(values: list[str]) -> str | None:
+    return values[0] if values else None
 
 
 def _discard(_frames: list[bytes]) -> None:

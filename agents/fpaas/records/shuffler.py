@@ -30,9 +30,22 @@ class NatsConnections(msgspec.Struct, frozen=True):
     reconnects: Count
 
 
+class RelayGap(msgspec.Struct, frozen=True):
+    """Events of the relay that were never read."""
+
+    after_seq: Annotated[int | None, doc("the relay's seq before them; null: none was read")]
+    missing: Annotated[int | None, doc("how many; null: the relay's numbers do not tell")]
+    at_unix_ns: Annotated[UnixNs, doc("when that was noticed")]
+    cause: Annotated[
+        str,
+        doc("outdated_cursor, seq_jump, after_reconnect, future_cursor or renumbered"),
+    ]
+
+
 class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     """`shuffler.json`: sets of the relay's sequence numbers, as `[[first, last], …]`, and counts.
 
+    If the relay numbers anew, its numbers go on from the last one here: two events never share one.
     A seq that was read has one outcome. The file is replaced every 5 s, for a shuffler that is
     killed.
     """
@@ -81,6 +94,19 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
         int | None, doc("seq up to which everything has its outcome; null: none yet")
     ] = None
     complete: Annotated[bool, doc("false: as of up to 5 s before the shuffler was killed")] = True
+    quiet: Annotated[
+        list[tuple[UnixNs, UnixNs]] | None,
+        doc(
+            "[begin, end]: a second and more without an event from the relay, though it was read; "
+            "null: not known"
+        ),
+    ] = None
+    gaps: Annotated[list[RelayGap], doc("the first 1000")] = []
+    gap_count: Annotated[Count, doc("all of them")] = 0
+    numbers_densely: Annotated[
+        bool | None, doc("whether the relay's seqs tell what is missing; null: not known")
+    ] = None
+    seq_resets: Annotated[Count, doc("how often the relay's seqs went back to new events")] = 0
 
 
 class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,3 +124,10 @@ class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
     relay_connects: Count
     nats_connects: Count
     calls: Annotated[Calls | None, doc("null of older shufflers")] = None
+    lag_s: Annotated[
+        float | None,
+        doc("of the event read last: from its own time until it was read; null: not known"),
+    ] = None
+    reading_paused_s: Annotated[
+        float, doc("how long the relay was not read, because the stream did not take more")
+    ] = 0.0

@@ -14,17 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from websockets.frames import CloseCode
+
 from fpaas import agent
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose import frames
+from fpaas.firehose.bad_frames import BadFrames
 from fpaas.firehose.capture import LENGTH
+from fpaas.firehose.numbering import Kind, Numbering
 from fpaas.firehose.relay_client import RelayConnection, RelayError, subscription_url
+from fpaas.firehose.subscription import Patience, Subscription
 
 log = logging.getLogger(__name__)
 
 FLUSH_INTERVAL_S = 1.0
 PROGRESS_INTERVAL_S = 5.0
-BACKOFF_FIRST_S = 0.5
+#: Somebody waits for the recording.
 BACKOFF_MAX_S = 10.0
 
 
@@ -95,36 +100,106 @@ class CaptureWriter:
 
 
 class Recording:
-    """Frames on their way from a relay to a file, until a bound is reached (`full`)."""
+    """Frames on their way from a relay to a file, until a bound is reached (`full`).
+
+    `broken_off` says why going on would meet the same end again; then it is full, too.
+    """
 
     def __init__(self, writer: CaptureWriter, options: Options) -> None:
         self.full = asyncio.Event()
         self.first_seq: int | None = None
-        self.last_seq: int | None = None
         self.undecodable = 0
-        self.refusal: frames.ErrorFrame | None = None
+        self.resets = 0
+        self.broken_off = ""
+        self.subscription = Subscription(
+            subscription_url(options.relay),
+            cursor=lambda: self.last_seq,
+            events=lambda: writer.frames,
+            on_frames=self.take,
+            on_connected=self._connected,
+            on_lost=self._lost,
+            patience=Patience(backoff_max_s=BACKOFF_MAX_S),
+        )
         self._writer = writer
         self._options = options
+        self._numbering = Numbering(None)
+        self._bad_frames = BadFrames(is_dense=False)
+
+    @property
+    def last_seq(self) -> int | None:
+        """The seq of the frame kept last."""
+        return self._numbering.last_seq
 
     def take(self, received: list[bytes]) -> None:
         """Keep those frames that are events and new."""
         for frame in received:
             if self.full.is_set():
                 return
-            try:
-                decoded = frames.decode(frame)
-            except frames.FrameError as error:
-                self.undecodable += 1
-                log.warning("a frame that cannot be decoded is left out: %s", error)
-                continue
-            if isinstance(decoded, frames.ErrorFrame):
-                self.refusal = decoded
-                log.warning("the relay says %s: %s", decoded.name, decoded.message)
-            elif isinstance(decoded, frames.Ignored) and decoded.seq is None:
-                log.info("the relay says %s", decoded.detail)
-            # Relays replay from or after the cursor; the first may come twice.
-            elif decoded.seq is not None and (self.last_seq is None or decoded.seq > self.last_seq):
+            if len(frame) > frames.MAX_FRAME_BYTES:
+                self._break_off(self._too_large())
+            elif not self._take_one(frame):
+                return
+        self._left_out(self._bad_frames.left_behind(self.last_seq))
+
+    def end(self) -> None:
+        """Take in that nothing more comes."""
+        self._left_out(self._bad_frames.ended(self.last_seq))
+
+    def _connected(self) -> None:
+        self._bad_frames.connected()
+
+    def _lost(self, connection: RelayConnection) -> None:
+        if connection.oversized:
+            self._break_off(self._too_large())
+
+    def _too_large(self) -> str:
+        return (
+            f"after seq {self.last_seq} came a frame larger than the {frames.MAX_FRAME_BYTES} "
+            "bytes that are allowed"
+        )
+
+    def _take_one(self, frame: bytes) -> bool:
+        """Take in a frame; returns whether to read on."""
+        try:
+            decoded = frames.decode(frame)
+        except frames.FrameError as error:
+            return self._take_bad(error)
+        if isinstance(decoded, frames.ErrorFrame):
+            log.warning("the relay says %s: %s", decoded.name, decoded.message)
+            if decoded.name == "FutureCursor":
+                self._break_off(f"it numbers its events anew ({decoded.message})")
+        elif isinstance(decoded, frames.Event):
+            if self._is_new(decoded):
                 self._keep(frame, decoded.seq)
+        elif decoded.seq is None:
+            log.info("the relay says %s", decoded.detail)
+        else:
+            self._keep_unknown(frame, decoded.seq)
+        return True
+
+    def _is_new(self, event: frames.Event) -> bool:
+        numbering = self._numbering
+        if event.seq == numbering.next_seq:
+            numbering.next_seq = event.seq + 1
+            numbering.recent.append(event)
+            return True
+        last_seq = self.last_seq
+        kind = numbering.place(event).kind
+        if kind is Kind.REREAD:
+            self._left_out(self._bad_frames.reread()[1])
+            return False
+        if kind is Kind.RESET:
+            self.resets += 1
+            log.warning("the relay's seqs went back from %s to %d", last_seq, event.seq)
+        return True
+
+    def _keep_unknown(self, frame: bytes, seq: int) -> None:
+        """Keep a frame of an unknown kind, which is not trusted to say where to go on."""
+        next_seq = self._numbering.next_seq
+        if next_seq is None or seq >= next_seq:
+            self._keep(frame, seq)
+        if seq == next_seq:
+            self._numbering.next_seq = seq + 1
 
     def _keep(self, frame: bytes, seq: int) -> None:
         options, writer = self._options, self._writer
@@ -135,9 +210,25 @@ class Recording:
         writer.append(frame)
         if self.first_seq is None:
             self.first_seq = seq
-        self.last_seq = seq
         if writer.frames == options.max_frames:
             self.full.set()
+
+    def _take_bad(self, error: frames.FrameError) -> bool:
+        log.warning("a frame that cannot be decoded is left out: %s", error)
+        self._left_out(self._bad_frames.left_behind(self.last_seq))
+        if self._bad_frames.is_stepped_over(self.last_seq, None):
+            if self.last_seq is None:
+                self._left_out(self._bad_frames.passed(None, None))
+            return True
+        self.subscription.close(CloseCode.INVALID_DATA, "a frame that cannot be decoded")
+        return False
+
+    def _left_out(self, given_up: list[int | None]) -> None:
+        self.undecodable += len(given_up)
+
+    def _break_off(self, why: str) -> None:
+        self.broken_off = why
+        self.full.set()
 
 
 async def run(options: Options, report: Callable[[str], None]) -> None:
@@ -146,96 +237,60 @@ async def run(options: Options, report: Callable[[str], None]) -> None:
     Raises BadInput where the relay cannot be subscribed to, RunInvalid where a recording had to be
     broken off or has no frame.
     """
-    url = subscription_url(options.relay)
     stop = agent.stop_event()
+    subscription_url(options.relay)
     writer = CaptureWriter(options.output, force=options.force)
     recording = Recording(writer, options)
     progress = _Progress(writer, recording, report)
     try:
-        await _record(url, options, recording, stop, progress)
+        await _record(options, recording, stop, progress)
     finally:
         try:
             writer.flush()
         finally:
             writer.close()
     progress.report_end()
+    url = recording.subscription.url
+    if recording.broken_off:
+        raise RunInvalid(f"relay {url}: {recording.broken_off}; what came before is kept")
     if not writer.frames:
         raise RunInvalid(f"relay {url}: no frame came; {options.output} was not made")
 
 
 async def _record(
-    url: str,
-    options: Options,
-    recording: Recording,
-    stop: asyncio.Event,
-    progress: _Progress,
+    options: Options, recording: Recording, stop: asyncio.Event, progress: _Progress
 ) -> None:
     loop = asyncio.get_running_loop()
     deadline_s = None if options.max_seconds is None else loop.time() + options.max_seconds
-    ends: list[asyncio.Future[bool]] = [
+    try:
+        # What cannot be read at all is to be said at once.
+        await recording.subscription.connect_once()
+    except RelayError as error:
+        raise BadInput(str(error)) from error
+    reading = asyncio.ensure_future(recording.subscription.run())
+    ends: list[asyncio.Future[Any]] = [
+        reading,
         asyncio.ensure_future(stop.wait()),
         asyncio.ensure_future(recording.full.wait()),
     ]
-    connected = False
-    backoff_s = BACKOFF_FIRST_S
     try:
         while not any(end.done() for end in ends):
-            if deadline_s is not None and loop.time() >= deadline_s:
-                return
-            connection = RelayConnection(url, cursor=recording.last_seq, on_frames=recording.take)
-            try:
-                await connection.open()
-            except RelayError as error:
-                if not connected or error.wrong_url:
-                    raise BadInput(str(error)) from error
-                log.warning("%s", error)
-            else:
-                connected = True
-                backoff_s = BACKOFF_FIRST_S
-                await _follow(connection, ends, deadline_s, progress)
-                _check(url, connection, recording)
-                if not connection.closed.done():
-                    connection.close()
-                    return
-                log.warning("%s", connection.closed.result())
-            await asyncio.wait(ends, timeout=backoff_s, return_when=asyncio.FIRST_COMPLETED)
-            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+            timeout_s = FLUSH_INTERVAL_S
+            if deadline_s is not None:
+                timeout_s = min(timeout_s, deadline_s - loop.time())
+                if timeout_s <= 0:
+                    break
+            await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            progress.flush()
+        if reading.done():
+            reading.result()
+    except RelayError as error:
+        raise BadInput(str(error)) from error
     finally:
         for end in ends:
             end.cancel()
-
-
-async def _follow(
-    connection: RelayConnection,
-    ends: list[asyncio.Future[bool]],
-    deadline_s: float | None,
-    progress: _Progress,
-) -> None:
-    """Return when the connection is gone or the recording ends; write to the file meanwhile."""
-    loop = asyncio.get_running_loop()
-    waiting: list[asyncio.Future[Any]] = [connection.closed, *ends]
-    while not any(future.done() for future in waiting):
-        timeout_s = FLUSH_INTERVAL_S
-        if deadline_s is not None:
-            timeout_s = min(timeout_s, deadline_s - loop.time())
-            if timeout_s <= 0:
-                return
-        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        progress.flush()
-
-
-def _check(url: str, connection: RelayConnection, recording: Recording) -> None:
-    """Raise RunInvalid where going on from the cursor would meet the same end again."""
-    if connection.oversized:
-        raise RunInvalid(
-            f"relay {url}: after seq {recording.last_seq} came a frame larger than the "
-            f"{frames.MAX_FRAME_BYTES} bytes that are allowed; what came before is kept"
-        )
-    if recording.refusal is not None and recording.refusal.name == "FutureCursor":
-        raise RunInvalid(
-            f"relay {url}: it numbers its events anew ({recording.refusal.message}); what came "
-            "before is kept"
-        )
+        await asyncio.gather(*ends, return_exceptions=True)
+        recording.end()
 
 
 class _Progress:
@@ -270,6 +325,8 @@ class _Progress:
         )
         if recording.first_seq is not None:
             line += f", seq {recording.first_seq} to {recording.last_seq}"
+        if recording.resets:
+            line += f", numbered anew {recording.resets} times"
         if recording.undecodable:
             line += f", {recording.undecodable} undecodable left out"
         return line

@@ -16,7 +16,7 @@ class RelayPeer:
 
     def progress(self) -> tuple[int, int]:
         """See watch.Peer."""
-        return self._reader.reads
+        return self._reader.subscription.reads
 
     def is_connected(self) -> bool:
         """See watch.Peer."""
@@ -28,7 +28,7 @@ class RelayPeer:
 
     def ping(self) -> None:
         """See watch.Peer."""
-        self._reader.ping()
+        self._reader.subscription.ping()
 
     def parameters(self) -> dict[str, Value]:
         """See watch.Peer."""

@@ -1,4 +1,4 @@
-"""Follows a relay: reads its events once each, in order, through every disconnect.
+"""Reads a relay's events once each, through its disconnects and whatever it does with its numbers.
 
 Frames that cannot be decoded drop the connection, as the event stream specification asks; the relay
 is then resumed after what was read. Publishes in flight stay in memory meanwhile, so that a resume
@@ -9,33 +9,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+import time
+from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 
 from websockets.frames import CloseCode
 
 from fpaas import common_time
+from fpaas.firehose.bad_frames import BadFrames
 from fpaas.firehose.frames import MAX_FRAME_BYTES, ErrorFrame, Event, FrameError, Ignored, decode
-from fpaas.firehose.relay_client import RelayConnection, RelayError
+from fpaas.firehose.numbering import LEAP_MAX, Kind, Numbering
+from fpaas.firehose.relay_client import RECEIVE_MAX_BYTES, RelayConnection
+from fpaas.firehose.subscription import Patience, Subscription
 from fpaas.measures.calls import Bins, CallRecorder
+from fpaas.measures.quiet import Quiet, Stretch
+from fpaas.records.shuffler import RelayGap
+from fpaas.shuffler import relay_gaps
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
-from fpaas.shuffler.resume import ResumePoint
+from fpaas.shuffler.relay_gaps import RelayGaps
 
 log = logging.getLogger(__name__)
 
-BACKOFF_FIRST_S = 0.1
-BACKOFF_MAX_S = 30.0
-#: Of our own relay, which nobody else needs to be spared for.
-BACKOFF_MAX_OWN_RELAY_S = 1.0
+#: A frame as it was decoded, or what is wrong with it.
+Received = Event | ErrorFrame | Ignored | FrameError
+
+NS_PER_S = 1_000_000_000
+#: Of frames that are no events, and may stand in a gap's place.
+IGNORED_AHEAD_MAX = 1000
 
 
 class RelayReader:
     """Reads `url` into a publisher from after seq `after` on; None is the live tail.
 
     `contiguous` tells that the relay leaves no gaps (ours does not), so that the seq of a frame
-    that cannot be read is known all the same. `connects` and `errors` are running counts,
-    `last_error` is for the status.
+    that cannot be read is known all the same.
     """
 
     def __init__(
@@ -48,35 +57,62 @@ class RelayReader:
         contiguous: bool = False,
         due_ns: Callable[[int], int] | None = None,
         bins: Bins | None = None,
+        patience: Patience | None = None,
     ) -> None:
-        self.url = url
-        self.resume_point = ResumePoint(after, contiguous=contiguous)
-        self.connected = asyncio.Event()
+        self.subscription = Subscription(
+            url,
+            cursor=self._resume_from,
+            events=lambda: account.read,
+            on_frames=self._got_frames,
+            on_connected=self._connected,
+            on_lost=self._lost,
+            until_ready=self._until_room,
+            patience=patience,
+        )
+        self.numbering = Numbering(after)
+        self.gaps = RelayGaps(is_dense=contiguous)
         self.due_to_read = CallRecorder("due_to_read", bins)
-        self.connects = 0
-        self.errors = 0
-        self.last_error = ""
-        #: Frames that come while it is set are passed by without a trace: the run has not begun.
-        self.discarding = False
+        self.seq_resets = 0
         self._publisher = publisher
         self._account = account
-        self._contiguous = contiguous
         self._due_ns = due_ns
-        self._connection: RelayConnection | None = None
+        self._discarding = False
+        self._bad_frames = BadFrames(is_dense=contiguous)
+        #: Beyond the event read last are so many frames that cannot even be received.
+        self._unreceivable = 0
+        self._unreceivable_after: int | None = None
+        #: No new event came on this connection yet.
+        self._resumed = False
+        self._is_outdated = False
+        self._pending_gap: str | None = None
+        self._ignored_ahead: deque[int] = deque(maxlen=IGNORED_AHEAD_MAX)
         self._paused = asyncio.Event()
-        self._backoff_s = BACKOFF_FIRST_S
-        self._backoff_max_s = BACKOFF_MAX_OWN_RELAY_S if contiguous else BACKOFF_MAX_S
+        self._paused_since_ns: int | None = None
+        self._paused_ns = 0
+        self._quiet = Quiet()
+        self._quiet.listen(time.monotonic_ns())
+        self._last_event: tuple[str, int] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the relay is subscribed to."""
+        return self.subscription.url
+
+    @property
+    def connected(self) -> asyncio.Event:
+        """Set while there is a subscription."""
+        return self.subscription.connected
 
     @property
     def last_read(self) -> int | None:
-        """The relay seq read last."""
-        return self.resume_point.last_read
+        """The position of the event read last: its seq, unless the relay numbered anew."""
+        return self.numbering.last_position
 
     @property
     def cursor(self) -> int | None:
         """Up to here every event read has its outcome: where a new process may resume."""
         oldest = self._publisher.window.oldest_seq()
-        return self.last_read if oldest is None else oldest - 1
+        return self.numbering.last_seq if oldest is None else self.numbering.seq_before(oldest)
 
     @property
     def is_listening(self) -> bool:
@@ -84,79 +120,89 @@ class RelayReader:
         return not self._paused.is_set() and not self._publisher.congested
 
     @property
-    def reads(self) -> tuple[int, int]:
-        """The number of the connection, and how often its socket brought something."""
-        return self.connects, self._connection.reads if self._connection is not None else 0
+    def discarding(self) -> bool:
+        """Whether frames are passed by without a trace: the run has not begun, or is over."""
+        return self._discarding
 
-    def ping(self) -> None:
-        """Ask the relay for a sign of life."""
-        if self._connection is not None:
-            self._connection.ping()
+    @discarding.setter
+    def discarding(self, value: bool) -> None:
+        self._discarding = value
+        now_ns, now_unix_ns = time.monotonic_ns(), common_time.now_ns()
+        if value:
+            self._quiet.look_away(now_ns, now_unix_ns)
+        else:
+            self._quiet.listen(now_ns)
 
-    async def run(self) -> None:
-        """Read until cancelled, reconnecting for ever."""
-        gate = asyncio.ensure_future(self._resume_when_room())
+    @property
+    def paused_s(self) -> float:
+        """How long the relay was not read until now, because there was no room."""
+        since_ns = self._paused_since_ns
+        still_ns = 0 if since_ns is None else time.monotonic_ns() - since_ns
+        return (self._paused_ns + still_ns) / NS_PER_S
+
+    @property
+    def lag_s(self) -> float | None:
+        """How old, by its own time, the event read last was when it was read."""
+        if self._last_event is None:
+            return None
+        text, read_unix_ns = self._last_event
         try:
-            while True:
-                # A new subscription brings frames at once: not while there is no room for them.
-                await self._publisher.wait_for_room()
-                try:
-                    await self.connect_once()
-                except RelayError:
-                    pass
-                else:
-                    await self._until_closed()
-                await asyncio.sleep(self._backoff_s * random.uniform(0.5, 1.0))
-                self._backoff_s = min(self._backoff_s * 2, self._backoff_max_s)
-        finally:
-            gate.cancel()
-            if self._connection is not None:
-                self._connection.close()
-            if self.resume_point.in_doubt:
-                self._give_up_frame(self._next_seq())
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        return None if at.tzinfo is None else read_unix_ns / NS_PER_S - at.timestamp()
+
+    def quiet(self) -> list[Stretch]:
+        """Return the stretches without an event until now."""
+        return self._quiet.stretches(time.monotonic_ns(), common_time.now_ns())
 
     async def connect_once(self) -> None:
         """Connect, unless connected. Raises RelayError that names the URL and the cause."""
-        if self._connection is not None:
-            return
-        cursor = self.resume_point.cursor
-        # Known before it opens: its first frames may come along with the handshake.
-        self._connection = RelayConnection(self.url, cursor=cursor, on_frames=self._got_frames)
+        await self.subscription.connect_once()
+
+    async def run(self) -> None:
+        """Read until cancelled, reconnecting. Raises RelayError if another try cannot help."""
+        gate = asyncio.ensure_future(self._resume_when_room())
         try:
-            await self._connection.open()
-        except RelayError as error:
-            self._connection = None
-            self._note_error(str(error))
-            raise
-        self.connects += 1
-        self.last_error = ""
-        self.connected.set()
+            await self.subscription.run()
+        finally:
+            gate.cancel()
+            given_up = self._bad_frames.ended(self.last_read)
+            self._give_up(given_up)
+
+    # -- connections -----------------------------------------------------------------------------
+
+    def _resume_from(self) -> int | None:
+        last_seq = self.numbering.last_seq
+        if last_seq is None or self._unreceivable_after != last_seq:
+            return last_seq
+        # It was resumed once from where it failed; then from further on.
+        return last_seq + max(0, self._unreceivable - 1)
+
+    def _connected(self) -> None:
+        self._resumed = True
+        self._is_outdated = False
+        self._bad_frames.connected()
         if self._publisher.congested:
             self._pause()
-        where = "live" if cursor is None else f"from cursor {cursor}"
-        log.info("subscribed to %s, %s", self.url, where)
 
-    async def _until_closed(self) -> None:
-        connection = self._connection
-        assert connection is not None  # noqa: S101
-        reason = await connection.closed
-        self._connection = None
-        self.connected.clear()
-        self._note_error(f"relay {self.url}: {reason}")
-        if connection.oversized:
-            self._frame_failed(f"is larger than {MAX_FRAME_BYTES} bytes", None)
-
-    def _note_error(self, error: str) -> None:
-        # A relay that stays away says the same at every try.
-        log.log(logging.DEBUG if error == self.last_error else logging.WARNING, "%s", error)
-        self.errors += 1
-        self.last_error = error
+    def _lost(self, connection: RelayConnection) -> None:
+        if not connection.oversized:
+            return
+        last_seq = self.numbering.last_seq
+        log.error(
+            "relay %s: the frame after seq %s is larger than %d bytes",
+            *(self.url, last_seq, RECEIVE_MAX_BYTES),
+        )
+        if self._unreceivable_after != last_seq:
+            self._unreceivable_after, self._unreceivable = last_seq, 0
+        self._unreceivable += 1
 
     # -- back pressure ---------------------------------------------------------------------------
 
     def _pause(self) -> None:
-        if self._connection is not None:
-            self._connection.pause()
+        self.subscription.pause()
+        self._look_away()
         self._paused.set()
 
     async def _resume_when_room(self) -> None:
@@ -164,89 +210,205 @@ class RelayReader:
             await self._paused.wait()
             await self._publisher.wait_for_room()
             self._paused.clear()
-            if self._connection is not None:
-                self._connection.resume()
+            self._look_back()
+            self.subscription.resume()
+
+    async def _until_room(self) -> None:
+        """Wait until what a new subscription brings at once can be taken."""
+        if self._publisher.congested:
+            self._look_away()
+            await self._publisher.wait_for_room()
+            if not self._paused.is_set():
+                self._look_back()
+
+    def _look_away(self) -> None:
+        """Note that no event comes from now on by our own doing."""
+        if self._paused_since_ns is None:
+            self._paused_since_ns = time.monotonic_ns()
+            self._quiet.look_away(self._paused_since_ns, common_time.now_ns())
+
+    def _look_back(self) -> None:
+        if self._paused_since_ns is not None:
+            now_ns = time.monotonic_ns()
+            self._paused_ns += now_ns - self._paused_since_ns
+            self._paused_since_ns = None
+            if not self._discarding:
+                self._quiet.listen(now_ns)
 
     # -- frames ----------------------------------------------------------------------------------
 
     def _got_frames(self, frames: list[bytes]) -> None:
-        if self.discarding:
+        if self._discarding:
             return
         now_ns = common_time.now_ns()
-        resume_point = self.resume_point
-        last_read = -1 if resume_point.last_read is None else resume_point.last_read
-        account = self._account
+        numbering, account = self.numbering, self._account
+        remember = numbering.recent.append
+        read_before = account.read
+        event: Received | None = None
         for frame in frames:
-            try:
-                event = decode(frame)
-            except FrameError as error:
-                if error.seq is not None and error.seq <= last_read:
-                    account.reread += 1
-                    continue
-                self._drop_connection(error)
-                break
+            event = _received(frame)
             if not isinstance(event, Event):
-                self._got_other(event)
+                if self._is_dropped_by(event):
+                    break
                 continue
             seq = event.seq
-            if seq <= last_read:
-                account.reread += 1
+            if seq == numbering.next_seq:
+                numbering.next_seq = seq + 1
+                remember(event)
+            elif not self._is_new(event, now_ns):
                 continue
-            if seq != last_read + 1 and self._contiguous and resume_point.stepping:
-                for skipped in range(last_read + 1, seq):
-                    account.note_undecodable(skipped)
-            resume_point.last_read = last_read = seq
+            if numbering.base:
+                seq += numbering.base
+                event = event._replace(seq=seq)
             account.note_read(seq)
             if self._due_ns is not None:
                 self.due_to_read.end(self._due_ns(seq), now_ns)
             self._publisher.publish(event, frame)
-            self._backoff_s = BACKOFF_FIRST_S
+        if account.read != read_before:
+            self._heard(event, now_ns)
         self._publisher.flush()
         if self._publisher.congested:
             self._pause()
 
-    def _got_other(self, frame: ErrorFrame | Ignored) -> None:
+    def _heard(self, last: Received | None, now_unix_ns: int) -> None:
+        """Take in that new events came."""
+        self._resumed = False
+        self._quiet.heard(time.monotonic_ns(), now_unix_ns)
+        if isinstance(last, Event):
+            self._last_event = last.time, now_unix_ns
+        self._give_up(self._bad_frames.left_behind(self.last_read))
+
+    def _is_new(self, event: Event, now_unix_ns: int) -> bool:
+        """Take in an event that does not have the seq that is due; returns whether it is new."""
+        after_seq, after = self.numbering.last_seq, self.last_read
+        kind, missing = self.numbering.place(event)
+        if kind is Kind.REREAD:
+            reread, given_up = self._bad_frames.reread()
+            self._account.reread += 1 + reread
+            self._give_up(given_up)
+            return False
+        position = event.seq + self.numbering.base
+        given_up = self._bad_frames.passed(after, position)
+        self._give_up(given_up)
+        if kind is Kind.RESET or (kind is Kind.RETURN and event.seq < (after_seq or 0)):
+            self.seq_resets += 1
+            log.error(
+                "relay %s: its numbers went back from %s to %d; they are taken for new ones",
+                *(self.url, after_seq, event.seq),
+            )
+        if kind is Kind.RETURN:
+            self.gaps.take_back(event.seq - 1)
+        else:
+            if missing:
+                # What cannot be decoded, cannot be received or is no event is not missing.
+                missing = max(0, missing - len(given_up) - self._ignored_before(event.seq))
+                missing -= self._give_up_unreceivable(missing)
+            self._note_gap(kind, missing, after_seq, now_unix_ns)
+        self._resumed = False
+        return True
+
+    def _note_gap(self, kind: Kind, missing: int | None, after_seq: int | None, at: int) -> None:
+        events = self._account.read
+        if self._pending_gap is not None:
+            self.gaps.note_unknown(RelayGap(after_seq, None, at, self._pending_gap))
+            self._pending_gap = None
+        elif kind is Kind.LEAP:
+            self.gaps.note_unknown(RelayGap(after_seq, None, at, relay_gaps.SEQ_JUMP))
+        elif kind is Kind.RESET:
+            if self._resumed:
+                self.gaps.note_unknown(RelayGap(after_seq, None, at, relay_gaps.RENUMBERED))
+        elif kind is Kind.AHEAD and missing:
+            if self._is_outdated:
+                gap = RelayGap(after_seq, missing, at, relay_gaps.OUTDATED_CURSOR)
+                self.gaps.note_outage(gap, events)
+            elif self._resumed:
+                gap = RelayGap(after_seq, missing, at, relay_gaps.AFTER_RECONNECT)
+                self.gaps.note_outage(gap, events)
+            else:
+                self.gaps.note_jump(RelayGap(after_seq, missing, at, relay_gaps.SEQ_JUMP), events)
+
+    def _ignored_before(self, seq: int) -> int:
+        """Count the frames that came since the event read last and had a seq without being one."""
+        count = sum(ignored < seq for ignored in self._ignored_ahead)
+        self._ignored_ahead.clear()
+        return count
+
+    def _give_up_unreceivable(self, missing: int) -> int:
+        """Give up the frames that could not be received, now that the relay goes on."""
+        # The first time it was only resumed.
+        count = min(missing, max(0, self._unreceivable - 1))
+        self._unreceivable = 0
+        self._give_up([None] * count)
+        return count
+
+    def _is_dropped_by(self, frame: ErrorFrame | Ignored | FrameError) -> bool:
+        """Take in what is no event; returns whether the connection was dropped for it."""
+        if isinstance(frame, FrameError):
+            return self._is_dropped_for(frame)
         if isinstance(frame, ErrorFrame):
             self._got_error_frame(frame)
-            return
+            return True
         log.info("relay %s: passed by: %s", self.url, frame.detail)
-        last_read = self.resume_point.last_read
-        if frame.seq is not None and last_read is not None and frame.seq <= last_read:
-            self._account.reread += 1
-            return
-        self._account.note_ignored(frame.seq)
-        if frame.seq is not None:
-            self.resume_point.last_read = frame.seq
+        if frame.detail.startswith("#info OutdatedCursor"):
+            self._is_outdated = True
+        seq, numbering, account = frame.seq, self.numbering, self._account
+        next_seq = numbering.next_seq
+        if seq is None or next_seq is None or not 0 <= seq - next_seq + LEAP_MAX <= 2 * LEAP_MAX:
+            account.note_ignored(None)
+            return False
+        position = seq + numbering.base
+        if seq < next_seq and position in account.ignored_seqs:
+            account.reread += 1
+            return False
+        account.note_ignored(position)
+        if seq == next_seq + self._bad_frames.count:
+            # Only then: what is no event is not trusted to say where to go on.
+            self._give_up(self._bad_frames.passed(self.last_read, position))
+            numbering.next_seq = seq + 1
+        elif seq > next_seq:
+            self._ignored_ahead.append(seq)
+        return False
 
     def _got_error_frame(self, frame: ErrorFrame) -> None:
         log.error("relay %s: error %s: %s", self.url, frame.name, frame.message)
-        if frame.name == "FutureCursor" and self._contiguous and self.resume_point.stepping:
-            self.resume_point.step_back()
-        elif frame.name == "FutureCursor":
-            log.error("the relay numbers its events anew; reading on from its live tail")
-            self.resume_point.start_anew()
-        self._close(CloseCode.NORMAL_CLOSURE, f"error frame {frame.name}")
+        if frame.name == "FutureCursor":
+            if self._unreceivable > 1 and self._unreceivable_after == self.numbering.last_seq:
+                # What is beyond the frame that cannot be received is still to come.
+                self._unreceivable -= 1
+            elif not self.numbering.start_anew():
+                log.error("the relay numbers its events anew; reading on from its live tail")
+                self.seq_resets += 1
+                self._pending_gap = relay_gaps.FUTURE_CURSOR
+        self.subscription.close(CloseCode.NORMAL_CLOSURE, f"error frame {frame.name}")
 
-    def _drop_connection(self, error: FrameError) -> None:
-        self._frame_failed(str(error), error.seq)
-        self._close(CloseCode.INVALID_DATA, "a frame that cannot be decoded")
+    def _is_dropped_for(self, error: FrameError) -> bool:
+        """Take in a frame that cannot be decoded; returns whether the connection was dropped."""
+        numbering, after = self.numbering, self.last_read
+        position = None if error.seq is None else error.seq + numbering.base
+        if position is not None and after is not None and position <= after:
+            self._account.reread += 1
+            return False
+        self._give_up(self._bad_frames.left_behind(after))
+        is_stepped_over = self._bad_frames.is_stepped_over(after, position)
+        what = "is stepped over" if is_stepped_over else "drops the connection"
+        log.error(
+            "relay %s: a frame after seq %s %s: it %s", self.url, numbering.last_seq, what, error
+        )
+        if not is_stepped_over:
+            self.subscription.close(CloseCode.INVALID_DATA, "a frame that cannot be decoded")
+        elif after is None:
+            self._give_up(self._bad_frames.passed(None, None))
+        return not is_stepped_over
 
-    def _close(self, code: CloseCode, reason: str) -> None:
-        if self._connection is not None:
-            self._connection.close(code, reason)
+    def _give_up(self, positions: list[int | None]) -> None:
+        for position in positions:
+            self._account.note_undecodable(position)
 
-    def _frame_failed(self, what: str, seq: int | None) -> None:
-        log.error("relay %s: the frame after seq %s %s", self.url, self.last_read, what)
-        deduced_seq = self._next_seq() if seq is None else seq
-        if self.resume_point.frame_failed(seq):
-            self._give_up_frame(deduced_seq)
-            # That was a step ahead: the next frame is not to wait for the one that is given up.
-            self._backoff_s = BACKOFF_FIRST_S
 
-    def _next_seq(self) -> int | None:
-        """Return the seq of the frame after the one read last, where it cannot be but one."""
-        return self.last_read + 1 if self._contiguous and self.last_read is not None else None
-
-    def _give_up_frame(self, seq: int | None) -> None:
-        self._account.note_undecodable(seq)
-        log.error("relay %s: the frame is given up, its seq is %s", self.url, seq or "not known")
+def _received(frame: bytes) -> Received:
+    if len(frame) > MAX_FRAME_BYTES:
+        return FrameError(f"is larger than {MAX_FRAME_BYTES} bytes")
+    try:
+        return decode(frame)
+    except FrameError as error:
+        return error

@@ -25,6 +25,7 @@ from fpaas import agent, common_time, metrics
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose.pace import AtRate
 from fpaas.firehose.relay_client import RelayError
+from fpaas.firehose.subscription import Patience
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsError
 from fpaas.measures.calls import Bins, CallRecorder
@@ -62,6 +63,7 @@ TICK_S = 1.0
 DONE_CHECK_S = 0.05
 #: On SIGTERM, what is in flight gets this long to be answered.
 STOP_DRAIN_S = 2.0
+BACKOFF_MAX_OWN_RELAY_S = 1.0
 #: At the end, NATS gets this long to tell what it never answered.
 SETTLE_TIMEOUT_S = 5.0
 #: What a run's account is behind, where its process is killed.
@@ -93,6 +95,7 @@ class Shuffler:
         contiguous: bool = False,
         due_ns: Callable[[int], int] | None = None,
         bins: Bins | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.account = Account(keep_dids=keep_dids)
         self.publisher = Publisher(
@@ -106,6 +109,7 @@ class Shuffler:
             contiguous=contiguous,
             due_ns=due_ns,
             bins=bins,
+            patience=patience,
         )
         self.loop_lag = CallRecorder("loop_lag", bins)
         self._acks = AckHistogram()
@@ -140,9 +144,11 @@ class Shuffler:
             in_flight=len(self.publisher.window.pending),
             last_seq=self.reader.last_read,
             last_stream_seq=account.last_stream_seq or None,
-            relay_connects=self.reader.connects,
+            relay_connects=self.reader.subscription.connects,
             nats_connects=self.publisher.connection.connects,
             calls=calls,
+            lag_s=self.reader.lag_s,
+            reading_paused_s=self.reader.paused_s,
         )
 
     def figures(self) -> dict[str, Number]:
@@ -173,7 +179,9 @@ class Shuffler:
             stream_seqs=[(seq, at, count) for seq, at, count in account.stream_runs],
             stream_began_anew=self.publisher.window.stream_began_anew,
             message_bytes=account.message_bytes if complete else {},
-            relay_connections=RelayConnections(connects=reader.connects, errors=reader.errors),
+            relay_connections=RelayConnections(
+                connects=reader.subscription.connects, errors=reader.subscription.errors
+            ),
             nats_connections=NatsConnections(
                 connects=connection.connects,
                 errors=connection.errors,
@@ -181,6 +189,11 @@ class Shuffler:
             ),
             last_cursor=cursor,
             complete=complete,
+            quiet=reader.quiet(),
+            gaps=reader.gaps.found,
+            gap_count=reader.gaps.count,
+            numbers_densely=reader.gaps.is_dense(account.read),
+            seq_resets=reader.seq_resets,
         )
 
 
@@ -271,6 +284,7 @@ class _Run:
             contiguous=first_seq is not None,
             due_ns=due_times(spec),
             bins=Bins(spec.t0_unix_ns, spec.cuts_unix_ns),
+            patience=patience_of(spec),
         )
         self._files = RunFiles(directory, self._shuffler)
         self._events_path = directory / f"{AGENT}.{events.SUFFIX}"
@@ -290,15 +304,19 @@ class _Run:
             watch(self._events_path, peers, shuffler.loop_lag, self._spec.t0_unix_ns)
         )
         timeline = asyncio.ensure_future(self._timeline())
-        background = [asyncio.ensure_future(reader.run()), watching, timeline]
+        reading = asyncio.ensure_future(reader.run())
+        background = [reading, watching, timeline]
         gc.collect()
         gc.freeze()
         try:
             while not timeline.done():
                 spec = self._spec
                 tick_s = agent.seconds_to_next_tick(spec.t0_unix_ns, spec.cuts_unix_ns)
-                await asyncio.wait([timeline], timeout=tick_s)
+                await asyncio.wait(
+                    [timeline, reading], timeout=tick_s, return_when=asyncio.FIRST_COMPLETED
+                )
                 self._tick()
+                _check_reading(reading)
             timeline.result()
             watching.cancel()
             await self._settle()
@@ -326,7 +344,9 @@ class _Run:
             connected.cancel()
             if stop.is_set():
                 return
-            raise RunInvalid(f"the relay could not be read in the whole run: {reader.last_error}")
+            raise RunInvalid(
+                f"the relay could not be read in the whole run: {reader.subscription.last_error}"
+            )
         self._status.set(State.READY)
         if not await agent.sleep_until_unix_ns(spec.t0_unix_ns, stop):
             return
@@ -372,8 +392,25 @@ class _Run:
             self._files.checkpoint(self._shuffler.reader.cursor)
         self._status.figures = self._shuffler.figures()
         reader = self._shuffler.reader
-        self._status.message = "" if reader.connected.is_set() else reader.last_error
+        self._status.message = "" if reader.connected.is_set() else reader.subscription.last_error
         self._status.write()
+
+
+def _check_reading(reading: asyncio.Future[None]) -> None:
+    """Raise RunInvalid if the relay cannot be read any more."""
+    if reading.done():
+        try:
+            reading.result()
+        except RelayError as error:
+            raise RunInvalid(f"{error}; another try cannot help") from error
+
+
+def patience_of(spec: RunSpec) -> Patience:
+    """Return how long a run waits for its relay: nobody else needs ours to be spared."""
+    firehose = spec.firehose
+    if firehose.rate_per_s is None:
+        return Patience(stuck_s=firehose.stuck_s)
+    return Patience(BACKOFF_MAX_OWN_RELAY_S, firehose.stuck_s, firehose.rate_per_s)
 
 
 def due_times(spec: RunSpec) -> Callable[[int], int] | None:
@@ -463,18 +500,20 @@ async def serve(endpoints: Endpoints, cursor_path: Path | None) -> None:
     gc.collect()
     gc.freeze()
     ticks = 0
-    while not stop.is_set():
+    while not stop.is_set() and not reading.done():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), TICK_S)
         ticks += 1
         _serve_tick(shuffler, cursor_file, ticks)
     reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
+    (ended,) = await asyncio.gather(reading, return_exceptions=True)
     await publisher.drain(STOP_DRAIN_S)
     if cursor_file:
         cursor_file.save(reader.cursor)
     await publisher.close()
     log.info("stopped: %s", shuffler.figures())
+    if isinstance(ended, RelayError):
+        raise BadInput(str(ended)) from ended
 
 
 def _serve_tick(shuffler: Shuffler, cursor_file: CursorFile | None, ticks: int) -> None:

@@ -94,15 +94,17 @@ class ShufflerCollector(Collector):
         window = publisher.window
         yield _gauge("in_flight", "Publishes without an outcome.", len(window.pending))
         yield _gauge("in_flight_bytes", "Their frames' bytes.", window.bytes)
-        yield _counter("relay_connects", "Subscriptions made.", reader.connects)
-        yield _counter("relay_errors", "Subscriptions refused or lost.", reader.errors)
+        yield _counter("relay_connects", "Subscriptions made.", reader.subscription.connects)
+        yield _counter("relay_errors", "Subscriptions refused or lost.", reader.subscription.errors)
         yield _counter("nats_connects", "NATS connections made.", publisher.connection.connects)
         yield _counter("nats_errors", "NATS errors.", publisher.connection.errors)
         yield _gauge("relay_connected", "1 while subscribed.", int(reader.connected.is_set()))
         nats_connected = publisher.connection.connected.is_set()
         yield _gauge("nats_connected", "1 while connected.", int(nats_connected))
-        if reader.last_read is not None:
-            yield _gauge("last_seq", "The relay seq read last.", reader.last_read)
+        if reader.numbering.last_seq is not None:
+            yield _gauge("last_seq", "The relay seq read last.", reader.numbering.last_seq)
+        yield _counter("relay_seq_resets", "Times the relay's seqs went back.", reader.seq_resets)
+        yield _counter("relay_gaps", "Gaps of the relay that were noticed.", reader.gaps.count)
         yield _gauge("last_stream_seq", "The stream seq acked last.", account.last_stream_seq)
 
 

@@ -52,6 +52,7 @@ class Firehose:
     relay_url: str
     frame_bytes_mean: float | None = None
     replay: str = REPLAYS[0]
+    stuck_s: float = 10.0
 
 
 @dataclass(frozen=True)

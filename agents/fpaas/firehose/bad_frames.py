@@ -1,0 +1,80 @@
+"""Frames that cannot be decoded: which of them are given up, and which numbers they had. Pure.
+
+The event stream specification wants the connection dropped on such a frame. The relay is resumed
+after the event read last, so the frame comes again. If it was damaged on its way, it is good now.
+If not, it is stepped over on that connection, with all bad ones that follow it. So no cursor needs
+to be guessed, relays may replay from the cursor or after it, and no good frame is passed by.
+"""
+
+from __future__ import annotations
+
+
+class BadFrames:
+    """The bad frames after the event read last, on the connection that there is.
+
+    `after` is a position, or None at a live tail without one: what is dropped there never comes
+    again, so it is stepped over at once.
+    """
+
+    def __init__(self, *, is_dense: bool) -> None:
+        self._is_dense = is_dense
+        self._given_up = 0
+        self._failed_after: int | None = None
+        self._is_failed = False
+        self._skipped: list[int | None] = []
+        self._skipped_after: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many were stepped over of which `passed` has not told yet what they were."""
+        return len(self._skipped)
+
+    def is_stepped_over(self, after: int | None, position: int | None) -> bool:
+        """Take in a bad frame; returns whether to read on. If not, the connection is to go.
+
+        `position` is its own if that can be read all the same.
+        """
+        if after is None or (self._is_failed and self._failed_after == after):
+            self._skipped.append(position)
+            self._skipped_after = after
+            return True
+        self._is_failed = True
+        self._failed_after = after
+        return False
+
+    def connected(self) -> None:
+        """Note a new connection: what was stepped over on the last one comes again."""
+        self._skipped.clear()
+
+    def left_behind(self, after: int | None) -> list[int | None]:
+        """Return the positions of those before `after`: events were read since, in their order."""
+        return self.passed(None, None) if self._skipped and self._skipped_after != after else []
+
+    def passed(self, after: int | None, position: int | None) -> list[int | None]:
+        """Take in that the event after them was read, at `position`; returns their positions.
+
+        They are known if the relay leaves out no numbers, and exactly theirs are missing.
+        """
+        skipped, self._skipped = self._skipped, []
+        self._given_up += len(skipped)
+        if self._is_dense and after is not None and position == after + 1 + len(skipped):
+            return list(range(after + 1, position))
+        return skipped
+
+    def reread(self) -> tuple[int, list[int | None]]:
+        """Take in that an event came that was read before, so they were too.
+
+        Returns how many were; beyond those ever given up none can be, so their positions too.
+        """
+        count = min(len(self._skipped), self._given_up)
+        self._skipped = self._skipped[count:]
+        return count, self.passed(None, None)
+
+    def ended(self, after: int | None) -> list[int | None]:
+        """Take in that nothing more is read; returns the positions of those that are given up.
+
+        One that failed once, and did not come again, is among them.
+        """
+        if not self._skipped and self._is_failed and self._failed_after == after:
+            self._skipped.append(None)
+        return self.passed(after, None if after is None else after + 1 + self.count)
