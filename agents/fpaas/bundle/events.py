@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
+from fpaas.bundle import relay_silence
 from fpaas.bundle.bundle import AgentSample, Bundle, HostPart, JsonObject, cumulative
+from fpaas.measures.figures import Window
 from fpaas.records.events import (
     AGENT_PAUSED,
     NATS_SILENT,
@@ -91,6 +93,7 @@ def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
     noticed = list(_noticed(bundle))
     found = [
         *noticed,
+        *_relay_silences(bundle, noticed),
         *_reconnects(bundle),
         *_servers(bundle, noticed),
         *_leaders(bundle),
@@ -232,6 +235,29 @@ def _how_long(begin_unix_ns: int, end_unix_ns: int | None) -> str:
     if end_unix_ns is None:
         return " from then on"
     return f" for {(end_unix_ns - begin_unix_ns) / NS_PER_S:.1f} s"
+
+
+def _relay_silences(bundle: Bundle, noticed: list[_Found]) -> Iterator[_Found]:
+    """Iterate over stretches without an event from the relay, unless nothing at all came."""
+    spec = bundle.spec
+    silences = relay_silence.find(bundle, Window(spec.t0_unix_ns, spec.offer_until_unix_ns))
+    heard_nothing = [
+        (found.begin_unix_ns, found.end_unix_ns or until_unix_ns)
+        for found in noticed
+        if found.kind == RELAY_SILENT and found.parameters["agent"] == "shuffler"
+        for until_unix_ns in [spec.end_unix_ns]
+    ]
+    host = next((part.host for part in bundle.parts("shuffler")), None)
+    for since, until in silences.stretches if silences is not None else ():
+        known_ns = sum(
+            max(0, min(until, heard_until) - max(since, heard_since))
+            for heard_since, heard_until in heard_nothing
+        )
+        if 2 * known_ns > until - since:
+            continue
+        parameters = {"agent": "shuffler", "url": spec.firehose.relay_url}
+        what = "the shuffler got no event from the relay" + _how_long(since, until)
+        yield _Found(RELAY_SILENT, OBSERVER, host, since, until, parameters, "no events", what)
 
 
 # -- what samples show ---------------------------------------------------------------------------

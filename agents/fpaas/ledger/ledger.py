@@ -39,7 +39,7 @@ from fpaas.records.consumers import WorkerResult
 from fpaas.records.nats import NatsSample, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.records.shuffler import ShufflerResult
-from fpaas.spec import RunSpec
+from fpaas.spec import NS_PER_S, RunSpec
 
 #: Why offered frames were not read: none of their neighbours was missed …
 DROPPED = "dropped_between_frames_read"
@@ -50,6 +50,9 @@ SHUFFLER_DIED = "shuffler_died"
 #: … or the relay was, with frames that it had offered on their way.
 RELAY_DIED = "relay_died"
 NOT_READ_CAUSES = (DROPPED, BEFORE_FIRST, AFTER_LAST, SHUFFLER_DIED, RELAY_DIED)
+
+
+QUIET_AT_END_NS = NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def account(spec: RunSpec, evidence: Evidence) -> Ledger:
         ledger.redelivered = sum(worker.redelivered for worker in evidence.workers)
     if evidence.deliveries is not None:
         _account_deliveries(spec, evidence, ledger, disagreements)
-    if ledger.offered is not None and ledger.not_read is not None and ledger.owed is not None:
+    is_read = ledger.not_read is not None or spec.firehose.rate_per_s is None
+    if ledger.offered is not None and is_read and ledger.owed is not None:
         ledger.unexplained = disagreements.total
     ledger.disagreements = disagreements.noted()
     ledger.tolerated = disagreements.tolerated()
@@ -203,10 +207,14 @@ def _account_publishing(
         ledger.published += max(0, evidence.server.stream_before.last_seq - known)
     relay = evidence.relay
     if spec.firehose.rate_per_s is None:
-        # A foreign relay: what was offered is what was read, so nothing was not read.
-        ledger.offered = len(seen) + undecodable_unnumbered
-        ledger.not_read = 0
-        ledger.not_read_by_cause = dict.fromkeys(NOT_READ_CAUSES, 0)
+        # Of a foreign relay only what its numbers tell is known not to have been read.
+        ledger.not_read = _known_gaps(spec, shuffler)
+        ledger.offered = len(seen) + undecodable_unnumbered + (ledger.not_read or 0)
+        if ledger.not_read is not None:
+            ledger.not_read_by_cause = {
+                **dict.fromkeys(NOT_READ_CAUSES, 0),
+                DROPPED: ledger.not_read,
+            }
     elif relay is not None:
         offered = IntervalSet()
         if relay.offered:
@@ -228,7 +236,8 @@ def _account_publishing(
             causes = Counter({SHUFFLER_DIED: max(0, (ledger.offered or 0) - named)})
         ledger.not_read = causes.total()
         ledger.not_read_by_cause = {cause: causes[cause] for cause in NOT_READ_CAUSES}
-    if ledger.offered is not None and ledger.not_read is not None:
+    is_foreign = spec.firehose.rate_per_s is None
+    if ledger.offered is not None and (ledger.not_read is not None or is_foreign):
         accounted = _sum(ledger, "not_read", "undecodable", *PUBLISH_TERMS)
         disagreements.note(
             ledger.offered - accounted,
@@ -243,6 +252,20 @@ PUBLISH_TERMS = ("published", "duplicates_rejected", "publish_failed", "publish_
 
 def _sum(ledger: Ledger, *names: str) -> int:
     return sum(getattr(ledger, name) or 0 for name in names)
+
+
+def _known_gaps(spec: RunSpec, shuffler: ShufflerResult) -> int | None:
+    """Return how many events a foreign relay had that were not read; None: not known.
+
+    Of one that was silent at the end nobody knows what else it had.
+    """
+    until = spec.offer_until_unix_ns
+    if any(since + QUIET_AT_END_NS < until <= end for since, end in shuffler.quiet or ()):
+        return None
+    sizes = [gap.missing for gap in shuffler.gaps]
+    known = [size for size in sizes if size is not None]
+    is_known = len(known) == len(sizes) == shuffler.gap_count
+    return sum(known) if shuffler.numbers_densely and is_known else None
 
 
 def _causes_of_not_read(

@@ -65,6 +65,39 @@ class Leg(msgspec.Struct, kw_only=True):
     open_min_ms: Annotated[Number | None, doc("least age of those when nobody looked on")] = None
 
 
+class RelayGap(msgspec.Struct, kw_only=True):
+    """Events of the relay that were never read."""
+
+    after_seq: Annotated[int | None, doc("the relay's seq before them; null: none was read")]
+    missing: Annotated[Count | None, doc("how many; null: the relay's numbers do not tell")]
+    at_s: Annotated[float, doc("when that was noticed")]
+    cause: str
+
+
+class Relay(msgspec.Struct, kw_only=True):
+    """How the relay behaved, ours or a foreign one."""
+
+    foreign: bool
+    silent_s: Annotated[
+        dict[str, float | None],
+        doc(
+            "total, longest: of the window, without an event though it was read, in stretches "
+            "longer than counted_from"
+        ),
+    ]
+    lag_growth_s: Annotated[
+        float | None,
+        doc("by how much it fell behind real time in the window; null: not live, or not measured"),
+    ]
+    gaps: Annotated[list[RelayGap] | None, doc("the first 100; null: not measured")]
+    gap_count: Annotated[Count | None, doc("all of them")]
+    missing: Annotated[Count | None, doc("events in gaps; null: their sizes are not known")]
+    seq_resets: Annotated[Count | None, doc("how often its seqs went back to new events")]
+    read: Annotated[Count | None, doc("events, each once")]
+    reread: Annotated[Count | None, doc("frames that were read before")]
+    undecodable: Count | None
+
+
 class Summary(msgspec.Struct, kw_only=True):
     """The file's content. Counts of ledger, fetches and connections are of the whole run."""
 
@@ -113,3 +146,4 @@ class Summary(msgspec.Struct, kw_only=True):
     limited_by: Annotated[
         dict[str, Any] | None, doc("what limited the run: code as `what`, and a sentence")
     ]
+    relay: Relay | None = None

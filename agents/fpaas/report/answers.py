@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fpaas.bundle.bundle import JsonObject
+from fpaas.report.ledger_table import published_terms
 from fpaas.report.written import NOT_MEASURED, number, pick, points, share, unread_share, with_unit
 from fpaas.spec import RunSpec
 from fpaas.text.plan_text import percent
@@ -67,10 +68,11 @@ def _cost(summary: JsonObject) -> str:
 def _lost(summary: JsonObject) -> str:
     ledger = summary.get("ledger") or {}
     lost, unexplained = ledger.get("lost"), ledger.get("unexplained")
-    not_stored = [count for name in NOT_STORED_TERMS if (count := ledger.get(name)) is not None]
+    terms = [name for name, _, _ in published_terms(ledger) if name in NOT_STORED_TERMS]
+    not_stored = [count for name in terms if (count := ledger.get(name)) is not None]
     frames = sum(not_stored)
     sentences = []
-    if lost is None or len(not_stored) < len(NOT_STORED_TERMS):
+    if lost is None or len(not_stored) < len(terms):
         sentences.append("The ledger is not complete: parts were not measured.")
     elif lost == 0 and frames == 0:
         sentences.append("Nothing.")

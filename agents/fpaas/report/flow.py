@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fpaas.bundle.bundle import JsonObject
-from fpaas.report.ledger_table import OWED_TERMS, PUBLISHED_TERMS
+from fpaas.report.ledger_table import OWED_TERMS, published_terms
 from fpaas.report.written import number, share
 
 
@@ -22,7 +22,7 @@ class Bar:
 def frames(ledger: JsonObject) -> list[Bar]:
     """Return frames from the relay into the stream, to causes; none if they were not counted."""
     causes = {"not_read": ledger.get("not_read_by_cause")}
-    return _bars(ledger, "offered", PUBLISHED_TERMS, causes)
+    return _bars(ledger, "offered", published_terms(ledger), causes)
 
 
 def deliveries(ledger: JsonObject) -> list[Bar]:

@@ -24,6 +24,12 @@ OWED_TERMS = (
 )
 
 
+def published_terms(ledger: JsonObject) -> tuple[tuple[str, str, str], ...]:
+    """Return the terms of offered: what a foreign relay had and nobody read may not be known."""
+    is_known = ledger.get("not_read") is not None or ledger.get("published") is None
+    return tuple(term for term in PUBLISHED_TERMS if is_known or term[0] != "not_read")
+
+
 @dataclass(frozen=True)
 class Term:
     """One term of an identity."""

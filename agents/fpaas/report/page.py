@@ -61,7 +61,10 @@ def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None
         warnings=plan_text.warnings(spec, plan) if plan else [],
         identities=[
             ledger_table.identity(
-                ledger, "offered", "frames that fell due", ledger_table.PUBLISHED_TERMS
+                ledger,
+                "offered",
+                "frames that fell due",
+                ledger_table.published_terms(ledger),
             ),
             ledger_table.identity(ledger, "owed", "deliveries promised", ledger_table.OWED_TERMS),
         ],

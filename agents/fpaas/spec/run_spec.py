@@ -42,7 +42,9 @@ class Firehose:
 
     Of our relay, frame i (i = 0, 1, …) has seq `first_seq + i` and is due at T0 + i / rate, for as
     long as warm-up and measuring last; `replay` is one of REPLAYS. `frame_bytes_mean` is a
-    capture's own, None of others.
+    capture's own, None of others. A relay that sends no event for `stuck_s` is connected anew;
+    `silent_max_s` and `lag_max_s` are how long it may be silent, and fall behind, in a valid run
+    (None: follows from the window).
     """
 
     source: str
@@ -53,6 +55,8 @@ class Firehose:
     frame_bytes_mean: float | None = None
     replay: str = REPLAYS[0]
     stuck_s: float = 10.0
+    silent_max_s: float | None = None
+    lag_max_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -382,6 +386,9 @@ def build(
             relay_url=v["bench_firehose_source"] if foreign else topology.relay_url,
             frame_bytes_mean=frame_bytes_mean,
             replay=v["bench_relay_replay"],
+            stuck_s=v["bench_relay_stuck_s"],
+            silent_max_s=_unless_auto(v["bench_relay_silent_max_s"]),
+            lag_max_s=_unless_auto(v["bench_relay_lag_max_s"]),
         ),
         stream=Stream(
             name=STREAM_NAME,
@@ -417,3 +424,7 @@ def build(
     )
     _check_faults(run)
     return run
+
+
+def _unless_auto(value: str | float) -> float | None:
+    return value if isinstance(value, float) else None

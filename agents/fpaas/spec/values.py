@@ -14,7 +14,7 @@ class Variable:
     """One bench_* variable: how to read it and what is allowed."""
 
     default: Any
-    kind: str  # integer | number | choice | text | workers
+    kind: str  # integer | number | choice | text | workers | auto or number
     allowed: str
     minimum: float = -math.inf
     maximum: float = math.inf
@@ -36,14 +36,14 @@ class Variable:
             if not isinstance(value, str) or not value.strip():
                 raise ValueError
             return value.strip()
-        if self.kind == "workers" and value == "auto":
+        if self.kind in ("workers", "auto or number") and value == "auto":
             return value
         if isinstance(value, bool):
             raise TypeError
         number = float(value)
         if not math.isfinite(number) or not self.minimum <= number <= self.maximum:
             raise ValueError
-        if self.kind == "number":
+        if self.kind in ("number", "auto or number"):
             return number
         if number != int(number):
             raise ValueError
@@ -60,6 +60,12 @@ def number(default: float, minimum: float, maximum: float, unit: str) -> Variabl
     """Return a number of a unit."""
     allowed = f"allowed: a number of {unit} from {minimum:g} to {maximum:g}"
     return Variable(default, "number", allowed, minimum, maximum)
+
+
+def auto_or_number(minimum: float, maximum: float, unit: str, auto: str) -> Variable:
+    """Return a number of a unit, or `auto`, which stands for what `auto` says."""
+    allowed = f"allowed: auto ({auto}), or a number of {unit} from {minimum:g} to {maximum:g}"
+    return Variable("auto", "auto or number", allowed, minimum, maximum)
 
 
 def choice(default: str, choices: tuple[str, ...]) -> Variable:

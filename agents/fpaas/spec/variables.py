@@ -11,7 +11,7 @@ from typing import Any
 
 from fpaas.errors import SpecError
 from fpaas.spec import faults
-from fpaas.spec.values import Variable, choice, integer, number
+from fpaas.spec.values import Variable, auto_or_number, choice, integer, number
 
 DELIVERIES = ("fanout", "shared", "partitioned")
 FETCHES = ("once", "drain")
@@ -21,6 +21,8 @@ REPLAYS = ("inclusive", "exclusive")
 STORAGES = ("memory", "file")
 #: One server; or a cluster, which must have a majority without one of its servers.
 NATS_HOSTS_ALLOWED = (1, 3)
+
+OF_THE_WINDOW = "a tenth of bench_measure_s, from 1 to 10 seconds"
 
 VARIABLES: dict[str, Variable] = {
     "bench_consumers": integer(100, 1, 10_000, "consumers"),
@@ -41,6 +43,9 @@ VARIABLES: dict[str, Variable] = {
     ),
     "bench_firehose_rate_per_s": number(450, 0.1, 50_000, "frames per second"),
     "bench_relay_replay": choice(REPLAYS[0], REPLAYS),
+    "bench_relay_silent_max_s": auto_or_number(0.1, 604_800, "seconds", OF_THE_WINDOW),
+    "bench_relay_lag_max_s": auto_or_number(0.1, 604_800, "seconds", OF_THE_WINDOW),
+    "bench_relay_stuck_s": number(10, 0.5, 86_400, "seconds"),
     "bench_seed": integer(1, 0, 2**63 - 1, "(any seed)"),
     "bench_repeat": integer(1, 1, 100, "runs"),
     "bench_ack_wait_s": number(30, 1, 3600, "seconds"),

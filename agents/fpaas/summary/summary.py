@@ -17,7 +17,7 @@ from fpaas.bundle.bundle import AgentSample, Bundle, JsonObject, cumulative
 from fpaas.latency import latency
 from fpaas.latency.clocks import Clocks
 from fpaas.latency.legs import Legs, call_window, merge_into
-from fpaas.ledger import ledger, order
+from fpaas.ledger import ledger, order, relay_account
 from fpaas.ledger.evidence import evidence_of, worker_results
 from fpaas.ledger.ledger import Evidence, Ledger
 from fpaas.measures import figures
@@ -134,6 +134,7 @@ class _Summary:
             "use": self._use(),
             "jetstream": self._jetstream(),
             "ledger": self._ledger.figures(),
+            "relay": relay_account.account(self._bundle, self._window),
             "order": self._order(),
             "fetches": self._fetches(),
             "connections": self._connections(),

@@ -50,6 +50,12 @@ def _frames_not_read(p: Parameters) -> str:
     )
 
 
+def _relay_gaps(p: Parameters) -> str:
+    missing = "some events" if p["missing"] is None else f"{counted(p['missing'])} events"
+    gaps = "a gap" if p["count"] == 1 else f"{p['count']} gaps"
+    return f"the relay {p['relay_url']} left out {missing}, in {gaps}"
+
+
 def _publishes_failed(p: Parameters) -> str:
     listed = ", ".join(f"{reason} ({n})" for reason, n in p["by_reason"].items())
     return f"{p['count']} publishes failed for good{f': {listed}' if listed else ''}"
@@ -366,6 +372,45 @@ CODES: dict[str, Code] = {
         "A host's clock was off before the run. The lab measured by how much, and allows for it.",
         "Nothing for the lab. Others may want it synchronised (chrony).",
         {"offset_ms": "ms, of the NATS host's clock minus this one's"},
+    ),
+    "relay_was_silent": Code(
+        NOTE,
+        "no event came from the relay {relay_url} for {longest:.1f} s at a stretch, {total:.1f} s "
+        "in all; that is within the limit",
+        "The relay was silent for a part of the window, but not long enough to make the run "
+        "invalid.",
+        "Look at the events for when. Rates are over the whole window, silence included.",
+        {"longest": "s of the window", "total": "s of the window", "relay_url": ""},
+    ),
+    "relay_gaps": Code(
+        NOTE,
+        _relay_gaps,
+        "The relay's sequence numbers, or the relay itself, tell that events were never sent: it "
+        "was away, or does not reach back far enough.",
+        "They are not part of what was offered. summary.json lists each under `relay`.",
+        {
+            "count": "gaps",
+            "missing": "events; null: the relay's numbers do not tell",
+            "relay_url": "",
+        },
+    ),
+    "relay_renumbered": Code(
+        NOTE,
+        "the sequence numbers of the relay {relay_url} went back to new events {count} times; they "
+        "were read on",
+        "The relay numbered its events anew. What came was told apart from repeats by the events "
+        "themselves.",
+        "Nothing, unless you run that relay. What it sent while it changed may be missing.",
+        {"count": "times", "relay_url": ""},
+    ),
+    "relay_reread": Code(
+        NOTE,
+        "the relay {relay_url} sent {count} frames again that had been read; each was published "
+        "once",
+        "Relays may repeat the event that they are resumed from. More than one repeat for each "
+        "connection means that the relay repeats itself.",
+        "Nothing.",
+        {"count": "frames", "relay_url": ""},
     ),
     "reader_blocked": Code(
         NOTE,

@@ -136,6 +136,14 @@ def _agent_stopped(p: Parameters) -> str:
     return f"{agent} was stopped before the run's end{spoken(p['message'])}"
 
 
+def _relay_silent(p: Parameters) -> str:
+    return (
+        f"no event came from the relay {p['relay_url']} for {p['longest_s']:.1f} s at a stretch "
+        f"(the limit is {p['longest_limit_s']:.3g} s), {p['total_s']:.1f} s in all (the limit is "
+        f"{p['total_limit_s']:.3g} s), of the window's {p['window_s']:g} s"
+    )
+
+
 def _interrupted(p: Parameters) -> str:
     return f"interrupted: {p['text']}" if p["text"] else "interrupted: the run ended early"
 
@@ -454,6 +462,59 @@ CODES: dict[str, Code] = {
         "The firehose was silent for the whole run, or the shuffler never connected to it.",
         "Check bench_firehose_source: `wss://host` is enough, the path is added.",
         {"relay_url": ""},
+    ),
+    "relay_silent": Code(
+        INVALID,
+        _relay_silent,
+        "No new event came from the relay for a part of the window, though the shuffler was "
+        "reading: the relay died, hung, or had nothing to send. Pongs, #info, malformed frames and "
+        "events that had been read before are no events.",
+        "Look at the events for when. Use another relay, or allow for more silence "
+        "(bench_relay_silent_max_s).",
+        {
+            "longest_s": "s of the window",
+            "longest_limit_s": "s",
+            "total_s": "s of the window",
+            "total_limit_s": "s",
+            "window_s": "s",
+            "relay_url": "",
+        },
+    ),
+    "relay_lagging": Code(
+        INVALID,
+        "the relay {relay_url} fell {growth_s:.1f} s behind real time in the {window_s:g} s of the "
+        "window, the limit is {limit_s:g} s: what it sent is less than what happened",
+        "The `time` of the relay's events fell ever further behind the clock: the relay is slower "
+        "than the network that it relays. A constant difference does not count. Events that are "
+        "played more slowly than they were recorded look the same.",
+        "Use another relay, or allow for more (bench_relay_lag_max_s).",
+        {"growth_s": "s", "limit_s": "s", "window_s": "s", "relay_url": ""},
+    ),
+    "relay_incomplete": Code(
+        INVALID,
+        "the relay {relay_url} left out {missing} events between those that were read, "
+        "{missing_pct:.1f} % of all, the limit is {limit_pct:g} %",
+        "By their sequence numbers, the relay had more events than it sent: it was away for longer "
+        "than it keeps them, or lost them.",
+        "Use another relay, or run again.",
+        {"missing": "events", "missing_pct": "% of all", "limit_pct": "%", "relay_url": ""},
+    ),
+    "relay_unsteady": Code(
+        INVALID,
+        "the relay {relay_url} numbered its events anew {seq_resets} times (the limit is "
+        "{resets_limit}) and sent {reread} frames again, {reread_pct:.1f} % of all (the limit is "
+        "{reread_limit_pct:g} %)",
+        "The relay kept repeating itself or numbering anew, so what was read is not a firehose's "
+        "load.",
+        "Use another relay.",
+        {
+            "seq_resets": "times",
+            "resets_limit": "times",
+            "reread": "frames",
+            "reread_pct": "% of all that came",
+            "reread_limit_pct": "%",
+            "relay_url": "",
+        },
     ),
     "goals_not_measured": Code(
         INVALID,

@@ -282,8 +282,16 @@ def _sum(*paths: tuple[str, ...]) -> Callable[[Measured], float | None]:
     return total
 
 
+def _frames_lost_count(run: Measured) -> float | None:
+    """Count what did not get into the stream; what a foreign relay left out is its own doing."""
+    terms = [("ledger", "publish_failed"), ("ledger", "publish_unknown")]
+    if run.spec.firehose.rate_per_s is not None:
+        terms.append(("ledger", "not_read"))
+    return _sum(*terms)(run)
+
+
 def _frames_lost(run: Measured) -> Iterator[Reason]:
-    if not_read := run.pick("ledger", "not_read"):
+    if run.spec.firehose.rate_per_s is not None and (not_read := run.pick("ledger", "not_read")):
         yield Reason(
             "frames_not_read",
             None,
@@ -437,7 +445,7 @@ FIGURES: dict[str, Figure] = {
     "frames_lost": Figure(
         "frames lost on their way into the stream",
         "",
-        _sum(("ledger", "not_read"), ("ledger", "publish_failed"), ("ledger", "publish_unknown")),
+        _frames_lost_count,
         causes=_frames_lost,
     ),
     "deliveries_lost": Figure(

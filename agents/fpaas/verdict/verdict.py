@@ -22,7 +22,7 @@ from fpaas.reason import Reason
 from fpaas.records.events import AGENT_PAUSED, FAULT
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
-from fpaas.verdict import codes, goals, stalls
+from fpaas.verdict import codes, goals, relay_limits, stalls
 from fpaas.verdict.facts import Facts
 
 PASS = "pass"  # noqa: S105
@@ -132,6 +132,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_wrong_clocks(spec, summary),
         *_short_offer(spec, facts),
         *_unread_relay(spec, summary),
+        *relay_limits.beyond(spec, summary),
         *_shorten([one for one in facts.problems if dead.left(one)]),
     ]
     # Where something is missing, so are figures.
@@ -140,7 +141,13 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     missed += _disorder(summary)
     # What a server's end breaks for a moment is the price of going on without it.
     broken = list(goals.broken_exchanges(measured)) if failovers else []
-    notes = [*failovers, *broken, *_blocked_reader(summary, facts), *_notes(spec, summary, facts)]
+    notes = [
+        *failovers,
+        *broken,
+        *_blocked_reader(summary, facts),
+        *relay_limits.notes(spec, summary),
+        *_notes(spec, summary, facts),
+    ]
     status = INVALID if invalid else FAIL if missed else PASS
     breakdowns = [*dead.reasons, *given, *stopped]
     # Of a relay that its reader held up it is not known whether it was late by itself.

@@ -1,0 +1,91 @@
+"""When the relay was silent: stretches of a run without an event, though it was read.
+
+What counts is time without events: pongs, #info, kinds that are no events, and frames that cannot
+be decoded or that were read before are none. How long makes a silence follows from how often an
+event is due, so that a relay that sends one every few seconds is not silent between them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from fpaas.bundle.bundle import Bundle, HostPart, cumulative
+from fpaas.measures import figures
+from fpaas.measures.figures import Window
+from fpaas.measures.quiet import Stretch
+from fpaas.records.events import AGENT_PAUSED
+
+#: Shorter stretches are no silence at any rate.
+LEAST_S = 1.0
+#: If events come at random, the longest wait for one of N is about ln N mean ones; this many more
+#: happen in one run of 150.
+MARGIN_INTERVALS = 5.0
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Silences:
+    """Silences of a window, in order, by the wall clock in ns; a stretch of `least_s` is one."""
+
+    stretches: list[Stretch]
+    least_s: float
+    window: Window
+
+    @property
+    def lengths_s(self) -> list[float]:
+        """How much of each lies in the window."""
+        first, end = self.window.from_unix_ns, self.window.until_unix_ns
+        within = (min(until, end) - max(since, first) for since, until in self.stretches)
+        return [length_ns / NS_PER_S for length_ns in within]
+
+
+def find(bundle: Bundle, window: Window) -> Silences | None:
+    """Return the silences of a window; None if they were not measured."""
+    part = next((part for part in bundle.parts("shuffler") if part.shuffler is not None), None)
+    if part is None or part.shuffler is None or part.shuffler.quiet is None:
+        return None
+    stretches = [
+        one
+        for one in _without(part.shuffler.quiet, _own_pauses(part))
+        if one[0] < window.until_unix_ns and one[1] > window.from_unix_ns
+    ]
+    least_s = _least_s(bundle, part, window, stretches)
+    long_enough = [one for one in stretches if one[1] - one[0] > least_s * NS_PER_S]
+    return Silences(long_enough, least_s, window)
+
+
+def _least_s(bundle: Bundle, part: HostPart, window: Window, stretches: list[Stretch]) -> float:
+    grown = figures.growth(list(cumulative(part.shuffler_samples, "read")), window)
+    events = grown[0] if grown is not None else 0.0
+    rate_per_s = bundle.spec.firehose.rate_per_s
+    if rate_per_s is None:
+        # By what it sent outside of its longest silence, or a dead relay would pass for a slow one.
+        longest_s = max(Silences(stretches, 0.0, window).lengths_s, default=0.0)
+        rate_per_s = events / max(window.length_s - longest_s, LEAST_S)
+    if not rate_per_s:
+        return LEAST_S
+    return max(LEAST_S, (math.log(max(events, 1.0)) + MARGIN_INTERVALS) / rate_per_s)
+
+
+def _own_pauses(part: HostPart) -> list[Stretch]:
+    """Return when the shuffler itself did not run, and could hear nobody."""
+    return sorted(
+        (event.begin_unix_ns, event.end_unix_ns)
+        for event in part.events.get("shuffler", [])
+        if event.kind == AGENT_PAUSED and event.end_unix_ns is not None
+    )
+
+
+def _without(stretches: Iterable[Stretch], holes: list[Stretch]) -> Iterator[Stretch]:
+    for since, until in stretches:
+        begin = since
+        for hole_since, hole_until in holes:
+            if hole_until <= begin or hole_since >= until:
+                continue
+            if hole_since > begin:
+                yield begin, hole_since
+            begin = hole_until
+        if begin < until:
+            yield begin, until

@@ -1,0 +1,83 @@
+"""How the relay behaved: silence, falling behind, gaps, numbering anew, repeats."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from fpaas.bundle import relay_silence
+from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.measures.figures import Window
+from fpaas.records.shuffler import ShufflerSample
+from fpaas.spec import NS_PER_S
+
+#: A relay further behind than this does not claim to be live: it plays what was recorded once.
+LIVE_WITHIN_S = 86_400.0
+#: Fewer samples of lag than this show no trend.
+SAMPLES_MIN = 6
+GAPS_LISTED_MAX = 100
+
+
+def account(bundle: Bundle, window: Window) -> JsonObject:
+    """Return the section `relay` of summary.json; figures are None if they were not measured."""
+    shuffler, t0_unix_ns = bundle.shuffler, bundle.spec.t0_unix_ns
+    silences = relay_silence.find(bundle, window)
+    is_known = shuffler is not None and shuffler.quiet is not None
+    gaps = shuffler.gaps if shuffler is not None and is_known else None
+    return {
+        "foreign": bundle.spec.firehose.rate_per_s is None,
+        "silent_s": {
+            "total": None if silences is None else sum(silences.lengths_s),
+            "longest": None if silences is None else max(silences.lengths_s, default=0.0),
+            "counted_from": None if silences is None else silences.least_s,
+        },
+        "lag_growth_s": _lag_growth_s(bundle, window),
+        "gaps": gaps
+        and [
+            {
+                "after_seq": gap.after_seq,
+                "missing": gap.missing,
+                "at_s": (gap.at_unix_ns - t0_unix_ns) / NS_PER_S,
+                "cause": gap.cause,
+            }
+            for gap in gaps[:GAPS_LISTED_MAX]
+        ],
+        "gap_count": shuffler.gap_count if shuffler is not None and is_known else None,
+        "missing": None
+        if gaps is None or any(gap.missing is None for gap in gaps)
+        else sum(gap.missing or 0 for gap in gaps),
+        "seq_resets": shuffler.seq_resets if shuffler is not None and is_known else None,
+        "read": len(shuffler.read) if shuffler is not None else None,
+        "reread": shuffler.reread if shuffler is not None else None,
+        "undecodable": shuffler.undecodable if shuffler is not None else None,
+    }
+
+
+def _lag_growth_s(bundle: Bundle, window: Window) -> float | None:
+    """Return by how much a live relay fell behind real time in a window.
+
+    An offset that stays is none: clocks differ, and a relay that is read from far back catches up.
+    What our relay plays has times of its own; that it is late is measured by what is due. While the
+    stream took no more, the shuffler was late and not the relay.
+    """
+    if bundle.spec.firehose.rate_per_s is not None:
+        return None
+    samples = [
+        sample
+        for part in bundle.parts("shuffler")
+        for sample in part.shuffler_samples
+        if sample.unix_ns in window and sample.lag_s is not None
+    ]
+    third = len(samples) // 3
+    if len(samples) < SAMPLES_MIN:
+        return None
+    first, last = samples[:third], samples[-third:]
+    if abs(_median_lag_s(first)) > LIVE_WITHIN_S:
+        return None
+    own_s = samples[-1].reading_paused_s - samples[0].reading_paused_s
+    # Between the middles of the first and the last third lie two thirds of the window.
+    grown_s = (_median_lag_s(last) - _median_lag_s(first)) * 3 / 2
+    return grown_s if grown_s <= 0 else max(0.0, grown_s - own_s)
+
+
+def _median_lag_s(samples: list[ShufflerSample]) -> float:
+    return median(sample.lag_s for sample in samples if sample.lag_s is not None)

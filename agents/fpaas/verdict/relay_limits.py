@@ -1,0 +1,118 @@
+"""What a relay may do in a run that is to be trusted. Pure.
+
+A relay owes us nothing, so nothing that it does is taken for granted: silence, falling behind,
+gaps, numbering anew and repeats are measured, told, and make a run invalid beyond their limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fpaas.reason import Reason
+from fpaas.spec import RunSpec
+
+#: Of the window; a limit in seconds that is `auto` is as much, within bounds.
+SHARE = 0.1
+AUTO_LEAST_S = 1.0
+AUTO_MOST_S = 10.0
+MISSING_LIMIT_PCT = 1.0
+RESETS_LIMIT = 10
+REREAD_LIMIT_PCT = 10.0
+
+
+def limit_s(given_s: float | None, window_s: float) -> float:
+    """Return a limit in seconds: the one given, or what `auto` stands for in a window."""
+    if given_s is not None:
+        return given_s
+    return min(max(SHARE * window_s, AUTO_LEAST_S), AUTO_MOST_S)
+
+
+def beyond(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
+    """Name what was beyond its limit; what was not measured is not judged here."""
+    relay = summary.get("relay")
+    if relay is None:
+        return
+    yield from _silent(spec, summary)
+    window_s = _window_s(summary)
+    lag_limit_s = limit_s(spec.firehose.lag_max_s, window_s)
+    if (relay["lag_growth_s"] or 0.0) > lag_limit_s:
+        lag = {"growth_s": relay["lag_growth_s"], "limit_s": lag_limit_s, "window_s": window_s}
+        yield Reason("relay_lagging", None, {**lag, **_url(spec)})
+    yield from _incomplete(spec, relay)
+    yield from _unsteady(spec, relay)
+
+
+def notes(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
+    """Name what was within its limits, and worth knowing."""
+    relay = summary.get("relay") or {}
+    if relay.get("silent_s", {}).get("total") and not any(_silent(spec, summary)):
+        silent = {name: relay["silent_s"][name] for name in ("longest", "total")}
+        yield Reason("relay_was_silent", None, {**silent, **_url(spec)})
+    if relay.get("gap_count"):
+        gaps = {"count": relay["gap_count"], "missing": relay["missing"]}
+        yield Reason("relay_gaps", None, {**gaps, **_url(spec)})
+    if relay.get("seq_resets"):
+        yield Reason("relay_renumbered", None, {"count": relay["seq_resets"], **_url(spec)})
+    if relay.get("reread"):
+        yield Reason("relay_reread", None, {"count": relay["reread"], **_url(spec)})
+
+
+def _window_s(summary: dict[str, Any]) -> float:
+    window: dict[str, float] = summary["window"]
+    return window["until_s"] - window["from_s"]
+
+
+def _silent(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
+    silent, window_s = summary["relay"]["silent_s"], _window_s(summary)
+    if silent["total"] is None:
+        return
+    least_s = silent["counted_from"]
+    longest_limit_s = max(limit_s(spec.firehose.silent_max_s, window_s), least_s)
+    total_limit_s = max(longest_limit_s, SHARE * window_s)
+    if silent["longest"] > longest_limit_s or silent["total"] > total_limit_s:
+        yield Reason(
+            "relay_silent",
+            None,
+            {
+                "longest_s": silent["longest"],
+                "longest_limit_s": longest_limit_s,
+                "total_s": silent["total"],
+                "total_limit_s": total_limit_s,
+                "window_s": window_s,
+                **_url(spec),
+            },
+        )
+
+
+def _incomplete(spec: RunSpec, relay: dict[str, Any]) -> Iterator[Reason]:
+    missing, read = relay["missing"], relay["read"]
+    # Of ours the ledger has what was not read.
+    if not relay["foreign"] or not missing or read is None:
+        return
+    missing_pct = 100 * missing / (missing + read)
+    if missing_pct > MISSING_LIMIT_PCT:
+        share = {"missing": missing, "missing_pct": missing_pct, "limit_pct": MISSING_LIMIT_PCT}
+        yield Reason("relay_incomplete", None, {**share, **_url(spec)})
+
+
+def _unsteady(spec: RunSpec, relay: dict[str, Any]) -> Iterator[Reason]:
+    resets, reread = relay["seq_resets"] or 0, relay["reread"] or 0
+    reread_pct = 100 * reread / max(reread + (relay["read"] or 0), 1)
+    if resets > RESETS_LIMIT or (relay["foreign"] and reread_pct > REREAD_LIMIT_PCT):
+        yield Reason(
+            "relay_unsteady",
+            None,
+            {
+                "seq_resets": resets,
+                "resets_limit": RESETS_LIMIT,
+                "reread": reread,
+                "reread_pct": reread_pct,
+                "reread_limit_pct": REREAD_LIMIT_PCT,
+                **_url(spec),
+            },
+        )
+
+
+def _url(spec: RunSpec) -> dict[str, str]:
+    return {"relay_url": spec.firehose.relay_url}
