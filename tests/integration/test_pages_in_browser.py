@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from fpaas.bundle.bundle import Bundle
-from fpaas.commands import report
+from fpaas.commands import compare, report
 from fpaas.report import page, results_page
 from fpaas.summary import summary
 from tests.support import axe, browser, sweep_runs
@@ -143,6 +143,19 @@ def test_a_sweep(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     look(tab, axe_script, directory / "report.html")
     # Of 13 charts three have nothing to show: what was not measured, or not resolvable.
     assert drawn(tab) == 10
+
+
+def test_a_comparison(tab: Tab, axe_script: str, tmp_path: Path) -> None:
+    for name, consumers in (("a", 20), ("b", 30)):
+        directory = RawRun({"bench_consumers": consumers}).write(tmp_path / name)
+        CliRunner().invoke(report.command, [str(directory)])
+    page_file = tmp_path / "comparison.html"
+    arguments = [str(tmp_path / "a"), "vs", str(tmp_path / "b"), "--allow-invalid"]
+    CliRunner().invoke(compare.command, [*arguments, "--html", str(page_file)])
+    look(tab, axe_script, page_file)
+    names = "[...document.querySelectorAll('[data-chart=percentiles-publish_ack] button')]"
+    assert tab.run(f"{names}.map((one) => one.textContent)") == ["A", "B"]
+    assert drawn(tab) > 10
 
 
 def test_a_results_folder(tab: Tab, axe_script: str, tmp_path: Path) -> None:

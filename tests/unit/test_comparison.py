@@ -4,6 +4,8 @@ import itertools
 import json
 import math
 import random
+import re
+import shutil
 import statistics
 from pathlib import Path
 from typing import Any
@@ -401,7 +403,7 @@ def test_lower_bounds_tell_only_what_larger_values_would_not_undo(
 def test_what_is_at_least_that_much_worse_is_written_so() -> None:
     groups = [[_bounded(v, at_least=g is HIGH) for v in g] for g in (LOW, HIGH)]
     compared = comparison.compare(*groups)
-    text = comparison_text.compared(compared, comparison_text.Caution(), "text")
+    text = comparison_text.compared(compared, comparison_text.Caution(), "text", everything=False)
     (line,) = (line for line in text.splitlines() if line.startswith(P99))
     assert "≥ 5.015" in line
     assert "at least +394.1 % worse" in line
@@ -411,3 +413,66 @@ def test_what_is_at_least_that_much_worse_is_written_so() -> None:
     assert samples[P99].noise_floor is None
     floors = comparison_text.floors(samples, left_out, comparison_text.Caution(), "text")
     assert comparison_text.NOT_KNOWN_OPEN in floors
+
+
+@pytest.mark.parametrize(
+    ("wrong", "figure", "why"),
+    [
+        ({"latency_ms": {"publish_ack": {"p99": "1"}}}, P99, "of the wrong type, no number"),
+        ({"latency_ms": {"publish_ack": {"p99": True}}}, P99, "of the wrong type, no number"),
+        ({"latency_ms": [1]}, P99, "of the wrong type, no number"),
+        (
+            {"resources": {"processes": [1]}},
+            "resources.processes.*.rss_mb.max",
+            "of the wrong type, no object",
+        ),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_named_as_left_out(
+    tmp_path: Path, wrong: dict[str, Any], figure: str, why: str
+) -> None:
+    one, other = _run(tmp_path / "a", 1, **wrong), _run(tmp_path / "b", 1)
+    assert f"left out: {figure}: {why}, in 1 of 2 runs" in _compare(one, other).output
+    assert f"left out: {figure}: {why}, in 1 of " in _compare(one, "vs", other).output
+
+
+def test_copies_of_a_run_are_no_repeats(tmp_path: Path) -> None:
+    run = Path(_run(tmp_path / "a", 1, run_id="20260101T000000Z-x"))
+    copies = [str(shutil.copytree(run, tmp_path / f"copy{number}")) for number in range(3)]
+    shown = _compare(str(run), *copies).output
+    assert shown.count(f"is a copy of {run}, no repeat: it counts once") == 3
+    assert "needs 4 runs" in shown
+    other = _run(tmp_path / "b", 1, run_id="20260102T000000Z-x")
+    assert "is a copy" not in _compare(str(run), other).output
+    assert f"{copies[0]} is on both sides" in _compare(str(run), "vs", copies[0]).output
+
+
+def test_what_nobody_noted_is_said(tmp_path: Path) -> None:
+    one, other = _run(tmp_path / "a", 1), _run(tmp_path / "b", 1)
+    (tmp_path / "a" / "manifest.json").write_text(json.dumps({"control": None}))
+    shown = _compare(one, "vs", other).output
+    assert f"!! {one}: has no control.json: git_commit" in shown
+    assert f"!! {other}: has no manifest.json" in shown
+
+
+def test_only_what_changed_is_shown_unless_all_is_asked_for(tmp_path: Path) -> None:
+    one, other = _run(tmp_path / "a", 10), _run(tmp_path / "b", 20)
+    shown = _compare(one, "vs", other).output
+    assert re.search(rf"^{P99} +10 +20 +2\.00 +~ \(too few runs\)$", shown, re.MULTILINE)
+    assert "ledger.lost" not in shown.replace("left out: ledger.lost", "")
+    assert "1 figure did not change" in shown
+    everything = _compare(one, "vs", other, "--all").output
+    assert re.search(r"^ledger\.lost +0 +0 ", everything, re.MULTILINE)
+    same = _compare(one, "vs", _run(tmp_path / "c", 10))
+    assert same.exit_code == 0
+    assert same.output.count("did not change") == 1
+
+
+def test_a_page_needs_two_groups_and_runs_without_raw_data_have_no_lines(tmp_path: Path) -> None:
+    one, other = _run(tmp_path / "a", 10), _run(tmp_path / "b", 20)
+    page = tmp_path / "page.html"
+    assert _compare(one, "--html", str(page)).exit_code == 2
+    done = _compare(one, "vs", other, "--html", str(page))
+    assert done.exit_code == 0, done.output
+    assert "has no lines" in page.read_text()
+    assert _compare(one, "vs", other, "--html", str(tmp_path / "no" / "x")).exit_code == 2

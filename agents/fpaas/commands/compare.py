@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from fpaas.errors import EXIT_VERDICT_FAILED, BadInput, RunInvalid
+from fpaas.records import control
 from fpaas.summary import comparison, summary
 from fpaas.text import comparison_text
 from fpaas.text.comparison_text import Caution
@@ -35,6 +36,10 @@ class Run:
     directory: Path
     summary: dict[str, Any]
     facts: dict[str, Any]
+    #: What nobody noted of it.
+    unknown: tuple[str, ...]
+    #: The same for copies of one run; None: not known.
+    identity: tuple[str, str] | None
 
 
 @click.command()
@@ -47,9 +52,22 @@ class Run:
     help="Exit 1 where a figure is significantly worse by more than this.",
 )
 @click.option("--format", "style", default="text", type=click.Choice(["text", "json", "markdown"]))
+@click.option("--all", "everything", is_flag=True, help="Show what did not change, too.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write a page: curves over one another, resources on a common time axis.",
+)
 @click.option("--allow-invalid", is_flag=True, help="Compare invalid runs, too, and say so.")
 def command(
-    runs: tuple[str, ...], threshold_pct: float, style: str, *, allow_invalid: bool
+    runs: tuple[str, ...],
+    threshold_pct: float,
+    style: str,
+    html: Path | None,
+    *,
+    everything: bool,
+    allow_invalid: bool,
 ) -> None:
     """Compare run directories A... with B...: medians, 95 % intervals, significance.
 
@@ -62,25 +80,58 @@ def command(
     if runs.count(SEPARATOR) > 1:
         raise BadInput("expected at most two groups: fpaas compare RUN... vs RUN...")
     at = runs.index(SEPARATOR) if SEPARATOR in runs else len(runs)
-    before = [_load(Path(run)) for run in _checked(runs[:at])]
+    before, copies = _once([_load(Path(run)) for run in _checked(runs[:at])])
     if SEPARATOR not in runs:
-        _show_noise(before, style, allow_invalid=allow_invalid)
+        if html:
+            raise BadInput("--html is for two groups: fpaas compare RUN... vs RUN...")
+        caution = _caution(before, before, copies, allow_invalid=allow_invalid)
+        samples, left_out = comparison.noise([one.summary for one in before])
+        click.echo(comparison_text.floors(samples, left_out, caution, style))
         return
-    after = [_load(Path(run)) for run in _checked(runs[at + 1 :])]
-    caution = _caution(before, after, allow_invalid=allow_invalid)
+    after, copies_after = _once([_load(Path(run)) for run in _checked(runs[at + 1 :])])
+    caution = _caution(before, after, copies + copies_after, allow_invalid=allow_invalid)
     compared = comparison.compare([one.summary for one in before], [one.summary for one in after])
     worse = comparison.regressions(compared.rows, threshold_pct)
-    click.echo(comparison_text.compared(compared, caution, style))
+    click.echo(comparison_text.compared(compared, caution, style, everything=everything))
+    if html:
+        _write_page(html, before, after, compared, caution)
     if worse:
         names = ", ".join(row.figure for row in worse)
         click.echo(f"significantly worse by more than {threshold_pct:g} %: {names}", err=True)
         sys.exit(EXIT_VERDICT_FAILED)
 
 
-def _show_noise(runs: list[Run], style: str, *, allow_invalid: bool) -> None:
-    caution = _caution(runs, runs, allow_invalid=allow_invalid)
-    samples, left_out = comparison.noise([one.summary for one in runs])
-    click.echo(comparison_text.floors(samples, left_out, caution, style))
+def _write_page(
+    path: Path,
+    before: list[Run],
+    after: list[Run],
+    compared: comparison.Comparison,
+    caution: Caution,
+) -> None:
+    # Only the control node has what the page is made with.
+    from fpaas.report import comparison_page  # noqa: PLC0415
+
+    groups = [[(run.directory, run.summary) for run in group] for group in (before, after)]
+    page = comparison_page.render(groups[0], groups[1], compared, caution)
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"--html: {path}: cannot be written: {error.strerror}") from error
+
+
+def _once(group: list[Run]) -> tuple[list[Run], list[str]]:
+    """Leave out copies of a run: they are no repeats; returns them as warnings."""
+    kept: list[Run] = []
+    warnings = []
+    for run in group:
+        first = next((one for one in kept if run.identity and one.identity == run.identity), None)
+        if first is None:
+            kept.append(run)
+        else:
+            warnings.append(
+                f"{run.directory} is a copy of {first.directory}, no repeat: it counts once"
+            )
+    return kept, warnings
 
 
 def _checked(group: tuple[str, ...]) -> tuple[str, ...]:
@@ -95,8 +146,10 @@ def _checked(group: tuple[str, ...]) -> tuple[str, ...]:
     return group
 
 
-def _caution(before: list[Run], after: list[Run], *, allow_invalid: bool) -> Caution:
-    warnings = []
+def _caution(
+    before: list[Run], after: list[Run], copies: list[str], *, allow_invalid: bool
+) -> Caution:
+    warnings = list(copies)
     everything = list({run.directory.resolve(): run for run in [*before, *after]}.values())
     for run in everything:
         judged = run.summary["verdict"]
@@ -109,9 +162,15 @@ def _caution(before: list[Run], after: list[Run], *, allow_invalid: bool) -> Cau
                 "Leave it out, or compare it all the same with --allow-invalid"
             )
         warnings.append(f"{run.directory} is INVALID: {why}")
+    for run in everything:
+        warnings += [f"{run.directory}: {what}" for what in run.unknown]
     if before is not after:
-        sides = [{run.directory.resolve() for run in group} for group in (before, after)]
-        warnings += [f"{path} is on both sides" for path in sorted(sides[0] & sides[1])]
+        there = {run.identity or run.directory.resolve() for run in before}
+        warnings += [
+            f"{run.directory} is on both sides"
+            for run in after
+            if (run.identity or run.directory.resolve()) in there
+        ]
     facts = [[run.facts for run in group] for group in (before, after)]
     return Caution(warnings, comparison.differences(*facts))
 
@@ -132,20 +191,44 @@ def _load(directory: Path) -> Run:
     run = _read_json(directory / "run.json")
     manifest_path = directory / "manifest.json"
     manifest = _read_json(manifest_path) if manifest_path.exists() else {}
-    return Run(directory, content, _facts(content, run, manifest))
+    return Run(
+        directory,
+        content,
+        _facts(content, run, manifest),
+        _unknown(manifest, directory),
+        _identity(content, run),
+    )
+
+
+def _unknown(manifest: dict[str, Any], directory: Path) -> tuple[str, ...]:
+    is_there = (directory / control.NAME).exists()
+    if not manifest:
+        return ("has no manifest.json: versions and machines are not known",)
+    if not _object(manifest, "control"):
+        where = f"{control.NAME} came after the report" if is_there else f"has no {control.NAME}"
+        return (f"{where}: {', '.join(CONTROL_FACTS)} are not known",)
+    return () if is_there else (f"{control.NAME} is missing: told by manifest.json alone",)
+
+
+def _identity(content: dict[str, Any], run: dict[str, Any]) -> tuple[str, str] | None:
+    """Return what all copies of a run share, whatever became of their figures."""
+    for name, value in (("t0", run.get("t0_unix_ns")), ("run id", content.get("run_id"))):
+        if value:
+            return name, str(value)
+    return None
 
 
 def _facts(
     content: dict[str, Any], run: dict[str, Any], manifest: dict[str, Any]
 ) -> dict[str, Any]:
-    control, window = _object(manifest, "control"), _object(content, "window")
+    noted, window = _object(manifest, "control"), _object(content, "window")
     facts: dict[str, Any] = {
         "scenario": content.get("scenario"),
         "verdict": content["verdict"]["status"],
         **_object(run, "variables"),
         **{f"window.{name}": window.get(name) for name in ("from_s", "until_s", "calls_by")},
         **{f"hosts.{group}": names for group, names in _object(run, "hosts").items()},
-        **{name: control.get(name) for name in CONTROL_FACTS},
+        **{name: noted.get(name) for name in CONTROL_FACTS},
         "fpaas": manifest.get("fpaas_version"),
     }
     machines = _object(manifest, "hosts")

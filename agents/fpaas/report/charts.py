@@ -28,6 +28,9 @@ COLOUR_OF = {
     "shuffler": COLOURS[1],
     "relay": COLOURS[6],
     "probe": COLOURS[3],
+    # Groups that are compared.
+    "A": COLOURS[0],
+    "B": COLOURS[1],
 }
 #: Percentiles of the curves: this many to each further nine.
 POINTS_PER_NINE = 20
@@ -53,7 +56,7 @@ def time_chart(
         if not x:
             continue
         thin_x, thin_y = downsample(x, y)
-        colour = COLOUR_OF.get(name.split(" ")[0], COLOURS[position % len(COLOURS)])
+        colour = _colour(name, position)
         traces.append(
             {
                 "type": "scatter",
@@ -79,6 +82,10 @@ def time_chart(
             "annotations": [*_band_labels(run), *_event_labels(events, last_x - first_x)],
         },
     }
+
+
+def _colour(name: str, position: int) -> str:
+    return COLOUR_OF.get(name.split(" ", maxsplit=1)[0], COLOURS[position % len(COLOURS)])
 
 
 class Point(NamedTuple):
@@ -113,7 +120,7 @@ def percentile_chart(curves: Mapping[str, Curve]) -> Figure | None:
         return None
     traces: list[dict[str, Any]] = []
     for position, (name, curve) in enumerate(drawn.items()):
-        colour = COLOURS[position % len(COLOURS)]
+        colour = _colour(name, position)
         if curve.bound_ms:
             traces += _band(name, curve.points, curve.bound_ms, colour)
         traces += _curve_lines(name, curve, colour)

@@ -51,6 +51,9 @@ FIGURES: dict[str, int] = {
 }
 
 
+#: How exactly B / A is written.
+RATIO_DIGITS = 2
+
 #: A row's `~`, if it has one.
 TOO_FEW = "too few runs"
 NOT_SIGNIFICANT = "not significant"
@@ -97,6 +100,20 @@ class Row:
     worse: bool
 
     @property
+    def ratio(self) -> float | None:
+        """B / A; None if A is 0."""
+        return self.after.median / self.before.median if self.before.median else None
+
+    @property
+    def changed(self) -> bool:
+        """Whether it changed, as far as these runs can tell; too few to tell: if it looks so."""
+        if self.why_not != TOO_FEW:
+            return self.significant
+        if self.ratio is None:
+            return self.after.median != 0
+        return f"{self.ratio:.{RATIO_DIGITS}f}" != f"{1:.{RATIO_DIGITS}f}"
+
+    @property
     def significant(self) -> bool:
         """Whether the difference counts."""
         return self.why_not is None
@@ -113,7 +130,7 @@ class Comparison:
 def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Comparison:
     """Compare two groups of summary.json contents, figure by figure."""
     rows = []
-    left_out: dict[str, str] = {}
+    left_out = _wrong_objects([*before, *after])
     for figure, direction in _figures([*before, *after]):
         old, new = _values(before, figure), _values(after, figure)
         if isinstance(old, str) or isinstance(new, str):
@@ -131,7 +148,7 @@ def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, An
 def noise(runs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Sample], dict[str, str]]:
     """Return each figure over repeats of one run, and why others have none, by figure."""
     samples = {}
-    left_out = {}
+    left_out = _wrong_objects(runs)
     for figure, _ in _figures(runs):
         values = _values(runs, figure)
         if isinstance(values, str):
@@ -292,15 +309,19 @@ def _lower_bounds(runs: Sequence[Mapping[str, Any]], figure: str) -> int:
 def _values(runs: Sequence[Mapping[str, Any]], figure: str) -> list[float] | str:
     """Return a figure of every run, or why not all have it."""
     values = []
-    missing = unresolvable = 0
+    missing = unresolvable = wrong = 0
     for run in runs:
         value = _lookup(run, figure.split("."))
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if value is None:
             missing += 1
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            wrong += 1
         elif _is_latency(figure) and not figures.resolvable(value, _error_of(run, figure)):
             unresolvable += 1
         else:
             values.append(float(value))
+    if wrong:
+        return f"of the wrong type, no number, in {wrong} of {len(runs)} runs"
     if missing:
         return f"not measured in {missing} of {len(runs)} runs"
     if unresolvable:
@@ -325,11 +346,26 @@ def _clock_error(runs: Sequence[Mapping[str, Any]], figure: str) -> float:
 
 
 def _lookup(content: Any, keys: list[str]) -> Any:  # noqa: ANN401
+    """Follow keys; None where one is missing, what is there if it is no object to look into."""
     for key in keys:
-        if not isinstance(content, Mapping) or key not in content:
+        if not isinstance(content, Mapping):
+            return content
+        content = content.get(key)
+        if content is None:
             return None
-        content = content[key]
     return content
+
+
+def _wrong_objects(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what is of the wrong type in place of the objects that `*` stands for keys of."""
+    found = {}
+    for pattern in FIGURES:
+        prefix, star, _ = pattern.partition(".*.")
+        values = [_lookup(run, prefix.split(".")) for run in runs] if star else []
+        wrong = sum(value is not None and not isinstance(value, Mapping) for value in values)
+        if wrong:
+            found[pattern] = f"of the wrong type, no object, in {wrong} of {len(runs)} runs"
+    return found
 
 
 def _figures(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from fpaas.latency.lower_bounds import MARK
-from fpaas.summary.comparison import TOO_FEW, Comparison, Row, Sample
+from fpaas.summary.comparison import RATIO_DIGITS, TOO_FEW, Comparison, Row, Sample
 
 #: Name → (values in A, values in B).
 Differing = Mapping[str, tuple[list[str], list[str]]]
+HEADS = ("figure", "A (median)", "B (median)", "B/A", "noise floor", "difference")
 NOT_KNOWN = "not known (needs 4 runs)"
 NOT_KNOWN_OPEN = "not known (calls without answer)"
 
@@ -23,28 +25,56 @@ class Caution:
     differing: Differing = field(default_factory=dict)
 
 
-def compared(comparison: Comparison, caution: Caution, style: str) -> str:
-    """Write A beside B; `style` is text, markdown or json."""
+def compared(comparison: Comparison, caution: Caution, style: str, *, everything: bool) -> str:
+    """Write A beside B; `style` is text, markdown or json.
+
+    What did not change is shown if `everything` is, and in JSON.
+    """
     if style == "json":
         content = {
             "warnings": caution.warnings,
             "differing": _differing(caution.differing),
-            "figures": [asdict(row) | {"significant": row.significant} for row in comparison.rows],
+            "figures": [_row(row) for row in comparison.rows],
             "left_out": comparison.left_out,
         }
         return json.dumps(content, indent=2)
-    head = ("figure", "A (median)", "B (median)", "noise floor", "difference")
-    table = [
-        (
-            row.figure,
-            _median(row.before),
-            _median(row.after),
-            _floor(row.noise_floor),
-            _verdict(row),
-        )
-        for row in comparison.rows
-    ]
-    return _page([head, *table], comparison.left_out, caution, style)
+    shown = [row for row in comparison.rows if everything or row.changed]
+    table = [HEADS, *(cells(row) for row in shown)]
+    hidden = len(comparison.rows) - len(shown)
+    text = _page(table if shown else [], comparison.left_out, caution, style)
+    if hidden:
+        same = "1 figure" if hidden == 1 else f"{hidden} figures"
+        text += f"\n\n{same} did not change as far as these runs can tell; --all shows them"
+    return text.lstrip("\n")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Write a row's cells, under HEADS."""
+    return (
+        row.figure,
+        median(row.before),
+        median(row.after),
+        ratio(row),
+        _floor(row.noise_floor),
+        judgement(row),
+    )
+
+
+def ratio(row: Row) -> str:
+    """Write B / A; empty if A is 0."""
+    if row.ratio is None:
+        return ""
+    # Of what is at least so much the ratio is no less either, unless A is, too.
+    least = MARK if row.after.lower_bounds and not row.before.lower_bounds else ""
+    return f"{least}{row.ratio:.{RATIO_DIGITS}f}"
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return asdict(row) | {
+        "ratio": row.ratio,
+        "significant": row.significant,
+        "changed": row.changed,
+    }
 
 
 def floors(
@@ -61,7 +91,7 @@ def floors(
         return json.dumps(content, indent=2)
     head = ("figure", "median", "noise floor", "of the median")
     table = [
-        (figure, _median(sample), _known_floor(sample), _share(sample))
+        (figure, median(sample), _known_floor(sample), _share(sample))
         for figure, sample in samples.items()
     ]
     return _page([head, *table], left_out, caution, style)
@@ -76,7 +106,8 @@ def _both(old: list[str], new: list[str], between: str, arrow: str) -> str:
     return between.join(old) if old == new else between.join(old) + arrow + between.join(new)
 
 
-def _verdict(row: Row) -> str:
+def judgement(row: Row) -> str:
+    """Say whether the difference counts, `~` if not, and why not."""
     if row.why_not == TOO_FEW:
         return f"~ ({TOO_FEW})"
     if row.why_not is not None:
@@ -86,7 +117,8 @@ def _verdict(row: Row) -> str:
     return f"{least}{change} {'worse' if row.worse else 'better'} (p={row.p_value:.3f})"
 
 
-def _median(sample: Sample) -> str:
+def median(sample: Sample) -> str:
+    """Write a median with its interval."""
     if sample.lower_bounds:
         return f"{MARK}{sample.median:.6g}"
     if sample.confidence is None:
@@ -129,7 +161,7 @@ def _text(table: Sequence[Sequence[str]], left_out: Mapping[str, str], caution: 
             for name, (old, new) in caution.differing.items()
         ]
     lines += [""] * bool(lines)
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines += [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in table
@@ -148,7 +180,7 @@ def _markdown(table: Sequence[Sequence[str]], left_out: Mapping[str, str], cauti
             for name, (old, new) in caution.differing.items()
         ]
         lines.append("")
-    head, *body = table
+    head, *body = table or [HEADS]
     lines.append("| " + " | ".join(head) + " |")
     lines.append("|---|" + "---:|" * (len(head) - 2) + "---|")
     lines += ["| " + " | ".join(line) + " |" for line in body]

@@ -3,7 +3,7 @@
 // that hides lines and a readout under the pointer. Colours are the style sheet's business.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const figures = JSON.parse(document.getElementById("chart-data").textContent);
 
   function add(parent, name, attributes, text) {
     const element = document.createElementNS(SVG, name);
@@ -94,7 +94,7 @@
     const width = holder.clientWidth;
     const height = layout.height;
     const shown = data.filter((trace) => !hidden.has(trace.name));
-    const box = { left: 64, right: width - 14, top: 24, bottom: height - 46 };
+    const box = { left: 76, right: width - 14, top: 24, bottom: height - 46 };
     const canvas = holder.querySelector("svg");
     canvas.setAttribute("viewBox", `0 0 ${width} ${height}`);
     canvas.replaceChildren();
@@ -172,6 +172,7 @@
       const anchor = { left: "start", right: "end" }[note.xanchor] || "middle";
       const at = atX(note.xref, note.x);
       const py = note.yref === "paper" ? box.bottom - note.y * (box.bottom - box.top) : y(note.y);
+      if (py < 0 || py > box.bottom) continue;
       const flips = anchor === "start" && at + 6.4 * note.text.length > width;
       const label = add(canvas, "text", { x: flips ? at - 3 : at + (anchor === "start" ? 3 : 0),
         y: py + (note.yanchor === "bottom" ? -5 : 12), "text-anchor": flips ? "end" : anchor,
