@@ -7,13 +7,16 @@ import shlex
 import time
 from typing import Any
 
+import msgspec
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from fpaas.control import signals
 from fpaas.control.progress import Progress
+from fpaas.records.control import ControlProblem, Trouble
 from fpaas.spec import RunSpec
+from fpaas.verdict import codes
 
 LOOK_INTERVAL_S = 1.0
 GONE = "gone "
@@ -32,8 +35,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`watch_run: {directory: the run's on the host, agents: […], grace_s: …}`.
 
-    Returns `problems`: a message for each agent in trouble, or for the host itself. It never fails
-    because of one: what was measured is to be collected all the same.
+    Returns `problems`, as control.json has them: one for each agent in trouble, or for the host
+    itself. It never fails because of one: what was measured is to be collected all the same.
     """
 
     TRANSFERS_FILES = False
@@ -49,14 +52,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if spec["rc"]:
             return {**result, "failed": True, "msg": f"run.json: {spec['stderr'].strip()}"}
         run = RunSpec.from_json(spec["stdout"], "run.json")
-        progress = Progress(run, arguments["agents"], arguments["grace_s"])
         host = task_vars["inventory_hostname"]
+        progress = Progress(run, host, arguments["agents"], arguments["grace_s"])
         problems = self._follow(progress, directory, arguments["show_every_s"], host)
-        return {**result, "changed": False, "problems": problems}
+        for problem in problems:
+            show(codes.sentence(problem.reason()), color="red")
+        return {**result, "changed": False, "problems": msgspec.to_builtins(problems)}
 
     def _follow(
         self, progress: Progress, directory: str, show_every_s: float, host: str
-    ) -> dict[str, str]:
+    ) -> list[ControlProblem]:
         control_pid = os.getppid()
         shift_ns = progress.run.control_clock_shift_ns
         show_at = seen_at = time.monotonic()
@@ -69,17 +74,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 self._connection.reset()
                 silent_s = time.monotonic() - seen_at
                 if silent_s > LOST_S:
-                    problem = f"could not be reached for {silent_s:.0f} s: {reason(error)}"
-                    show(f"{host}: {problem}", color="red")
-                    return {"(host)": problem}
+                    return [
+                        ControlProblem(
+                            problem=Trouble.HOST_LOST,
+                            host=host,
+                            parameters={"silent_s": silent_s, "message": reason(error)},
+                        )
+                    ]
                 time.sleep(LOOK_INTERVAL_S)
                 continue
             now_unix_ns = time.time_ns() + shift_ns
-            problems = progress.problems(now_unix_ns)
-            for agent, problem in problems.items():
-                show(f"{host}: {agent} {problem}", color="red")
             if progress.finished(now_unix_ns):
-                return problems
+                return progress.problems(now_unix_ns)
             if progress.nats_trouble != trouble:
                 trouble = progress.nats_trouble
                 said = f"in trouble: {trouble}" if trouble else "answers again"

@@ -35,7 +35,7 @@ RETURN = """
 _value:
   description: >-
     C(began), whether all hosts did; C(collected) and C(unreached), names; C(problems) and
-    C(unreached_problems), sentences.
+    C(unreached_problems) as in control.json; C(sentences), the former in words.
   type: dict
 """
 

@@ -40,7 +40,7 @@ EXAMPLES = """
 
 RETURN = """
 problems:
-  description: A message for each agent in trouble, `(host)` for the host itself.
-  type: dict
+  description: Trouble with agents, or with the host itself, as in control.json.
+  type: list
   returned: success
 """

@@ -129,13 +129,15 @@ def test_a_foreign_relay_leaves_no_files(tmp_path: Path) -> None:
 
 def test_what_the_control_node_noted_is_read(run: Path) -> None:
     (run / "control.json").write_text(
-        '{"git_commit": "abc", "problems": ["localhost: x: y", "h: x"]}'
+        '{"git_commit": "abc", "problems": ["localhost: x: y", "h: x", '
+        '{"problem": "died", "host": "localhost", "parameters": {"agent": "relay", "pid": 7}}]}'
     )
     (run / "invalid.json").write_text('{"reasons": ["interrupted"]}')
     bundle = Bundle.load(run)
     assert bundle.problems == [
-        Reason("control_problem", HOST, {"text": "x: y"}),
-        Reason("control_problem", None, {"text": "h: x"}),
+        Reason("control_problem", HOST, {"problem": "noted", "text": "x: y"}),
+        Reason("control_problem", None, {"problem": "noted", "text": "h: x"}),
+        Reason("control_problem", HOST, {"problem": "died", "agent": "relay", "pid": 7}),
     ]
     assert bundle.invalid_reasons == ["interrupted"]
     assert bundle.control is not None

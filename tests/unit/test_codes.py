@@ -13,8 +13,10 @@ from click.testing import CliRunner
 from fpaas.commands import explain
 from fpaas.ledger.disagreements import About
 from fpaas.reason import Reason
+from fpaas.records.control import Trouble
 from fpaas.verdict import codes, codes_ledger
 from fpaas.verdict.code import FAIL, INVALID, LIMIT, NOTE
+from fpaas.verdict.codes_invalid import TROUBLE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 AGENTS = CHECKOUT / "agents" / "fpaas"
@@ -106,3 +108,12 @@ def test_whatever_accounts_differ_about_is_said_with_all_figures_of_a_case(about
     difference = {"about": str(about), "amount": 7, "cases": 3, "example": figures}
     said = codes.sentence(Reason("ledger_disagreement", None, difference))
     assert all(str(figure) in said for figure in figures.values())
+
+
+@pytest.mark.parametrize("trouble", Trouble)
+def test_whatever_a_playbook_has_trouble_with_is_said(trouble: Trouble) -> None:
+    names = [name for _, name, _, _ in string.Formatter().parse(TROUBLE[trouble]) if name]
+    known = {name: 7 if name in ("pid", "silent_s") else f"<{name}>" for name in names}
+    said = codes.sentence(Reason("control_problem", "h", {"problem": str(trouble), **known}))
+    assert said.startswith("h: ")
+    assert all(str(value) in said for value in known.values())

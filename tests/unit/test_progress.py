@@ -9,6 +9,7 @@ import pytest
 
 from fpaas import spec
 from fpaas.control.progress import LATE_START_S, SILENT_S, Progress
+from fpaas.records.control import Trouble
 from fpaas.records.status import AgentStatus
 
 T0 = 1_000 * spec.NS_PER_S
@@ -30,11 +31,17 @@ def progress() -> Progress:
         topology=topology,
         first_seq=1,
     )
-    return Progress(replace(run, t0_unix_ns=T0), AGENTS, grace_s=20)
+    return Progress(replace(run, t0_unix_ns=T0), "here", AGENTS, grace_s=20)
 
 
 def status(agent: str, state: str, seconds: float, **more: object) -> str:
     return json.dumps({"agent": agent, "state": state, "pid": 7, "unix_ns": at(seconds), **more})
+
+
+def troubles(progress: Progress, seconds: float) -> dict[str, Trouble]:
+    found = progress.problems(at(seconds))
+    assert {one.host for one in found} <= {"here"}
+    return {str(one.parameters["agent"]): one.problem for one in found}
 
 
 def everybody(state: str, seconds: float) -> list[str]:
@@ -76,13 +83,15 @@ def test_good_run_is_finished_when_all_are_done(progress: Progress) -> None:
     assert not progress.finished(at(20))
     progress.update(everybody("done", 20))
     assert progress.finished(at(20))
-    assert progress.problems(at(20)) == {}
+    assert progress.problems(at(20)) == []
 
 
 def test_failure_is_told_at_once_with_its_reason(progress: Progress) -> None:
     progress.update(everybody("running", 6))
     progress.update([status("relay", "failed", 6, message="disk full")])
-    assert progress.problems(at(6)) == {"relay": "failed: disk full"}
+    (failed,) = progress.problems(at(6))
+    assert (failed.problem, failed.host) == (Trouble.FAILED, "here")
+    assert failed.parameters == {"agent": "relay", "message": "disk full"}
     assert progress.finished(at(6))
 
 
@@ -90,43 +99,45 @@ def test_death_is_told_by_pid(progress: Progress) -> None:
     progress.update(everybody("running", 6))
     assert progress.pids == [7, 7, 7, 7]
     progress.update([], gone=[7])
-    assert progress.problems(at(6))["probe"] == "died (pid 7)"
+    assert troubles(progress, 6) == dict.fromkeys(AGENTS, Trouble.DIED)
+    assert {one.parameters["pid"] for one in progress.problems(at(6))} == {7}
 
 
 def test_process_that_ended_after_it_was_done_did_not_die(progress: Progress) -> None:
     progress.update(everybody("done", 20), gone=[7])
     assert progress.pids == []
-    assert progress.problems(at(20)) == {}
+    assert progress.problems(at(20)) == []
 
 
 def test_agents_have_a_while_to_come_up(progress: Progress) -> None:
-    assert progress.problems(at(LATE_START_S - 1)) == {}
-    assert progress.problems(at(LATE_START_S + 1)) == dict.fromkeys(AGENTS, "did not start")
+    assert troubles(progress, LATE_START_S - 1) == {}
+    assert troubles(progress, LATE_START_S + 1) == dict.fromkeys(AGENTS, Trouble.NOT_STARTED)
 
 
 def test_an_agent_may_be_silent_until_the_run_begins(progress: Progress) -> None:
     progress.update(everybody("starting", -SILENT_S - 10))
-    assert progress.problems(at(-1)) == {}
-    assert progress.problems(at(SILENT_S - 1)) == {}
-    assert "no sign of life" in progress.problems(at(SILENT_S + 1))["consumers"]
+    assert troubles(progress, -1) == {}
+    assert troubles(progress, SILENT_S - 1) == {}
+    assert troubles(progress, SILENT_S + 1)["consumers"] == Trouble.SILENT
 
 
 def test_silence_is_told(progress: Progress) -> None:
     progress.update(everybody("running", 0))
-    assert progress.problems(at(SILENT_S - 1)) == {}
-    assert "no sign of life for 16 s" in progress.problems(at(SILENT_S + 1))["relay"]
+    assert troubles(progress, SILENT_S - 1) == {}
+    assert troubles(progress, SILENT_S + 1)["relay"] == Trouble.SILENT
+    assert progress.problems(at(SILENT_S + 1))[0].parameters["silent_s"] == 16
 
 
 def test_nobody_is_waited_for_without_end(progress: Progress) -> None:
     progress.update(everybody("running", 41))
-    assert progress.problems(at(39)) == {}
-    assert progress.problems(at(41))["probe"] == "did not end in time (it is running)"
+    assert troubles(progress, 39) == {}
+    assert troubles(progress, 41)["probe"] == Trouble.NOT_ENDED
 
 
 def test_being_stopped_is_a_problem_only_before_the_end(progress: Progress) -> None:
     progress.update(everybody("stopped", 6))
-    assert progress.problems(at(6))["relay"] == "was stopped before the run's end"
-    assert progress.problems(at(19)) == {}
+    assert troubles(progress, 6)["relay"] == Trouble.STOPPED
+    assert troubles(progress, 19) == {}
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", "7", '{"agent": "relay"}', "gone 7"])

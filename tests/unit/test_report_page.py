@@ -93,7 +93,7 @@ def test_text_out_of_a_run_is_never_markup(bundle: Bundle) -> None:
         bundle,
         spec=replace(bundle.spec, scenario=scenario, run_id=HOSTILE),
         hosts={"localhost": part},
-        problems=[Reason("control_problem", HOSTILE, {"text": HOSTILE})],
+        problems=[Reason("control_problem", HOSTILE, {"problem": "noted", "text": HOSTILE})],
     )
     figures = summary.analyse(bundle)
     figures["verdict"] = {"status": "fail", "reasons": [HOSTILE]}

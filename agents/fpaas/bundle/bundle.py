@@ -36,7 +36,7 @@ from fpaas.records import (
     status,
 )
 from fpaas.records.consumers import WorkerResult, WorkerSample
-from fpaas.records.control import ControlAccount, InvalidMarks
+from fpaas.records.control import ControlAccount, ControlProblem, InvalidMarks, Trouble
 from fpaas.records.events import EventRecord
 from fpaas.records.files import TornError, UnreadableError
 from fpaas.records.nats import DurableState, FinalSnapshot, NatsSample, ServerLife, StreamState
@@ -193,7 +193,7 @@ class _Loader:
         bundle = self._bundle
         bundle.control = self._of_control_node(control.NAME, ControlAccount)
         if bundle.control is not None:
-            bundle.problems += [_noted(text, bundle.spec) for text in bundle.control.problems]
+            bundle.problems += [_noted(one, bundle.spec) for one in bundle.control.problems]
         marks = self._of_control_node(control.INVALID, InvalidMarks)
         if marks is not None:
             bundle.invalid_reasons += marks.reasons
@@ -375,12 +375,17 @@ class _Loader:
         self._bundle.problems.append(Reason(code, part.host, parameters))
 
 
-def _noted(text: str, spec: RunSpec) -> Reason:
-    """Read what a playbook noted, as `<host>: <what>`."""
-    host, separator, what = text.partition(": ")
-    if separator and any(host in hosts for hosts in spec.hosts.values()):
-        return Reason("control_problem", host, {"text": what})
-    return Reason("control_problem", None, {"text": text})
+def _noted(problem: ControlProblem | str, spec: RunSpec) -> Reason:
+    """Read what a playbook noted; older ones did so as `<host>: <what>`."""
+    if isinstance(problem, ControlProblem):
+        return problem.reason()
+    host, _, what = problem.partition(": ")
+    known = what and any(host in hosts for hosts in spec.hosts.values())
+    return ControlProblem(
+        problem=Trouble.NOTED,
+        host=host if known else None,
+        parameters={"text": what if known else problem},
+    ).reason()
 
 
 def _server_final(path: Path) -> ServerFinal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fpaas.records.control import ControlProblem, Trouble
 from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S, RunSpec
 
@@ -26,8 +27,9 @@ class Progress:
     `update()` with what was read from their files, then ask `problems`, `finished` and `line`.
     """
 
-    def __init__(self, run: RunSpec, agents: Iterable[str], grace_s: float) -> None:
+    def __init__(self, run: RunSpec, host: str, agents: Iterable[str], grace_s: float) -> None:
         self.run = run
+        self._host = host
         self._agents = list(agents)
         self._statuses: dict[str, AgentStatus] = {}
         self._gone: set[int] = set()
@@ -46,36 +48,33 @@ class Progress:
                 self._statuses[status.agent] = status
         self._gone.update(gone)
 
-    def problems(self, now_unix_ns: int) -> dict[str, str]:
+    def problems(self, now_unix_ns: int) -> list[ControlProblem]:
         """Agents that failed, died, never came up or did not end in time, and why."""
-        found = {}
-        for agent in self._agents:
-            problem = self._problem_of(agent, now_unix_ns)
-            if problem:
-                found[agent] = problem
-        return found
+        found = [self._problem_of(agent, now_unix_ns) for agent in self._agents]
+        return [problem for problem in found if problem is not None]
 
-    def _problem_of(self, agent: str, now_unix_ns: int) -> str | None:
+    def _problem_of(self, agent: str, now_unix_ns: int) -> ControlProblem | None:
+        def problem(what: Trouble, **more: str | float) -> ControlProblem:
+            return ControlProblem(
+                problem=what, host=self._host, parameters={"agent": agent, **more}
+            )
+
         status = self._statuses.get(agent)
         if status is None:
             late_s = (now_unix_ns - self.run.t0_unix_ns) / NS_PER_S
-            return "did not start" if late_s > LATE_START_S else None
+            return problem(Trouble.NOT_STARTED) if late_s > LATE_START_S else None
+        if status.state == State.FAILED:
+            return problem(Trouble.FAILED, message=status.message)
         if status.state in ENDED:
-            return self._bad_end(status, now_unix_ns)
+            was_early = status.state == State.STOPPED and now_unix_ns < self.run.end_unix_ns
+            return problem(Trouble.STOPPED) if was_early else None
         # What agents do before T0 may keep them busy; whether it is done by then is what matters.
         silent_s = (now_unix_ns - max(status.unix_ns, self.run.t0_unix_ns)) / NS_PER_S
         if status.pid in self._gone:
-            return f"died (pid {status.pid})"
+            return problem(Trouble.DIED, pid=status.pid)
         if now_unix_ns > self._give_up_unix_ns:
-            return f"did not end in time (it is {status.state})"
-        return f"gave no sign of life for {silent_s:.0f} s" if silent_s > SILENT_S else None
-
-    def _bad_end(self, status: AgentStatus, now_unix_ns: int) -> str | None:
-        if status.state == State.FAILED:
-            return f"failed: {status.message or 'it does not say why'}"
-        if status.state == State.STOPPED and now_unix_ns < self.run.end_unix_ns:
-            return "was stopped before the run's end"
-        return None
+            return problem(Trouble.NOT_ENDED, state=status.state)
+        return problem(Trouble.SILENT, silent_s=silent_s) if silent_s > SILENT_S else None
 
     @property
     def nats_trouble(self) -> str:

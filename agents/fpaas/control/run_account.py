@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
+from fpaas.reason import Reason
 from fpaas.records import files
-from fpaas.records.control import ControlAccount
-
-UNREACHED = "could not be reached when the run was collected; its part is missing"
+from fpaas.records.control import ControlAccount, Trouble
+from fpaas.verdict import codes
 
 
 def account(
@@ -19,18 +19,28 @@ def account(
     """Sum up what tasks noted of each host.
 
     They note `run_armed_id` once its part has begun, `run_collected` once it was, or could not be,
-    brought, and `run_problems`. A host without a note of the latter was not reached.
+    brought, and `run_problems` as control.json has them. A host without a note of `run_collected`
+    was not reached. `sentences` say what went wrong to who started the run.
     """
     names = list(hosts)
     noted = {host: variables[host] for host in names}
     unreached = [host for host in names if "run_collected" not in noted[host]]
+    problems = [one for host in names for one in noted[host].get("run_problems", [])]
     return {
         "began": all(noted[host].get("run_armed_id") == run_id for host in names),
         "collected": [host for host in names if noted[host].get("run_collected")],
-        "problems": [said for host in names for said in noted[host].get("run_problems", [])],
+        "problems": problems,
+        "sentences": [_sentence(one) for one in problems],
         "unreached": unreached,
-        "unreached_problems": [f"{host}: {UNREACHED}" for host in unreached],
+        "unreached_problems": [
+            {"problem": Trouble.NOT_REACHED.value, "host": host} for host in unreached
+        ],
     }
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    parameters = {"problem": problem["problem"], **problem.get("parameters", {})}
+    return codes.sentence(Reason("control_problem", problem["host"], parameters))
 
 
 def record(known: str) -> str:

@@ -2,21 +2,63 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated
 
 import msgspec
 
-from fpaas.records.fields import doc
+from fpaas.reason import Reason
+from fpaas.records.fields import Number, doc
 
 NAME = "control.json"
 INVALID = "invalid.json"
+
+
+class Trouble(enum.StrEnum):
+    """What a playbook can have trouble with."""
+
+    #: A task failed (parameters: task, message).
+    TASK_FAILED = "task_failed"
+    #: A host did not answer while the run was followed (silent_s, message) …
+    HOST_LOST = "host_lost"
+    #: … or when it was collected …
+    NOT_REACHED = "not_reached"
+    #: … or its part could not be brought (task, message, directory).
+    NOT_BROUGHT = "not_brought"
+    #: An agent (all: agent) never came up, …
+    NOT_STARTED = "not_started"
+    #: … ended by itself (message) or was ended (pid), …
+    FAILED = "failed"
+    DIED = "died"
+    #: … was told to end too early, …
+    STOPPED = "stopped"
+    #: … gave no sign of life (silent_s), or went on beyond the run's end (state).
+    SILENT = "silent"
+    NOT_ENDED = "not_ended"
+    #: Of older versions, which noted only words (text).
+    NOTED = "noted"
+
+
+class ControlProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """Trouble that a playbook had with a run."""
+
+    problem: Trouble
+    host: str | None = None
+    parameters: dict[str, str | Number | None] = {}
+
+    def reason(self) -> Reason:
+        """Return what it means for the run."""
+        return Reason("control_problem", self.host, {"problem": self.problem, **self.parameters})
 
 
 class ControlAccount(msgspec.Struct, frozen=True, kw_only=True):
     """`control.json`, written when a run was collected. Null: not known."""
 
     run_id: str | None = None
-    problems: Annotated[list[str], doc("what went wrong, as `<host>: <what>`")]
+    problems: Annotated[
+        list[ControlProblem | str],
+        doc("what went wrong; of older versions in words, as `<host>: <what>`"),
+    ]
     git_commit: str | None = None
     git_dirty: Annotated[bool | None, doc("the checkout had changes that were not committed")] = (
         None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fpaas.records.control import Trouble
 from fpaas.verdict.code import INVALID, Code, Parameters, spoken
 
 #: Of the agents, how a sentence names them.
@@ -144,6 +145,31 @@ def _relay_silent(p: Parameters) -> str:
     )
 
 
+#: What a playbook had trouble with, in words.
+TROUBLE: dict[Trouble, str] = {
+    Trouble.TASK_FAILED: "{task}: {message}",
+    Trouble.HOST_LOST: "could not be reached for {silent_s:.0f} s: {message}",
+    Trouble.NOT_REACHED: "could not be reached when the run was collected; its part is missing",
+    Trouble.NOT_BROUGHT: "{task}: {message} (what it measured is still there, in {directory})",
+    Trouble.NOT_STARTED: "{agent} did not start",
+    Trouble.FAILED: "{agent} failed{message}",
+    Trouble.DIED: "{agent} died (pid {pid})",
+    Trouble.STOPPED: "{agent} was stopped before the run's end",
+    Trouble.SILENT: "{agent} gave no sign of life for {silent_s:.0f} s",
+    Trouble.NOT_ENDED: "{agent} did not end in time (it is {state})",
+    Trouble.NOTED: "{text}",
+}
+
+
+def _control_problem(p: Parameters) -> str:
+    words = dict(p)
+    if "agent" in p:
+        words["agent"] = AGENTS.get(p["agent"], p["agent"])
+    if p["problem"] == Trouble.FAILED:
+        words["message"] = spoken(p["message"])
+    return TROUBLE[p["problem"]].format_map(words)
+
+
 def _interrupted(p: Parameters) -> str:
     return f"interrupted: {p['text']}" if p["text"] else "interrupted: the run ended early"
 
@@ -230,10 +256,10 @@ CODES: dict[str, Code] = {
     ),
     "control_problem": Code(
         INVALID,
-        "{text}",
+        _control_problem,
         "The playbook had trouble with a host or an agent while it followed or collected the run.",
         _FILES,
-        {"text": "as noted"},
+        {"problem": f"one of {', '.join(Trouble)}; what else there is follows from it"},
     ),
     "host_missing": Code(
         INVALID,
