@@ -52,8 +52,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if spec["rc"]:
             return {**result, "failed": True, "msg": f"run.json: {spec['stderr'].strip()}"}
         run = RunSpec.from_json(spec["stdout"], "run.json")
-        host = task_vars["inventory_hostname"]
-        progress = Progress(run, host, arguments["agents"], arguments["grace_s"])
+        # Ansible's own strings are none that records know.
+        host = str(task_vars["inventory_hostname"])
+        agents = [str(agent) for agent in arguments["agents"]]
+        progress = Progress(run, host, agents, arguments["grace_s"])
         problems = self._follow(progress, directory, arguments["show_every_s"], host)
         for problem in problems:
             show(codes.sentence(problem.reason()), color="red")
