@@ -27,7 +27,10 @@ def a_run(directory: Path, **variables: object) -> specs.RunSpec:
         run_id="test",
         scenario=specs.Scenario("test", "test", "test"),
         topology=specs.Topology(
-            {"consumers": ["localhost"]}, "nats://127.0.0.1", "http://127.0.0.1", "ws://127.0.0.1"
+            {"relay": ["localhost"], "consumers": ["localhost"]},
+            "nats://127.0.0.1",
+            "http://127.0.0.1",
+            "ws://127.0.0.1",
         ),
         first_seq=1,
         t0_unix_ns=time.time_ns() + T0_IN_S * specs.NS_PER_S,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -14,8 +15,8 @@ from fpaas.firehose.synthetic import Synthetic
 from fpaas.metrics import parse_listen
 from fpaas.records.status import State
 from fpaas.relay import cursors, relay
-from fpaas.relay.offering import Pace
-from fpaas.spec import REPLAYS, RunSpec, is_relay_url
+from fpaas.relay.source import Pace
+from fpaas.spec import REPLAYS, Fault, RunSpec, faults, is_relay_url
 
 SYNTHETIC = "synthetic"
 LISTEN = "127.0.0.1:2480"
@@ -74,6 +75,12 @@ LISTEN = "127.0.0.1:2480"
     show_default=True,
     help="Whether a replay begins with the cursor's own frame, or after it.",
 )
+@click.option(
+    "--faults",
+    "faults_json",
+    metavar="JSON",
+    help="Bad manners by schedule, as bench_faults has them; at_s counts from the start.",
+)
 @click.option("--run", "run_json", type=click.Path(path_type=Path), help="Play this run.json.")
 @click.option(
     "--out",
@@ -97,6 +104,7 @@ def command(
     replay_window_frames: int,
     max_lag_frames: int,
     replay: str,
+    faults_json: str | None,
     run_json: Path | None,
     directory: Path | None,
 ) -> None:
@@ -138,6 +146,7 @@ def command(
             until_unix_ns=spec.settled_unix_ns if spec else None,
             duration_s=duration_s,
             directory=directory,
+            faults=tuple(spec.faults) if spec else _faults(faults_json, duration_s),
             cuts_unix_ns=spec.cuts_unix_ns if spec else (),
         )
         agent.run_loop(relay.run(options, status))
@@ -146,12 +155,37 @@ def command(
         raise
 
 
+_OPTIONS = {"loop": "--loop/--once", "faults_json": "--faults"}
+
+
+def _faults(text: str | None, duration_s: float | None) -> tuple[Fault, ...]:
+    """Read --faults. Raises SpecError that names the entry and what is wrong with it."""
+    entries = faults.LIST.read("--faults", text or [])
+    own = [Fault(**entry) for entry in entries]
+    for number, fault in enumerate(own):
+        if not fault.is_by_relay:
+            raise BadInput(f"--faults[{number}]: {fault.do} is nothing that a relay does by itself")
+    length_s = math.inf if duration_s is None else duration_s
+    faults.check(own, {faults.RELAY: ["relay"]}, length_s=length_s, plays_relay=True, workers=None)
+    return tuple(own)
+
+
 def _run_of(context: click.Context, run_json: Path, directory: Path | None) -> RunSpec:
     """Load the run; options that it decides must not be given as well."""
-    decided = ("rate_per_s", "pace", "speed", "seed", "loop", "max_frames", "duration_s", "replay")
+    decided = (
+        "rate_per_s",
+        "pace",
+        "speed",
+        "seed",
+        "loop",
+        "max_frames",
+        "duration_s",
+        "replay",
+        "faults_json",
+    )
     for name in decided:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            option = "--loop/--once" if name == "loop" else f"--{name.replace('_', '-')}"
+            option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
             raise BadInput(f"{option}: {run_json} says this; give one or the other")
     if directory is None:
         raise BadInput("--out: is required with --run")

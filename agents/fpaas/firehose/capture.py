@@ -114,12 +114,12 @@ class Capture:
         """By how many seconds a loop's revs and times are later than those of the one before."""
         return self._texts.seconds
 
-    def frame(self, index: int) -> bytes:
-        """Return frame `index`, the same bytes every time."""
+    def frame(self, index: int, shift: int = 0) -> bytes:
+        """Return frame `index`, the same bytes every time, with seq first_seq + index + shift."""
         loop, position = divmod(index, self.frames)
         start = self._starts[position]
         length, seq_at, seq_end, text_at, text_end = self._layouts[5 * position : 5 * position + 5]
-        seq = self.first_seq + index
+        seq = self.first_seq + index + shift
         frame = self._data[start : start + length]
         if not loop and seq == self._seqs[position]:
             return frame

@@ -119,14 +119,14 @@ class Synthetic:
         self._second = -1
         self._second_text = ""
 
-    def frame(self, index: int) -> bytes:
-        """Return frame `index`, the same bytes every time."""
+    def frame(self, index: int, shift: int = 0) -> bytes:
+        """Return frame `index`, the same bytes every time, with seq FIRST_SEQ + index + shift."""
         template = self._templates[index % POOL]
         unix_us = EPOCH_UNIX_US + index * SPACING_US
         previous, link = self._previous_commit(index)
         return template.render(
             Hole(
-                head(dag_cbor.UINT, FIRST_SEQ + index),
+                head(dag_cbor.UINT, FIRST_SEQ + index + shift),
                 self._authors[index % AUTHOR_CYCLE],
                 tid.encode(unix_us << tid.CLOCK_ID_BITS).encode(),
                 tid.encode(EPOCH_UNIX_US + previous * SPACING_US << tid.CLOCK_ID_BITS).encode(),

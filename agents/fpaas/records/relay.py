@@ -18,7 +18,11 @@ class RelayResult(msgspec.Struct, frozen=True):
 
     first_seq: Annotated[Count, doc("seq of the first frame")]
     last_seq: Annotated[
-        int, doc("first_seq + offered - 1: before the first if nothing was offered")
+        int,
+        doc(
+            "first_seq + offered - 1, also if it numbered anew: before the first if nothing was "
+            "offered"
+        ),
     ]
     offered: Annotated[Count, doc("frames that fell due, whether or not somebody was subscribed")]
     sent: Annotated[Count, doc("frames to subscribers that had caught up")]
@@ -33,6 +37,11 @@ class RelayResult(msgspec.Struct, frozen=True):
         Count, doc("frames sent to somebody, each counted once; 0 of older relays")
     ] = 0
     complete: Annotated[bool, doc("false: as of up to a second before the relay was killed")] = True
+    numberings: Annotated[
+        list[tuple[int, Count]],
+        doc("[first seq, frames] in order, if it numbered anew; empty: once from first_seq on"),
+    ] = []
+    damaged: Annotated[Count, doc("offered frames that were malformed, as a fault had it")] = 0
 
 
 class RelaySample(msgspec.Struct, frozen=True, kw_only=True):

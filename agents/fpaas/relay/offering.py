@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from fpaas import common_time
 from fpaas.measures.calls import Bins, CallRecorder
-
-
-class Source(Protocol):
-    """Where frames come from; `frame(i)` is the same bytes every time, with seq first_seq + i."""
-
-    @property
-    def first_seq(self) -> int:
-        """The seq of frame 0."""
-
-    @property
-    def count(self) -> int | None:
-        """How many frames there are, None where there is no end."""
-
-    def frame(self, index: int) -> bytes:
-        """Return frame `index`."""
-
-    def ignored(self, count: int) -> int:
-        """Tell how many of the first `count` frames are of kinds that are no events."""
-
-
-class Pace(Protocol):
-    """When frames are due; see fpaas.firehose.pace."""
-
-    def due_ns(self, index: int) -> int:
-        """Return when frame `index` is due, in ns after T0."""
-
-    def due_count(self, elapsed_ns: int) -> int:
-        """Return how many frames are due by then."""
+from fpaas.relay.source import Pace
+from fpaas.relay.wire import Wire
 
 
 class Offering:
@@ -45,15 +19,15 @@ class Offering:
 
     def __init__(
         self,
-        source: Source,
+        wire: Wire,
         pace: Pace,
         *,
         total: int | None,
         t0_unix_ns: int,
         bins: Bins | None = None,
     ) -> None:
-        self.source = source
-        self.total = min((n for n in (source.count, total) if n is not None), default=None)
+        self.wire = wire
+        self.total = min((n for n in (wire.source.count, total) if n is not None), default=None)
         self.offered = 0
         #: Frames below it were sent to somebody.
         self.handed = 0
@@ -79,6 +53,14 @@ class Offering:
             due = min(due, self.total)
         # The wall clock may be set back; what was offered stays offered.
         self.offered = max(self.offered, due)
+
+    def frames(self) -> Callable[[int], bytes]:
+        """Return what makes a frame of its index, as it is sent now."""
+        wire = self.wire
+        if wire.is_plain:
+            return wire.source.frame
+        elapsed_ns = common_time.now_ns() - self._t0_unix_ns
+        return lambda index: wire.frame(index, elapsed_ns)
 
     def handed_over(self, indices: range, ready_since_unix_ns: int) -> None:
         """Take note of frames that went to a socket that took them from a time on."""

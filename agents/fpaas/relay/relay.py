@@ -22,10 +22,13 @@ from fpaas.records.relay import NAME, SAMPLES
 from fpaas.records.status import State, figures_of
 from fpaas.relay.blocked_reader import BlockedReader
 from fpaas.relay.cursors import Rules
-from fpaas.relay.offering import Offering, Pace, Source
+from fpaas.relay.manners import Manners
+from fpaas.relay.offering import Offering
 from fpaas.relay.server import Relay
+from fpaas.relay.source import Pace, Source
 from fpaas.relay.subscriber import Audience
-from fpaas.spec import NS_PER_S
+from fpaas.relay.wire import Wire
+from fpaas.spec import NS_PER_S, Fault
 from fpaas.watch.watch import watch
 
 log = logging.getLogger(__name__)
@@ -50,6 +53,8 @@ class Options:
     until_unix_ns: int | None
     duration_s: float | None
     directory: Path | None
+    #: Those of them that are the relay's own are played.
+    faults: tuple[Fault, ...] = ()
     #: Where phases of the run meet.
     cuts_unix_ns: tuple[int, ...] = ()
 
@@ -151,7 +156,7 @@ async def run(options: Options, status: agent.Status) -> None:
     now_unix_ns = common_time.now_ns()
     t0_unix_ns = now_unix_ns if options.t0_unix_ns is None else options.t0_unix_ns
     offering = Offering(
-        options.source,
+        Wire(options.source, options.pace, options.faults),
         options.pace,
         total=options.total,
         t0_unix_ns=t0_unix_ns,
@@ -166,7 +171,14 @@ async def run(options: Options, status: agent.Status) -> None:
         raise RunInvalid(f"{options.directory}: cannot write there: {error.strerror}") from error
     status.set(State.READY, url)
     log.info("serving seq %d and on at %s", options.source.first_seq, url)
+    manners = Manners(
+        audience,
+        options.faults,
+        t0_unix_ns,
+        options.directory and options.directory / f"{AGENT}.{events.SUFFIX}",
+    )
     keeping = asyncio.create_task(records.keep())
+    misbehaving = asyncio.create_task(manners.play())
     try:
         until_unix_ns = options.until_unix_ns
         if options.duration_s is not None:
@@ -179,9 +191,10 @@ async def run(options: Options, status: agent.Status) -> None:
             relay.start()
             finished = await _until(until_unix_ns, stop)
     finally:
-        keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
+        for task in (misbehaving, keeping):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await relay.close()
     log.info(
         "offered %d frames, sent %d, replayed %d",

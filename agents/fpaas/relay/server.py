@@ -69,7 +69,7 @@ class Relay:
         return RelaySample(
             unix_ns=common_time.now_ns(),
             offered=offering.offered,
-            ignored=offering.source.ignored(offering.offered),
+            ignored=offering.wire.ignored(offering.offered),
             sent=audience.sent,
             replayed=audience.replayed,
             subscribers=len(audience.subscribers),
@@ -80,18 +80,22 @@ class Relay:
     def result(self, *, complete: bool) -> RelayResult:
         """Return the account as of now; `complete`: it is the last one."""
         offering, audience = self.offering, self.audience
+        wire, offered = offering.wire, offering.offered
+        numberings = list(wire.numberings(offered))
         return RelayResult(
-            first_seq=offering.source.first_seq,
-            last_seq=offering.source.first_seq + offering.offered - 1,
-            offered=offering.offered,
+            first_seq=wire.source.first_seq,
+            last_seq=wire.source.first_seq + offered - 1,
+            offered=offered,
             sent=audience.sent,
             replayed=audience.replayed,
             handed=offering.handed,
-            ignored=offering.source.ignored(offering.offered),
+            ignored=wire.ignored(offered),
             connects=audience.connects,
             slow_disconnects=audience.slow_disconnects,
             blocked_s=audience.blocked_s,
             complete=complete,
+            numberings=numberings if len(numberings) > 1 else [],
+            damaged=len(wire.damaged_indices(offered)),
         )
 
     def _wake_up(self) -> None:

@@ -27,10 +27,12 @@ from websockets.server import ServerProtocol
 from fpaas import common_time
 from fpaas.relay.control_frames import error_frame, info_frame
 from fpaas.relay.cursors import Backlog, Refused, Rules, start_of
+from fpaas.relay.drip import Drip
 from fpaas.relay.incoming import Incoming
 from fpaas.relay.offering import Offering
 from fpaas.relay.requests import METHOD, answer, refusal
-from fpaas.spec import NS_PER_S
+from fpaas.spec import NS_PER_S, Fault
+from fpaas.spec.faults import CUT
 
 log = logging.getLogger(__name__)
 # Who comes and goes is said here.
@@ -38,6 +40,8 @@ websocket_log = logging.getLogger(f"{__name__}.websocket")
 websocket_log.setLevel(logging.WARNING)
 
 FRAMES_PER_WRITE = 32
+#: … and frames may be large.
+WRITE_BYTES_MAX = 1024 * 1024
 #: Then others get their turn.
 WRITES_PER_TURN = 8
 WRITE_BUFFER_BYTES = 256 * 1024
@@ -51,6 +55,14 @@ REQUEST_END = b"\r\n\r\n"
 RECEIVE_BUFFER_BYTES = 16 * 1024
 #: Who talks all the same gets this share of our time.
 LISTENING_SHARE = 0.1
+DRIP_INTERVAL_S = 0.05
+DISCONNECT, ERROR_FRAME, STALL, DRIP, REPLAY = (
+    "disconnect",
+    "error_frame",
+    "stall",
+    "drip",
+    "replay",
+)
 
 
 class Audience:
@@ -69,6 +81,8 @@ class Audience:
         self.connects = 0
         self.slow_disconnects = 0
         self.blocked_ns = 0
+        #: The bad manners that everybody suffers now, whoever comes included.
+        self.fault: Fault | None = None
 
     @property
     def blocked_s(self) -> float:
@@ -79,6 +93,26 @@ class Audience:
     def blocked(self) -> tuple[int, str] | None:
         """Return since when (monotonic ns) a live subscriber takes nothing, and its address."""
         return min(filter(None, (each.blocked() for each in self.subscribers)), default=None)
+
+    def hold(self, fault: Fault) -> None:
+        """Have everybody suffer bad manners until `release`."""
+        self.fault = fault
+        self.suffer(fault)
+
+    def release(self) -> None:
+        """Be as a relay should be from now on."""
+        self.fault = None
+        for connection in tuple(self.connections):
+            connection.released()
+
+    def suffer(self, fault: Fault) -> None:
+        """Have all who are connected suffer bad manners."""
+        for connection in tuple(self.connections):
+            connection.suffer(fault)
+
+    def suffers(self, do: str) -> bool:
+        """Whether these are the bad manners of now."""
+        return self.fault is not None and self.fault.do == do
 
     def discard(self, connection: Subscriber) -> None:
         """Forget a connection."""
@@ -106,6 +140,11 @@ class Subscriber(asyncio.Protocol):
         self._paused_at_ns: int | None = None
         self._turn: asyncio.Handle | None = None
         self._heard_pong = True
+        #: What came in while the relay stalled.
+        self._unheard = b""
+        self._drip: Drip | None = None
+        #: The frames before it are on their way through the drip.
+        self._drip_end: int | None = None
 
     # -- asyncio.Protocol ------------------------------------------------------------------------
 
@@ -118,11 +157,19 @@ class Subscriber(asyncio.Protocol):
             socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES
         )
         self._audience.connections.add(self)
-        self._after(HANDSHAKE_S, self.abort)
+        self._after(HANDSHAKE_S, self._give_up)
+        fault = self._audience.fault
+        if fault is not None and (fault.do != DISCONNECT or fault.close_code == CUT):
+            self.suffer(fault)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         if self._refused_request:
+            return
+        if self._audience.suffers(STALL):
+            # A connection that is new cannot be kept from reading at once.
+            self._unheard += data
+            self._stop_listening(0)
             return
         if self._request is not None:
             self._read_request(data)
@@ -171,20 +218,24 @@ class Subscriber(asyncio.Protocol):
     def send_due(self) -> None:
         """Send what has fallen due and the socket takes, a bounded piece of it at a time."""
         offering = self._offering
-        if self not in self._audience.subscribers or self._turn is not None or self._is_too_slow():
+        if (
+            self not in self._audience.subscribers
+            or self._turn is not None
+            or self._audience.fault is not None
+            or self._is_too_slow()
+        ):
             return
         for _ in range(WRITES_PER_TURN):
             if self._paused_at_ns is not None or self._protocol.state is not WebSocketState.OPEN:
                 return
-            count = min(offering.offered - self._position, FRAMES_PER_WRITE)
-            if count > 0:
-                self._send_frames(count)
+            if offering.offered > self._position:
+                self._send_frames()
             if self._position == offering.offered:
                 self._live = True
                 return
         self._turn = asyncio.get_running_loop().call_soon(self._next_turn)
 
-    def close(self, code: CloseCode, reason: str) -> None:
+    def close(self, code: int, reason: str) -> None:
         """Close with the handshake that WebSocket asks for; abort where nobody answers."""
         self._audience.subscribers.discard(self)
         if self._protocol.state is WebSocketState.OPEN:
@@ -198,6 +249,13 @@ class Subscriber(asyncio.Protocol):
         """Close at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    def _give_up(self) -> None:
+        """Close at once, if no request came; who stalls cannot know."""
+        if self._audience.suffers(STALL):
+            self._after(HANDSHAKE_S, self._give_up)
+        else:
+            self.abort()
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -244,6 +302,9 @@ class Subscriber(asyncio.Protocol):
             self._after(CLOSE_S, self.abort)
 
     def _answer(self, request: Request) -> None:
+        if self._audience.suffers(DISCONNECT):
+            self._refuse_request(HTTPStatus.SERVICE_UNAVAILABLE, "nobody is let in for a while")
+            return
         response, cursor = answer(self._protocol, request)
         self._protocol.send_response(response)
         if self._protocol.state is WebSocketState.OPEN:
@@ -264,6 +325,8 @@ class Subscriber(asyncio.Protocol):
             asyncio.get_running_loop().call_later(for_s, self._listen_again)
 
     def _listen_again(self) -> None:
+        if self._audience.suffers(STALL):
+            return
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -279,6 +342,10 @@ class Subscriber(asyncio.Protocol):
             self._refuse(refused)
             return
         log.info("subscriber from %s, cursor %s", self._peer(), cursor)
+        fault = audience.fault
+        if fault is not None and fault.do == ERROR_FRAME:
+            self.suffer(fault)
+            return
         if start.outdated:
             message = "the cursor is older than what can be replayed"
             self._protocol.send_binary(info_frame("OutdatedCursor", message))
@@ -290,28 +357,35 @@ class Subscriber(asyncio.Protocol):
         self.send_due()
 
     def _backlog(self) -> Backlog:
-        offered = self._offering.offered
-        return Backlog(
-            max(0, offered - self._audience.rules.replay_window_frames),
-            offered,
-            self._offering.source.first_seq,
-        )
+        offering = self._offering
+        window_frames = self._audience.rules.replay_window_frames
+        return offering.wire.backlog(offering.offered, window_frames)
 
-    def _send_frames(self, count: int) -> None:
+    def _send_frames(self) -> None:
         offering = self._offering
         protocol = self._protocol
-        first = self._position
-        frame = offering.source.frame
-        for index in range(first, first + count):
-            protocol.send_binary(frame(index))
+        first = end = self._position
+        last = min(offering.offered, first + FRAMES_PER_WRITE)
+        frame = offering.frames()
+        size = 0
+        while end < last and size < WRITE_BYTES_MAX:
+            content = frame(end)
+            size += len(content)
+            protocol.send_binary(content)
+            end += 1
         assert self._transport is not None  # noqa: S101
         self._transport.writelines(protocol.data_to_send())
-        self._position = first + count
+        self._sent(end)
+
+    def _sent(self, end: int) -> None:
+        """Take note that the frames before `end` went to the socket."""
+        first = self._position
+        self._position = end
         if self._live:
-            self._audience.sent += count
+            self._audience.sent += end - first
         else:
-            self._audience.replayed += count
-        offering.handed_over(range(first, first + count), self._ready_since_unix_ns)
+            self._audience.replayed += end - first
+        self._offering.handed_over(range(first, end), self._ready_since_unix_ns)
 
     def _next_turn(self) -> None:
         self._turn = None
@@ -336,7 +410,7 @@ class Subscriber(asyncio.Protocol):
 
     def _ping(self) -> None:
         """Drop a peer that is gone. One that does not read cannot answer: its lag is the limit."""
-        if self._paused_at_ns is None:
+        if self._paused_at_ns is None and not self._audience.suffers(STALL):
             if not self._heard_pong:
                 log.warning("closing %s: no pong in %g s", self._peer(), PING_INTERVAL_S)
                 self.abort()
@@ -362,10 +436,107 @@ class Subscriber(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         for data in self._protocol.data_to_send():
-            if data:
-                self._transport.write(data)
-            else:  # SEND_EOF
+            if not data:  # SEND_EOF
+                self._end_drip()
                 self._transport.close()
+            elif self._drip is not None:
+                self._drip.waiting += data
+            else:
+                self._transport.write(data)
+
+    # -- bad manners -----------------------------------------------------------------------------
+
+    def suffer(self, fault: Fault) -> None:
+        """Be treated badly: once, or until `released`."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if fault.do == DISCONNECT:
+            self._disconnect(fault.close_code or CUT)
+        elif fault.do == ERROR_FRAME and self._protocol.state is WebSocketState.OPEN:
+            self._refuse(Refused(fault.error or "", "the relay has bad manners"))
+        elif fault.do == STALL:
+            self._transport.pause_reading()
+        elif fault.do == DRIP:
+            self._drip = Drip(fault.bytes_per_s or 1.0, time.monotonic_ns())
+            self._drip_on()
+        elif fault.do == REPLAY and self in self._audience.subscribers:
+            oldest = self._backlog().oldest
+            self._position = max(min(oldest, self._position), self._position - (fault.frames or 0))
+            self._catch_up()
+
+    def released(self) -> None:
+        """Be treated well again."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._end_drip()
+        self._heard_pong = True
+        self._transport.resume_reading()
+        unheard, self._unheard = self._unheard, b""
+        if unheard:
+            self.data_received(unheard)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Send on; that this subscriber is behind is not its own doing."""
+        if self._paused_at_ns is not None:
+            self._count_pause()
+            self._paused_at_ns = time.monotonic_ns()
+        self._live = False
+        self._ready_since_unix_ns = common_time.now_ns()
+        self.send_due()
+
+    def _disconnect(self, code: int) -> None:
+        if code != CUT:
+            self.close(code, "the relay has bad manners")
+            return
+        offering = self._offering
+        is_subscribed = self in self._audience.subscribers
+        self._audience.subscribers.discard(self)
+        assert self._transport is not None  # noqa: S101
+        if is_subscribed and self._paused_at_ns is None and self._position != offering.total:
+            # In the middle of a frame, as connections break.
+            self._protocol.send_binary(offering.frames()(self._position))
+            data = b"".join(self._protocol.data_to_send())
+            self._transport.write(data[: len(data) // 2])
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+    def _drip_on(self) -> None:
+        """Send what the drip lets through, and come again."""
+        drip = self._drip
+        if drip is None or self._transport is None or self._transport.is_closing():
+            return
+        if self._paused_at_ns is None:
+            self._fill(drip)
+            self._transport.write(drip.take(time.monotonic_ns()))
+            if not drip.waiting:
+                self._dripped()
+        asyncio.get_running_loop().call_later(DRIP_INTERVAL_S, self._drip_on)
+
+    def _fill(self, drip: Drip) -> None:
+        is_open = self._protocol.state is WebSocketState.OPEN
+        if self not in self._audience.subscribers or not is_open:
+            return
+        offering = self._offering
+        end = self._position if self._drip_end is None else self._drip_end
+        while end < offering.offered and len(drip.waiting) < drip.bytes_per_s * DRIP_INTERVAL_S:
+            self._protocol.send_binary(offering.frames()(end))
+            self._flush()
+            end += 1
+            self._drip_end = end
+
+    def _dripped(self) -> None:
+        """Take note that nothing waits for the drip any more."""
+        if self._drip_end is not None:
+            self._sent(self._drip_end)
+            self._drip_end = None
+
+    def _end_drip(self) -> None:
+        drip, self._drip = self._drip, None
+        if drip is not None and self._transport is not None:
+            self._transport.write(bytes(drip.waiting))
+            self._dripped()
 
     def _after(self, delay_s: float, action: Callable[[], None]) -> None:
         """Do something later, instead of what was planned until now."""

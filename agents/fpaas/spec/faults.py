@@ -25,6 +25,8 @@ LEADER = "nats:leader"
 #: `worker:N`: process N of the consumers agent, on each consumers host.
 WORKER = "worker:"
 WORKERS_MAX = 256
+#: A relay numbers on from there, and a seq has no more than 53 bits.
+SEQ_MAX = 2**53 - 1_000_000_000
 #: `close_code` of a connection that ends without a close frame.
 CUT = 1006
 
@@ -98,17 +100,17 @@ KINDS: dict[str, Kind] = {
     "silence": _manner("always"),
     # The last frames are sent again, with their numbers.
     "replay": _manner("never", frames=integer(100, 1, 100_000, "frames")),
-    # The numbers go back by so many, and on from there.
-    "rewind": _manner("never", frames=integer(100, 1, 100_000, "frames")),
-    # The next frame has this number, and those after it the next ones.
-    "renumber": _manner("never", first_seq=integer(1, 1, 2**53 - 1, "(a sequence number)")),
-    # So many frames in a row are no CBOR.
-    "garbage": _manner("never", frames=integer(1, 1, 10_000, "frames")),
-    # So many frames in a row are sent without their second half.
-    "half_frame": _manner("never", frames=integer(1, 1, 10_000, "frames")),
-    # The relay sends an error frame with this name, and closes.
+    # The numbers go back by so many, and on from there; after for_s they are as before.
+    "rewind": _manner("may", frames=integer(100, 1, 100_000, "frames")),
+    # The next frame has this number, and those after it the next ones; after for_s as before.
+    "renumber": _manner("may", first_seq=integer(1, 1, SEQ_MAX, "(a sequence number)")),
+    # So many frames in a row are no CBOR; after for_s, whoever asks for them gets the real ones.
+    "garbage": _manner("may", frames=integer(1, 1, 10_000, "frames")),
+    # So many frames in a row are sent without their second half; after for_s they are whole.
+    "half_frame": _manner("may", frames=integer(1, 1, 10_000, "frames")),
+    # The relay sends an error frame with this name, and closes; for for_s, to new ones too.
     "error_frame": _manner(
-        "never", error=Variable("ConsumerTooSlow", "text", "allowed: an error's name")
+        "may", error=Variable("ConsumerTooSlow", "text", "allowed: an error's name")
     ),
     # It sends no more than this.
     "drip": _manner("always", bytes_per_s=number(1000, 1, 1e9, "bytes per second")),

@@ -1,0 +1,112 @@
+"""The relay's bad manners, on a run's own timeline: begun, undone, and noted as events.
+
+Faults that lie in the frames themselves, their numbers and their damage, are in fpaas.relay.wire;
+here they are only noted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from fpaas import agent, common_time
+from fpaas.records import events
+from fpaas.records.events import FAULT, EventLog, EventRecord
+from fpaas.relay import wire
+from fpaas.relay.subscriber import Audience
+from fpaas.spec import NS_PER_S, Fault
+
+log = logging.getLogger(__name__)
+
+IN_FRAMES = (wire.REWIND, wire.RENUMBER, wire.GARBAGE, wire.HALF_FRAME)
+#: What should have begun longer ago, and does not last, was for a relay that ran before this one.
+LATE_S = 1.0
+
+
+class Manners:
+    """Plays those of a run's `faults` that are the relay's own; `number` is a fault's place there.
+
+    Events go to the file `log_path`, where a relay that ran before this one may have begun them.
+    """
+
+    def __init__(
+        self,
+        audience: Audience,
+        faults: Sequence[Fault],
+        t0_unix_ns: int,
+        log_path: Path | None,
+    ) -> None:
+        self._audience = audience
+        self._own = {number: fault for number, fault in enumerate(faults) if fault.is_by_relay}
+        self._t0_unix_ns = t0_unix_ns
+        self._noted = _noted(log_path) if self._own else {}
+        self._log = EventLog(log_path) if self._own and log_path is not None else None
+
+    async def play(self) -> None:
+        """Play them all; whatever has begun is undone if it is cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for number, fault in self._own.items():
+                    tasks.create_task(self._play(number, fault))
+        finally:
+            if self._log is not None:
+                self._log.close()
+
+    async def _play(self, number: int, fault: Fault) -> None:
+        never = asyncio.Event()
+        begin_unix_ns = self._t0_unix_ns + round(fault.at_s * NS_PER_S)
+        end_unix_ns = self._t0_unix_ns + round(fault.until_s * NS_PER_S)
+        await agent.sleep_until_unix_ns(begin_unix_ns, never)
+        late_s = (common_time.now_ns() - begin_unix_ns) / NS_PER_S
+        is_over = late_s > max(fault.for_s, LATE_S)
+        if number in self._noted and not fault.for_s:
+            return
+        if is_over and fault.do not in IN_FRAMES:
+            return
+        event = self._noted.get(number) or self._begin_event(number, fault, begin_unix_ns)
+        try:
+            if not is_over:
+                self._begin(fault)
+            await agent.sleep_until_unix_ns(end_unix_ns, never)
+        finally:
+            if fault.for_s and not is_over:
+                self._end(fault)
+            self._end_event(event)
+
+    def _begin(self, fault: Fault) -> None:
+        said = "; ".join(f"{name} {value}" for name, value in fault.to_dict().items())
+        log.warning("bad manners: %s", said)
+        if fault.do in IN_FRAMES:
+            return
+        if fault.for_s:
+            self._audience.hold(fault)
+        else:
+            self._audience.suffer(fault)
+
+    def _end(self, fault: Fault) -> None:
+        log.warning("bad manners: %s is undone", fault.do)
+        if fault.do not in IN_FRAMES:
+            self._audience.release()
+
+    def _begin_event(self, number: int, fault: Fault, due_unix_ns: int) -> EventRecord | None:
+        if self._log is None:
+            return None
+        begin_unix_ns = due_unix_ns if fault.do in IN_FRAMES else common_time.now_ns()
+        return self._log.begin(FAULT, begin_unix_ns, {"number": number, **fault.to_dict()})
+
+    def _end_event(self, event: EventRecord | None) -> None:
+        if self._log is not None and event is not None and event.end_unix_ns is None:
+            self._log.end(event, max(common_time.now_ns(), event.begin_unix_ns), event.parameters)
+
+
+def _noted(log_path: Path | None) -> dict[int, EventRecord]:
+    """Read which faults a relay that ran before this one has noted, by their numbers."""
+    found: list[EventRecord] = []
+    if log_path is not None:
+        with contextlib.suppress(OSError):
+            found, _ = events.read(log_path)
+    numbered = ((event.parameters.get("number"), event) for event in found if event.kind == FAULT)
+    return {number: event for number, event in numbered if isinstance(number, int)}
