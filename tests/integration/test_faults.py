@@ -92,6 +92,15 @@ def test_swallowed_and_damaged_frames_and_copies_beyond_the_duplicate_window(
     assert ledger["offered"] == OFFERED
     assert ledger["not_read"] == ledger["not_read_by_cause"]["dropped_between_frames_read"] == 1
     assert ledger["undecodable"] == 3
+    bad = [one for one in summary["events"] if one["kind"] == "frame_undecodable"]
+    assert [one["parameters"]["after_seq"] for one in bad][:1] == [399]
+    shuffler = lab.bundle / "hosts" / "load"
+    assert {one["parameters"]["file"] for one in bad} == {"shuffler.undecodable-01.bin"}
+    assert (shuffler / "shuffler.undecodable-01.bin").read_bytes() == b"\xff\x00"
+    assert (
+        "shuffler.undecodable-01.bin" in json.loads((shuffler / "seal.json").read_text())["files"]
+    )
+    assert "frames_undecodable" not in verdict_codes.of_summary(summary)
     assert ledger["stored_twice"] > 0
     assert ledger["stored"] == ledger["published"] + ledger["stored_twice"]
     assert summary["verdict"]["status"] == "invalid"

@@ -9,6 +9,7 @@ from fpaas.bundle import events
 from fpaas.bundle.bundle import Bundle
 from fpaas.records.events import (
     AGENT_PAUSED,
+    FRAME_UNDECODABLE,
     NATS_SILENT,
     READER_BLOCKED,
     RELAY_SILENT,
@@ -51,6 +52,27 @@ def test_agents_that_noticed_nothing_leave_none(tmp_path: Path) -> None:
     bundle, content = analyse(tmp_path, spoil)
     assert content["events"] == []
     assert [one for one in bundle.problems if "events" in str(one.parameters)] == []
+
+
+def test_malformed_frame_is_said_with_its_cause(tmp_path: Path) -> None:
+    file = "shuffler.undecodable-01.bin"
+
+    def spoil(host: Path) -> None:
+        known: dict[str, Value] = {"after_seq": 7, "bytes": 90, "file": file}
+        cause = "is #commit without rev"
+        note(host, "shuffler", FRAME_UNDECODABLE, 3, 3, cause=cause, seq=8, **known)
+        unknown: dict[str, Value] = {"after_seq": 8, "bytes": None, "file": None}
+        cause = "is larger than 5242880 bytes"
+        note(host, "shuffler", FRAME_UNDECODABLE, 4, 4, cause=cause, seq=None, **unknown)
+
+    _, content = analyse(tmp_path, spoil)
+    assert [event["sentence"] for event in content["events"]] == [
+        (
+            f"{HOST}: the shuffler got a frame of 90 bytes with seq 8 "
+            f"that is #commit without rev; {file} has its bytes"
+        ),
+        f"{HOST}: the shuffler got a frame after seq 8 that is larger than 5242880 bytes",
+    ]
 
 
 def note(

@@ -99,7 +99,7 @@ def test_a_fact_that_makes_a_run_invalid(
     [
         ("ledger.unexplained", 3, "ledger_unbalanced"),
         ("ledger.unexplained", None, "ledger_unmeasured"),
-        ("ledger.undecodable", 2, "frames_undecodable"),
+        ("ledger.undecodable", 11, "frames_undecodable"),
         ("ledger.offered", 0, "nothing_read"),
         ("fidelity.poll_lateness_own_ms", {"p99": 101.0}, "poll_lateness_own"),
         ("fidelity.relay_lateness_own_ms", {"p99": 101.0}, "relay_lateness_own"),
@@ -117,6 +117,22 @@ def test_a_figure_that_makes_a_run_invalid(
     judged = judge(healthy, changes={path: value})
     assert judged.status == "invalid"
     assert of(judged.reasons)[0] == code
+
+
+def test_a_few_frames_that_cannot_be_decoded_do_not_spoil_a_run(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    judged = judge(healthy, changes={"ledger.undecodable": 10})
+    assert judged.status == "pass"
+    assert of(judged.notes) == ["unread_as_planned", "frames_left_out"]
+    only_bad = judge(healthy, changes={"ledger.undecodable": 10, "ledger.offered": 10})
+    assert of(only_bad.reasons) == ["nothing_read"]
+    run, content = healthy
+    strict = replace(run.spec, firehose=replace(run.spec.firehose, undecodable_max_frames=0))
+    content = content | {"ledger": content["ledger"] | {"undecodable": 1}}
+    judged = verdict.judge(strict, content, Facts(never_fetched=0))
+    assert of(judged.reasons) == ["frames_undecodable"]
+    assert judged.reasons[0].parameters["limit_frames"] == 0
 
 
 def leg(count: int, **others: object) -> dict[str, object]:

@@ -16,6 +16,7 @@ from fpaas.bundle.bundle import AgentSample, Bundle, HostPart, JsonObject, cumul
 from fpaas.measures.figures import Window
 from fpaas.records.events import (
     AGENT_PAUSED,
+    FRAME_UNDECODABLE,
     NATS_SILENT,
     READER_BLOCKED,
     RELAY_SILENT,
@@ -220,7 +221,17 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
         return AGENT, f"{parameters['agent']} paused", what
     if kind == READER_BLOCKED:
         return OBSERVER, "reader blocked", f"{parameters.get('reader')} took nothing from {who}"
+    if kind == FRAME_UNDECODABLE:
+        return OBSERVER, "malformed frame", _undecodable(who, parameters)
     return OBSERVER, kind.replace("_", " "), f"{who} noted {kind}"
+
+
+def _undecodable(who: str, parameters: JsonObject) -> str:
+    seq, size_bytes, file = (parameters.get(name) for name in ("seq", "bytes", "file"))
+    where = f"after seq {parameters.get('after_seq')}" if seq is None else f"with seq {seq}"
+    size = "" if size_bytes is None else f" of {size_bytes} bytes"
+    kept = "" if file is None else f"; {file} has its bytes"
+    return f"{who} got a frame{size} {where} that {parameters.get('cause')}{kept}"
 
 
 def _who(name: str, workers: list[int]) -> str:
@@ -234,6 +245,8 @@ def _who(name: str, workers: list[int]) -> str:
 def _how_long(begin_unix_ns: int, end_unix_ns: int | None) -> str:
     if end_unix_ns is None:
         return " from then on"
+    if end_unix_ns == begin_unix_ns:
+        return ""
     return f" for {(end_unix_ns - begin_unix_ns) / NS_PER_S:.1f} s"
 
 

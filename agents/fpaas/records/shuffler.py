@@ -1,4 +1,8 @@
-"""`shuffler.json`, what became of every frame, and `shuffler.samples.jsonl`, once a second."""
+"""`shuffler.json`, what became of every frame, and `shuffler.samples.jsonl`, once a second.
+
+`shuffler.undecodable-01.bin` and so on are the first 64 KB of frames that could not be decoded, 16
+at most; the events `frame_undecodable` name them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from fpaas.records.fields import Count, UnixNs, doc
 
 NAME = "shuffler.json"
 SAMPLES = "shuffler.samples.jsonl"
+UNDECODABLE_FRAME = "shuffler.undecodable-{}.bin"
 
 
 class RelayConnections(msgspec.Struct, frozen=True):

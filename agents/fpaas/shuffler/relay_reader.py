@@ -26,6 +26,7 @@ from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.quiet import Quiet, Stretch
 from fpaas.records.shuffler import RelayGap
 from fpaas.shuffler import relay_gaps
+from fpaas.shuffler.kept_frames import KeptFrames
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.relay_gaps import RelayGaps
@@ -58,6 +59,7 @@ class RelayReader:
         due_ns: Callable[[int], int] | None = None,
         bins: Bins | None = None,
         patience: Patience | None = None,
+        kept_frames: KeptFrames | None = None,
     ) -> None:
         self.subscription = Subscription(
             url,
@@ -78,6 +80,7 @@ class RelayReader:
         self._due_ns = due_ns
         self._discarding = False
         self._bad_frames = BadFrames(is_dense=contiguous)
+        self._kept_frames = kept_frames
         #: Beyond the event read last are so many frames that cannot even be received.
         self._unreceivable = 0
         self._unreceivable_after: int | None = None
@@ -190,10 +193,10 @@ class RelayReader:
         if not connection.oversized:
             return
         last_seq = self.numbering.last_seq
-        log.error(
-            "relay %s: the frame after seq %s is larger than %d bytes",
-            *(self.url, last_seq, RECEIVE_MAX_BYTES),
-        )
+        error = FrameError(f"is larger than {RECEIVE_MAX_BYTES} bytes")
+        log.error("relay %s: the frame after seq %s %s", self.url, last_seq, error)
+        if self._kept_frames is not None:
+            self._kept_frames.keep(error, None, after_seq=last_seq)
         if self._unreceivable_after != last_seq:
             self._unreceivable_after, self._unreceivable = last_seq, 0
         self._unreceivable += 1
@@ -248,7 +251,7 @@ class RelayReader:
         for frame in frames:
             event = _received(frame)
             if not isinstance(event, Event):
-                if self._is_dropped_by(event):
+                if self._is_dropped_by(event, frame):
                     break
                 continue
             seq = event.seq
@@ -341,10 +344,10 @@ class RelayReader:
         self._give_up([None] * count)
         return count
 
-    def _is_dropped_by(self, frame: ErrorFrame | Ignored | FrameError) -> bool:
+    def _is_dropped_by(self, frame: ErrorFrame | Ignored | FrameError, received: bytes) -> bool:
         """Take in what is no event; returns whether the connection was dropped for it."""
         if isinstance(frame, FrameError):
-            return self._is_dropped_for(frame)
+            return self._is_dropped_for(frame, received)
         if isinstance(frame, ErrorFrame):
             self._got_error_frame(frame)
             return True
@@ -381,13 +384,15 @@ class RelayReader:
                 self._pending_gap = relay_gaps.FUTURE_CURSOR
         self.subscription.close(CloseCode.NORMAL_CLOSURE, f"error frame {frame.name}")
 
-    def _is_dropped_for(self, error: FrameError) -> bool:
+    def _is_dropped_for(self, error: FrameError, received: bytes) -> bool:
         """Take in a frame that cannot be decoded; returns whether the connection was dropped."""
         numbering, after = self.numbering, self.last_read
         position = None if error.seq is None else error.seq + numbering.base
         if position is not None and after is not None and position <= after:
             self._account.reread += 1
             return False
+        if self._kept_frames is not None:
+            self._kept_frames.keep(error, received, after_seq=numbering.last_seq)
         self._give_up(self._bad_frames.left_behind(after))
         is_stepped_over = self._bad_frames.is_stepped_over(after, position)
         what = "is stepped over" if is_stepped_over else "drops the connection"

@@ -32,6 +32,7 @@ from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histograms import HistogramLog
 from fpaas.records import calls, events, files
 from fpaas.records.calls import Calls
+from fpaas.records.events import EventLog
 from fpaas.records.fields import Number
 from fpaas.records.shuffler import (
     NAME,
@@ -43,6 +44,7 @@ from fpaas.records.shuffler import (
 )
 from fpaas.records.status import State, figures_of
 from fpaas.shuffler import stream_reader
+from fpaas.shuffler.kept_frames import KeptFrames
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.relay_peer import RelayPeer
@@ -96,6 +98,7 @@ class Shuffler:
         due_ns: Callable[[int], int] | None = None,
         bins: Bins | None = None,
         patience: Patience | None = None,
+        kept_frames: KeptFrames | None = None,
     ) -> None:
         self.account = Account(keep_dids=keep_dids)
         self.publisher = Publisher(
@@ -110,6 +113,7 @@ class Shuffler:
             due_ns=due_ns,
             bins=bins,
             patience=patience,
+            kept_frames=kept_frames,
         )
         self.loop_lag = CallRecorder("loop_lag", bins)
         self._acks = AckHistogram()
@@ -276,6 +280,8 @@ class _Run:
         self._last_seq = (
             None if first_seq is None or frames_due is None else first_seq + frames_due - 1
         )
+        self._events_path = directory / f"{AGENT}.{events.SUFFIX}"
+        self._kept_frames = KeptFrames(directory, EventLog(self._events_path))
         self._shuffler = Shuffler(
             endpoints,
             after=None if first_seq is None else first_seq - 1,
@@ -285,9 +291,9 @@ class _Run:
             due_ns=due_times(spec),
             bins=Bins(spec.t0_unix_ns, spec.cuts_unix_ns),
             patience=patience_of(spec),
+            kept_frames=self._kept_frames,
         )
         self._files = RunFiles(directory, self._shuffler)
-        self._events_path = directory / f"{AGENT}.{events.SUFFIX}"
         self._nats = endpoints.nats
         self._checkpoint_due_s = 0.0
 
@@ -328,6 +334,7 @@ class _Run:
                 await publisher.drain(STOP_DRAIN_S)
             cursor = reader.cursor
             await publisher.close()
+            self._kept_frames.close()
             self._files.close(cursor)
 
     async def _timeline(self) -> None:

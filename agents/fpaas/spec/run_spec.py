@@ -44,7 +44,8 @@ class Firehose:
     long as warm-up and measuring last; `replay` is one of REPLAYS. `frame_bytes_mean` is a
     capture's own, None of others. A relay that sends no event for `stuck_s` is connected anew;
     `silent_max_s` and `lag_max_s` are how long it may be silent, and fall behind, in a valid run
-    (None: follows from the window).
+    (None: follows from the window). A valid run has at most `undecodable_max_frames` that cannot be
+    decoded.
     """
 
     source: str
@@ -57,6 +58,7 @@ class Firehose:
     stuck_s: float = 10.0
     silent_max_s: float | None = None
     lag_max_s: float | None = None
+    undecodable_max_frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,7 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_measure_s": run.measure_s,
         "bench_relay_replay": run.firehose.replay,
         "bench_drain_s": run.drain_s,
+        "bench_undecodable_max_frames": run.firehose.undecodable_max_frames,
         "bench_stream_max_age_s": stream.max_age_s,
         "bench_stream_max_bytes": stream.max_bytes,
         "bench_stream_duplicate_window_s": stream.duplicate_window_s,
@@ -385,6 +388,7 @@ def build(
             first_seq=None if foreign else first_seq,
             relay_url=v["bench_firehose_source"] if foreign else topology.relay_url,
             frame_bytes_mean=frame_bytes_mean,
+            undecodable_max_frames=v["bench_undecodable_max_frames"],
             replay=v["bench_relay_replay"],
             stuck_s=v["bench_relay_stuck_s"],
             silent_max_s=_unless_auto(v["bench_relay_silent_max_s"]),

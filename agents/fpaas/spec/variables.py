@@ -46,6 +46,7 @@ VARIABLES: dict[str, Variable] = {
     "bench_relay_silent_max_s": auto_or_number(0.1, 604_800, "seconds", OF_THE_WINDOW),
     "bench_relay_lag_max_s": auto_or_number(0.1, 604_800, "seconds", OF_THE_WINDOW),
     "bench_relay_stuck_s": number(10, 0.5, 86_400, "seconds"),
+    "bench_undecodable_max_frames": integer(10, 0, 2**53, "frames"),
     "bench_seed": integer(1, 0, 2**63 - 1, "(any seed)"),
     "bench_repeat": integer(1, 1, 100, "runs"),
     "bench_ack_wait_s": number(30, 1, 3600, "seconds"),

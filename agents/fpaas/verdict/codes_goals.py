@@ -348,6 +348,15 @@ CODES: dict[str, Code] = {
         "Set a longer bench_measure_s or a shorter bench_poll_interval_s.",
         {"count": "consumers", "of": "consumers", "poll_interval_s": "s"},
     ),
+    "frames_left_out": Code(
+        NOTE,
+        "{count} frames could not be decoded or were too large, and are left out.",
+        "The relay sent malformed frames, or the connection damaged them. An event says what is "
+        "wrong with each, and the first 64 KB of the first 16 are among the shuffler's files "
+        "(shuffler.undecodable-01.bin and so on).",
+        "Nothing, if they are few: bench_undecodable_max_frames is how many a run may have.",
+        {"count": "frames"},
+    ),
     "duplicates_rejected": Code(
         NOTE,
         "{count} publishes were already in the stream.",

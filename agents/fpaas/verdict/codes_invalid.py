@@ -476,11 +476,14 @@ CODES: dict[str, Code] = {
     ),
     "frames_undecodable": Code(
         INVALID,
-        "the relay {relay_url} sent {count} frames that could not be decoded or were too large; "
-        "what came after them may not have been read; the shuffler's log says more",
-        "The relay sent malformed frames, or the connection damaged them.",
-        "Read the shuffler's log; try another relay.",
-        {"count": "frames", "relay_url": ""},
+        "the relay {relay_url} sent {count} frames that could not be decoded or were too large "
+        "(the limit is {limit_frames})",
+        "The relay sent malformed frames, or the connection damaged them, more of them than a run "
+        "may have. Each is left out and counted.",
+        "Look at the events, which say what is wrong with each, and at the first of them among the "
+        "shuffler's files (shuffler.undecodable-01.bin and so on). Try another relay, or allow for "
+        "more (bench_undecodable_max_frames).",
+        {"count": "frames", "limit_frames": "frames", "relay_url": ""},
     ),
     "nothing_read": Code(
         INVALID,

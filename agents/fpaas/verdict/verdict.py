@@ -499,10 +499,11 @@ def _short_offer(spec: RunSpec, facts: Facts) -> Iterator[Reason]:
 
 def _unread_relay(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
     ledger, url = summary["ledger"], spec.firehose.relay_url
-    if ledger["undecodable"]:
-        bad = {"count": ledger["undecodable"], "relay_url": url}
+    count, limit = ledger["undecodable"], spec.firehose.undecodable_max_frames
+    if count and count > limit:
+        bad = {"count": count, "limit_frames": limit, "relay_url": url}
         yield Reason("frames_undecodable", None, bad)
-    elif ledger["offered"] == 0:
+    elif ledger["offered"] is not None and ledger["offered"] == (count or 0):
         yield Reason("nothing_read", None, {"relay_url": url})
 
 
@@ -540,6 +541,8 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Rea
                 "poll_interval_s": consumers.poll_interval_s,
             },
         )
+    if undecodable := ledger["undecodable"]:
+        yield Reason("frames_left_out", None, {"count": undecodable})
     if ledger["duplicates_rejected"]:
         yield Reason("duplicates_rejected", None, {"count": ledger["duplicates_rejected"]})
     if ledger["redelivered"]:
