@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from pathlib import Path
 
+from fpaas import common_time
 from fpaas.firehose.frames import FrameError
 from fpaas.records.events import FRAME_UNDECODABLE, EventLog, Value
 from fpaas.records.shuffler import UNDECODABLE_FRAME
@@ -51,7 +51,7 @@ class KeptFrames:
             "bytes": None if frame is None else len(frame),
             "file": self._file_of[digest],
         }
-        now_ns = time.time_ns()
+        now_ns = common_time.now_ns()
         self._events.begin(FRAME_UNDECODABLE, now_ns, parameters, end_unix_ns=now_ns)
 
     def close(self) -> None:
