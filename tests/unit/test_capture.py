@@ -235,7 +235,12 @@ def test_recorder_and_captures_refuse_what_the_shuffler_refuses(tmp_path: Path) 
 def recorded(tmp_path: Path, raw: bytes) -> tuple[list[bytes], int]:
     """What the recorder keeps of a frame, and how many it calls undecodable."""
     options = record.Options(
-        "", tmp_path / "recorded", force=True, max_seconds=None, max_frames=None, max_bytes=None
+        "relay.test",
+        tmp_path / "recorded",
+        force=True,
+        max_seconds=None,
+        max_frames=None,
+        max_bytes=None,
     )
     writer = record.CaptureWriter(options.output, force=True)
     recording = record.Recording(writer, options)
