@@ -6,6 +6,7 @@ import re
 import string
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml  # type: ignore[import-untyped]
 from click.testing import CliRunner
@@ -59,7 +60,7 @@ def test_reasons_among_parameters_are_said_and_written() -> None:
     parameters = {"goal": "frames_lost_max", "measured": 3, "comparison": "at most", "limit": 0}
     missed = Reason("goal_missed", None, {**parameters, "why": [why]})
     assert codes.sentence(missed).endswith(codes.sentence(why))
-    assert codes.to_dict(missed) == {
+    assert msgspec.to_builtins(codes.record(missed)) == {
         "code": "goal_missed",
         "severity": "fail",
         "host": None,

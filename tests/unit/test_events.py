@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fpaas.bundle import events
+import msgspec
+
 from fpaas.bundle.bundle import Bundle
 from fpaas.records.events import (
     AGENT_PAUSED,
@@ -16,6 +17,7 @@ from fpaas.records.events import (
     EventLog,
     Value,
 )
+from fpaas.records.summary import Event
 from fpaas.report import charts, page
 from fpaas.report.series import RunSeries
 from fpaas.spec import NS_PER_S
@@ -206,7 +208,7 @@ def test_charts_show_what_lasted_as_spans_once(tmp_path: Path) -> None:
 
     bundle, content = analyse(tmp_path, spoil)
     run = RunSeries(bundle, 5)
-    happened = [events.Event.from_dict(event) for event in content["events"]]
+    happened = msgspec.convert(content["events"], list[Event])
     chart = charts.time_chart({"x": ([0.0, 40.0], [1.0, 2.0])}, "/s", run, happened)
     assert chart is not None
     spans = [

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 from fpaas.bundle import relay_silence
@@ -25,6 +24,7 @@ from fpaas.records.events import (
 from fpaas.records.nats import Varz
 from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.status import State
+from fpaas.records.summary import Event
 from fpaas.spec import NS_PER_S
 
 NATS_RECONNECTED = "nats_reconnected"
@@ -44,35 +44,6 @@ CONNECTED = "connected"
 SAMPLES_APART_NS = 5 * NS_PER_S
 WORKERS_NAMED_MAX = 4
 DECIMALS = 3
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened, in seconds since T0; `short` is for a chart's margin.
-
-    `source` is `agent`, `server` or `observer` (`playbook` is kept for what a playbook does), and
-    `host` the host that it was seen on. What takes no time ends when it begins; `end_s` is None
-    for what had not ended when the run was over, or when whoever saw it died.
-    """
-
-    kind: str
-    source: str
-    host: str | None
-    begin_s: float
-    end_s: float | None
-    parameters: dict[str, Any]
-    sentence: str
-    at_s: float
-    short: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in summary.json."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, content: JsonObject) -> Event:
-        """Read what `to_dict` wrote."""
-        return cls(**{column.name: content[column.name] for column in fields(cls)})
 
 
 class _Found(NamedTuple):

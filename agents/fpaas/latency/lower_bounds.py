@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fpaas.latency.leg_kinds import LEGS
+from fpaas.records.paths import pick
 
 #: Stands before a figure that could be larger.
 MARK = "≥ "
@@ -15,10 +16,7 @@ GOAL_ENDS = ("_max", "_min")
 def is_at_least(summary: Mapping[str, Any], path: str) -> bool:
     """Whether the figure at a dotted path of summary.json is a lower bound."""
     *parents, name = path.split(".")
-    at: Any = summary
-    for key in parents:
-        at = at.get(key) if isinstance(at, Mapping) else None
-    bounds = at.get("at_least") if isinstance(at, Mapping) else None
+    bounds = pick(summary, *parents, "at_least")
     return isinstance(bounds, Mapping) and name in bounds
 
 

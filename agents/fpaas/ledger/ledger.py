@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec import field
 
 from fpaas.bundle.bundle import NO_DID, ServerFinal
 from fpaas.ledger import server_checks
@@ -39,6 +40,7 @@ from fpaas.records.consumers import WorkerResult
 from fpaas.records.nats import NatsSample, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.records.shuffler import ShufflerResult
+from fpaas.records.summary import LedgerFigures
 from fpaas.spec import NS_PER_S, RunSpec
 
 #: Why offered frames were not read: none of their neighbours was missed …
@@ -75,45 +77,19 @@ class Evidence:
     lost_stream: StreamState | None = None
 
 
-@dataclass
-class Ledger:
-    """The contract's ledger, in events and deliveries; None where a part's evidence is missing.
+class Ledger(LedgerFigures, kw_only=True):
+    """The contract's ledger, in events and deliveries.
 
-    Beside it: `stored_twice`, repeats that the stream took as new; `unacked`, deliveries received
-    whose ack the server does not have; and causes, by name, of three terms. `disagreements` are
-    what `unexplained` is made of, `tolerated` what is known and no part of it.
+    `disagreements` are what `unexplained` is made of, `tolerated` what is known and no part of it.
     """
 
-    offered: int | None = None
-    not_read: int | None = None
-    undecodable: int | None = None
-    published: int | None = None
-    duplicates_rejected: int | None = None
-    publish_failed: int | None = None
-    publish_unknown: int | None = None
-    stored: int | None = None
-    owed: int | None = None
-    delivered: int | None = None
-    expired_unread: int | None = None
-    pending_at_end: int | None = None
-    lost: int | None = None
-    redelivered: int | None = None
-    duplicate_deliveries: int | None = None
-    unexplained: int | None = None
-    stored_twice: int | None = None
-    acked: int | None = None
-    unacked: int | None = None
-    not_read_by_cause: dict[str, int] | None = None
-    expired_by_cause: dict[str, int] | None = None
-    lost_by_cause: dict[str, int] | None = None
     disagreements: list[Disagreement] = field(default_factory=list)
     tolerated: list[Disagreement] = field(default_factory=list)
 
-    def figures(self) -> dict[str, int | dict[str, int] | None]:
+    def figures(self) -> LedgerFigures:
         """Return the ledger of summary.json."""
-        figures = asdict(self)
-        del figures["disagreements"], figures["tolerated"]
-        return figures
+        names = LedgerFigures.__struct_fields__
+        return LedgerFigures(**{name: getattr(self, name) for name in names})
 
 
 def account(spec: RunSpec, evidence: Evidence) -> Ledger:

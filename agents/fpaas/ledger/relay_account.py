@@ -5,9 +5,10 @@ from __future__ import annotations
 from statistics import median
 
 from fpaas.bundle import relay_silence
-from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.bundle.bundle import Bundle
 from fpaas.measures.figures import Window
 from fpaas.records.shuffler import ShufflerSample
+from fpaas.records.summary import Relay, RelayGap
 from fpaas.spec import NS_PER_S
 
 #: A relay further behind than this does not claim to be live: it plays what was recorded once.
@@ -17,39 +18,40 @@ SAMPLES_MIN = 6
 GAPS_LISTED_MAX = 100
 
 
-def account(bundle: Bundle, window: Window) -> JsonObject:
+def account(bundle: Bundle, window: Window) -> Relay:
     """Return the section `relay` of summary.json; figures are None if they were not measured."""
     shuffler, t0_unix_ns = bundle.shuffler, bundle.spec.t0_unix_ns
     silences = relay_silence.find(bundle, window)
     is_known = shuffler is not None and shuffler.quiet is not None
     gaps = shuffler.gaps if shuffler is not None and is_known else None
-    return {
-        "foreign": bundle.spec.firehose.rate_per_s is None,
-        "silent_s": {
+    return Relay(
+        foreign=bundle.spec.firehose.rate_per_s is None,
+        silent_s={
             "total": None if silences is None else sum(silences.lengths_s),
             "longest": None if silences is None else max(silences.lengths_s, default=0.0),
             "counted_from": None if silences is None else silences.least_s,
         },
-        "lag_growth_s": _lag_growth_s(bundle, window),
-        "gaps": gaps
-        and [
-            {
-                "after_seq": gap.after_seq,
-                "missing": gap.missing,
-                "at_s": (gap.at_unix_ns - t0_unix_ns) / NS_PER_S,
-                "cause": gap.cause,
-            }
+        lag_growth_s=_lag_growth_s(bundle, window),
+        gaps=None
+        if gaps is None
+        else [
+            RelayGap(
+                after_seq=gap.after_seq,
+                missing=gap.missing,
+                at_s=(gap.at_unix_ns - t0_unix_ns) / NS_PER_S,
+                cause=gap.cause,
+            )
             for gap in gaps[:GAPS_LISTED_MAX]
         ],
-        "gap_count": shuffler.gap_count if shuffler is not None and is_known else None,
-        "missing": None
+        gap_count=shuffler.gap_count if shuffler is not None and is_known else None,
+        missing=None
         if gaps is None or any(gap.missing is None for gap in gaps)
         else sum(gap.missing or 0 for gap in gaps),
-        "seq_resets": shuffler.seq_resets if shuffler is not None and is_known else None,
-        "read": len(shuffler.read) if shuffler is not None else None,
-        "reread": shuffler.reread if shuffler is not None else None,
-        "undecodable": shuffler.undecodable if shuffler is not None else None,
-    }
+        seq_resets=shuffler.seq_resets if shuffler is not None and is_known else None,
+        read=len(shuffler.read) if shuffler is not None else None,
+        reread=shuffler.reread if shuffler is not None else None,
+        undecodable=shuffler.undecodable if shuffler is not None else None,
+    )
 
 
 def _lag_growth_s(bundle: Bundle, window: Window) -> float | None:

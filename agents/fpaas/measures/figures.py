@@ -103,7 +103,7 @@ def distribution(values: Iterable[float], *names: str) -> dict[str, float | None
     return {name: percentile(ordered, at[name]) for name in names}
 
 
-def weighted(counts: Mapping[int, int]) -> dict[str, float | None]:
+def weighted(counts: Mapping[int, int]) -> dict[str, Any]:
     """Return count, mean, p50, p99 and max of values that come with how often they occurred."""
     total = sum(counts.values())
     if not total:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -11,6 +11,7 @@ from fpaas.records.fields import doc
 from fpaas.records.network import Link
 from fpaas.records.probe import ClockComparison
 from fpaas.records.seal import FileEntry, HostFacts
+from fpaas.records.summary import ReasonCode
 
 NAME = "manifest.json"
 SCHEMA: Literal[1] = 1
@@ -34,5 +35,5 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     hosts: dict[str, RunHost]
     network: Annotated[list[Link], doc("links between hosts, before the run")]
     problems: Annotated[list[str], doc("what is missing, torn or changed in the bundle")]
-    problem_codes: list[dict[str, Any]] = []
+    problem_codes: Annotated[list[ReasonCode], doc("the same")] = []
     files: Annotated[dict[str, FileEntry], doc("every other file, in order of its path")]

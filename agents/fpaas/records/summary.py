@@ -11,9 +11,27 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fpaas.records.fields import Count, Number, doc
+from fpaas.records.probe import ClockStep
 
 NAME = "summary.json"
 Figures = dict[str, Number | None]
+
+
+class ReasonCode(msgspec.Struct, kw_only=True):
+    """A reason for programs; `fpaas explain` says what its code means."""
+
+    code: str
+    severity: Literal["invalid", "fail", "note", "limit"]
+    host: str | None
+    parameters: dict[str, Any]
+
+
+class Cause(msgspec.Struct, kw_only=True):
+    """A cause among others, for programs."""
+
+    code: str
+    host: str | None
+    parameters: dict[str, Any]
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -21,9 +39,45 @@ class Verdict(msgspec.Struct, kw_only=True):
 
     status: Literal["pass", "fail", "invalid"]
     reasons: Annotated[list[str], doc("sentences, causes first")]
-    reason_codes: Annotated[
-        list[dict[str, Any]], doc("the same: code, severity, host, parameters; see fpaas explain")
-    ] = []
+    reason_codes: Annotated[list[ReasonCode], doc("the same, then those of notes")] = []
+
+
+class Goal(msgspec.Struct, kw_only=True):
+    """One goal, judged."""
+
+    name: str
+    meaning: str
+    unit: str
+    comparison: Literal["at most", "at least"]
+    limit: Number
+    measured: Number | None
+    status: Literal["met", "missed", "ruled out", "not measured"]
+    why: Annotated[list[str], doc("why it was not met")]
+    why_codes: Annotated[list[Cause], doc("the same")] = []
+
+
+class Limit(msgspec.Struct, kw_only=True):
+    """What limited the run."""
+
+    what: Annotated[str, doc("code; see fpaas explain")]
+    sentence: str
+    parameters: dict[str, Any] = {}
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened beside the load."""
+
+    at_s: Annotated[float, doc("begin_s")]
+    short: Annotated[str, doc("for a chart's margin")]
+    sentence: str
+    kind: Annotated[str | None, doc("null: of an older report")] = None
+    source: Annotated[str | None, doc("agent, playbook, server or observer")] = None
+    host: Annotated[str | None, doc("where it was seen")] = None
+    begin_s: float | None = None
+    end_s: Annotated[
+        float | None, doc("null: it lasted to the run's end, or until who saw it died")
+    ] = None
+    parameters: dict[str, Any] = {}
 
 
 class Window(msgspec.Struct, kw_only=True):
@@ -38,13 +92,22 @@ class Window(msgspec.Struct, kw_only=True):
     ] = None
 
 
+class PerConsumer(msgspec.Struct, kw_only=True):
+    """Over consumers."""
+
+    min: Number | None
+    p50: Number | None
+    p99: Number | None
+    max: Number | None
+
+
 class Throughput(msgspec.Struct, kw_only=True):
     """Messages a second in the window."""
 
     offered_per_s: float | None
     published_per_s: float | None
     processed_per_s: float | None
-    per_consumer_per_s: Annotated[Figures, doc("min, p50, p99, max over consumers")]
+    per_consumer_per_s: PerConsumer
 
 
 class Leg(msgspec.Struct, kw_only=True):
@@ -63,6 +126,216 @@ class Leg(msgspec.Struct, kw_only=True):
     due_count: Annotated[Count | None, doc("calls that fell due")] = None
     open_count: Annotated[Count | None, doc("of those, without an end")] = None
     open_min_ms: Annotated[Number | None, doc("least age of those when nobody looked on")] = None
+    at_least: Annotated[
+        Figures | None,
+        doc("figures that open calls could raise, with the most that each could be; null: any"),
+    ] = None
+    out_of_range_count: Annotated[Count | None, doc("samples of more than an hour")] = None
+    missing_count: Annotated[int | None, doc("messages or calls that the leg leaves out")] = None
+    missing_min_ms: Annotated[Number | None, doc("their least age")] = None
+    assigned_by: Annotated[
+        str | None, doc("what files a sample under the window: due, sent, received, …")
+    ] = None
+
+
+class MessageBytes(msgspec.Struct, kw_only=True):
+    """Payload of published messages, bytes."""
+
+    count: Count | None
+    mean: Number | None
+    p50: Number | None
+    p99: Number | None
+    max: Number | None
+
+
+class KindBytes(MessageBytes, kw_only=True):
+    """The same of one kind and collection."""
+
+    share_of_bytes: float | None
+
+
+class StorageRate(msgspec.Struct, kw_only=True):
+    """What the stream takes at a rate, for a time, on so many replicas together; bytes."""
+
+    rate: str
+    per_s: float | None
+    bytes_5_min_r1: Count | None
+    bytes_5_min_r3: Count | None
+    bytes_24_h_r1: Count | None
+    bytes_24_h_r3: Count | None
+
+
+class Storage(msgspec.Struct, kw_only=True):
+    """What the stream takes, at its fullest."""
+
+    payload_bytes_per_message: float | None
+    stream_bytes_per_message: float | None
+    overhead_bytes_per_message: float | None
+    stream_messages: Count | None
+    rates: list[StorageRate]
+
+
+class MeanMax(msgspec.Struct, kw_only=True):
+    """Over the window."""
+
+    mean: float | None
+    max: float | None
+
+
+class ProcessResources(msgspec.Struct, kw_only=True):
+    """What all processes of one name used together."""
+
+    cpu_pct: Annotated[MeanMax, doc("100: one core")]
+    rss_mb: Annotated[MeanMax, doc("10^6 bytes")]
+
+
+class Resources(msgspec.Struct, kw_only=True):
+    """What hosts and the lab's processes used in the window."""
+
+    hosts: Annotated[
+        dict[str, Figures],
+        doc("shares and sizes with mean and _max; bytes, packets and events as they grew"),
+    ]
+    processes: dict[str, ProcessResources]
+
+
+class Use(msgspec.Struct, kw_only=True):
+    """One resource, or process, of a host; what is not measured is null or left out."""
+
+    utilisation: Figures
+    saturation: Figures
+    errors: Figures
+
+
+class ConsumerLag(msgspec.Struct, kw_only=True):
+    """What consumers have yet to be sent, messages."""
+
+    mean: float | None
+    p50: Count | None
+    p99: Count | None
+    max: Count | None
+
+
+class Jetstream(msgspec.Struct, kw_only=True):
+    """The stream at the window's end, its consumers and connections."""
+
+    messages: Count | None
+    bytes: Count | None
+    consumers: Count | None
+    consumer_lag: ConsumerLag
+    connection_pending_bytes_max: Count | None
+    slow_consumers: Annotated[Count | None, doc("in the whole run")]
+
+
+class LedgerFigures(msgspec.Struct, kw_only=True):
+    """What became of each event and delivery; null if a part's evidence is missing.
+
+    offered = not_read + undecodable + published + duplicates_rejected + publish_failed +
+    publish_unknown; owed = delivered + expired_unread + pending_at_end + lost.
+    """
+
+    offered: Count | None = None
+    not_read: Count | None = None
+    undecodable: Count | None = None
+    published: Count | None = None
+    duplicates_rejected: Count | None = None
+    publish_failed: Count | None = None
+    publish_unknown: Count | None = None
+    stored: Count | None = None
+    owed: Count | None = None
+    delivered: Count | None = None
+    expired_unread: Count | None = None
+    pending_at_end: Count | None = None
+    lost: Count | None = None
+    redelivered: Count | None = None
+    duplicate_deliveries: Count | None = None
+    unexplained: Annotated[Count | None, doc("what does not add up; 0 in a good run")] = None
+    stored_twice: Annotated[Count | None, doc("repeats that the stream took as new")] = None
+    acked: Count | None = None
+    unacked: Annotated[
+        Count | None, doc("deliveries received whose ack the server does not have")
+    ] = None
+    not_read_by_cause: dict[str, Count] | None = None
+    expired_by_cause: dict[str, Count] | None = None
+    lost_by_cause: dict[str, Count] | None = None
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """Events of one DID that lost their order."""
+
+    violations_in_stream: Count | None
+    violations_at_consumers: Count | None
+
+
+class FetchFigures(msgspec.Struct, kw_only=True):
+    """How pulls ended, as in `consumers-W.json`, of all consumers."""
+
+    pulls: Count | None = None
+    ok: Count | None
+    empty: Count | None
+    refused: Count | None = None
+    client_timeout: Count | None
+    lost: Count | None = None
+    unanswered: Count | None = None
+    unsent: Count | None = None
+    by_status: dict[str, Count] | None
+    batch_fill_pct: Annotated[
+        float | None, doc("mean share of a batch that pulls brought, of those that brought any")
+    ] = None
+
+
+class ConnectionFigures(msgspec.Struct, kw_only=True):
+    """Consumers' connections to NATS."""
+
+    count: Count | None
+    errors: Count | None
+    reconnects: Count | None
+    slow_consumer_disconnects: Count | None
+
+
+class Lateness(msgspec.Struct, kw_only=True):
+    """How late something of the lab's own was, ms."""
+
+    p50: Number | None = None
+    p99: Number | None
+    max: Number | None
+    count: Count | None = None
+    due_count: Count | None = None
+    open_count: Count | None = None
+    open_min_ms: Number | None = None
+    at_least: Figures | None = None
+
+
+class Fidelity(msgspec.Struct, kw_only=True):
+    """How late the lab itself was; `own`: of what nothing else held up."""
+
+    poll_lateness_ms: Lateness
+    poll_lateness_own_ms: Lateness | None = None
+    start_spread_ms: Annotated[
+        float | None, doc("from the first to the last start of an agent, T0 among them")
+    ]
+    loop_lag_ms: Lateness
+    relay_lateness_ms: Lateness
+    relay_lateness_own_ms: Lateness | None = None
+    relay_blocked_s: Annotated[
+        float | None, doc("how long sockets of the relay's subscribers took no more")
+    ] = None
+
+
+class HostClock(msgspec.Struct, kw_only=True):
+    """The NATS host's clock minus this one's lay within offset_ms ± bound_ms; null: not known."""
+
+    bound_ms: Number | None
+    offset_ms: Number | None
+    offset_at_start_ms: Annotated[
+        Number | None,
+        doc("the same before the run, which was added to this host's clock in the run"),
+    ] = None
+    method: str | None
+    drifting: bool | None = None
+    stepped: bool | None = None
+    server: str | None = None
+    steps: list[ClockStep] = []
 
 
 class RelayGap(msgspec.Struct, kw_only=True):
@@ -99,7 +372,11 @@ class Relay(msgspec.Struct, kw_only=True):
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """The file's content. Counts of ledger, fetches and connections are of the whole run."""
+    """The file's content. Counts of ledger, fetches and connections are of the whole run.
+
+    To add a key: a field here, with null as its default, for older reports lack it; and what it is
+    in `summary.summary`.
+    """
 
     schema: Annotated[Literal[1], doc("later versions with this number only add keys")]
     run_id: str
@@ -110,40 +387,21 @@ class Summary(msgspec.Struct, kw_only=True):
     window: Window
     throughput: Throughput
     latency_ms: Annotated[dict[str, Leg], doc("by leg")]
-    message_bytes: Annotated[Figures, doc("payload of published messages, bytes")]
-    message_bytes_by_kind: Annotated[
-        dict[str, Figures] | None, doc('by "<kind> <collection>", with its share of all bytes')
-    ]
-    storage: Annotated[dict[str, Any], doc("what the stream takes, and would take")]
-    resources: Annotated[
-        dict[str, Any], doc("hosts and processes: cpu_pct (100: one core of a process), rss_mb")
-    ]
-    use: Annotated[dict[str, Any], doc("of each host: utilisation, saturation, errors by resource")]
-    jetstream: Annotated[dict[str, Any], doc("the stream at its end, lag of consumers")]
-    ledger: Annotated[
-        dict[str, Count | dict[str, Count] | None],
-        doc("what became of each event; unexplained is 0 in a good run"),
-    ]
-    order: Annotated[Figures, doc("events of one DID that lost their order")]
-    fetches: Annotated[
-        dict[str, Number | dict[str, Count] | None],
-        doc("how pulls ended, by_status, batch_fill_pct"),
-    ]
-    connections: Annotated[dict[str, Count | None], doc("of consumers, to NATS")]
-    fidelity: Annotated[dict[str, Any], doc("how late the lab itself was, ms")]
-    plan: Annotated[dict[str, Any], doc("what the parameters predict")]
-    clock: Annotated[
-        dict[str, Any],
-        doc(
-            "of each host: bound_ms; offset_ms, what the NATS host's clock is ahead of this one's; "
-            "offset_at_start_ms, the same before the run, which was added to this host's clock in "
-            "the run (null: not measured); steps"
-        ),
-    ]
-    notes: list[str]
-    goals: Annotated[list[dict[str, Any]], doc("name, measured, limit, status of each")]
-    events: Annotated[list[dict[str, Any]], doc("what happened, in order of time")]
-    limited_by: Annotated[
-        dict[str, Any] | None, doc("what limited the run: code as `what`, and a sentence")
-    ]
+    message_bytes: MessageBytes
+    message_bytes_by_kind: Annotated[dict[str, KindBytes] | None, doc('by "<kind> <collection>"')]
+    storage: Storage
+    resources: Resources
+    use: Annotated[dict[str, dict[str, Use]], doc("by host, then by resource or process")]
+    jetstream: Jetstream
+    ledger: LedgerFigures
     relay: Relay | None = None
+    order: Order
+    fetches: FetchFigures
+    connections: ConnectionFigures
+    fidelity: Fidelity
+    plan: Annotated[dict[str, Number | str | bool | None], doc("what the parameters predict")]
+    clock: Annotated[dict[str, HostClock], doc("by host")]
+    events: Annotated[list[Event], doc("what happened, in order of time")]
+    notes: list[str]
+    goals: list[Goal]
+    limited_by: Limit | None

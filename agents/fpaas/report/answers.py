@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fpaas.bundle.bundle import JsonObject
+from fpaas.records.paths import pick
 from fpaas.report.ledger_table import published_terms
-from fpaas.report.written import NOT_MEASURED, number, pick, points, share, unread_share, with_unit
+from fpaas.report.written import NOT_MEASURED, number, points, share, unread_share, with_unit
 from fpaas.spec import RunSpec
 from fpaas.text.plan_text import percent
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from hdrh.histogram import HdrHistogram
 
-from fpaas.bundle.events import Event
 from fpaas.measures.histograms import HIGHEST_US, Leg, new_histogram
+from fpaas.records.summary import Event
 from fpaas.report.series import RunSeries, Series, downsample
 
 Figure = dict[str, Any]
@@ -339,13 +339,13 @@ def _band_labels(run: RunSeries) -> list[dict[str, Any]]:
 def _event_spans(events: Sequence[Event]) -> list[dict[str, Any]]:
     """Mark the time that something lasted, once though several saw it."""
     spans: list[tuple[float, float]] = []
-    for event in sorted(events, key=lambda event: event.begin_s):
-        if event.end_s is None or event.end_s == event.begin_s:
+    for event in sorted(events, key=lambda event: event.at_s):
+        if event.end_s is None or event.end_s == event.at_s:
             continue
-        if spans and event.begin_s <= spans[-1][1]:
+        if spans and event.at_s <= spans[-1][1]:
             spans[-1] = (spans[-1][0], max(spans[-1][1], event.end_s))
         else:
-            spans.append((event.begin_s, event.end_s))
+            spans.append((event.at_s, event.end_s))
     return [
         {
             "type": "rect",

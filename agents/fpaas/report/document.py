@@ -17,6 +17,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from fpaas.records.paths import pick
 from fpaas.report import in_words, written
 from fpaas.report.charts import Figure
 
@@ -70,7 +71,7 @@ def render(
     contents = _Contents()
     environment.globals.update(
         number=written.number,
-        pick=written.pick,
+        pick=pick,
         titled=contents.titled,
         sections=contents.sections,
     )

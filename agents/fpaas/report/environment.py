@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import msgspec
 
 from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.records.paths import pick
 from fpaas.records.probe import MachineFacts
 from fpaas.records.seal import HostFacts
-from fpaas.report.written import NOT_MEASURED, flatten, number, pick, with_unit
+from fpaas.report.written import NOT_MEASURED, flatten, number, with_unit
 from fpaas.spec import RunSpec
 from fpaas.text.plan_text import DELIVERY_WORDS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.records.paths import pick
 from fpaas.report import (
     answers,
     document,
@@ -19,7 +20,6 @@ from fpaas.report import (
     storage_table,
     tables,
     use_table,
-    written,
 )
 from fpaas.spec import Scenario
 from fpaas.text import leg_words, plan_text
@@ -33,14 +33,14 @@ def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None
     `inside`: files (name, content) that the page has in it, in place of links to those beside it.
     """
     spec, plan = bundle.spec, summary.get("plan") or {}
-    warmup_s = written.pick(summary, "window", "from_s")
+    warmup_s = pick(summary, "window", "from_s")
     sections = run_charts.of_run(bundle, summary, spec.warmup_s if warmup_s is None else warmup_s)
     ledger = summary.get("ledger") or {}
     planned_unread = answers.planned_unread(spec, summary)
     notes = summary.get("notes") or []
     if planned_unread:
         # The page has a box of its own for what the verdict's note on this says.
-        listed = written.pick(summary, "verdict", "reason_codes") or []
+        listed = pick(summary, "verdict", "reason_codes") or []
         noted = [one["code"] for one in listed if one["severity"] == NOTE]
         told = {index for index, code in enumerate(noted) if code == "unread_as_planned"}
         notes = [note for index, note in enumerate(notes) if index not in told]
@@ -80,7 +80,7 @@ def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None
         calls_by_end=leg_words.BY_END if leg_words.is_by_end(summary) else "",
         processes=tables.process_rows(summary),
         use=use_table.hosts(summary),
-        limited_by=written.pick(summary, "limited_by", "sentence"),
+        limited_by=pick(summary, "limited_by", "sentence"),
         events=summary.get("events") or [],
         fetches=tables.fetch_rows(summary),
         connections=tables.connection_rows(summary),

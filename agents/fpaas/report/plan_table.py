@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from fpaas.bundle.bundle import JsonObject
-from fpaas.report.written import NOT_MEASURED, megabytes, number, pick, with_unit
+from fpaas.records.paths import pick
+from fpaas.report.written import NOT_MEASURED, megabytes, number, with_unit
 
 
 def plan_rows(summary: JsonObject) -> list[dict[str, str]]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from fpaas.bundle.bundle import Bundle, JsonObject
-from fpaas.bundle.events import Event
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.legs import Legs
+from fpaas.records.paths import pick
+from fpaas.records.summary import Event
 from fpaas.report import charts
 from fpaas.report.document import Chart
 from fpaas.report.series import RunSeries
-from fpaas.report.written import number, pick
+from fpaas.report.written import number
 from fpaas.summary.summary import measure_window
 
 #: The agent whose legs are drawn together; those of all others are on the way into the stream.
@@ -24,7 +27,7 @@ FIRST_FETCH_SHARES = {"min": 0.0, "p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0
 def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, list[Chart]]:
     """Return the charts of each section that has some; `warmup_s` is left out of percentiles."""
     run = RunSeries(bundle, warmup_s)
-    happened = [Event.from_dict(event) for event in summary.get("events") or []]
+    happened = msgspec.convert(summary.get("events") or [], list[Event])
     drawn = curves(bundle, summary, warmup_s)
     legs_out = [name for name, kind in LEGS.items() if kind.agent == OUT_OF_THE_STREAM]
     legs_in = [name for name in LEGS if name not in legs_out]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fpaas.bundle.bundle import JsonObject
-from fpaas.report.written import NOT_MEASURED, number, pick, share
+from fpaas.records.paths import pick
+from fpaas.report.written import NOT_MEASURED, number, share
 from fpaas.spec import Stream
 
 #: So many kinds are listed; the rest is added up.

@@ -7,7 +7,8 @@ from typing import Any
 from fpaas.bundle.bundle import JsonObject
 from fpaas.latency.lower_bounds import MARK, marked
 from fpaas.records.consumers import PULL_ENDS
-from fpaas.report.written import NOT_MEASURED, number, pick, points, share, with_unit
+from fpaas.records.paths import pick
+from fpaas.report.written import NOT_MEASURED, number, points, share, with_unit
 from fpaas.verdict import verdict
 
 PULL_END_MEANINGS = {

@@ -5,17 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fpaas.bundle.bundle import JsonObject
+from fpaas.records.paths import pick
 
 NOT_MEASURED = "not measured"
-
-
-def pick(content: Any, *path: str) -> Any:  # noqa: ANN401
-    """Follow keys into nested objects; None where one is missing."""
-    for key in path:
-        if not isinstance(content, dict):
-            return None
-        content = content.get(key)
-    return content
 
 
 def number(value: Any, digits: int = 3) -> str:  # noqa: ANN401

@@ -10,6 +10,7 @@ from typing import Any
 
 from fpaas.latency.lower_bounds import is_at_least
 from fpaas.measures.figures import resolvable
+from fpaas.records import paths
 from fpaas.summary.summary import SCHEMA
 from fpaas.verdict.verdict import INVALID, STATUSES
 
@@ -161,14 +162,10 @@ def shown(one: Value) -> float | None:
 
 
 def _value(content: Mapping[str, Any], path: str) -> Value:
-    *parents, name = path.split(".")
-    at: Any = content
-    for key in parents:
-        at = at.get(key) if isinstance(at, Mapping) else None
-    value = at.get(name) if isinstance(at, Mapping) else None
+    holder, value = paths.at(content, path)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
         return Value(None)
-    error = at.get("clock_error_ms")
+    error = holder.get("clock_error_ms")
     bound = error if isinstance(error, int | float) else None
     is_latency = path.startswith("latency_ms.")
     return Value(

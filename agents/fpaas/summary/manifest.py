@@ -29,7 +29,7 @@ def describe(bundle: Bundle) -> Manifest:
         hosts={host: _host(part) for host, part in bundle.hosts.items()},
         network=[link for part in bundle.hosts.values() for link in part.links],
         problems=[codes.sentence(problem) for problem in bundle.problems],
-        problem_codes=[codes.to_dict(problem) for problem in bundle.problems],
+        problem_codes=[codes.record(problem) for problem in bundle.problems],
         files=entries,
     )
 

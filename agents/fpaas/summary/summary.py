@@ -25,8 +25,10 @@ from fpaas.measures.figures import Counter as CounterSeries
 from fpaas.measures.figures import Window
 from fpaas.measures.histograms import Leg
 from fpaas.plan import capacity, storage
-from fpaas.records.consumers import PULL_ENDS, Fetches
+from fpaas.records import summary as records
+from fpaas.records.consumers import PULL_ENDS
 from fpaas.records.nats import Lag, ServerLife, StreamState
+from fpaas.records.summary import Summary
 from fpaas.resources import resources, use
 from fpaas.spec import NS_PER_S, RunSpec, SpecError
 from fpaas.summary import message_sizes
@@ -47,18 +49,23 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
     legs = Legs.read(bundle, window)
     evidence = evidence_of(bundle)
     balance = ledger.account(spec, evidence)
-    summary = _Summary(bundle, window, legs, evidence, balance).build()
+    sections = _Summary(bundle, window, legs, evidence, balance).sections()
     known = facts.collect(bundle, window, legs, balance, worker_results(bundle))
-    summary["events"] = [event.to_dict() for event in events.find(bundle, summary["clock"])]
-    judged = verdict.judge(spec, summary, known)
-    summary["verdict"] = judged.to_dict()
-    summary["notes"] = judged.notes_written()
-    summary["goals"] = judged.goals_to_dicts()
+    figures: JsonObject = msgspec.to_builtins(sections)
+    sections["events"] = events.find(bundle, figures["clock"])
+    figures["events"] = msgspec.to_builtins(sections["events"])
+    judged = verdict.judge(spec, figures, known)
     limit = limits.find(
-        spec, summary, late_generators=judged.late_generators, breakdowns=judged.breakdowns
+        spec, figures, late_generators=judged.late_generators, breakdowns=judged.breakdowns
     )
-    summary["limited_by"] = verdict.limit_to_dict(limit)
-    rounded: JsonObject = _rounded(summary)
+    summary = Summary(
+        **sections,
+        verdict=judged.verdict(),
+        notes=judged.notes_written(),
+        goals=judged.goals_judged(),
+        limited_by=verdict.limit_of(limit),
+    )
+    rounded: JsonObject = _rounded(msgspec.to_builtins(summary))
     return rounded
 
 
@@ -91,8 +98,8 @@ class _Summary:
         self._clocks = Clocks(bundle)
         self._results = worker_results(bundle)
 
-    def build(self) -> JsonObject:
-        """Return everything but the verdict, which is about all of it."""
+    def sections(self) -> dict[str, Any]:
+        """Return the fields of `Summary`, all but the verdict, which is about all of them."""
         spec = self._spec
         t0 = spec.t0_unix_ns
         calls = call_window(spec, self._window)
@@ -106,31 +113,20 @@ class _Summary:
             "scenario": spec.scenario.name,
             "delivery": spec.consumers.delivery,
             "fetch": spec.consumers.fetch,
-            "verdict": None,
-            "window": {
-                "from_s": (self._window.from_unix_ns - t0) / NS_PER_S,
-                "until_s": (self._window.until_unix_ns - t0) / NS_PER_S,
+            "window": records.Window(
+                from_s=(self._window.from_unix_ns - t0) / NS_PER_S,
+                until_s=(self._window.until_unix_ns - t0) / NS_PER_S,
                 # Calls are filed under bins, so a window that cuts one differs from theirs.
-                "calls_from_s": (calls.from_unix_ns - t0) / NS_PER_S,
-                "calls_until_s": (calls.until_unix_ns - t0) / NS_PER_S,
-                "calls_by": "beginning" if self._legs.by_beginning else "end",
-            },
-            "throughput": throughput,
-            "latency_ms": latency.legs_ms(
-                self._bundle,
-                self._legs,
-                self._clocks,
-                self._window,
-                self._undelivered(),
-                complete=self._results is not None,
+                calls_from_s=(calls.from_unix_ns - t0) / NS_PER_S,
+                calls_until_s=(calls.until_unix_ns - t0) / NS_PER_S,
+                calls_by="beginning" if self._legs.by_beginning else "end",
             ),
+            "throughput": throughput,
+            "latency_ms": self._latency(),
             "message_bytes": message_bytes,
             "message_bytes_by_kind": message_sizes.by_kind(sizes),
-            "storage": self._storage(message_bytes["mean"], throughput["published_per_s"]),
-            "resources": {
-                "hosts": resources.hosts(self._bundle, self._window),
-                "processes": resources.processes(self._bundle, self._window),
-            },
+            "storage": self._storage(message_bytes.mean, throughput.published_per_s),
+            "resources": self._resources(),
             "use": self._use(),
             "jetstream": self._jetstream(),
             "ledger": self._ledger.figures(),
@@ -140,8 +136,22 @@ class _Summary:
             "connections": self._connections(),
             "fidelity": self._fidelity(),
             "plan": capacity.predict(spec),
-            "clock": {host: clock.figures() for host, clock in self._clocks.hosts.items()},
+            "clock": {
+                host: records.HostClock(**clock.figures())
+                for host, clock in self._clocks.hosts.items()
+            },
         }
+
+    def _latency(self) -> dict[str, records.Leg]:
+        legs = latency.legs_ms(
+            self._bundle,
+            self._legs,
+            self._clocks,
+            self._window,
+            self._undelivered(),
+            complete=self._results is not None,
+        )
+        return {name: records.Leg(**leg) for name, leg in legs.items()}
 
     def _undelivered(self) -> latency.Undelivered:
         owed, delivered = self._ledger.owed, self._ledger.delivered
@@ -150,7 +160,7 @@ class _Summary:
 
     # -- throughput --------------------------------------------------------------------------------
 
-    def _throughput(self) -> JsonObject:
+    def _throughput(self) -> records.Throughput:
         shufflers = [part.shuffler_samples for part in self._bundle.parts("shuffler")]
         relays = [part.relay_samples for part in self._bundle.parts("relay")]
         workers = [worker.samples for _, worker in self._bundle.workers]
@@ -158,12 +168,12 @@ class _Summary:
         offered = (
             (shufflers, "read") if self._spec.firehose.rate_per_s is None else (relays, "events")
         )
-        return {
-            "offered_per_s": self._rate(*offered),
-            "published_per_s": self._rate(shufflers, "published"),
-            "processed_per_s": self._rate(workers, "processed") if self._results else None,
-            "per_consumer_per_s": self._per_consumer(),
-        }
+        return records.Throughput(
+            offered_per_s=self._rate(*offered),
+            published_per_s=self._rate(shufflers, "published"),
+            processed_per_s=self._rate(workers, "processed") if self._results else None,
+            per_consumer_per_s=records.PerConsumer(**self._per_consumer()),
+        )
 
     def _rate(self, sources: Iterable[Sequence[AgentSample]], name: str) -> float | None:
         counters: list[CounterSeries] = [list(cumulative(samples, name)) for samples in sources]
@@ -188,7 +198,7 @@ class _Summary:
 
     def _storage(
         self, payload_bytes_mean: float | None, published_per_s: float | None
-    ) -> JsonObject:
+    ) -> records.Storage:
         """Follow from the stream at its fullest: the more messages, the closer to their mean."""
         states = [(0, 0)]
         for part in self._bundle.parts("nats"):
@@ -197,24 +207,42 @@ class _Summary:
                 seen.append(part.server_final.stream_after)
             states += [(stream.messages, stream.bytes) for stream in seen]
         messages, bytes_ = max(states)
-        return storage.estimate(
+        estimated = storage.estimate(
             payload_bytes_mean, bytes_ or None, messages or None, published_per_s
         )
+        estimated["rates"] = [records.StorageRate(**rate) for rate in estimated["rates"]]
+        return records.Storage(**estimated)
 
     # -- resources ---------------------------------------------------------------------------------
 
-    def _use(self) -> JsonObject:
-        return use.view(
+    def _resources(self) -> records.Resources:
+        processes = resources.processes(self._bundle, self._window)
+        return records.Resources(
+            hosts=resources.hosts(self._bundle, self._window),
+            processes={
+                process: records.ProcessResources(
+                    **{name: records.MeanMax(**figure) for name, figure in used.items()}
+                )
+                for process, used in processes.items()
+            },
+        )
+
+    def _use(self) -> dict[str, dict[str, records.Use]]:
+        found = use.view(
             resources.hosts(self._bundle, self._window),
             resources.by_host(self._bundle, self._window),
             self._window.length_s,
             self._legs.p99_ms_by_host("loop_lag"),
             resources.errors_by_host(self._bundle),
         )
+        return {
+            host: {name: records.Use(**one) for name, one in used.items()}
+            for host, used in found.items()
+        }
 
     # -- the server -------------------------------------------------------------------------------
 
-    def _jetstream(self) -> JsonObject:
+    def _jetstream(self) -> records.Jetstream:
         """Return the server's figures: the last of the window; slow consumers of the whole run."""
         stream: StreamState | None = None
         lag: Lag | None = None
@@ -234,34 +262,36 @@ class _Summary:
                 lag = sample.lag or lag
                 stream = sample.stream or stream
         pending = [one.connz.pending_bytes_max for one in samples if one.connz]
-        return {
-            "messages": stream and stream.messages,
-            "bytes": stream and stream.bytes,
-            "consumers": stream and stream.consumer_count,
-            "consumer_lag": {
-                "mean": lag.sum / lag.consumers if lag and lag.consumers else None,
-                **{name: getattr(lag, name, None) for name in ("p50", "p99", "max")},
-            },
-            "connection_pending_bytes_max": max(
+        return records.Jetstream(
+            messages=stream.messages if stream else None,
+            bytes=stream.bytes if stream else None,
+            consumers=stream.consumer_count if stream else None,
+            consumer_lag=records.ConsumerLag(
+                mean=lag.sum / lag.consumers if lag and lag.consumers else None,
+                p50=lag.p50 if lag else None,
+                p99=lag.p99 if lag else None,
+                max=lag.max if lag else None,
+            ),
+            connection_pending_bytes_max=max(
                 (count for count in pending if count is not None), default=None
             ),
-            "slow_consumers": sum(slow.values()) if slow else None,
-        }
+            slow_consumers=sum(slow.values()) if slow else None,
+        )
 
     # -- counts ------------------------------------------------------------------------------------
 
-    def _fetches(self) -> JsonObject:
+    def _fetches(self) -> records.FetchFigures:
         if self._results is None:
-            return dict.fromkeys((*Fetches.__struct_fields__, "batch_fill_pct"))
+            return records.FetchFigures(ok=None, empty=None, client_timeout=None, by_status=None)
         by_status: Counter[str] = Counter()
         for result in self._results:
             by_status.update(result.fetches.by_status)
         counts = ("pulls", *PULL_ENDS, "unsent")
-        return {
+        return records.FetchFigures(
             **_sums((result.fetches for result in self._results), *counts),
-            "by_status": dict(sorted(by_status.items())),
-            "batch_fill_pct": self._batch_fill_pct(),
-        }
+            by_status=dict(sorted(by_status.items())),
+            batch_fill_pct=self._batch_fill_pct(),
+        )
 
     def _batch_fill_pct(self) -> float | None:
         """Mean share of a batch that pulls brought, of those while measuring that brought any."""
@@ -271,7 +301,7 @@ class _Summary:
             return None
         return 100 * messages / (pulls * self._spec.consumers.batch_size)
 
-    def _order(self) -> JsonObject:
+    def _order(self) -> records.Order:
         """Count events of one DID that lost their order; see fpaas.ledger.order."""
         shuffler, deliveries = self._evidence.shuffler, self._evidence.deliveries
         dids = self._evidence.dids
@@ -280,44 +310,41 @@ class _Summary:
             in_stream = order.violations_in_stream(shuffler.stream_seqs, dids)
         if deliveries is not None:
             at_consumers = order.violations_at_consumers(deliveries, dids)
-        return {"violations_in_stream": in_stream, "violations_at_consumers": at_consumers}
+        return records.Order(violations_in_stream=in_stream, violations_at_consumers=at_consumers)
 
-    def _connections(self) -> JsonObject:
-        names = ("count", "errors", "reconnects", "slow_consumer_disconnects")
+    def _connections(self) -> records.ConnectionFigures:
+        names = records.ConnectionFigures.__struct_fields__
         if self._results is None:
-            return dict.fromkeys(names)
-        return _sums((result.connections for result in self._results), *names)
+            return records.ConnectionFigures(**dict.fromkeys(names))
+        return records.ConnectionFigures(
+            **_sums((result.connections for result in self._results), *names)
+        )
 
     # -- fidelity ----------------------------------------------------------------------------------
 
-    def _fidelity(self) -> JsonObject:
+    def _fidelity(self) -> records.Fidelity:
         lags: dict[str, Leg] = {}
         for legs in self._legs.merged.values():
             merge_into(lags, {name: leg for name, leg in legs.items() if name == "loop_lag"})
         lags_due = [count for (_, leg), count in self._legs.due.items() if leg == "loop_lag"]
         lags_known = [count for count in lags_due if count is not None]
-        return {
-            "poll_lateness_ms": self._lateness_ms("consumers", "poll_lateness"),
-            "poll_lateness_own_ms": self._poll_lateness_own_ms(),
-            "start_spread_ms": self._start_spread_ms(),
-            "loop_lag_ms": figures.tail_ms(
+        return records.Fidelity(
+            poll_lateness_ms=self._lateness_ms("consumers", "poll_lateness"),
+            poll_lateness_own_ms=self._poll_lateness_own_ms(),
+            start_spread_ms=self._start_spread_ms(),
+            loop_lag_ms=_tail_ms(
                 lags.get("loop_lag"),
-                *("p50", "p99", "max"),
-                due_count=sum(lags_known) if lags_due and lags_known == lags_due else None,
+                sum(lags_known) if lags_due and lags_known == lags_due else None,
             ),
-            "relay_lateness_ms": self._lateness_ms("relay", "relay_lateness"),
-            "relay_lateness_own_ms": self._lateness_ms("relay", "relay_lateness_own"),
-            "relay_blocked_s": self._relay_blocked_s(),
-        }
-
-    def _lateness_ms(self, agent: str, leg: str) -> JsonObject:
-        return figures.tail_ms(
-            self._legs.get(agent, leg),
-            *("p50", "p99", "max"),
-            due_count=self._legs.due.get((agent, leg)),
+            relay_lateness_ms=self._lateness_ms("relay", "relay_lateness"),
+            relay_lateness_own_ms=self._lateness_ms("relay", "relay_lateness_own"),
+            relay_blocked_s=self._relay_blocked_s(),
         )
 
-    def _poll_lateness_own_ms(self) -> JsonObject:
+    def _lateness_ms(self, agent: str, leg: str) -> records.Lateness:
+        return _tail_ms(self._legs.get(agent, leg), self._legs.due.get((agent, leg)))
+
+    def _poll_lateness_own_ms(self) -> records.Lateness:
         """Return the lateness of polls whose predecessor and connection did not hold them up.
 
         Older workers left figures of the whole run, of which this is the worst.
@@ -329,8 +356,9 @@ class _Summary:
         ]
         if not own:
             return self._lateness_ms("consumers", "poll_lateness_own")
-        worst = {name: max(one[name] for one in own) for name in ("p50", "p99", "max")}
-        return figures.tail_ms(None, "p50", "p99", "max") | worst
+        return records.Lateness(
+            **{name: max(one[name] for one in own) for name in ("p50", "p99", "max")}
+        )
 
     def _relay_blocked_s(self) -> float | None:
         """How long, in the window, sockets of the relay's subscribers took no more."""
@@ -355,6 +383,10 @@ class _Summary:
             return None
         started.append(self._spec.t0_unix_ns)
         return (max(started) - min(started)) / 1e6
+
+
+def _tail_ms(leg: Leg | None, due_count: int | None) -> records.Lateness:
+    return records.Lateness(**figures.tail_ms(leg, "p50", "p99", "max", due_count=due_count))
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401

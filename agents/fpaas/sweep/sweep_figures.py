@@ -10,6 +10,7 @@ from typing import Any
 from fpaas.latency.leg_kinds import LEGS, headline_legs
 from fpaas.latency.lower_bounds import is_at_least
 from fpaas.measures.figures import resolvable
+from fpaas.records import paths
 from fpaas.sweep import scaling
 from fpaas.sweep.grid import Point, label
 from fpaas.sweep.record import Sweep, SweepPoint
@@ -94,14 +95,11 @@ def of_run(summary: Mapping[str, Any]) -> Values:
 def _value(summary: Mapping[str, Any], figure: Figure) -> Measure | None:
     total = 0.0
     for path in figure.paths:
-        *parents, name = path.split(".")
-        at: Any = summary
-        for key in parents:
-            at = at.get(key) if isinstance(at, Mapping) else None
-        value = at.get(name) if isinstance(at, Mapping) else None
+        holder, value = paths.at(summary, path)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        if parents[0] == "latency_ms" and not resolvable(value, at.get("clock_error_ms")):
+        is_latency = path.startswith("latency_ms.")
+        if is_latency and not resolvable(value, holder.get("clock_error_ms")):
             return None
         total += value
     return Measure(total, any(is_at_least(summary, path) for path in figure.paths))

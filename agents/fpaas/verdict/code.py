@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal
 
 #: The figures cannot be trusted.
-INVALID = "invalid"
+INVALID: Final = "invalid"
 #: The figures can be trusted, and the system under test missed a goal.
-FAIL = "fail"
+FAIL: Final = "fail"
 #: Worth knowing; also the causes of a missed goal.
-NOTE = "note"
+NOTE: Final = "note"
 #: What limited a run; not among the verdict's reasons.
-LIMIT = "limit"
+LIMIT: Final = "limit"
 
+Severity = Literal["invalid", "fail", "note", "limit"]
 Parameters = Mapping[str, Any]
 
 
@@ -25,7 +26,7 @@ class Code:
     `meaning` and `remedy` are what `fpaas explain` prints; `parameters` are names with their units.
     """
 
-    severity: str
+    severity: Severity
     sentence: str | Callable[[Parameters], str]
     meaning: str
     remedy: str

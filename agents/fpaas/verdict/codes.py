@@ -6,10 +6,10 @@ What judges a run yields `Reason`s; programs match their codes. Nothing but `sen
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from fpaas.reason import Reason
+from fpaas.records.summary import Cause, ReasonCode
 from fpaas.verdict import codes_goals, codes_invalid, codes_ledger, codes_limits
 from fpaas.verdict.code import FAIL, INVALID, LIMIT, NOTE, Code
 
@@ -50,32 +50,32 @@ def _spoken(value: object) -> object:
     return value
 
 
-def to_dict(reason: Reason) -> dict[str, Any]:
-    """As in summary.json: {code, severity, host, parameters}."""
-    return {"code": reason.code, "severity": CODES[reason.code].severity} | {
-        name: value for name, value in _plain(reason).items() if name != "code"
-    }
+def record(reason: Reason) -> ReasonCode:
+    """As in summary.json."""
+    found = cause(reason)
+    return ReasonCode(
+        code=found.code,
+        severity=CODES[reason.code].severity,
+        host=found.host,
+        parameters=found.parameters,
+    )
 
 
-def _plain(reason: Reason) -> dict[str, Any]:
-    return {
-        "code": reason.code,
-        "host": reason.host,
-        "parameters": {name: _json(value) for name, value in reason.parameters.items()},
-    }
+def cause(reason: Reason) -> Cause:
+    """As in summary.json, of a goal's status."""
+    return Cause(
+        code=reason.code,
+        host=reason.host,
+        parameters={name: _json(value) for name, value in reason.parameters.items()},
+    )
 
 
 def _json(value: object) -> object:
     if isinstance(value, Reason):
-        return _plain(value)
+        return cause(value)
     if isinstance(value, list | tuple):
         return [_json(one) for one in value]
     return value
-
-
-def causes_to_dicts(causes: Iterable[Reason]) -> list[dict[str, Any]]:
-    """As in summary.json, of a goal's status: [{code, host, parameters}]."""
-    return [_plain(cause) for cause in causes]
 
 
 def given(text: str) -> Reason:

@@ -16,6 +16,7 @@ from typing import Any
 
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.reason import Reason
+from fpaas.records.paths import pick
 from fpaas.spec import RunSpec, SpecError
 
 MET = "met"
@@ -63,12 +64,7 @@ class Measured:
 
     def pick(self, *path: str) -> Any:  # noqa: ANN401
         """Follow keys into the summary; None where one is missing."""
-        content: Any = self.summary
-        for key in path:
-            if not isinstance(content, Mapping):
-                return None
-            content = content.get(key)
-        return content
+        return pick(self.summary, *path)
 
 
 def _nothing(_: Measured) -> Iterator[Reason]:

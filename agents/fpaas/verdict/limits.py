@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fpaas.reason import Reason
+from fpaas.records.paths import pick
 from fpaas.spec import RunSpec
 from fpaas.verdict import stalls
 
@@ -43,7 +44,7 @@ def find(
         return Reason("not_known")
     for limit in _limits(spec, summary, late_generators, busiest):
         return limit
-    offered = _pick(summary, "throughput", "offered_per_s")
+    offered = pick(summary, "throughput", "offered_per_s")
     return Reason("nothing", None, {"offered_per_s": offered, "busiest": busiest})
 
 
@@ -55,7 +56,7 @@ def _stalls(summary: Mapping[str, Any]) -> list[stalls.Stall]:
     from_s, until_s = summary["window"]["from_s"], summary["window"]["until_s"]
     found = stalls.causes(stalls.of(summary.get("events") or ()))
     within = [stall for stall in found if stall.overlaps(from_s, until_s)]
-    if not within and _pick(summary, "ledger", "not_read"):
+    if not within and pick(summary, "ledger", "not_read"):
         within = [stall for stall in found if stall.begin_s >= until_s]
     return sorted(within, key=lambda stall: stall.length_s, reverse=True)
 
@@ -76,7 +77,7 @@ def _limits(
     yield from _nats(spec, summary)
     yield from _stream(spec, summary)
     for host, figures in hosts.items():
-        used = _pick(summary, "use", host, "network", "utilisation", "of_link_pct")
+        used = pick(summary, "use", host, "network", "utilisation", "of_link_pct")
         if used is not None and used > SATURATED_PCT:
             speed = figures["net_speed_mbit_per_s"]
             link = {"host": host, "used_pct": used, "mbit_per_s": speed}
@@ -86,10 +87,10 @@ def _limits(
 
 def _did_as_planned(summary: Mapping[str, Any]) -> bool:
     """Whether frames and messages went through as fast as the parameters allow."""
-    offered = _pick(summary, "throughput", "offered_per_s")
-    published = _pick(summary, "throughput", "published_per_s")
-    planned = _pick(summary, "plan", "processed_per_s")
-    processed = _pick(summary, "throughput", "processed_per_s")
+    offered = pick(summary, "throughput", "offered_per_s")
+    published = pick(summary, "throughput", "published_per_s")
+    planned = pick(summary, "plan", "processed_per_s")
+    processed = pick(summary, "throughput", "processed_per_s")
     if None in (offered, published, planned, processed):
         return False
     did: bool = (
@@ -103,8 +104,8 @@ def _busy_host(host: str, busy_pct: float, summary: Mapping[str, Any]) -> dict[s
     cores = summary["resources"]["hosts"][host].get("cpu_count")
     used = {
         process: share
-        for process, figures in (_pick(summary, "use", host) or {}).items()
-        if (share := _pick(figures, "utilisation", "cpu_pct")) is not None
+        for process, figures in (pick(summary, "use", host) or {}).items()
+        if (share := pick(figures, "utilisation", "cpu_pct")) is not None
     }
     top = max(used, key=lambda process: used[process], default=None)
     return {
@@ -118,13 +119,13 @@ def _busy_host(host: str, busy_pct: float, summary: Mapping[str, Any]) -> dict[s
 
 def _shuffler(summary: Mapping[str, Any]) -> Iterator[Reason]:
     cpu = _process_cpu(summary, "shuffler")
-    offered = _pick(summary, "throughput", "offered_per_s")
-    published = _pick(summary, "throughput", "published_per_s")
+    offered = pick(summary, "throughput", "offered_per_s")
+    published = pick(summary, "throughput", "published_per_s")
     is_behind = (
         offered is not None and published is not None and published < PUBLISHED_SHARE_MIN * offered
     )
     is_saturated = cpu is not None and cpu > SATURATED_PCT
-    if is_saturated or is_behind or _pick(summary, "ledger", "not_read"):
+    if is_saturated or is_behind or pick(summary, "ledger", "not_read"):
         yield Reason(
             "shuffler",
             None,
@@ -140,23 +141,23 @@ def _shuffler(summary: Mapping[str, Any]) -> Iterator[Reason]:
 
 def _nats(spec: RunSpec, summary: Mapping[str, Any]) -> Iterator[Reason]:
     for host in spec.hosts.get("nats", []):
-        cores = _pick(summary, "resources", "hosts", host, "cpu_count")
-        cpu = _pick(summary, "use", host, "nats", "utilisation", "cpu_pct")
+        cores = pick(summary, "resources", "hosts", host, "cpu_count")
+        cpu = pick(summary, "use", host, "nats", "utilisation", "cpu_pct")
         if cores and cpu is not None and cpu > SATURATED_PCT * cores:
             yield Reason("nats", None, {"host": host, "cpu_pct": cpu, "cores": cores})
-    if slow := _pick(summary, "jetstream", "slow_consumers"):
+    if slow := pick(summary, "jetstream", "slow_consumers"):
         yield Reason("connections", None, {"count": slow})
 
 
 def _stream(spec: RunSpec, summary: Mapping[str, Any]) -> Iterator[Reason]:
-    held = _pick(summary, "jetstream", "bytes")
+    held = pick(summary, "jetstream", "bytes")
     if held is not None and held > STREAM_FULL_SHARE * spec.stream.max_bytes:
         yield Reason("stream_size", None, {"bytes": held, "max_age_s": spec.stream.max_age_s})
 
 
 def _polls(spec: RunSpec, summary: Mapping[str, Any], busiest: dict[str, Any]) -> Iterator[Reason]:
-    capacity = _pick(summary, "plan", "capacity_per_consumer_per_s")
-    owed = _pick(summary, "plan", "owed_per_consumer_per_s")
+    capacity = pick(summary, "plan", "capacity_per_consumer_per_s")
+    owed = pick(summary, "plan", "owed_per_consumer_per_s")
     if capacity is None or owed is None or capacity >= owed:
         return
     yield Reason(
@@ -182,7 +183,7 @@ def _busiest(summary: Mapping[str, Any]) -> dict[str, Any] | None:
             ("memory", "used_pct_max"),
             ("network", "of_link_pct"),
         )
-        if (used := _pick(resources, resource, "utilisation", name)) is not None
+        if (used := pick(resources, resource, "utilisation", name)) is not None
     ]
     if not found:
         return None
@@ -192,13 +193,5 @@ def _busiest(summary: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _process_cpu(summary: Mapping[str, Any], process: str) -> float | None:
-    share: float | None = _pick(summary, "resources", "processes", process, "cpu_pct", "mean")
+    share: float | None = pick(summary, "resources", "processes", process, "cpu_pct", "mean")
     return share
-
-
-def _pick(content: Any, *path: str) -> Any:  # noqa: ANN401
-    for key in path:
-        if not isinstance(content, Mapping):
-            return None
-        content = content.get(key)
-    return content

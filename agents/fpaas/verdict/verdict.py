@@ -15,20 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.reason import Reason
+from fpaas.records import summary as records
 from fpaas.records.events import AGENT_PAUSED, FAULT
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.verdict import codes, goals, relay_limits, stalls
 from fpaas.verdict.facts import Facts
 
-PASS = "pass"  # noqa: S105
-FAIL = "fail"
-INVALID = "invalid"
+PASS: Final = "pass"  # noqa: S105
+FAIL: Final = "fail"
+INVALID: Final = "invalid"
 STATUSES = (PASS, FAIL, INVALID)
+Status = Literal["pass", "fail", "invalid"]
 
 #: Duties of the load generators; beyond them a run measures its own tools.
 POLL_LATENESS_P99_LIMIT_MS = 100.0
@@ -56,7 +58,7 @@ SPELLED_OUT_MAX = 10
 class Verdict:
     """`reasons` are of severity invalid, then fail; `notes` are what nobody did wrong."""
 
-    status: str
+    status: Status
     reasons: list[Reason]
     notes: list[Reason]
     goals: list[goals.Goal]
@@ -65,38 +67,37 @@ class Verdict:
     #: And those that say that a server or an agent broke down, or that the run was cut off.
     breakdowns: list[Reason]
 
-    def to_dict(self) -> dict[str, Any]:
+    def verdict(self) -> records.Verdict:
         """As in summary.json."""
-        return {
-            "status": self.status,
-            "reasons": [codes.sentence(reason) for reason in self.reasons],
-            "reason_codes": [codes.to_dict(reason) for reason in (*self.reasons, *self.notes)],
-        }
+        return records.Verdict(
+            status=self.status,
+            reasons=[codes.sentence(reason) for reason in self.reasons],
+            reason_codes=[codes.record(reason) for reason in (*self.reasons, *self.notes)],
+        )
 
     def notes_written(self) -> list[str]:
         """As in summary.json: its notes."""
         return [codes.sentence(note) for note in self.notes]
 
-    def goals_to_dicts(self) -> list[dict[str, Any]]:
+    def goals_judged(self) -> list[records.Goal]:
         """As in summary.json: its goals."""
         return [
-            {
+            records.Goal(
                 **{name: value for name, value in vars(goal).items() if name != "why"},
-                "why": [codes.sentence(cause) for cause in goal.why],
-                "why_codes": codes.causes_to_dicts(goal.why),
-            }
+                why=[codes.sentence(cause) for cause in goal.why],
+                why_codes=[codes.cause(cause) for cause in goal.why],
+            )
             for goal in self.goals
         ]
 
 
-def limit_to_dict(limit: Reason) -> dict[str, Any]:
+def limit_of(limit: Reason) -> records.Limit:
     """As in summary.json: what limited the run."""
-    written = codes.to_dict(limit)
-    return {
-        "what": limit.code,
-        "sentence": codes.sentence(limit),
-        "parameters": written["parameters"],
-    }
+    return records.Limit(
+        what=limit.code,
+        sentence=codes.sentence(limit),
+        parameters=codes.cause(limit).parameters,
+    )
 
 
 def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
@@ -148,7 +149,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *relay_limits.notes(spec, summary),
         *_notes(spec, summary, facts),
     ]
-    status = INVALID if invalid else FAIL if missed else PASS
+    status: Status = INVALID if invalid else FAIL if missed else PASS
     breakdowns = [*dead.reasons, *given, *stopped]
     # Of a relay that its reader held up it is not known whether it was late by itself.
     late = [reason for reason in late if reason.code != "relay_lateness_unresolved"]
