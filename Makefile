@@ -26,7 +26,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud demo sweep capacity expected-results test molecule lint readmes docs bench lab lab-down teardown clean
+.PHONY: help setup cloud watch demo sweep capacity expected-results test molecule lint readmes docs bench lab lab-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -48,6 +48,9 @@ sweep: $(READY) ## Run a grid of variables (10 to 1000 consumers by default), re
 
 capacity: $(READY) ## Find the largest number of consumers that holds the goals; resumable
 	@$(PLAYBOOK) playbooks/capacity.yml $(ARGS)
+
+watch: $(READY) ## Watch the run that is on, here or on INVENTORY's hosts; Ctrl-C leaves it alone
+	@$(BIN)/fpaas watch $(if $(INVENTORY),--inventory $(INVENTORY)) $(ARGS)
 
 expected-results: $(READY) ## Measure what the proof of concept expected
 	@$(PLAYBOOK) playbooks/expected-results.yml $(ARGS)

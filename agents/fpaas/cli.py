@@ -19,6 +19,8 @@ COMMANDS = {
     "consumers": "Play many polling pull consumers.",
     "probe": "Sample this host, the lab's processes and NATS.",
     "plan": "Check variables and predict what a run can do, before it.",
+    "watch": "Watch a run that goes on, or look at one that is over.",
+    "login": "Print how one's own tools log in to a lab's NATS.",
     "report": "Merge a run's raw data into summary.json and report.html.",
     "results": "List all runs and sweeps, and write results/index.html.",
     "compare": "Compare runs.",

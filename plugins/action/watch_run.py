@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from fpaas.control import signals
+from fpaas.control import signals, terminal_line
 from fpaas.control.progress import Progress
 from fpaas.records.control import ControlProblem, Trouble
 from fpaas.spec import RunSpec
@@ -56,17 +58,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         host = str(task_vars["inventory_hostname"])
         agents = [str(agent) for agent in arguments["agents"]]
         progress = Progress(run, host, agents, arguments["grace_s"])
-        problems = self._follow(progress, directory, arguments["show_every_s"], host)
+        # Where there is a terminal, one worker draws for all of them.
+        draws = host == next(iter(task_vars.get("ansible_play_hosts") or [host]))
+        shown = Shown(host, progress, arguments["show_every_s"], draws=draws)
+        problems = self._follow(progress, directory, host, shown)
         for problem in problems:
-            show(codes.sentence(problem.reason()), color="red")
+            shown.say(codes.sentence(problem.reason()), color="red")
         return {**result, "changed": False, "problems": msgspec.to_builtins(problems)}
 
     def _follow(
-        self, progress: Progress, directory: str, show_every_s: float, host: str
+        self, progress: Progress, directory: str, host: str, shown: Shown
     ) -> list[ControlProblem]:
         control_pid = os.getppid()
         shift_ns = progress.run.control_clock_shift_ns
-        show_at = seen_at = time.monotonic()
+        seen_at = time.monotonic()
         trouble = ""
         while True:
             try:
@@ -87,15 +92,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 continue
             now_unix_ns = time.time_ns() + shift_ns
             if progress.finished(now_unix_ns):
+                shown.end(now_unix_ns)
                 return progress.problems(now_unix_ns)
             if progress.nats_trouble != trouble:
                 trouble = progress.nats_trouble
                 said = f"in trouble: {trouble}" if trouble else "answers again"
-                show(f"{host}: NATS {said}", color="yellow")
-            if time.monotonic() >= show_at:
-                show_at += show_every_s
-                if progress.shows_figures:
-                    show(f"{host}: {progress.line(now_unix_ns)}")
+                shown.say(f"{host}: NATS {said}", color="yellow")
+            shown.update(now_unix_ns)
             time.sleep(LOOK_INTERVAL_S)
             if os.getppid() != control_pid:
                 # ansible-playbook was killed: nobody is left to look for.
@@ -111,10 +114,53 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         progress.update(lines, gone)
 
 
-def show(text: str, color: str | None = None) -> None:
-    """Show a line; Ctrl-C waits until that is done."""
+class Shown:
+    """What one host's worker shows: at a terminal a line that is written over, else lines.
+
+    The line at a terminal is of all hosts, and one worker's; logs have each host's lines.
+    """
+
+    def __init__(self, host: str, progress: Progress, show_every_s: float, *, draws: bool) -> None:
+        self._host = host
+        self._progress = progress
+        self._show_every_s = show_every_s
+        self._draws = draws
+        self._show_at = time.monotonic()
+        self._board = terminal_line.Board(Path(constants.DEFAULT_LOCAL_TMP), progress.run.run_id)
+
+    def update(self, now_unix_ns: int) -> None:
+        """Show how far it is, if it is time for that."""
+        width = terminal_line.width_of(os.getppid())
+        if width:
+            self._board.note(self._host, self._progress.figures)
+            if self._draws:
+                line = self._progress.bar_line(now_unix_ns, self._board.total(), width)
+                display(terminal_line.CLEAR + line, newline=False, screen_only=True)
+        if time.monotonic() < self._show_at:
+            return
+        self._show_at += self._show_every_s
+        if self._progress.shows_figures:
+            line = f"{self._host}: {self._progress.line(now_unix_ns)}"
+            display(line, log_only=width is not None)
+
+    def say(self, text: str, color: str) -> None:
+        """Show a line that stays."""
+        if terminal_line.width_of(os.getppid()):
+            display(terminal_line.CLEAR, newline=False, screen_only=True)
+        display(text, color=color)
+
+    def end(self, now_unix_ns: int) -> None:
+        """Leave the last line where it is."""
+        self._show_at = float("inf")
+        self.update(now_unix_ns)
+        if self._draws and terminal_line.width_of(os.getppid()):
+            display("", screen_only=True)
+
+
+def display(text: str, **options: Any) -> None:  # noqa: ANN401
+    """Show text; Ctrl-C waits until that is done."""
     with signals.held_back():
-        Display().display(text, color=color)
+        Display().display(text, **options)
 
 
 def reason(error: Exception) -> str:

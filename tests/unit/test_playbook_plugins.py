@@ -109,7 +109,7 @@ def test_nothing_ends_a_worker_while_it_shows_a_line(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(watch_run, "Display", Display)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    watch_run.show("warm-up")
+    watch_run.display("warm-up")
     assert blocked[0] >= {signal.SIGINT, signal.SIGTERM}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fpaas.records.control import ControlProblem, Trouble
 from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.text import bars
 
 #: Agents write their status every second; one silent for this long of a run is stuck or gone.
 SILENT_S = 15.0
 #: On a busy machine an agent may take this much longer to come up than the run allows for.
 LATE_START_S = 5.0
+BAR_WIDTH = 24
 ENDED = (State.DONE, State.STOPPED, State.FAILED)
 #: Figures that tell how far an agent is, in the order they are shown.
 FIGURES = {
@@ -111,14 +113,40 @@ class Progress:
 
     def line(self, now_unix_ns: int) -> str:
         """One line of progress: time, phase, figures."""
-        elapsed_s = (now_unix_ns - self.run.t0_unix_ns) / NS_PER_S
-        total_s = (self.run.settled_unix_ns - self.run.t0_unix_ns) / NS_PER_S
-        shown = [f"{min(elapsed_s, total_s):4.0f} s of {total_s:.0f} s", self.phase(now_unix_ns)]
+        elapsed_s, total_s = self._elapsed(now_unix_ns)
+        shown = [f"{elapsed_s:4.0f} s of {total_s:.0f} s", self.phase(now_unix_ns)]
         for agent, names in FIGURES.items():
-            status = self._statuses.get(agent)
-            if status is None:
-                continue
-            figures = [f"{n} {status.figures[n]:.0f}" for n in names if n in status.figures]
+            figures = [f"{n} {self.figures[n]:.0f}" for n in names if n in self._of(agent)]
             if figures:
                 shown.append(f"{agent}: {', '.join(figures)}")
         return " | ".join(shown)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What this host's agents count so far, by name."""
+        return {
+            name: self._of(agent)[name]
+            for agent, names in FIGURES.items()
+            for name in names
+            if name in self._of(agent)
+        }
+
+    def _of(self, agent: str) -> Mapping[str, float]:
+        status = self._statuses.get(agent)
+        return status.figures if status is not None else {}
+
+    def _elapsed(self, now_unix_ns: int) -> tuple[float, float]:
+        """Return how long the run has been on, and how long it takes."""
+        total_s = (self.run.settled_unix_ns - self.run.t0_unix_ns) / NS_PER_S
+        return min((now_unix_ns - self.run.t0_unix_ns) / NS_PER_S, total_s), total_s
+
+    def bar_line(self, now_unix_ns: int, figures: Mapping[str, float], width: int) -> str:
+        """One line with a bar and what is left, no wider than that; `figures` are all hosts'."""
+        elapsed_s, total_s = self._elapsed(now_unix_ns)
+        counts = ", ".join(f"{name} {count:,.0f}" for name, count in figures.items())
+        line = (
+            f"{self.phase(now_unix_ns):<9} {bars.bar(elapsed_s / total_s, BAR_WIDTH)} "
+            f"{bars.clock(total_s - max(0.0, elapsed_s))} left  {counts}"
+        )
+        # A line that reached the last column would be two.
+        return line[: width - 1]

@@ -1,0 +1,96 @@
+"""`fpaas watch`: a run as it goes on, full-screen at a terminal, as lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from fpaas.errors import BadInput
+from fpaas.live import source, view
+from fpaas.live.view import View
+
+LAB = Path(".lab") / "current"
+#: Over hosts each look is a login.
+EVERY_S = {"here": 1.0, "hosts": 3.0}
+LINES_EVERY_S = 5.0
+
+
+@click.command
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "-i",
+    "--inventory",
+    type=click.Path(exists=True, path_type=Path),
+    help="Watch the run that is on now on these hosts.",
+)
+@click.option("--once", is_flag=True, help="Show how it is now, and end.")
+@click.option("--lines", is_flag=True, help="Lines as without a terminal.")
+def command(run: Path | None, inventory: Path | None, *, once: bool, lines: bool) -> None:
+    """Watch a run: the one that is on here (.lab), the one on an inventory's hosts, or RUN.
+
+    RUN is a directory, such as results/<run-id>. Ctrl-C ends the watching and leaves the run alone.
+    """
+    if run and inventory:
+        raise BadInput("RUN is a run that was collected, -i one that is on; give one of them")
+    where = source.OverHosts(inventory) if inventory else source.Here(_directory(run))
+    every_s = EVERY_S["hosts" if inventory else "here"]
+    try:
+        if sys.stdout.isatty() and not lines:
+            _full_screen(where, every_s, once=once)
+        else:
+            _lines(where, max(every_s, LINES_EVERY_S), once=once)
+    except KeyboardInterrupt:
+        click.echo("no longer watched; the run goes on", err=True)
+
+
+def _directory(run: Path | None) -> Path:
+    if run is not None:
+        if not run.is_dir():
+            raise BadInput(f"{run}: is no directory of a run; expected results/<run-id>")
+        return run
+    if not LAB.is_dir():
+        raise BadInput(
+            f"no run is on here ({LAB} is not there); give results/<run-id>, or -i INVENTORY"
+        )
+    return LAB
+
+
+def _look(where: source.Here | source.OverHosts) -> View:
+    dumps = where.dumps()
+    spec = where.run(dumps)
+    now_unix_ns = time.time_ns() + spec.control_clock_shift_ns  # noqa: TID251  this node's own
+    unreached = where.unreached if isinstance(where, source.OverHosts) else []
+    return view.make(spec, dumps, now_unix_ns, where.summary(), unreached)
+
+
+def _lines(where: source.Here | source.OverHosts, every_s: float, *, once: bool) -> None:
+    from fpaas.live import screen  # noqa: PLC0415  rich is on the control node only
+
+    while True:
+        seen = _look(where)
+        click.echo(screen.line(seen))
+        if once or seen.is_over:
+            return
+        time.sleep(every_s)
+
+
+def _full_screen(where: source.Here | source.OverHosts, every_s: float, *, once: bool) -> None:
+    from rich.console import Console  # noqa: PLC0415  is on the control node only
+    from rich.live import Live  # noqa: PLC0415
+
+    from fpaas.live import screen  # noqa: PLC0415
+
+    console = Console()
+    seen = _look(where)
+    if once or seen.is_over:
+        console.print(screen.draw(seen, console.width, console.height))
+        return
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while not seen.is_over:
+            live.update(screen.draw(seen, console.width, console.height), refresh=True)
+            time.sleep(every_s)
+            seen = _look(where)
+    console.print(screen.draw(seen, console.width, console.height))

@@ -1,0 +1,112 @@
+"""What a host's agents have written so far, as text that one shell command brings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from fpaas.records.consumers import WorkerSample
+from fpaas.records.events import EventRecord
+from fpaas.records.nats import NatsSample
+from fpaas.records.probe import HostSample, ProcessSample
+from fpaas.records.relay import RelaySample
+from fpaas.records.shuffler import ShufflerSample
+from fpaas.records.status import AgentStatus
+
+R = TypeVar("R")
+
+SEPARATOR = "==> "
+#: Samples are a second apart, those of NATS five.
+SAMPLES_MAX = 240
+#: Latencies are of so many lines of each log, about as many seconds.
+LATENCY_LINES = 10
+LEGS = ("publish_ack", "fetch_call", "end_to_end")
+
+#: Run in the directory of a run; reads little however long the run is.
+COMMAND = f"""
+cat_of() {{ for f in $1; do [ -f "$f" ] && echo "{SEPARATOR}$f" && cat "$f" && echo; done; }}
+end_of() {{ for f in $1; do [ -f "$f" ] && echo "{SEPARATOR}$f" && tail -n $2 "$f"; done; }}
+cat_of 'run.json *.status.json'
+end_of '*.samples.jsonl probe.host.jsonl probe.nats.jsonl' {SAMPLES_MAX}
+end_of '*.events.jsonl' 40
+end_of probe.processes.jsonl 40
+for f in shuffler.hlog consumers-*.hlog; do
+  [ -f "$f" ] || continue
+  echo "{SEPARATOR}$f"
+  for leg in {" ".join(LEGS)}; do
+    tail -n 400 "$f" | grep "^Tag=$leg," | tail -n {LATENCY_LINES}
+  done
+done
+true
+"""
+
+
+@dataclass
+class HostDump:
+    """One host's part, parsed; lines that are torn or of another kind are left out."""
+
+    run_json: str = ""
+    statuses: list[AgentStatus] = field(default_factory=list)
+    relay: list[RelaySample] = field(default_factory=list)
+    shuffler: list[ShufflerSample] = field(default_factory=list)
+    workers: list[list[WorkerSample]] = field(default_factory=list)
+    host: list[HostSample] = field(default_factory=list)
+    processes: list[ProcessSample] = field(default_factory=list)
+    nats: list[NatsSample] = field(default_factory=list)
+    events: list[EventRecord] = field(default_factory=list)
+    #: Encoded histograms by leg.
+    histograms: dict[str, list[str]] = field(default_factory=dict)
+
+
+def parse(text: str) -> HostDump:
+    """Read what COMMAND printed."""
+    dump = HostDump()
+    for name, lines in _files(text):
+        if name == "run.json":
+            dump.run_json = "\n".join(lines)
+        elif name.endswith(".status.json"):
+            found = [status for line in lines if (status := AgentStatus.parse(line)) is not None]
+            dump.statuses += found
+        elif name.endswith(".events.jsonl"):
+            dump.events += _records(lines, EventRecord)
+        elif name.endswith(".hlog"):
+            _add_histograms(dump, lines)
+        elif name == "relay.samples.jsonl":
+            dump.relay = _records(lines, RelaySample)
+        elif name == "shuffler.samples.jsonl":
+            dump.shuffler = _records(lines, ShufflerSample)
+        elif name.endswith(".samples.jsonl"):
+            dump.workers.append(_records(lines, WorkerSample))
+        elif name == "probe.host.jsonl":
+            dump.host = _records(lines, HostSample)
+        elif name == "probe.processes.jsonl":
+            dump.processes = _records(lines, ProcessSample)
+        elif name == "probe.nats.jsonl":
+            dump.nats = _records(lines, NatsSample)
+    return dump
+
+
+def _files(text: str) -> Iterator[tuple[str, list[str]]]:
+    for part in ("\n" + text.replace("\r\n", "\n")).split("\n" + SEPARATOR)[1:]:
+        name, *lines = part.split("\n")
+        yield name, [line for line in lines if line]
+
+
+def _records(lines: Sequence[str], kind: type[R]) -> list[R]:
+    decoder = msgspec.json.Decoder(kind)
+    found = []
+    for line in lines:
+        try:
+            found.append(decoder.decode(line))
+        except (msgspec.DecodeError, ValueError):
+            continue
+    return found
+
+
+def _add_histograms(dump: HostDump, lines: Sequence[str]) -> None:
+    for line in lines:
+        tag, *_, payload = line.removeprefix("Tag=").split(",")
+        dump.histograms.setdefault(tag, []).append(payload)

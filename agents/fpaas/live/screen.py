@@ -1,0 +1,180 @@
+"""A run as a screen, and as one line, for a terminal. Pure but for rich, which draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fpaas.live.view import DANGER, MISSED, View
+from fpaas.text import sparks
+from fpaas.text.bars import bar, clock
+
+NOTHING = "-"
+#: Figures have this much room beside their sparks.
+FLOW_FIGURES_WIDTH = 34
+#: Lines that everything but events takes on a small screen.
+EVENTS_MIN = 2
+
+
+def draw(view: View, width: int, height: int) -> Group:
+    """Draw everything; what has no room is left out from the end."""
+    head = Text(f"{view.run.scenario.title or view.run.scenario.name}  ", style="bold")
+    head.append(view.run.run_id, style="dim")
+    blocks: list[RenderableType] = [
+        head,
+        _progress(view, width),
+        _flows(view, width),
+        _sides(_latencies(view), _nats(view)),
+        _sides(_ledger(view), _hosts(view, max(2, height // 4 - 2)), (3, 2)),
+        _goals(view),
+    ]
+    used = 2 + 5 + max(1 + len(view.latencies), 4) + 5 + 2
+    blocks.append(_events(view, max(EVENTS_MIN, height - used - 1)))
+    return Group(*blocks)
+
+
+def line(view: View) -> str:
+    """Write the run as one line, for logs."""
+    rates = ", ".join(
+        f"{flow.name} {_count(flow.total)} ({_last(flow.rates)}/s)" for flow in view.flows
+    )
+    latencies = "".join(f", {one.name} p99 {_ms(one.p99_ms)}" for one in view.latencies)
+    troubles = "".join(f"; {problem}" for problem in view.problems)
+    state = view.verdict.upper() or view.phase
+    elapsed = max(0.0, min(view.elapsed_s, view.total_s))
+    return (
+        f"{elapsed:.0f} s of {view.total_s:.0f} s, {state}: {rates}{latencies}, "
+        f"lag at most {_count(view.lag_max)}{troubles}"
+    )
+
+
+def _progress(view: View, width: int) -> Text:
+    left_s = max(0.0, view.total_s - max(0.0, view.elapsed_s))
+    state = view.verdict.upper() or view.phase
+    style = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow"}.get(state, "bold")
+    text = Text(f"{state:<10}", style=style)
+    text.append(bar(view.elapsed_s / view.total_s, max(10, width - 32)), style="cyan")
+    text.append(f" {clock(left_s)} left" if not view.is_over else " over")
+    return text
+
+
+def _flows(view: View, width: int) -> Table:
+    table = _table("", "so far", "/s now", "/s")
+    room = max(8, width - FLOW_FIGURES_WIDTH)
+    for flow in view.flows:
+        spark = Text(sparks.line(flow.rates, room), style="cyan")
+        table.add_row(flow.name, _count(flow.total), _last(flow.rates), spark)
+    return table
+
+
+def _latencies(view: View) -> Table:
+    table = _table("last 10 s, ms", "p50", "p99", "open")
+    for one in view.latencies:
+        table.add_row(one.name, _ms(one.p50_ms), _ms(one.p99_ms), _count(one.open_count))
+    if not view.latencies:
+        table.add_row("no samples yet", "", "", "")
+    return table
+
+
+def _nats(view: View) -> Table:
+    table = _table("NATS", "")
+    cpu_and_rss = view.processes.get("nats")
+    table.add_row("CPU, RSS", _use(cpu_and_rss))
+    table.add_row("stream", f"{_count(view.stream_messages)}, {_mb(view.stream_mb)}")
+    table.add_row("lag p50, max", f"{_count(view.lag_p50)}, {_count(view.lag_max)}")
+    return table
+
+
+def _ledger(view: View) -> Table:
+    table = _table("ledger", "", "", "")
+    names = list(view.ledger)
+    for at in range(0, len(names), 2):
+        table.add_row(
+            *(cell for name in names[at : at + 2] for cell in (name, _count(view.ledger[name])))
+        )
+    return table
+
+
+def _hosts(view: View, most: int) -> Table:
+    table = _table("host", "CPU", "memory")
+    for host in view.hosts[:most]:
+        cpu = NOTHING if host.cpu_pct is None else f"{host.cpu_pct:.0f} %"
+        style = "bold red" if host.cpu_pct is not None and host.cpu_pct > 95 else ""
+        table.add_row(host.name, Text(cpu, style=style), _mb(host.mem_mb))
+    if len(view.hosts) > most:
+        table.add_row(f"and {len(view.hosts) - most} more", "", "")
+    return table
+
+
+def _goals(view: View) -> Text:
+    text = Text("goals  ", style="bold")
+    styles = {MISSED: "bold red", "not met": "bold red", "missed": "bold red", DANGER: "yellow"}
+    worth = [goal for goal in view.goals if goal.state in styles]
+    counts: dict[str, int] = {}
+    for goal in view.goals:
+        counts[goal.state] = counts.get(goal.state, 0) + 1
+    text.append(", ".join(f"{count} {state}" for state, count in counts.items()) or "none")
+    for goal in worth[:3]:
+        measured = NOTHING if goal.measured is None else f"{goal.measured:.4g}"
+        text.append(f"\n  {goal.name} {goal.limit:g}: {measured} ", style=styles[goal.state])
+        text.append(goal.state, style=styles[goal.state])
+    return text
+
+
+def _events(view: View, most: int) -> Text:
+    text = Text("events ", style="bold")
+    lines = [(f"  {problem}", "bold red") for problem in view.problems[-most:]]
+    lines += [(f"  {at_s:7.1f} s  {words}", "") for at_s, words in view.events[-most:]]
+    if not lines:
+        text.append("none", style="")
+    for words, style in lines[-most:]:
+        text.append(f"\n{words}", style=style or "not bold")
+    text.no_wrap = True
+    text.overflow = "ellipsis"
+    return text
+
+
+def _table(*heads: str) -> Table:
+    table = Table(
+        box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0)
+    )
+    for at, head in enumerate(heads):
+        is_last_spark = at == len(heads) - 1 and head == "/s"
+        table.add_column(
+            head, justify="left" if at == 0 or is_last_spark else "right", no_wrap=True
+        )
+    return table
+
+
+def _sides(left: Table, right: Table, ratio: tuple[int, int] = (1, 1)) -> Table:
+    both = Table.grid(expand=True, padding=(0, 3, 0, 0))
+    for share in ratio:
+        both.add_column(ratio=share)
+    both.add_row(left, right)
+    return both
+
+
+def _count(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f}".replace(",", " ")
+
+
+def _last(rates: Iterable[float]) -> str:
+    recent = list(rates)[-3:]
+    return f"{sum(recent) / len(recent):,.0f}".replace(",", " ") if recent else NOTHING
+
+
+def _ms(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _mb(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f} MB".replace(",", " ")
+
+
+def _use(cpu_and_rss: tuple[float, float] | None) -> str:
+    if cpu_and_rss is None:
+        return NOTHING
+    return f"{cpu_and_rss[0]:.0f} %, {_mb(cpu_and_rss[1])}"

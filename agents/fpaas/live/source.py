@@ -1,0 +1,136 @@
+"""Brings what agents have written: from a directory here, or from the hosts of an inventory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fpaas.errors import BadInput, SpecError
+from fpaas.live import dump
+from fpaas.live.dump import HostDump
+from fpaas.spec import RunSpec
+
+ANSWER_LIMIT_S = 60.0
+HOSTS = "relay:nats:shuffler:consumers"
+#: On hosts; an inventory may say otherwise.
+LAB = "{{ lab_dir | default('/var/lib/fpaas') }}"
+
+
+class Here:
+    """A run directory on this machine, one that goes on or a bundle."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        hosts = directory / "hosts"
+        self._parts = (
+            {one.name: one for one in sorted(hosts.iterdir()) if one.is_dir()}
+            if hosts.is_dir()
+            else {"localhost": directory}
+        )
+
+    def dumps(self) -> dict[str, HostDump]:
+        """Return each host's part. Raises BadInput."""
+        return {name: self._dump(part) for name, part in self._parts.items()}
+
+    def _dump(self, part: Path) -> HostDump:
+        try:
+            done = subprocess.run(  # noqa: S603  ours
+                ["/bin/sh", "-c", dump.COMMAND],
+                cwd=part,
+                capture_output=True,
+                timeout=ANSWER_LIMIT_S,
+                check=False,
+            )
+        except OSError as error:
+            raise BadInput(f"{part}: {error.strerror}") from error
+        return dump.parse(done.stdout.decode(errors="replace"))
+
+    def run(self, dumps: Mapping[str, HostDump]) -> RunSpec:
+        """Return what the run is. Raises BadInput."""
+        path = self.directory / "run.json"
+        try:
+            return RunSpec.load(path)
+        except (OSError, SpecError) as error:
+            del dumps
+            raise BadInput(f"{path}: {error}") from error
+
+    def summary(self) -> Mapping[str, Any] | None:
+        """Return a reported run's summary; None while there is none that can be read."""
+        try:
+            content = json.loads((self.directory / "summary.json").read_text(encoding="utf-8"))
+            status = content["verdict"]["status"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return content if isinstance(status, str) else None
+
+
+class OverHosts:
+    """The hosts of an inventory, asked as Ansible reaches them; nothing is installed there."""
+
+    def __init__(self, inventory: Path) -> None:
+        self._inventory = inventory
+        self.unreached: list[str] = []
+
+    def dumps(self) -> dict[str, HostDump]:
+        """Return the part of each host that answers. Raises BadInput where none does."""
+        program = Path(sys.executable).with_name("ansible")
+        # Of the command only the lab's place is Ansible's to fill in.
+        command = f"cd {LAB}/current/ && {{% raw %}}{{ {dump.COMMAND.strip()}\n}}{{% endraw %}}"
+        arguments = [str(program), HOSTS, "-i", str(self._inventory), "-m", "raw", "-a", command]
+        environment = {
+            **os.environ,
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true",
+            "ANSIBLE_DEPRECATION_WARNINGS": "false",
+        }
+        try:
+            done = subprocess.run(  # noqa: S603  the lab's own
+                arguments,
+                capture_output=True,
+                text=True,
+                env=environment,
+                timeout=ANSWER_LIMIT_S,
+                check=False,
+            )
+            content = json.loads(done.stdout[done.stdout.index("{") :])
+            answers = content["plays"][0]["tasks"][0]["hosts"]
+        except (OSError, ValueError, LookupError, subprocess.TimeoutExpired) as error:
+            raise BadInput(
+                f"{self._inventory}: its hosts could not be asked: {error}; try "
+                f"`ansible -i {self._inventory} all -m ping`"
+            ) from error
+        self.unreached = [
+            f"{host}: does not answer: {_why(answer)}"
+            for host, answer in answers.items()
+            if answer.get("unreachable") or answer.get("rc") != 0
+        ]
+        found = {
+            host: dump.parse(answer["stdout"])
+            for host, answer in answers.items()
+            if answer.get("rc") == 0
+        }
+        if not found:
+            raise BadInput("\n".join(self.unreached) or f"{self._inventory}: has no hosts")
+        return found
+
+    def run(self, dumps: Mapping[str, HostDump]) -> RunSpec:
+        """Return what the run is. Raises BadInput."""
+        text = next((one.run_json for one in dumps.values() if one.run_json), "")
+        try:
+            return RunSpec.from_json(text, "run.json")
+        except SpecError as error:
+            raise BadInput(str(error)) from error
+
+    def summary(self) -> None:
+        """Return nothing: the report is made on the control node."""
+        return
+
+
+def _why(answer: Mapping[str, Any]) -> str:
+    said = str(answer.get("stderr") or answer.get("stdout") or answer.get("msg") or "").strip()
+    return said.splitlines()[-1] if said else "it does not say why"

@@ -1,0 +1,283 @@
+"""All hosts' parts as one view of the run: what a person wants to see of it now. Pure."""
+
+from __future__ import annotations
+
+import binascii
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+
+from fpaas.live.dump import LEGS, HostDump
+from fpaas.measures.histograms import new_histogram
+from fpaas.records.status import State
+from fpaas.report.series import Series, rate_per_s
+from fpaas.spec import NS_PER_S, RunSpec
+
+#: From this share of its limit on, a goal is in danger.
+DANGER_SHARE = 0.8
+#: Agents whose message, while they run, says what is wrong.
+TELL_TROUBLE = ("probe", "shuffler")
+OK, DANGER, MISSED, LATER = "ok so far", "in danger", "missed so far", "known at the end"
+LEG_WORDS = {
+    "publish_ack": "publish → ack",
+    "fetch_call": "pull → answer",
+    "end_to_end": "due → received",
+}
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One step of the data's way: how much so far, a second now, and each second before."""
+
+    name: str
+    total: int | None
+    rates: list[float]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of the last seconds, ms; None: no samples. `open_count`: without an answer now."""
+
+    name: str
+    p50_ms: float | None
+    p99_ms: float | None
+    open_count: int
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host as its probe saw it last."""
+
+    name: str
+    cpu_pct: float | None
+    mem_mb: float | None
+    agents: str
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal, and how it stands; None: not measured yet."""
+
+    name: str
+    limit: float
+    measured: float | None
+    state: str
+
+
+@dataclass(frozen=True)
+class View:
+    """The run, now. Counts are None where nobody has said."""
+
+    run: RunSpec
+    phase: str
+    elapsed_s: float
+    total_s: float
+    flows: list[Flow]
+    latencies: list[Latency]
+    lag_p50: float | None
+    lag_max: float | None
+    stream_messages: int | None
+    stream_mb: float | None
+    processes: dict[str, tuple[float, float]]
+    hosts: list[Host]
+    ledger: dict[str, int | None]
+    goals: list[Goal]
+    events: list[tuple[float, str]]
+    problems: list[str]
+    verdict: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will change any more."""
+        return bool(self.verdict) or self.phase == "over"
+
+
+def make(
+    run: RunSpec,
+    dumps: Mapping[str, HostDump],
+    now_unix_ns: int,
+    summary: Mapping[str, Any] | None = None,
+    problems: Sequence[str] = (),
+) -> View:
+    """Put hosts' parts together; `summary` is a finished run's, `now_unix_ns` the common time."""
+    parts = list(dumps.values())
+    relay = [sample for part in parts for sample in part.relay[-1:]]
+    shuffler = [sample for part in parts for sample in part.shuffler[-1:]]
+    workers = [lines for part in parts for lines in part.workers if lines]
+    nats = next((part.nats[-1] for part in parts if part.nats), None)
+    offered = sum(one.events for one in relay) if relay else None
+    read = sum(one.read for one in shuffler) if shuffler else None
+    stored = sum(one.published for one in shuffler) if shuffler else None
+    delivered = sum(lines[-1].processed for lines in workers) if workers else None
+    total_s = (run.settled_unix_ns - run.t0_unix_ns) / NS_PER_S
+    is_over = summary is not None
+    elapsed_s = total_s if is_over else (now_unix_ns - run.t0_unix_ns) / NS_PER_S
+    until_s = min(total_s, elapsed_s)
+
+    def rates(sources: Iterable[Sequence[Any]], name: str) -> list[float]:
+        lines: list[Series] = [
+            (
+                [(one.unix_ns - run.t0_unix_ns) / NS_PER_S for one in source],
+                [float(getattr(one, name)) for one in source],
+            )
+            for source in sources
+            if source
+        ]
+        first_s = max((x[0] for x, _ in lines), default=0.0)
+        at_s, values = rate_per_s(lines, until_s)
+        # Before the first sample that is here there are no rates, only totals.
+        return [value for at, value in zip(at_s, values, strict=True) if at - 0.5 >= first_s - 1.5]
+
+    latencies = [_latency(leg, parts) for leg in LEGS]
+    processes = _processes(parts)
+    ledger = {
+        "offered": offered,
+        "read": read,
+        "published": stored,
+        "failed": sum(one.failed for one in shuffler) if shuffler else None,
+        "unknown": sum(one.unknown for one in shuffler) if shuffler else None,
+        "in flight": sum(one.in_flight for one in shuffler) if shuffler else None,
+        "delivered": delivered,
+        "redelivered": sum(lines[-1].redelivered for lines in workers) if workers else None,
+    }
+    errors = sum(lines[-1].errors for lines in workers) if workers else None
+    return View(
+        run=run,
+        phase=_phase(run, now_unix_ns, is_over=is_over),
+        elapsed_s=elapsed_s,
+        total_s=total_s,
+        flows=[
+            Flow("offered", offered, rates([part.relay for part in parts], "events")),
+            Flow("read", read, rates([part.shuffler for part in parts], "read")),
+            Flow("stored", stored, rates([part.shuffler for part in parts], "published")),
+            Flow("delivered", delivered, rates(workers, "processed")),
+        ],
+        latencies=[one for one in latencies if one.p50_ms is not None or one.open_count],
+        lag_p50=nats.lag.p50 if nats and nats.lag else None,
+        lag_max=nats.lag.max if nats and nats.lag else None,
+        stream_messages=nats.stream.messages if nats and nats.stream else None,
+        stream_mb=nats.stream.bytes / 1e6 if nats and nats.stream else None,
+        processes=processes,
+        hosts=[_host(name, part) for name, part in dumps.items()],
+        ledger=ledger,
+        goals=_goals_at_end(summary) if summary else _goals(run, latencies, processes, errors),
+        events=sorted(
+            (
+                ((event.begin_unix_ns - run.t0_unix_ns) / NS_PER_S, f"{host}: {_words(event)}")
+                for host, part in dumps.items()
+                for event in part.events
+            )
+        ),
+        problems=[*problems, *_problems(dumps)],
+        verdict=str(summary["verdict"]["status"]) if summary else "",
+    )
+
+
+def _phase(run: RunSpec, now_unix_ns: int, *, is_over: bool) -> str:
+    ends = (
+        (run.t0_unix_ns, "starting"),
+        (run.measure_from_unix_ns, "warm-up"),
+        (run.offer_until_unix_ns, "measuring"),
+        (run.end_unix_ns, "draining"),
+        (run.settled_unix_ns, "settling"),
+    )
+    if is_over:
+        return "over"
+    return next((phase for until_ns, phase in ends if now_unix_ns < until_ns), "over")
+
+
+def _latency(leg: str, parts: Sequence[HostDump]) -> Latency:
+    histogram: HdrHistogram = new_histogram()
+    for part in parts:
+        for payload in part.histograms.get(leg, []):
+            try:
+                histogram.decode_and_add(payload)
+            except (ValueError, TypeError, binascii.Error, zlib.error):
+                continue
+    calls = [lines[-1].calls for part in parts for lines in part.workers if lines]
+    calls += [part.shuffler[-1].calls for part in parts if part.shuffler]
+    open_count = sum(count for one in calls if one and leg in one for _, count, _ in one[leg].open)
+    if not histogram.get_total_count():
+        return Latency(LEG_WORDS[leg], None, None, open_count)
+    at = [histogram.get_value_at_percentile(percentile) / 1000 for percentile in (50, 99)]
+    return Latency(LEG_WORDS[leg], at[0], at[1], open_count)
+
+
+def _processes(parts: Sequence[HostDump]) -> dict[str, tuple[float, float]]:
+    """Return CPU in % of a core and memory in MB by process, all hosts added up."""
+    found: dict[str, tuple[float, float]] = {}
+    for part in parts:
+        last_ns = max((one.unix_ns for one in part.processes), default=0)
+        for one in part.processes:
+            if one.unix_ns == last_ns:
+                cpu, rss = found.get(one.process, (0.0, 0.0))
+                found[one.process] = (cpu + (one.cpu_pct or 0.0), rss + (one.rss_mb or 0.0))
+    return found
+
+
+def _host(name: str, part: HostDump) -> Host:
+    last = part.host[-1] if part.host else None
+    agents = ", ".join(
+        one.agent if one.state in (State.RUNNING, State.DONE) else f"{one.agent} {one.state}"
+        for one in part.statuses
+    )
+    return Host(name, last.cpu_pct if last else None, last.mem_mb if last else None, agents)
+
+
+def _problems(dumps: Mapping[str, HostDump]) -> list[str]:
+    return [
+        f"{host}: {one.agent} {one.state}: {one.message or 'it does not say why'}"
+        if one.state == State.FAILED
+        else f"{host}: {one.agent}: {one.message}"
+        for host, part in dumps.items()
+        for one in part.statuses
+        if one.state == State.FAILED
+        # What the others say of themselves while they run is where they are.
+        or (one.state == State.RUNNING and one.message and one.agent in TELL_TROUBLE)
+    ]
+
+
+def _words(event: Any) -> str:  # noqa: ANN401
+    length = "" if event.end_unix_ns else " …"
+    if event.end_unix_ns and event.end_unix_ns > event.begin_unix_ns:
+        length = f" for {(event.end_unix_ns - event.begin_unix_ns) / NS_PER_S:.1f} s"
+    do = event.parameters.get("do")
+    what = f" {do} on {event.parameters.get('on')}" if do else ""
+    return f"{event.kind.replace('_', ' ')}{what}{length}"
+
+
+def _goals(
+    run: RunSpec,
+    latencies: Sequence[Latency],
+    processes: Mapping[str, tuple[float, float]],
+    errors: int | None,
+) -> list[Goal]:
+    """Hold what can be known by now against the goals; latencies are those of the last seconds."""
+    known: dict[str, float | None] = {"errors": errors}
+    for leg, one in zip(LEGS, latencies, strict=True):
+        known |= {f"{leg}_p50_ms": one.p50_ms, f"{leg}_p99_ms": one.p99_ms}
+    for process, (cpu, rss) in processes.items():
+        known |= {f"{process}_cpu_pct": cpu, f"{process}_rss_mb": rss}
+    goals = []
+    for name, limit in (run.scenario.goals or {}).items():
+        measured = known.get(name.removesuffix("_max")) if name.endswith("_max") else None
+        goals.append(Goal(name, limit, measured, _state(measured, limit)))
+    return goals
+
+
+def _state(measured: float | None, limit: float) -> str:
+    if measured is None:
+        return LATER
+    if measured > limit:
+        return MISSED
+    return DANGER if limit and measured > DANGER_SHARE * limit else OK
+
+
+def _goals_at_end(summary: Mapping[str, Any]) -> list[Goal]:
+    return [
+        Goal(one["name"], one["limit"], one["measured"], one["status"])
+        for one in summary.get("goals") or []
+    ]

@@ -1,0 +1,147 @@
+"""A run as `fpaas watch` shows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from fpaas.bundle.bundle import Bundle
+from fpaas.commands import watch
+from fpaas.control import login, terminal_line
+from fpaas.live import dump, screen, source, view
+from fpaas.records import status
+from fpaas.records.status import AgentStatus, State
+from fpaas.spec import NS_PER_S
+from fpaas.summary import summary
+from fpaas.text import bars
+from tests.support.raw_run import RawRun
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    directory = RawRun().write(tmp_path / "run")
+    (directory / "run.json").write_text(RawRun().spec.to_json())
+    return directory
+
+
+def seen(directory: Path, at_s: float) -> view.View:
+    where = source.Here(directory)
+    dumps = where.dumps()
+    run = where.run(dumps)
+    return view.make(run, dumps, run.t0_unix_ns + round(at_s * NS_PER_S), where.summary())
+
+
+def test_it_shows_what_agents_have_written_so_far(bundle: Path) -> None:
+    found = seen(bundle, 20)
+    assert found.phase == "measuring"
+    by_name = {flow.name: flow for flow in found.flows}
+    content = summary.analyse(Bundle.load(bundle))
+    assert by_name["stored"].total == content["ledger"]["published"]
+    assert by_name["delivered"].total == content["ledger"]["delivered"]
+    assert by_name["offered"].rates
+    assert found.latencies[0].p99_ms == pytest.approx(1.2, rel=0.5)
+    assert not found.is_over
+
+
+def test_a_reported_run_is_over_and_has_its_verdict_and_goals(bundle: Path) -> None:
+    content = summary.analyse(Bundle.load(bundle))
+    (bundle / "summary.json").write_text(json.dumps(content))
+    found = seen(bundle, 0)
+    assert found.is_over
+    assert found.verdict == content["verdict"]["status"]
+    assert [goal.state for goal in found.goals] == [one["status"] for one in content["goals"]]
+
+
+def test_what_was_not_written_yet_is_not_made_up(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(RawRun().spec.to_json())
+    found = seen(tmp_path, -3)
+    assert found.phase == "starting"
+    assert [flow.total for flow in found.flows] == [None] * 4
+    assert set(found.ledger.values()) == {None}
+    assert "offered - (-/s)" in screen.line(found)
+
+
+def test_torn_and_foreign_lines_are_left_out() -> None:
+    text = (
+        '==> shuffler.samples.jsonl\n{"unix_ns": 1, "re\n'
+        "==> relay.status.json\n\xff\n"
+        "==> consumers-0.hlog\nTag=fetch_call,1,1,1,notbase64!\n"
+        "==> surprise.txt\nanything\n"
+    )
+    found = dump.parse(text)
+    assert (found.shuffler, found.statuses) == ([], [])
+    run = RawRun().spec
+    shown = view.make(run, {"host": found}, run.t0_unix_ns)
+    assert shown.latencies == []
+
+
+def test_an_agent_that_failed_is_named(bundle: Path) -> None:
+    failed = AgentStatus(agent="shuffler", state=State.FAILED, message="no room", unix_ns=1, pid=1)
+    status.write(bundle / "hosts" / "localhost", failed)
+    assert seen(bundle, 20).problems == ["localhost: shuffler failed: no room"]
+
+
+@pytest.mark.parametrize(
+    ("measured", "state"),
+    [(None, view.LATER), (50.0, view.OK), (90.0, view.DANGER), (101.0, view.MISSED)],
+)
+def test_a_goal_is_in_danger_before_it_is_missed(measured: float | None, state: str) -> None:
+    assert view._state(measured, 100.0) == state
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 60)])
+def test_the_screen_has_room_for_all(bundle: Path, width: int, height: int) -> None:
+    console = Console(width=width, height=height, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(screen.draw(seen(bundle, 20), width, height))
+    lines = console.export_text().splitlines()
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    for word in ("measuring", "left", "offered", "delivered", "publish → ack", "lag p50", "goals"):
+        assert word in text
+    assert "…" not in text
+
+
+def test_without_a_terminal_there_are_lines(bundle: Path) -> None:
+    shown = CliRunner().invoke(watch.command, [str(bundle), "--once"])
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.count("\n") == 1
+    assert "\x1b" not in shown.output
+    nowhere = CliRunner().invoke(watch.command, [str(bundle / "no")])
+    assert nowhere.exit_code == 2
+    both = CliRunner().invoke(watch.command, [str(bundle), "-i", str(bundle)])
+    assert both.exit_code == 2
+
+
+def test_bars_and_clocks() -> None:
+    assert [bars.bar(share, 4) for share in (-1, 0, 0.5, 1, 2)] == [
+        "░░░░",
+        "░░░░",
+        "██░░",
+        "████",
+        "████",
+    ]
+    assert [bars.clock(s) for s in (0, 65, 3723)] == ["0:00", "1:05", "1:02:03"]
+
+
+def test_workers_share_one_line(tmp_path: Path) -> None:
+    board = terminal_line.Board(tmp_path, "run")
+    board.note("a", {"processed": 2})
+    board.note("b", {"processed": 3, "read": 1})
+    terminal_line.Board(tmp_path, "earlier").note("a", {"processed": 100})
+    assert board.total() == {"processed": 5, "read": 1}
+    assert terminal_line.width_of(1 << 30) is None
+
+
+def test_a_shell_takes_the_login_over() -> None:
+    secrets = login.credentials('NATS_USER="fpaas"\nNATS_PASSWORD="a b"\n')
+    assert login.exports("tls://x:1", secrets, "/ca.pem") == (
+        "export NATS_URL=tls://x:1\nexport NATS_USER=fpaas\n"
+        "export NATS_PASSWORD='a b'\nexport NATS_CA=/ca.pem"
+    )
+    with pytest.raises(ValueError, match="NATS_USER"):
+        login.credentials("nothing")
