@@ -14,8 +14,9 @@ import libipld
 import pytest
 
 from fpaas.firehose import synthetic, tid
-from fpaas.firehose.frames import Event, decode
+from fpaas.firehose.frames import MAX_FRAME_BYTES, Event, decode
 from fpaas.firehose.synthetic import POOL, Synthetic
+from tests.support.tree_proofs import faults_of, value_at
 
 #: What com.atproto.sync.subscribeRepos requires, and prevData, which relays send.
 FIELDS = {
@@ -87,7 +88,7 @@ def test_same_seed_same_frames(firehose: Synthetic, frames: list[bytes]) -> None
 def test_frames_stay_what_they_were(frames: list[bytes]) -> None:
     """Runs are compared over versions of this project: a change of the frames must be meant."""
     digest = hashlib.sha256(b"".join(frames[:1000])).hexdigest()
-    assert digest == "d3680639cfe1e8a7205b096a26867e10c515355d9c3b1e96a004afc2ba484551"
+    assert digest == "cc50753586b2d20d418122a82accd40c3f8b63e582943ac7e7a31ee3cfb49978"
 
 
 def test_headers_and_fields(messages: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
@@ -95,7 +96,7 @@ def test_headers_and_fields(messages: list[tuple[dict[str, Any], dict[str, Any]]
         assert header["op"] == 1
         if header["t"] == "#account":
             assert set(body) - {"status"} == {"seq", "did", "time", "active"}
-            assert body["active"] is not ("status" in body)
+            assert not (body["active"] and "status" in body)
         else:
             assert set(body) == FIELDS[header["t"]]
 
@@ -185,27 +186,114 @@ def test_operations_and_their_records(
             assert ("prev" in operation) == (operation["action"] != "create")
 
 
-def test_tree_leads_from_the_root_to_the_records(
+def test_every_operation_is_proven(
     messages: list[tuple[dict[str, Any], dict[str, Any]]],
 ) -> None:
+    proven: Counter[str] = Counter()
     for body in commits(messages):
-        _, blocks = libipld.decode_car(body["blocks"])
-        found: dict[str, bytes] = {}
-        link = blocks[body["commit"]]["data"]
-        while link is not None:
-            node = blocks[link]
-            below = [node["l"]]
-            key = b""
-            keys = []
-            for entry in node["e"]:
-                key = key[: entry["p"]] + entry["k"]
-                keys.append(key)
-                found[key.decode()] = entry["v"]
-                below.append(entry["t"])
-            assert keys == sorted(keys)
-            link = next((cid for cid in below if cid in blocks), None)
-        for operation in body["ops"]:
-            assert found.get(operation["path"]) == operation["cid"]
+        prove(body)
+        proven.update(operation["action"] for operation in body["ops"])
+    assert proven["delete"] > 100
+    assert proven["update"] > 20
+
+
+def prove(body: dict[str, Any]) -> None:
+    """Check a commit's operations against its tree, and the tree against the specification."""
+    _, blocks = libipld.decode_car(body["blocks"])
+    root = blocks[body["commit"]]["data"]
+    assert faults_of(blocks, root) == []
+    for operation in body["ops"]:
+        assert value_at(blocks, root, operation["path"].encode()) == operation["cid"]
+
+
+def test_accounts_are_in_every_state_there_is(firehose: Synthetic) -> None:
+    accounts = [
+        index
+        for index in range(POOL)
+        if libipld.decode_dag_cbor_multi(firehose.frame(index))[0]["t"] == "#account"
+    ]
+    states: Counter[str | None] = Counter()
+    for lap in range(6):
+        for index in accounts:
+            _, body = libipld.decode_dag_cbor_multi(firehose.frame(index + lap * POOL))
+            states["active" if body["active"] else body.get("status")] += 1
+    assert set(states) == {
+        "active",
+        "takendown",
+        "suspended",
+        "deleted",
+        "deactivated",
+        "desynchronized",
+        "throttled",
+        None,
+    }
+    assert states["active"] > len(accounts) * 6 / 2
+
+
+@pytest.fixture(scope="module")
+def rare() -> list[tuple[bytes, dict[str, Any], dict[str, Any]]]:
+    """Frames of a mix that has of each."""
+    mix = {"too_big": 4, "many_operations": 4, "largest": 3, "sync": 10}
+    firehose, again = Synthetic(3, mix), Synthetic(3, mix)
+    found = []
+    for index in range(POOL):
+        frame = firehose.frame(index)
+        assert frame == again.frame(index)
+        header, body = libipld.decode_dag_cbor_multi(frame)
+        event = decode(frame)
+        assert isinstance(event, Event)
+        assert event.seq == index + 1
+        found.append((frame, header, body))
+    return found
+
+
+def test_a_mix_is_kept_to_the_frame(
+    rare: list[tuple[bytes, dict[str, Any], dict[str, Any]]],
+) -> None:
+    too_big = [body for _, _, body in rare if body.get("tooBig")]
+    many = [body for _, _, body in rare if len(body.get("ops", ())) == 200]
+    largest = [frame for frame, _, _ in rare if len(frame) > 5_000_000]
+    syncs = [body for _, header, body in rare if header["t"] == "#sync"]
+    # A thousandth of the pool is two frames and a bit.
+    counts = [len(kind) for kind in (too_big, many, largest, syncs)]
+    assert counts == pytest.approx([8, 8, 6, 20], abs=1)
+
+
+def test_commits_that_are_too_big_say_only_that(
+    rare: list[tuple[bytes, dict[str, Any], dict[str, Any]]],
+) -> None:
+    for _, _, body in rare:
+        if body.get("tooBig"):
+            assert set(body) == FIELDS["#commit"]
+            assert body["ops"] == []
+            car, blocks = libipld.decode_car(body["blocks"])
+            assert list(blocks) == car["roots"] == [body["commit"]]
+
+
+def test_commits_of_200_operations_prove_them_all(
+    rare: list[tuple[bytes, dict[str, Any], dict[str, Any]]],
+) -> None:
+    for _, _, body in rare:
+        if len(body.get("ops", ())) > 100:
+            prove(body)
+            paths = [operation["path"] for operation in body["ops"]]
+            assert len(set(paths)) == len(paths) == 200
+            assert len(body["blocks"]) < 2_000_000
+
+
+def test_the_largest_frames_are_as_large_as_is_allowed(
+    rare: list[tuple[bytes, dict[str, Any], dict[str, Any]]],
+) -> None:
+    firehose = Synthetic(3, {"largest": 3})
+    for frame, _, body in rare:
+        if len(frame) > 1_000_000:
+            assert 0 <= MAX_FRAME_BYTES - len(frame) < 10
+            assert len(body["blocks"]) < 2_000_000
+            prove(body)
+    index = next(n for n in range(POOL) if len(firehose.frame(n)) > 1_000_000)
+    # Whatever its number.
+    later = firehose.frame(index + POOL * 10**9)
+    assert MAX_FRAME_BYTES - 10 < len(later) <= MAX_FRAME_BYTES
 
 
 def test_an_accounts_commits_chain(messages: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:

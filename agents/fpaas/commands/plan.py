@@ -17,6 +17,7 @@ import psutil
 from fpaas import spec
 from fpaas.errors import BadInput
 from fpaas.firehose import capture
+from fpaas.firehose.synthetic import FIRST_SEQ, Synthetic
 from fpaas.plan import capacity
 from fpaas.text import plan_text
 from fpaas.verdict import codes, goals
@@ -187,13 +188,20 @@ def topology_of(content: dict[str, Any], source: str) -> spec.Topology:
 
 
 def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
-    """Check bench_firehose_source; returns our relay's first seq and a capture's mean frame size.
+    """Check bench_firehose_source; returns our relay's first seq and a frame's mean size.
+
+    That is None if it is as on the network, or not known.
 
     A capture's path is made absolute in `values`. Raises BadInput where it cannot be played.
     """
     source = values["bench_firehose_source"]
     if source == "synthetic":
-        return 1, None
+        mix = values["bench_firehose_mix"]
+        return FIRST_SEQ, Synthetic(values["bench_seed"], mix).bytes_mean() if mix else None
+    if values["bench_firehose_mix"]:
+        raise BadInput(
+            f"bench_firehose_mix: is of synthetic frames, and bench_firehose_source is {source}"
+        )
     if spec.is_relay_url(source):
         return None, None
     path = Path(source)

@@ -16,7 +16,7 @@ from fpaas.metrics import parse_listen
 from fpaas.records.status import State
 from fpaas.relay import cursors, relay
 from fpaas.relay.source import Pace
-from fpaas.spec import REPLAYS, Fault, RunSpec, faults, is_relay_url
+from fpaas.spec import REPLAYS, Fault, RunSpec, faults, frame_mix, is_relay_url
 
 SYNTHETIC = "synthetic"
 LISTEN = "127.0.0.1:2480"
@@ -50,6 +50,12 @@ LISTEN = "127.0.0.1:2480"
     help="With --pace capture: this many times as fast.",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--mix",
+    "mix_json",
+    metavar="JSON",
+    help="Of synthetic: frames of 1000 by kind, as bench_firehose_mix has them.",
+)
 @click.option("--loop/--once", default=True, show_default=True, help="What a capture's end means.")
 @click.option("--max-frames", type=click.IntRange(1), help="Offer no more than this.")
 @click.option("--listen", default=LISTEN, show_default=True, metavar="HOST:PORT")
@@ -97,6 +103,7 @@ def command(
     pace: str,
     speed: float,
     seed: int,
+    mix_json: str | None,
     loop: bool,
     max_frames: int | None,
     listen: str,
@@ -125,7 +132,8 @@ def command(
     host, port = parse_listen(listen)
     status = agent.Status(directory, relay.AGENT)
     try:
-        frames = _source(source or SYNTHETIC, seed, loop=loop)
+        mix = spec.firehose.mix if spec else frame_mix.MIX.read("--mix", mix_json or {})
+        frames = _source(source or SYNTHETIC, seed, mix, loop=loop)
         if spec is not None and frames.first_seq != spec.firehose.first_seq:
             raise BadInput(
                 f"{source}: begins with seq {frames.first_seq}, but {run_json} expects "
@@ -155,7 +163,7 @@ def command(
         raise
 
 
-_OPTIONS = {"loop": "--loop/--once", "faults_json": "--faults"}
+_OPTIONS = {"loop": "--loop/--once", "faults_json": "--faults", "mix_json": "--mix"}
 
 
 def _faults(text: str | None, duration_s: float | None) -> tuple[Fault, ...]:
@@ -182,6 +190,7 @@ def _run_of(context: click.Context, run_json: Path, directory: Path | None) -> R
         "duration_s",
         "replay",
         "faults_json",
+        "mix_json",
     )
     for name in decided:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
@@ -197,9 +206,11 @@ def _run_of(context: click.Context, run_json: Path, directory: Path | None) -> R
     return spec
 
 
-def _source(source: str, seed: int, *, loop: bool) -> Synthetic | Capture:
+def _source(source: str, seed: int, mix: dict[str, int], *, loop: bool) -> Synthetic | Capture:
     if source == SYNTHETIC:
-        return Synthetic(seed)
+        return Synthetic(seed, mix)
+    if mix:
+        raise BadInput(f"--mix: is of synthetic frames, and --source is {source}")
     if is_relay_url(source):
         raise BadInput(f"--source: {source} is a relay; capture it with `fpaas record` first")
     return Capture(Path(source), loop=loop)

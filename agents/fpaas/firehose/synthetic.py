@@ -3,8 +3,9 @@
 `Synthetic.frame(i)` is a pure function of (seed, i). A pool of templates is drawn once from the
 distributions that were measured on the real firehose; frame i is template `i mod POOL` with its
 author, seq, rev, since, time and prevData filled in, and with the commit block's CID computed anew,
-because rev and author are inside that block. So every CID is a true hash, an account's commits
-chain (since and prevData name its commit before), and only the signature is random bytes.
+because rev and author are inside that block. So every CID is a true hash, every operation is
+proven by its commit's tree, an account's commits chain (since and prevData name its commit before),
+and only the signature is random bytes.
 What repeats every POOL frames is the records and tree nodes, not did + rev.
 
 Source of the fields: the lexicon com.atproto.sync.subscribeRepos and
@@ -14,9 +15,10 @@ https://atproto.com/specs/repository.
 from __future__ import annotations
 
 import base64
+import functools
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -25,6 +27,9 @@ import libipld
 
 from fpaas.firehose import dag_cbor, tid
 from fpaas.firehose.dag_cbor import FALSE, LINK_PREFIX, NULL, TRUE, byte_string, head, text
+from fpaas.firehose.frames import MAX_FRAME_BYTES
+from fpaas.firehose.search_tree import KeyBank, Proof, any_link, layer_of, link
+from fpaas.spec.frame_mix import NETWORK, WHOLE
 
 FIRST_SEQ = 1
 POOL = 2048
@@ -35,8 +40,6 @@ EPOCH_UNIX_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 #: From one frame's rev and time to the next's: the nominal 450 frames/s, whatever the real rate.
 SPACING_US = 2222
 
-#: Of 1000 events. Commits are the rest.
-KINDS_PER_MILLE = {"#identity": 3, "#account": 2, "#sync": 1}
 #: Of 1000 operations, by collection; creates, updates and deletes are drawn apart from it.
 COLLECTIONS_PER_MILLE = {
     "app.bsky.feed.like": 700,
@@ -66,12 +69,33 @@ SIZE_QUANTILES = (
 )
 #: The rare large ones, once each in a pool.
 LARGE_BYTES = (20_000, 70_000)
+OPERATIONS_MAX = 200
+#: What #account events say, one after the other: active, or the status of one that is not.
+ACCOUNT_STATES = (
+    *("active",) * 3,
+    "deactivated",
+    *("active",) * 3,
+    "deleted",
+    *("active",) * 2,
+    "takendown",
+    *("active",) * 2,
+    "suspended",
+    *("active",) * 2,
+    "desynchronized",
+    "active",
+    "throttled",
+    "",  # inactive, and nothing says why
+)
 
+_COLLECTIONS = (tuple(COLLECTIONS_PER_MILLE), tuple(COLLECTIONS_PER_MILLE.values()))
 _UPDATED_COLLECTION = "app.bsky.actor.profile"
+#: To choose from; a fourth of them is in the next layer, and so on.
+_KEYS = 2**16
+_TREES_TRIED_MAX = 4
 _RKEY_LOWEST = tid.from_unix_us(int(datetime(2023, 6, 1, tzinfo=UTC).timestamp()) * 1_000_000)
 _RKEY_SPAN = tid.from_unix_us(EPOCH_UNIX_US) - _RKEY_LOWEST
 # What a commit weighs in the mean, so that sizes come out as drawn (within an entry's size).
-_COMMIT_BYTES = 480
+_COMMIT_BYTES = 525
 _NODE_BYTES = 600
 _NODE_OVERHEAD_BYTES = 66
 _ENTRY_BYTES = 90
@@ -104,17 +128,22 @@ class Hole(NamedTuple):
     since: bytes
     time: bytes
     prev_data: bytes
+    #: How often the pool was gone through before.
+    lap: int
 
 
 class Synthetic:
-    """An endless source of frames; frame i (i = 0, 1, …) has seq FIRST_SEQ + i."""
+    """An endless source of frames; frame i (i = 0, 1, …) has seq FIRST_SEQ + i.
+
+    `mix` has shares of 1000 frames by kind, where they are to be others than the network's.
+    """
 
     first_seq = FIRST_SEQ
     count: int | None = None
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, mix: Mapping[str, int] | None = None) -> None:
         rng = random.Random(seed)
-        self._templates = _templates(rng)
+        self._templates = _templates(rng, {**NETWORK, **(mix or {})})
         self._authors, self._gaps = _author_cycle(rng)
         self._second = -1
         self._second_text = ""
@@ -132,8 +161,13 @@ class Synthetic:
                 tid.encode(EPOCH_UNIX_US + previous * SPACING_US << tid.CLOCK_ID_BITS).encode(),
                 self._time(unix_us),
                 link,
+                index // POOL,
             )
         )
+
+    def bytes_mean(self) -> float:
+        """Return the mean size of a frame."""
+        return sum(len(self.frame(index)) for index in range(POOL)) / POOL
 
     def ignored(self, count: int) -> int:  # noqa: ARG002
         """Tell how many of the first `count` frames are no events: none."""
@@ -158,16 +192,29 @@ class Synthetic:
 # -- the pool ------------------------------------------------------------------------------------
 
 
-def _templates(rng: random.Random) -> list[Template]:
-    kinds = _deck(rng, POOL, {"#commit": 1000 - sum(KINDS_PER_MILLE.values()), **KINDS_PER_MILLE})
-    commits = _commit_templates(rng, kinds.count("#commit"))
+def _templates(rng: random.Random, mix: Mapping[str, int]) -> list[Template]:
+    kinds = _deck(rng, POOL, {"commit": WHOLE - sum(mix.values()), **mix})
+    keys = KeyBank(_KEYS, functools.partial(_any_key, rng))
+    commits = _commit_templates(rng, keys, kinds.count("commit"))
+    accounts = itertools.count()
+    account_count = kinds.count("account")
+    # One is megabytes long.
+    largest = functools.cache(lambda: _largest(rng, keys))
     makers: dict[str, Callable[[], Template]] = {
-        "#commit": lambda: next(commits),
-        "#identity": lambda: _identity(rng),
-        "#account": lambda: _account(rng),
-        "#sync": lambda: _sync(rng),
+        "commit": lambda: next(commits),
+        "identity": lambda: _identity(rng),
+        "account": lambda: _account(next(accounts), account_count),
+        "sync": lambda: _sync(rng),
+        "too_big": lambda: _too_big(rng),
+        "many_operations": lambda: _many_operations(rng, keys),
+        "largest": largest,
     }
     return [makers[kind]() for kind in kinds]
+
+
+def _any_key(rng: random.Random) -> bytes:
+    (collection,) = rng.choices(*_COLLECTIONS)
+    return f"{collection}/{_rkey(rng)}".encode()
 
 
 def _deck(rng: random.Random, size: int, shares: dict[Any, int]) -> list[Any]:
@@ -230,15 +277,22 @@ class Operation(NamedTuple):
 
     def encode(self) -> bytes:
         """Encode as the lexicon's repoOp."""
-        link = NULL if self.record is None else _link(self.record)
-        entries = [text("cid") + link, text("path") + text(self.path)]
+        cid = NULL if self.record is None else link(self.record)
+        entries = [text("cid") + cid, text("path") + text(self.path)]
         if self.previous is not None:
             entries.append(text("prev") + self.previous)
         entries.append(text("action") + text(self.action))
         return head(dag_cbor.MAP, len(entries)) + b"".join(entries)
 
 
-def _commit_templates(rng: random.Random, count: int) -> Iterator[Template]:
+class Proven(NamedTuple):
+    """What a commit's tree must show: `values` (key → link) at their keys, nothing at `absent`."""
+
+    values: dict[bytes, bytes]
+    absent: list[bytes]
+
+
+def _commit_templates(rng: random.Random, keys: KeyBank, count: int) -> Iterator[Template]:
     sizes = _sizes(rng, count)
     operation_counts = _deck(rng, count, OPERATIONS_PER_MILLE)
     total = sum(operation_counts)
@@ -248,39 +302,93 @@ def _commit_templates(rng: random.Random, count: int) -> Iterator[Template]:
         operations = [
             _operation(rng, next(actions), next(collections)) for _ in range(operation_count)
         ]
-        yield _commit(rng, operations, size)
+        yield _commit(rng, keys, operations, size)
+
+
+def _many_operations(rng: random.Random, keys: KeyBank) -> Template:
+    actions = _deck(rng, OPERATIONS_MAX, ACTIONS_PER_MILLE)
+    collections = _deck(rng, OPERATIONS_MAX, COLLECTIONS_PER_MILLE)
+    operations = [_operation(rng, *each) for each in zip(actions, collections, strict=True)]
+    return _commit(rng, keys, operations, 0)
+
+
+def _largest(rng: random.Random, keys: KeyBank) -> Template:
+    """Return a commit that fills a frame, with a field that nobody knows."""
+    # The widest seq: it must fit whatever the number.
+    seq, text_13 = head(dag_cbor.UINT, 2**53 - 1), bytes(tid.LENGTH)
+    hole = Hole(seq, bytes(_DID_LENGTH), text_13, text_13, bytes(24), bytes(_LINK_BYTES), 0)
+    operations = [_operation(rng, "create", "app.bsky.feed.post")]
+    seed = rng.getrandbits(64)
+    padding = MAX_FRAME_BYTES // 2
+    for _ in range(2):
+        template = _commit(random.Random(seed), keys, operations, 5400, padding)
+        padding += MAX_FRAME_BYTES - len(template.render(hole))
+    return template
+
+
+def _too_big(rng: random.Random) -> Template:
+    """Return a commit that only says that it was too big to be sent."""
+    return _commit_of(rng, any_link(rng), operations=[], sections=b"", too_big=TRUE)
 
 
 def _operation(rng: random.Random, action: str, collection: str) -> Operation:
     if action == "update":
         return Operation(
-            action, f"{_UPDATED_COLLECTION}/self", _record(rng, _UPDATED_COLLECTION), _any_link(rng)
+            action, f"{_UPDATED_COLLECTION}/self", _record(rng, _UPDATED_COLLECTION), any_link(rng)
         )
     if action == "delete":
-        return Operation(action, f"{collection}/{_rkey(rng)}", None, _any_link(rng))
+        return Operation(action, f"{collection}/{_rkey(rng)}", None, any_link(rng))
     return Operation(action, f"{collection}/{_new_rkey(rng)}", _record(rng, collection), None)
 
 
-def _commit(rng: random.Random, operations: list[Operation], target_bytes: int) -> Template:
+def _commit(
+    rng: random.Random,
+    keys: KeyBank,
+    operations: list[Operation],
+    target_bytes: int,
+    padding_bytes: int = 0,
+) -> Template:
     records = [operation.record for operation in operations if operation.record is not None]
-    encoded_operations = b"".join(operation.encode() for operation in operations)
-    fixed_bytes = (
-        _COMMIT_BYTES + len(encoded_operations) + sum(len(record) + 38 for record in records)
+    fixed_bytes = _COMMIT_BYTES + sum(len(operation.encode()) for operation in operations)
+    fixed_bytes += sum(len(record) + 38 for record in records)
+    proven = Proven(
+        {
+            operation.path.encode(): link(operation.record)
+            for operation in operations
+            if operation.record is not None
+        },
+        [operation.path.encode() for operation in operations if operation.record is None],
     )
-    leaves = {
-        operation.path.encode(): _link(operation.record)
-        for operation in operations
-        if operation.record is not None
-    }
-    nodes = _tree(rng, leaves, operations[0].path.partition("/")[0], target_bytes - fixed_bytes)
+    nodes = _tree(rng, keys, proven, target_bytes - fixed_bytes)
     sections = b"".join(map(_section, [*nodes, *records]))
-    root = _link(nodes[0])
+    return _commit_of(
+        rng,
+        link(nodes[0]),
+        operations=operations,
+        sections=sections,
+        too_big=FALSE,
+        padding_bytes=padding_bytes,
+    )
+
+
+def _commit_of(
+    rng: random.Random,
+    root: bytes,
+    *,
+    operations: list[Operation],
+    sections: bytes,
+    too_big: bytes,
+    padding_bytes: int = 0,
+) -> Template:
+    """Return a commit whose CAR has `sections` before its commit block."""
+    encoded_operations = b"".join(operation.encode() for operation in operations)
     block = _CommitBlock(rng, root)
     car = _Car(block, sections)
+    padding = text("padding") + byte_string(bytes(padding_bytes)) if padding_bytes else b""
 
     before_rev = (
         _header("#commit")
-        + head(dag_cbor.MAP, 12)
+        + head(dag_cbor.MAP, 13 if padding else 12)
         + text("ops")
         + head(dag_cbor.ARRAY, len(operations))
         + encoded_operations
@@ -295,7 +403,9 @@ def _commit(rng: random.Random, operations: list[Operation], target_bytes: int) 
     )
     before_car = text("blocks") + car.head
     before_commit = text("commit") + LINK_PREFIX
-    before_prev_data = text("rebase") + FALSE + text("tooBig") + FALSE + text("prevData")
+    before_prev_data = (
+        text("rebase") + FALSE + text("tooBig") + too_big + padding + text("prevData")
+    )
 
     def render(hole: Hole) -> bytes:
         commit = block.render(hole)
@@ -369,63 +479,28 @@ class _Car:
         self.head = head(dag_cbor.BYTES, length) + header
 
 
-def _tree(
-    rng: random.Random, leaves: dict[bytes, bytes], collection: str, budget_bytes: int
-) -> list[bytes]:
-    """Return a path of Merkle search tree nodes, root first, of about `budget_bytes` with CIDs.
-
-    The last node holds `leaves` (key → link). Keys grow along the path and each node is linked from
-    the last entry of the one above, as it is where an account writes its newest keys.
-    """
+def _tree(rng: random.Random, keys: KeyBank, proven: Proven, budget_bytes: int) -> list[bytes]:
+    """Return nodes of a Merkle search tree, root first, of about `budget_bytes` with their CIDs."""
     depth = max(1, round(budget_bytes / _NODE_BYTES))
-    count = max(depth - 1, (budget_bytes - depth * _NODE_OVERHEAD_BYTES) // _ENTRY_BYTES)
-    prefix = collection.encode() + b"/"
-    keys = sorted(prefix + _rkey(rng).encode() for _ in range(count))
-    cuts = [0, *sorted(rng.sample(range(1, count), depth - 1) if count > depth else []), count]
-    below = None
+    bottom = 0 if proven.absent else min(map(layer_of, proven.values))
+    root_layer = min(bottom + depth - 1, keys.top)
+    count = max(1, (budget_bytes - depth * _NODE_OVERHEAD_BYTES) // _ENTRY_BYTES)
+    seed = rng.getrandbits(64)
     nodes: list[bytes] = []
-    for first, last in reversed(list(itertools.pairwise(cuts))):
-        values = dict.fromkeys(keys[first:last])
-        if below is None:
-            values = dict(sorted({**values, **leaves}.items()))
-        below = _node(rng, values, below)
-        nodes.insert(0, below)
+    for _ in range(_TREES_TRIED_MAX):
+        nodes = Proof(
+            random.Random(seed),
+            keys,
+            proven.values,
+            proven.absent,
+            root_layer=root_layer,
+            count=count,
+        ).nodes
+        missing_bytes = budget_bytes - sum(len(_section(node)) for node in nodes)
+        if abs(missing_bytes) <= 2 * _ENTRY_BYTES or (count == 1 and missing_bytes < 0):
+            break
+        count = max(1, count + round(missing_bytes / _ENTRY_BYTES))
     return nodes
-
-
-def _node(rng: random.Random, values: dict[bytes, bytes | None], below: bytes | None) -> bytes:
-    """Encode a tree node; values None get a link to a record that is not in the frame."""
-    entries = []
-    previous = b""
-    last = len(values) - 1
-    for number, (key, value) in enumerate(values.items()):
-        shared = _shared_prefix(previous, key)
-        previous = key
-        if below is not None and number == last:
-            subtree = _link(below)
-        elif below is not None and rng.random() < 0.6:
-            subtree = _any_link(rng)
-        else:
-            subtree = NULL
-        entries.append(
-            b"\xa4\x61k"
-            + byte_string(key[shared:])
-            + b"\x61p"
-            + head(dag_cbor.UINT, shared)
-            + b"\x61t"
-            + subtree
-            + b"\x61v"
-            + (value or _any_link(rng))
-        )
-    left = _link(below) if below is not None and not values else NULL
-    return (
-        head(dag_cbor.MAP, 2)
-        + text("e")
-        + head(dag_cbor.ARRAY, len(entries))
-        + b"".join(entries)
-        + text("l")
-        + left
-    )
 
 
 # -- records -------------------------------------------------------------------------------------
@@ -528,12 +603,21 @@ def _identity(rng: random.Random) -> Template:
     return _account_event("#identity", handle, 1)
 
 
-def _account(rng: random.Random) -> Template:
-    if rng.random() < 0.7:
+def _account(number: int, of: int) -> Template:
+    """Return account event `number` of the `of` in a pool: another state in each lap."""
+    states = [_account_state(state) for state in ACCOUNT_STATES]
+
+    def render(hole: Hole) -> bytes:
+        return states[(number + of * hole.lap) % len(states)].render(hole)
+
+    return Template(render, None)
+
+
+def _account_state(state: str) -> Template:
+    if state == "active":
         return _account_event("#account", text("active") + TRUE, 1)
-    status = rng.choice(["deactivated", "deleted", "takendown", "suspended"])
-    fields = text("active") + FALSE + text("status") + text(status)
-    return _account_event("#account", fields, 2)
+    status = text("status") + text(state) if state else b""
+    return _account_event("#account", text("active") + FALSE + status, 2 if state else 1)
 
 
 def _account_event(message_type: str, fields: bytes, field_count: int) -> Template:
@@ -549,7 +633,7 @@ def _account_event(message_type: str, fields: bytes, field_count: int) -> Templa
 
 
 def _sync(rng: random.Random) -> Template:
-    root = _any_link(rng)
+    root = any_link(rng)
     block = _CommitBlock(rng, root)
     car = _Car(block, b"")
     before_did = _header("#sync") + head(dag_cbor.MAP, 5) + _DID_KEY
@@ -583,6 +667,7 @@ def _sync(rng: random.Random) -> Template:
 
 # -- encoding ------------------------------------------------------------------------------------
 
+_LINK_BYTES = len(LINK_PREFIX) + 32
 _DID_LENGTH = 32
 _DID_HEAD = head(dag_cbor.TEXT, _DID_LENGTH)
 _DID_KEY = text("did") + _DID_HEAD
@@ -591,14 +676,6 @@ _TIME_HEAD = head(dag_cbor.TEXT, 24)
 
 def _header(message_type: str) -> bytes:
     return head(dag_cbor.MAP, 2) + text("t") + text(message_type) + text("op") + b"\x01"
-
-
-def _link(block: bytes) -> bytes:
-    return LINK_PREFIX + dag_cbor.digest_of(block)
-
-
-def _any_link(rng: random.Random) -> bytes:
-    return LINK_PREFIX + rng.randbytes(32)
 
 
 def _section(block: bytes) -> bytes:
@@ -613,10 +690,3 @@ def _varint(number: int) -> bytes:
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
-
-
-def _shared_prefix(first: bytes, second: bytes) -> int:
-    """Return how many bytes two keys have in common at their beginning."""
-    length = min(len(first), len(second))
-    difference = int.from_bytes(first[:length], "big") ^ int.from_bytes(second[:length], "big")
-    return length - (difference.bit_length() + 7) // 8

@@ -55,6 +55,7 @@ class Firehose:
     relay_url: str
     frame_bytes_mean: float | None = None
     replay: str = REPLAYS[0]
+    mix: dict[str, int] = field(default_factory=dict)
     stuck_s: float = 10.0
     silent_max_s: float | None = None
     lag_max_s: float | None = None
@@ -250,6 +251,7 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_warmup_s": run.warmup_s,
         "bench_measure_s": run.measure_s,
         "bench_relay_replay": run.firehose.replay,
+        "bench_firehose_mix": run.firehose.mix,
         "bench_drain_s": run.drain_s,
         "bench_undecodable_max_frames": run.firehose.undecodable_max_frames,
         "bench_stream_max_age_s": stream.max_age_s,
@@ -390,6 +392,7 @@ def build(
             frame_bytes_mean=frame_bytes_mean,
             undecodable_max_frames=v["bench_undecodable_max_frames"],
             replay=v["bench_relay_replay"],
+            mix=v["bench_firehose_mix"],
             stuck_s=v["bench_relay_stuck_s"],
             silent_max_s=_unless_auto(v["bench_relay_silent_max_s"]),
             lag_max_s=_unless_auto(v["bench_relay_lag_max_s"]),

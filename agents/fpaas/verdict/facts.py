@@ -70,6 +70,8 @@ class Facts:
     #: By host, the seconds of the window without a sample of it, if these are too many.
     unsampled_s: dict[str, int] = field(default_factory=dict)
     frames_offered: int | None = None
+    #: Of those, malformed ones that a fault asked for.
+    frames_damaged: int = 0
     #: In the window, how long sockets of the relay's subscribers took no more; None: not known.
     relay_blocked_s: float | None = None
     shuffler_reconnects: int = 0
@@ -107,6 +109,7 @@ def collect(
         process_cpu_pct=resources.agent_cpu_pct(bundle, window),
         unsampled_s=_unsampled_s(bundle, window),
         frames_offered=relay.offered if relay else None,
+        frames_damaged=relay.damaged if relay else 0,
         relay_blocked_s=_relay_blocked_s(bundle, window),
         shuffler_reconnects=shuffler.nats_connections.reconnects if shuffler else 0,
         publish_failures=shuffler.failures_by_reason if shuffler else {},

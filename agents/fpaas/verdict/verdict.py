@@ -132,7 +132,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_unsure_clocks(spec, summary),
         *_wrong_clocks(spec, summary),
         *_short_offer(spec, facts),
-        *_unread_relay(spec, summary),
+        *_unread_relay(spec, summary, facts),
         *relay_limits.beyond(spec, summary),
         *_shorten([one for one in facts.problems if dead.left(one)]),
     ]
@@ -498,9 +498,11 @@ def _short_offer(spec: RunSpec, facts: Facts) -> Iterator[Reason]:
         yield Reason("frames_not_offered", None, {"offered": offered, "due": due})
 
 
-def _unread_relay(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
+def _unread_relay(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
     ledger, url = summary["ledger"], spec.firehose.relay_url
-    count, limit = ledger["undecodable"], spec.firehose.undecodable_max_frames
+    count = ledger["undecodable"]
+    # Those that the run itself asked for are no reason to distrust it.
+    limit = spec.firehose.undecodable_max_frames + facts.frames_damaged
     if count and count > limit:
         bad = {"count": count, "limit_frames": limit, "relay_url": url}
         yield Reason("frames_undecodable", None, bad)
