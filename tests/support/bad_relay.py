@@ -23,7 +23,7 @@ TICK_S = 0.005
 
 
 def frame(header: dict[str, object], body: dict[str, object]) -> bytes:
-    return cbor2.dumps(header) + cbor2.dumps(body)
+    return cbor2.dumps(header, canonical=True) + cbor2.dumps(body, canonical=True)
 
 
 def commit(seq: int, event: int, unix_s: float, size_bytes: int = 200) -> bytes:

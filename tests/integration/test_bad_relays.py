@@ -1,0 +1,383 @@
+"""The shuffler on relays that keep to no rule: every good event is stored, once, and accounted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
+
+import nats
+import pytest
+import uvloop
+from nats.js.api import StorageType, StreamConfig
+
+from fpaas import spec
+from fpaas.firehose import dialing
+from fpaas.firehose.relay_client import RelayError, subscription_url
+from fpaas.firehose.subscription import Patience
+from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.shuffler.shuffler import Endpoints, Shuffler
+from tests.support.bad_relay import GARBAGE, BadRelay, commit, frame
+from tests.support.nats_servers import NatsServer
+
+pytestmark = pytest.mark.integration
+
+FAST = 2000.0
+IN_TIME_S = 12
+
+
+async def create_stream(url: str) -> None:
+    connection = await nats.connect(url)
+    await connection.jetstream().add_stream(
+        StreamConfig(
+            name=spec.STREAM_NAME,
+            subjects=[f"{spec.SUBJECT_ROOT}.>"],
+            storage=StorageType.MEMORY,
+            duplicate_window=120,
+        )
+    )
+    await connection.close()
+
+
+async def stored_events(url: str) -> list[int]:
+    """Return the numbers of the events in the stream, in order."""
+    connection = await nats.connect(url)
+    context = connection.jetstream()
+    state = (await context.stream_info(spec.STREAM_NAME)).state
+    found = []
+    for seq in range(1, state.last_seq + 1):
+        message = await context.get_msg(spec.STREAM_NAME, seq)
+        found.append(int((message.headers or {})["Nats-Msg-Id"].rpartition("/")[2]))
+    await connection.close()
+    return found
+
+
+@contextlib.asynccontextmanager
+async def shuffling(
+    server: NatsServer, relay: BadRelay, after: int | None, patience: Patience | None = None
+) -> AsyncIterator[Shuffler]:
+    endpoints = Endpoints(subscription_url(relay.url), NatsAddress.parse(server.url), "127.0.0.1:0")
+    subject = Shuffler(endpoints, after=after, patience=patience)
+    await subject.publisher.connect(5)
+    reading = asyncio.ensure_future(subject.reader.run())
+    try:
+        yield subject
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await subject.publisher.close()
+
+
+async def until(true: Callable[[], object], in_time_s: float = IN_TIME_S) -> None:
+    async with asyncio.timeout(in_time_s):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+def is_settled(subject: Shuffler, count: int) -> Callable[[], bool]:
+    def look() -> bool:
+        return subject.account.read >= count and not subject.publisher.window.pending
+
+    return look
+
+
+def read_all(
+    server: NatsServer, relay: BadRelay, *, good: int, after: int | None = 999
+) -> tuple[Shuffler, list[int]]:
+    """Read until so many events are stored, and some time more; return what is in the stream."""
+
+    async def main() -> tuple[Shuffler, list[int]]:
+        await create_stream(server.url)
+        async with shuffling(server, relay, after) as subject:
+            await until(is_settled(subject, good))
+            await asyncio.sleep(0.3)
+        return subject, await stored_events(server.url)
+
+    return uvloop.run(main())
+
+
+def balance(subject: Shuffler) -> None:
+    account = subject.account
+    outcomes = account.published + account.duplicates + account.failed + account.unknown
+    assert account.read == outcomes == len(account.read_seqs)
+
+
+@pytest.mark.parametrize("inclusive", [True, False])
+@pytest.mark.parametrize("step", [1, 1000])
+@pytest.mark.parametrize("bad", [1, 2, 3, 16])
+def test_bad_frames_in_a_row_cost_no_good_one(
+    nats_server: NatsServer,
+    bad: int,
+    step: int,
+    inclusive: bool,  # noqa: FBT001
+) -> None:
+    broken = range(20, 20 + bad)
+    with BadRelay(
+        FAST,
+        seq=lambda event: 1000 + step * event,
+        frames=lambda event: GARBAGE if event in broken else b"",
+        inclusive=inclusive,
+        count=60,
+    ) as relay:
+        subject, stored = read_all(nats_server, relay, good=60 - bad)
+    assert sorted(stored) == [event for event in range(60) if event not in broken]
+    assert subject.account.undecodable == bad
+    assert subject.account.duplicates == 0
+    assert len(relay.subscriptions) == 2
+    assert subject.reader.gaps.found == []
+    balance(subject)
+
+
+def test_two_shufflers_on_two_relays_store_each_event_once(nats_server: NatsServer) -> None:
+    async def main() -> tuple[Shuffler, Shuffler, list[int]]:
+        await create_stream(nats_server.url)
+        async with (
+            shuffling(nats_server, relay, 999) as one,
+            shuffling(nats_server, other_relay, 899) as other,
+        ):
+            await until(is_settled(one, 400))
+            await until(is_settled(other, 400))
+        return one, other, await stored_events(nats_server.url)
+
+    # The same seqs on both, of other events.
+    with (
+        BadRelay(400, count=400) as relay,
+        BadRelay(400, seq=lambda event: 900 + event, count=400) as other_relay,
+    ):
+        one, other, stored = uvloop.run(main())
+    assert sorted(stored) == list(range(400))
+    assert one.account.published + other.account.published == 400
+    for subject in (one, other):
+        assert subject.account.read == 400
+        assert subject.account.undecodable == subject.account.failed == 0
+        balance(subject)
+
+
+def test_numbering_anew_is_read_on(nats_server: NatsServer) -> None:
+    # It goes back to 1 in the middle of a connection, and says nothing.
+    with BadRelay(
+        FAST,
+        seq=lambda event: 1000 + event if event < 50 else event - 49,
+        anew=(50,),
+        count=120,
+    ) as relay:
+        subject, stored = read_all(nats_server, relay, good=120)
+    assert sorted(stored) == list(range(120))
+    assert subject.reader.seq_resets == 1
+    assert subject.account.reread == 0
+    balance(subject)
+
+
+@pytest.mark.parametrize("says_future", [True, False])
+def test_numbering_anew_between_connections(
+    nats_server: NatsServer,
+    says_future: bool,  # noqa: FBT001
+) -> None:
+    with BadRelay(
+        50,
+        seq=lambda event: 1000 + event if event < 50 else event - 49,
+        anew=(50,),
+        manner=lambda s: "close" if 0.9 < s < 1.2 else "serve",
+        says_future=says_future,
+        count=150,
+    ) as relay:
+        subject, stored = read_all(nats_server, relay, good=130)
+    assert sorted(set(stored)) == sorted(stored)
+    assert subject.reader.seq_resets == 1
+    assert subject.reader.gaps.found[0].missing is None
+    balance(subject)
+
+
+@pytest.mark.parametrize("by", [5_000, 100_000, 10**9])
+def test_one_seq_far_ahead_loses_nothing(nats_server: NatsServer, by: int) -> None:
+    with BadRelay(
+        FAST, seq=lambda event: 1000 + event + (by if event == 50 else 0), count=120
+    ) as relay:
+        subject, stored = read_all(nats_server, relay, good=120)
+    assert sorted(stored) == list(range(120))
+    assert subject.account.reread == 0
+    balance(subject)
+
+
+def test_a_leap_for_good_is_a_gap_of_unknown_size(nats_server: NatsServer) -> None:
+    with BadRelay(
+        FAST, seq=lambda event: 1000 + event + (10**9 if event >= 50 else 0), count=120
+    ) as relay:
+        subject, stored = read_all(nats_server, relay, good=120)
+    assert sorted(stored) == list(range(120))
+    (gap,) = subject.reader.gaps.found
+    assert (gap.after_seq, gap.missing, gap.cause) == (1049, None, "seq_jump")
+    balance(subject)
+
+
+@pytest.mark.parametrize("bad_seq", [10**9, 2**53 - 1, 1, 1055])
+def test_bad_seq_of_what_is_no_event(nats_server: NatsServer, bad_seq: int) -> None:
+    unknown = frame({"t": "#new", "op": 1}, {"seq": bad_seq})
+    with BadRelay(FAST, frames=lambda event: unknown if event == 50 else b"", count=120) as relay:
+        subject, stored = read_all(nats_server, relay, good=119)
+    assert sorted(stored) == [event for event in range(120) if event != 50]
+    assert subject.account.ignored == 1
+    balance(subject)
+
+
+def test_gap_after_an_outage_has_its_size(nats_server: NatsServer) -> None:
+    # It keeps the last 10 events, and is away for half a second: 50.
+    with BadRelay(
+        100,
+        manner=lambda s: "dead" if 0.5 < s < 1.0 else "serve",
+        window=10,
+        count=200,
+    ) as relay:
+        subject, stored = read_all(nats_server, relay, good=140)
+        (gap,) = subject.reader.gaps.found
+        missing = 200 - len(set(stored)) if subject.account.read >= 140 else None
+    assert gap.cause == "outdated_cursor"
+    assert gap.missing is not None
+    assert missing is not None
+    assert 10 < gap.missing <= missing
+    balance(subject)
+
+
+def test_gap_of_a_sparse_relay_has_no_size(nats_server: NatsServer) -> None:
+    with BadRelay(
+        100,
+        seq=lambda event: 1000 + 7 * event + event % 3,
+        manner=lambda s: "dead" if 0.5 < s < 1.0 else "serve",
+        window=10,
+        count=200,
+    ) as relay:
+        subject, _ = read_all(nats_server, relay, good=140)
+    (gap,) = subject.reader.gaps.found
+    assert (gap.cause, gap.missing) == ("outdated_cursor", None)
+
+
+def test_a_relay_that_repeats_itself_is_read_once(nats_server: NatsServer) -> None:
+    with BadRelay(
+        FAST,
+        seq=lambda event: 1000 + event % 40,
+        frames=lambda event: commit(1000 + event % 40, event % 40, 1.8e9 + event % 40),
+        count=400,
+    ) as relay:
+        subject, stored = read_all(nats_server, relay, good=40)
+    assert sorted(stored) == list(range(40))
+    assert subject.account.reread > 300
+    assert subject.reader.seq_resets == 0
+    balance(subject)
+
+
+@pytest.mark.parametrize("manner", ["silent", "info"])
+def test_a_relay_without_events_is_stuck(nats_server: NatsServer, manner: str) -> None:
+    async def main() -> list[float]:
+        await create_stream(nats_server.url)
+        async with shuffling(nats_server, relay, None, Patience(stuck_s=1.0)):
+            await asyncio.sleep(4.5)
+        return [at for at, _ in relay.subscriptions]
+
+    with BadRelay(50, manner=lambda _: manner) as relay:
+        at = uvloop.run(main())
+    # After 1 s, and after 2 s more.
+    assert len(at) == 3
+    assert at[1] - at[0] == pytest.approx(1.0, abs=0.6)
+    assert at[2] - at[1] == pytest.approx(2.0, abs=0.8)
+
+
+def test_a_slow_relay_is_not_stuck(nats_server: NatsServer) -> None:
+    async def main() -> Shuffler:
+        await create_stream(nats_server.url)
+        async with shuffling(nats_server, relay, None, Patience(stuck_s=0.3)) as subject:
+            await asyncio.sleep(5)
+        return subject
+
+    with BadRelay(2) as relay:
+        subject = uvloop.run(main())
+    assert subject.account.read >= 8
+    assert len(relay.subscriptions) <= 3
+
+
+@pytest.mark.parametrize("manner", ["garbage", "close"])
+def test_what_is_no_relay_is_left_alone_longer_and_longer(
+    nats_server: NatsServer, manner: str
+) -> None:
+    async def main() -> None:
+        await create_stream(nats_server.url)
+        async with shuffling(nats_server, relay, 999):
+            await asyncio.sleep(8)
+
+    with BadRelay(50, manner=lambda _: manner) as relay:
+        uvloop.run(main())
+    assert 3 <= len(relay.subscriptions) <= 10
+
+
+@pytest.mark.parametrize("kind", ["seconds", "date"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_honoured(nats_server: NatsServer, status: int, kind: str) -> None:
+    def answer(number: int) -> tuple[int, dict[str, str]] | None:
+        if number:
+            return None
+        value = "3" if kind == "seconds" else formatdate(time.time() + 3.9, usegmt=True)
+        return status, {"Retry-After": value}
+
+    async def main() -> None:
+        await create_stream(nats_server.url)
+        async with shuffling(nats_server, relay, None) as subject:
+            await until(lambda: subject.account.read)
+
+    with BadRelay(50, answer=answer) as relay:
+        uvloop.run(main())
+    first, second = relay.attempts
+    assert 2.5 < second - first < 6
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 410, 501, 505])
+def test_final_answers_end_it(nats_server: NatsServer, status: int) -> None:
+    async def main() -> None:
+        await create_stream(nats_server.url)
+        endpoints = Endpoints(
+            subscription_url(relay.url), NatsAddress.parse(nats_server.url), "127.0.0.1:0"
+        )
+        subject = Shuffler(endpoints, after=None)
+        await subject.publisher.connect(5)
+        with pytest.raises(RelayError, match=f"HTTP {status}"):
+            await subject.reader.run()
+        await subject.publisher.close()
+
+    with BadRelay(50, answer=lambda _: (status, {})) as relay:
+        uvloop.run(main())
+    assert len(relay.attempts) == 1
+
+
+def test_addresses_are_tried_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that swallows every packet does not cost the connection."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        hole = socket.create_server(("127.0.0.1", 0), backlog=0)
+        fillers = []
+        # A listener whose queue is full answers nobody.
+        for _ in range(8):
+            filler = socket.socket()
+            filler.setblocking(False)  # noqa: FBT003
+            with contextlib.suppress(BlockingIOError):
+                filler.connect(hole.getsockname())
+            fillers.append(filler)
+        good = socket.create_server(("127.0.0.1", 0))
+        infos: list[dialing.AddressInfo] = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", hole.getsockname()),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", good.getsockname()),
+        ]
+
+        async def resolve(*_: object, **__: object) -> list[dialing.AddressInfo]:
+            return infos
+
+        monkeypatch.setattr(loop, "getaddrinfo", resolve)
+        began_s = loop.time()
+        connected = await dialing.dial("relay.test", 443)
+        assert connected.getpeername() == good.getsockname()
+        assert loop.time() - began_s < 2
+        for one in (*fillers, hole, good, connected):
+            one.close()
+
+    asyncio.run(main())
