@@ -184,7 +184,7 @@ def test_numbering_anew_between_connections(
         says_future=says_future,
         count=150,
     ) as relay:
-        subject, stored = read_all(nats_server, relay, good=130)
+        subject, stored = read_all(nats_server, relay, good=90)
     assert sorted(set(stored)) == sorted(stored)
     assert subject.reader.seq_resets == 1
     assert subject.reader.gaps.found[0].missing is None
@@ -226,18 +226,15 @@ def test_bad_seq_of_what_is_no_event(nats_server: NatsServer, bad_seq: int) -> N
 def test_gap_after_an_outage_has_its_size(nats_server: NatsServer) -> None:
     # It keeps the last 10 events, and is away for half a second: 50.
     with BadRelay(
-        100,
-        manner=lambda s: "dead" if 0.5 < s < 1.0 else "serve",
-        window=10,
-        count=200,
+        100, manner=lambda s: "dead" if 0.5 < s < 1.0 else "serve", window=10, count=300
     ) as relay:
-        subject, stored = read_all(nats_server, relay, good=140)
-        (gap,) = subject.reader.gaps.found
-        missing = 200 - len(set(stored)) if subject.account.read >= 140 else None
+        subject, stored = read_all(nats_server, relay, good=100, after=None)
+    (gap,) = subject.reader.gaps.found
     assert gap.cause == "outdated_cursor"
-    assert gap.missing is not None
-    assert missing is not None
-    assert 10 < gap.missing <= missing
+    assert gap.after_seq is not None
+    last = gap.after_seq - 1000
+    following = min(event for event in stored if event > last)
+    assert gap.missing == following - last - 1 > 10
     balance(subject)
 
 
@@ -247,9 +244,9 @@ def test_gap_of_a_sparse_relay_has_no_size(nats_server: NatsServer) -> None:
         seq=lambda event: 1000 + 7 * event + event % 3,
         manner=lambda s: "dead" if 0.5 < s < 1.0 else "serve",
         window=10,
-        count=200,
+        count=300,
     ) as relay:
-        subject, _ = read_all(nats_server, relay, good=140)
+        subject, _ = read_all(nats_server, relay, good=100, after=None)
     (gap,) = subject.reader.gaps.found
     assert (gap.cause, gap.missing) == ("outdated_cursor", None)
 
@@ -308,7 +305,7 @@ def test_what_is_no_relay_is_left_alone_longer_and_longer(
 
     with BadRelay(50, manner=lambda _: manner) as relay:
         uvloop.run(main())
-    assert 3 <= len(relay.subscriptions) <= 10
+    assert 2 <= len(relay.subscriptions) <= 10
 
 
 @pytest.mark.parametrize("kind", ["seconds", "date"])

@@ -19,6 +19,7 @@ class BadFrames:
     def __init__(self, *, is_dense: bool) -> None:
         self._is_dense = is_dense
         self._given_up = 0
+        self._is_stale = False
         self._failed_after: int | None = None
         self._is_failed = False
         self._skipped: list[int | None] = []
@@ -34,6 +35,7 @@ class BadFrames:
 
         `position` is its own if that can be read all the same.
         """
+        self._drop_stale()
         if after is None or (self._is_failed and self._failed_after == after):
             self._skipped.append(position)
             self._skipped_after = after
@@ -42,9 +44,9 @@ class BadFrames:
         self._failed_after = after
         return False
 
-    def connected(self) -> None:
-        """Note a new connection: what was stepped over on the last one comes again."""
-        self._skipped.clear()
+    def connection_lost(self) -> None:
+        """Note that what was stepped over comes again on the next connection, if there is one."""
+        self._is_stale = True
 
     def left_behind(self, after: int | None) -> list[int | None]:
         """Return the positions of those before `after`: events were read since, in their order."""
@@ -55,20 +57,18 @@ class BadFrames:
 
         They are known if the relay leaves out no numbers, and exactly theirs are missing.
         """
-        skipped, self._skipped = self._skipped, []
-        self._given_up += len(skipped)
-        if self._is_dense and after is not None and position == after + 1 + len(skipped):
-            return list(range(after + 1, position))
-        return skipped
+        self._drop_stale()
+        return self._taken(after, position)
 
     def reread(self) -> tuple[int, list[int | None]]:
         """Take in that an event came that was read before, so they were too.
 
         Returns how many were; beyond those ever given up none can be, so their positions too.
         """
+        self._drop_stale()
         count = min(len(self._skipped), self._given_up)
         self._skipped = self._skipped[count:]
-        return count, self.passed(None, None)
+        return count, self._taken(None, None)
 
     def ended(self, after: int | None) -> list[int | None]:
         """Take in that nothing more is read; returns the positions of those that are given up.
@@ -77,4 +77,16 @@ class BadFrames:
         """
         if not self._skipped and self._is_failed and self._failed_after == after:
             self._skipped.append(None)
-        return self.passed(after, None if after is None else after + 1 + self.count)
+        return self._taken(after, None if after is None else after + 1 + self.count)
+
+    def _taken(self, after: int | None, position: int | None) -> list[int | None]:
+        skipped, self._skipped = self._skipped, []
+        self._given_up += len(skipped)
+        if self._is_dense and after is not None and position == after + 1 + len(skipped):
+            return list(range(after + 1, position))
+        return skipped
+
+    def _drop_stale(self) -> None:
+        if self._is_stale:
+            self._is_stale = False
+            self._skipped.clear()

@@ -116,7 +116,6 @@ class Recording:
             cursor=lambda: self.last_seq,
             events=lambda: writer.frames,
             on_frames=self.take,
-            on_connected=self._connected,
             on_lost=self._lost,
             patience=Patience(backoff_max_s=BACKOFF_MAX_S),
         )
@@ -145,10 +144,8 @@ class Recording:
         """Take in that nothing more comes."""
         self._left_out(self._bad_frames.ended(self.last_seq))
 
-    def _connected(self) -> None:
-        self._bad_frames.connected()
-
     def _lost(self, connection: RelayConnection) -> None:
+        self._bad_frames.connection_lost()
         if connection.oversized:
             self._break_off(self._too_large())
 

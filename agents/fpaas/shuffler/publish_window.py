@@ -205,13 +205,16 @@ class PublishWindow:
         self._on_unanswered(publish)
         self._remove(token, publish)
 
-    def found(self, seq: int, stream_seq: int) -> bool:
+    def found(self, seq: int, stream_seq: int, message_id: str | None = None) -> bool:
         """Take in that the stream has an event of relay seq `seq` at a place that no answer named.
 
-        Returns whether it is one of ours: a publish without an answer, or another copy.
+        Returns whether it is one of ours: a publish without an answer, or another copy. Of a relay
+        that somebody else reads, another event may have the seq, so `message_id` must be the same.
         """
         for token, publish in self.pending.items():
             if publish.seq == seq:
+                if message_id is not None and message_id.encode() not in publish.header:
+                    return False
                 self._account.settled += 1
                 self._note_published(publish, stream_seq)
                 self._on_unanswered(publish)

@@ -39,6 +39,8 @@ Received = Event | ErrorFrame | Ignored | FrameError
 NS_PER_S = 1_000_000_000
 #: Of frames that are no events, and may stand in a gap's place.
 IGNORED_AHEAD_MAX = 1000
+#: Of bad frames in a row.
+LOGGED_MAX = 20
 
 
 class RelayReader:
@@ -84,8 +86,7 @@ class RelayReader:
         #: Beyond the event read last are so many frames that cannot even be received.
         self._unreceivable = 0
         self._unreceivable_after: int | None = None
-        #: No new event came on this connection yet.
-        self._resumed = False
+        self._read_before = 0
         self._is_outdated = False
         self._pending_gap: str | None = None
         self._ignored_ahead: deque[int] = deque(maxlen=IGNORED_AHEAD_MAX)
@@ -183,13 +184,14 @@ class RelayReader:
         return last_seq + max(0, self._unreceivable - 1)
 
     def _connected(self) -> None:
-        self._resumed = True
-        self._is_outdated = False
-        self._bad_frames.connected()
         if self._publisher.congested:
             self._pause()
 
     def _lost(self, connection: RelayConnection) -> None:
+        # Now, not when there is a new one: its first frames come before it is known to be open.
+        self._read_before = self._account.read
+        self._is_outdated = False
+        self._bad_frames.connection_lost()
         if not connection.oversized:
             return
         last_seq = self.numbering.last_seq
@@ -275,7 +277,6 @@ class RelayReader:
 
     def _heard(self, last: Received | None, now_unix_ns: int) -> None:
         """Take in that new events came."""
-        self._resumed = False
         self._quiet.heard(time.monotonic_ns(), now_unix_ns)
         if isinstance(last, Event):
             self._last_event = last.time, now_unix_ns
@@ -306,29 +307,39 @@ class RelayReader:
                 # What cannot be decoded, cannot be received or is no event is not missing.
                 missing = max(0, missing - len(given_up) - self._ignored_before(event.seq))
                 missing -= self._give_up_unreceivable(missing)
-            self._note_gap(kind, missing, after_seq, now_unix_ns)
-        self._resumed = False
+            self._note_gap(kind, missing, after_seq, now_unix_ns, stepped_over=len(given_up))
         return True
 
-    def _note_gap(self, kind: Kind, missing: int | None, after_seq: int | None, at: int) -> None:
+    def _note_gap(
+        self,
+        kind: Kind,
+        missing: int | None,
+        after_seq: int | None,
+        at: int,
+        *,
+        stepped_over: int,
+    ) -> None:
         events = self._account.read
+        is_resumed = events == self._read_before
+        if missing and stepped_over and not self.gaps.is_dense(events):
+            # The numbers left out are shared by the frames that were stepped over.
+            missing //= 1 + stepped_over
         if self._pending_gap is not None:
             self.gaps.note_unknown(RelayGap(after_seq, None, at, self._pending_gap))
             self._pending_gap = None
         elif kind is Kind.LEAP:
             self.gaps.note_unknown(RelayGap(after_seq, None, at, relay_gaps.SEQ_JUMP))
         elif kind is Kind.RESET:
-            if self._resumed:
+            if is_resumed:
                 self.gaps.note_unknown(RelayGap(after_seq, None, at, relay_gaps.RENUMBERED))
         elif kind is Kind.AHEAD and missing:
-            if self._is_outdated:
-                gap = RelayGap(after_seq, missing, at, relay_gaps.OUTDATED_CURSOR)
-                self.gaps.note_outage(gap, events)
-            elif self._resumed:
-                gap = RelayGap(after_seq, missing, at, relay_gaps.AFTER_RECONNECT)
-                self.gaps.note_outage(gap, events)
+            if is_resumed:
+                is_told = self._is_outdated
+                cause = relay_gaps.OUTDATED_CURSOR if is_told else relay_gaps.AFTER_RECONNECT
+                self.gaps.note_outage(RelayGap(after_seq, missing, at, cause), events)
             else:
-                self.gaps.note_jump(RelayGap(after_seq, missing, at, relay_gaps.SEQ_JUMP), events)
+                gap = RelayGap(after_seq, missing, at, relay_gaps.SEQ_JUMP)
+                self.gaps.note_jump(gap, events)
 
     def _ignored_before(self, seq: int) -> int:
         """Count the frames that came since the event read last and had a seq without being one."""
@@ -396,8 +407,11 @@ class RelayReader:
         self._give_up(self._bad_frames.left_behind(after))
         is_stepped_over = self._bad_frames.is_stepped_over(after, position)
         what = "is stepped over" if is_stepped_over else "drops the connection"
-        log.error(
-            "relay %s: a frame after seq %s %s: it %s", self.url, numbering.last_seq, what, error
+        log.log(
+            # A relay that sends nothing but such frames says enough with its first.
+            logging.DEBUG if self._bad_frames.count > LOGGED_MAX else logging.ERROR,
+            "relay %s: a frame after seq %s %s: it %s",
+            *(self.url, numbering.last_seq, what, error),
         )
         if not is_stepped_over:
             self.subscription.close(CloseCode.INVALID_DATA, "a frame that cannot be decoded")

@@ -19,6 +19,7 @@ from fpaas.shuffler.publish_window import PublishWindow
 log = logging.getLogger(__name__)
 
 SEQ_HEADER = "Fpaas-Seq"
+ID_HEADER = "Nats-Msg-Id"
 #: Of more places than this, the rest stays unread.
 READS_MAX = 2000
 
@@ -49,13 +50,15 @@ async def _look(
     try:
         answer = await api.call(f"$JS.API.STREAM.MSG.GET.{stream}", {"seq": stream_seq})
         header = base64.b64decode(answer["message"].get("hdrs", ""))
-        seq = int(dict(headers_of(header)).get(SEQ_HEADER, ""))
+        headers = dict(headers_of(header))
+        message_id = headers.get(ID_HEADER)
+        seq = int(headers.get(SEQ_HEADER, ""))
     except JetStreamError as error:
         if not error.err_code:
             raise
         # It has just left the stream, or somebody removed it.
         return
     except ValueError:
-        seq = -1
-    if not window.found(seq, stream_seq):
+        seq, message_id = -1, None
+    if not window.found(seq, stream_seq, message_id):
         account.foreign += 1
