@@ -81,7 +81,7 @@ class Numbering:
         #: What was due before a leap or a reset.
         self._resumes: int | None = None
         self._index: dict[int, Event] = {}
-        self._index_of: tuple[int | None, int] = (None, 0)
+        self._index_of: tuple[int | None, int] | None = None
 
     @property
     def last_seq(self) -> int | None:
@@ -137,7 +137,7 @@ class Numbering:
         resumes = self._resumes if len(self.recent) < ESTABLISHED else None
         self._top = self._highest()
         self._resumes = None
-        self.recent.clear()
+        self._forget()
         self.next_seq = self.first_seq = None
         if resumes is not None:
             self._begin(resumes)
@@ -152,7 +152,7 @@ class Numbering:
             self._begin(event.seq, resumes=self.next_seq)
         elif missing > LEAP_NOTED:
             self._resumes = self.next_seq
-            self.recent.clear()
+            self._forget()
         self._take(event)
         return Found(Kind.LEAP, None) if is_leap else Found(Kind.AHEAD, missing)
 
@@ -176,6 +176,10 @@ class Numbering:
             self._index = {event.seq: event for event in self.recent}
         return self._index
 
+    def _forget(self) -> None:
+        self.recent.clear()
+        self._index_of = None
+
     def _highest(self) -> int | None:
         """Return the highest position that an event was read at."""
         if not self.recent:
@@ -189,7 +193,7 @@ class Numbering:
         self.base = 0 if top is None else top + 1 - seq
         self.first_seq = seq
         self._resumes = resumes
-        self.recent.clear()
+        self._forget()
 
     def _take(self, event: Event) -> None:
         self.next_seq = event.seq + 1

@@ -1,0 +1,64 @@
+"""How the relay behaved: rows of the report's section on it."""
+
+from __future__ import annotations
+
+from fpaas.bundle.bundle import JsonObject
+from fpaas.report.written import NOT_MEASURED, number, pick, with_unit
+from fpaas.spec import RunSpec
+
+CAUSES = {
+    "outdated_cursor": "the relay does not reach back so far (OutdatedCursor)",
+    "seq_jump": "its numbers go on further ahead",
+    "after_reconnect": "its numbers went on further ahead after a lost connection",
+    "future_cursor": "it numbered anew, and said so (FutureCursor)",
+    "renumbered": "it numbered anew after a lost connection",
+}
+GAPS_SHOWN_MAX = 20
+
+
+def relay_rows(spec: RunSpec, summary: JsonObject) -> dict[str, str]:
+    """Return what was measured of the relay; empty for runs that measured none of it."""
+    relay = summary.get("relay")
+    if not isinstance(relay, dict):
+        return {}
+    url = spec.firehose.relay_url
+    silent = relay.get("silent_s")
+    counted_from = pick(silent, "counted_from")
+    note = "" if counted_from is None else f" (stretches longer than {counted_from:.3g} s)"
+    missing = relay.get("missing")
+    gaps = number(relay.get("gap_count"))
+    if relay.get("gap_count"):
+        gaps += ", " + ("size not known" if missing is None else f"{number(missing)} events")
+    rows = {
+        "relay": f"{url} ({'not ours' if relay.get('foreign') else 'ours'})",
+        "without an event, longest": with_unit(pick(silent, "longest"), "s"),
+        "without an event, in all": with_unit(pick(silent, "total"), "s") + note,
+        "gaps": gaps,
+        "numbered anew": _times(relay.get("seq_resets")),
+        "read again": with_unit(relay.get("reread"), "frames"),
+        "undecodable": with_unit(relay.get("undecodable"), "frames"),
+    }
+    if relay.get("foreign"):
+        lag_s = relay.get("lag_growth_s")
+        rows["fell behind real time by"] = (
+            f"{NOT_MEASURED}: its events are not of today" if lag_s is None else f"{lag_s:.1f} s"
+        )
+    return rows
+
+
+def gap_rows(summary: JsonObject) -> list[dict[str, str]]:
+    """Return the first gaps, in order of time."""
+    gaps = pick(summary, "relay", "gaps") or []
+    return [
+        {
+            "at": f"{gap['at_s']:.1f} s",
+            "after": "-" if gap["after_seq"] is None else str(gap["after_seq"]),
+            "missing": "not known" if gap["missing"] is None else number(gap["missing"]),
+            "cause": CAUSES.get(gap["cause"], gap["cause"]),
+        }
+        for gap in gaps[:GAPS_SHOWN_MAX]
+    ]
+
+
+def _times(count: object) -> str:
+    return "once" if count == 1 else with_unit(count, "times")

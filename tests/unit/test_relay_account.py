@@ -1,0 +1,203 @@
+"""The section on the relay of summary.json, and what the verdict makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from fpaas.bundle.bundle import Bundle
+from fpaas.records import files
+from fpaas.records.files import LineWriter
+from fpaas.records.shuffler import NAME, SAMPLES, RelayGap, ShufflerResult, ShufflerSample
+from fpaas.spec import NS_PER_S
+from fpaas.summary.summary import analyse
+from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
+
+#: Window: 5 … 35 s after T0.
+WINDOW_S = 30
+
+
+def at(seconds: float) -> int:
+    return T0_UNIX_NS + round(seconds * NS_PER_S)
+
+
+def summary(
+    directory: Path,
+    *,
+    quiet: list[tuple[float, float]] | None = None,
+    lag_s: dict[int, float] | None = None,
+    paused_s: float = 0.0,
+    foreign: bool = False,
+    values: dict[str, Any] | None = None,
+    **changes: object,
+) -> dict[str, Any]:
+    run = RawRun(values=values or {})
+    run.write(directory / "run", sealed=False)
+    path = directory / "run/hosts" / HOST / NAME
+    result = files.read(path, ShufflerResult)
+    stretches = [(at(begin), at(end)) for begin, end in quiet or []]
+    files.write(path, msgspec.structs.replace(result, quiet=stretches, **changes))
+    if lag_s is not None:
+        samples = path.with_name(SAMPLES)
+        lines = files.read_lines(samples, ShufflerSample).good
+        writer = LineWriter(samples)
+        for line in lines:
+            second = round((line.unix_ns - T0_UNIX_NS) / NS_PER_S)
+            writer.write(
+                msgspec.structs.replace(
+                    line,
+                    lag_s=lag_s.get(second),
+                    reading_paused_s=paused_s if second > 20 else 0.0,
+                )
+            )
+        writer.close()
+    if foreign:
+        spec = directory / "run/run.json"
+        content = msgspec.json.decode(spec.read_bytes())
+        content["firehose"] |= {
+            "rate_per_s": None,
+            "first_seq": None,
+            "relay_url": "wss://relay.test",
+            "source": "wss://relay.test",
+        }
+        spec.write_bytes(msgspec.json.encode(content))
+    return analyse(Bundle.load(directory / "run"))
+
+
+def codes(content: dict[str, Any]) -> set[str]:
+    return {one["code"] for one in content["verdict"]["reason_codes"]}
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_a_relay_that_died_was_silent(tmp_path: Path, *, foreign: bool) -> None:
+    content = summary(tmp_path, quiet=[(17, 37)], foreign=foreign)
+    silent = content["relay"]["silent_s"]
+    assert (silent["longest"], silent["total"]) == (18, 18)
+    assert "relay_silent" in codes(content)
+    assert content["verdict"]["status"] == "invalid"
+    (event,) = [one for one in content["events"] if one["kind"] == "relay_silent"]
+    assert (event["begin_s"], event["end_s"]) == (17, 37)
+    assert content["relay"]["foreign"] is foreign
+
+
+def test_silence_outside_the_window_is_none(tmp_path: Path) -> None:
+    content = summary(tmp_path, quiet=[(0, 4.9), (35, 40)])
+    assert content["relay"]["silent_s"]["total"] == 0
+    assert not {"relay_silent", "relay_was_silent"} & codes(content)
+
+
+def test_short_silence_is_noted(tmp_path: Path) -> None:
+    content = summary(tmp_path, quiet=[(10, 12)])
+    assert content["relay"]["silent_s"]["longest"] == 2
+    assert "relay_was_silent" in codes(content)
+    assert "relay_silent" not in codes(content)
+
+
+def test_many_short_silences_are_too_much(tmp_path: Path) -> None:
+    content = summary(tmp_path, quiet=[(at_s, at_s + 1.5) for at_s in range(6, 34, 5)])
+    assert content["relay"]["silent_s"]["longest"] == 1.5
+    assert "relay_silent" in codes(content)
+
+
+def test_the_variable_is_the_limit(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"bench_relay_silent_max_s": 20}
+    assert "relay_silent" not in codes(summary(tmp_path, quiet=[(10, 28)], values=values))
+    (tmp_path / "other").mkdir()
+    values = {"bench_relay_silent_max_s": 1.5}
+    assert "relay_silent" in codes(summary(tmp_path / "other", quiet=[(10, 12)], values=values))
+
+
+@pytest.mark.parametrize("rate", [1, 0.1])
+@pytest.mark.parametrize("foreign", [True, False])
+def test_a_slow_relay_is_not_silent(tmp_path: Path, rate: float, *, foreign: bool) -> None:
+    between = 1 / rate
+    quiet = [(n * between, (n + 1) * between) for n in range(int(36 * rate) + 1)]
+    content = summary(
+        tmp_path, quiet=quiet, values={"bench_firehose_rate_per_s": rate}, foreign=foreign
+    )
+    assert content["relay"]["silent_s"]["total"] == 0
+    assert "relay_silent" not in codes(content)
+
+
+def test_of_older_runs_nothing_is_said(tmp_path: Path) -> None:
+    RawRun().write(tmp_path / "run")
+    content = analyse(Bundle.load(tmp_path / "run"))
+    assert content["relay"]["silent_s"] == {"total": None, "longest": None, "counted_from": None}
+    assert content["relay"]["gaps"] is None
+    assert not {code for code in codes(content) if code.startswith("relay_s")}
+
+
+def test_falling_behind(tmp_path: Path) -> None:
+    lag_s = {second: 100 + second / 2 for second in range(-2, 45)}
+    content = summary(tmp_path, lag_s=lag_s, foreign=True)
+    assert content["relay"]["lag_growth_s"] == pytest.approx(15, abs=1)
+    assert "relay_lagging" in codes(content)
+
+
+@pytest.mark.parametrize(
+    "lag_s",
+    [
+        dict.fromkeys(range(-2, 45), 3600.0),
+        dict.fromkeys(range(-2, 45), -5.0),
+        # From a cursor: it catches up.
+        {second: 100.0 - second for second in range(-2, 45)},
+        # Recorded long ago, and played at another speed.
+        {second: 1e7 + second for second in range(-2, 45)},
+    ],
+)
+def test_a_constant_offset_is_no_falling_behind(tmp_path: Path, lag_s: dict[int, float]) -> None:
+    content = summary(tmp_path, lag_s=lag_s, foreign=True)
+    assert (content["relay"]["lag_growth_s"] or 0) <= 0
+    assert "relay_lagging" not in codes(content)
+
+
+def test_our_own_pauses_are_no_lag_of_the_relays(tmp_path: Path) -> None:
+    lag_s = {second: 0.1 + (10 if second > 20 else 0) for second in range(-2, 45)}
+    content = summary(tmp_path, lag_s=lag_s, paused_s=16.0, foreign=True)
+    assert content["relay"]["lag_growth_s"] == 0
+    assert "relay_lagging" not in codes(content)
+
+
+def gap(missing: int | None) -> RelayGap:
+    return RelayGap(7, missing, at(10), "outdated_cursor")
+
+
+def test_gaps(tmp_path: Path) -> None:
+    content = summary(
+        tmp_path, foreign=True, gaps=[gap(5)], gap_count=1, numbers_densely=True, seq_resets=1
+    )
+    assert content["relay"]["gaps"] == [
+        {"after_seq": 7, "missing": 5, "at_s": 10, "cause": "outdated_cursor"}
+    ]
+    assert content["relay"]["missing"] == content["ledger"]["not_read"] == 5
+    assert content["ledger"]["unexplained"] == 0
+    assert {"relay_gaps", "relay_renumbered"} <= codes(content)
+    assert "relay_incomplete" not in codes(content)
+
+
+def test_gaps_of_unknown_size(tmp_path: Path) -> None:
+    content = summary(tmp_path, foreign=True, gaps=[gap(None)], gap_count=1, numbers_densely=False)
+    assert content["relay"]["missing"] is None
+    assert content["ledger"]["not_read"] is None
+    assert content["ledger"]["unexplained"] == 0
+    assert "relay_gaps" in codes(content)
+
+
+def test_too_much_is_missing(tmp_path: Path) -> None:
+    content = summary(
+        tmp_path, foreign=True, gaps=[gap(100_000)], gap_count=1, numbers_densely=True
+    )
+    assert "relay_incomplete" in codes(content)
+
+
+def test_too_many_repeats_and_resets(tmp_path: Path) -> None:
+    assert "relay_unsteady" in codes(summary(tmp_path, foreign=True, reread=5_000))
+    (tmp_path / "other").mkdir()
+    assert "relay_unsteady" in codes(summary(tmp_path / "other", foreign=True, seq_resets=11))
+
+
+def test_a_repeat_is_noted(tmp_path: Path) -> None:
+    assert "relay_reread" in codes(summary(tmp_path, foreign=True, reread=1))
