@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fpaas.bundle.bundle import JsonObject
-from fpaas.report.written import NOT_MEASURED, number, pick, with_unit
+from fpaas.records.paths import pick
+from fpaas.report.written import NOT_MEASURED, number, with_unit
 from fpaas.spec import RunSpec
 
 CAUSES = {

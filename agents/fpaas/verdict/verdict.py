@@ -133,7 +133,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_wrong_clocks(spec, summary),
         *_short_offer(spec, facts),
         *_unread_relay(spec, summary, facts),
-        *relay_limits.beyond(spec, summary),
+        *_relay_beyond(spec, summary, dead.reasons),
         *_shorten([one for one in facts.problems if dead.left(one)]),
     ]
     # Where something is missing, so are figures.
@@ -154,6 +154,14 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     # Of a relay that its reader held up it is not known whether it was late by itself.
     late = [reason for reason in late if reason.code != "relay_lateness_unresolved"]
     return Verdict(status, [*invalid, *missed], notes, judged, late, breakdowns)
+
+
+def _relay_beyond(spec: RunSpec, summary: dict[str, Any], dead: list[Reason]) -> Iterator[Reason]:
+    """Name what the relay did beyond its limits; that ours is silent once it died goes without."""
+    has_died = any(reason.code == "relay_died" for reason in dead)
+    for reason in relay_limits.beyond(spec, summary):
+        if not (has_died and reason.code == "relay_silent"):
+            yield reason
 
 
 def _unsampled(facts: Facts) -> Iterator[Reason]:
