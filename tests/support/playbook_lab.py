@@ -25,6 +25,8 @@ PORTS = (
     "nats_monitoring_port",
     "shuffler_metrics_port",
     "consumers_metrics_port",
+    "relay_metrics_port",
+    "probe_metrics_port",
 )
 SHORT = {
     "bench_consumers": 10,

@@ -24,6 +24,8 @@ PORTS: dict[str, Any] = {
     "nats_cluster_port": 4,
     "shuffler_metrics_port": 5,
     "consumers_metrics_port": 6,
+    "relay_metrics_port": 7,
+    "probe_metrics_port": 8,
     "network_port": 7,
 }
 
@@ -108,14 +110,15 @@ def test_ports_of_what_a_host_plays() -> None:
         found = lab_map.ports_of(host, GROUPS, PORTS, own_relay=own_relay, nats_is_up=nats_is_up)
         return list(found)
 
-    assert names("r") == ["relay_port"]
-    assert names("r", own_relay=False) == []
-    assert names("n1") == ["nats_port", "nats_monitoring_port", "nats_cluster_port"]
-    assert names("n1", nats_is_up=True) == []
-    assert names("c1") == ["consumers_metrics_port"]
+    probe = "probe_metrics_port"
+    assert names("r") == ["relay_port", "relay_metrics_port", probe]
+    assert names("r", own_relay=False) == [probe]
+    assert names("n1") == ["nats_port", "nats_monitoring_port", probe, "nats_cluster_port"]
+    assert names("n1", nats_is_up=True) == [probe]
+    assert names("c1") == ["consumers_metrics_port", probe]
     alone = lab_map.ports_of("localhost", ALONE, PORTS, own_relay=True, nats_is_up=False)
     assert "nats_cluster_port" not in alone
-    assert len(alone) == 5
+    assert len(alone) == 7
 
 
 def test_a_host_that_the_play_leaves_out_is_at_its_own_address() -> None:

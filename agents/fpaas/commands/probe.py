@@ -31,6 +31,13 @@ from fpaas.spec import RunSpec
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where nats-server on this host keeps its process id.",
 )
+@click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics there.")
+@click.option(
+    "--metrics-each-consumer/--metrics-all-consumers",
+    default=False,
+    show_default=True,
+    help="Series for each durable, eight of them, or for all together.",
+)
 def command(
     *,
     run_json: Path,
@@ -39,6 +46,8 @@ def command(
     nats_url: str | None,
     nats_monitoring_url: str | None,
     nats_pid_file: Path | None,
+    metrics_listen: str | None,
+    metrics_each_consumer: bool,
 ) -> None:
     """Sample this host and the lab's processes every second, NATS every five on its hosts.
 
@@ -63,5 +72,7 @@ def command(
         if on_nats_host
         else None,
         nats_pid_file=nats_pid_file,
+        metrics_listen=metrics_listen,
+        metrics_each_consumer=metrics_each_consumer,
     )
     agent.run_loop(probe.run(options, run_json))

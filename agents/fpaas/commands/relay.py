@@ -59,6 +59,7 @@ LISTEN = "127.0.0.1:2480"
 @click.option("--loop/--once", default=True, show_default=True, help="What a capture's end means.")
 @click.option("--max-frames", type=click.IntRange(1), help="Offer no more than this.")
 @click.option("--listen", default=LISTEN, show_default=True, metavar="HOST:PORT")
+@click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics there.")
 @click.option("--duration-s", type=click.FloatRange(0, min_open=True), help="Then end.")
 @click.option(
     "--replay-window-frames",
@@ -107,6 +108,7 @@ def command(
     loop: bool,
     max_frames: int | None,
     listen: str,
+    metrics_listen: str | None,
     duration_s: float | None,
     replay_window_frames: int,
     max_lag_frames: int,
@@ -155,6 +157,7 @@ def command(
             duration_s=duration_s,
             directory=directory,
             faults=tuple(spec.faults) if spec else _faults(faults_json, duration_s),
+            metrics_listen=metrics_listen,
             cuts_unix_ns=spec.cuts_unix_ns if spec else (),
         )
         agent.run_loop(relay.run(options, status))

@@ -14,12 +14,15 @@ from fpaas.spec import SpecError
 PARTS = ("relay", "nats", "shuffler", "consumers")
 #: Groups as run.json has them.
 GROUPS = (*PARTS, "monitoring")
+#: On every host.
+PROBE = "probe"
 #: What a host listens with, by the part that it plays.
 PORTS = {
-    "relay": ("relay_port",),
+    "relay": ("relay_port", "relay_metrics_port"),
     "nats": ("nats_port", "nats_monitoring_port"),
     "shuffler": ("shuffler_metrics_port",),
     "consumers": ("consumers_metrics_port",),
+    PROBE: ("probe_metrics_port",),
 }
 CLUSTER_PORT = "nats_cluster_port"
 
@@ -43,7 +46,7 @@ def agents_of(host: str, groups: Groups, *, own_relay: bool) -> list[str]:
     played = [part for part in ("relay", "shuffler", "consumers") if host in known[part]]
     if not own_relay and "relay" in played:
         played.remove("relay")
-    return [*played, "probe"]
+    return [*played, PROBE]
 
 
 def ports_of(
@@ -57,7 +60,7 @@ def ports_of(
     parts = agents_of(host, groups, own_relay=own_relay)
     if host in known["nats"] and not nats_is_up:
         parts.append("nats")
-    names = [name for part in PARTS if part in parts for name in PORTS[part]]
+    names = [name for part in (*PARTS, PROBE) if part in parts for name in PORTS[part]]
     if "nats" in parts and len(known["nats"]) > 1:
         names.append(CLUSTER_PORT)
     return {name: ports[name] for name in names}

@@ -17,8 +17,9 @@ from typing import Any
 
 import msgspec
 import psutil
+from prometheus_client import CollectorRegistry
 
-from fpaas import agent, common_time
+from fpaas import agent, common_time, metrics
 from fpaas.errors import RunInvalid
 from fpaas.jetstream.jetstream_api import STREAM_NOT_FOUND, JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
@@ -28,6 +29,7 @@ from fpaas.probe.clock_at_start import compare_until_armed
 from fpaas.probe.clock_bounds import Exchange
 from fpaas.probe.clock_steps import ClockSteps
 from fpaas.probe.host_usage import HostUsage
+from fpaas.probe.probe_metrics import ProbeCollector
 from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
 from fpaas.records import events, files, nats
@@ -93,6 +95,9 @@ class Options:
     nats: NatsAddress
     monitoring: MonitoringPort | None
     nats_pid_file: Path | None
+    #: Where it serves /metrics, `host:port`; None: nowhere.
+    metrics_listen: str | None = None
+    metrics_each_consumer: bool = False
 
     @property
     def is_clustered(self) -> bool:
@@ -151,8 +156,11 @@ class Asked:
 class Probe:
     """One probe of one run."""
 
-    def __init__(self, options: Options, status: agent.Status, nats: Asked) -> None:
+    def __init__(
+        self, options: Options, status: agent.Status, nats: Asked, collector: ProbeCollector
+    ) -> None:
         self._options = options
+        self._collector = collector
         self._spec = options.spec
         self._status = status
         self._api = nats.api
@@ -294,8 +302,12 @@ class Probe:
             self._samples_taken += 1
             self._steps.look()
             host_file.write(host.sample())
-            for line in processes.sample():
+            lines = processes.sample()
+            for line in lines:
                 process_file.write(line)
+            self._collector.processes.add(lines)
+            self._collector.samples = self._samples_taken
+            self._collector.missed = self._ticks.missed
             self._own.observe()
             self._status.figures = {
                 "samples": self._samples_taken,
@@ -322,6 +334,7 @@ class Probe:
 
     async def _write_nats_sample(self, monitor: ServerMonitor, file: LineWriter) -> None:
         line = await monitor.sample()
+        self._collector.server = monitor.answers
         self._nats_samples += 1
         self._nats_errors += line.error is not None
         # Seen by whoever watches the run; it is written every second.
@@ -448,11 +461,22 @@ async def run(options: Options, run_json: Path) -> None:
 
 async def _run(options: Options, run_json: Path, status: agent.Status) -> None:
     arming = agent.Arming(run_json, options.spec, status, options.host)
+    collector = ProbeCollector(
+        options.spec,
+        options.host,
+        now_ns=common_time.now_ns,
+        each_consumer=options.metrics_each_consumer,
+    )
+    if options.metrics_listen is not None:
+        registry = CollectorRegistry()
+        registry.register(collector)
+        metrics.serve(registry, options.metrics_listen)
     asked = Asked(options)
     connecting = asyncio.create_task(_connect(asked.api.connection))
     try:
         spec, exchanges = await compare_until_armed(arming, asked.clock, status)
-        await Probe(replace(options, spec=spec), status, asked).run(exchanges)
+        collector.spec = spec
+        await Probe(replace(options, spec=spec), status, asked, collector).run(exchanges)
     finally:
         await _cancel([connecting])
         await asked.api.close()

@@ -16,7 +16,7 @@ import os
 import ssl
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ from fpaas import common_time
 from fpaas.errors import BadInput
 from fpaas.jetstream.jetstream_api import CONSUMERS_PER_PAGE, JetStreamApi, JetStreamError
 from fpaas.probe import server_state
+from fpaas.probe.server_metrics import ServerAnswers
 from fpaas.records.nats import FinalSnapshot, Lag, NatsSample, ServerLife, StreamState
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,8 @@ class ServerMonitor:
         self._is_clustered = is_clustered
         self._leads = not is_clustered
         self._sweep: asyncio.Task[Sweep] | None = None
+        #: What the server said last, for /metrics.
+        self.answers = ServerAnswers(stream=stream)
 
     async def sample(self) -> NatsSample:
         """Return a line of probe.nats.jsonl in at most SAMPLE_TIMEOUT_S.
@@ -200,6 +203,7 @@ class ServerMonitor:
             # to page through thousands.
             "connz": server_state.connz(await self._port.get("/connz?sort=pending&limit=1")),
         }
+        self.answers = replace(self.answers, varz=varz, jsz=jsz, connections=found["connz"].count)
         if self._is_clustered:
             found["server"] = varz["server_name"]
             found["leader"] = server_state.leader_in_jsz(jsz, self._stream)
@@ -215,14 +219,19 @@ class ServerMonitor:
     async def _sweep_consumers(self) -> Sweep:
         began_unix_ns = common_time.now_ns()
         began = time.monotonic()
-        num_pending: list[int] = []
-        num_ack_pending = 0
-        async for page in self._pages(SWEEP_SPREAD_S, PAGE_INTERVAL_MIN_S):
-            for info in page:
-                num_pending.append(info["num_pending"])
-                num_ack_pending += info["num_ack_pending"]
+        consumers = [
+            server_state.consumer(info)
+            async for page in self._pages(SWEEP_SPREAD_S, PAGE_INTERVAL_MIN_S)
+            for info in page
+        ]
         took_ms = (time.monotonic() - began) * 1e3
-        return Sweep(began_unix_ns, took_ms, num_pending, num_ack_pending)
+        self.answers = replace(self.answers, consumers=consumers)
+        return Sweep(
+            began_unix_ns,
+            took_ms,
+            [one.num_pending for one in consumers],
+            sum(one.num_ack_pending for one in consumers),
+        )
 
     async def _pages(
         self, spread_s: float, interval_min_s: float

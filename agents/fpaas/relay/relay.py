@@ -13,7 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fpaas import agent, common_time
+from prometheus_client import CollectorRegistry
+
+from fpaas import agent, common_time, metrics
 from fpaas.errors import RunInvalid
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histograms import HistogramLog
@@ -24,6 +26,7 @@ from fpaas.relay.blocked_reader import BlockedReader
 from fpaas.relay.cursors import Rules
 from fpaas.relay.manners import Manners
 from fpaas.relay.offering import Offering
+from fpaas.relay.relay_metrics import RelayCollector
 from fpaas.relay.server import Relay
 from fpaas.relay.source import Pace, Source
 from fpaas.relay.subscriber import Audience
@@ -55,6 +58,8 @@ class Options:
     directory: Path | None
     #: Those of them that are the relay's own are played.
     faults: tuple[Fault, ...] = ()
+    #: Where it serves /metrics, `host:port`; None: nowhere.
+    metrics_listen: str | None = None
     #: Where phases of the run meet.
     cuts_unix_ns: tuple[int, ...] = ()
 
@@ -165,6 +170,10 @@ async def run(options: Options, status: agent.Status) -> None:
     audience = Audience(options.rules)
     relay = Relay(offering, audience)
     url = await relay.listen(options.host, options.port)
+    if options.metrics_listen is not None:
+        registry = CollectorRegistry()
+        registry.register(RelayCollector(relay))
+        metrics.serve(registry, options.metrics_listen)
     try:
         records = Records(relay, status, options, t0_unix_ns)
     except OSError as error:

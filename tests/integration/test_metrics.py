@@ -1,0 +1,163 @@
+"""Every agent's /metrics in a real run, against its own account and the server's."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support import dashboard_metrics
+from tests.support.ports import free_port
+from tests.support.side_by_side import OwnLab
+
+pytestmark = pytest.mark.integration
+
+CONSUMERS = 50
+RATE_PER_S = 100
+#: The exporters' own names, which promtool would rather have otherwise.
+GIVEN_NAMES = ("node_memory_", "jetstream_stream_consumer_count ")
+SERIES_MAX = 200
+
+Scrape = dict[str, list[tuple[dict[str, str], float]]]
+
+
+class MeasuredLab(OwnLab):
+    """A lab on one host whose agents all serve /metrics."""
+
+    def __init__(self, directory: Path, *probe_arguments: str, **variables: object) -> None:
+        super().__init__(
+            directory,
+            bench_consumers=CONSUMERS,
+            bench_poll_interval_s=1,
+            bench_firehose_rate_per_s=RATE_PER_S,
+            bench_warmup_s=1,
+            bench_measure_s=10,
+            bench_drain_s=1,
+            **variables,
+        )
+        self.ports = {agent: free_port() for agent in ("relay", "shuffler", "consumers", "probe")}
+        self.arguments = {
+            agent: ("--metrics-listen", f"127.0.0.1:{port}") for agent, port in self.ports.items()
+        }
+        self.arguments["probe"] += probe_arguments
+
+    def text(self, agent: str) -> str:
+        """Return what an agent serves."""
+        url = f"http://127.0.0.1:{self.ports[agent]}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return str(answer.read().decode())
+
+    def scrape(self, agent: str) -> Scrape:
+        """Return series by name."""
+        found: Scrape = {}
+        for family in text_string_to_metric_families(self.text(agent)):
+            for sample in family.samples:
+                found.setdefault(sample.name, []).append((sample.labels, sample.value))
+        return found
+
+
+@pytest.fixture
+def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MeasuredLab]:
+    made = MeasuredLab(tmp_path / "lab", *getattr(request, "param", ()))
+    made.server.start()
+    yield made
+    made.end()
+    made.server.stop()
+
+
+def value(scrape: Scrape, name: str, **labels: str) -> float:
+    [found] = [value for own, value in scrape[name] if labels.items() <= own.items()]
+    return found
+
+
+def test_all_agents_serve_what_they_count(lab: MeasuredLab) -> None:
+    lab.launch()
+    assert value(lab.scrape("probe"), "fpaas_run_phase", phase="waiting") == 1
+    lab.arm()
+    lab.sleep_until(9)
+    relay, shuffler, consumers, probe = (lab.scrape(agent) for agent in lab.ports)
+    offered = value(relay, "fpaas_relay_frames_offered_total")
+    assert offered == pytest.approx(9 * RATE_PER_S, abs=2 * RATE_PER_S)
+    assert value(relay, "fpaas_relay_subscribers") == 1
+    published = value(shuffler, "fpaas_shuffler_publishes_total", outcome="published")
+    assert offered - 2 * RATE_PER_S < published <= offered + 2 * RATE_PER_S
+    assert value(consumers, "fpaas_consumers_consumers") == CONSUMERS
+
+    assert value(probe, "fpaas_run_phase", phase="measuring") == 1
+    assert value(probe, "fpaas_run_info", run_id=lab.spec.run_id) == 1
+    names = (
+        dashboard_metrics.OF_SERVER + dashboard_metrics.OF_STREAMS + dashboard_metrics.OF_CONSUMERS
+    )
+    assert [name for name in names if name not in probe] == []
+    assert value(probe, "jetstream_server_total_consumers") == CONSUMERS
+    stored = value(probe, "jetstream_stream_total_messages", stream_name="ATPROTO_FIREHOSE")
+    assert 0 < stored <= published + 2 * RATE_PER_S
+    # One series for all consumers.
+    assert [own["consumer_name"] for own, _ in probe["jetstream_consumer_num_pending"]] == ["*"]
+    assert sum(map(len, probe.values())) < SERIES_MAX + 8 * lab_cores(probe)
+    for group in ("relay", "shuffler", "consumers", "probe"):
+        assert value(probe, "namedprocess_namegroup_num_procs", groupname=group) >= 1
+        name = "namedprocess_namegroup_cpu_seconds_total"
+        assert value(probe, name, groupname=group) > 0
+
+    before = probe
+    lab.sleep_until(10.5)
+    texts = [lab.text(agent) for agent in lab.ports]
+    after = lab.scrape("probe")
+    for name, series in after.items():
+        if not name.endswith("_total"):
+            continue
+        earlier = {tuple(sorted(own.items())): value for own, value in before.get(name, [])}
+        assert [
+            (name, own)
+            for own, value in series
+            if value < earlier.get(tuple(sorted(own.items())), 0)
+        ] == []
+    for text in texts:
+        assert_promtool_agrees(text)
+    lab.wait()
+
+
+def lab_cores(probe: Scrape) -> int:
+    return len({own["cpu"] for own, _ in probe["node_cpu_seconds_total"]})
+
+
+@pytest.mark.parametrize("lab", [("--metrics-each-consumer",)], indirect=True)
+def test_each_consumer_has_series_if_asked_for(lab: MeasuredLab) -> None:
+    lab.start()
+    lab.sleep_until(7)
+    probe = lab.scrape("probe")
+    names = [own["consumer_name"] for own, _ in probe["jetstream_consumer_num_pending"]]
+    assert len(set(names)) == CONSUMERS
+    lab.wait()
+
+
+def assert_promtool_agrees(text: str) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        return
+    told = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    lines = [one for one in (told.stdout + told.stderr).splitlines() if one.strip()]
+    assert [one for one in lines if not one.startswith(GIVEN_NAMES)] == []
+
+
+def test_a_scrape_takes_no_longer_than_a_blink(lab: MeasuredLab) -> None:
+    lab.launch()
+    lab.arm()
+    lab.sleep_until(6)
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        lab.text("probe")
+        took.append(time.perf_counter() - began)
+    # 50 ms on a quiet machine.
+    assert min(took) < 0.5
+    lab.wait()

@@ -1,0 +1,154 @@
+"""What a probe serves: exporters' names and labels, and counters that only grow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from prometheus_client import Metric
+
+from fpaas.probe import server_metrics
+from fpaas.probe.probe_metrics import phase
+from fpaas.probe.process_metrics import ProcessTotals
+from fpaas.probe.server_metrics import ServerAnswers
+from fpaas.records.nats import DurableState
+from fpaas.records.probe import ProcessSample
+from fpaas.spec import NS_PER_S
+from tests.support import run_specs
+
+VARZ = {
+    "server_id": "NID",
+    "server_name": "n1",
+    "cpu": 2.5,
+    "host": "0.0.0.0",
+    "tls": False,
+    "jetstream": {"config": {"max_memory": 7}, "stats": {"memory": 5, "api": {"total": 3}}},
+    "slow_consumer_stats": {"clients": 1},
+    "http_req_stats": {"/varz": 9},
+}
+JSZ = {
+    "config": {"max_memory": 7, "max_storage": 0, "domain": ""},
+    "streams": 1,
+    "consumers": 2,
+    "messages": 10,
+    "bytes": 100,
+    "account_details": [
+        {
+            "name": "$G",
+            "id": "$G",
+            "stream_detail": [
+                {
+                    "name": "S",
+                    "state": {
+                        "messages": 10,
+                        "bytes": 100,
+                        "first_seq": 1,
+                        "last_seq": 10,
+                        "consumer_count": 2,
+                    },
+                }
+            ],
+        }
+    ],
+}
+
+
+def durable(name: str, pending: int, delivered: int) -> DurableState:
+    return DurableState(
+        name=name,
+        delivered_consumer_seq=delivered,
+        delivered_stream_seq=delivered,
+        num_pending=pending,
+        num_ack_pending=1,
+        num_redelivered=0,
+        num_waiting=1,
+    )
+
+
+ANSWERS = ServerAnswers(
+    varz=VARZ,
+    jsz=JSZ,
+    connections=4,
+    stream="S",
+    consumers=[durable("a", 3, 7), durable("b", 5, 2)],
+)
+
+
+def series(metrics: Iterable[Metric]) -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for metric in metrics:
+        for sample in metric.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def test_numbers_of_varz_bear_their_paths() -> None:
+    found = series(server_metrics.metrics(ANSWERS, each_consumer=False))
+    assert found["gnatsd_varz_cpu"] == [({"server_id": "NID"}, 2.5)]
+    assert found["gnatsd_varz_jetstream_config_max_memory"][0][1] == 7
+    assert found["gnatsd_varz_slow_consumer_stats_clients"][0][1] == 1
+    assert found["gnatsd_varz_jetstream_stats_api_total"][0][1] == 3
+    # Texts, truths and paths are no numbers, or no names.
+    assert not any("host" in name or "tls" in name or "/" in name for name in found)
+    assert found["gnatsd_connz_num_connections"][0][1] == 4
+
+
+def test_all_consumers_are_one_series_unless_each_is_asked_for() -> None:
+    found = series(server_metrics.metrics(ANSWERS, each_consumer=False))
+    [(labels, pending)] = found["jetstream_consumer_num_pending"]
+    assert (labels["consumer_name"], labels["stream_name"], pending) == ("*", "S", 8)
+    assert labels["is_stream_leader"] == "true"
+    # Of positions the one that is furthest behind.
+    assert found["jetstream_consumer_delivered_stream_seq"][0][1] == 2
+    each = series(server_metrics.metrics(ANSWERS, each_consumer=True))
+    told = {own["consumer_name"]: value for own, value in each["jetstream_consumer_num_pending"]}
+    assert told == {"a": 3, "b": 5}
+
+
+def test_nothing_is_made_up_before_the_first_answer() -> None:
+    assert list(server_metrics.metrics(ServerAnswers(), each_consumer=False)) == []
+    no_jetstream = series(server_metrics.metrics(ServerAnswers(varz=VARZ), each_consumer=False))
+    assert not any(name.startswith("jetstream_") for name in no_jetstream)
+
+
+def sample(pid: int, cpu_s: float) -> ProcessSample:
+    return ProcessSample(
+        unix_ns=1,
+        process="consumers",
+        pid=pid,
+        cpu_pct=None,
+        cpu_s=cpu_s,
+        rss_mb=10.0,
+        fds=3,
+        threads=1,
+        ctx_switches_voluntary=5,
+        ctx_switches_involuntary=0,
+    )
+
+
+def test_what_a_process_used_stays_after_its_end() -> None:
+    totals = ProcessTotals()
+    totals.add([sample(1, 4.0), sample(2, 1.0)])
+    totals.add([sample(1, 5.0)])
+    found = series(totals.metrics())
+    assert found["namedprocess_namegroup_cpu_seconds_total"][0][1] == 6.0
+    assert found["namedprocess_namegroup_num_procs"][0][1] == 1
+    totals.add([])
+    found = series(totals.metrics())
+    assert found["namedprocess_namegroup_cpu_seconds_total"][0][1] == 6.0
+    assert found["namedprocess_namegroup_num_procs"][0][1] == 0
+
+
+def test_phases_follow_the_timeline() -> None:
+    spec = replace(run_specs.build(), t0_unix_ns=1_000 * NS_PER_S)
+    told = [
+        phase(spec, unix_ns)
+        for unix_ns in (
+            spec.t0_unix_ns - 1,
+            spec.t0_unix_ns,
+            spec.measure_from_unix_ns,
+            spec.offer_until_unix_ns,
+            spec.settled_unix_ns,
+        )
+    ]
+    assert told == ["waiting", "warm-up", "measuring", "draining", "settled"]
