@@ -25,8 +25,8 @@ class RelayCollector(Collector):
         counters = {
             "frames_offered": ("Frames that fell due.", account.offered),
             "frames_handed": ("Frames that some subscriber was sent.", account.handed),
-            "frames_sent": ("Frames sent, to all subscribers.", account.sent),
-            "frames_replayed": ("Of those, sent from a cursor on.", account.replayed),
+            "frames_sent": ("Frames to subscribers that had caught up.", account.sent),
+            "frames_replayed": ("Frames to subscribers on their way there.", account.replayed),
             "subscriptions": ("Subscriptions accepted.", account.connects),
             "slow_disconnects": (
                 "Subscribers closed for being too slow.",
