@@ -40,7 +40,7 @@ from tests.support.nats_servers import NatsServer
 
 from fpaas.consumers.consumer_worker import Assignment, ConsumerWorker
 from fpaas.consumers.schedule import PollSchedule
-from fpaas.jetstream import stream
+from fpaas.jetstream import asked, stream
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection
 from fpaas.jetstream.nats_wire import header_block
 from fpaas.measures.histograms import merge_logs
@@ -75,7 +75,7 @@ async def prepare(spec: RunSpec, messages: int) -> None:
     """Create stream and durables, and fill the stream as the shuffler would."""
     async with stream.jetstream(spec.nats_url) as context:
         await stream.create_stream(context, spec)
-        durables = stream.durables_of(spec, range(spec.consumers.count))
+        durables = asked.durables_of(spec, range(spec.consumers.count))
         await stream.create_durables(context, spec, durables)
     connection = NatsConnection(NatsAddress.parse(spec.nats_url), name="fill")
     await connection.connect()

@@ -215,24 +215,3 @@ def test_a_worker_and_the_shuffler_are_killed(
     host = lab.bundle / "hosts" / "load"
     left = [json.loads((host / f"consumers-{n}.json").read_text())["complete"] for n in (0, 1)]
     assert sorted(left) == [False, True]
-
-
-def test_a_memory_stream_goes_with_its_server(
-    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
-) -> None:
-    lab = make(tmp_path, nats_server, labs, bench_measure_s=8, bench_batch_size=20)
-    lab.start()
-    # Samples of the stream are 5 s apart.
-    lab.sleep_until(6.5)
-    nats_server.kill()
-    lab.sleep_until(9)
-    # Agents are back before it calls itself healthy.
-    nats_server.launch()
-    summary = lab.summary()
-    ledger = summary["ledger"]
-    assert summary["verdict"]["status"] == "invalid"
-    # Whether it was seen again depends on how busy this machine is.
-    assert verdict_codes.of_summary(summary)[0] in ("nats_restarted", "nats_died")
-    assert ledger["lost_by_cause"]["stream_lost"] == ledger["lost"] > 0
-    assert ledger["pending_at_end"] == 0
-    assert ledger["publish_failed"] + ledger["publish_unknown"] + ledger["not_read"] > 0

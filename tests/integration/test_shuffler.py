@@ -275,9 +275,13 @@ def test_stream_is_gone_after_a_restart(
     assert shuffler.wait(timeout=20) == 0
     account = run.account()
     assert_balanced(account)
-    assert len(seqs(account["failed"])) > RATE_PER_S / 2
-    assert set(account["failures_by_reason"]) == {"503 no stream takes the subject"}
-    assert "no stream takes the subject" in processes.log(1)
+    # It is made again, as the run asked for it, and filled: nobody says what consumers have.
+    everything = set(range(1, 1 + (run.spec.frames_due() or 0)))
+    assert seqs(account["published"]) == everything
+    assert stored_count(nats_server.url) == len(everything)
+    (lost,) = account["lost_streams"]
+    assert lost["rewound_to_seq"] == 1
+    assert account["stream_began_anew"] is False
 
 
 def test_nats_hangs_and_memory_stays_bounded(
@@ -387,5 +391,6 @@ def test_without_a_run_it_keeps_its_cursor(
         time.sleep(0.5)
     found = [int((message.headers or {})["Fpaas-Seq"]) for message in stored(nats_server.url)]
     assert len(found) > first_count
-    assert found == list(range(found[0], found[0] + len(found)))
+    # Not all in the relay's order: of a DID, the next event waits for the one before.
+    assert sorted(found) == list(range(min(found), min(found) + len(found)))
     assert json.loads(cursor_file.read_text())["cursor"] == found[-1]

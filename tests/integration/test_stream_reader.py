@@ -56,7 +56,7 @@ def test_unanswered_publishes_copies_and_foreign_messages(nats_server: NatsServe
     asyncio.run(read(nats_server.url, account, window))
     assert list(account.published_seqs) == [(7, 8)]
     assert (account.settled, account.stored_twice, account.foreign) == (1, 1, 1)
-    assert list(account.copy_seqs) == [(1, 1)]
-    assert account.stream_runs == [[7, 2, 2]]
+    assert list(account.stream.copy_seqs) == [(1, 1)]
+    assert account.stream.runs == [[7, 2, 2]]
     window.close()
     assert list(account.unknown_seqs) == [(9, 9)]

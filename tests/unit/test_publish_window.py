@@ -68,7 +68,7 @@ def test_acked() -> None:
     assert item.seq == 7
     account = bench.account
     assert list(account.published_seqs) == [(7, 7)]
-    assert account.stream_runs == [[7, 3, 1]]
+    assert account.stream.runs == [[7, 3, 1]]
     assert account.message_bytes == {"commit a.b.c": {10: 1}}
     assert account.dids is not None
     assert account.dids.tolist() == [0, 0, 3]
@@ -79,7 +79,7 @@ def test_stream_runs_go_up_by_one_on_both_sides() -> None:
     bench = Bench()
     for seq, stream_seq in [(1, 1), (2, 2), (3, 4), (5, 5), (6, 6)]:
         bench.answer(bench.add(seq), Ack(stream_seq, duplicate=False))
-    assert bench.account.stream_runs == [[1, 1, 2], [3, 4, 1], [5, 5, 2]]
+    assert bench.account.stream.runs == [[1, 1, 2], [3, 4, 1], [5, 5, 2]]
 
 
 def test_first_publish_answered_as_duplicate_is_one() -> None:
@@ -129,7 +129,7 @@ def test_place_of_a_settled_publish_may_turn_out_to_be_its_twins() -> None:
     bench.answer(tokens[2], Ack(2, duplicate=False))
     assert list(bench.account.published_seqs) == [(1, 1), (3, 3)]
     assert list(bench.account.duplicate_seqs) == [(2, 2)]
-    assert bench.account.stream_runs == [[1, 1, 1], [3, 2, 1]]
+    assert bench.account.stream.runs == [[1, 1, 1], [3, 2, 1]]
     assert not bench.window.stream_began_anew
 
 
@@ -271,7 +271,7 @@ def test_account_agrees_with_the_stream_whatever_is_lost(
     assert sum(account.failures_by_reason.values()) == account.failed
     stored = len(server.by_id)
     assert account.published <= stored <= account.published + account.unknown
-    assert len(account.stored_seqs) == account.published
+    assert len(account.stream.stored_seqs) == account.published
     for seq, message_id, _ in tokens.values():
         if seq in account.published_seqs or seq in account.duplicate_seqs:
             assert message_id in server.by_id

@@ -2,30 +2,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from fpaas.jetstream import stream
+from fpaas.jetstream import asked, stream
 from tests.support.run_specs import build
 
 
 def test_every_limit_of_the_stream_is_sent() -> None:
     spec = build(bench_consumers=2000, bench_stream_max_age_s=120)
 
-    asked: dict[str, Any] = stream.stream_config(spec).as_dict()
+    config: dict[str, Any] = stream.stream_config(spec).as_dict()
 
-    assert asked["subjects"] == ["atproto.firehose.>"]
-    assert asked["storage"] == "memory"
-    assert asked["discard"] == "old"
-    assert asked["max_age"] == 120 * 10**9
-    assert asked["max_bytes"] == 2_000_000_000
-    assert asked["max_msgs"] == -1
-    assert asked["max_msg_size"] > 5_000_000
-    assert asked["max_consumers"] >= 2000
-    assert asked["duplicate_window"] == 120 * 10**9
-    assert asked["num_replicas"] == 1
-    assert asked["allow_direct"] is True
+    assert config["subjects"] == ["atproto.firehose.>"]
+    assert config["storage"] == "memory"
+    assert config["discard"] == "old"
+    assert config["max_age"] == 120 * 10**9
+    assert config["max_bytes"] == 2_000_000_000
+    assert config["max_msgs"] == -1
+    assert config["max_msg_size"] > 5_000_000
+    assert config["max_consumers"] >= 2000
+    assert config["duplicate_window"] == 120 * 10**9
+    assert config["num_replicas"] == 1
+    assert config["allow_direct"] is True
 
 
 def test_fanout_has_a_durable_each() -> None:
-    durables = stream.durables_of(build(bench_consumers=3), range(3))
+    durables = asked.durables_of(build(bench_consumers=3), range(3))
 
     assert [durable.name for durable in durables] == ["fpaas-00000", "fpaas-00001", "fpaas-00002"]
     assert {durable.filter_subject for durable in durables} == {"atproto.firehose.>"}
@@ -34,17 +34,17 @@ def test_fanout_has_a_durable_each() -> None:
 def test_shared_has_one_durable_with_room_for_every_puller() -> None:
     spec = build(bench_consumers=1000, bench_delivery="shared")
 
-    (durable,) = stream.durables_of(spec, range(1000))
-    asked = stream.durable_config(spec, durable)
+    (durable,) = asked.durables_of(spec, range(1000))
+    config = stream.durable_config(spec, durable)
 
-    assert asked.max_waiting is not None
-    assert asked.max_waiting >= 1000
-    assert asked.max_ack_pending is not None
-    assert asked.max_ack_pending >= 1000 * 100
+    assert config.max_waiting is not None
+    assert config.max_waiting >= 1000
+    assert config.max_ack_pending is not None
+    assert config.max_ack_pending >= 1000 * 100
 
 
 def test_partitioned_durables_have_disjoint_filters() -> None:
-    durables = stream.durables_of(build(bench_consumers=3, bench_delivery="partitioned"), range(3))
+    durables = asked.durables_of(build(bench_consumers=3, bench_delivery="partitioned"), range(3))
 
     assert [durable.filter_subject for durable in durables] == [
         "atproto.firehose.*.0.>",
@@ -54,11 +54,11 @@ def test_partitioned_durables_have_disjoint_filters() -> None:
 
 
 def test_an_echo_that_differs_is_named() -> None:
-    asked = {"max_age": 300 * 10**9, "max_consumers": 100, "storage": "memory"}
+    wanted = {"max_age": 300 * 10**9, "max_consumers": 100, "storage": "memory"}
 
-    assert stream.differences(asked, asked | {"max_age": 300 * 10**9 + 1, "extra": 1}) == []
-    assert stream.differences(asked, asked | {"max_consumers": -1}) == [
+    assert stream.differences(wanted, wanted | {"max_age": 300 * 10**9 + 1, "extra": 1}) == []
+    assert stream.differences(wanted, wanted | {"max_consumers": -1}) == [
         "max_consumers: asked 100, got -1"
     ]
-    assert stream.differences(asked, asked | {"max_age": 10**9}) != []
-    assert stream.differences(asked, {}) != []
+    assert stream.differences(wanted, wanted | {"max_age": 10**9}) != []
+    assert stream.differences(wanted, {}) != []

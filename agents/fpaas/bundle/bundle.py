@@ -80,7 +80,8 @@ class WorkerPart:
     worker: int
     result: WorkerResult | None = None
     deliveries: list[ConsumerDeliveries] | None = None
-    first_fetch: array[int] | None = None
+    #: By stream, in the order of `result.streams`; of a worker that was killed there are none.
+    first_fetches: list[array[int] | None] = field(default_factory=list)
     samples: list[WorkerSample] = field(default_factory=list)
     events: list[EventRecord] = field(default_factory=list)
 
@@ -97,6 +98,8 @@ class HostPart:
     shuffler: ShufflerResult | None = None
     shuffler_samples: list[ShufflerSample] = field(default_factory=list)
     dids: array[int] | None = None
+    #: The same of streams that were lost, in order.
+    lost_dids: list[array[int] | None] = field(default_factory=list)
     workers: list[WorkerPart] = field(default_factory=list)
     probe: ProbeResult | None = None
     host_samples: list[HostSample] = field(default_factory=list)
@@ -256,7 +259,11 @@ class _Loader:
         self._check_histogram_log(part, "shuffler.hlog")
         if part.shuffler is not None and not part.shuffler.complete:
             self._problem(part, shuffler.NAME, "shuffler_account_cut")
-        part.dids = self._array(part, "shuffler.dids.bin", "I")
+        part.dids = self._array(part, shuffler.DIDS, "I")
+        lost = part.shuffler.lost_streams if part.shuffler is not None else []
+        part.lost_dids = [
+            self._array(part, shuffler.lost_dids_name(number), "I") for number in range(len(lost))
+        ]
         part.events["shuffler"] = self._events(part, "shuffler")
 
     def _load_consumers(self, part: HostPart) -> None:
@@ -284,11 +291,15 @@ class _Loader:
         result = self._record(part, consumers.name(number), WorkerResult)
         if result is not None and not result.complete:
             self._problem(part, consumers.name(number), "worker_account_cut")
+        streams = len(result.streams) if result is not None else 1
         return WorkerPart(
             number,
             result=result,
             deliveries=self._load_deliveries(part, stem),
-            first_fetch=self._array(part, f"{stem}.first_fetch.bin.gz", "I"),
+            first_fetches=[
+                self._array(part, consumers.first_fetch_name(number, stream, streams), "I")
+                for stream in range(streams)
+            ],
             samples=self._records(part, consumers.samples_name(number), WorkerSample),
             events=self._events(part, stem),
         )

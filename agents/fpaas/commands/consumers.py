@@ -15,7 +15,7 @@ from fpaas.agent import Status, armed, run_loop
 from fpaas.consumers import consumers
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.errors import BadInput
-from fpaas.jetstream import stream
+from fpaas.jetstream import asked, stream
 from fpaas.spec import NS_PER_S, VARIABLES, RunSpec, Share
 
 #: A standalone agent without --duration-s plays until Ctrl-C.
@@ -135,7 +135,7 @@ def _standalone_run(values: dict[str, Any], nats_url: str, seconds: float) -> Ru
 
 
 async def _with_durables(play: consumers.Play) -> None:
-    durables = stream.durables_of(play.spec, range(play.share.count))
+    durables = asked.durables_of(play.spec, range(play.share.count))
     name = play.spec.stream.name
     async with stream.jetstream(play.nats_url) as context:
         missing = await stream.missing_durables(context, name, durables)

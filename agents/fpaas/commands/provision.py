@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fpaas.agent import run_loop
-from fpaas.jetstream import stream
+from fpaas.jetstream import asked, stream
 from fpaas.spec import RunSpec
 
 PROGRESS_INTERVAL_S = 5.0
@@ -45,7 +45,7 @@ async def _provision(spec: RunSpec, nats_url: str, *, remove: bool) -> None:
             click.echo(f"removes what an earlier run left: {left}")
         started = time.monotonic()
         await stream.create_stream(context, spec)
-        durables = stream.durables_of(spec, range(spec.consumers.count))
+        durables = asked.durables_of(spec, range(spec.consumers.count))
         await stream.create_durables(context, spec, durables, _Progress(len(durables)))
         click.echo(
             f"stream {spec.stream.name} and {len(durables)} durable(s) created "

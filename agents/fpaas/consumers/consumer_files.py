@@ -24,6 +24,7 @@ class ConsumerFiles:
 
     def __init__(self, directory: Path, worker: int) -> None:
         self._directory = directory
+        self._worker = worker
         self._stem = consumers.stem(worker)
         self._samples: LineWriter | None = None
         self._histograms: HistogramLog | None = None
@@ -41,6 +42,11 @@ class ConsumerFiles:
         self._histograms = HistogramLog(
             self._path("hlog"), recorders, common_time.now_s(), by_beginning=True
         )
+
+    def begin_stream(self, logs: list[DeliveryLog], stream: int) -> None:
+        """Go on with the logs of another stream."""
+        if self._journal:
+            self._journal.follow(logs, stream)
 
     def end_interval(self, figures: Figures, result: WorkerResult, calls: Calls) -> None:
         """Append one second, and replace the account: whoever is killed leaves that."""
@@ -67,15 +73,17 @@ class ConsumerFiles:
             self._histograms.end_interval(common_time.now_s())
 
     def write(
-        self, result: WorkerResult, logs: list[DeliveryLog], first_fetch: array[int] | None
+        self, result: WorkerResult, logs: list[DeliveryLog], first_fetches: list[array[int] | None]
     ) -> None:
         """Write what is known at the end, the deliveries first: the account says they are all."""
         delivery_log.write(self._path("deliveries.cbor.gz"), logs)
         files.write(self._path("json"), result)
         if self._journal:
             self._journal.close()
-        with gzip.open(self._path("first_fetch.bin.gz"), "wb", compresslevel=6) as file:
-            file.write(_little_endian(first_fetch or array("I")))
+        for stream, first_fetch in enumerate(first_fetches):
+            name = consumers.first_fetch_name(self._worker, stream, len(first_fetches))
+            with gzip.open(self._directory / name, "wb", compresslevel=6) as file:
+                file.write(_little_endian(first_fetch or array("I")))
         if self._histograms:
             self._histograms.close(common_time.now_s())
         if self._samples:

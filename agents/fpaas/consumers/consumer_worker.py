@@ -17,14 +17,18 @@ import resource
 import secrets
 import sys
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import msgspec
 
 from fpaas import agent, common_time
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.consumers.consumer_files import ConsumerFiles
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
+from fpaas.consumers.durable_keeper import DurableKeeper
 from fpaas.consumers.polling import (
     Gate,
     Polling,
@@ -36,17 +40,21 @@ from fpaas.consumers.polling import (
 )
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, BadInput, RunInvalid
+from fpaas.jetstream import progress
+from fpaas.jetstream.asked import durables_of
 from fpaas.jetstream.nats_connection import (
     NatsAddress,
     NatsConnection,
     NatsError,
     address_from_environment,
 )
+from fpaas.jetstream.progress import Progress
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import LoggedRecorder
 from fpaas.records import calls
-from fpaas.records.consumers import Connections, WorkerResult
+from fpaas.records.consumers import Connections, WorkerOutage, WorkerResult
+from fpaas.records.events import DURABLES_MADE_AGAIN, EventLog, Value
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.watch.nats_peer import NatsPeer
@@ -62,6 +70,10 @@ OTHER_FILE_DESCRIPTORS = 100
 #: How long pulls in flight may take after the end; the run settles in spec.SETTLE_S.
 GRACE_S = 1.0
 GRACE_AFTER_STOP_S = 0.5
+#: How often durables that answer as if they were gone are looked after.
+LOOK_INTERVAL_S = 1.0
+OUTAGES_MAX = 1000
+_GONE = (b"NATS/1.0 503", b"NATS/1.0 409 Consumer Deleted")
 
 
 @dataclass(frozen=True)
@@ -138,6 +150,19 @@ class ConsumerWorker:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_unix_ns = 0
         self._statuses_told: set[str] = set()
+        self._keeper = DurableKeeper(
+            self._address,
+            spec,
+            durables_of(spec, range(assignment.first, assignment.first + assignment.count)),
+            name=f"fpaas-consumers-{assignment.worker}-keeper",
+        )
+        self._recovering: asyncio.Task[None] | None = None
+        self._outages: list[WorkerOutage] = []
+        self._looked_s = 0.0
+        #: Of streams that were lost: their logs, first fetches, and when they were made.
+        self._earlier_logs: list[DeliveryLog] = []
+        self._earlier_first_fetches: list[array[int] | None] = []
+        self._streams: list[str | None] = []
         self._loop_lag = CallRecorder("loop_lag", bins)
         self._files = ConsumerFiles(assignment.out, assignment.worker) if assignment.out else None
 
@@ -156,6 +181,9 @@ class ConsumerWorker:
             connecting.cancel()
             return False
         await connecting
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_FOR_NATS_S):
+                await self._keeper.look()
         # What is here now stays: no collection shall walk through it while polls are due.
         gc.collect()
         gc.freeze()
@@ -214,12 +242,15 @@ class ConsumerWorker:
         """Disconnect and write the files. Raises OSError where they cannot be written."""
         if self._timer:
             self._timer.cancel()
+        if self._recovering is not None:
+            self._recovering.cancel()
         await asyncio.gather(*(connection.close() for connection in self._connections.values()))
         if self._files and self._started_unix_ns is not None:
             for puller_log in self._logs:
                 puller_log.end_run()
             result = self._result(complete=True)
-            self._files.write(result, self._logs, self._deliveries.first_fetch)
+            first_fetches = [*self._earlier_first_fetches, self._deliveries.first_fetch]
+            self._files.write(result, self._all_logs, first_fetches)
 
     # -- pulls -----------------------------------------------------------------------------------
 
@@ -275,17 +306,108 @@ class ConsumerWorker:
         return [NatsPeer(connection) for connection in by_server.values()]
 
     def _connected(self, gate: Gate) -> None:
+        if self._is_holding:
+            # All connections go on together, with the stream that is there then.
+            return
         self._polling.connection_up(gate, common_time.now_ns())
         self._send()
 
     def _disconnected(self, gate: Gate) -> None:
-        self._polling.connection_lost(gate, common_time.now_ns())
+        now = common_time.now_ns()
+        self._polling.connection_lost(gate, now)
         self._set_timer()
+        is_new = not self._outages or self._outages[-1].resumed_unix_ns is not None
+        if is_new and len(self._outages) < OUTAGES_MAX:
+            self._outages.append(WorkerOutage(now))
+        self._look_after_durables()
+
+    # -- a stream that is lost -------------------------------------------------------------------
+
+    @property
+    def _is_holding(self) -> bool:
+        """Whether polls wait until it is known which stream is there.
+
+        Of a stream that outlives a server, only once it is known to be another one.
+        """
+        is_looking = self._recovering is not None and not self._recovering.done()
+        return is_looking and not self.assignment.spec.survives_a_server
+
+    def _look_after_durables(self) -> None:
+        if self._keeper.created is None:
+            # Whatever is played has no stream of a run.
+            return
+        if self._recovering is None or self._recovering.done():
+            self._recovering = asyncio.ensure_future(self._recover())
+
+    async def _recover(self) -> None:
+        """Find out which stream is there, make durables again if it is another, and go on."""
+        before = self._keeper.created
+        # Again, should another server be gone before all is there.
+        while await self._keeper.look():
+            now = common_time.now_ns()
+            log.warning("the stream is another one: %d durables", len(self._keeper.durables))
+            self._begin_stream(before, now)
+            before = self._keeper.created
+            await self._keeper.make()
+            self._note_made_again()
+        now = common_time.now_ns()
+        for gate, connection in self._connections.items():
+            if connection.connected.is_set() and not gate.is_open:
+                self._polling.connection_up(gate, now)
+        for outage in self._outages[-1:]:
+            outage.resumed_unix_ns = outage.resumed_unix_ns or now
+        self._send()
+        self._set_timer()
+
+    def _begin_stream(self, lost: str | None, now: int) -> None:
+        self._earlier_logs += self._logs
+        self._earlier_first_fetches.append(self._deliveries.first_fetch)
+        self._streams.append(lost)
+        self._polling.begin_stream(len(self._streams), now)
+        self._deliveries.begin_stream()
+        if self._files:
+            self._files.begin_stream(self._logs, len(self._streams))
+
+    def _note_made_again(self) -> None:
+        if not self._files:
+            return
+        now = common_time.now_ns()
+        began = min([now, *(outage.lost_unix_ns for outage in self._outages[-1:])])
+        parameters: dict[str, Value] = {
+            "created": self._keeper.created,
+            "durables": len(self._keeper.durables),
+        }
+        with EventLog(self._files.events_path) as events:
+            events.begin(DURABLES_MADE_AGAIN, began, parameters, end_unix_ns=now)
+
+    def _tell_progress(self) -> None:
+        """Say how far the consumers are; see fpaas.jetstream.progress."""
+        spec, assignment = self.assignment.spec, self.assignment
+        of_all = max if spec.consumers.delivery == "shared" else min
+        said = Progress(
+            first=assignment.first,
+            consumers=assignment.count,
+            created=self._keeper.created,
+            reached=of_all(log.reached for log in self._logs),
+        )
+        payload = msgspec.json.encode(said)
+        subject = progress.subject(spec.run_id).encode()
+        connection = next(iter(self._connections.values()))
+        connection.write(b"PUB %s %d\r\n%s\r\n" % (subject, len(payload), payload))
 
     def _answered(self, puller: Puller, status_header: bytes, now: int) -> None:
         self._polling.pull_answered(puller, status_header, now)
         self._send()
         self._set_timer()
+        if status_header.startswith(_GONE):
+            self._look_after_refusal()
+
+    def _look_after_refusal(self) -> None:
+        """Find out whether stream and durables are gone though NATS is there, once a second."""
+        now_s = time.monotonic()
+        if now_s >= self._looked_s + LOOK_INTERVAL_S:
+            self._looked_s = now_s
+            self._look_after_durables()
 
     def _wake(self) -> None:
         self._timer = None
@@ -327,6 +449,11 @@ class ConsumerWorker:
     def _logs(self) -> list[DeliveryLog]:
         return [puller.log for puller in self._pullers]
 
+    @property
+    def _all_logs(self) -> list[DeliveryLog]:
+        """Those of streams that were lost first."""
+        return [*self._earlier_logs, *self._logs]
+
     # -- accounts --------------------------------------------------------------------------------
 
     def _calls(self) -> list[CallRecorder]:
@@ -350,6 +477,7 @@ class ConsumerWorker:
             for ages in (self._deliveries.publish_to_fetch, self._deliveries.end_to_end):
                 ages.samples_ns = []
         self._tell_new_statuses()
+        self._tell_progress()
         on_tick(figures)
 
     def _update_figures(self) -> Figures:
@@ -386,10 +514,10 @@ class ConsumerWorker:
             processed=deliveries.processed,
             bytes=deliveries.bytes,
             redelivered=deliveries.redelivered,
-            duplicate_deliveries=duplicate_deliveries(self._logs) if complete else None,
+            duplicate_deliveries=duplicate_deliveries(self._all_logs) if complete else None,
             polls=self._polling.polls,
             acks=deliveries.acks,
-            consumers_never_fetched=sum(not log.runs for log in self._logs),
+            consumers_never_fetched=self._never_fetched(),
             fetches=self._polling.fetches,
             connections=Connections(
                 count=len(self._connections),
@@ -402,7 +530,13 @@ class ConsumerWorker:
             nats_rtt_ms=min(round_trips_s) * 1000 if round_trips_s else None,
             polls_until_unix_ns=self._stopped_unix_ns,
             complete=complete,
+            streams=[*self._streams, self._keeper.created],
+            nats_outages=self._outages,
         )
+
+    def _never_fetched(self) -> int:
+        fetched = {log.consumer_index for log in self._all_logs if log.runs}
+        return self.assignment.count - len(fetched)
 
 
 def _pass_by(_subject: bytes, _reply: bytes, _header: bytes, _payload: bytes, _size: int) -> None:

@@ -58,6 +58,11 @@ class Deliveries:
         self.end_to_end = Recorder("end_to_end")
         self.first_fetch: array[int] | None = array("I") if keeps_first_fetch else None
 
+    def begin_stream(self) -> None:
+        """Count stream sequences from 1 again."""
+        if self.first_fetch is not None:
+            self.first_fetch = array("I")
+
 
 class DeliveryParser(Parser):
     """Parser of a connection that pullers receive on.

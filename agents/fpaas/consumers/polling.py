@@ -232,6 +232,14 @@ class Polling:
         gate.is_open = True
         self._pump(gate, now)
 
+    def begin_stream(self, stream: int, now: int) -> None:
+        """Log what comes from now on as of another stream; pulls in flight are given up."""
+        for gate in self._gates:
+            self.connection_lost(gate, now)
+        for puller in self._pullers:
+            puller.log.end_run()
+            puller.log = DeliveryLog(puller.log.consumer_index, puller.log.durable, stream)
+
     def connection_lost(self, gate: Gate, now: int) -> None:
         """Give up the pulls in flight on a connection; later polls wait until it is up again."""
         gate.is_open = False
@@ -390,10 +398,11 @@ def duplicate_deliveries(logs: Iterable[DeliveryLog]) -> int:
 
     Whole runs are compared, not messages; logs must have no open run.
     """
-    spans_by_durable: dict[str, list[tuple[int, int]]] = {}
+    spans_by_durable: dict[tuple[str, int], list[tuple[int, int]]] = {}
     for log in logs:
         firsts, counts = log.runs[1::4], log.runs[3::4]
-        spans_by_durable.setdefault(log.durable, []).extend(zip(firsts, counts, strict=True))
+        spans = spans_by_durable.setdefault((log.durable, log.stream), [])
+        spans.extend(zip(firsts, counts, strict=True))
     duplicates = 0
     for spans in spans_by_durable.values():
         covered_to = 0

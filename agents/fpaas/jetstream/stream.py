@@ -8,28 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
-    DeliverPolicy,
-    DiscardPolicy,
-    ReplayPolicy,
-    RetentionPolicy,
-    StorageType,
-    StreamConfig,
-)
+from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from fpaas.errors import BadInput, RunInvalid
+from fpaas.jetstream import asked
+from fpaas.jetstream.asked import Durable
 from fpaas.jetstream.nats_connection import NatsAddress, address_from_environment
 from fpaas.spec import RunSpec
 
@@ -46,8 +38,6 @@ CLUSTER_ANSWER_S = 2.0
 API_TIMEOUT_S = 15.0
 #: Per-consumer limits, `no_wait` pulls that answer at once and multi-token filters date from 2.10.
 OLDEST_SERVER = (2, 10)
-#: The protocol allows frames of 5 MB; headers come on top.
-MAX_MSG_BYTES = 8 * 1024 * 1024
 CREATE_CONCURRENCY = 128
 #: Error code of the JetStream API: another stream has these subjects.
 SUBJECTS_OVERLAP = 10065
@@ -56,57 +46,16 @@ NO_SUITABLE_PEERS = 10005
 NOT_AVAILABLE = (10008, 10009)
 
 
-@dataclass(frozen=True)
-class Durable:
-    """One durable consumer to be; several consumer indices share one in `shared` delivery."""
-
-    name: str
-    filter_subject: str
-
-
-def durables_of(spec: RunSpec, indices: Iterable[int]) -> list[Durable]:
-    """Return the durables that consumers with these indices pull from, each once, in order."""
-    return list(dict.fromkeys(Durable(spec.durable_of(i), spec.filter_of(i)) for i in indices))
-
-
 def stream_config(spec: RunSpec) -> StreamConfig:
-    """Return the stream as the run wants it; nothing is left to the server's defaults."""
-    stream = spec.stream
-    return StreamConfig(
-        name=stream.name,
-        subjects=stream.subjects,
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType(stream.storage),
-        discard=DiscardPolicy.OLD,
-        max_age=stream.max_age_s,
-        max_bytes=stream.max_bytes,
-        max_msgs=-1,
-        max_msgs_per_subject=-1,
-        max_msg_size=MAX_MSG_BYTES,
-        max_consumers=stream.max_consumers,
-        duplicate_window=stream.duplicate_window_s,
-        num_replicas=stream.replicas,
-        allow_direct=True,
-    )
+    """Return the stream as the run wants it."""
+    config: StreamConfig = StreamConfig.from_response(asked.stream(spec))
+    return config
 
 
 def durable_config(spec: RunSpec, durable: Durable) -> ConsumerConfig:
-    """Return a pull durable: explicit acks, from the first message on, never giving up."""
-    consumers = spec.consumers
-    return ConsumerConfig(
-        name=durable.name,
-        durable_name=durable.name,
-        filter_subject=durable.filter_subject,
-        deliver_policy=DeliverPolicy.ALL,
-        replay_policy=ReplayPolicy.INSTANT,
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=consumers.ack_wait_s,
-        max_deliver=-1,
-        max_ack_pending=consumers.max_ack_pending,
-        max_waiting=consumers.max_waiting,
-        num_replicas=spec.stream.replicas,
-        mem_storage=spec.stream.storage == "memory",
-    )
+    """Return a durable as the run wants it."""
+    config: ConsumerConfig = ConsumerConfig.from_response(asked.durable(spec, durable))
+    return config
 
 
 def differences(asked: dict[str, Any], got: dict[str, Any]) -> list[str]:
@@ -208,12 +157,12 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
 async def create_stream(context: JetStreamContext, spec: RunSpec) -> None:
     """Delete a leftover stream of that name, create it anew. Raises RunInvalid with the cause."""
     await remove_stream(context, spec.stream.name)
-    asked = stream_config(spec)
+    wanted = stream_config(spec)
     try:
         if spec.stream.replicas > 1:
-            info = await _patiently(lambda: context.add_stream(asked))
+            info = await _patiently(lambda: context.add_stream(wanted))
         else:
-            info = await context.add_stream(asked)
+            info = await context.add_stream(wanted)
     except APIError as error:
         hint = ""
         if error.err_code == NO_SUITABLE_PEERS:
@@ -231,7 +180,7 @@ async def create_stream(context: JetStreamContext, spec: RunSpec) -> None:
         raise RunInvalid(
             f"no answer to the creation of stream {spec.stream.name} in {API_TIMEOUT_S:g} s"
         ) from error
-    changed = differences(asked.as_dict(), info.config.as_dict())
+    changed = differences(wanted.as_dict(), info.config.as_dict())
     if changed:
         raise RunInvalid(f"the server changed stream {spec.stream.name}: {'; '.join(changed)}")
 
@@ -284,9 +233,9 @@ async def create_durables(
 
 
 async def _create_durable(context: JetStreamContext, spec: RunSpec, durable: Durable) -> None:
-    asked = durable_config(spec, durable)
+    wanted = durable_config(spec, durable)
     try:
-        info = await context.add_consumer(spec.stream.name, asked)
+        info = await context.add_consumer(spec.stream.name, wanted)
     except APIError as error:
         raise RunInvalid(
             f"the server refused durable {durable.name}: {error.description} (err {error.err_code})"
@@ -296,7 +245,7 @@ async def _create_durable(context: JetStreamContext, spec: RunSpec, durable: Dur
             f"no answer to the creation of durable {durable.name} in {API_TIMEOUT_S:g} s"
         ) from error
     got = info.config.as_dict() if info.config else {}
-    changed = differences(asked.as_dict(), got)
+    changed = differences(wanted.as_dict(), got)
     if changed:
         raise RunInvalid(f"the server changed durable {durable.name}: {'; '.join(changed)}")
 

@@ -7,9 +7,12 @@ acked; stored → first fetched, → fetched by each; due → received by each. 
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from fpaas.bundle.bundle import Bundle, JsonObject, cumulative
 from fpaas.latency.clocks import Clocks
@@ -89,12 +92,16 @@ def _youngest_undelivered(bundle: Bundle, stored: int | None) -> int | None:
             seqs = received.setdefault(log.durable, IntervalSet())
             for _, first, _, count in log.runs:
                 seqs.add_range(first, first + count - 1)
-    if not stored or bundle.spec.consumers.partitions:
-        # Of a partition, only the ledger knows what a durable is owed.
+    if not stored or bundle.spec.consumers.partitions or _was_lost(bundle):
+        # Of a partition, and over several streams, only the ledger knows what a durable is owed.
         return None
     durables = {*map(bundle.spec.durable_of, range(bundle.spec.consumers.count))}
     missing = [_last_missing(received.get(durable), stored) for durable in durables]
     return max((seq for seq in missing if seq), default=None)
+
+
+def _was_lost(bundle: Bundle) -> bool:
+    return bundle.shuffler is not None and bool(bundle.shuffler.lost_streams)
 
 
 def _last_missing(received: IntervalSet | None, stored: int) -> int:
@@ -109,26 +116,69 @@ def _last_missing(received: IntervalSet | None, stored: int) -> int:
 
 def _age_at_end_ms(bundle: Bundle, stream_seq: int) -> float | None:
     """Return how long a message had been stored when consumers stopped polling, at least."""
-    for (_, before_seq), (at_ns, seq) in pairwise(_stored_at(bundle)):
+    for (_, before_seq), (at_ns, seq) in pairwise(_stored_at(bundle, 0)):
         if before_seq < stream_seq <= seq:
             return max(0.0, (bundle.spec.end_unix_ns - at_ns) / 1e6)
     return None
 
 
 def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:
-    """Time from stored to the first fetch by anybody, of the first fetches in a window."""
+    """Time from stored to the first fetch by anybody, of the first fetches in a window.
+
+    A stream that was lost and made again is two. Of one that was lost, what nobody fetched is
+    missing only if it was not stored again.
+    """
     name = "publish_to_first_fetch"
-    stored_at = _stored_at(bundle)
     middle_s = (window.from_unix_s + window.until_unix_s) / 2
-    parts = []
+    lost = bundle.shuffler.lost_streams if bundle.shuffler is not None else []
+    parts: list[list[tuple[array[int], int]]] = [[] for _ in (*lost, None)]
     for part, worker in bundle.workers:
-        if worker.first_fetch is None:
-            return {**figures.NO_LEG}
         shift_ms = clocks.shift_us(part.host)(name, middle_s) / 1000
-        parts.append((worker.first_fetch, round(shift_ms * first_fetch.UNITS_PER_MS)))
-    if not stored_at or not parts:
+        shift = round(shift_ms * first_fetch.UNITS_PER_MS)
+        created = worker.result.streams if worker.result is not None else [None]
+        for one, kept in zip(created, worker.first_fetches, strict=True):
+            if kept is None:
+                return {**figures.NO_LEG}
+            parts[_number_of(one, [stream.created for stream in lost])].append((kept, shift))
+    if not parts[-1]:
         return {**figures.NO_LEG}
-    earliest = first_fetch.earliest_units(parts)
+    counts: Counter[int] = Counter()
+    never, latest_never_ns = 0, 0.0
+    again = bundle.shuffler.replayed_seqs if bundle.shuffler is not None else IntervalSet()
+    for number, of_stream in enumerate(parts):
+        stored_at = _stored_at(bundle, number)
+        if not stored_at:
+            return {**figures.NO_LEG}
+        passed_by = IntervalSet()
+        if number < len(lost):
+            for seq, at, count in lost[number].stream_seqs:
+                for first, last in again.within(seq, seq + count - 1):
+                    begin, end = max(first, seq), min(last, seq + count - 1)
+                    passed_by.add_range(at + begin - seq, at + end - seq)
+        of_one = _first_fetches(first_fetch.earliest_units(of_stream), stored_at, window, passed_by)
+        counts += of_one.counts
+        never += of_one.never
+        latest_never_ns = max(latest_never_ns, of_one.latest_never_ns)
+    leg = figures.leg_of_counts_ms(counts, first_fetch.UNITS_PER_MS, clocks.error_ms(name))
+    end_ns = bundle.spec.end_unix_ns
+    youngest_ms = max(0.0, (end_ns - latest_never_ns) / 1e6) if never else None
+    return leg | {"missing_count": never, "missing_min_ms": youngest_ms}
+
+
+class _FirstFetches(NamedTuple):
+    """Of one stream: ages at the first fetch, in units; what nobody fetched."""
+
+    counts: Counter[int]
+    never: int
+    latest_never_ns: float
+
+
+def _first_fetches(
+    earliest: Sequence[int | None],
+    stored_at: list[tuple[int, int]],
+    window: Window,
+    passed_by: IntervalSet,
+) -> _FirstFetches:
     counts: Counter[int] = Counter()
     never, latest_never_ns = 0, 0.0
     from_ns, until_ns = window.from_unix_ns, window.until_unix_ns
@@ -142,25 +192,36 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:
             stored_ns = before_ns + number * each_ns
             if units is None:
                 # The last message before a sample is put at the sample itself.
-                if stored_ns <= until_ns:
+                if stored_ns <= until_ns and position + 1 not in passed_by:
                     never, latest_never_ns = never + 1, stored_ns
             elif from_ns <= stored_ns + units * first_fetch.UNIT_NS < until_ns:
                 counts[units] += 1
-    leg = figures.leg_of_counts_ms(counts, first_fetch.UNITS_PER_MS, clocks.error_ms(name))
-    end_ns = bundle.spec.end_unix_ns
-    youngest_ms = max(0.0, (end_ns - latest_never_ns) / 1e6) if never else None
-    return leg | {"missing_count": never, "missing_min_ms": youngest_ms}
+    return _FirstFetches(counts, never, latest_never_ns)
 
 
-def _stored_at(bundle: Bundle) -> list[tuple[int, int]]:
-    """Tell what was stored by when, as (time, last stream sequence): good enough to cut by.
+def _number_of(created: str | None, lost: list[str | None]) -> int:
+    """Return the number of a stream among those that were lost, -1 for the last."""
+    return lost.index(created) if created in lost else -1
+
+
+def _stored_at(bundle: Bundle, stream: int) -> list[tuple[int, int]]:
+    """Tell what a stream had by when, as (time, last stream sequence): good enough to cut by.
 
     By the shuffler's samples, those among them in which nothing was stored.
     """
     for part in bundle.parts("shuffler"):
-        samples = cumulative(part.shuffler_samples, "last_stream_seq")
+        samples = cumulative(
+            [sample for sample in part.shuffler_samples if sample.stream == stream],
+            "last_stream_seq",
+        )
         stored = [(unix_ns, int(seq)) for unix_ns, seq in samples]
         if stored:
             t0_unix_ns = bundle.spec.t0_unix_ns
-            return [(t0_unix_ns, 0), *(one for one in stored if one[0] > t0_unix_ns)]
+            began_unix_ns = max(
+                [
+                    t0_unix_ns,
+                    *(sample.unix_ns for sample in part.shuffler_samples if sample.stream < stream),
+                ]
+            )
+            return [(began_unix_ns, 0), *(one for one in stored if one[0] > began_unix_ns)]
     return []

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.latency.clocks import Clocks
 from fpaas.ledger.ledger import Evidence
+from fpaas.ledger.lost_streams import LostEvidence
 from fpaas.ledger.removals import Removals, StreamSample, classify
+from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.records.consumers import WorkerResult
 from fpaas.records.nats import NatsSample, StreamState
+from fpaas.records.shuffler import LostStream
 
 
 def evidence_of(bundle: Bundle) -> Evidence:
@@ -20,18 +23,84 @@ def evidence_of(bundle: Bundle) -> Evidence:
     complete = results is not None and all(logs is not None for logs in deliveries)
     dids = (part.dids for part in bundle.parts("shuffler"))
     samples = _nats_samples(bundle)
+    by_stream = _by_stream(bundle)
     return Evidence(
         relay=bundle.relay,
         shuffler=bundle.shuffler,
         server=bundle.server_final,
-        deliveries=[log for logs in deliveries for log in logs or ()] if complete else None,
+        deliveries=by_stream[-1] if complete else None,
         workers=results,
         dids=next((array for array in dids if array is not None), None),
         # Servers of a cluster may be behind each other.
-        nats_samples=samples if len(bundle.parts("nats")) == 1 else (),
+        nats_samples=_of_last_stream(bundle, samples) if len(bundle.parts("nats")) == 1 else (),
         removals=_removals(bundle, samples),
-        lost_stream=_lost_stream(bundle, samples),
+        lost_stream=_lost_stream(bundle, samples, by_stream[-1]),
+        lost=_lost(bundle, samples, by_stream if complete else None),
     )
+
+
+def _lost_records(bundle: Bundle) -> list[LostStream]:
+    return bundle.shuffler.lost_streams if bundle.shuffler is not None else []
+
+
+def _by_stream(bundle: Bundle) -> list[list[ConsumerDeliveries]]:
+    """Return the deliveries of each stream that the shuffler lost, and those of the last one."""
+    lost = [record.created for record in _lost_records(bundle)]
+    found: list[list[ConsumerDeliveries]] = [[] for _ in (*lost, None)]
+    for _, worker in bundle.workers:
+        streams = worker.result.streams if worker.result is not None else [None]
+        for log in worker.deliveries or ():
+            created = streams[min(log.stream, len(streams) - 1)]
+            found[lost.index(created) if created in lost else -1].append(log)
+    return found
+
+
+def _lost(
+    bundle: Bundle, samples: list[NatsSample], by_stream: list[list[ConsumerDeliveries]] | None
+) -> list[LostEvidence]:
+    """Return what is known of each stream that was lost and made again."""
+    dids = next((part.lost_dids for part in bundle.parts("shuffler") if part.lost_dids), [])
+    found = []
+    for number, record in enumerate(_lost_records(bundle)):
+        logs = by_stream[number] if by_stream is not None else None
+        seen = [
+            sample.stream
+            for sample in samples
+            if sample.stream is not None and sample.stream.created == record.created
+        ]
+        found.append(
+            LostEvidence(
+                record,
+                _seen_last(seen, record.stream_seqs, logs or ()),
+                logs,
+                dids[number] if number < len(dids) else None,
+            )
+        )
+    return found
+
+
+def _seen_last(
+    seen: Sequence[StreamState],
+    runs: Iterable[tuple[int, int, int]],
+    logs: Iterable[ConsumerDeliveries],
+) -> StreamState:
+    """Return how a stream was seen last; what was acknowledged, or delivered, was there."""
+    acked = [stream + count - 1 for _, stream, count in runs]
+    delivered = [stream + count - 1 for log in logs for _, stream, _, count in log.runs]
+    last = seen[-1] if seen else StreamState(messages=0, bytes=0, first_seq=1, last_seq=0)
+    return StreamState(
+        messages=last.messages,
+        bytes=last.bytes,
+        first_seq=last.first_seq,
+        last_seq=max([last.last_seq, *acked, *delivered]),
+        created=last.created,
+    )
+
+
+def _of_last_stream(bundle: Bundle, samples: list[NatsSample]) -> list[NatsSample]:
+    """Return the samples that are not of a stream that was lost."""
+    lost = {record.created for record in _lost_records(bundle)}
+    return [one for one in samples if one.stream is None or one.stream.created not in lost]
 
 
 def worker_results(bundle: Bundle) -> list[WorkerResult] | None:
@@ -65,6 +134,7 @@ def _removals(bundle: Bundle, samples: list[NatsSample]) -> Removals | None:
         stored_by += [
             (sample.unix_ns + offset_ns, sample.last_stream_seq or 0)
             for sample in part.shuffler_samples
+            if sample.stream == len(_lost_records(bundle))
         ]
     if not stored_by:
         return None
@@ -72,7 +142,7 @@ def _removals(bundle: Bundle, samples: list[NatsSample]) -> Removals | None:
 
 
 def _stream_samples(bundle: Bundle, samples: list[NatsSample]) -> Iterator[StreamSample]:
-    for sample in samples:
+    for sample in _of_last_stream(bundle, samples):
         if sample.stream:
             yield StreamSample.of(sample.unix_ns, sample.stream)
     final = bundle.server_final
@@ -80,24 +150,18 @@ def _stream_samples(bundle: Bundle, samples: list[NatsSample]) -> Iterator[Strea
         yield StreamSample.of(final.unix_ns, final.stream_before)
 
 
-def _lost_stream(bundle: Bundle, samples: list[NatsSample]) -> StreamState | None:
+def _lost_stream(
+    bundle: Bundle, samples: list[NatsSample], logs: list[ConsumerDeliveries]
+) -> StreamState | None:
     """Return how a stream was seen last that was gone later in the run, and at its end.
 
     It may have taken more since; what was acknowledged, or delivered, was there.
     """
     if bundle.server_final is not None or bundle.spec.survives_a_server:
         return None
-    seen = [sample.stream for sample in samples if sample.stream]
+    of_last = _of_last_stream(bundle, samples)
+    seen = [sample.stream for sample in of_last if sample.stream]
     shuffler = bundle.shuffler
     if not seen or shuffler is None or samples[-1].stream:
         return None
-    acked = [stream + count - 1 for _, stream, count in shuffler.stream_seqs]
-    logs = [log for _, worker in bundle.workers for log in worker.deliveries or ()]
-    delivered = [stream + count - 1 for log in logs for _, stream, _, count in log.runs]
-    last = seen[-1]
-    return StreamState(
-        messages=last.messages,
-        bytes=last.bytes,
-        first_seq=last.first_seq,
-        last_seq=max([last.last_seq, *acked, *delivered]),
-    )
+    return _seen_last(seen, shuffler.stream_seqs, logs)

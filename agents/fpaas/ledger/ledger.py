@@ -29,10 +29,13 @@ from fpaas.ledger.deliveries import DurableCase, OwedSeqs, Run, Walk, split_repe
 from fpaas.ledger.disagreements import About, Disagreement, Disagreements
 from fpaas.ledger.durable_account import (
     LOST_CAUSES,
+    STREAM_LOST,
     DurableAccount,
     account_durable,
     account_without_server,
 )
+from fpaas.ledger.lost_streams import CAUSES as LOST_STREAM_CAUSES
+from fpaas.ledger.lost_streams import LostEvidence, Streams, leave_out, received_of, why_lost
 from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
@@ -75,6 +78,8 @@ class Evidence:
     nats_samples: Sequence[NatsSample] = ()
     removals: Removals | None = None
     lost_stream: StreamState | None = None
+    #: Streams that were lost and made again; `deliveries` are of the last one.
+    lost: Sequence[LostEvidence] = ()
 
 
 class Ledger(LedgerFigures, kw_only=True):
@@ -83,6 +88,8 @@ class Ledger(LedgerFigures, kw_only=True):
     `disagreements` are what `unexplained` is made of, `tolerated` what is known and no part of it.
     """
 
+    #: Of what streams took with them that were made again: why it was not stored again.
+    stream_lost_by_cause: dict[str, int] | None = None
     disagreements: list[Disagreement] = field(default_factory=list)
     tolerated: list[Disagreement] = field(default_factory=list)
 
@@ -111,10 +118,14 @@ def account(spec: RunSpec, evidence: Evidence) -> Ledger:
             server_checks.check_stored(evidence.shuffler, server, disagreements)
     elif evidence.lost_stream is not None:
         ledger.stored = evidence.lost_stream.last_seq
+    streams = Streams(evidence.lost, evidence.shuffler.stream_seqs if evidence.shuffler else ())
+    if ledger.stored is not None:
+        # Each event once, whichever of the streams had it.
+        ledger.stored += sum(one.state.last_seq for one in evidence.lost) - streams.stored_again
     if evidence.workers is not None:
         ledger.redelivered = sum(worker.redelivered for worker in evidence.workers)
     if evidence.deliveries is not None:
-        _account_deliveries(spec, evidence, ledger, disagreements)
+        _account_deliveries(spec, evidence, streams, ledger, disagreements)
     is_read = ledger.not_read is not None or spec.firehose.rate_per_s is None
     if ledger.offered is not None and is_read and ledger.owed is not None:
         ledger.unexplained = disagreements.total
@@ -180,6 +191,9 @@ def _account_publishing(
     elif evidence.server is not None:
         # What the stream has beyond the last account was published after it.
         known = ledger.published + shuffler.stored_twice + shuffler.foreign
+        if shuffler.lost_streams:
+            known = sum(count for _, _, count in shuffler.stream_seqs) + len(shuffler.copy_seqs)
+            known += shuffler.foreign
         ledger.published += max(0, evidence.server.stream_before.last_seq - known)
     relay = evidence.relay
     if spec.firehose.rate_per_s is None:
@@ -276,12 +290,20 @@ def _causes_of_not_read(
 
 
 def _account_deliveries(
-    spec: RunSpec, evidence: Evidence, ledger: Ledger, disagreements: Disagreements
+    spec: RunSpec,
+    evidence: Evidence,
+    streams: Streams,
+    ledger: Ledger,
+    disagreements: Disagreements,
 ) -> None:
     durables = list(dict.fromkeys(map(spec.durable_of, range(spec.consumers.count))))
-    walks = _walks(spec, evidence, durables, disagreements)
-    received = sum(walk.received for walk in walks.values())
-    ledger.delivered = sum(walk.distinct() for walk in walks.values())
+    walks = _walks(spec, evidence.deliveries or (), durables, disagreements)
+    lost_walks = [
+        _walks(spec, one.deliveries or (), durables, disagreements) for one in streams.lost
+    ]
+    every_walk = [walk for one in (*lost_walks, walks) for walk in one.values()]
+    received = sum(walk.received for walk in every_walk)
+    ledger.delivered = sum(walk.distinct() for walk in every_walk)
     ledger.duplicate_deliveries = received - ledger.delivered
     workers = evidence.workers or ()
     if evidence.workers is not None and all(worker.complete for worker in workers):
@@ -299,22 +321,89 @@ def _account_deliveries(
             acks=acks,
             counted=processed,
         )
-    owed = _owed_by_durable(spec, evidence, list(walks), disagreements)
-    if owed is None:
+    last = evidence.server.stream_before if evidence.server else evidence.lost_stream
+    if last is None:
+        return
+    owed = _owed_by_durable(spec, last.last_seq, evidence.dids, list(walks), disagreements)
+    lost_owed = [
+        _owed_by_durable(spec, one.state.last_seq, one.dids, list(walks), disagreements)
+        for one in streams.lost
+    ]
+    if owed is None or any(one is None for one in lost_owed):
         return
     if evidence.server is not None:
-        cases = _cases(spec, evidence, evidence.server, walks, owed)
-        accounts = [account_durable(case, disagreements) for case in cases]
-        accounts += _account_missing(evidence.server, walks, owed, disagreements)
-    elif evidence.lost_stream is not None:
-        accounts = [
-            account_without_server(walk, owed[durable], evidence.lost_stream)
-            for durable, walk in walks.items()
-        ]
+        by_durable = {
+            durable: account_durable(case, disagreements)
+            for durable, case in _cases(spec, evidence, evidence.server, walks, owed)
+        }
+        by_durable |= _account_missing(evidence.server, walks, owed, disagreements)
     else:
-        return
+        by_durable = {
+            durable: account_without_server(walk, owed[durable], last)
+            for durable, walk in walks.items()
+        }
+    accounts = list(by_durable.values())
+    if streams.lost:
+        lost_accounts = [
+            {
+                durable: account_without_server(walk, of_stream[durable], one.state)
+                for durable, walk in of_walks.items()
+            }
+            for one, of_walks, of_stream in zip(streams.lost, lost_walks, lost_owed, strict=True)
+            if of_stream is not None
+        ]
+        owed_of_all = [*(one for one in lost_owed if one is not None), owed]
+        _over_all_streams(evidence, streams, [*lost_accounts, by_durable], owed_of_all, ledger)
+        accounts += [one for of_stream in lost_accounts for one in of_stream.values()]
+    _add_up(evidence, accounts, received, ledger)
+
+
+def _over_all_streams(
+    evidence: Evidence,
+    streams: Streams,
+    accounts: list[dict[str, DurableAccount]],
+    owed: list[dict[str, OwedSeqs]],
+    ledger: Ledger,
+) -> None:
+    """Leave out of each stream's accounts what is on another's; `accounts` are in their order."""
+    received = [received_of(one.deliveries or ()) for one in streams.lost]
+    received.append(received_of(evidence.deliveries or ()))
+    nothing = IntervalSet()
+    why: Counter[str] = Counter()
+    last = evidence.server.stream_before if evidence.server else evidence.lost_stream
+    states = [*(one.state for one in streams.lost), last]
+    for number, (by_durable, state) in enumerate(zip(accounts, states, strict=True)):
+        later = streams.stored_later(number)
+        is_lost = number < len(streams.lost)
+        causes = streams.causes(number) if is_lost else {}
+        for durable, account in by_durable.items():
+            own = [one.get(durable, nothing) for one in received]
+            had = streams.had_before(number, own)
+            of_durable = owed[number][durable]
+            leave_out(
+                account,
+                of_durable,
+                own[number],
+                elsewhere=later,
+                had=had,
+                first_stored=max(1, state.first_seq if state is not None else 1),
+            )
+            if is_lost and state is not None and account.lost[STREAM_LOST]:
+                why += why_lost(
+                    of_durable, own[number], elsewhere=later, had=had, state=state, causes=causes
+                )
+    ledger.stream_lost_by_cause = {cause: why[cause] for cause in LOST_STREAM_CAUSES}
+
+
+def _add_up(
+    evidence: Evidence, accounts: list[DurableAccount], received: int, ledger: Ledger
+) -> None:
     ledger.owed = sum(one.owed for one in accounts)
     ledger.delivered = sum(one.delivered for one in accounts)
+    if evidence.lost:
+        ledger.duplicate_deliveries = received - (
+            ledger.delivered - sum(one.unlogged for one in accounts)
+        )
     ledger.expired_unread = sum(one.expired_unread for one in accounts)
     ledger.pending_at_end = sum(one.pending_at_end for one in accounts)
     lost: Counter[str] = Counter()
@@ -334,10 +423,13 @@ def _account_deliveries(
 
 
 def _walks(
-    spec: RunSpec, evidence: Evidence, durables: list[str], disagreements: Disagreements
+    spec: RunSpec,
+    deliveries: Iterable[ConsumerDeliveries],
+    durables: list[str],
+    disagreements: Disagreements,
 ) -> dict[str, Walk]:
     runs: dict[str, list[Run]] = {durable: [] for durable in durables}
-    for log in evidence.deliveries or ():
+    for log in deliveries:
         runs.setdefault(log.durable, []).extend(split_repeats(log))
     walks = {}
     for durable, durable_runs in runs.items():
@@ -355,7 +447,7 @@ def _cases(
     server: ServerFinal,
     walks: dict[str, Walk],
     owed: dict[str, OwedSeqs],
-) -> Iterator[DurableCase]:
+) -> Iterator[tuple[str, DurableCase]]:
     """Iterate over the durables that the server has."""
     workers = evidence.workers or ()
     had_trouble = any(
@@ -370,7 +462,7 @@ def _cases(
     for durable, walk in walks.items():
         state = server.durables.get(durable)
         if state is not None:
-            yield DurableCase(
+            case = DurableCase(
                 walk,
                 owed[durable],
                 state,
@@ -380,6 +472,7 @@ def _cases(
                 was_killed=durable in killed,
                 removals=evidence.removals or Removals(),
             )
+            yield durable, case
 
 
 def _account_missing(
@@ -387,31 +480,31 @@ def _account_missing(
     walks: dict[str, Walk],
     owed: dict[str, OwedSeqs],
     disagreements: Disagreements,
-) -> list[DurableAccount]:
+) -> dict[str, DurableAccount]:
     """Account for durables that the server does not have at the end."""
-    accounts = []
+    accounts = {}
     for durable, walk in walks.items():
         if durable not in server.durables:
             count = owed[durable].count(1, server.stream_before.last_seq)
             disagreements.note(max(1, count), About.DURABLE_MISSING, durable=durable)
-            accounts.append(DurableAccount(owed=count, delivered=walk.distinct()))
+            accounts[durable] = DurableAccount(owed=count, delivered=walk.distinct())
     return accounts
 
 
 def _owed_by_durable(
-    spec: RunSpec, evidence: Evidence, durables: list[str], disagreements: Disagreements
+    spec: RunSpec,
+    stored: int,
+    dids: Sequence[int] | None,
+    durables: list[str],
+    disagreements: Disagreements,
 ) -> dict[str, OwedSeqs] | None:
-    """Return who is owed what; None where that is not known."""
-    stream = evidence.server.stream_before if evidence.server else evidence.lost_stream
-    if stream is None:
-        return None
-    stored = stream.last_seq
+    """Return who is owed what of a stream; None where that is not known."""
     if not spec.consumers.partitions:
         return {durable: OwedSeqs(stored) for durable in durables}
-    if evidence.dids is None:
+    if dids is None:
         return None
     listed: list[list[int]] = [[] for _ in range(spec.consumers.partitions)]
-    for stream_seq, did in enumerate(evidence.dids[:stored], 1):
+    for stream_seq, did in enumerate(dids[:stored], 1):
         if did != NO_DID:
             listed[did % len(listed)].append(stream_seq)
     assigned = sum(len(seqs) for seqs in listed)

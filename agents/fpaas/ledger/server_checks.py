@@ -63,6 +63,9 @@ def check_stored(
     stored = server.stream_before.last_seq
     # A repeat that came after the server had forgotten the first was stored once more.
     published = len(shuffler.published) + shuffler.stored_twice
+    if shuffler.lost_streams:
+        # Of what was published, this stream has what it was given.
+        published = sum(count for _, _, count in shuffler.stream_seqs) + len(shuffler.copy_seqs)
     at_most = published + len(shuffler.unknown)
     if shuffler.complete:
         disagreements.note(
@@ -80,6 +83,9 @@ def check_stored(
         mapped += count
         relay_seqs.add_range(relay_seq, relay_seq + count - 1)
         stream_seqs.add_range(stream_seq, stream_seq + count - 1)
+    for lost in shuffler.lost_streams:
+        for relay_seq, _, count in lost.stream_seqs:
+            relay_seqs.add_range(relay_seq, relay_seq + count - 1)
     missing = len(shuffler.published.difference(relay_seqs))
     foreign_seqs = len(relay_seqs.difference(shuffler.published))
     disagreements.note(

@@ -5,6 +5,9 @@ A *run* is a stretch of deliveries in which stream sequence and consumer sequenc
 consumer sequence going on by one is expiry (or a filter); a jump in both is a delivery that the
 server made and this consumer never saw. Nothing else in NATS tells the two apart.
 
+Each stream has a log of its own, as a stream that was lost and made again counts from 1 again, and
+so do its durables: `stream` says how many the writer had seen before.
+
 Which deliveries were *repeats* of their message is kept beside the runs: a message that first came
 as a repeat had an earlier delivery that this consumer never saw.
 
@@ -25,14 +28,18 @@ from pathlib import Path
 import libipld
 import msgspec
 
-SCHEMA = 2
+SCHEMA = 3
+#: As 3, of one stream.
+_SCHEMA_OF_ONE_STREAM = 2
 FIELDS_PER_RUN = 4
+#: In a journal, in place of a consumer's index.
+_NEXT_STREAM = -1
 
 #: Logs of real runs pack to a quarter, those of consumers that got nothing to a tenth.
 _UNPACKED_RATIO_MAX = 200
 _UNPACKED_BYTES_MIN = 16 * 2**20
 _Column = list[int]
-_Columns = tuple[int, str, _Column, _Column, _Column, _Column, _Column]
+_Columns = tuple[int, str, _Column, _Column, _Column, _Column, _Column, int]
 _UNREADABLE = (
     *(OSError, EOFError, zlib.error),
     *(KeyError, TypeError, ValueError, RecursionError, msgspec.ValidationError),
@@ -52,16 +59,21 @@ class DeliveryLog:
         "durable",
         "next_consumer_seq",
         "next_stream_seq",
+        "reached",
         "repeats",
         "runs",
         "start_consumer_seq",
         "start_ms",
         "start_stream_seq",
+        "stream",
     )
 
-    def __init__(self, consumer_index: int, durable: str) -> None:
+    def __init__(self, consumer_index: int, durable: str, stream: int = 0) -> None:
         self.consumer_index = consumer_index
         self.durable = durable
+        self.stream = stream
+        #: The highest stream sequence of closed runs.
+        self.reached = 0
         self.runs = array("q")
         self.repeats = array("q")
         self.start_ms = 0
@@ -89,6 +101,7 @@ class DeliveryLog:
                 (self.start_ms, self.start_stream_seq, self.start_consumer_seq, self.count)
             )
             self.count = 0
+            self.reached = max(self.reached, self.next_stream_seq - 1)
             self.next_stream_seq = -1
 
 
@@ -103,6 +116,7 @@ class ConsumerDeliveries:
     durable: str
     runs: list[tuple[int, int, int, int]] = field(default_factory=list)
     repeats: list[int] = field(default_factory=list)
+    stream: int = 0
 
 
 def write(path: Path, logs: list[DeliveryLog]) -> None:
@@ -112,7 +126,8 @@ def write(path: Path, logs: list[DeliveryLog]) -> None:
         log.end_run()
         columns = [log.runs[column::FIELDS_PER_RUN] for column in range(FIELDS_PER_RUN)]
         columns.append(log.repeats)
-        consumers.append([log.consumer_index, log.durable, *[_differences(c) for c in columns]])
+        differences = [_differences(column) for column in columns]
+        consumers.append([log.consumer_index, log.durable, *differences, log.stream])
     with gzip.open(path, "wb", compresslevel=6) as file:
         file.write(libipld.encode_dag_cbor({"schema": SCHEMA, "consumers": consumers}))
 
@@ -121,19 +136,22 @@ def read(path: Path) -> list[ConsumerDeliveries]:
     """Read a file of `write`. Raises ValueError that names the file where it is no such file."""
     try:
         content = libipld.decode_dag_cbor(_unpacked(path))
-        if content["schema"] != SCHEMA:
-            raise ValueError(f"schema {content['schema']!r:.80}")
+        schema = content["schema"]
+        if schema not in (SCHEMA, _SCHEMA_OF_ONE_STREAM):
+            raise ValueError(f"schema {schema!r:.80}")
+        entries = content["consumers"]
+        if schema == _SCHEMA_OF_ONE_STREAM:
+            entries = [[*entry, 0] for entry in entries]
         return [
             ConsumerDeliveries(
                 index,
                 durable,
-                list(
-                    zip(_sums(since_ms), _sums(stream), _sums(consumer), _sums(count), strict=True)
-                ),
+                list(zip(_sums(since_ms), _sums(seq), _sums(consumer), _sums(count), strict=True)),
                 _sums(repeats),
+                stream=stream,
             )
-            for index, durable, since_ms, stream, consumer, count, repeats in msgspec.convert(
-                content["consumers"], list[_Columns]
+            for index, durable, since_ms, seq, consumer, count, repeats, stream in msgspec.convert(
+                entries, list[_Columns]
             )
         ]
     except _UNREADABLE as error:
@@ -154,7 +172,7 @@ class DeliveryJournal:
     """Appends the runs of many logs to a file. Every method raises OSError where the disk does.
 
     A row is five little-endian 64-bit numbers: consumer index and a run; or consumer index and a
-    repeat's consumer sequence, with a count of 0.
+    repeat's consumer sequence, with a count of 0; or -1 and the stream that all that follows is of.
     """
 
     FIELDS_PER_ROW = 1 + FIELDS_PER_RUN
@@ -165,6 +183,14 @@ class DeliveryJournal:
         self._runs_written = [0] * len(logs)
         self._repeats_written = [0] * len(logs)
         self._file = path.open("wb")
+
+    def follow(self, logs: list[DeliveryLog], stream: int) -> None:
+        """Go on with the logs of another stream; the others are at their end."""
+        self.append()
+        self._logs = logs
+        self._runs_written = [0] * len(logs)
+        self._repeats_written = [0] * len(logs)
+        self._write(array("q", (_NEXT_STREAM, stream, 0, 0, 0)))
 
     def append(self) -> None:
         """Write the runs that were closed since the last call."""
@@ -182,10 +208,13 @@ class DeliveryJournal:
                     rows.extend((log.consumer_index, 0, 0, consumer_seq, 0))
                 self._repeats_written[position] += len(repeats)
         if rows:
-            if sys.byteorder == "big":
-                rows.byteswap()
-            self._file.write(rows.tobytes())
-            self._file.flush()
+            self._write(rows)
+
+    def _write(self, rows: array[int]) -> None:
+        if sys.byteorder == "big":
+            rows.byteswap()
+        self._file.write(rows.tobytes())
+        self._file.flush()
 
     def close(self) -> None:
         """Close and remove the file: what it holds is in the log."""
@@ -201,12 +230,17 @@ def read_journal(path: Path, durable_of: Callable[[int], str]) -> list[ConsumerD
     rows.frombytes(content[: len(content) // row_bytes * row_bytes])
     if sys.byteorder == "big":
         rows.byteswap()
-    by_consumer: dict[int, ConsumerDeliveries] = {}
+    by_consumer: dict[tuple[int, int], ConsumerDeliveries] = {}
+    stream = 0
     columns = [rows[column :: DeliveryJournal.FIELDS_PER_ROW] for column in range(5)]
     for index, since_ms, stream_seq, consumer_seq, count in zip(*columns, strict=True):
-        one = by_consumer.get(index)
+        if index == _NEXT_STREAM:
+            stream = since_ms
+            continue
+        one = by_consumer.get((stream, index))
         if one is None:
-            one = by_consumer[index] = ConsumerDeliveries(index, durable_of(index))
+            one = ConsumerDeliveries(index, durable_of(index), stream=stream)
+            by_consumer[stream, index] = one
         if count:
             one.runs.append((since_ms, stream_seq, consumer_seq, count))
         else:

@@ -248,7 +248,7 @@ class ServerMonitor:
 
     async def _stream_state(self) -> StreamState:
         info = await self._api.stream_info(self._stream, with_deleted=True)
-        return server_state.stream_state(info["state"])
+        return server_state.stream_state(info["state"], info.get("created"))
 
 
 def _reason(error: Exception) -> str:

@@ -42,7 +42,7 @@ def server(answer: Mapping[str, Any]) -> ServerLife:
     )
 
 
-def stream_state(state: Mapping[str, Any]) -> StreamState:
+def stream_state(state: Mapping[str, Any], created: str | None = None) -> StreamState:
     """Pick a stream's figures from its `state` in /jsz or in STREAM.INFO.
 
     `deleted` are the sequences inside it that are gone, where they were asked for.
@@ -55,6 +55,7 @@ def stream_state(state: Mapping[str, Any]) -> StreamState:
         last_seq=state["last_seq"],
         consumer_count=state["consumer_count"],
         num_deleted=state.get("num_deleted", 0),
+        created=created,
     )
 
 
@@ -63,7 +64,7 @@ def stream_in_jsz(answer: Mapping[str, Any], name: str) -> StreamState | None:
     for account in answer.get("account_details") or []:
         for detail in account.get("stream_detail") or []:
             if detail["name"] == name:
-                return stream_state(detail["state"])
+                return stream_state(detail["state"], detail.get("created"))
     return None
 
 

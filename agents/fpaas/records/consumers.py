@@ -54,6 +54,15 @@ class LatenessOwn(msgspec.Struct, frozen=True):
     max: float | None
 
 
+class WorkerOutage(msgspec.Struct):
+    """Connections to NATS were lost, from when that was noticed on; null: not until the end."""
+
+    lost_unix_ns: UnixNs
+    resumed_unix_ns: Annotated[
+        UnixNs | None, doc("stream and durables were there, and polls went on")
+    ] = None
+
+
 class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
     """`consumers-W.json`: one process that plays `count` consumers from `first` on.
 
@@ -89,6 +98,14 @@ class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
     complete: Annotated[bool, doc("false: as of up to a second before the worker was killed")] = (
         True
     )
+    streams: Annotated[
+        list[str | None],
+        doc("when each stream was made that it received of, in order; null: not known"),
+    ] = field(default_factory=lambda: [None])
+    nats_outages: Annotated[
+        list[WorkerOutage],
+        doc("the first 1000 times that connections to NATS were lost"),
+    ] = []
 
 
 class WorkerSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,3 +137,9 @@ def name(worker: int) -> str:
 def samples_name(worker: int) -> str:
     """Return the name of a worker's samples."""
     return f"{stem(worker)}.samples.jsonl"
+
+
+def first_fetch_name(worker: int, stream: int, streams: int) -> str:
+    """Return the name of a worker's first fetches of one of the streams that it received of."""
+    number = "" if stream == streams - 1 else f"-{stream}"
+    return f"{stem(worker)}.first_fetch{number}.bin.gz"

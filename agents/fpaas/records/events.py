@@ -31,6 +31,12 @@ FRAME_UNDECODABLE = "frame_undecodable"
 AGENT_PAUSED = "agent_paused"
 #: The socket of one of the relay's subscribers that had caught up took nothing (reader: address).
 READER_BLOCKED = "reader_blocked"
+#: The shuffler found that the stream was another one than before: it was gone and made again
+#: (created, as the server says; rewound_to_seq; to_replay, events). It ends when they are stored.
+STREAM_LOST = "stream_lost"
+#: A consumers worker made its durables again, as the stream was lost (created, durables). From when
+#: it missed its server until they were there.
+DURABLES_MADE_AGAIN = "durables_made_again"
 #: A fault of the run's own (parameters: number, its index in run.json's faults; do, on; what else
 #: whoever executed it knows). It begins when the fault does and ends when it is undone.
 FAULT = "fault"

@@ -22,6 +22,9 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     consumer_count: Count = 0
     num_deleted: Annotated[Count, doc("sequences inside the stream that are gone")] = 0
     deleted: Annotated[list[int], doc("which ones, if that was asked for")] = []
+    created: Annotated[
+        str | None, doc("when it was made: tells it from one that was lost; null: not known")
+    ] = None
 
 
 class DurableState(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ from fpaas.records.fields import Count, UnixNs, doc
 NAME = "shuffler.json"
 SAMPLES = "shuffler.samples.jsonl"
 UNDECODABLE_FRAME = "shuffler.undecodable-{}.bin"
+#: CRC-32 of the DID of each stream sequence from 1 on, 32 bits each, little-endian.
+DIDS = "shuffler.dids.bin"
 
 
 class RelayConnections(msgspec.Struct, frozen=True):
@@ -44,6 +46,36 @@ class RelayGap(msgspec.Struct, frozen=True):
     cause: Annotated[
         str,
         doc("outdated_cursor, seq_jump, after_reconnect, future_cursor or renumbered"),
+    ]
+
+
+class NatsOutage(msgspec.Struct):
+    """The connection to NATS was lost, from when that was noticed on; null: not until the end."""
+
+    lost_unix_ns: UnixNs
+    answered_unix_ns: Annotated[UnixNs | None, doc("connected again")] = None
+    resumed_unix_ns: Annotated[
+        UnixNs | None, doc("all that was in flight, or lost with a stream, was written again")
+    ] = None
+
+
+class LostStream(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream that was gone, and what this shuffler had published into it."""
+
+    created: Annotated[str | None, doc("when it was made, as the server said; null: not known")]
+    stream_seqs: Annotated[list[tuple[int, int, int]], doc("as of the stream that is there now")]
+    presumed_seqs: Annotated[
+        list[tuple[int, int, int]],
+        doc("the same, of publishes in flight when it was lost, if it took them as they came"),
+    ]
+    copy_seqs: IntervalSet
+    noticed_unix_ns: Annotated[UnixNs, doc("when another one was found in its place")]
+    rewound_to_seq: Annotated[
+        int | None, doc("the relay's seq that was read again from; null: nothing was missing")
+    ]
+    oldest_seq: Annotated[
+        int | None,
+        doc("earlier seqs had reached the stream's maximum age by then; null: none had"),
     ]
 
 
@@ -112,6 +144,16 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
         bool | None, doc("whether the relay's seqs tell what is missing; null: not known")
     ] = None
     seq_resets: Annotated[Count, doc("how often the relay's seqs went back to new events")] = 0
+    stream_created: Annotated[
+        str | None, doc("when the stream was made that is there now; null: not known")
+    ] = None
+    lost_streams: Annotated[list[LostStream], doc("in order; made again each time")] = []
+    replayed_seqs: Annotated[
+        IntervalSet, doc("seqs published again, as a lost stream had had them")
+    ] = field(default_factory=IntervalSet)
+    nats_outages: Annotated[
+        list[NatsOutage], doc("the first 1000 times that the connection to NATS was lost")
+    ] = []
 
 
 class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,3 +178,10 @@ class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
     reading_paused_s: Annotated[
         float, doc("how long the relay was not read, because the stream did not take more")
     ] = 0.0
+    stream: Annotated[Count, doc("how often the stream had been lost and made again")] = 0
+    replayed: Annotated[Count, doc("publishes of what a lost stream had had")] = 0
+
+
+def lost_dids_name(number: int) -> str:
+    """Return the name of the same file of a stream that was lost, counted from 0."""
+    return f"shuffler.dids-{number}.bin"

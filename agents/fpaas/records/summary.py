@@ -371,6 +371,45 @@ class Relay(msgspec.Struct, kw_only=True):
     undecodable: Count | None
 
 
+class Outage(msgspec.Struct, kw_only=True):
+    """Agents lost NATS. Seconds since T0; null: not until the end, or not known."""
+
+    lost_s: Annotated[float, doc("the first of them noticed that its connection was lost")]
+    noticed_after_s: Annotated[
+        float | None, doc("from when it had been heard last; null: nobody watched")
+    ]
+    answered_s: Annotated[float | None, doc("the shuffler was connected again")]
+    published_again_s: Annotated[
+        float | None, doc("what was in flight, or lost with a stream, was written again")
+    ]
+    polled_again_s: Annotated[
+        float | None, doc("the last worker had stream and durables, and its polls went on")
+    ]
+    served_again_s: Annotated[
+        float | None, doc("the last consumer received something; null: one never did")
+    ]
+    consumers_unserved: Annotated[Count, doc("consumers that received nothing after it")]
+
+
+class Recovery(msgspec.Struct, kw_only=True):
+    """What losing NATS cost."""
+
+    stream_recreated: Annotated[bool | None, doc("whether a stream was lost and made again")]
+    streams_lost: Annotated[Count | None, doc("how often")]
+    rewound_to_seq: Annotated[
+        int | None, doc("the relay was read again from there; null: it was not")
+    ]
+    replayed: Annotated[Count | None, doc("events published again that a lost stream had")]
+    lost_by_cause: Annotated[
+        dict[str, Count],
+        doc(
+            "deliveries lost with a stream, by why it did not get them again: max_age (too old), "
+            "not_replayed (the relay or the run had ended), in_delivery (on their way)"
+        ),
+    ]
+    outages: list[Outage]
+
+
 class Summary(msgspec.Struct, kw_only=True):
     """The file's content. Counts of ledger, fetches and connections are of the whole run.
 
@@ -405,3 +444,4 @@ class Summary(msgspec.Struct, kw_only=True):
     notes: list[str]
     goals: list[Goal]
     limited_by: Limit | None
+    recovery: Annotated[Recovery | None, doc("null in summaries of older versions")] = None

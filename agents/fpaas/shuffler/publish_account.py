@@ -4,11 +4,61 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from dataclasses import dataclass, field
 
 from fpaas.measures.intervals import IntervalSet
 
 #: In place of the CRC-32 of a DID: not published by this shuffler.
 NO_DID = 0
+
+
+@dataclass
+class StreamPlaces:
+    """Where one stream has what was published: a stream that was lost and made again is another.
+
+    `created` is when it was made, as the server says; None if that is not known. `runs` are
+    [relay seq, stream seq, count]; `presumed` are such places of publishes that were in flight when
+    the stream was lost, if it took them in the order in which they were written.
+    """
+
+    created: str | None = None
+    runs: list[list[int]] = field(default_factory=list)
+    stored_seqs: IntervalSet = field(default_factory=IntervalSet)
+    #: Stream sequences of further copies of what was published.
+    copy_seqs: IntervalSet = field(default_factory=IntervalSet)
+    last_seq: int = 0
+    #: CRC-32 of the DID of each stream sequence from 1 on, where that is kept.
+    dids: array[int] | None = None
+    presumed: list[list[int]] = field(default_factory=list)
+    noticed_unix_ns: int = 0
+    rewound_to_seq: int | None = None
+    #: What left a stream of this age before it was made again is not read again.
+    oldest_seq: int | None = None
+
+    def beyond(self, stream_seq: int) -> IntervalSet:
+        """Return the relay seqs that it has after a place, presumed ones among them."""
+        found = IntervalSet()
+        for seq, first, count in (*self.runs, *self.presumed):
+            skipped = max(0, stream_seq + 1 - first)
+            if skipped < count:
+                found.add_range(seq + skipped, seq + count - 1)
+        return found
+
+    def up_to(self, stream_seq: int) -> IntervalSet:
+        """Return the relay seqs that it has up to a place."""
+        found = IntervalSet()
+        for seq, first, count in (*self.runs, *self.presumed):
+            taken = min(count, stream_seq + 1 - first)
+            if taken > 0:
+                found.add_range(seq, seq + taken - 1)
+        return found
+
+    def presume(self, publishes: list[tuple[int, int]]) -> None:
+        """Take in (relay seq, CRC-32 of the DID) of what was written and not answered, in order."""
+        for number, (seq, did_crc) in enumerate(publishes, 1):
+            self.presumed.append([seq, self.last_seq + number, 1])
+            if self.dids is not None:
+                _note_did(self.dids, self.last_seq + number, did_crc)
 
 
 class Account:
@@ -32,12 +82,35 @@ class Account:
         self.maybe_stored_twice = 0
         #: Messages in the stream that are not this shuffler's.
         self.foreign = 0
-        self.last_stream_seq = 0
+        #: Publishes of what a lost stream had, into the one that was made in its place.
+        self.replayed = 0
         self.failures_by_reason: Counter[str] = Counter()
         self.refusals_by_reason: Counter[str] = Counter()
-        #: CRC-32 of the DID of each stream sequence from 1 on, where that is kept.
-        self.dids: array[int] | None = array("I") if keep_dids else None
+        self._keep_dids = keep_dids
+        self.stream = self._new_stream(None)
+        #: Streams that were lost, in order.
+        self.lost_streams: list[StreamPlaces] = []
         self.forget()
+
+    @property
+    def last_stream_seq(self) -> int:
+        """The highest stream sequence acked."""
+        return self.stream.last_seq
+
+    @property
+    def dids(self) -> array[int] | None:
+        """CRC-32 of the DID of each of the stream's sequences from 1 on, where that is kept."""
+        return self.stream.dids
+
+    def begin_stream(self, created: str | None) -> StreamPlaces:
+        """Note that the stream is another one from now on; returns the one that is lost."""
+        lost = self.stream
+        self.lost_streams.append(lost)
+        self.stream = self._new_stream(created)
+        return lost
+
+    def _new_stream(self, created: str | None) -> StreamPlaces:
+        return StreamPlaces(created, dids=array("I") if self._keep_dids else None)
 
     def forget(self) -> None:
         """Drop what is kept by seq and by size; the counts stay."""
@@ -48,10 +121,11 @@ class Account:
         self.unknown_seqs = IntervalSet()
         self.undecodable_seqs = IntervalSet()
         self.ignored_seqs = IntervalSet()
-        #: Stream sequences of further copies of what was published.
-        self.copy_seqs = IntervalSet()
-        self.stored_seqs = IntervalSet()
-        self.stream_runs: list[list[int]] = []
+        self.replayed_seqs = IntervalSet()
+        stream = self.stream
+        stream.copy_seqs, stream.stored_seqs, stream.runs = IntervalSet(), IntervalSet(), []
+        for lost in self.lost_streams:
+            lost.runs = []
         self.message_bytes: dict[str, dict[int, int]] = {}
 
     def note_read(self, seq: int) -> None:
@@ -73,17 +147,26 @@ class Account:
     def note_copy(self, stream_seq: int) -> None:
         """Note that the stream took a repeat as new: its duplicate window was over."""
         self.stored_twice += 1
-        self.copy_seqs.add(stream_seq)
+        self.stream.copy_seqs.add(stream_seq)
 
     def note_published(
-        self, seq: int, stream_seq: int, *, label: str, size_bytes: int, did_crc: int
+        self,
+        seq: int,
+        stream_seq: int,
+        *,
+        label: str,
+        size_bytes: int,
+        did_crc: int,
+        again: bool = False,
     ) -> None:
-        """Note that the stream has the event, by this publish or by an earlier write of it."""
-        self.published += 1
-        self.published_seqs.add(seq)
-        self.stored_seqs.add(stream_seq)
-        self.last_stream_seq = max(self.last_stream_seq, stream_seq)
-        runs = self.stream_runs
+        """Note that the stream has the event, by this publish or by an earlier write of it.
+
+        `again`: a stream that was lost had it before.
+        """
+        stream = self.stream
+        stream.stored_seqs.add(stream_seq)
+        stream.last_seq = max(stream.last_seq, stream_seq)
+        runs = stream.runs
         if runs:
             run = runs[-1]
             count = run[2]
@@ -93,14 +176,20 @@ class Account:
                 runs.append([seq, stream_seq, 1])
         else:
             runs.append([seq, stream_seq, 1])
-        sizes = self.message_bytes.setdefault(label, {})
-        sizes[size_bytes] = sizes.get(size_bytes, 0) + 1
-        dids = self.dids
+        dids = stream.dids
         if dids is not None:
             if stream_seq == len(dids) + 1:
                 dids.append(did_crc)
             else:
-                self._note_did(dids, stream_seq, did_crc)
+                _note_did(dids, stream_seq, did_crc)
+        if again:
+            self.replayed += 1
+            self.replayed_seqs.add(seq)
+            return
+        self.published += 1
+        self.published_seqs.add(seq)
+        sizes = self.message_bytes.setdefault(label, {})
+        sizes[size_bytes] = sizes.get(size_bytes, 0) + 1
 
     def note_duplicate(self, seq: int) -> None:
         """Note that the stream had the event before."""
@@ -116,8 +205,8 @@ class Account:
         sizes[size_bytes] -= 1
         if not sizes[size_bytes]:
             del sizes[size_bytes]
-        self.stream_runs = [
-            part for run in self.stream_runs for part in _without(run, seq, stream_seq)
+        self.stream.runs = [
+            part for run in self.stream.runs for part in _without(run, seq, stream_seq)
         ]
         self.note_duplicate(seq)
 
@@ -132,12 +221,12 @@ class Account:
         self.unknown += 1
         self.unknown_seqs.add(seq)
 
-    @staticmethod
-    def _note_did(dids: array[int], stream_seq: int, did_crc: int) -> None:
-        missing = stream_seq - len(dids)
-        if missing > 0:
-            dids.extend([NO_DID] * missing)
-        dids[stream_seq - 1] = did_crc
+
+def _note_did(dids: array[int], stream_seq: int, did_crc: int) -> None:
+    missing = stream_seq - len(dids)
+    if missing > 0:
+        dids.extend([NO_DID] * missing)
+    dids[stream_seq - 1] = did_crc
 
 
 def _without(run: list[int], seq: int, stream_seq: int) -> list[list[int]]:

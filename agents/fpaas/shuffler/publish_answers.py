@@ -15,6 +15,8 @@ from fpaas.jetstream.nats_wire import status_of
 _TEMPORARY_CLIENT_ERRORS = (404, 408, 429)
 #: JetStream's error code for an earlier write of the same message that a cluster still agrees on.
 _IN_PROCESS = 10158
+#: Why a publish was refused to which nobody answered.
+NO_STREAM = "503 no stream takes the subject"
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,7 @@ class AnswerReader:
                 return Ack(int(stream_seq), duplicate=False)
         if header:
             code, description = status_of(header)
-            what = "no stream takes the subject" if code == "503" else description
-            return Refusal(f"{code} {what}", permanent=False)
+            return Refusal(NO_STREAM if code == "503" else f"{code} {description}", permanent=False)
         try:
             answer = json.loads(payload)
             if "error" in answer:

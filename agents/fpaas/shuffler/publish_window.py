@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import chain
 
 from fpaas.measures.intervals import IntervalSet
 from fpaas.shuffler.did_turns import DidTurns
@@ -30,10 +31,12 @@ NEVER_SENT = "NATS could not be reached"
 class Publish:
     """One event on its way. `floor` is the last stream seq known before it was first written.
 
-    `has_turn`: no earlier event of its DID is on its way, so it may be written.
+    `has_turn`: no earlier event of its DID is on its way, so it may be written. `again`: a stream
+    that was lost had it.
     """
 
     __slots__ = (
+        "again",
         "did_crc",
         "doubtful",
         "first_written_ns",
@@ -59,6 +62,7 @@ class Publish:
         self.frame = frame
         self.label = label
         self.did_crc = did_crc
+        self.again = False
         self.floor = 0
         self.first_written_ns = 0
         self.repeat_at_s = math.inf
@@ -108,6 +112,10 @@ class PublishWindow:
     ) -> None:
         self.pending: dict[int, Publish] = {}
         self.ready: list[tuple[int, Publish]] = []
+        #: Taken out when their stream was lost, to be read again: by relay seq, without frames.
+        self.withdrawn: dict[int, Publish] = {}
+        #: Relay seqs to be read again, for the stream that was made in a lost one's place.
+        self.to_replay = IntervalSet()
         self.bytes = 0
         self.stream_began_anew = False
         self._account = account
@@ -154,8 +162,10 @@ class PublishWindow:
         return [item for item in self.pending.items() if item[1].has_turn]
 
     def oldest_seq(self) -> int | None:
-        """Smallest relay seq without an outcome; None where all have theirs."""
-        return min((publish.seq for publish in self.pending.values()), default=None)
+        """Smallest relay seq that the stream has yet to take; None where there is none."""
+        pending = (publish.seq for publish in self.pending.values())
+        again = () if self.to_replay.first is None else (self.to_replay.first,)
+        return min(chain(pending, self.withdrawn, again), default=None)
 
     def due(self, now_s: float) -> list[tuple[int, Publish]]:
         """Return the publishes whose time to be repeated has come, in order."""
@@ -190,10 +200,11 @@ class PublishWindow:
             account.maybe_stored_twice += publish.doubtful
             self._note_published(publish, answer.stream_seq)
         elif self._settles(publish, answer.stream_seq):
-            account.settled += 1
-            self._settled[answer.stream_seq] = publish.seq, publish.label, len(publish.frame)
+            if not publish.again:
+                account.settled += 1
+                self._settled[answer.stream_seq] = publish.seq, publish.label, len(publish.frame)
             self._note_published(publish, answer.stream_seq)
-        else:
+        elif not publish.again:
             account.note_duplicate(publish.seq)
         self._remove(token, publish)
         return publish
@@ -225,15 +236,46 @@ class PublishWindow:
         self._account.note_copy(stream_seq)
         return True
 
+    def withdraw(self) -> list[Publish]:
+        """Take everything out that waits for an answer: its stream is gone, it is to be read again.
+
+        Returns what is taken out, in the order in which it was taken in.
+        """
+        taken = list(self.pending.values())
+        for publish in taken:
+            publish.doubtful |= publish.writes > 0 and publish.refusal is None
+            publish.frame = b""
+            if not publish.again:
+                self.withdrawn[publish.seq] = publish
+        self.pending = {}
+        self.ready = []
+        self.bytes = 0
+        self._turns.clear()
+        self._settled.clear()
+        return taken
+
+    def give_up_withdrawn(self) -> None:
+        """Give an outcome to what was taken out and could not be read again."""
+        withdrawn, self.withdrawn = self.withdrawn, {}
+        for publish in withdrawn.values():
+            self._give_up(publish, publish.refusal or NEVER_SENT)
+            # Its call to NATS was given up when it was taken out.
+            publish.writes = 0
+            self._on_unanswered(publish)
+
     def forget(self) -> None:
         """Drop what is known of publishes that have their outcome; see `Account.forget`."""
         self._account.forget()
         self._settled.clear()
 
     def close(self) -> None:
-        """Give every publish that is still pending its outcome."""
+        """Give every publish that has no outcome yet its own."""
+        self.give_up_withdrawn()
         for token, publish in list(self.pending.items()):
-            if not publish.writes:
+            if publish.again:
+                # It has its outcome: a stream that was lost had it.
+                pass
+            elif not publish.writes:
                 self._give_up(publish, NEVER_SENT)
             elif publish.refusal is not None:
                 self._give_up(publish, publish.refusal)
@@ -244,6 +286,8 @@ class PublishWindow:
         self.ready = []
 
     def _give_up(self, publish: Publish, reason: str) -> None:
+        if publish.again:
+            return
         if publish.doubtful:
             self._account.note_unknown(publish.seq)
         else:
@@ -256,6 +300,7 @@ class PublishWindow:
             label=publish.label,
             size_bytes=len(publish.frame),
             did_crc=publish.did_crc,
+            again=publish.again,
         )
 
     def _remove(self, token: int, publish: Publish) -> None:
@@ -275,15 +320,16 @@ class PublishWindow:
         return (
             publish.doubtful
             and stream_seq > publish.floor
-            and stream_seq not in self._account.stored_seqs
+            and stream_seq not in self._account.stream.stored_seqs
         )
 
     def _check_order(self, stream_seq: int) -> None:
         """Note a new message at a seq that was given before: the stream is not the one it was."""
-        if stream_seq in self._account.stored_seqs:
+        stream = self._account.stream
+        if stream_seq in stream.stored_seqs:
             self.stream_began_anew = True
-            self._account.stored_seqs = IntervalSet()
+            stream.stored_seqs = IntervalSet()
             self._settled.clear()
-            self._account.last_stream_seq = 0
+            stream.last_seq = 0
             for publish in self.pending.values():
                 publish.floor = 0

@@ -12,13 +12,16 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Protocol
 
 from fpaas import common_time
 from fpaas.firehose.frames import Event
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection
 from fpaas.measures.calls import Bins, CallRecorder
+from fpaas.records.shuffler import NatsOutage
 from fpaas.shuffler.publish_account import Account
-from fpaas.shuffler.publish_answers import AnswerReader, Refusal
+from fpaas.shuffler.publish_answers import NO_STREAM, AnswerReader, Refusal
 from fpaas.shuffler.publish_window import Publish, PublishWindow
 from fpaas.shuffler.subjects import Addresser
 
@@ -28,6 +31,20 @@ log = logging.getLogger(__name__)
 REPEAT_PIECE_BYTES = 256 * 1024
 REPEAT_CHECK_S = 0.25
 REFUSAL_LOG_INTERVAL_S = 10.0
+#: How often a stream that refuses as if it were gone is looked after.
+LOOK_INTERVAL_S = 1.0
+#: So many are remembered.
+OUTAGES_MAX = 1000
+
+
+class Recovery(Protocol):
+    """Looks after the stream; see fpaas.shuffler.recovery."""
+
+    async def look(self) -> None:
+        """Find out whether the stream is the one that it was."""
+
+    async def replay(self) -> None:
+        """Publish again what a lost stream had."""
 
 
 class Publisher:
@@ -62,6 +79,14 @@ class Publisher:
         self._due_ns = due_ns
         self._answers = AnswerReader()
         self._flushing: asyncio.Handle | None = None
+        #: Looks after the stream whenever NATS is there again.
+        self.recovery: Recovery | None = None
+        #: Nothing is written: it is not known yet whether the stream is the one that it was.
+        self._looking = False
+        #: What is read meanwhile, which comes after all that is repeated and replayed.
+        self._held: list[tuple[Event, bytes]] | None = None
+        self._looked_s = 0.0
+        self.outages: list[NatsOutage] = []
         self._room = asyncio.Event()
         self._room.set()
         self._repeating: asyncio.Task[None] | None = None
@@ -79,14 +104,40 @@ class Publisher:
 
     def publish(self, event: Event, frame: bytes) -> None:
         """Take an event; it is written by the next `flush`."""
+        if self._held is not None:
+            self._held.append((event, frame))
+            return
         subject, header, did_crc, label = self._addresser.address(event)
         publish = Publish(event.seq, subject, header, frame, label=label, did_crc=did_crc)
         self.window.add(publish)
 
+    def publish_again(self, event: Event, frame: bytes) -> None:
+        """Take an event that a lost stream had, or that was in flight when it was lost."""
+        subject, header, did_crc, label = self._addresser.address(event)
+        publish = Publish(event.seq, subject, header, frame, label=label, did_crc=did_crc)
+        publish.again = self.window.withdrawn.pop(event.seq, None) is None
+        self.window.add(publish)
+
+    def withdraw(self) -> list[tuple[int, int]]:
+        """Take out what waits for an answer, as the stream is gone.
+
+        Returns relay seq and CRC-32 of the DID of what it may have had, in the order of writing.
+        """
+        now_ns = common_time.now_ns()
+        in_doubt = []
+        for publish in self.window.withdraw():
+            if publish.writes:
+                self.publish_ack.give_up(publish.first_written_ns, now_ns)
+            if publish.doubtful:
+                in_doubt.append(publish)
+        in_doubt.sort(key=lambda publish: publish.first_written_ns)
+        self._open_room()
+        return [(publish.seq, publish.did_crc) for publish in in_doubt]
+
     def flush(self) -> None:
         """Write what is ready, in one piece. Without a connection it waits for the next one."""
         self._flushing = None
-        if self.connection.connected.is_set():
+        if self.connection.connected.is_set() and not self._looking:
             # One that cannot be written has its outcome at once, and another of its DID follows.
             while self.window.ready:
                 self._write(self.window.take_ready())
@@ -101,6 +152,30 @@ class Publisher:
             or self._repeating is not None
             or not self._room.is_set()
         )
+
+    @property
+    def oldest_seq(self) -> int | None:
+        """Smallest relay seq that the stream has yet to take; None where there is none."""
+        held = [event.seq for event, _ in self._held or ()]
+        oldest = self.window.oldest_seq()
+        return min([*held, *(() if oldest is None else (oldest,))], default=None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything taken has its outcome, and nothing is to be read again."""
+        window = self.window
+        return not (window.pending or window.withdrawn or window.to_replay or self._held)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether NATS takes what is written, and the window has room."""
+        return self.connection.writable.is_set() and self._room.is_set()
+
+    async def wait_for_own_room(self) -> None:
+        """Wait for that."""
+        while not self.has_room:
+            await self.connection.writable.wait()
+            await self._room.wait()
 
     async def wait_for_room(self) -> None:
         """Wait until NATS is there, takes what is written, and the window has room."""
@@ -124,6 +199,7 @@ class Publisher:
             if task is not None:
                 task.cancel()
         await self.connection.close()
+        self._let_go()
         self.window.close()
 
     # -- writing ---------------------------------------------------------------------------------
@@ -155,8 +231,9 @@ class Publisher:
                 publish.frame,
                 b"\r\n",
             )
-            first_writes += not publish.writes
-            publish.written(now_s, now_ns, last_stream_seq)
+            # A nanosecond apart, they keep the order in which they were written.
+            publish.written(now_s, now_ns + first_writes, last_stream_seq)
+            first_writes += publish.writes == 1
         self.publish_ack.begin(now_ns, first_writes)
         self.connection.write(b"".join(lines))
 
@@ -169,7 +246,12 @@ class Publisher:
                     self._start_repeating(due)
 
     def _start_repeating(self, publishes: list[tuple[int, Publish]]) -> None:
-        self._repeating = asyncio.ensure_future(self._repeat(publishes))
+        self._repeating = asyncio.ensure_future(self._repeat_alone(publishes))
+
+    async def _repeat_alone(self, publishes: list[tuple[int, Publish]]) -> None:
+        await self._repeat(publishes)
+        self._repeating = None
+        self._open_room()
 
     async def _repeat(self, publishes: list[tuple[int, Publish]]) -> None:
         piece: list[tuple[int, Publish]] = []
@@ -184,19 +266,58 @@ class Publisher:
                 piece, piece_bytes = [], 0
                 await self.connection.writable.wait()
         self._write(piece)
-        self._repeating = None
-        self._open_room()
 
-    def _connected(self) -> None:
-        if self.window.pending:
+    async def _resume(self, *, is_reconnected: bool) -> None:
+        """Go on with the stream that is there now; what is new waits until the rest is written."""
+        recovery = self.recovery
+        if self._held is None:
+            self._held = []
+        if recovery is not None:
+            self._looking = True
+            await recovery.look()
+            self._looking = False
+        if is_reconnected and self.window.pending:
             publishes = self.window.on_their_way()
             log.info("NATS is back: %d publishes are repeated", len(publishes))
-            self._start_repeating(publishes)
+            await self._repeat(publishes)
+        if recovery is not None:
+            await recovery.replay()
+        self._repeating = None
+        self._let_go()
+        self.flush()
+        self._open_room()
+        for outage in self.outages[-1:]:
+            outage.resumed_unix_ns = outage.resumed_unix_ns or common_time.now_ns()
+
+    def _let_go(self) -> None:
+        """Take in what was held back."""
+        held, self._held = self._held or [], None
+        for event, frame in held:
+            self.publish(event, frame)
+
+    def _connected(self) -> None:
+        if self._repeating is not None:
+            self._repeating.cancel()
+        for outage in self.outages[-1:]:
+            outage.answered_unix_ns = outage.answered_unix_ns or common_time.now_ns()
+        self._repeating = asyncio.ensure_future(self._resume(is_reconnected=True))
 
     def _disconnected(self) -> None:
         if self._repeating is not None:
             self._repeating.cancel()
             self._repeating = None
+        self._looking = False
+        if len(self.outages) < OUTAGES_MAX:
+            self.outages.append(NatsOutage(common_time.now_ns()))
+
+    def _look_after_refusal(self) -> None:
+        """Find out whether the stream is gone though NATS is there, once a second."""
+        now_s = time.monotonic()
+        if self.recovery is None or self._repeating is not None:
+            return
+        if now_s >= self._looked_s + LOOK_INTERVAL_S:
+            self._looked_s = now_s
+            self._repeating = asyncio.ensure_future(self._resume(is_reconnected=False))
 
     # -- answers ---------------------------------------------------------------------------------
 
@@ -208,11 +329,13 @@ class Publisher:
         publish = window.answer(int(subject[self._token_at :]), answer, time.monotonic())
         if answer.__class__ is Refusal:
             self._log_refusal(answer.reason)
+            if answer.reason == NO_STREAM:
+                self._look_after_refusal()
         elif publish is not None:
             now_ns = common_time.now_ns()
             self.publish_ack.samples_ns.append(now_ns - publish.first_written_ns)
             self.publish_ack.began_unix_ns.append(publish.first_written_ns)
-            if self._due_ns is not None:
+            if self._due_ns is not None and not publish.again:
                 due_ns = self._due_ns(publish.seq)
                 self.due_to_ack.samples_ns.append(now_ns - due_ns)
                 self.due_to_ack.began_unix_ns.append(due_ns)
@@ -225,7 +348,7 @@ class Publisher:
         now_ns = common_time.now_ns()
         if publish.writes:
             self.publish_ack.give_up(publish.first_written_ns, now_ns)
-        if self._due_ns is not None:
+        if self._due_ns is not None and not publish.again:
             self.due_to_ack.give_up(self._due_ns(publish.seq), now_ns)
 
     def _written_since(self) -> Iterator[int]:
@@ -234,7 +357,10 @@ class Publisher:
     def _due_since(self) -> Iterator[int]:
         due_ns = self._due_ns
         if due_ns is not None:
-            yield from (due_ns(one.seq) for one in self.window.pending.values())
+            window = self.window
+            waiting = chain(window.pending.values(), window.withdrawn.values())
+            yield from (due_ns(one.seq) for one in waiting if not one.again)
+            yield from (due_ns(event.seq) for event, _ in self._held or ())
 
     def _open_room(self) -> None:
         if not self._room.is_set() and self.window.roomy:

@@ -113,9 +113,15 @@ class RelayReader:
         return self.numbering.last_position
 
     @property
+    def position(self) -> int | None:
+        """The position up to which every event read has its outcome; None before the first."""
+        oldest = self._publisher.oldest_seq
+        return self.last_read if oldest is None else oldest - 1
+
+    @property
     def cursor(self) -> int | None:
         """Up to here every event read has its outcome: where a new process may resume."""
-        oldest = self._publisher.window.oldest_seq()
+        oldest = self._publisher.oldest_seq
         return self.numbering.last_seq if oldest is None else self.numbering.seq_before(oldest)
 
     @property

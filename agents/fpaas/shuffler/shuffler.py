@@ -26,17 +26,23 @@ from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose.pace import AtRate
 from fpaas.firehose.relay_client import RelayError
 from fpaas.firehose.subscription import Patience
+from fpaas.jetstream import asked, progress
+from fpaas.jetstream.asked import Config
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsAddress, NatsError
+from fpaas.jetstream.progress import Listener
+from fpaas.jetstream.stream_keeper import StreamKeeper
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histograms import HistogramLog
 from fpaas.records import calls, events, files
+from fpaas.records import shuffler as records
 from fpaas.records.calls import Calls
 from fpaas.records.events import EventLog
 from fpaas.records.fields import Number
 from fpaas.records.shuffler import (
     NAME,
     SAMPLES,
+    LostStream,
     NatsConnections,
     RelayConnections,
     ShufflerResult,
@@ -47,11 +53,12 @@ from fpaas.shuffler import stream_reader
 from fpaas.shuffler.kept_frames import KeptFrames
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
+from fpaas.shuffler.recovery import Recovery
 from fpaas.shuffler.relay_peer import RelayPeer
 from fpaas.shuffler.relay_reader import RelayReader
 from fpaas.shuffler.shuffler_metrics import AckHistogram, ShufflerCollector
 from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, Addresser
-from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.spec import NS_PER_S, STREAM_NAME, RunSpec
 from fpaas.watch.nats_peer import NatsPeer
 from fpaas.watch.watch import Peer, watch
 
@@ -99,6 +106,8 @@ class Shuffler:
         bins: Bins | None = None,
         patience: Patience | None = None,
         kept_frames: KeptFrames | None = None,
+        asked: Config | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self.account = Account(keep_dids=keep_dids)
         self.publisher = Publisher(
@@ -115,6 +124,16 @@ class Shuffler:
             patience=patience,
             kept_frames=kept_frames,
         )
+        self.recovery = Recovery(
+            self.publisher,
+            self.account,
+            StreamKeeper(endpoints.nats, STREAM_NAME, asked, name="fpaas-shuffler-keeper"),
+            relay_url=endpoints.relay_url,
+            cursor=lambda: self.reader.position,
+            numbering=lambda: self.reader.numbering,
+            listener=listener,
+        )
+        self.publisher.recovery = self.recovery
         self.loop_lag = CallRecorder("loop_lag", bins)
         self._acks = AckHistogram()
         registry = CollectorRegistry()
@@ -130,6 +149,10 @@ class Shuffler:
             self.publisher.due_to_ack,
             self.loop_lag,
         ]
+
+    def tick(self) -> None:
+        """Note where it is now; to be called once a second."""
+        self.recovery.trail.note(time.monotonic(), self.reader.position)
 
     def count_acks(self) -> None:
         """Bring the metric of ack latency up to date; call it before the recorders are emptied."""
@@ -153,6 +176,8 @@ class Shuffler:
             calls=calls,
             lag_s=self.reader.lag_s,
             reading_paused_s=self.reader.paused_s,
+            stream=len(account.lost_streams),
+            replayed=account.replayed,
         )
 
     def figures(self) -> dict[str, Number]:
@@ -176,11 +201,11 @@ class Shuffler:
             reread=account.reread,
             settled=account.settled,
             stored_twice=account.stored_twice,
-            copy_seqs=account.copy_seqs,
+            copy_seqs=account.stream.copy_seqs,
             foreign=account.foreign,
             failures_by_reason=account.failures_by_reason,
             refusals_by_reason=account.refusals_by_reason,
-            stream_seqs=[(seq, at, count) for seq, at, count in account.stream_runs],
+            stream_seqs=_runs(account.stream.runs),
             stream_began_anew=self.publisher.window.stream_began_anew,
             message_bytes=account.message_bytes if complete else {},
             relay_connections=RelayConnections(
@@ -198,7 +223,26 @@ class Shuffler:
             gap_count=reader.gaps.count,
             numbers_densely=reader.gaps.is_dense(account.read),
             seq_resets=reader.seq_resets,
+            stream_created=account.stream.created,
+            lost_streams=[
+                LostStream(
+                    created=lost.created,
+                    stream_seqs=_runs(lost.runs),
+                    presumed_seqs=_runs(lost.presumed),
+                    copy_seqs=lost.copy_seqs,
+                    noticed_unix_ns=lost.noticed_unix_ns,
+                    rewound_to_seq=lost.rewound_to_seq,
+                    oldest_seq=lost.oldest_seq,
+                )
+                for lost in account.lost_streams
+            ],
+            replayed_seqs=account.replayed_seqs,
+            nats_outages=self.publisher.outages,
         )
+
+
+def _runs(runs: list[list[int]]) -> list[tuple[int, int, int]]:
+    return [(seq, at, count) for seq, at, count in runs]
 
 
 # -- a run ---------------------------------------------------------------------------------------
@@ -237,7 +281,9 @@ class RunFiles:
         shuffler = self._shuffler
         with _named_disk_errors(self._directory):
             files.write(self._directory / NAME, shuffler.result(cursor, complete=True))
-            _write_dids(self._directory / "shuffler.dids.bin", shuffler.account.dids)
+            for number, lost in enumerate(shuffler.account.lost_streams):
+                _write_dids(self._directory / records.lost_dids_name(number), lost.dids)
+            _write_dids(self._directory / records.DIDS, shuffler.account.dids)
         self.tick()
         with _named_disk_errors(self._directory):
             self._samples.close()
@@ -282,6 +328,7 @@ class _Run:
         )
         self._events_path = directory / f"{AGENT}.{events.SUFFIX}"
         self._kept_frames = KeptFrames(directory, EventLog(self._events_path))
+        self._listener = Listener(spec.consumers.count, shared=spec.consumers.delivery == "shared")
         self._shuffler = Shuffler(
             endpoints,
             after=None if first_seq is None else first_seq - 1,
@@ -292,10 +339,17 @@ class _Run:
             bins=Bins(spec.t0_unix_ns, spec.cuts_unix_ns),
             patience=patience_of(spec),
             kept_frames=self._kept_frames,
+            asked=asked.stream(spec),
+            listener=self._listener,
         )
+        connection = self._shuffler.publisher.connection
+        connection.subscribe(progress.subject(spec.run_id), self._told, wants_payload=True)
         self._files = RunFiles(directory, self._shuffler)
         self._nats = endpoints.nats
         self._checkpoint_due_s = 0.0
+
+    def _told(self, _s: bytes, _r: bytes, _h: bytes, payload: bytes, _size: int) -> None:
+        self._listener.take(payload)
 
     async def play(self) -> None:
         shuffler = self._shuffler
@@ -305,6 +359,7 @@ class _Run:
         except NatsError as error:
             raise RunInvalid(f"{error}; is NATS running there?") from error
         reader.discarding = self._last_seq is None
+        shuffler.recovery.events = EventLog(self._events_path)
         peers: list[Peer] = [NatsPeer(publisher.connection), RelayPeer(reader)]
         watching = asyncio.ensure_future(
             watch(self._events_path, peers, shuffler.loop_lag, self._spec.t0_unix_ns)
@@ -374,7 +429,8 @@ class _Run:
             reader.discarding = True
         elif reader.last_read is None or reader.last_read < self._last_seq:
             return False
-        return not self._shuffler.publisher.window.pending
+        publisher = self._shuffler.publisher
+        return publisher.is_idle
 
     async def _settle(self) -> None:
         """Read what no answer told from the stream, if NATS is there and the run has ended."""
@@ -392,6 +448,7 @@ class _Run:
             await api.close()
 
     def _tick(self) -> None:
+        self._shuffler.tick()
         self._files.tick()
         now_s = time.monotonic()
         if now_s >= self._checkpoint_due_s:
@@ -524,6 +581,7 @@ async def serve(endpoints: Endpoints, cursor_path: Path | None) -> None:
 
 
 def _serve_tick(shuffler: Shuffler, cursor_file: CursorFile | None, ticks: int) -> None:
+    shuffler.tick()
     shuffler.count_acks()
     for recorder in shuffler.recorders:
         recorder.forget()

@@ -30,8 +30,8 @@ async def settle(api: JetStreamApi, stream: str, account: Account, window: Publi
     last_seq = int(state["last_seq"])
     if not last_seq:
         return
-    places = IntervalSet([(1, last_seq)]).difference(account.stored_seqs)
-    places = places.difference(account.copy_seqs)
+    places = IntervalSet([(1, last_seq)]).difference(account.stream.stored_seqs)
+    places = places.difference(account.stream.copy_seqs)
     reads = 0
     for first, last in places:
         for stream_seq in range(first, last + 1):

@@ -17,7 +17,7 @@ from fpaas.bundle.bundle import AgentSample, Bundle, JsonObject, cumulative
 from fpaas.latency import latency
 from fpaas.latency.clocks import Clocks
 from fpaas.latency.legs import Legs, call_window, merge_into
-from fpaas.ledger import ledger, order, relay_account
+from fpaas.ledger import ledger, order, recovery, relay_account
 from fpaas.ledger.evidence import evidence_of, worker_results
 from fpaas.ledger.ledger import Evidence, Ledger
 from fpaas.measures import figures
@@ -135,6 +135,7 @@ class _Summary:
             "fetches": self._fetches(),
             "connections": self._connections(),
             "fidelity": self._fidelity(),
+            "recovery": recovery.find(self._bundle, self._ledger),
             "plan": capacity.predict(spec),
             "clock": {
                 host: records.HostClock(**clock.figures())
@@ -307,9 +308,21 @@ class _Summary:
         dids = self._evidence.dids
         in_stream = at_consumers = None
         if shuffler is not None and not shuffler.stream_began_anew:
-            in_stream = order.violations_in_stream(shuffler.stream_seqs, dids)
+            in_stream = _sum_of_known(
+                order.violations_in_stream(shuffler.stream_seqs, dids),
+                *(
+                    order.violations_in_stream(one.record.stream_seqs, one.dids)
+                    for one in self._evidence.lost
+                ),
+            )
         if deliveries is not None:
-            at_consumers = order.violations_at_consumers(deliveries, dids)
+            at_consumers = _sum_of_known(
+                order.violations_at_consumers(deliveries, dids),
+                *(
+                    order.violations_at_consumers(one.deliveries or (), one.dids)
+                    for one in self._evidence.lost
+                ),
+            )
         return records.Order(violations_in_stream=in_stream, violations_at_consumers=at_consumers)
 
     def _connections(self) -> records.ConnectionFigures:
@@ -398,6 +411,12 @@ def _rounded(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, list):
         return [_rounded(one) for one in value]
     return value
+
+
+def _sum_of_known(*counts: int | None) -> int | None:
+    """Add counts up; None where one of them is."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _sums(objects: Iterable[msgspec.Struct], *names: str) -> JsonObject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fpaas.latency.lower_bounds import marked
-from fpaas.ledger import durable_account, ledger
+from fpaas.ledger import durable_account, ledger, lost_streams
 from fpaas.verdict import goals
 from fpaas.verdict.code import FAIL, NOTE, Code, Parameters, between, causes, counted
 
@@ -22,6 +22,11 @@ LOST = {
     durable_account.REMOVED: "were removed from the stream by somebody, before their age or the "
     "stream's size required it",
     durable_account.STREAM_LOST: "were in the stream when it was lost with its server",
+}
+LOST_WITH_STREAM = {
+    lost_streams.MAX_AGE: "had reached the stream's maximum age when it was made again",
+    lost_streams.NOT_REPLAYED: "were not published again, by the relay's or the run's end",
+    lost_streams.IN_DELIVERY: "were on their way to consumers",
 }
 
 _LEDGER = "See the ledger in the report for the causes."
@@ -74,6 +79,26 @@ def _expired_beyond_plan(p: Parameters) -> str:
     return (
         f"{counted(p['expired'])} messages expired unread, but the parameters imply only "
         f"{counted(p['planned'])}; consumers took less than their polls allow"
+    )
+
+
+def _stream_recreated(p: Parameters) -> str:
+    times = "" if p["streams"] == 1 else f" {p['streams']} times"
+    rewound = (
+        "nothing in it was missing anywhere"
+        if p["rewound_to_seq"] is None
+        else f"the relay was read again from seq {p['rewound_to_seq']} on, and "
+        f"{counted(p['replayed'])} events were published again"
+    )
+    served = (
+        ""
+        if p["served_again_s"] is None or p["lost_s"] is None
+        else f"; the last consumer was served again after {p['served_again_s'] - p['lost_s']:.1f} s"
+    )
+    why = causes(p["lost_by_cause"], LOST_WITH_STREAM)
+    return (
+        f"the stream was lost and made again{times}; {rewound}; {counted(p['lost'])} deliveries "
+        f"were lost with it{why}; {counted(p['repeats'])} were repeats{served}"
     )
 
 
@@ -320,6 +345,34 @@ CODES: dict[str, Code] = {
         "A server of a cluster ended and came back; the stream's other replicas survived.",
         "Read nats.log on that host.",
         {"lives": "server ids, each with its start"},
+    ),
+    "nats_restarted_recovered": Code(
+        NOTE,
+        lambda p: (
+            f"NATS restarted during the run ({', then '.join(p['lives'])}); the run went on, and "
+            "accounts for everything."
+        ),
+        "A NATS server ended and came back. Its stream outlived it, or was made again.",
+        "Read nats.log on that host; summary.json's recovery says what it cost.",
+        {"lives": "server ids, each with its start"},
+    ),
+    "stream_recreated": Code(
+        NOTE,
+        _stream_recreated,
+        "The stream was lost, with its server or by somebody's hand. It was made again as it was "
+        "asked for, durables too, and the relay was read again from what not every consumer had.",
+        "Expect it of a stream in memory. bench_stream_storage=file outlives its server's process, "
+        "three NATS hosts and bench_stream_replicas=3 outlive a host.",
+        {
+            "streams": "how many were lost",
+            "rewound_to_seq": "the relay's seq, None: nothing was missing",
+            "replayed": "events",
+            "lost": "deliveries",
+            "lost_by_cause": "deliveries by cause",
+            "repeats": "deliveries",
+            "lost_s": "seconds since T0",
+            "served_again_s": "seconds since T0, None: not known",
+        },
     ),
     "unread_as_planned": Code(
         NOTE,

@@ -77,6 +77,8 @@ class Facts:
     shuffler_reconnects: int = 0
     publish_failures: dict[str, int] = field(default_factory=dict)
     stream_began_anew: bool = False
+    #: Whether the server told its figures at the end.
+    has_final: bool = False
 
 
 def collect(
@@ -114,6 +116,7 @@ def collect(
         shuffler_reconnects=shuffler.nats_connections.reconnects if shuffler else 0,
         publish_failures=shuffler.failures_by_reason if shuffler else {},
         stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
+        has_final=bundle.server_final is not None,
     )
 
 

@@ -102,7 +102,7 @@ def limit_of(limit: Reason) -> records.Limit:
 
 def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     """Judge a run by its summary (all sections but the verdict) and facts."""
-    failovers = list(_failovers(spec, facts))
+    failovers = list(_failovers(spec, summary, facts))
     measured = goals.Measured(
         spec,
         summary,
@@ -272,7 +272,11 @@ class _Dead:
             at_s = _silent_since_s(host, since_s, summary, facts)
             yield at_s, Reason("nats_died", host, {"since_s": at_s, **loss})
         for host, lives in facts.server_lives.items():
-            if host not in facts.servers_silent and len(lives) > 1:
+            if (
+                host not in facts.servers_silent
+                and len(lives) > 1
+                and not _has_recovered(summary, facts)
+            ):
                 at_s = _silent_since_s(host, 0.0, summary, facts)
                 yield at_s, Reason("nats_restarted", host, {"lives": lives, **loss})
 
@@ -299,15 +303,46 @@ def _stopped(facts: Facts) -> Iterator[Reason]:
             yield Reason("agent_stopped", end.host, parameters)
 
 
-def _failovers(spec: RunSpec, facts: Facts) -> Iterator[Reason]:
-    """NATS servers that failed, of a cluster whose stream outlives them."""
+def _has_recovered(summary: dict[str, Any], facts: Facts) -> bool:
+    """Whether a run went on with a server that was started again, and accounts for all of it."""
+    return facts.has_final and summary["ledger"]["unexplained"] == 0
+
+
+def _failovers(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
+    """NATS servers that failed, and streams that were lost, without an end to the run."""
+    recovery = summary.get("recovery") or {}
+    if recovery.get("streams_lost") and _has_recovered(summary, facts):
+        yield Reason("stream_recreated", None, _cost(summary, recovery))
     if not spec.survives_a_server:
+        for host, lives in facts.server_lives.items():
+            if (
+                host not in facts.servers_silent
+                and len(lives) > 1
+                and _has_recovered(summary, facts)
+            ):
+                yield Reason("nats_restarted_recovered", host, {"lives": lives})
         return
     for host, lives in facts.server_lives.items():
         if host in facts.servers_silent:
             yield Reason("nats_died_outlived", host)
         elif len(lives) > 1:
             yield Reason("nats_restarted_outlived", host, {"lives": lives})
+
+
+def _cost(summary: dict[str, Any], recovery: dict[str, Any]) -> dict[str, Any]:
+    """Say what a lost stream cost."""
+    outages = recovery["outages"]
+    served = [outage["served_again_s"] for outage in outages]
+    return {
+        "streams": recovery["streams_lost"],
+        "rewound_to_seq": recovery["rewound_to_seq"],
+        "replayed": recovery["replayed"],
+        "lost": (summary["ledger"]["lost_by_cause"] or {}).get("stream_lost"),
+        "lost_by_cause": recovery["lost_by_cause"],
+        "repeats": summary["ledger"]["duplicate_deliveries"],
+        "lost_s": outages[0]["lost_s"] if outages else None,
+        "served_again_s": None if not served or None in served else max(served),
+    }
 
 
 def _disorder(summary: dict[str, Any]) -> Iterator[Reason]:

@@ -1,0 +1,210 @@
+"""Streams that are lost in a run: made again, filled again, and accounted for to the event."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from nats.js.api import ConsumerInfo
+
+from fpaas.jetstream import asked, stream
+from fpaas.spec import STREAM_NAME
+from tests.support import verdict_codes
+from tests.support.nats_servers import NatsServer
+from tests.support.processes_lab import ProcessesLab
+
+pytestmark = pytest.mark.integration
+
+LOST_AT_S = 4.0
+LOAD: dict[str, Any] = {
+    "bench_consumers": 4,
+    "bench_poll_interval_s": 0.5,
+    "bench_batch_size": 200,
+    "bench_firehose_rate_per_s": 100,
+    "bench_warmup_s": 1,
+    "bench_measure_s": 9,
+    "bench_drain_s": 5,
+    "bench_workers": 1,
+    "bench_ack_wait_s": 2,
+}
+OFFERED = 1000
+MakeLab = Callable[..., ProcessesLab]
+
+
+@pytest.fixture
+def make_lab(tmp_path: Path, nats_server: NatsServer) -> Iterator[MakeLab]:
+    labs: list[ProcessesLab] = []
+    numbers = itertools.count()
+
+    def make(**variables: object) -> ProcessesLab:
+        directory = tmp_path / str(next(numbers))
+        lab = ProcessesLab(directory, {"nats": nats_server}, **{**LOAD, **variables})
+        labs.append(lab)
+        return lab
+
+    yield make
+    for lab in labs:
+        lab.end()
+
+
+def summary_of(lab: ProcessesLab) -> dict[str, Any]:
+    """Wait for a run's end; it must be valid, and its account must balance."""
+    codes = lab.wait()
+    assert set(codes.values()) == {0}, codes
+    summary = lab.report()
+    ledger = summary["ledger"]
+    assert ledger["unexplained"] == 0, summary["verdict"]
+    publishing = ("not_read", "undecodable", "published", "duplicates_rejected")
+    outcomes = (*publishing, "publish_failed", "publish_unknown")
+    owed = ("delivered", "expired_unread", "pending_at_end", "lost")
+    assert ledger["offered"] == sum(ledger[name] for name in outcomes)
+    assert ledger["owed"] == sum(ledger[name] for name in owed)
+    assert ledger["lost_by_cause"]["stream_lost"] == sum(
+        summary["recovery"]["lost_by_cause"].values()
+    )
+    invalid = set(verdict_codes.of_summary(summary, "invalid"))
+    assert invalid <= verdict_codes.BUSY, summary["verdict"]["reasons"]
+    return summary
+
+
+def kill_and_start_again(server: NatsServer, lab: ProcessesLab, at_s: float, away_s: float) -> None:
+    lab.sleep_until(at_s)
+    server.kill()
+    lab.sleep_until(at_s + away_s)
+    server.launch()
+
+
+async def durables_of(url: str) -> list[ConsumerInfo]:
+    client = await nats.connect(url)
+    found = await client.jetstream().consumers_info(STREAM_NAME)
+    await client.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("delivery", "workers"), [("fanout", 2), ("shared", 2), ("partitioned", 1)]
+)
+def test_a_memory_stream_is_made_again_and_nothing_is_lost(
+    nats_server: NatsServer, make_lab: MakeLab, delivery: str, workers: int
+) -> None:
+    lab = make_lab(bench_delivery=delivery, bench_workers=workers)
+    lab.start()
+    kill_and_start_again(nats_server, lab, LOST_AT_S, 1)
+
+    summary = summary_of(lab)
+
+    assert verdict_codes.blamed(summary) == []
+    ledger, recovery = summary["ledger"], summary["recovery"]
+    assert ledger["published"] == ledger["stored"] == ledger["offered"] == OFFERED
+    assert ledger["owed"] == ledger["delivered"] == OFFERED * (4 if delivery == "fanout" else 1)
+    assert recovery["stream_recreated"] is True
+    assert recovery["streams_lost"] == 1
+    # No consumer is more than a poll and a report behind.
+    assert 0 < recovery["replayed"] < 400
+    assert OFFERED > recovery["rewound_to_seq"] > 1
+    assert summary["order"] == {"violations_in_stream": 0, "violations_at_consumers": 0}
+    (outage,) = recovery["outages"]
+    assert outage["lost_s"] == pytest.approx(LOST_AT_S, abs=1)
+    assert outage["consumers_unserved"] == 0
+    assert outage["lost_s"] < outage["answered_s"] <= outage["published_again_s"]
+    assert outage["answered_s"] < outage["served_again_s"]
+    notes = verdict_codes.of_summary(summary, "note")
+    assert {"stream_recreated", "nats_restarted_recovered"} <= set(notes)
+    # As it was asked for, though by whoever came first.
+    made = {info.name: info.config for info in asyncio.run(durables_of(nats_server.url))}
+    wanted = asked.durables_of(lab.spec, range(4))
+    assert made.keys() == {durable.name for durable in wanted}
+    for durable in wanted:
+        config = stream.durable_config(lab.spec, durable).as_dict()
+        assert stream.differences(config, made[durable.name].as_dict()) == []
+
+
+def test_what_had_reached_its_age_and_what_nobody_read_yet(
+    nats_server: NatsServer, make_lab: MakeLab
+) -> None:
+    # Consumers take a fifth of what they are owed, so that all of it is missing somewhere.
+    lab = make_lab(bench_batch_size=10, bench_stream_max_age_s=3)
+    lab.start()
+    kill_and_start_again(nats_server, lab, 5, 1)
+
+    summary = summary_of(lab)
+
+    ledger, recovery = summary["ledger"], summary["recovery"]
+    assert ledger["stored"] == ledger["published"] == OFFERED
+    # What is replayed is what a stream of 3 s would still have.
+    assert 150 <= recovery["replayed"] <= 350
+    assert recovery["lost_by_cause"]["max_age"] == ledger["lost"] > 0
+    assert recovery["lost_by_cause"]["not_replayed"] == 0
+
+
+def test_two_losses_in_a_row(nats_server: NatsServer, make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.start()
+    kill_and_start_again(nats_server, lab, 3, 0.5)
+    kill_and_start_again(nats_server, lab, 6, 0.5)
+
+    summary = summary_of(lab)
+
+    assert verdict_codes.blamed(summary) == []
+    assert summary["recovery"]["streams_lost"] == 2
+    assert summary["ledger"]["delivered"] == summary["ledger"]["owed"] == 4 * OFFERED
+
+
+def test_a_stream_that_is_deleted_by_hand(nats_server: NatsServer, make_lab: MakeLab) -> None:
+    """The mechanism asks what is there, not how it went."""
+    lab = make_lab()
+    lab.start()
+    lab.sleep_until(LOST_AT_S)
+
+    async def delete() -> None:
+        client = await nats.connect(nats_server.url)
+        await client.jetstream().delete_stream(STREAM_NAME)
+        await client.close()
+
+    asyncio.run(delete())
+
+    summary = summary_of(lab)
+
+    assert summary["recovery"]["streams_lost"] == 1
+    assert summary["ledger"]["delivered"] == summary["ledger"]["owed"] == 4 * OFFERED
+
+
+def test_a_file_stream_outlives_its_server(nats_server: NatsServer, make_lab: MakeLab) -> None:
+    lab = make_lab(bench_stream_storage="file")
+    lab.start()
+    kill_and_start_again(nats_server, lab, LOST_AT_S, 1)
+
+    summary = summary_of(lab)
+
+    assert verdict_codes.blamed(summary) == []
+    ledger = summary["ledger"]
+    assert ledger["published"] == ledger["stored"] == OFFERED
+    assert ledger["delivered"] == ledger["owed"] == 4 * OFFERED
+    assert summary["recovery"]["stream_recreated"] is False
+    assert summary["recovery"]["replayed"] == 0
+    assert len(summary["recovery"]["outages"]) == 1
+
+
+def test_a_thousand_consumers_are_served_again(nats_server: NatsServer, make_lab: MakeLab) -> None:
+    lab = make_lab(
+        bench_consumers=1000,
+        bench_poll_interval_s=1,
+        bench_firehose_rate_per_s=4,
+        bench_measure_s=12,
+        bench_workers=2,
+    )
+    lab.start()
+    kill_and_start_again(nats_server, lab, 6, 1)
+
+    summary = summary_of(lab)
+
+    assert summary["ledger"]["delivered"] == summary["ledger"]["owed"] == 1000 * 13 * 4
+    (outage,) = summary["recovery"]["outages"]
+    assert outage["consumers_unserved"] == 0
+    # 5 s, and what a busy machine and a poll interval of 1 s add.
+    assert outage["served_again_s"] - outage["answered_s"] < 8
