@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,15 @@ def _build(source: Path, out: Path) -> subprocess.CompletedProcess[str]:
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     built = _build(CHECKOUT, tmp_path / "html")
     assert built.returncode == 0, built.stderr
+    # Not from a Content Delivery Network either: a reader may be offline.
+    from_elsewhere = re.compile(
+        r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["'](?:https?:)?//[^"']*|"""
+        r"""<link\b[^>]*\brel=["']?stylesheet[^>]*\bhref=["'](?:https?:)?//[^"']*|"""
+        r"""\bimport\b[^;]*["']https?://[^"']*"""
+    )
+    for path in (tmp_path / "html").rglob("*.html"):
+        loaded = from_elsewhere.findall(path.read_text(encoding="utf-8"))
+        assert loaded == [], path.name
     for page in ("docs/index.html", "ARCHITECTURE.html", "roles/nats/README.html"):
         assert (tmp_path / "html" / page).is_file()
 

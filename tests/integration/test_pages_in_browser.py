@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,20 @@ def test_a_results_folder(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     field = "document.getElementById('filter')"
     tab.run(f"{field}.value = 'INVALID sweep'; {field}.dispatchEvent(new Event('input'))")
     assert tab.run(shown) == 2
+
+
+@pytest.fixture(scope="module")
+def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("docs")
+    checkout = Path(__file__).resolve().parents[2]
+    options = ("--quiet", "--conf-dir", checkout / "docs", checkout, out)
+    subprocess.run([sys.executable, "-m", "sphinx", *options], check=True, timeout=120)
+    return out
+
+
+@pytest.mark.parametrize("name", ["docs/index", "ARCHITECTURE", "docs/get-started"])
+def test_documentation(tab: Tab, axe_script: str, docs: Path, name: str) -> None:
+    look(tab, axe_script, docs / f"{name}.html")
 
 
 def test_looking_finds_what_is_wrong(tab: Tab, axe_script: str, tmp_path: Path) -> None:

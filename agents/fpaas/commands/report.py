@@ -141,6 +141,8 @@ def _write_report(path: Path, bundle: Bundle, figures: dict[str, Any]) -> dict[s
     tables = figure_files.of_run(bundle, figures, figures["window"]["from_s"])
     for name, content in tables.items():
         _write(directory / name, content, run_dir)
+        parquet = (directory / name).with_suffix(".parquet")
+        _write(parquet, figure_files.as_parquet(content), run_dir)
     return tables
 
 
@@ -161,7 +163,7 @@ def _write_json(path: Path, content: object) -> None:
     _write(path, files.encode(content, indent=2).decode())
 
 
-def _write(path: Path, text: str, run_dir: Path | None = None) -> None:
+def _write(path: Path, content: str | bytes, run_dir: Path | None = None) -> None:
     """Replace a file as a whole, or leave none of it.
 
     Raises RunInvalid or BadInput that names it.
@@ -169,7 +171,7 @@ def _write(path: Path, text: str, run_dir: Path | None = None) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         try:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
             temporary.replace(path)
         except OSError:
             temporary.unlink(missing_ok=True)

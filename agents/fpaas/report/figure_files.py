@@ -1,4 +1,4 @@
-"""A run's figures as CSV, for spreadsheets and notebooks: `figures/*.csv` of a bundle.
+"""A run's figures as CSV and as Parquet, for spreadsheets and notebooks: `figures/` of a bundle.
 
 One header line, a comma between cells, a dot in numbers; an empty cell: nothing was measured.
 """
@@ -14,8 +14,9 @@ from fpaas.bundle.bundle import Bundle, JsonObject
 from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.measures.figures import resolvable
 from fpaas.records.consumers import PULL_ENDS
-from fpaas.report import run_charts
+from fpaas.report import parquet, run_charts
 from fpaas.report.series import RunSeries, Series
+from fpaas.results.figure_columns import columns
 
 DIRECTORY = "figures"
 #: File → what is in it.
@@ -84,6 +85,12 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, st
         ),
     }
     return {name: _written(head, rows) for name, (head, rows) in tables.items()}
+
+
+def as_parquet(csv_text: str) -> bytes:
+    """Return the same table as Parquet, its columns typed."""
+    heads, *rows = csv.reader(io.StringIO(csv_text))
+    return parquet.table(columns(heads, rows))
 
 
 def _written(head: Row, rows: Iterable[Row]) -> str:
