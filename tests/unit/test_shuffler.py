@@ -15,6 +15,7 @@ from fpaas import spec as specs
 from fpaas.cli import main
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.measures.calls import CallRecorder
 from fpaas.shuffler.shuffler import CursorFile, Endpoints, RunFiles, Shuffler, due_times
 from fpaas.shuffler.shuffler_metrics import ACK_BUCKETS_S, AckHistogram
 
@@ -59,15 +60,26 @@ def test_cursor_file(tmp_path: Path) -> None:
         file.load()
 
 
-@given(st.lists(st.integers(0, 20_000_000_000)))
-def test_ack_histogram_counts_every_sample_once(samples_ns: list[int]) -> None:
-    histogram = AckHistogram()
-    histogram.add(samples_ns)
-    histogram.add([])
-    samples = {
-        (sample.name.rsplit("_", 1)[1], sample.labels.get("le")): sample.value
-        for sample in histogram.metric().samples
-    }
+@given(st.lists(st.integers(0, 20_000_000_000)), st.integers(0, 3))
+def test_ack_histogram_counts_every_sample_once(samples_ns: list[int], ticks: int) -> None:
+    """A scrape has what the recorder has, too: `publishes_total` of the same one is not ahead."""
+    recorder = CallRecorder("publish_ack")
+    histogram = AckHistogram(recorder)
+
+    def scraped() -> dict[tuple[str, str | None], float]:
+        return {
+            (sample.name.rsplit("_", 1)[1], sample.labels.get("le")): sample.value
+            for sample in histogram.metric().samples
+        }
+
+    for position, sample_ns in enumerate(samples_ns, 1):
+        recorder.samples_ns.append(sample_ns)
+        assert scraped()["count", None] == position
+        if ticks and position % ticks == 0:
+            histogram.add()
+            assert scraped()["count", None] == position
+            recorder.forget()
+    samples = scraped()
     assert samples["count", None] == len(samples_ns)
     assert samples["bucket", "+Inf"] == len(samples_ns)
     for bound_s in ACK_BUCKETS_S:

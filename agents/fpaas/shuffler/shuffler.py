@@ -135,7 +135,7 @@ class Shuffler:
         )
         self.publisher.recovery = self.recovery
         self.loop_lag = CallRecorder("loop_lag", bins)
-        self._acks = AckHistogram()
+        self._acks = AckHistogram(self.publisher.publish_ack)
         registry = CollectorRegistry()
         registry.register(ShufflerCollector(self.account, self.publisher, self.reader, self._acks))
         metrics.serve(registry, endpoints.metrics_listen)
@@ -156,7 +156,7 @@ class Shuffler:
 
     def count_acks(self) -> None:
         """Bring the metric of ack latency up to date; call it before the recorders are emptied."""
-        self._acks.add(self.publisher.publish_ack.samples_ns)
+        self._acks.add()
 
     def sample(self, calls: Calls | None = None) -> ShufflerSample:
         """Return the running counts as of now."""

@@ -13,6 +13,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from fpaas.measures.calls import CallRecorder
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.relay_reader import RelayReader
@@ -21,36 +22,52 @@ ACK_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 
 
 class AckHistogram:
-    """Cumulative counts by bucket, brought up to date once a second from the recorder's samples."""
+    """Cumulative counts by bucket: what was added, and at a scrape what the recorder has since.
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(ACK_BUCKETS_S) + 1)
-        self._sum_s = 0.0
+    Scraped from a thread of its own. What was added is replaced as a whole, together with the list
+    that it came from, so that no sample is counted twice.
+    """
 
-    def add(self, samples_ns: list[int]) -> None:
-        """Add samples in nanoseconds."""
-        ordered = sorted(samples_ns)
-        below = 0
-        for position, bound_s in enumerate(ACK_BUCKETS_S):
-            up_to = bisect_right(ordered, bound_s * 1e9)
-            self._counts[position] += up_to - below
-            below = up_to
-        self._counts[-1] += len(ordered) - below
-        self._sum_s += sum(ordered) / 1e9
+    def __init__(self, recorder: CallRecorder) -> None:
+        self._recorder = recorder
+        self._added: tuple[list[int], float, list[int]] = [0] * (len(ACK_BUCKETS_S) + 1), 0.0, []
+
+    def add(self) -> None:
+        """Add what the recorder has; once, before it is emptied."""
+        samples_ns = self._recorder.samples_ns
+        counts, sum_s, _ = self._added
+        self._added = *_together(counts, sum_s, samples_ns), samples_ns
 
     def metric(self) -> HistogramMetricFamily:
         """Return the metric."""
+        # In this order: an addition in between then counts these samples once.
+        samples_ns = self._recorder.samples_ns
+        counts, sum_s, added_ns = self._added
+        if samples_ns is not added_ns:
+            counts, sum_s = _together(counts, sum_s, samples_ns)
         total = 0
         buckets: list[tuple[str, float]] = []
-        for bound, count in zip([*map(str, ACK_BUCKETS_S), "+Inf"], self._counts, strict=True):
+        for bound, count in zip([*map(str, ACK_BUCKETS_S), "+Inf"], counts, strict=True):
             total += count
             buckets.append((bound, total))
         return HistogramMetricFamily(
             "fpaas_shuffler_publish_ack_seconds",
             "From the first write of a publish to its answer.",
             buckets=buckets,
-            sum_value=self._sum_s,
+            sum_value=sum_s,
         )
+
+
+def _together(counts: list[int], sum_s: float, samples_ns: list[int]) -> tuple[list[int], float]:
+    """Add samples in nanoseconds to counts by bucket and to their sum."""
+    ordered = sorted(samples_ns)
+    found = []
+    below = 0
+    for count, bound_s in zip(counts, ACK_BUCKETS_S, strict=False):
+        up_to = bisect_right(ordered, bound_s * 1e9)
+        found.append(count + up_to - below)
+        below = up_to
+    return [*found, counts[-1] + len(ordered) - below], sum_s + sum(ordered) / 1e9
 
 
 class ShufflerCollector(Collector):
