@@ -18,9 +18,10 @@ from fpaas.firehose import capture
 from fpaas.firehose.capture import LENGTH
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.relay.control_frames import error_frame, info_frame
+from tests.support.bad_relay import GARBAGE, BadRelay
 from tests.support.checkout import SCRIPTS
 from tests.support.ports import free_port
-from tests.support.relay_process import RelayProcess, running_relay, seqs
+from tests.support.relay_process import RelayProcess, message, running_relay, seqs
 from tests.support.relay_run import a_run
 
 pytestmark = pytest.mark.integration
@@ -259,3 +260,47 @@ def test_relay_that_numbers_anew_ends_the_recording(tmp_path: Path) -> None:
     assert code == 3
     assert "numbers its events anew" in stderr
     assert recorded(output) == [FIREHOSE.frame(0)]
+
+
+def test_a_relay_that_only_answers_pings_is_connected_anew(tmp_path: Path) -> None:
+    with BadRelay(50, manner=lambda s: "silent" if 0.3 < s < 1.8 else "serve") as relay:
+        output = tmp_path / "capture"
+        options = ("--max-seconds", 8, "--max-frames", 100, "--stuck-s", 0.6)
+        code, stderr = record(relay.url, "--output", output, *options)
+    assert code == 0
+    assert "taken for stuck" in stderr
+    assert len(relay.subscriptions) >= 2
+    numbers = seqs(recorded(output))
+    assert numbers == list(range(numbers[0], numbers[0] + 100))
+
+
+def test_numbering_anew_bad_frames_and_lost_connections_are_recorded_through(
+    tmp_path: Path,
+) -> None:
+    with BadRelay(
+        200,
+        # Seven seconds after its start: by then the recording is under way.
+        seq=lambda event: 1000 + event if event < 1440 else event - 1439,
+        anew=(1440,),
+        frames=lambda event: GARBAGE if event % 60 in (20, 21, 22) else b"",
+        manner=lambda s: "close" if 0.4 < s < 0.5 else "serve",
+    ) as relay:
+        output = tmp_path / "capture"
+        code, stderr = record(relay.url, "--output", output, "--max-frames", 1500)
+    assert code == 0, stderr
+    assert "numbered anew 1 times" in stderr
+    events = [message(frame)[1]["rev"] for frame in recorded(output)]
+    assert len(events) == len(set(events)) == 1500
+    numbers = [int(rev) for rev in events]
+    assert numbers == sorted(numbers)
+    missing = set(range(numbers[0], numbers[-1])) - set(numbers)
+    assert {number % 60 for number in missing} <= {20, 21, 22}
+    assert f"{len(missing)} undecodable left out" in stderr
+
+
+def test_a_final_answer_ends_the_recording_at_once(tmp_path: Path) -> None:
+    with BadRelay(50, answer=lambda _: (501, {})) as relay:
+        code, stderr = record(relay.url, "--output", tmp_path / "capture")
+    assert code == 2
+    assert "HTTP 501" in stderr
+    assert len(relay.attempts) == 1

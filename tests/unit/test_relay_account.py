@@ -122,10 +122,24 @@ def test_a_slow_relay_is_not_silent(tmp_path: Path, rate: float, *, foreign: boo
     assert "relay_silent" not in codes(content)
 
 
+def test_silence_of_a_fault_that_was_asked_for_is_no_reason(tmp_path: Path) -> None:
+    fault = {"do": "silence", "on": "relay", "at_s": 10, "for_s": 8}
+    values = {"bench_faults": [fault]}
+    content = summary(tmp_path, quiet=[(10, 18.2)], values=values)
+    silent = content["relay"]["silent_s"]
+    assert (silent["longest"], silent["unasked_longest"]) == (8.2, 0)
+    assert "relay_silent" not in codes(content)
+    # But it has to recover.
+    (tmp_path / "other").mkdir()
+    content = summary(tmp_path / "other", quiet=[(10, 33)], values=values)
+    assert content["relay"]["silent_s"]["unasked_longest"] == 10
+    assert "relay_silent" in codes(content)
+
+
 def test_of_older_runs_nothing_is_said(tmp_path: Path) -> None:
     RawRun().write(tmp_path / "run")
     content = analyse(Bundle.load(tmp_path / "run"))
-    assert content["relay"]["silent_s"] == {"total": None, "longest": None, "counted_from": None}
+    assert set(content["relay"]["silent_s"].values()) == {None}
     assert content["relay"]["gaps"] is None
     assert not {code for code in codes(content) if code.startswith("relay_s")}
 

@@ -16,29 +16,33 @@ from fpaas.measures import figures
 from fpaas.measures.figures import Window
 from fpaas.measures.quiet import Stretch
 from fpaas.records.events import AGENT_PAUSED
+from fpaas.spec import NS_PER_S, RunSpec
 
 #: Shorter stretches are no silence at any rate.
 LEAST_S = 1.0
 #: If events come at random, the longest wait for one of N is about ln N mean ones; this many more
 #: happen in one run of 150.
 MARGIN_INTERVALS = 5.0
-NS_PER_S = 1_000_000_000
+#: Before a fault is begun as late as the last event may be, and after it is undone things recover.
+BEFORE_FAULT_S = 0.5
+AFTER_FAULT_S = 5.0
 
 
 @dataclass(frozen=True)
 class Silences:
-    """Silences of a window, in order, by the wall clock in ns; a stretch of `least_s` is one."""
+    """Silences of a window, in order, by the wall clock in ns; a stretch of `least_s` is one.
+
+    `unasked` is what is left of them without the time of faults that the run was asked for.
+    """
 
     stretches: list[Stretch]
+    unasked: list[Stretch]
     least_s: float
     window: Window
 
-    @property
-    def lengths_s(self) -> list[float]:
-        """How much of each lies in the window."""
-        first, end = self.window.from_unix_ns, self.window.until_unix_ns
-        within = (min(until, end) - max(since, first) for since, until in self.stretches)
-        return [length_ns / NS_PER_S for length_ns in within]
+    def lengths_s(self, stretches: list[Stretch]) -> list[float]:
+        """Return how much of each lies in the window."""
+        return _lengths_s(stretches, self.window)
 
 
 def find(bundle: Bundle, window: Window) -> Silences | None:
@@ -53,7 +57,28 @@ def find(bundle: Bundle, window: Window) -> Silences | None:
     ]
     least_s = _least_s(bundle, part, window, stretches)
     long_enough = [one for one in stretches if one[1] - one[0] > least_s * NS_PER_S]
-    return Silences(long_enough, least_s, window)
+    unasked = [
+        one
+        for one in _without(long_enough, _faults(bundle.spec))
+        if one[0] < window.until_unix_ns and one[1] > window.from_unix_ns
+    ]
+    return Silences(long_enough, unasked, least_s, window)
+
+
+def _lengths_s(stretches: Iterable[Stretch], window: Window) -> list[float]:
+    first, end = window.from_unix_ns, window.until_unix_ns
+    return [(min(until, end) - max(since, first)) / NS_PER_S for since, until in stretches]
+
+
+def _faults(spec: RunSpec) -> list[Stretch]:
+    """Return when faults of the run's own may keep events away, whatever they are on."""
+    return sorted(
+        (
+            spec.t0_unix_ns + round((fault.at_s - BEFORE_FAULT_S) * NS_PER_S),
+            spec.t0_unix_ns + round((fault.until_s + AFTER_FAULT_S) * NS_PER_S),
+        )
+        for fault in spec.faults
+    )
 
 
 def _least_s(bundle: Bundle, part: HostPart, window: Window, stretches: list[Stretch]) -> float:
@@ -62,7 +87,7 @@ def _least_s(bundle: Bundle, part: HostPart, window: Window, stretches: list[Str
     rate_per_s = bundle.spec.firehose.rate_per_s
     if rate_per_s is None:
         # By what it sent outside of its longest silence, or a dead relay would pass for a slow one.
-        longest_s = max(Silences(stretches, 0.0, window).lengths_s, default=0.0)
+        longest_s = max(_lengths_s(stretches, window), default=0.0)
         rate_per_s = events / max(window.length_s - longest_s, LEAST_S)
     if not rate_per_s:
         return LEAST_S

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fpaas import agent
+from fpaas.firehose.subscription import STUCK_S
 from fpaas.relay import record
 
 
@@ -22,6 +23,13 @@ from fpaas.relay import record
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True))
 @click.option("--max-frames", type=click.IntRange(1))
 @click.option("--max-bytes", type=click.IntRange(1), help="Of the file.")
+@click.option(
+    "--stuck-s",
+    type=click.FloatRange(0, min_open=True),
+    default=STUCK_S,
+    show_default=True,
+    help="Connect anew if no event comes for so long; longer of a relay that sends few.",
+)
 def command(
     *,
     relay: str,
@@ -30,11 +38,12 @@ def command(
     max_seconds: float | None,
     max_frames: int | None,
     max_bytes: int | None,
+    stuck_s: float,
 ) -> None:
     """Capture the firehose of RELAY (a host, or a ws:// or wss:// URL; default: $RELAY_HOST).
 
     Ends at the first bound that is reached, or at Ctrl-C. The file is what `fpaas relay --source`
     replays.
     """
-    options = record.Options(relay, output, force, max_seconds, max_frames, max_bytes)
+    options = record.Options(relay, output, force, max_seconds, max_frames, max_bytes, stuck_s)
     agent.run_loop(record.run(options, lambda line: click.echo(line, err=True)))

@@ -6,6 +6,7 @@ from statistics import median
 
 from fpaas.bundle import relay_silence
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.relay_silence import Silences
 from fpaas.measures.figures import Window
 from fpaas.records.shuffler import ShufflerSample
 from fpaas.records.summary import Relay, RelayGap
@@ -26,11 +27,7 @@ def account(bundle: Bundle, window: Window) -> Relay:
     gaps = shuffler.gaps if shuffler is not None and is_known else None
     return Relay(
         foreign=bundle.spec.firehose.rate_per_s is None,
-        silent_s={
-            "total": None if silences is None else sum(silences.lengths_s),
-            "longest": None if silences is None else max(silences.lengths_s, default=0.0),
-            "counted_from": None if silences is None else silences.least_s,
-        },
+        silent_s=_silent_s(silences),
         lag_growth_s=_lag_growth_s(bundle, window),
         gaps=None
         if gaps is None
@@ -52,6 +49,21 @@ def account(bundle: Bundle, window: Window) -> Relay:
         reread=shuffler.reread if shuffler is not None else None,
         undecodable=shuffler.undecodable if shuffler is not None else None,
     )
+
+
+def _silent_s(silences: Silences | None) -> dict[str, float | None]:
+    if silences is None:
+        names = ("total", "longest", "unasked_total", "unasked_longest", "counted_from")
+        return dict.fromkeys(names)
+    lengths_s = silences.lengths_s(silences.stretches)
+    unasked_s = silences.lengths_s(silences.unasked)
+    return {
+        "total": sum(lengths_s),
+        "longest": max(lengths_s, default=0.0),
+        "unasked_total": sum(unasked_s),
+        "unasked_longest": max(unasked_s, default=0.0),
+        "counted_from": silences.least_s,
+    }
 
 
 def _lag_growth_s(bundle: Bundle, window: Window) -> float | None:

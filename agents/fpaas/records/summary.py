@@ -355,7 +355,7 @@ class Relay(msgspec.Struct, kw_only=True):
         dict[str, float | None],
         doc(
             "total, longest: of the window, without an event though it was read, in stretches "
-            "longer than counted_from"
+            "longer than counted_from; unasked_…: without the time of the run's own faults"
         ),
     ]
     lag_growth_s: Annotated[

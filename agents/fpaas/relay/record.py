@@ -23,7 +23,7 @@ from fpaas.firehose.bad_frames import BadFrames
 from fpaas.firehose.capture import LENGTH
 from fpaas.firehose.numbering import Kind, Numbering
 from fpaas.firehose.relay_client import RelayConnection, RelayError, subscription_url
-from fpaas.firehose.subscription import Patience, Subscription
+from fpaas.firehose.subscription import STUCK_S, Patience, Subscription
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class Options:
     max_seconds: float | None
     max_frames: int | None
     max_bytes: int | None
+    stuck_s: float = STUCK_S
 
 
 class CaptureWriter:
@@ -117,7 +118,7 @@ class Recording:
             events=lambda: writer.frames,
             on_frames=self.take,
             on_lost=self._lost,
-            patience=Patience(backoff_max_s=BACKOFF_MAX_S),
+            patience=Patience(BACKOFF_MAX_S, options.stuck_s),
         )
         self._writer = writer
         self._options = options

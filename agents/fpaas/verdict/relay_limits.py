@@ -65,19 +65,19 @@ def _window_s(summary: dict[str, Any]) -> float:
 
 def _silent(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
     silent, window_s = summary["relay"]["silent_s"], _window_s(summary)
-    if silent["total"] is None:
+    if silent["unasked_total"] is None:
         return
     least_s = silent["counted_from"]
     longest_limit_s = max(limit_s(spec.firehose.silent_max_s, window_s), least_s)
     total_limit_s = max(longest_limit_s, SHARE * window_s)
-    if silent["longest"] > longest_limit_s or silent["total"] > total_limit_s:
+    if silent["unasked_longest"] > longest_limit_s or silent["unasked_total"] > total_limit_s:
         yield Reason(
             "relay_silent",
             None,
             {
-                "longest_s": silent["longest"],
+                "longest_s": silent["unasked_longest"],
                 "longest_limit_s": longest_limit_s,
-                "total_s": silent["total"],
+                "total_s": silent["unasked_total"],
                 "total_limit_s": total_limit_s,
                 "window_s": window_s,
                 **_url(spec),
