@@ -378,3 +378,17 @@ def test_addresses_are_tried_side_by_side(monkeypatch: pytest.MonkeyPatch) -> No
             one.close()
 
     asyncio.run(main())
+
+
+def test_before_a_run_begins_no_relay_is_stuck(nats_server: NatsServer) -> None:
+    async def main() -> None:
+        await create_stream(nats_server.url)
+        async with shuffling(nats_server, relay, None, Patience(stuck_s=0.5)) as subject:
+            subject.reader.subscription.expects_events = False
+            await asyncio.sleep(2.5)
+            assert len(relay.subscriptions) == 1
+            subject.reader.subscription.expects_events = True
+            await until(lambda: len(relay.subscriptions) == 2)
+
+    with BadRelay(50, manner=lambda _: "silent") as relay:
+        uvloop.run(main())

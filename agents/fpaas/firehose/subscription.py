@@ -74,6 +74,8 @@ class Subscription:
         self._patience = patience or Patience()
         self._connection: RelayConnection | None = None
         self._backoff_s = BACKOFF_FIRST_S
+        #: Whether events are due: none are before a run begins.
+        self.expects_events = True
         #: Grows with each connection that was stuck, until an event comes.
         self._stuck_times = 1.0
         self._subscribed_s = 0.0
@@ -185,7 +187,7 @@ class Subscription:
             # What a process does not see while it is stopped proves nothing.
             passed_s = min(loop.time() - looked_s, 2 * interval_s)
             self._subscribed_s += passed_s
-            if self.is_paused or self._events() != events:
+            if self.is_paused or not self.expects_events or self._events() != events:
                 events, quiet_s = self._events(), 0.0
             else:
                 quiet_s += passed_s

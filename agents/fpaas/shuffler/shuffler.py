@@ -359,6 +359,7 @@ class _Run:
         except NatsError as error:
             raise RunInvalid(f"{error}; is NATS running there?") from error
         reader.discarding = self._last_seq is None
+        reader.subscription.expects_events = False
         shuffler.recovery.events = EventLog(self._events_path)
         peers: list[Peer] = [NatsPeer(publisher.connection), RelayPeer(reader)]
         watching = asyncio.ensure_future(
@@ -413,6 +414,7 @@ class _Run:
         if not await agent.sleep_until_unix_ns(spec.t0_unix_ns, stop):
             return
         reader.discarding = False
+        reader.subscription.expects_events = True
         self._status.set(State.RUNNING)
         while not stop.is_set() and not self._over():
             with contextlib.suppress(TimeoutError):
@@ -426,6 +428,7 @@ class _Run:
         if now_ns >= self._spec.end_unix_ns:
             return True
         if self._last_seq is None:
+            reader.subscription.expects_events = False
             reader.discarding = True
         elif reader.last_read is None or reader.last_read < self._last_seq:
             return False
