@@ -87,7 +87,8 @@ def port_problems(address: str, ports: dict[str, Any]) -> list[str]:
         taken[port] = variable
         problem = port_problem(address, port)
         if problem:
-            problems.append(f"{variable}: {address}:{port} {problem}; free it or set {variable}")
+            where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+            problems.append(f"{variable}: {where} {problem}; free it or set {variable}")
     return problems
 
 

@@ -62,7 +62,7 @@ class Lab:
 
     @property
     def lab_dir(self) -> Path:
-        return self.directory / "a 100% lab"
+        return self.directory / "a 100% lab für 'alle'"
 
     @property
     def results(self) -> Path:

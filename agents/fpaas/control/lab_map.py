@@ -29,6 +29,16 @@ CLUSTER_PORT = "nats_cluster_port"
 Groups = Mapping[str, Iterable[str]]
 
 
+def endpoint(address: str, port: object) -> str:
+    """Write an address and a port as URLs and configurations have them.
+
+    >>> endpoint("fd00::1", 4222)
+    '[fd00::1]:4222'
+    """
+    is_bare_ipv6 = ":" in address and not address.startswith("[")
+    return f"[{address}]:{port}" if is_bare_ipv6 else f"{address}:{port}"
+
+
 def members(groups: Groups) -> dict[str, list[str]]:
     """Return the hosts of each group that a run knows; a group that is missing has none."""
     return {group: list(groups.get(group) or ()) for group in GROUPS}
@@ -83,12 +93,14 @@ def topology(groups: Groups, hosts: Mapping[str, Mapping[str, Any]]) -> dict[str
     return {
         "hosts": known,
         "nats_url": ",".join(
-            f"nats://{hosts[host]['lab_address']}:{hosts[host]['nats_port']}"
+            f"nats://{endpoint(hosts[host]['lab_address'], hosts[host]['nats_port'])}"
             for host in known["nats"]
         ),
         # Read by the probe on each NATS host.
         "nats_monitoring_url": f"http://127.0.0.1:{next(iter(monitoring.values()), 8222)}",
-        "relay_url": f"ws://{hosts[at]['lab_address']}:{hosts[at]['relay_port']}" if at else "",
+        "relay_url": f"ws://{endpoint(hosts[at]['lab_address'], hosts[at]['relay_port'])}"
+        if at
+        else "",
     }
 
 
@@ -143,7 +155,7 @@ def draw(
 ) -> dict[str, Any]:
     """Draw the map: `topology`, `talkers`, where NATS is, and what each host plays.
 
-    `plays[host]` has `agents`, `services` (with NATS), `servers` (`name=address:port` of each
+    `plays[host]` has `agents`, `services` (with NATS), `servers` (`name=address:port`, IPv6 in brackets of each
     host that it measures the network to) and `clients` (names). Raises SpecError.
     """
     known = members(groups)
@@ -154,7 +166,7 @@ def draw(
             "agents": agents,
             "services": [*agents, *(["nats"] if host in known["nats"] else [])],
             "servers": [
-                f"{other}={hosts[other]['lab_address']}:{hosts[other]['network_port']}"
+                f"{other}={endpoint(hosts[other]['lab_address'], hosts[other]['network_port'])}"
                 for other in servers_of(host, groups, own_relay=own_relay)
             ],
             "clients": clients_of(host, groups, own_relay=own_relay),
@@ -165,6 +177,7 @@ def draw(
         "plays": plays,
         "nats_addresses": {host: hosts[host]["lab_address"] for host in known["nats"]},
         "cluster_addresses": [
-            f"{hosts[host]['lab_address']}:{hosts[host][CLUSTER_PORT]}" for host in known["nats"]
+            endpoint(hosts[host]["lab_address"], hosts[host][CLUSTER_PORT])
+            for host in known["nats"]
         ],
     }

@@ -45,8 +45,8 @@ class NatsServer(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        """As in messages."""
-        return f"{self.host}:{self.port}"
+        """As in messages and URLs."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
