@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -58,12 +57,9 @@ def variables_file(lab: Lab) -> str:
     return f"@{path}"
 
 
-@pytest.mark.parametrize(
-    "locale", [{"LC_ALL": "C"}, {"LANG": "xx_XX.UTF-8"}, {"LC_ALL": "xx_XX.UTF-8"}, {"LC_CTYPE": "C"}]
-)
-def test_make_plays_whatever_the_locale(lab: Lab, locale: dict[str, str]) -> None:
+def test_make_plays_in_a_locale_that_was_not_generated(lab: Lab) -> None:
     command = ["make", "scenario-1", f"ARGS=-e {variables_file(lab)}"]
-    check_a_run(lab, play(command, CHECKOUT, HOME=str(lab.directory), **locale))
+    check_a_run(lab, play(command, CHECKOUT, HOME=str(lab.directory), LANG="xx_XX.UTF-8"))
 
 
 def test_make_plays_with_a_home_that_is_read_only_and_modules_of_others_in_the_way(
@@ -78,7 +74,7 @@ def test_make_plays_with_a_home_that_is_read_only_and_modules_of_others_in_the_w
     (home / ".ansible.cfg").write_text("[defaults]\ninventory = /nowhere\nforks = 1\n")
     home.chmod(0o500)
     command = ["make", "scenario-1", f"ARGS=-e {variables_file(lab)}"]
-    check_a_run(lab, play(command, CHECKOUT, HOME=str(home), PYTHONPATH=str(others)))
+    check_a_run(lab, play(command, CHECKOUT, HOME=str(home), PYTHONPATH=str(others), LC_ALL="C"))
     assert sorted(path.name for path in home.iterdir()) == [".ansible.cfg"]
 
 
@@ -146,4 +142,4 @@ def test_what_nats_said_when_it_died_at_its_start_is_told(lab: Lab) -> None:
     assert played.exit_code != 0
     assert "NATS does not run: nats: nats.conf:1:1: this line is not liked" in played.flat
     assert lab.running() == []
-    assert os.listdir(lab.results) == [] if lab.results.exists() else True
+    assert lab.bundles() == []

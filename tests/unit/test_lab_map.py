@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fpaas.control import lab_map
+from fpaas.jetstream.nats_connection import NatsAddress
 from fpaas.spec import SpecError
 
 GROUPS = {
@@ -126,3 +127,18 @@ def test_a_host_that_the_play_leaves_out_is_at_its_own_address() -> None:
     assert lab_map.listens({"lab_listens": noted}, {}, "n") == noted
     assert lab_map.listens({"ansible_host": "10.0.0.2"}, noted, "n")["lab_address"] == "10.0.0.2"
     assert lab_map.listens({}, noted, "n") == {**PORTS, "lab_address": "n"}
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [("10.0.0.1", "10.0.0.1:4222"), ("nats", "nats:4222"), ("fd00::1", "[fd00::1]:4222"),
+     ("[fd00::1]", "[fd00::1]:4222")],
+)  # fmt: skip
+def test_an_ipv6_address_has_brackets_wherever_it_stands(address: str, written: str) -> None:
+    assert lab_map.endpoint(address, 4222) == written
+    hosts = {"one": {**dict.fromkeys(PORTS, 4222), "lab_address": address}}
+    groups = {group: ["one"] for group in lab_map.PARTS}
+    drawn = lab_map.topology(groups, hosts)
+    assert drawn["nats_url"] == f"nats://{written}"
+    assert drawn["relay_url"] == f"ws://{written}"
+    assert str(NatsAddress.parse(drawn["nats_url"]).servers[0]) == written
