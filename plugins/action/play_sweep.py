@@ -14,13 +14,15 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ansible import context
+from ansible.constants import DEFAULT_LOCAL_TMP
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -40,6 +42,8 @@ LOOK_INTERVAL_S = 0.5
 SHOW_PROGRESS_EVERY_S = 60.0
 PROGRESS = re.compile(r"^\S+: +-?\d+ s of \d+ s \| ")
 #: Not of the load, and no reason to keep figures apart.
+#: Options that ask for passwords; they are typed once, for the sweep.
+ASKS = ("-K", "--ask-become-pass", "-k", "--ask-pass")
 NOT_COMPARED = ("bench_repeat",)
 
 
@@ -158,7 +162,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             retries=arguments["retries"],
             collects=arguments["collects"],
             run_playbook=RunPlaybook(
-                Path(arguments["playbooks"]), task_vars["ansible_playbook_python"], shared
+                Path(arguments["playbooks"]),
+                task_vars["ansible_playbook_python"],
+                shared,
+                asked_passwords(self._play_context),
             ),
             show=show,
         )
@@ -194,10 +201,13 @@ def check(variables: dict[str, Any], topology: dict[str, Any], point: grid.Point
 class RunPlaybook:
     """Starts an ansible-playbook with the options of ours, and waits for its end."""
 
-    def __init__(self, playbooks: Path, python: str, shared: dict[str, Any]) -> None:
+    def __init__(
+        self, playbooks: Path, python: str, shared: dict[str, Any], passwords: dict[str, str]
+    ) -> None:
         self._playbooks = playbooks
         self._program = Path(python).with_name("ansible-playbook")
         self._shared = shared
+        self._passwords = passwords
         self._control_pid = os.getppid()
 
     def __call__(self, playbook: str, variables: dict[str, Any], log: Path) -> int:
@@ -206,14 +216,20 @@ class RunPlaybook:
             str(self._program),
             str(self._playbooks / playbook),
             *("--extra-vars", json.dumps(self._shared)),
-            *own_options(),
+            *own_options(sys.argv[1:], set(context.CLIARGS["args"])),
             *("--extra-vars", json.dumps(variables)),
         ]
-        with log.open("a", encoding="utf-8") as output:
-            process = subprocess.Popen(  # noqa: S603  (ours)
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-            )
-        return self._follow(process, log)
+        with tempfile.TemporaryDirectory(dir=DEFAULT_LOCAL_TMP) as private:
+            for option, password in self._passwords.items():
+                file = Path(private) / option.lstrip("-")
+                file.touch(mode=0o600)
+                file.write_text(password, encoding="utf-8")
+                command += [option, str(file)]
+            with log.open("a", encoding="utf-8") as output:
+                process = subprocess.Popen(  # noqa: S603  (ours)
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                )
+            return self._follow(process, log)
 
     def _follow(self, process: subprocess.Popen[bytes], log: Path) -> int:
         shown_at = time.monotonic()
@@ -231,10 +247,28 @@ class RunPlaybook:
         return ended_with
 
 
-def own_options() -> Iterator[str]:
-    """Iterate over what this ansible-playbook was given beside its playbooks."""
-    playbooks = set(context.CLIARGS["args"])
-    return (argument for argument in sys.argv[1:] if argument not in playbooks)
+def own_options(arguments: Sequence[str], playbooks: Collection[str]) -> Iterator[str]:
+    """Iterate over what this ansible-playbook was given beside its playbooks.
+
+    Passwords that were asked for are not asked for again: nobody would answer.
+    """
+    for argument in arguments:
+        if argument in playbooks or argument in ASKS:
+            continue
+        yield argument
+
+
+def asked_passwords(play_context: Any) -> dict[str, str]:  # noqa: ANN401
+    """Return passwords that somebody typed, by the option that names a file for one."""
+    given = {
+        "--become-password-file": ("become_ask_pass", play_context.become_pass),
+        "--connection-password-file": ("ask_pass", play_context.password),
+    }
+    return {
+        option: password
+        for option, (asked, password) in given.items()
+        if context.CLIARGS.get(asked) and password
+    }
 
 
 def show(text: str, color: str | None = None) -> None:

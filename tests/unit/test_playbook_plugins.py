@@ -20,6 +20,7 @@ check_host = load("modules/check_host.py")
 await_agents = load("action/await_agents.py")
 run_program = load("action/run_program.py")
 watch_run = load("action/watch_run.py")
+play_sweep = load("action/play_sweep.py")
 
 
 def test_free_port_is_no_problem_and_a_taken_one_is_named() -> None:
@@ -179,3 +180,32 @@ def test_what_is_installed_is_no_place_for_results(tmp_path: Path) -> None:
     (tmp_path / "MANIFEST.json").touch()
     assert lab_place.place("work", tmp_path, here) == here
     assert lab_place.place("sources", tmp_path, here) == tmp_path
+
+
+def test_runs_of_a_sweep_are_told_passwords_that_nobody_types_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "ansible-playbook"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\necho "$@"\n'
+        "for option; do case $before in --*-password-file)\n"
+        '  echo "$before: $(cat "$option")"; stat -c %a "$option"; echo "$option" >"$0.where";;\n'
+        "esac; before=$option; done\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(play_sweep, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(play_sweep.context, "CLIARGS", {"args": ("sweep.yml",)})
+    typed = ["ansible-playbook", "sweep.yml", "-K", "-e", "a=1", "--ask-pass"]
+    monkeypatch.setattr(play_sweep.sys, "argv", typed)
+    passwords = {"--become-password-file": "secret"}
+    run = play_sweep.RunPlaybook(tmp_path, str(program.with_name("python")), {}, passwords)
+    log = tmp_path / "log"
+    assert run("run.yml", {}, log) == 0
+    said = log.read_text().splitlines()
+    options = said[0].split()
+    assert "-e" in options
+    assert not {"-K", "--ask-pass", "sweep.yml"} & set(options)
+    assert "secret" not in said[0]
+    assert said[1:] == ["--become-password-file: secret", "600"]
+    assert not Path(program.with_suffix(".where").read_text().strip()).exists()

@@ -159,3 +159,11 @@ def test_a_run_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"repetition": 0', '"repetition": "0"'))
     with pytest.raises(BadInput, match="point 1: a run has no repetition"):
         record.load(directory)
+
+
+def test_the_same_grid_goes_on_whatever_the_order_of_its_variables() -> None:
+    before, now = sweep([10]), sweep([10])
+    before.points[0].variables = {"bench_consumers": 10, "bench_poll_interval_s": 5.0}
+    before.points[0].runs = [PlayedRun("one", 1, "pass")]
+    now.points[0].variables = {"bench_poll_interval_s": 5.0, "bench_consumers": 10}
+    assert record.resume(before, now).points[0].runs == before.points[0].runs

@@ -155,8 +155,8 @@ def draw(
 ) -> dict[str, Any]:
     """Draw the map: `topology`, `talkers`, where NATS is, and what each host plays.
 
-    `plays[host]` has `agents`, `services` (with NATS), `servers` (`name=address:port` of each host that
-    it measures the network to, IPv6 in brackets) and `clients` (names). Raises SpecError.
+    `plays[host]` has `agents`, `services` (with NATS), `servers` (`name=address:port` of each host
+    that it measures the network to, IPv6 in brackets) and `clients` (names). Raises SpecError.
     """
     known = members(groups)
     plays = {}

@@ -182,6 +182,11 @@ def _check_point(point: SweepPoint, grid: dict[str, list[Any]]) -> None:
                 raise TypeError(f"point {point.number}: a run has no {name}")
 
 
+def _in_order(point: SweepPoint) -> str:
+    """Name a point whatever the order in which the grid has its variables."""
+    return label(dict(sorted(point.variables.items())))
+
+
 def resume(before: Sweep, now: Sweep) -> Sweep:
     """Go on with a sweep: its runs, and the points that the grid has gained.
 
@@ -200,8 +205,8 @@ def resume(before: Sweep, now: Sweep) -> Sweep:
                 f"{name} with another {key}: {written(conditions[key])}, now "
                 f"{written(conditions_now[key])}; choose another sweep_id"
             )
-    wanted = {label(point.variables): point for point in now.points}
-    had = {label(point.variables): point for point in before.points}
+    wanted = {_in_order(point): point for point in now.points}
+    had = {_in_order(point): point for point in before.points}
     gone = [text for text in had if text not in wanted]
     if gone:
         raise SpecError(
