@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from click import ClickException
 
 from fpaas import spec
 from fpaas.commands import plan
-from fpaas.control import capacity_question, signals
+from fpaas.control import capacity_question, own_command, signals
 from fpaas.control.capacity_player import CapacityPlayer
 from fpaas.control.sweep_player import Player
 from fpaas.sweep import grid
@@ -42,8 +41,6 @@ LOOK_INTERVAL_S = 0.5
 SHOW_PROGRESS_EVERY_S = 60.0
 PROGRESS = re.compile(r"^\S+: +-?\d+ s of \d+ s \| ")
 #: Not of the load, and no reason to keep figures apart.
-#: Options that ask for passwords; they are typed once, for the sweep.
-ASKS = ("-K", "--ask-become-pass", "-k", "--ask-pass")
 NOT_COMPARED = ("bench_repeat",)
 
 
@@ -216,7 +213,7 @@ class RunPlaybook:
             str(self._program),
             str(self._playbooks / playbook),
             *("--extra-vars", json.dumps(self._shared)),
-            *own_options(sys.argv[1:], set(context.CLIARGS["args"])),
+            *own_command.silent_options(sys.argv[1:], context.CLIARGS["args"]),
             *("--extra-vars", json.dumps(variables)),
         ]
         with tempfile.TemporaryDirectory(dir=DEFAULT_LOCAL_TMP) as private:
@@ -245,17 +242,6 @@ class RunPlaybook:
                     shown_at = time.monotonic()
                     show(f"  {lines[-1].strip()}")
         return ended_with
-
-
-def own_options(arguments: Sequence[str], playbooks: Collection[str]) -> Iterator[str]:
-    """Iterate over what this ansible-playbook was given beside its playbooks.
-
-    Passwords that were asked for are not asked for again: nobody would answer.
-    """
-    for argument in arguments:
-        if argument in playbooks or argument in ASKS:
-            continue
-        yield argument
 
 
 def asked_passwords(play_context: Any) -> dict[str, str]:  # noqa: ANN401

@@ -253,11 +253,28 @@ def test_disk_that_is_full_is_said_and_raw_data_stays(lab: Lab) -> None:
         subprocess.run(["umount", str(lab.results)], check=True)
     assert played.exit_code != 0
     assert "No space left on device" in played.flat
-    assert "collect.yml -e run_id=" in played.flat
     assert lab.running() == []
     [raw] = lab.lab_dir.glob("runs/*/shuffler.json")
-    collected = lab.play("collect.yml", run_id=raw.parent.name)
-    assert "unexplained 0" in collected.output
+    lost = lab.play("collect.yml", run_id="20200101T000000Z-other")
+    assert lost.exit_code != 0
+    assert "run_id: 20200101T000000Z-other: there is no such run" in lost.flat
+    assert f"{lab.lab_dir}/runs" in lost.flat
+    assert raw.parent.name in lost.flat
+    # The advice works as it stands.
+    lines = (line.strip() for line in played.output.splitlines())
+    advice = next(line for line in lines if line.endswith(f"run_id={raw.parent.name}"))
+    collected = subprocess.run(
+        advice,
+        shell=True,
+        cwd=CHECKOUT / "playbooks",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PLAYBOOK_S,
+        check=False,
+    )
+    assert "unexplained 0" in collected.stdout, collected.stdout
     assert lab.summary()["run_id"] == raw.parent.name
 
 

@@ -143,3 +143,29 @@ def test_what_nats_said_when_it_died_at_its_start_is_told(lab: Lab) -> None:
     assert "NATS does not run: nats: nats.conf:1:1: this line is not liked" in played.flat
     assert lab.running() == []
     assert lab.bundles() == []
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("nats 1", "b"), 'host "nats 1": is no name for a lab\'s host'),
+        (("a" * 64, "b"), f'host "{"a" * 64}": is no name'),
+        (("n\u00e4ts", "b"), "is no name for a lab's host"),
+        (("-a", "b"), 'host "-a": is no name'),
+        (("One", "one"), "two of these names differ in capitals only"),
+    ],
+)
+def test_names_that_hosts_cannot_have_are_refused_before_anything_is_asked(
+    names: tuple[str, str], message: str, lab: Lab
+) -> None:
+    inventory = lab.directory / "names.yml"
+    host = {"ansible_host": "192.0.2.1"}
+    groups = {
+        "nats": {"hosts": {names[0]: host}},
+        **{group: {"hosts": {names[1]: host}} for group in ("relay", "shuffler", "consumers")},
+    }
+    inventory.write_text(json.dumps({"all": {"children": groups}}))
+    played = lab.play("scenario-1.yml", "-i", str(inventory))
+    assert played.exit_code != 0
+    assert message in played.flat
+    assert "unreachable" not in played.flat.split("PLAY RECAP")[0].lower()

@@ -209,11 +209,16 @@ def test_the_view_of_a_host() -> None:
         "waited_pct": 12.0,
         "load_per_core": 1.5,
         "steal_pct": 1.0,
+        "throttled_pct": None,
     }
     assert found["memory"]["utilisation"]["used_pct_max"] == 90
     assert found["memory"]["saturation"]["swapped_mb"] == 5
     assert found["memory"]["errors"] == {"oom_kills": 1}
     assert found["network"]["utilisation"]["of_link_pct"] == 10
+    assert found["network"]["utilisation"]["of_measured_pct"] is None
+    silent = {**host, "net_speed_mbit_per_s": None, "net_measured_mbit_per_s": 500.0}
+    network = use.view({"h": silent}, {}, 10.0, {}, {})["h"]["network"]["utilisation"]
+    assert (network["of_link_pct"], network["of_measured_pct"]) == (None, 20)
     assert found["network"]["saturation"] == {"dropped": 3, "tcp_retransmits": 4}
     assert found["network"]["errors"] == {"net_errors": 5}
     assert found["disk"]["utilisation"]["read_mb_per_s"] is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from fpaas import spec
 from fpaas.errors import BadInput
 from fpaas.firehose import capture
 from fpaas.firehose.synthetic import FIRST_SEQ, Synthetic
+from fpaas.measures.cgroup import Cgroup
 from fpaas.plan import capacity
 from fpaas.text import plan_text
 from fpaas.verdict import codes, goals
@@ -224,10 +224,11 @@ def limits_here(run: spec.RunSpec) -> dict[str, Any]:
     if {*run.hosts["nats"], *run.hosts["consumers"]} != {"localhost"}:
         return {}
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    cgroup = Cgroup.own()
     return {
         "open_files_limit": None if hard == resource.RLIM_INFINITY else hard,
-        "memory_mb": psutil.virtual_memory().available / 1e6,
-        "cores": os.cpu_count(),
+        "memory_mb": min(psutil.virtual_memory().available, cgroup.memory_left_bytes()) / 1e6,
+        "cores": cgroup.cores(),
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from fpaas import common_time
 from fpaas.errors import BadInput
 from fpaas.live import source, view
 from fpaas.live.view import View
@@ -61,7 +62,7 @@ def _directory(run: Path | None) -> Path:
 def _look(where: source.Here | source.OverHosts) -> View:
     dumps = where.dumps()
     spec = where.run(dumps)
-    now_unix_ns = time.time_ns() + spec.control_clock_shift_ns  # noqa: TID251  this node's own
+    now_unix_ns = common_time.now_ns() + spec.control_clock_shift_ns
     unreached = where.unreached if isinstance(where, source.OverHosts) else []
     return view.make(spec, dumps, now_unix_ns, where.summary(), unreached)
 

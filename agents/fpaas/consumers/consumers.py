@@ -26,6 +26,7 @@ from fpaas.consumers.consumer_figures import Figures, from_json, summed
 from fpaas.consumers.consumer_metrics import FiguresCollector
 from fpaas.consumers.consumer_worker import Assignment, ConsumerWorker, cannot_write
 from fpaas.errors import BadInput, RunInvalid
+from fpaas.measures.cgroup import Cgroup
 from fpaas.records.status import State
 from fpaas.spec import RunSpec, Share
 
@@ -52,11 +53,14 @@ class Play:
     metrics_listen: str | None
 
 
-def worker_count(workers: str | int, consumers: int, cores: int) -> int:
-    """Return how many processes play: `auto` leaves half the cores to NATS and the others."""
+def worker_count(workers: str | int, consumers: int, cores: float) -> int:
+    """Return how many processes play: `auto` leaves half the cores to NATS and the others.
+
+    `cores` is how many this host may use, of a quota a part of one too.
+    """
     if isinstance(workers, int):
         return min(workers, consumers)
-    return max(1, min(cores // 2, consumers // CONSUMERS_PER_WORKER_MIN))
+    return max(1, min(int(cores // 2), consumers // CONSUMERS_PER_WORKER_MIN))
 
 
 def assignments(play: Play, workers: int) -> list[Assignment]:
@@ -102,7 +106,7 @@ async def run(play: Play, on_tick: OnTick | None = None) -> None:
             if on_tick:
                 on_tick(figures)
 
-        workers = worker_count(play.spec.consumers.workers, play.share.count, os.cpu_count() or 1)
+        workers = worker_count(play.spec.consumers.workers, play.share.count, Cgroup.own().cores())
         parts = assignments(play, workers)
         if workers == 1:
             await _play_here(parts[0], status, stop, tick)

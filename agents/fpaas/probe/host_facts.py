@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import resource
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from fpaas.measures.cgroup import Cgroup
 from fpaas.records.probe import MachineFacts
 from fpaas.records.seal import NATS_SERVER, HostFacts, OpenFiles
 
@@ -56,9 +56,13 @@ _VERSION_TIMEOUT_S = 10
 
 def basic() -> MachineFacts:
     """Return the facts that go into probe.json, too."""
+    cgroup = Cgroup.own()
     return MachineFacts(
-        cpu_count=os.cpu_count(),
-        mem_total_mb=psutil.virtual_memory().total / 1e6,
+        cpu_count=cgroup.cores(),
+        mem_total_mb=min(
+            psutil.virtual_memory().total, cgroup.memory_bytes or psutil.virtual_memory().total
+        )
+        / 1e6,
         kernel=platform.release(),
         python=platform.python_version(),
         net_speed_mbit_per_s=_net_speed_mbit_per_s(),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
 from fpaas import common_time
+from fpaas.measures.cgroup import Cgroup
 from fpaas.records.probe import HostSample
 
 CpuTimes = dict[str, float]
@@ -18,6 +21,9 @@ _COUNTED_ELSEWHERE = ("guest", "guest_nice")
 _SNMP = Path("/proc/net/snmp")
 _VMSTAT = Path("/proc/vmstat")
 _PRESSURE = Path("/proc/pressure")
+_INTERFACES = Path("/sys/class/net")
+#: ARPHRD_NONE (WireGuard, tun), ARPHRD_TUNNEL, ARPHRD_TUNNEL6, ARPHRD_SIT, ARPHRD_IPGRE.
+_TUNNELS = ("65534", "768", "769", "776", "778")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -46,33 +52,57 @@ def cpu_shares_pct(before: CpuTimes, after: CpuTimes) -> dict[str, float | None]
 class HostUsage:
     """Samples of the host; shares are of the time since the sample before."""
 
-    def __init__(self) -> None:
+    def __init__(self, cgroup: Cgroup | None = None) -> None:
+        self._cgroup = cgroup or Cgroup.own()
         self._cpu_times = _cpu_times()
+        self._used_us = self._cgroup.cpu_used_us()
+        self._looked_ns = time.monotonic_ns()
 
     def sample(self) -> HostSample:
         """Return a line of probe.host.jsonl."""
+        cgroup = self._cgroup
         before, self._cpu_times = self._cpu_times, _cpu_times()
         memory = psutil.virtual_memory()
         shares, disk = cpu_shares_pct(before, self._cpu_times), _disk()
+        busy_pct = self._busy_of_quota_pct()
         pressed = memory_events(_read(_VMSTAT))
+        used_bytes, total_bytes = memory.total - memory.available, memory.total
+        if cgroup.memory_bytes is not None and cgroup.memory_bytes < total_bytes:
+            total_bytes = cgroup.memory_bytes
+            used_bytes = cgroup.memory_used_bytes() or 0
+        oom_kills = cgroup.oom_kills()
         return HostSample(
             unix_ns=common_time.now_ns(),
-            cpu_pct=shares["cpu_pct"],
+            cpu_pct=shares["cpu_pct"] if busy_pct is None else busy_pct,
             steal_pct=shares["steal_pct"],
             iowait_pct=shares["iowait_pct"],
-            mem_mb=(memory.total - memory.available) / 1e6,
-            mem_total_mb=memory.total / 1e6,
+            mem_mb=used_bytes / 1e6,
+            mem_total_mb=total_bytes / 1e6,
             load1=os.getloadavg()[0],
             **_network(),
             disk_read_bytes=disk["disk_read_bytes"],
             disk_write_bytes=disk["disk_write_bytes"],
             tcp_retransmits=tcp_retransmits(_read(_SNMP)),
             swap_bytes=pressed["swap_bytes"],
-            oom_kills=pressed["oom_kills"],
-            cpu_pressure_us=pressure_us(_read(_PRESSURE / "cpu")),
-            memory_pressure_us=pressure_us(_read(_PRESSURE / "memory")),
-            io_pressure_us=pressure_us(_read(_PRESSURE / "io")),
+            oom_kills=pressed["oom_kills"] if oom_kills is None else oom_kills,
+            throttled_us=cgroup.throttled_us(),
+            cpu_pressure_us=pressure_us(cgroup.pressure("cpu") or _read(_PRESSURE / "cpu")),
+            memory_pressure_us=pressure_us(
+                cgroup.pressure("memory") or _read(_PRESSURE / "memory")
+            ),
+            io_pressure_us=pressure_us(cgroup.pressure("io") or _read(_PRESSURE / "io")),
         )
+
+    def _busy_of_quota_pct(self) -> float | None:
+        """Return what was used of a quota since the sample before; None where there is none."""
+        used_us, now_ns = self._cgroup.cpu_used_us(), time.monotonic_ns()
+        before_us, self._used_us = self._used_us, used_us
+        took_us, self._looked_ns = (now_ns - self._looked_ns) / 1000, now_ns
+        if used_us is None or before_us is None or took_us <= 0:
+            return None
+        if self._cgroup.cpu_cores is None or self._cgroup.cpu_cores > self._cgroup.cores():
+            return None
+        return 100 * (used_us - before_us) / took_us / self._cgroup.cpu_cores
 
 
 def tcp_retransmits(snmp: str) -> int | None:
@@ -122,10 +152,34 @@ def _cpu_times() -> CpuTimes:
     return psutil.cpu_times()._asdict()
 
 
+def counted_once(names: Iterable[str], interfaces: Path = _INTERFACES) -> set[str]:
+    """Return the interfaces whose bytes no other one counts as well.
+
+    Bridges, bonds and VLANs count what those below them do; what virtual cables and tunnels carry
+    stays on the host, or leaves it by another interface.
+    """
+    there = set(names)
+    stacked = {name for name in there if any((interfaces / name).glob("lower_*"))}
+    inner = {
+        name
+        for name in there - stacked
+        if not (interfaces / name / "device").exists()
+        and ((interfaces / name / "master").exists() or _is_tunnel(interfaces / name))
+    }
+    # Of a container whose only interface is a tunnel, that is the network.
+    return there - stacked - inner or there - stacked or there
+
+
+def _is_tunnel(interface: Path) -> bool:
+    return _read(interface / "type").strip() in _TUNNELS
+
+
 def _network() -> dict[str, int]:
     # The loopback apart: on a lab of one host it is all the lab's traffic, on others it is none.
     counters = psutil.net_io_counters(pernic=True, nowrap=False)
     loopback = counters.pop("lo", None)
+    outer = counted_once(counters)
+    counters = {name: counter for name, counter in counters.items() if name in outer}
     return {
         "net_rx_bytes": sum(counter.bytes_recv for counter in counters.values()),
         "net_tx_bytes": sum(counter.bytes_sent for counter in counters.values()),

@@ -25,14 +25,19 @@ class HostSample(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     unix_ns: UnixNs
-    cpu_pct: Annotated[float | None, doc("busy share of all cores since the line before, per cent")]
+    cpu_pct: Annotated[
+        float | None,
+        doc("busy share of the cores that it may use, since the line before, per cent"),
+    ]
     steal_pct: Annotated[float | None, doc("share that the hypervisor gave to others, per cent")]
     iowait_pct: Annotated[float | None, doc("share that waited for disks, per cent")]
     mem_mb: Annotated[float, doc("memory that is not available, 10^6 bytes")]
-    mem_total_mb: Annotated[float, doc("10^6 bytes")]
+    mem_total_mb: Annotated[float, doc("that it may use, 10^6 bytes")]
     load1: Annotated[float, doc("load average over a minute")]
-    net_rx_bytes: Annotated[Count, doc("received by all interfaces but the loopback")]
-    net_tx_bytes: Annotated[Count, doc("sent by all interfaces but the loopback")]
+    net_rx_bytes: Annotated[
+        Count, doc("received, each byte by the outermost interface; not the loopback's")
+    ]
+    net_tx_bytes: Annotated[Count, doc("sent, likewise")]
     disk_read_bytes: Count | None
     disk_write_bytes: Count | None
     loopback_bytes: Annotated[Count | None, doc("over the loopback, counted once")] = None
@@ -41,6 +46,9 @@ class HostSample(msgspec.Struct, frozen=True, kw_only=True):
     tcp_retransmits: Annotated[Count | None, doc("segments sent again")] = None
     swap_bytes: Annotated[Count | None, doc("swapped, both ways")] = None
     oom_kills: Annotated[Count | None, doc("processes killed for want of memory")] = None
+    throttled_us: Annotated[
+        Count | None, doc("time for which a quota held it back, us; null: it has none")
+    ] = None
     cpu_pressure_us: Annotated[
         Count | None, doc("time in which some task waited for a processor, us")
     ] = None
@@ -84,8 +92,8 @@ class ClockExchange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a host is. Null: it cannot be known."""
 
-    cpu_count: Count | None
-    mem_total_mb: Annotated[Number | None, doc("10^6 bytes")]
+    cpu_count: Annotated[Number | None, doc("cores that it may use; of a quota, a part of one too")]
+    mem_total_mb: Annotated[Number | None, doc("that it may use, 10^6 bytes")]
     kernel: str | None
     python: str | None
     net_speed_mbit_per_s: Annotated[

@@ -14,6 +14,7 @@ WORDS = {
     "waited_pct": "some task waited {} % of the time",
     "load_per_core": "load {} a core",
     "steal_pct": "{} % stolen",
+    "throttled_pct": "its quota held it back {} % of the time, added up over cores",
     "used_pct_max": "{} % at most",
     "swapped_mb": "{} MB swapped",
     "oom_kills": "{} killed for want of it",
@@ -21,6 +22,7 @@ WORDS = {
     "sent_mbit_per_s": "{} Mbit/s out",
     "loopback_mbit_per_s": "{} Mbit/s to itself",
     "of_link_pct": "{} % of the link",
+    "of_measured_pct": "{} % of what was measured before the run",
     "dropped": "{} packets dropped",
     "tcp_retransmits": "{} segments sent again",
     "net_errors": "{} errors",
@@ -39,7 +41,10 @@ WORDS = {
     "slow_consumers": "{} slow consumers",
 }
 #: Left out where there are none, or nobody can tell.
-SELDOM = ("swapped_mb", "steal_pct", "of_link_pct", "iowait_pct", "loopback_mbit_per_s")
+SELDOM = (
+    *("swapped_mb", "steal_pct", "throttled_pct", "of_link_pct", "of_measured_pct", "iowait_pct"),
+    "loopback_mbit_per_s",
+)
 PROCESS_ORDER = ("relay", "shuffler", "nats", "consumers", "probe")
 
 

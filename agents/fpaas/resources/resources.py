@@ -19,7 +19,13 @@ GROWING = (
 
 def hosts(bundle: Bundle, window: Window) -> dict[str, JsonObject]:
     """Return each host's figures: shares and sizes with mean and `_max`, bytes as growth."""
-    return {host: _host(part, window) for host, part in bundle.hosts.items()}
+    return {
+        host: {
+            **_host(part, window),
+            "net_measured_mbit_per_s": _measured_mbit_per_s(bundle, host),
+        }
+        for host, part in bundle.hosts.items()
+    }
 
 
 def _host(part: HostPart, window: Window) -> JsonObject:
@@ -41,9 +47,23 @@ def _host(part: HostPart, window: Window) -> JsonObject:
     for name in ("cpu", "memory", "io"):
         change = figures.growth(list(cumulative(part.host_samples, f"{name}_pressure_us")), window)
         figure[f"{name}_pressure_pct"] = None if change is None else change[0] / change[1] / 1e4
+    held_back = figures.growth(list(cumulative(part.host_samples, "throttled_us")), window)
+    figure["throttled_pct"] = None if held_back is None else held_back[0] / held_back[1] / 1e4
     for name in ("cpu_count", "net_speed_mbit_per_s"):
         figure[name] = getattr(part.probe, name, None)
     return figure
+
+
+def _measured_mbit_per_s(bundle: Bundle, host: str) -> float | None:
+    """Return the most that the network carried from or to a host before the run, one way."""
+    links = [link for part in bundle.hosts.values() for link in part.links]
+    rates = [
+        rate
+        for link in links
+        if host in (link.from_host, link.to)
+        for rate in (link.sent_mbit_per_s, link.received_mbit_per_s)
+    ]
+    return max((rate for rate in rates if rate is not None), default=None)
 
 
 def by_host(bundle: Bundle, window: Window) -> dict[str, dict[str, JsonObject]]:

@@ -49,6 +49,7 @@ def _cpu(host: JsonObject) -> JsonObject:
             "waited_pct": host.get("cpu_pressure_pct"),
             "load_per_core": load / cores if cores and load is not None else None,
             "steal_pct": host.get("steal_pct"),
+            "throttled_pct": host.get("throttled_pct"),
         },
         "errors": {},
     }
@@ -69,7 +70,7 @@ def _memory(host: JsonObject) -> JsonObject:
 def _network(host: JsonObject, window_s: float) -> JsonObject:
     received = mbit_per_s(host.get("net_rx_bytes"), window_s)
     sent = mbit_per_s(host.get("net_tx_bytes"), window_s)
-    speed = host.get("net_speed_mbit_per_s")
+    speed, measured = host.get("net_speed_mbit_per_s"), host.get("net_measured_mbit_per_s")
     busiest = max((rate for rate in (received, sent) if rate is not None), default=None)
     return {
         "utilisation": {
@@ -77,6 +78,10 @@ def _network(host: JsonObject, window_s: float) -> JsonObject:
             "sent_mbit_per_s": sent,
             "loopback_mbit_per_s": mbit_per_s(host.get("loopback_bytes"), window_s),
             "of_link_pct": 100 * busiest / speed if speed and busiest is not None else None,
+            # Of a link that names no speed.
+            "of_measured_pct": 100 * busiest / measured
+            if measured and not speed and busiest is not None
+            else None,
         },
         "saturation": {
             "dropped": host.get("net_drops"),
