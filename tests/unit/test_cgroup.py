@@ -73,14 +73,15 @@ def test_a_sample_is_of_what_may_be_used_not_of_the_machine(tmp_path: Path) -> N
         memory_events="oom 4\noom_kill 3",
     )
     cgroup = found(tmp_path, "/")
-    usage = HostUsage(cgroup)
     began = time.monotonic()
+    usage = HostUsage(cgroup)
     time.sleep(0.2)
     (limited / "cpu.stat").write_text("usage_usec 1050000\nthrottled_usec 90000\n")
     sample = usage.sample()
     took_s = time.monotonic() - began
-    # 50 ms of half a core.
-    assert sample.cpu_pct == pytest.approx(100 * 0.05 / took_s / 0.5, rel=0.1)
+    # 50 ms of half a core, in what may have been longer on a busy machine.
+    assert sample.cpu_pct is not None
+    assert 100 * 0.05 / took_s / 0.5 <= sample.cpu_pct <= 100 * 0.05 / 0.2 / 0.5
     assert sample.throttled_us == 90_000
     assert (sample.mem_mb, sample.mem_total_mb, sample.oom_kills) == (500, 1000, 3)
     assert sample.cpu_pressure_us == 17
