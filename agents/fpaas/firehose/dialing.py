@@ -18,7 +18,10 @@ AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
 
 
 async def dial(host: str, port: int) -> socket.socket:
-    """Return a connected socket. Raises OSError: the host is not known, or no address answers."""
+    """Return a connected socket. Raises OSError: the host is not known, or no address answers.
+
+    ConnectionRefusedError: nobody listens at any of them.
+    """
     loop = asyncio.get_running_loop()
     try:
         infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -26,7 +29,7 @@ async def dial(host: str, port: int) -> socket.socket:
         raise OSError(f"{host!r} is no host name: {error}") from error
     waiting = in_turns(infos)
     trying: set[asyncio.Task[socket.socket]] = set()
-    errors: list[str] = []
+    errors: list[BaseException] = []
     try:
         while waiting or trying:
             if waiting:
@@ -41,10 +44,12 @@ async def dial(host: str, port: int) -> socket.socket:
                 failure = attempt.exception()
                 if failure is None:
                     return attempt.result()
-                errors.append(str(failure))
+                errors.append(failure)
     finally:
         await _give_up(trying)
-    raise OSError("; ".join(dict.fromkeys(errors)) or f"{host} has no address")
+    refused = bool(errors) and all(isinstance(one, ConnectionRefusedError) for one in errors)
+    kind = ConnectionRefusedError if refused else OSError
+    raise kind("; ".join(dict.fromkeys(map(str, errors))) or f"{host} has no address")
 
 
 def in_turns(infos: Iterable[AddressInfo]) -> list[AddressInfo]:

@@ -51,15 +51,22 @@ _FINAL_STATUS = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORT
 class RelayError(Exception):
     """A relay cannot be subscribed to; `wrong_url` where another try will not help.
 
-    `retry_after_s` is how long the relay asks to be left alone; 0 if it does not ask.
+    `retry_after_s` is how long the relay asks to be left alone; 0 if it does not ask. `refused`:
+    nobody listens there.
     """
 
     def __init__(
-        self, message: str, *, wrong_url: bool = False, retry_after_s: float = 0.0
+        self,
+        message: str,
+        *,
+        wrong_url: bool = False,
+        retry_after_s: float = 0.0,
+        refused: bool = False,
     ) -> None:
         super().__init__(message)
         self.wrong_url = wrong_url
         self.retry_after_s = retry_after_s
+        self.refused = refused
 
 
 def retry_after_s(value: str | None) -> float:
@@ -165,7 +172,8 @@ class RelayConnection(asyncio.Protocol):
             cause = "closed during the handshake" if cut_off else f"is no WebSocket server: {error}"
             raise RelayError(f"relay {url}: {cause}", wrong_url=not cut_off) from None
         except OSError as error:
-            raise RelayError(f"relay {url}: cannot connect: {error}") from None
+            refused = isinstance(error, ConnectionRefusedError)
+            raise RelayError(f"relay {url}: cannot connect: {error}", refused=refused) from None
 
     def pause(self) -> None:
         """Stop reading the socket."""

@@ -24,6 +24,8 @@ STUCK_S = 10.0
 LOOK_INTERVAL_S = 0.5
 #: A relay that is slow by itself gets the time of this many of its events before it is stuck.
 STUCK_EVENTS = 10
+#: A relay that was never there may take so long to come up before that counts as an error.
+COMES_UP_IN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Subscription:
         #: Grows with each connection that was stuck, until an event comes.
         self._stuck_times = 1.0
         self._subscribed_s = 0.0
+        self._first_tried_s: float | None = None
 
     @property
     def reads(self) -> tuple[int, int]:
@@ -107,7 +110,7 @@ class Subscription:
         except BaseException as error:
             self._connection.abort("given up")
             self._connection = None
-            if isinstance(error, RelayError):
+            if isinstance(error, RelayError) and not self._is_still_to_come(error):
                 self._note_error(str(error))
             raise
         self.connects += 1
@@ -207,6 +210,18 @@ class Subscription:
         else:
             interval_s = (self._subscribed_s - quiet_s) / events if events else 0.0
         return self._stuck_times * max(patience.stuck_s, STUCK_EVENTS * interval_s)
+
+    def _is_still_to_come(self, error: RelayError) -> bool:
+        """Whether the relay is only not up yet, which is no error: all parts start together."""
+        now_s = asyncio.get_running_loop().time()
+        if self._first_tried_s is None:
+            self._first_tried_s = now_s
+        if self.connects or not error.refused or now_s - self._first_tried_s > COMES_UP_IN_S:
+            return False
+        if not self.last_error:
+            log.info("%s; waits for it", error)
+        self.last_error = str(error)
+        return True
 
     def _note_error(self, error: str) -> None:
         # A relay that stays away says the same at every try.
