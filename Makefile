@@ -6,6 +6,8 @@ INVENTORY ?=
 TEST_PROCESSES ?= 4
 # All scenarios take some 9 minutes on two cores that nobody else uses.
 MOLECULE_LIMIT_S ?= 1800
+# An hour finds more.
+FUZZ_S ?= 600
 ARGS ?=
 
 UV_VERSION := 0.13.9
@@ -30,7 +32,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud watch demo sweep capacity expected-results test molecule lint readmes docs bench lab lab-down teardown clean
+.PHONY: help setup cloud watch demo sweep capacity expected-results test molecule fuzz lint readmes docs bench lab lab-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -76,6 +78,11 @@ molecule: $(READY) ## Try the playbooks on containers of their own: SCENARIO=, o
 	      -e container_lab_inventory=$${scenario%/molecule.yml}/inventory/hosts.yml || status=1; \
 	  done; exit $$status
 
+# What it finds is in .fuzz; with TARGET=, of tests/fuzz/targets.py, one reader only.
+fuzz: $(READY) ## Feed bad bytes to all that reads bytes from outside, for FUZZ_S seconds in all
+	@PATH="$(PATH):$(CURDIR)/$(BOOTSTRAP)/bin" uv sync --locked --all-extras --inexact --group fuzz
+	@nice $(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) $(TARGET)
+
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -105,7 +112,7 @@ teardown: $(READY) ## Stop everything and remove the lab; results stay
 
 clean: ## Remove all that was made but the results
 	@if [ -x $(BIN)/fpaas ] && [ -d .lab ]; then $(BIN)/fpaas guard stop --lab $(CURDIR)/.lab; fi
-	rm -rf .lab .ansible .cache docs/_build $(VENV) $(BOOTSTRAP) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .lab .ansible .cache .fuzz docs/_build $(VENV) $(BOOTSTRAP) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # By the usual uv, or by one of our own.

@@ -248,7 +248,17 @@ def test_a_foreign_header_has_no_due_time() -> None:
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"HMSG a 1 x 2 2\r\nab\r\n", b"MSG a 1 $JS.ACK.no 0\r\n\r\n", b"MSG\r\n", b"GET /\r\n"],
+    [
+        *(b"HMSG a 1 x 2 2\r\nab\r\n", b"MSG a 1 $JS.ACK.no 0\r\n\r\n", b"MSG\r\n", b"GET /\r\n"),
+        # Read again for ever, waited for without end, or more than there is memory for.
+        b"MSG a 1 -9\r\n\r\n",
+        b"MSG a 1 $JS.ACK.S.C.1.1.1.1.1 -9\r\n\r\n",
+        b"HMSG a 1 $JS.ACK.S.C.1.1.1.1.1 5 2\r\n\r\n",
+        b"MSG a 1 $JS.ACK.S.C.1.1.1.1.1 99999999999\r\n\r\n",
+        b"MSG a 1 $JS.ACK.S.C.1.99999999999999.1.1.1 0\r\n\r\n",
+        b"MSG a 1 $JS.ACK.S.C.1.1.99999999999999999999.1.1 0\r\n\r\n",
+        b"MSG a 1 $JS.ACK.S.C.1.0.0.1.1 0\r\n\r\n",
+    ],
 )
 def test_garbage_is_an_error(garbage: bytes) -> None:
     with pytest.raises(ProtocolError):

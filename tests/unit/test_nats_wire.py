@@ -113,6 +113,12 @@ def test_messages_of_an_unknown_subscription_are_passed_by() -> None:
         b"MSG a 1 x\r\n",
         b"HMSG a\r\n",
         b"INFO {\r\n",
+        b"INFO []\r\n",
+        b'INFO {"max_payload":"x"}\r\n',
+        b"INFO " + b"[" * 50_000 + b"\r\n",
+        b"MSG a 1 -9\r\n\r\n",
+        b"HMSG a 1 5 2\r\n\r\n",
+        b"MSG a 1 99999999999\r\n\r\n",
         b"\x00" * (MAX_CONTROL_LINE_BYTES + 1),
     ],
 )

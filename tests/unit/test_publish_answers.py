@@ -71,3 +71,28 @@ def test_nonsense_is_no_ack(payload: bytes) -> None:
     reader = AnswerReader()
     reader.read(b"", b'{"stream":"S","seq":1}')
     assert isinstance(reader.read(b"", payload), Refusal)
+
+
+@pytest.mark.parametrize(
+    "seq", ["0", "-1", "18446744073709551616", "9" * 5000, "1e400", "NaN", '"1"', "[" * 5000]
+)
+def test_a_number_that_is_no_stream_sequence_is_no_ack(seq: str) -> None:
+    reader = AnswerReader()
+    for _ in range(2):
+        answer = reader.read(b"", b'{"stream":"S","seq":%s}' % seq.encode())
+        assert isinstance(answer, Refusal)
+        assert len(answer.reason) < 300
+        reader.read(b"", b'{"stream":"S","seq":1}')
+
+
+def test_reasons_are_short() -> None:
+    long = "x" * 100_000
+    for header, payload in (
+        (b"NATS/1.0 503" + long.encode() + b"\r\n", b""),
+        (b"NATS/1.0 409 " + long.encode() + b"\r\n", b""),
+        (b"", b'{"error":{"code":400,"err_code":7,"description":"%s"}}' % long.encode()),
+        (b"", b'{"error":{"code":400,"err_code":%s}}' % (b"9" * 4000)),
+    ):
+        answer = AnswerReader().read(header, payload)
+        assert isinstance(answer, Refusal)
+        assert len(answer.reason) < 300

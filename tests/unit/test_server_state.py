@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.probe import server_state
+from fpaas.probe.server_state import AnswerError
 from fpaas.records.nats import Connz, Lag, StreamState
 
 STATE = {
@@ -63,8 +64,20 @@ def test_connections() -> None:
 
 
 def test_an_answer_without_what_it_must_state_is_refused() -> None:
-    with pytest.raises(KeyError, match="server_id"):
+    with pytest.raises(AnswerError, match="has no 'server_id'"):
         server_state.varz({})
+
+
+def test_an_answer_that_makes_no_sense_is_refused() -> None:
+    state = {"messages": 1, "bytes": -5, "first_seq": 1, "last_seq": 1, "consumer_count": 0}
+    for read, answer in (
+        (server_state.stream_state, state),
+        (server_state.stream_state, None),
+        (server_state.connz, {"total": 1, "connections": [5]}),
+        (server_state.connz, {"total": "1"}),
+    ):
+        with pytest.raises(AnswerError, match="makes no sense"):
+            read(answer)
 
 
 def test_lag_without_consumers_has_no_percentiles() -> None:

@@ -378,6 +378,8 @@ class _Loader:
             code, what = "file_torn", "is torn"
         except ValueError as error:
             code, what = "file_unreadable", f"is not what it should be: {error}"
+        except MemoryError:
+            code, what = "file_unreadable", "is larger than there is memory for"
         self._bundle.problems.append(Reason(code, host, {"file": path.name, "what": what}))
         return None
 

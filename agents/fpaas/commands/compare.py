@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 
+from fpaas import json_input
 from fpaas.errors import EXIT_VERDICT_FAILED, BadInput, RunInvalid
 from fpaas.records import control
 from fpaas.summary import comparison, summary
@@ -244,14 +244,9 @@ def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _refuse_constant(name: str) -> None:
-    """Refuse NaN and Infinity, which compare with nothing, and which are no JSON."""
-    raise ValueError(f"{name} is no number")
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content = json_input.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(
             f"{path}: {error.strerror}; expected the directory of a reported run"

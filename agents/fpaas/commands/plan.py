@@ -13,7 +13,7 @@ from typing import Any
 import click
 import psutil
 
-from fpaas import spec
+from fpaas import json_input, spec
 from fpaas.errors import BadInput
 from fpaas.firehose import capture
 from fpaas.firehose.synthetic import FIRST_SEQ, Synthetic
@@ -135,7 +135,7 @@ def command(
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises BadInput that names the file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_input.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -150,7 +150,7 @@ def read_goals(texts: Sequence[str]) -> dict[str, float]:
     merged: dict[str, Any] = dict(goals.DEFAULT_GOALS)
     for text in texts:
         try:
-            content = json.loads(text)
+            content = json_input.loads(text)
         except ValueError as error:
             raise BadInput(f"--goals {text!r}: is not JSON: {error}") from error
         if not isinstance(content, dict):

@@ -17,7 +17,12 @@ from typing import Any
 
 from fpaas import common_time
 from fpaas.consumers.polling import Puller
-from fpaas.jetstream.nats_wire import MAX_CONTROL_LINE_BYTES, Parser, ProtocolError
+from fpaas.jetstream.nats_wire import (
+    MAX_CONTROL_LINE_BYTES,
+    MAX_MESSAGE_BYTES,
+    Parser,
+    ProtocolError,
+)
 from fpaas.measures.first_fetch import encode as first_fetch_of
 from fpaas.measures.histograms import Recorder
 
@@ -28,6 +33,10 @@ _FIELDS_REPLY = 5
 _ACK_PREFIX = b"$JS.ACK."
 _LONG_FORM_FIRST = 6
 _FIRST_FETCH_GROWTH = 1 << 16
+#: A stream is empty when a run begins, and grows by one message at a time.
+_FIRST_FETCH_GROWTH_MAX = 1 << 26
+#: Logs are arrays of 64 bits.
+_SEQ_LIMIT = 1 << 62
 
 
 class Deliveries:
@@ -187,6 +196,8 @@ class DeliveryParser(Parser):
                 else:
                     reply = b""
                     header_bytes = total_bytes = int(fields[-1])
+                if not 0 <= header_bytes <= total_bytes <= MAX_MESSAGE_BYTES:
+                    raise ValueError("bad sizes")
                 body = line_end + 2
                 payload = body + header_bytes
                 end = body + total_bytes + 2
@@ -225,15 +236,18 @@ class DeliveryParser(Parser):
                         if not first_fetch[stream_seq - 1]:
                             first_fetch[stream_seq - 1] = first_fetch_of(age_ns)
                     except IndexError:
-                        first_fetch.frombytes(
-                            bytes(4 * (stream_seq - len(first_fetch) + _FIRST_FETCH_GROWTH))
-                        )
+                        missing = stream_seq - len(first_fetch) + _FIRST_FETCH_GROWTH
+                        if not 0 < missing < _FIRST_FETCH_GROWTH_MAX:
+                            raise ValueError("bad stream sequence") from None
+                        first_fetch.frombytes(bytes(4 * missing))
                         first_fetch[stream_seq - 1] = first_fetch_of(age_ns)
                 if stream_seq == log.next_stream_seq and consumer_seq == log.next_consumer_seq:
                     log.count += 1
                     log.next_stream_seq = stream_seq + 1
                     log.next_consumer_seq = consumer_seq + 1
                 else:
+                    if not (0 < stream_seq < _SEQ_LIMIT and 0 <= consumer_seq < _SEQ_LIMIT):
+                        raise ValueError("bad sequence")
                     log.record(stream_seq, consumer_seq, since_t0_ms)
                 if delivered != b"1":
                     redelivered += 1
@@ -244,7 +258,7 @@ class DeliveryParser(Parser):
                 puller.remaining -= 1
                 if puller.remaining == 0:
                     self._answered.append((puller, b""))
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError) as error:
             raise ProtocolError(f"bad message at {data[position : position + 200]!r}") from error
         deliveries.processed += processed
         deliveries.bytes += payload_bytes

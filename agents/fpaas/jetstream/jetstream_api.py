@@ -11,9 +11,9 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
-from fpaas import common_time
+from fpaas import common_time, json_input
 from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
 from fpaas.jetstream.nats_wire import status_of
 
@@ -103,13 +103,7 @@ class JetStreamApi:
         Raises JetStreamError also where some of them have no leader that could tell.
         """
         subject = f"$JS.API.CONSUMER.LIST.{stream}"
-        answer = await self.call(subject, {"offset": offset}, LIST_TIMEOUT_S)
-        missing = answer.get("missing")
-        if missing:
-            raise JetStreamError(
-                f"{subject}: {len(missing)} consumers have no leader, {missing[0]} for one"
-            )
-        return answer.get("consumers") or [], int(answer["total"])
+        return page_of(await self.call(subject, {"offset": offset}, LIST_TIMEOUT_S), subject)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -132,16 +126,40 @@ class JetStreamApi:
 def decode(payload: bytes, subject: str) -> dict[str, Any]:
     """Decode an API answer. Raises JetStreamError where it is an error or no JSON object."""
     try:
-        answer = json.loads(payload)
+        answer = json_input.loads(payload)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
         raise JetStreamError(f"{subject}: the answer is not JSON: {payload[:80]!r}")
     error = answer.get("error")
     if error:
-        text = f"{subject}: {error.get('description', error)} (err {error.get('err_code', '?')})"
-        raise JetStreamError(text, int(error.get("err_code", 0)))
+        said = error if isinstance(error, dict) else {"description": error}
+        code = said.get("err_code")
+        text = f"{said.get('description', said)!s:.200} (err {'?' if code is None else code!s:.20})"
+        raise JetStreamError(f"{subject}: {text}", code if _is_count(code) else 0)
     return answer
+
+
+def page_of(answer: dict[str, Any], subject: str) -> tuple[list[dict[str, Any]], int]:
+    """Return the consumers that a page lists, and how many there are in all.
+
+    Raises JetStreamError where it is no such page, or where some of them have no leader.
+    """
+    missing = answer.get("missing")
+    if isinstance(missing, list) and missing:
+        raise JetStreamError(
+            f"{subject}: {len(missing)} consumers have no leader, {missing[0]!s:.80} for one"
+        )
+    page, total = answer.get("consumers") or [], answer.get("total")
+    if not isinstance(page, list) or not all(isinstance(one, dict) for one in page):
+        page, total = [], None
+    if not _is_count(total):
+        raise JetStreamError(f"{subject}: the answer is no page of consumers")
+    return page, total
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 <= value < 2**63
 
 
 def headers_of(header: bytes) -> Iterator[tuple[str, str]]:

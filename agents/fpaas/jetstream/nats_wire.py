@@ -7,11 +7,15 @@ decides how many consumers one host can play. Payloads that nobody wants are ski
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
+from fpaas import json_input
+
 MAX_CONTROL_LINE_BYTES = 64 * 1024
+#: A server's max_payload, which covers headers, is never more.
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_ERROR_CHARACTERS_MAX = 300
 
 #: handler(subject, reply, header, payload, payload_bytes). `reply` and `header` are empty where the
 #: message has none; `payload` is empty for a subscription that does not want payloads;
@@ -97,7 +101,10 @@ class Parser:
             subject = fields[1]
             sid = fields[2]
         except (ValueError, IndexError):
-            raise ProtocolError(f"bad message line {data[position:line_end]!r}") from None
+            raise ProtocolError(f"bad message line {data[position:line_end][:80]!r}") from None
+        # A size below zero would be read again for ever, a huge one be waited for.
+        if not 0 <= header_bytes <= total_bytes <= MAX_MESSAGE_BYTES:
+            raise ProtocolError(f"bad sizes in line {data[position:line_end][:80]!r}")
         reply = fields[3] if len(fields) - (header_bytes > 0) == 5 else b""
         body = line_end + 2
         end = body + total_bytes
@@ -120,15 +127,22 @@ class Parser:
         elif line == b"PONG":
             self._on_pong()
         elif line.startswith(b"INFO "):
-            try:
-                info = json.loads(line[5:])
-            except ValueError:
-                raise ProtocolError(f"INFO is not JSON: {line[:80]!r}") from None
-            self._on_info(info)
+            self._on_info(_info(line[5:]))
         elif line.startswith(b"-ERR"):
-            self._on_error(line[4:].strip().strip(b"'").decode("utf-8", "replace"))
+            text = line[4:].strip().strip(b"'").decode("utf-8", "replace")
+            self._on_error(text[:_ERROR_CHARACTERS_MAX])
         elif line != b"+OK":
             raise ProtocolError(f"unknown line {line[:80]!r}: not a NATS server")
+
+
+def _info(text: bytes) -> dict[str, Any]:
+    try:
+        info = json_input.loads(text)
+    except ValueError:
+        raise ProtocolError(f"INFO is not JSON: {text[:80]!r}") from None
+    if not isinstance(info, dict) or not isinstance(info.get("max_payload", 0), int):
+        raise ProtocolError(f"INFO is not that of a NATS server: {text[:80]!r}")
+    return info
 
 
 def _ignore(_s: bytes, _r: bytes, _h: bytes, _p: bytes, _n: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
-import json
 import logging
 import math
 import os
@@ -22,11 +21,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from fpaas import common_time
+from fpaas import common_time, json_input
 from fpaas.errors import BadInput
 from fpaas.jetstream.jetstream_api import CONSUMERS_PER_PAGE, JetStreamApi, JetStreamError
 from fpaas.probe import server_state
 from fpaas.probe.server_metrics import ServerAnswers
+from fpaas.probe.server_state import AnswerError
 from fpaas.records.nats import FinalSnapshot, Lag, NatsSample, ServerLife, StreamState
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class MonitoringPort:
                 connection.close()
             if response.status != http.client.OK:
                 raise MonitoringError(f"{self.url}{path}: HTTP status {response.status}")
-            answer = json.loads(body)
+            answer = json_input.loads(body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise MonitoringError(f"{self.url}{path}: {error or type(error).__name__}") from error
         if not isinstance(answer, dict):
@@ -135,12 +135,12 @@ class ServerMonitor:
         errors = []
         try:
             line.update(await asyncio.wait_for(self._monitoring(), SAMPLE_TIMEOUT_S))
-        except (MonitoringError, KeyError, TimeoutError) as error:
+        except (MonitoringError, AnswerError, KeyError, TimeoutError) as error:
             errors.append(_reason(error))
         stream: StreamState | None = line.get("stream")
         if stream is not None and stream.num_deleted:
             # Which ones: once they have left the stream, nobody knows that they did not expire.
-            with contextlib.suppress(JetStreamError, KeyError):
+            with contextlib.suppress(JetStreamError):
                 line["stream"] = await self._stream_state()
         line["took_ms"] = (time.monotonic() - began) * 1e3
         if self._is_clustered:
@@ -153,7 +153,7 @@ class ServerMonitor:
             try:
                 sweep = self._sweep.result()
                 line["lag"], line["ack_pending"] = sweep.lag(), sweep.num_ack_pending
-            except (JetStreamError, KeyError) as error:
+            except (JetStreamError, KeyError, TypeError) as error:
                 errors.append(_reason(error))
             self._sweep = None
         if errors:
@@ -168,11 +168,11 @@ class ServerMonitor:
         self.cancel()
         unix_ns = common_time.now_ns()
         before = await self._stream_state()
-        consumers = [
-            server_state.consumer(info)
-            async for page in self._pages(spread_s=0.0, interval_min_s=0.0)
-            for info in page
-        ]
+        pages = self._pages(spread_s=0.0, interval_min_s=0.0)
+        try:
+            consumers = [server_state.consumer(info) async for page in pages for info in page]
+        except AnswerError as error:
+            raise JetStreamError(str(error)) from error
         after = await self._stream_state()
         return FinalSnapshot(
             unix_ns=unix_ns,
@@ -212,7 +212,7 @@ class ServerMonitor:
     async def _server(self) -> ServerLife | None:
         try:
             return server_state.server(await self._port.get("/varz"))
-        except MonitoringError as error:
+        except (MonitoringError, AnswerError) as error:
             log.warning("%s", error)
             return None
 
@@ -248,12 +248,17 @@ class ServerMonitor:
 
     async def _stream_state(self) -> StreamState:
         info = await self._api.stream_info(self._stream, with_deleted=True)
-        return server_state.stream_state(info["state"], info.get("created"))
+        try:
+            return server_state.stream_state(info.get("state"), info.get("created"))
+        except AnswerError as error:
+            raise JetStreamError(str(error)) from error
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"the server's answer has no {error}"
+    if isinstance(error, TypeError):
+        return f"the server's answer makes no sense: {error}"
     if isinstance(error, TimeoutError):
         return f"no answer in {SAMPLE_TIMEOUT_S:g} s"
     return str(error)

@@ -2,18 +2,46 @@
 
 Source: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring (/varz, /jsz, /connz) and
 the JetStream API's stream and consumer info. Counters that the server leaves out when they are 0
-are 0; what it must state and does not raises KeyError.
+are 0; what it must state and does not, or states as what it cannot be, raises AnswerError.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+import msgspec
 
 from fpaas.records.nats import Connz, DurableState, Lag, ServerLife, StreamState, Varz
 
+R = TypeVar("R")
 
+
+class AnswerError(Exception):
+    """The server's answer is not what it is documented to be; the message says in what."""
+
+
+def _checked(read: Callable[..., R]) -> Callable[..., R]:
+    """Make a reader raise AnswerError, whatever it stumbles over, and check what it returns."""
+
+    @wraps(read)
+    def checked(*answer: Any) -> R:  # noqa: ANN401
+        try:
+            found = read(*answer)
+            if isinstance(found, msgspec.Struct):
+                msgspec.convert(msgspec.structs.asdict(found), type(found))
+        except KeyError as error:
+            raise AnswerError(f"the server's answer has no {error!s:.80}") from error
+        except (TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise AnswerError(f"the server's answer makes no sense: {error!s:.200}") from error
+        return found
+
+    return checked
+
+
+@_checked
 def varz(answer: Mapping[str, Any]) -> Varz:
     """Pick the server's identity and counters from /varz; `cpu_pct` is of one core."""
     return Varz(
@@ -32,6 +60,7 @@ def varz(answer: Mapping[str, Any]) -> Varz:
     )
 
 
+@_checked
 def server(answer: Mapping[str, Any]) -> ServerLife:
     """Pick what tells one life of a server from the next, from /varz."""
     return ServerLife(
@@ -42,6 +71,7 @@ def server(answer: Mapping[str, Any]) -> ServerLife:
     )
 
 
+@_checked
 def stream_state(state: Mapping[str, Any], created: str | None = None) -> StreamState:
     """Pick a stream's figures from its `state` in /jsz or in STREAM.INFO.
 
@@ -59,6 +89,7 @@ def stream_state(state: Mapping[str, Any], created: str | None = None) -> Stream
     )
 
 
+@_checked
 def stream_in_jsz(answer: Mapping[str, Any], name: str) -> StreamState | None:
     """Find a stream in /jsz?accounts=true&streams=true; None where the server has no such one."""
     for account in answer.get("account_details") or []:
@@ -68,6 +99,7 @@ def stream_in_jsz(answer: Mapping[str, Any], name: str) -> StreamState | None:
     return None
 
 
+@_checked
 def leader_in_jsz(answer: Mapping[str, Any], name: str) -> str | None:
     """Find who leads a stream, by server name; None where the server has no such stream.
 
@@ -80,6 +112,7 @@ def leader_in_jsz(answer: Mapping[str, Any], name: str) -> str | None:
     return None
 
 
+@_checked
 def connz(answer: Mapping[str, Any]) -> Connz:
     """Count connections in /connz?sort=pending&limit=1: the first has the most bytes pending."""
     connections = answer.get("connections") or []
@@ -87,6 +120,7 @@ def connz(answer: Mapping[str, Any]) -> Connz:
     return Connz(count=answer["total"], pending_bytes_max=max(pending, default=0))
 
 
+@_checked
 def consumer(info: Mapping[str, Any]) -> DurableState:
     """Pick one consumer's position from its info."""
     return DurableState(

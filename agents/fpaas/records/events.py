@@ -16,6 +16,8 @@ from typing import Self
 
 import msgspec
 
+from fpaas.records.files import UNREADABLE
+
 log = logging.getLogger(__name__)
 
 SUFFIX = "events.jsonl"
@@ -145,7 +147,7 @@ def read(path: Path) -> tuple[list[EventRecord], str | None]:
     for number, line in enumerate(lines, 1):
         try:
             event = _DECODER.decode(line)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             wrong.append(f"line {number} is no event: {error}")
             continue
         if event.end_unix_ns is not None and event.end_unix_ns < event.begin_unix_ns:

@@ -15,6 +15,8 @@ import msgspec
 from fpaas.records.fields import decode_other, encode_other
 
 R = TypeVar("R")
+#: What the decoder raises: its own errors and those of bad UTF-8 are ValueErrors.
+UNREADABLE = (ValueError, RecursionError)
 
 
 class UnreadableError(ValueError):
@@ -79,7 +81,7 @@ def read(path: Path, kind: type[R]) -> R:
         raise TornError("is empty")
     try:
         return _decoder(kind).decode(content)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         if _is_cut(error):
             raise TornError("its end is missing") from error
         raise UnreadableError(f"is not what it should be: {error}") from error
@@ -94,7 +96,7 @@ def read_lines(path: Path, kind: type[R]) -> Lines[R]:
     decoder = _decoder(kind)
     try:
         good = decoder.decode_lines(content)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return _read_one_by_one(content, decoder)
     return Lines(good, None if good else "is empty")
 
@@ -109,7 +111,9 @@ def _read_one_by_one(content: bytes, decoder: msgspec.json.Decoder[R]) -> Lines[
             good.append(decoder.decode(line))
         except msgspec.ValidationError as error:
             wrong.append(f"line {number}: {error}")
-        except msgspec.DecodeError as error:
+        except RecursionError as error:
+            wrong.append(f"line {number}: {error}")
+        except ValueError as error:
             torn.append(f"line {number}: {error}")
     return Lines(
         good,
@@ -120,7 +124,7 @@ def _read_one_by_one(content: bytes, decoder: msgspec.json.Decoder[R]) -> Lines[
     )
 
 
-def _is_cut(error: msgspec.DecodeError) -> bool:
+def _is_cut(error: Exception) -> bool:
     return str(error) == "Input data was truncated"
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
+from fpaas import json_input
 from fpaas.bundle.bundle import Bundle
 from fpaas.errors import BadInput
 from fpaas.search import sizing
@@ -76,7 +76,7 @@ def _summary(bundle: Path, warmup_s: float | None) -> dict[str, Any]:
         except SpecError as error:
             raise BadInput(f"{bundle}: {error}") from error
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_input.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != summary.SCHEMA:
             raise BadInput(f"{path}: schema {content['schema']}, expected {summary.SCHEMA}")
         status, reasons = content["verdict"]["status"], content["verdict"]["reasons"]

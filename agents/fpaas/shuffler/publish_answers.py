@@ -6,9 +6,9 @@ server's errors.json, whose `code` follows HTTP.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
+from fpaas import json_input
 from fpaas.jetstream.nats_wire import status_of
 
 # Codes of an API error that a repeat may not meet again: no such stream (yet), timeout, too many.
@@ -17,6 +17,12 @@ _TEMPORARY_CLIENT_ERRORS = (404, 408, 429)
 _IN_PROCESS = 10158
 #: Why a publish was refused to which nobody answered.
 NO_STREAM = "503 no stream takes the subject"
+#: Stream sequences are numbers of 64 bits; one of fewer digits always is.
+_SEQ_LIMIT = 2**64
+_DIGITS_MAX = 19
+_ZERO = ord("0")
+#: Reasons are counted, each by itself.
+_REASON_CHARACTERS_MAX = 200
 
 
 @dataclass(frozen=True)
@@ -53,26 +59,34 @@ class AnswerReader:
         usual_start = self._usual_start
         if payload.startswith(usual_start):
             stream_seq = payload[len(usual_start) : -1]
-            if stream_seq.isdigit():
+            if len(stream_seq) < _DIGITS_MAX and stream_seq.isdigit() and stream_seq[0] != _ZERO:
                 return Ack(int(stream_seq), duplicate=False)
         if header:
             code, description = status_of(header)
-            return Refusal(NO_STREAM if code == "503" else f"{code} {description}", permanent=False)
+            reason = f"{code:.20} {description:.{_REASON_CHARACTERS_MAX}}"
+            return Refusal(NO_STREAM if code == "503" else reason, permanent=False)
         try:
-            answer = json.loads(payload)
+            answer = json_input.loads(payload)
             if "error" in answer:
                 return _refusal(answer["error"])
-            ack = Ack(int(answer["seq"]), bool(answer.get("duplicate", False)))
+            ack = Ack(_seq(answer["seq"]), bool(answer.get("duplicate", False)))
             self._usual_start = b'{"stream":"%s","seq":' % answer["stream"].encode()
         except (ValueError, KeyError, TypeError, AttributeError):
             return Refusal(f"no JetStream answer: {payload[:80]!r}", permanent=False)
         return ack
 
 
+def _seq(value: object) -> int:
+    if not isinstance(value, int) or not 0 < value < _SEQ_LIMIT:
+        raise ValueError("no stream sequence")
+    return value
+
+
 def _refusal(error: dict[str, object]) -> Refusal:
     code = int(str(error.get("code", 0)))
-    err_code, description = error.get("err_code", code), str(error.get("description", ""))
+    err_code = int(str(error.get("err_code", code)))
+    description = str(error.get("description", ""))[:_REASON_CHARACTERS_MAX]
     # A leader that is deposed answers so for what it has proposed, and its successor may keep it.
     in_doubt = err_code == _IN_PROCESS or description.startswith("raft:")
     permanent = 400 <= code < 500 and code not in _TEMPORARY_CLIENT_ERRORS and not in_doubt
-    return Refusal(f"{err_code} {description}", permanent, in_doubt)
+    return Refusal(f"{err_code!s:.20} {description}", permanent, in_doubt)

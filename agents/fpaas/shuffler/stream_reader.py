@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from typing import Any
 
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError, headers_of
 from fpaas.measures.intervals import IntervalSet
@@ -26,20 +27,31 @@ READS_MAX = 2000
 
 async def settle(api: JetStreamApi, stream: str, account: Account, window: PublishWindow) -> None:
     """Read every place that no answer named. Raises JetStreamError where NATS does not answer."""
-    state = (await api.stream_info(stream))["state"]
-    last_seq = int(state["last_seq"])
-    if not last_seq:
+    state: Any = (await api.stream_info(stream)).get("state")
+    try:
+        first_kept, last_seq = int(state["first_seq"]), int(state["last_seq"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise JetStreamError(f"stream {stream}: its state makes no sense: {error}") from error
+    if last_seq <= 0:
         return
     places = IntervalSet([(1, last_seq)]).difference(account.stream.stored_seqs)
     places = places.difference(account.stream.copy_seqs)
     reads = 0
     for first, last in places:
-        for stream_seq in range(first, last + 1):
-            if stream_seq >= int(state["first_seq"]) and reads < READS_MAX:
+        stream_seq = first
+        while stream_seq <= last:
+            if stream_seq >= first_kept and reads < READS_MAX:
                 reads += 1
                 await _look(api, stream, stream_seq, account, window)
             elif account.maybe_stored_twice > account.stored_twice:
                 account.note_copy(stream_seq)
+            elif stream_seq < first_kept and reads < READS_MAX:
+                # What has left the stream has nothing more to tell.
+                stream_seq = first_kept
+                continue
+            else:
+                break
+            stream_seq += 1
     if reads:
         log.info("read %d places of the stream that no answer named", reads)
 
@@ -49,16 +61,20 @@ async def _look(
 ) -> None:
     try:
         answer = await api.call(f"$JS.API.STREAM.MSG.GET.{stream}", {"seq": stream_seq})
-        header = base64.b64decode(answer["message"].get("hdrs", ""))
-        headers = dict(headers_of(header))
-        message_id = headers.get(ID_HEADER)
-        seq = int(headers.get(SEQ_HEADER, ""))
+        seq, message_id = _whose(answer)
     except JetStreamError as error:
         if not error.err_code:
             raise
         # It has just left the stream, or somebody removed it.
         return
-    except ValueError:
-        seq, message_id = -1, None
     if not window.found(seq, stream_seq, message_id):
         account.foreign += 1
+
+
+def _whose(answer: dict[str, Any]) -> tuple[int, str | None]:
+    """Return the relay's seq and the id in a message's headers; -1 of one that is not ours."""
+    try:
+        headers = dict(headers_of(base64.b64decode(answer["message"].get("hdrs", ""))))
+        return int(headers.get(SEQ_HEADER, "")), headers.get(ID_HEADER)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return -1, None

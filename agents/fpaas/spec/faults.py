@@ -8,11 +8,11 @@ bad manners are its own.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fpaas import json_input
 from fpaas.errors import SpecError
 from fpaas.spec.values import Variable, choice, integer, number
 
@@ -179,7 +179,7 @@ class FaultList(Variable):
         """Check each entry by itself; returns them as `Fault.to_dict`. Raises SpecError."""
         if isinstance(value, str):
             try:
-                value = json.loads(value)
+                value = json_input.loads(value)
             except ValueError:
                 raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
         if not isinstance(value, list):

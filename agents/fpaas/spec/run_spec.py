@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from fpaas import json_input
 from fpaas.errors import SpecError
 from fpaas.spec import faults
 from fpaas.spec.faults import Fault
@@ -216,21 +219,16 @@ class RunSpec:
     def from_json(cls, text: str, source: str) -> RunSpec:
         """Decode run.json. Raises SpecError that names the source and what is wrong with it."""
         try:
-            raw = json.loads(text)
+            raw = json_input.loads(text)
         except ValueError as error:
             raise SpecError(f"{source}: is not JSON: {error}") from error
         try:
             if raw["schema"] != SCHEMA:
                 raise SpecError(f"{source}: schema {raw['schema']}, expected {SCHEMA}")
-            raw["scenario"] = Scenario(**raw["scenario"])
-            raw["firehose"] = Firehose(**raw["firehose"])
-            raw["stream"] = Stream(**raw["stream"])
-            raw["consumers"] = Consumers(**raw["consumers"])
-            raw["shares"] = {host: Share(**share) for host, share in raw["shares"].items()}
-            entries = faults.LIST.read(f"{source}: faults", raw.get("faults", []))
-            raw["faults"] = [Fault(**entry) for entry in entries]
-            return cls(**raw)
-        except (KeyError, TypeError, AttributeError) as error:
+            entries = raw.get("faults", [])
+            raw["faults"] = faults.LIST.read(f"{source}: faults", entries)
+            return msgspec.convert(raw, cls)
+        except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
             raise SpecError(f"{source}: is no run.json: {error}") from error
 
 
@@ -270,14 +268,9 @@ def check_run(run: RunSpec, source: str) -> None:
     for name, value in values.items():
         if read[name] != value:
             raise SpecError(f"{source}: {name}: {value!r} is not allowed; expected {read[name]!r}")
-    if type(run.t0_unix_ns) is not int:
-        raise SpecError(f"{source}: t0_unix_ns is {run.t0_unix_ns!r}, no whole number")
+    if not 0 <= run.t0_unix_ns < 2**63:
+        raise SpecError(f"{source}: t0_unix_ns is {run.t0_unix_ns}, no time")
     hosts = run.hosts
-    if not isinstance(hosts, dict) or not all(
-        isinstance(names, list) and all(isinstance(name, str) for name in names)
-        for names in hosts.values()
-    ):
-        raise SpecError(f"{source}: hosts: expected lists of host names by group")
     for group in ("nats", "shuffler", "consumers"):
         if not hosts.get(group):
             raise SpecError(f"{source}: hosts: the group {group} has no host")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from fpaas import json_input
 from fpaas.spec import VARIABLES, SpecError
 
 Point = dict[str, Any]
@@ -33,7 +34,7 @@ def expand(grid: Any, known: Collection[str]) -> list[Point]:  # noqa: ANN401
     """
     if isinstance(grid, str):
         try:
-            grid = json.loads(grid)
+            grid = json_input.loads(grid)
         except ValueError:
             raise SpecError(f"sweep_grid: {grid!r} is not JSON; {_EXPECTED}") from None
     if not isinstance(grid, Mapping) or not grid:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fpaas import json_input
 from fpaas.errors import BadInput
 from fpaas.spec import SpecError
 from fpaas.sweep.grid import Point, label, written
@@ -128,7 +129,7 @@ def load(directory: Path) -> Sweep:
     """Read sweep.json. Raises BadInput that names the file and what is wrong with it."""
     path = directory / NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_input.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -1,0 +1,52 @@
+"""JSON from outside, read so that whatever is wrong with it is a ValueError.
+
+Python's reader raises RecursionError for what is nested very deeply, and takes NaN, Infinity,
+numbers that are infinite as floats and halves of characters; whoever goes on with those fails
+later, in any way.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+#: No document of ours, and none that NATS sends, comes near.
+DEPTH_MAX = 100
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def loads(text: str | bytes) -> Any:  # noqa: ANN401
+    """Decode a JSON document. Raises ValueError that says what is wrong."""
+    try:
+        content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise ValueError(f"it is nested more than {DEPTH_MAX} deep") from None
+    level = [content]
+    for _ in range(DEPTH_MAX):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            break
+    else:
+        raise ValueError(f"it is nested more than {DEPTH_MAX} deep")
+    if _HALF_CHARACTER.search(text if isinstance(text, str) else text.decode("latin-1")):
+        # Two halves are a whole one.
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits:.20} is too large a number")
+    return number
