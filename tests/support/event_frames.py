@@ -111,6 +111,8 @@ def _malformed() -> Iterator[tuple[str, bytes]]:
     yield "2^32 values, it says", raw_message("#sync", x=b"\x9b\x00\x00\x00\x01\x00\x00\x00\x00")
     yield "2^64 bytes, it says", raw_message("#sync", x=b"\x5b" + b"\xff" * 8)
     # -- DRISL, but no event.
+    for field in ("repo", "rev", "time"):
+        yield f"{field} too long", raw_message("#commit", **{field: text("x" * 2049)})
     yield "no op", frame({"t": "#commit"}, {"seq": 4})
     yield "op in text", frame({"op": "1", "t": "#commit"}, {"seq": 4})
     yield "op true", frame({"op": True, "t": "#commit"}, {"seq": 4})
@@ -221,6 +223,7 @@ def events() -> dict[str, bytes]:
         ),
         "large numbers in other fields": commit(x=2**64 - 1, y=-(2**64)),
         "fifty lists deep": raw_message("#commit", x=b"\x81" * 50 + b"\x80"),
+        "texts as long as they may be": commit(repo="d" * 2048, time="t" * 2048),
         "5 MB of blocks": commit(blocks=bytes(5 * 2**20 - 300)),
         "5 MB of text": commit(x="x" * (5 * 2**20 - 300)),
         "a sync": message("#sync", seq=7, did=DID, rev=REV, time=TIME, blocks=b""),

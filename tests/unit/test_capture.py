@@ -201,6 +201,12 @@ def test_seq_that_is_none_is_refused(tmp_path: Path, seq: int) -> None:
         capture.check(path)
 
 
+def test_text_that_a_loop_makes_too_long_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "c", [identity(7), sync(8, "z" * 1025)])
+    with pytest.raises(BadInput, match=r"c: the frame at byte 100 has a rev or time of 1025 "):
+        capture.check(path)
+
+
 def test_pipe_and_device_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):

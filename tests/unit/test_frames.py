@@ -164,6 +164,15 @@ def test_seq_of_an_unknown_type_counts_only_where_it_is_one(seq: object) -> None
     assert decode(message("#new", seq=SEQ_MAX)) == Ignored("unknown type #new", SEQ_MAX)
 
 
+def test_what_is_remembered_of_an_event_is_small() -> None:
+    """Readers remember some thousand events, to know them if they come again."""
+    paths = tuple(f"{number:06d}{'x' * 1000}/1" for number in range(5000))
+    event = decode(commit(paths=paths, rev="r" * 2048))
+    assert isinstance(event, Event)
+    assert len(event.collections) == 20
+    assert sum(map(len, event.collections)) == 20 * 318
+
+
 def test_words_are_cut() -> None:
     long = "x" * 1_000_000
     told = decode(frame({"op": -1}, {"error": long, "message": long}))

@@ -96,3 +96,20 @@ def test_cache_of_made_up_collections_is_bounded() -> None:
     for number in range(25_000):
         addresser.address(event(collections=(f"a.b.c{number}",)))
     assert len(addresser._formats) <= 10_000
+
+
+def test_labels_are_bounded() -> None:
+    addresser = Addresser(8)
+    made = [
+        addresser.address(event(collections=(f"a.b.c{number}",))).label for number in range(3000)
+    ]
+    assert made[0] == "commit a.b.c0"
+    assert len(set(made)) == 2001
+    assert made[-1] == "commit _others"
+    assert addresser.address(event(collections=("a.b.c7",))).label == "commit a.b.c7"
+
+
+def test_long_collections_are_not_cached() -> None:
+    addresser = Addresser(8)
+    addresser.address(event(collections=("a.b." + "c" * 100_000,)))
+    assert not addresser._formats

@@ -21,7 +21,15 @@ from typing import NamedTuple
 
 from fpaas.errors import BadInput
 from fpaas.firehose import dag_cbor
-from fpaas.firehose.frames import MAX_FRAME_BYTES, SEQ_MAX, ErrorFrame, Event, FrameError, decode
+from fpaas.firehose.frames import (
+    MAX_FRAME_BYTES,
+    SEQ_MAX,
+    TEXT_CHARACTERS_MAX,
+    ErrorFrame,
+    Event,
+    FrameError,
+    decode,
+)
 from fpaas.firehose.loops import LoopTexts, unix_us
 
 LENGTH = struct.Struct("<I")
@@ -95,7 +103,7 @@ class Capture:
         self._unknown: list[int] = []
         self._texts = LoopTexts()
         for at, frame in _frames(path, self._data):
-            self._add(at, len(frame), _layout_at(path, at, frame))
+            self._add(path, at, len(frame), _layout_at(path, at, frame))
         self.frames = len(self._starts)
         if not self.frames:
             raise BadInput(f"{path}: is empty; record one with `fpaas record`")
@@ -157,9 +165,15 @@ class Capture:
             offsets_ns.append(1000 * latest)
         return offsets_ns
 
-    def _add(self, at: int, length: int, found: Layout) -> None:
+    def _add(self, path: Path, at: int, length: int, found: Layout) -> None:
         event = found.event
         time_us = None
+        text = event and (event.rev or event.time)
+        if text and len(text) > TEXT_CHARACTERS_MAX // 2:
+            raise BadInput(
+                f"{path}: the frame at byte {at} has a rev or time of {len(text)} characters, "
+                "which leaves no room for a replay's; leave out the frame"
+            )
         if event is None:
             self._unknown.append(len(self._starts))
             self._texts.add_other()

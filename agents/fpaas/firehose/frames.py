@@ -27,6 +27,12 @@ SEQ_MAX = 2**53 - 1
 _OP_MESSAGE = 1
 _OP_ERROR = -1
 _DIGEST_HEX_DIGITS = 16
+#: DIDs have no more, and neither has any other text that tells events apart. Some thousand events
+#: are remembered.
+TEXT_CHARACTERS_MAX = 2048
+#: Of longer ones than the longest NSID it only matters that they are none; of many, that they are.
+_COLLECTION_CHARACTERS_MAX = 318
+_COLLECTIONS_MAX = 20
 #: What a relay says in words is cut to so many characters.
 _WORDS_CHARACTERS_MAX = 200
 #: What nests deeper is left to the walker; events do not.
@@ -48,7 +54,7 @@ class Event(NamedTuple):
 
     `rev` is None where the kind has none (identity, account); `digest` then tells apart what `rev`
     would (hex of a hash over the content without seq), and is None otherwise. `collections` are the
-    NSIDs that a commit's operations touch, each once, in order of appearance.
+    NSIDs that a commit's operations touch, each once, in order of appearance, the first 20 of them.
     """
 
     kind: str
@@ -197,6 +203,8 @@ def _event(
     for text in (did, time, rev) if digest is None else (did, time):
         if text.__class__ is not str or not text:
             raise TypeError(f"text expected, not {text!r:.80}")
+        if len(text) > TEXT_CHARACTERS_MAX:
+            raise TypeError(f"{text:.20}… is longer than {TEXT_CHARACTERS_MAX} characters")
     collections = _collections(body["ops"]) if kind == "commit" else ()
     return Event(kind, seq, did, rev, time, collections, digest)
 
@@ -206,14 +214,14 @@ def _collections(operations: list[dict[str, Any]]) -> tuple[str, ...]:
         raise TypeError(f"ops is no list but {operations!r:.80}")
     if len(operations) == 1:
         return (_collection(operations[0]),)
-    return tuple(dict.fromkeys(map(_collection, operations)))
+    return tuple(dict.fromkeys(map(_collection, operations)))[:_COLLECTIONS_MAX]
 
 
 def _collection(operation: dict[str, Any]) -> str:
     path = operation["path"] if operation.__class__ is dict else None
     if path.__class__ is not str:
         raise TypeError(f"operation without a path in text: {operation!r:.80}")
-    return path.partition("/")[0]
+    return path.partition("/")[0][:_COLLECTION_CHARACTERS_MAX]
 
 
 def _digest_without_seq(body: dict[str, Any]) -> str:

@@ -10,6 +10,8 @@ from fpaas.measures.intervals import IntervalSet
 
 #: In place of the CRC-32 of a DID: not published by this shuffler.
 NO_DID = 0
+#: A stream is empty when a run begins; of a place further ahead no DID is kept.
+DIDS_GROWTH_MAX = 1 << 26
 
 
 @dataclass
@@ -224,6 +226,8 @@ class Account:
 
 def _note_did(dids: array[int], stream_seq: int, did_crc: int) -> None:
     missing = stream_seq - len(dids)
+    if missing > DIDS_GROWTH_MAX:
+        return
     if missing > 0:
         dids.extend([NO_DID] * missing)
     dids[stream_seq - 1] = did_crc

@@ -20,6 +20,8 @@ DEFAULT_PARTITIONS = 64
 NO_COLLECTION = "_"
 MIXED_COLLECTIONS = "_mixed"
 INVALID_COLLECTION = "_invalid"
+#: In statistics, of those that came when there were very many already.
+OTHER_COLLECTIONS = "_others"
 
 # https://atproto.com/specs/nsid: at least three segments, 317 characters in all.
 _NSID = re.compile(r"(?=.{5,317}$)[a-zA-Z0-9][a-zA-Z0-9-]*(\.[a-zA-Z0-9][a-zA-Z0-9-]*){2,}")
@@ -27,6 +29,8 @@ _MESSAGE_ID_MAX_CHARACTERS = 1024
 # Anybody may make up collections: those seen are cached, but neither without end nor of any length.
 _CACHE_ENTRIES_MAX = 10_000
 _CACHED_CHARACTERS_MAX = 1_000
+# Statistics are kept of each label.
+_LABELS_MAX = 2_000
 
 
 class Address(NamedTuple):
@@ -46,6 +50,7 @@ class Addresser:
 
     def __init__(self, partitions: int = DEFAULT_PARTITIONS) -> None:
         self.partitions = partitions
+        self._labels: set[str] = set()
         self._formats: dict[tuple[str, tuple[str, ...]], tuple[bytes, str]] = {}
 
     def address(self, event: Event) -> Address:
@@ -63,7 +68,12 @@ class Addresser:
 
     def _remember(self, kind: str, collections: tuple[str, ...]) -> tuple[bytes, str]:
         token = collection_token(collections)
-        made = f"{SUBJECT_ROOT}.{kind}.%d.{token}".encode(), f"{kind} {token}"
+        label = f"{kind} {token}"
+        if len(self._labels) < _LABELS_MAX:
+            self._labels.add(label)
+        elif label not in self._labels:
+            label = f"{kind} {OTHER_COLLECTIONS}"
+        made = f"{SUBJECT_ROOT}.{kind}.%d.{token}".encode(), label
         if sum(map(len, collections)) <= _CACHED_CHARACTERS_MAX:
             if len(self._formats) >= _CACHE_ENTRIES_MAX:
                 self._formats.clear()
