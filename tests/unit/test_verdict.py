@@ -133,6 +133,12 @@ def test_a_few_frames_that_cannot_be_decoded_do_not_spoil_a_run(
     judged = verdict.judge(strict, content, Facts(never_fetched=0))
     assert of(judged.reasons) == ["frames_undecodable"]
     assert judged.reasons[0].parameters["limit_frames"] == 0
+    # Those that a fault made are no reason, and one more is.
+    judged = verdict.judge(strict, content, Facts(never_fetched=0, frames_damaged=1))
+    assert judged.status == "pass"
+    content = content | {"ledger": content["ledger"] | {"undecodable": 2}}
+    judged = verdict.judge(strict, content, Facts(never_fetched=0, frames_damaged=1))
+    assert of(judged.reasons) == ["frames_undecodable"]
 
 
 def leg(count: int, **others: object) -> dict[str, object]:

@@ -24,6 +24,7 @@ import msgspec
 from msgspec import field
 
 from fpaas.bundle.bundle import NO_DID, ServerFinal
+from fpaas.firehose.renumbering import positions
 from fpaas.ledger import server_checks
 from fpaas.ledger.deliveries import DurableCase, OwedSeqs, Run, Walk, split_repeats
 from fpaas.ledger.disagreements import About, Disagreement, Disagreements
@@ -145,16 +146,32 @@ def at_least_read(relay: RelayResult, shuffler: ShufflerResult | None) -> RelayR
         *(shuffler.read, shuffler.published, shuffler.duplicates, shuffler.failed),
         *(shuffler.unknown, shuffler.undecodable_seqs, shuffler.ignored_seqs),
     )
-    last_seq = max([relay.last_seq, *(one.last for one in numbered if one.last is not None)])
+    known = offered_positions(relay).last
+    top = relay.first_seq - 1 if known is None else known
+    last = max([top, *(one.last for one in numbered if one.last is not None)])
     later = IntervalSet()
-    if last_seq > relay.last_seq:
-        later.add_range(relay.last_seq + 1, last_seq)
+    if last > top:
+        later.add_range(top + 1, last)
+    *before, latest = relay.numberings or [(relay.first_seq, relay.offered)]
     return msgspec.structs.replace(
         relay,
-        last_seq=last_seq,
-        offered=last_seq - relay.first_seq + 1,
+        last_seq=relay.last_seq + last - top,
+        offered=relay.offered + last - top,
         ignored=relay.ignored + len(shuffler.ignored_seqs.intersection(later)),
+        numberings=[*before, (latest[0], latest[1] + last - top)] if before else [],
     )
+
+
+def offered_positions(relay: RelayResult) -> IntervalSet:
+    """Return the frames that a relay offered, as who read them all counts them.
+
+    Those are its seqs, unless it numbered anew.
+    """
+    offered = IntervalSet()
+    for first, count in positions(relay.numberings or [(relay.first_seq, relay.offered)]):
+        if count:
+            offered.add_range(first, first + count - 1)
+    return offered
 
 
 def _account_publishing(
@@ -206,9 +223,7 @@ def _account_publishing(
                 DROPPED: ledger.not_read,
             }
     elif relay is not None:
-        offered = IntervalSet()
-        if relay.offered:
-            offered.add_range(relay.first_seq, relay.first_seq + relay.offered - 1)
+        offered = offered_positions(relay)
         disagreements.note(
             len(seen.difference(offered)),
             About.READ_NOT_OFFERED,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fpaas import agent, common_time
+from fpaas.firehose import renumbering
 from fpaas.records import events
 from fpaas.records.events import FAULT, EventLog, EventRecord
 from fpaas.relay import wire
@@ -21,7 +22,7 @@ from fpaas.spec import NS_PER_S, Fault
 
 log = logging.getLogger(__name__)
 
-IN_FRAMES = (wire.REWIND, wire.RENUMBER, wire.GARBAGE, wire.HALF_FRAME)
+IN_FRAMES = (renumbering.REWIND, renumbering.RENUMBER, wire.GARBAGE, wire.HALF_FRAME)
 #: What should have begun longer ago, and does not last, was for a relay that ran before this one.
 LATE_S = 1.0
 

@@ -13,19 +13,12 @@ from typing import NamedTuple
 
 from fpaas.firehose import dag_cbor
 from fpaas.firehose.dag_cbor import head, text
+from fpaas.firehose.renumbering import numberings
 from fpaas.relay.cursors import Backlog
 from fpaas.relay.source import Pace, Source
 from fpaas.spec import NS_PER_S, Fault
 
-REWIND, RENUMBER = "rewind", "renumber"
 GARBAGE, HALF_FRAME = "garbage", "half_frame"
-
-
-class Numbering(NamedTuple):
-    """From frame `first_index` on, frame i has seq i + `shift`, until the next numbering."""
-
-    first_index: int
-    shift: int
 
 
 class Damage(NamedTuple):
@@ -45,7 +38,7 @@ class Wire:
     def __init__(self, source: Source, pace: Pace, faults: Sequence[Fault] = ()) -> None:
         self._source = source
         self._damages = list(_damages(pace, faults))
-        self._numberings = list(_numberings(pace, faults, source.first_seq))
+        self._numberings = list(numberings(pace.due_count, faults, source.first_seq))
         self._first_indices = [numbering.first_index for numbering in self._numberings]
 
     @property
@@ -109,29 +102,6 @@ def _damages(pace: Pace, faults: Sequence[Fault]) -> Iterator[Damage]:
             first = pace.due_count(_ns(fault.at_s))
             until_ns = _ns(fault.until_s) if fault.for_s else None
             yield Damage(range(first, first + (fault.frames or 0)), fault.do, until_ns)
-
-
-def _numberings(pace: Pace, faults: Sequence[Fault], first_seq: int) -> Iterator[Numbering]:
-    """Iterate over the numberings in order; what is undone leaves the one that it replaced."""
-    changes = [fault for fault in faults if fault.do in (REWIND, RENUMBER)]
-    moments = [(_ns(fault.at_s), fault) for fault in changes]
-    moments += [(_ns(fault.until_s), fault) for fault in changes if fault.for_s]
-    in_force: list[tuple[int, Fault | None]] = [(first_seq, None)]
-    yield Numbering(0, first_seq)
-    for at_ns, fault in sorted(moments, key=lambda moment: moment[0]):
-        at_index = pace.due_count(at_ns)
-        done = [(shift, by) for shift, by in in_force if by is not fault]
-        if len(done) == len(in_force):
-            done.append((_shift(fault, at_index, in_force[-1][0]), fault))
-        in_force = done
-        yield Numbering(at_index, in_force[-1][0])
-
-
-def _shift(fault: Fault, at_index: int, before: int) -> int:
-    if fault.do == RENUMBER:
-        return (fault.first_seq or 1) - at_index
-    # There is no seq below 1.
-    return max(before - (fault.frames or 0), 1 - at_index)
 
 
 # -- damage --------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from fpaas import agent, common_time, metrics
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose.pace import AtRate
 from fpaas.firehose.relay_client import RelayError
+from fpaas.firehose.renumbering import index_of, numberings
 from fpaas.firehose.subscription import Patience
 from fpaas.jetstream import asked, progress
 from fpaas.jetstream.asked import Config
@@ -481,12 +482,17 @@ def patience_of(spec: RunSpec) -> Patience:
 
 
 def due_times(spec: RunSpec) -> Callable[[int], int] | None:
-    """Return when a seq of our relay is due, in Unix nanoseconds; None of a foreign relay."""
+    """Return when a position of our relay is due, in Unix nanoseconds; None of a foreign relay."""
     first_seq, rate_per_s = spec.firehose.first_seq, spec.firehose.rate_per_s
     if first_seq is None or rate_per_s is None:
         return None
-    t0_ns, due_ns = spec.t0_unix_ns, AtRate(rate_per_s).due_ns
-    return lambda seq: t0_ns + due_ns(seq - first_seq)
+    pace = AtRate(rate_per_s)
+    t0_ns, due_ns = spec.t0_unix_ns, pace.due_ns
+    numbered = list(numberings(pace.due_count, spec.faults, first_seq))
+    if len(numbered) == 1:
+        return lambda seq: t0_ns + due_ns(seq - first_seq)
+    find = index_of(numbered)
+    return lambda position: t0_ns + due_ns(find(position))
 
 
 def _write_dids(path: Path, dids: array[int] | None) -> None:
