@@ -515,3 +515,39 @@ def test_a_metrics_port_in_use_is_named(
     assert code == 2
     assert listen in stderr
     assert agent.status()["state"] == "failed"
+
+
+@pytest.mark.parametrize("fetch", ["once", "drain"])
+def test_large_frames_neither_cut_connections_off_nor_stop_a_consumer(
+    fetch: str, tmp_path: Path, nats_server: NatsServer, agents: list[Agent]
+) -> None:
+    # A batch of 100 of them is 90 MB, and the server cuts off at 64 MiB.
+    messages, payload = 100, b"x" * 900_000
+    spec = short(
+        nats_server.url,
+        bench_consumers=2,
+        bench_batch_size=100,
+        bench_fetch=fetch,
+        bench_measure_s=8,
+    )
+    firehose = replace(spec.firehose, source="a.bin", frame_bytes_mean=float(len(payload)))
+    spec = replace(spec, firehose=firehose)
+    assert provision(tmp_path, spec).returncode == 0
+
+    async def publish() -> None:
+        connection = await nats.connect(nats_server.url)
+        stream = connection.jetstream()
+        for seq in range(messages):
+            await stream.publish(f"atproto.firehose.commit.{seq % PARTITIONS}.a", payload)
+        await connection.close()
+
+    asyncio.run(publish())
+    agent = start(agents, tmp_path, spec)
+    code, said = agent.wait()
+    assert code == 0, said
+    results = agent.results()
+    assert results["connections"]["slow_consumer_disconnects"] == 0
+    assert results["connections"]["reconnects"] == 0
+    assert results["fetches"]["lost"] == results["fetches"]["refused"] == 0
+    assert results["fetches"]["by_status"]["409:Message Size Exceeds MaxBytes"] > 0
+    assert agent.delivered() == {one: list(range(1, messages + 1)) for one in range(2)}

@@ -265,3 +265,14 @@ def test_a_cluster_that_does_not_survive_a_server_is_warned_of() -> None:
     assert any("bench_stream_replicas=3" in line for line in plan_text.warnings(cluster, plan))
     safe = replace(cluster, stream=replace(cluster.stream, replicas=3))
     assert plan_text.warnings(safe, plan) == plan_text.warnings(run, plan)
+
+
+def test_large_frames_are_planned_by_their_own_size() -> None:
+    run = make_spec(batch_size=100, firehose_rate_per_s=5)
+    run = replace(run, firehose=replace(run.firehose, source="a.bin", frame_bytes_mean=1_000_000.0))
+    plan = capacity.predict(run)
+    # A pull ends at 16 MiB, whatever its batch.
+    assert plan["pull_messages_max"] == 16
+    assert plan["capacity_per_consumer_per_s"] == 16 / run.consumers.poll_interval_s
+    assert plan["connection_in_flight_bytes_max"] <= 16 * 1024 * 1024
+    assert "bench_batch_size=10 stays below that" in "\n".join(plan_text.warnings(run, plan))

@@ -7,19 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.consumers.polling import (
+    FULL_OF_BYTES,
     PULL_TIMEOUT_NS,
     Gate,
     Polling,
     Puller,
     duplicate_deliveries,
-    pulls_at_a_time,
     request_of,
     spread,
 )
+from fpaas.consumers.pull_size import LARGEST_MESSAGE_BYTES, PullSize
+from fpaas.firehose.frames import MAX_FRAME_BYTES
 from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.verdict.goals import GOOD_STATUSES
 
 BATCH = 10
 SECOND = 1_000_000_000
+FULL_HEADER = b"NATS/1.0 409 Message Size Exceeds MaxBytes\r\nNats-Pending-Messages: 3\r\n\r\n"
 NO_MESSAGES = b"NATS/1.0 404 No Messages\r\n\r\n"
 
 
@@ -341,13 +345,74 @@ def test_spread_is_even_and_within_bounds(count: int, per: int, most: int) -> No
 
 def test_no_connection_can_be_cut_by_its_own_batches() -> None:
     # The server's limit is 64 MiB pending.
-    for batch_size in (20, 100, 500, 1000):
-        assert pulls_at_a_time(batch_size) * batch_size * 9_000 < 32 * 1024 * 1024
+    for batch_size in (20, 100, 500, 1000, 10_000):
+        for message_bytes in (9_000, 100_000, 1_600_000, 5_000_000):
+            size = PullSize(batch_size, message_bytes)
+            outstanding = size.pulls_at_a_time * min(size.batch_bytes, size.bytes_max)
+            assert outstanding < 32 * 1024 * 1024
+            # The largest frame passes any pull.
+            assert size.bytes_max > MAX_FRAME_BYTES
+
+
+@pytest.mark.parametrize(("drain", "goes_on"), [(True, True), (False, False)])
+def test_a_pull_that_is_full_of_bytes_is_good_and_a_drain_goes_on(
+    *, drain: bool, goes_on: bool
+) -> None:
+    lab = Lab(drain=drain)
+    lab.polling.start_due(0)
+    lab.sent()
+    lab.deliver(0, 3, now=4)
+
+    lab.status(0, FULL_HEADER, now=5)
+
+    fetches = lab.polling.fetches
+    assert (fetches.ok, fetches.refused, fetches.by_status) == (1, 0, {FULL_OF_BYTES: 1})
+    assert lab.sent() == [0] * goes_on
+
+
+def test_the_end_of_a_full_batch_is_not_taken_for_the_next_pulls() -> None:
+    lab = Lab(drain=True)
+    lab.polling.start_due(0)
+    lab.sent()
+    lab.deliver(0, BATCH, now=4)
+    assert lab.sent() == [0]
+    lab.status(0, b"NATS/1.0 409 Batch Completed\r\nNats-Pending-Messages: 0\r\n\r\n", now=5)
+    assert lab.polling.in_flight == 1
+    assert lab.polling.fetches.by_status == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "stated"),
+    [
+        (PullSize(100, 9_000, is_sure=True), None),
+        (PullSize(10_000, 9_000, is_sure=True), 16 * 1024 * 1024),
+        (PullSize(100, 9_000), LARGEST_MESSAGE_BYTES),
+    ],
+)
+def test_bytes_are_stated_where_they_may_be_many(size: PullSize, stated: int | None) -> None:
+    assert size.stated_bytes_max == stated
+
+
+def test_a_message_that_fits_into_no_pull_is_no_good_answer() -> None:
+    lab = Lab(drain=True)
+    lab.polling.start_due(0)
+    lab.sent()
+    lab.status(0, FULL_HEADER, now=5)
+    fetches = lab.polling.fetches
+    assert (fetches.ok, fetches.refused) == (0, 1)
+    (status,) = fetches.by_status
+    assert status not in GOOD_STATUSES
+    # Nor is it asked for again and again at once.
+    assert lab.sent() == []
 
 
 def test_a_request_names_stream_durable_inbox_and_batch() -> None:
-    assert request_of("S", "d", "_INBOX.x", 50) == (
+    assert request_of("S", "d", "_INBOX.x", 50, None) == (
         b'PUB $JS.API.CONSUMER.MSG.NEXT.S.d _INBOX.x 27\r\n{"batch":50,"no_wait":true}\r\n'
+    )
+    assert request_of("S", "d", "_INBOX.x", 50, 1000) == (
+        b"PUB $JS.API.CONSUMER.MSG.NEXT.S.d _INBOX.x 44\r\n"
+        b'{"batch":50,"max_bytes":1000,"no_wait":true}\r\n'
     )
 
 

@@ -34,10 +34,10 @@ from fpaas.consumers.polling import (
     Polling,
     Puller,
     duplicate_deliveries,
-    pulls_at_a_time,
     request_of,
     spread,
 )
+from fpaas.consumers.pull_size import PullSize
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, BadInput, RunInvalid
 from fpaas.jetstream import progress
@@ -257,7 +257,8 @@ class ConsumerWorker:
     def _build(self) -> None:
         spec = self.assignment.spec
         consumers = spec.consumers
-        limit = pulls_at_a_time(consumers.batch_size)
+        size = PullSize.of(spec)
+        limit = size.pulls_at_a_time
         if consumers.connections == "per_consumer":
             shares = [1] * self.assignment.count
         else:
@@ -272,7 +273,9 @@ class ConsumerWorker:
             for _ in range(share):
                 durable = spec.durable_of(index)
                 own_inbox = f"{inbox}.{index}"
-                request = request_of(spec.stream.name, durable, own_inbox, consumers.batch_size)
+                request = request_of(
+                    spec.stream.name, durable, own_inbox, size.batch_size, size.stated_bytes_max
+                )
                 puller = Puller(DeliveryLog(index, durable), gate, request)
                 self._pullers.append(puller)
                 sids[connection.subscribe(own_inbox, _pass_by, wants_payload=False)] = puller

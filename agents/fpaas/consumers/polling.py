@@ -19,10 +19,12 @@ from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.records.consumers import Fetches
 
 PULL_TIMEOUT_NS = 5_000_000_000
-#: p99 of frames with headers; what a connection must be able to hold is reckoned from it.
-EXPECTED_MESSAGE_BYTES = 9_000
-#: The server cuts a connection off at 64 MiB pending; stay well under.
-OUTSTANDING_BYTES_MAX = 16 * 1024 * 1024
+#: A pull ended because its next message did not fit into its `max_bytes`.
+FULL_OF_BYTES = "409:Message Size Exceeds MaxBytes"
+#: Follows the last message of a full batch, if the pull stated `max_bytes`: that pull has ended.
+BATCH_COMPLETED = "Batch Completed"
+#: And brought nothing: that message is larger than any pull.
+NOTHING_FITS = f"{FULL_OF_BYTES}, and brought nothing"
 #: Statuses that need no description: everybody knows what they mean.
 _PLAIN_STATUSES = ("404", "408")
 
@@ -114,14 +116,15 @@ class Puller:
         gate.pullers.append(self)
 
 
-def pulls_at_a_time(batch_size: int) -> int:
-    """Return how many pulls one connection may have in flight."""
-    return max(1, OUTSTANDING_BYTES_MAX // (batch_size * EXPECTED_MESSAGE_BYTES))
+def request_of(
+    stream: str, durable: str, inbox: str, batch_size: int, max_bytes: int | None
+) -> bytes:
+    """Return the protocol line and body of a pull that the server answers at once.
 
-
-def request_of(stream: str, durable: str, inbox: str, batch_size: int) -> bytes:
-    """Return the protocol line and body of a pull that the server answers at once."""
-    body = b'{"batch":%d,"no_wait":true}' % batch_size
+    It ends at `max_bytes` as well, if that is not None.
+    """
+    limit = b"" if max_bytes is None else b',"max_bytes":%d' % max_bytes
+    body = b'{"batch":%d%s,"no_wait":true}' % (batch_size, limit)
     subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
     return f"PUB {subject} {inbox} {len(body)}\r\n".encode() + body + b"\r\n"
 
@@ -184,16 +187,21 @@ class Polling:
         Source of the statuses: NATS ADR-37 and ADR-13.
         """
         fetches = self.fetches
-        code = ""
+        code = status = ""
+        brought = puller.remaining < self._batch_size
         if status_header:
             code, description = status_of(status_header)
+            if description == BATCH_COMPLETED:
+                return
             plain = code in _PLAIN_STATUSES or not description
             status = code if plain else f"{code}:{description}"
+            if status == FULL_OF_BYTES and not brought:
+                status = NOTHING_FITS
             fetches.by_status[status] = fetches.by_status.get(status, 0) + 1
         if not puller.in_flight:
             # The late end of a pull that was given up.
             return
-        if puller.remaining < self._batch_size:
+        if brought:
             fetches.ok += 1
         elif code in _PLAIN_STATUSES:
             fetches.empty += 1
@@ -202,7 +210,8 @@ class Polling:
         self.timings.fetch_call.end(puller.sent_unix_ns, now)
         self.timings.fetch_call_intended.end(puller.pull_due_unix_ns, now)
         self._land(puller)
-        if self._drain and not status_header and now < self._until_unix_ns:
+        there_may_be_more = not status_header or status == FULL_OF_BYTES
+        if self._drain and there_may_be_more and now < self._until_unix_ns:
             puller.pull_due_unix_ns = now
             self.timings.fetch_call_intended.begin(now)
             self._pass(puller, now)

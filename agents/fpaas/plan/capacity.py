@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from fpaas.consumers.polling import EXPECTED_MESSAGE_BYTES, pulls_at_a_time
+from fpaas.consumers.pull_size import PullSize
 from fpaas.spec import SETTLE_S, RunSpec
 
 # Measured on the firehose in 2026.
@@ -167,7 +167,7 @@ def connections_of(spec: RunSpec) -> int:
     c = spec.consumers
     if c.connections == "per_consumer":
         return c.count
-    together = pulls_at_a_time(c.batch_size)
+    together = PullSize.of(spec).pulls_at_a_time
     return sum(
         min(CONNECTIONS_MAX, math.ceil(share.count / together)) for share in spec.shares.values()
     )
@@ -188,6 +188,9 @@ def predict(spec: RunSpec) -> dict[str, Any]:
     frame_bytes = spec.firehose.frame_bytes_mean or FRAME_BYTES_MEAN
     message_bytes = frame_bytes + MESSAGE_OVERHEAD_BYTES
     max_messages = spec.stream.max_bytes / message_bytes
+    size = PullSize.of(spec)
+    # A pull ends at its batch, or when the next message does not fit.
+    pull_messages = min(c.batch_size, max(1.0, size.bytes_max // message_bytes))
 
     # Fan-out: a durable each, owed all. Partitioned: a durable each, owed a part. Shared: one.
     durables = 1 if c.delivery == "shared" else c.count
@@ -195,7 +198,7 @@ def predict(spec: RunSpec) -> dict[str, Any]:
     durable = Durable(
         owed_per_s=rate_per_s * owed_share,
         poll_interval_s=c.poll_interval_s / (c.count if c.delivery == "shared" else 1),
-        batch_size=math.inf if c.fetch == "drain" else c.batch_size,
+        batch_size=math.inf if c.fetch == "drain" else pull_messages,
         max_age_s=spec.stream.max_age_s,
         max_messages=max_messages * owed_share,
     )
@@ -211,7 +214,7 @@ def predict(spec: RunSpec) -> dict[str, Any]:
     expired = course.expired * durables
     processed_per_s = course.delivered_while_measuring * durables / spec.measure_s
 
-    capacity_per_consumer = None if c.fetch == "drain" else c.batch_size / c.poll_interval_s
+    capacity_per_consumer = None if c.fetch == "drain" else pull_messages / c.poll_interval_s
     fills_s = max_messages / rate_per_s
     retention_s = min(spec.stream.max_age_s, fills_s)
     stream_messages = rate_per_s * min(retention_s, offer_s)
@@ -221,6 +224,7 @@ def predict(spec: RunSpec) -> dict[str, Any]:
     per_connection = math.ceil(c.count / connections)
     return {
         "frame_bytes_mean": round(frame_bytes, 1),
+        "pull_messages_max": pull_messages,
         "offered_per_s": rate_per_s,
         "offered_per_s_assumed": spec.firehose.rate_per_s is None,
         "frames_offered": frames,
@@ -252,9 +256,7 @@ def predict(spec: RunSpec) -> dict[str, Any]:
         "nats_rss_mb": _nats_rss_mb(spec, stream_bytes, durables, ids),
         "connections": connections,
         "connection_in_flight_bytes_max": (
-            min(per_connection, pulls_at_a_time(c.batch_size))
-            * c.batch_size
-            * EXPECTED_MESSAGE_BYTES
+            min(per_connection, size.pulls_at_a_time) * min(size.batch_bytes, size.bytes_max)
         ),
         "nats_net_rx_mbit_per_s": rate_per_s * message_bytes * 8 / 1e6,
         "nats_net_tx_mbit_per_s": processed_per_s * message_bytes * 8 / 1e6,

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from fpaas.consumers.polling import EXPECTED_MESSAGE_BYTES
+from fpaas.consumers.pull_size import PullSize
 from fpaas.plan.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
 from fpaas.spec import VARIABLES, RunSpec
 
@@ -159,13 +159,14 @@ def _warn_not_polled(spec: RunSpec) -> str | None:
 
 
 def _warn_large_batch(spec: RunSpec) -> str | None:
-    batch_bytes = spec.consumers.batch_size * EXPECTED_MESSAGE_BYTES
-    if batch_bytes <= NATS_MAX_PENDING_BYTES:
+    size = PullSize.of(spec)
+    if size.batch_bytes <= size.bytes_max:
         return None
     return (
-        f"A batch of {spec.consumers.batch_size} can bring {batch_bytes / 1e6:.0f} MB at once; "
-        f"NATS cuts off a connection with more than {NATS_MAX_PENDING_BYTES / 1e6:.0f} MB pending. "
-        f"bench_batch_size={NATS_MAX_PENDING_BYTES // EXPECTED_MESSAGE_BYTES} stays below that."
+        f"A batch of {size.batch_size} can bring {size.batch_bytes / 1e6:.0f} MB, but a pull ends "
+        f"at {size.bytes_max / 1e6:.0f} MB, for NATS cuts off a connection with more than "
+        f"{NATS_MAX_PENDING_BYTES / 1e6:.0f} MB pending. "
+        f"bench_batch_size={max(1, size.bytes_max // size.message_bytes)} stays below that."
     )
 
 

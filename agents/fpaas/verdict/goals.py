@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fpaas.consumers.polling import FULL_OF_BYTES
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.reason import Reason
 from fpaas.records.paths import pick
@@ -38,8 +39,9 @@ DEFAULT_GOALS: dict[str, float] = {
 
 #: From T0 until the stream has something to fetch.
 FIRST_MESSAGE_S = 1.0
-#: Statuses that are an answer: nothing there (404), nothing came in time (408).
-GOOD_STATUSES = ("404", "408")
+#: Statuses that are an answer: nothing there (404), nothing came in time (408), as many bytes as a
+#: pull may bring.
+GOOD_STATUSES = ("404", "408", FULL_OF_BYTES)
 PERCENTILES = {"p50": "median", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "longest"}
 PROCESSES = {
     "nats": "NATS",

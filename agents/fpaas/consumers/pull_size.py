@@ -1,0 +1,65 @@
+"""How much one pull may bring, and how many of them a connection carries: in bytes.
+
+A batch is so many messages, however large; what a connection can hold is bytes. So a pull also
+states `max_bytes`, at which the server ends it with a status of its own; unless the frames are the
+lab's own synthetic ones, of which it knows how large they are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from fpaas.firehose.frames import MAX_FRAME_BYTES
+from fpaas.spec import RunSpec
+
+SYNTHETIC = "synthetic"
+#: p99 of the firehose's frames with headers, and how much larger than their mean that is.
+FIREHOSE_MESSAGE_BYTES = 9_000
+P99_PER_MEAN = 1.65
+#: The server cuts a connection off at 64 MiB pending; stay well under.
+OUTSTANDING_BYTES_MAX = 16 * 1024 * 1024
+#: The largest frame with subject and headers. A pull that allows less would never get past it.
+LARGEST_MESSAGE_BYTES = MAX_FRAME_BYTES + 64 * 1024
+
+
+@dataclass(frozen=True)
+class PullSize:
+    """Of one consumer's pulls; `message_bytes` is what most messages are smaller than.
+
+    `is_sure` tells that none is much larger.
+    """
+
+    batch_size: int
+    message_bytes: int
+    is_sure: bool = False
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> PullSize:
+        """Reckon with the frames that a run's source has."""
+        mean = spec.firehose.frame_bytes_mean or 0.0
+        return cls(
+            spec.consumers.batch_size,
+            max(FIREHOSE_MESSAGE_BYTES, math.ceil(mean * P99_PER_MEAN)),
+            is_sure=spec.firehose.source == SYNTHETIC,
+        )
+
+    @property
+    def batch_bytes(self) -> int:
+        """What a whole batch can bring."""
+        return self.batch_size * self.message_bytes
+
+    @property
+    def bytes_max(self) -> int:
+        """At which the server ends a pull."""
+        return max(LARGEST_MESSAGE_BYTES, min(self.batch_bytes, OUTSTANDING_BYTES_MAX))
+
+    @property
+    def stated_bytes_max(self) -> int | None:
+        """What a pull has to state; None where its batch is limit enough."""
+        return None if self.is_sure and self.batch_bytes <= self.bytes_max else self.bytes_max
+
+    @property
+    def pulls_at_a_time(self) -> int:
+        """How many one connection may have in flight."""
+        return max(1, OUTSTANDING_BYTES_MAX // min(self.batch_bytes, OUTSTANDING_BYTES_MAX))
