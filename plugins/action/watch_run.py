@@ -17,6 +17,7 @@ from ansible.utils.display import Display
 from fpaas.control import signals, terminal_line
 from fpaas.control.progress import Progress
 from fpaas.records.control import ControlProblem, Trouble
+from fpaas.records.events import HOST_SILENT, TROUBLE_NOTED, EventLog, EventRecord
 from fpaas.spec import RunSpec
 from fpaas.verdict import codes
 
@@ -31,6 +32,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "agents": {"type": "list", "elements": "str", "required": True},
     "grace_s": {"type": "float", "required": True},
     "show_every_s": {"type": "float", "default": 5.0},
+    "events": {"type": "path", "required": True},
 }
 
 
@@ -61,23 +63,35 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         # Where there is a terminal, one worker draws for all of them.
         draws = host == next(iter(task_vars.get("ansible_play_hosts") or [host]))
         shown = Shown(host, progress, arguments["show_every_s"], draws=draws)
-        problems = self._follow(progress, directory, host, shown)
-        for problem in problems:
-            shown.say(codes.sentence(problem.reason()), color="red")
+        path = Path(str(arguments["events"]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with EventLog(path) as log:
+            problems = self._follow(progress, directory, host, shown, log)
+            for problem in problems:
+                shown.say(codes.sentence(problem.reason()), color="red")
+                noted = {"host": host, "problem": problem.problem.value, **problem.parameters}
+                now = time.time_ns()
+                log.begin(TROUBLE_NOTED, now, noted, end_unix_ns=now)
         return {**result, "changed": False, "problems": msgspec.to_builtins(problems)}
 
     def _follow(
-        self, progress: Progress, directory: str, host: str, shown: Shown
+        self, progress: Progress, directory: str, host: str, shown: Shown, log: EventLog
     ) -> list[ControlProblem]:
         control_pid = os.getppid()
         shift_ns = progress.run.control_clock_shift_ns
         seen_at = time.monotonic()
         trouble = ""
+        silence: EventRecord | None = None
         while True:
             try:
                 self._look(progress, directory)
                 seen_at = time.monotonic()
+                if silence is not None:
+                    log.end(silence, time.time_ns(), silence.parameters)
+                    silence = None
             except AnsibleConnectionFailure as error:
+                if silence is None:
+                    silence = log.begin(HOST_SILENT, time.time_ns(), {"host": host})
                 self._connection.reset()
                 silent_s = time.monotonic() - seen_at
                 if silent_s > LOST_S:

@@ -26,6 +26,10 @@ options:
     description: Seconds between lines of progress.
     type: float
     default: 5.0
+  events:
+    description: The run's event log on the control node, to which trouble is appended.
+    type: path
+    required: true
 author:
   - FPaaS bench lab
 """
@@ -36,6 +40,7 @@ EXAMPLES = """
     directory: /var/lib/lab/runs/one
     agents: [probe]
     grace_s: 20
+    events: results/one/control.events.jsonl
 """
 
 RETURN = """

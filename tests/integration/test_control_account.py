@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.records import control, files, status
+from fpaas.records import control, events, files, status
 from fpaas.records.control import ControlAccount, ControlProblem, Trouble
 from fpaas.records.status import AgentStatus, State
 from fpaas.verdict import codes
@@ -28,7 +28,23 @@ PLAYBOOK = """
         directory: "{{ directory }}"
         agents: [relay, shuffler]
         grace_s: 1
+        events: "{{ directory }}/control.events.jsonl"
       register: watched
+
+    - fpaas.bench_lab.note_event:
+        log: "{{ directory }}/control.events.jsonl"
+        kind: run_collected
+        parameters:
+          host: "{{ inventory_hostname }}"
+        lasts: true
+      register: collecting
+
+    - fpaas.bench_lab.note_event:
+        log: "{{ directory }}/control.events.jsonl"
+        kind: run_collected
+        parameters:
+          host: "{{ inventory_hostname }}"
+        began: "{{ collecting.begin_unix_ns }}"
 
     - ansible.builtin.set_fact:
         run_problems: "{{ watched.problems }}"
@@ -108,6 +124,15 @@ def test_trouble_goes_from_where_it_is_noticed_into_the_account(tmp_path: Path) 
         Trouble.TASK_FAILED,
     ]
     # Who started the run reads it in words, at once and at the end.
+    noted, wrong = events.read(tmp_path / control.EVENTS)
+    assert wrong is None
+    assert [(one.kind, one.parameters["host"]) for one in noted] == [
+        (events.TROUBLE_NOTED, "localhost"),
+        (events.TROUBLE_NOTED, "localhost"),
+        (events.RUN_COLLECTED, "localhost"),
+    ]
+    assert noted[-1].end_unix_ns is not None
+    assert noted[-1].end_unix_ns > noted[-1].begin_unix_ns
     said = codes.sentence(failed.reason())
     assert said in done.stdout
     assert json.loads((tmp_path / "sentences.json").read_text())[0] == said

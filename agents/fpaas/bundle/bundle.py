@@ -50,6 +50,8 @@ from fpaas.spec import RunSpec, Share, SpecError, check_run
 
 SPEC_FILE = "run.json"
 HOSTS_DIRECTORY = "hosts"
+#: Who a problem with a file beside the hosts' is about.
+CONTROL_NODE = "control node"
 #: The groups whose hosts run agents; monitoring only watches.
 LOAD_GROUPS = ("relay", "nats", "shuffler", "consumers")
 #: In shuffler.dids.bin: a stream sequence that this shuffler did not publish.
@@ -128,6 +130,8 @@ class Bundle:
     hosts: dict[str, HostPart] = field(default_factory=dict)
     problems: list[Reason] = field(default_factory=list)
     control: ControlAccount | None = None
+    #: What the control node did, and noticed.
+    control_events: list[EventRecord] = field(default_factory=list)
     #: Reasons given from outside, such as an interrupted playbook.
     invalid_reasons: list[str] = field(default_factory=list)
     #: What was merged of its files already, and takes long.
@@ -197,6 +201,7 @@ class _Loader:
         bundle.control = self._of_control_node(control.NAME, ControlAccount)
         if bundle.control is not None:
             bundle.problems += [_noted(one, bundle.spec) for one in bundle.control.problems]
+        bundle.control_events = self._events(CONTROL_NODE, bundle.directory / control.EVENTS)
         marks = self._of_control_node(control.INVALID, InvalidMarks)
         if marks is not None:
             bundle.invalid_reasons += marks.reasons
@@ -205,7 +210,7 @@ class _Loader:
         path = self._bundle.directory / name
         if not path.exists():
             return None
-        return self._try("control node", path, lambda path: files.read(path, kind))
+        return self._try(CONTROL_NODE, path, lambda path: files.read(path, kind))
 
     def load_host(self, host: str) -> HostPart:
         part = HostPart(host, self._bundle.directory / HOSTS_DIRECTORY / host)
@@ -241,7 +246,7 @@ class _Loader:
         if on_nats_host:
             part.nats_samples = self._records(part, nats.SAMPLES, NatsSample)
             part.server_final = self._file(part, nats.FINAL, _server_final)
-        part.events[probe.AGENT] = self._events(part, probe.AGENT)
+        part.events[probe.AGENT] = self._agent_events(part, probe.AGENT)
 
     def _load_relay(self, part: HostPart) -> None:
         self._load_status(part, "relay")
@@ -250,7 +255,7 @@ class _Loader:
             self._problem(part, relay.NAME, "relay_account_cut")
         part.relay_samples = self._records(part, relay.SAMPLES, RelaySample)
         self._check_histogram_log(part, "relay.hlog")
-        part.events["relay"] = self._events(part, "relay")
+        part.events["relay"] = self._agent_events(part, "relay")
 
     def _load_shuffler(self, part: HostPart) -> None:
         self._load_status(part, "shuffler")
@@ -264,7 +269,7 @@ class _Loader:
         part.lost_dids = [
             self._array(part, shuffler.lost_dids_name(number), "I") for number in range(len(lost))
         ]
-        part.events["shuffler"] = self._events(part, "shuffler")
+        part.events["shuffler"] = self._agent_events(part, "shuffler")
 
     def _load_consumers(self, part: HostPart) -> None:
         self._load_status(part, "consumers")
@@ -301,7 +306,7 @@ class _Loader:
                 for stream in range(streams)
             ],
             samples=self._records(part, consumers.samples_name(number), WorkerSample),
-            events=self._events(part, stem),
+            events=self._agent_events(part, stem),
         )
 
     def _load_deliveries(self, part: HostPart, stem: str) -> list[ConsumerDeliveries] | None:
@@ -334,19 +339,22 @@ class _Loader:
 
         return self._file(part, name, read) or []
 
-    def _events(self, part: HostPart, stem: str) -> list[EventRecord]:
-        """Read what an agent saw happen; agents of earlier versions wrote no such file."""
-        name = f"{stem}.{events.SUFFIX}"
-        if not (part.directory / name).exists():
+    def _agent_events(self, part: HostPart, stem: str) -> list[EventRecord]:
+        return self._events(part.host, part.directory / f"{stem}.{events.SUFFIX}")
+
+    def _events(self, host: str, path: Path) -> list[EventRecord]:
+        """Read what somebody saw happen; earlier versions wrote no such file."""
+        if not path.exists():
             return []
 
         def read(path: Path) -> list[EventRecord]:
             found, wrong = events.read(path)
             if wrong:
-                self._problem(part, name, "file_unreadable", wrong)
+                parameters = {"file": path.name, "what": wrong}
+                self._bundle.problems.append(Reason("file_unreadable", host, parameters))
             return found
 
-        return self._file(part, name, read) or []
+        return self._try(host, path, read) or []
 
     def _array(self, part: HostPart, name: str, typecode: str) -> array[int] | None:
         return self._file(part, name, lambda path: _little_endian(path, typecode))

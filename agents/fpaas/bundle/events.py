@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from fpaas.bundle import relay_silence
+from fpaas.bundle import playbook_events, relay_silence
 from fpaas.bundle.bundle import AgentSample, Bundle, HostPart, JsonObject, cumulative
 from fpaas.measures.figures import Window
 from fpaas.records.events import (
@@ -60,7 +60,7 @@ class _Found(NamedTuple):
 def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
     """Return the events of a run in order; `clock` is that of summary.json.
 
-    What was over before T0 is none: nothing was due.
+    What was over before T0 is none: nothing was due. Of what a playbook did, all is.
     """
     noticed = list(_noticed(bundle))
     found = [
@@ -73,6 +73,7 @@ def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
         *_steps(clock),
     ]
     events = [_event(each, bundle.spec.t0_unix_ns) for each in found]
+    events += playbook_events.find(bundle)
     return sorted(events, key=lambda event: (event.begin_s, event.kind, event.sentence))
 
 

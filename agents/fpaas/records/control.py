@@ -12,6 +12,7 @@ from fpaas.records.fields import Number, doc
 
 NAME = "control.json"
 INVALID = "invalid.json"
+EVENTS = "control.events.jsonl"
 
 
 class Trouble(enum.StrEnum):

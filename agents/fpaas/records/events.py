@@ -43,6 +43,17 @@ DURABLES_MADE_AGAIN = "durables_made_again"
 #: whoever executed it knows). It begins when the fault does and ends when it is undone.
 FAULT = "fault"
 
+#: Of the control node, by its own clock, in `control.events.jsonl`. Agents know when to begin …
+RUN_ARMED = "run_armed"
+#: … something is wrong with a host or its agents (parameters: host, problem, and its own) …
+TROUBLE_NOTED = "trouble_noted"
+#: … a host did not answer (host) …
+HOST_SILENT = "host_silent"
+#: … agents were ended, or had ended …
+AGENTS_STOPPED = "agents_stopped"
+#: … and a host's part is brought (host); no end: it could not be.
+RUN_COLLECTED = "run_collected"
+
 Value = str | int | float | bool | None
 
 

@@ -27,7 +27,9 @@ FIRST_FETCH_SHARES = {"min": 0.0, "p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0
 def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, list[Chart]]:
     """Return the charts of each section that has some; `warmup_s` is left out of percentiles."""
     run = RunSeries(bundle, warmup_s)
-    happened = msgspec.convert(summary.get("events") or [], list[Event])
+    events = msgspec.convert(summary.get("events") or [], list[Event])
+    # What the playbook did before and after the run is on no chart's axis.
+    happened = [event for event in events if 0 <= event.at_s <= run.end_s]
     drawn = curves(bundle, summary, warmup_s)
     legs_out = [name for name, kind in LEGS.items() if kind.agent == OUT_OF_THE_STREAM]
     legs_in = [name for name in LEGS if name not in legs_out]

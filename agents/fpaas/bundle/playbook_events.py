@@ -1,0 +1,62 @@
+"""What a playbook did, and noticed, in a run: out of the control node's own event log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fpaas.bundle.bundle import Bundle
+from fpaas.records.events import (
+    AGENTS_STOPPED,
+    HOST_SILENT,
+    RUN_ARMED,
+    RUN_COLLECTED,
+    TROUBLE_NOTED,
+    EventRecord,
+)
+from fpaas.records.summary import Event
+from fpaas.spec import NS_PER_S
+
+PLAYBOOK = "playbook"
+HOST = "host"
+DECIMALS = 3
+
+
+def find(bundle: Bundle) -> Iterator[Event]:
+    """Iterate over the events, in seconds since T0; what came before the run is below 0."""
+    spec = bundle.spec
+    for record in bundle.control_events:
+
+        def seconds(unix_ns: int | None) -> float | None:
+            if unix_ns is None:
+                return None
+            common_ns = unix_ns + spec.control_clock_shift_ns
+            return round((common_ns - spec.t0_unix_ns) / NS_PER_S, DECIMALS)
+
+        host = record.parameters.get(HOST)
+        begin_s = seconds(record.begin_unix_ns) or 0.0
+        yield Event(
+            kind=record.kind,
+            source=PLAYBOOK,
+            host=None if host is None else str(host),
+            begin_s=begin_s,
+            end_s=seconds(record.end_unix_ns),
+            parameters={name: v for name, v in record.parameters.items() if name != HOST},
+            sentence=f"{host}: {_said(record)}" if host else _said(record),
+            at_s=begin_s,
+            short=_SHORT.get(record.kind, record.kind.replace("_", " ")),
+        )
+
+
+_SHORT = {RUN_ARMED: "armed", TROUBLE_NOTED: "trouble", HOST_SILENT: "host silent"}
+
+
+def _said(record: EventRecord) -> str:
+    if record.kind == TROUBLE_NOTED:
+        return f"the playbook noted trouble: {str(record.parameters['problem']).replace('_', ' ')}"
+    ended = record.end_unix_ns is not None
+    return {
+        RUN_ARMED: "the playbook set when the run begins",
+        HOST_SILENT: "did not answer the playbook" + ("" if ended else " from then on"),
+        AGENTS_STOPPED: "the playbook ended the agents",
+        RUN_COLLECTED: "its part was brought" if ended else "its part could not be brought",
+    }.get(record.kind, f"the playbook noted {record.kind}")
