@@ -91,8 +91,9 @@ lint: $(READY)
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --offline --profile production
 
-readmes: $(READY) ## Write the roles' READMEs from what their meta/ says
+readmes: $(READY) ## Write the roles' READMEs from their meta/, and the page of a bundle's fields from the records
 	@$(BIN)/python -m tools.role_readmes
+	@$(BIN)/python -m tools.bundle_fields
 
 docs: $(READY) ## Build the documentation into docs/_build/html; warnings are errors
 	@$(BIN)/sphinx-build -W --keep-going --quiet --conf-dir docs . docs/_build/html

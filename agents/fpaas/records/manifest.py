@@ -25,7 +25,7 @@ class RunHost(HostFacts, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The file's content."""
+    """Where and with what a run was made, and the checksums of its files."""
 
     schema: Literal[1]
     run_id: str

@@ -35,7 +35,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NetworkResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The file's content."""
+    """From one host to others."""
 
     unix_ns: UnixNs
     links: list[Link]

@@ -49,7 +49,7 @@ class HostFacts(MachineFacts, frozen=True, kw_only=True):
 
 
 class Seal(msgspec.Struct, frozen=True, kw_only=True):
-    """The file's content."""
+    """A host, and the files that it wrote."""
 
     schema: Literal[1]
     host: str

@@ -24,7 +24,7 @@ class State(enum.StrEnum):
 
 
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The file's content."""
+    """How an agent is."""
 
     agent: Annotated[str, doc("relay, shuffler, consumers or probe")]
     state: State

@@ -411,7 +411,7 @@ class Recovery(msgspec.Struct, kw_only=True):
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """The file's content. Counts of ledger, fetches and connections are of the whole run.
+    """The figures of a run. Counts of ledger, fetches and connections are of the whole run.
 
     To add a key: a field here, with null as its default, for older reports lack it; and what it is
     in `summary.summary`.
