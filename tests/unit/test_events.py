@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.events import LEADER_CHANGED
 from fpaas.records.events import (
     AGENT_PAUSED,
     FRAME_UNDECODABLE,
@@ -239,9 +240,9 @@ def test_each_kind_is_seen_once_and_marked(tmp_path: Path) -> None:
     found = [(event["at_s"], event["short"]) for event in content["events"]]
     assert (10.0, "reconnect") in found
     assert (11.0, "reconnect") in found
-    assert any(
-        "worker 0 reconnected, 3 connections" in event["sentence"] for event in content["events"]
-    )
+    assert {"agent": "consumers", "workers": [0], "connections": 3} in [
+        event["parameters"] for event in content["events"]
+    ]
     assert sum(short == "NATS restarted" for _, short in found) == 1
     assert next(at_s for at_s, short in found if short == "NATS restarted") >= 20
     assert any(short == "relay failed" for _, short in found)
@@ -267,6 +268,6 @@ def test_a_change_of_leader(tmp_path: Path) -> None:
         change_lines(host / "probe.nats.jsonl", 20, lambda line: line.update(leader="n2"))
 
     _, content = analyse(tmp_path, spoil)
-    assert [event["sentence"] for event in content["events"]] == [
-        "n2 leads the stream in place of n1"
+    assert [(event["kind"], event["parameters"]) for event in content["events"]] == [
+        (LEADER_CHANGED, {"leader": "n2", "before": "n1"})
     ]
