@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,6 @@ def bundle(request: pytest.FixtureRequest, simulated: Path) -> Path:
     return simulated if request.param == "simulated" else BUNDLES / request.param
 
 
-def name_of(file_name: str) -> str | None:
-    """Return which kind a file in a run directory is; None if it has no schema."""
-    kinds = schemas.FILES.items()
-    return next((name for name, one in kinds if fnmatchcase(file_name, one.pattern)), None)
-
-
 def contents(path: Path) -> Iterator[Any]:
     if path.suffix == ".jsonl":
         yield from map(json.loads, path.read_text().splitlines())
@@ -48,7 +41,7 @@ def contents(path: Path) -> Iterator[Any]:
 def test_every_json_file_of_a_bundle_fits_its_schema(bundle: Path) -> None:
     found = set()
     for path in [*bundle.rglob("*.json"), *bundle.rglob("*.jsonl")]:
-        name = name_of(path.name)
+        name = schemas.name_of(path.name)
         if name is None:
             pytest.fail(f"{path} has no schema")
         found.add(name)
