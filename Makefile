@@ -32,7 +32,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud watch demo sweep capacity expected-results test molecule fuzz lint readmes docs bench lab lab-down teardown clean
+.PHONY: help setup cloud watch demo failure-matrix sweep capacity expected-results test molecule fuzz lint readmes docs bench lab lab-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -48,6 +48,12 @@ demo: $(READY) ## Run scenario 1's load for a 60 s window on this machine
 
 scenario-%: $(READY) ## Run scenario 1 to 5
 	@$(PLAYBOOK) playbooks/$@.yml $(ARGS)
+
+failure-%: $(READY) ## Break something in a run: nats-pause, nats-restart, shuffler-crash, … (docs/failures.md)
+	@$(PLAYBOOK) playbooks/$@.yml $(ARGS)
+
+failure-matrix: $(READY) ## Play all failures that the hosts can, and write what each cost; resumable
+	@$(BIN)/fpaas failures $(if $(INVENTORY),--inventory $(INVENTORY)) -- $(ARGS)
 
 sweep: $(READY) ## Run a grid of variables (10 to 1000 consumers by default), report it as one; resumable
 	@$(PLAYBOOK) playbooks/sweep.yml $(ARGS)

@@ -7,13 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from fpaas import common_time
 from fpaas.records import events
 from fpaas.records.events import AGENT_PAUSED, NATS_SILENT, EventLog, EventRecord
+
+NOTICED = 99
+
+
+@pytest.fixture(autouse=True)
+def noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common_time, "now_ns", lambda: NOTICED)
 
 
 def record(begin: int, end: int | None, **parameters: events.Value) -> EventRecord:
     return EventRecord(
-        kind=NATS_SILENT, begin_unix_ns=begin, end_unix_ns=end, parameters=parameters
+        kind=NATS_SILENT,
+        begin_unix_ns=begin,
+        end_unix_ns=end,
+        parameters=parameters,
+        noticed_unix_ns=NOTICED,
     )
 
 

@@ -89,6 +89,7 @@ def test_every_server_is_at_its_own_address_and_port() -> None:
         "nats_url": "nats://at-n1:2,nats://at-n2:22,nats://at-n3:2",
         "nats_monitoring_url": "http://127.0.0.1:3",
         "relay_url": "ws://at-r:1",
+        "addresses": {host: f"at-{host}" for host in lab_map.hosts_of(GROUPS)},
     }
     assert drawn["cluster_addresses"] == ["at-n1:4", "at-n2:4", "at-n3:4"]
 

@@ -16,6 +16,7 @@ from fpaas.records.status import AgentStatus, State
 from tests.support.checkout import CHECKOUT
 from tests.support.plugin_modules import load
 
+check_faults = load("modules/check_faults.py")
 check_host = load("modules/check_host.py")
 await_agents = load("action/await_agents.py")
 run_program = load("action/run_program.py")
@@ -209,3 +210,40 @@ def test_runs_of_a_sweep_are_told_passwords_that_nobody_types_again(
     assert "secret" not in said[0]
     assert said[1:] == ["--become-password-file: secret", "600"]
     assert not Path(program.with_suffix(".where").read_text().strip()).exists()
+
+
+@pytest.mark.parametrize("do", ["kill", "restart", "pause"])
+def test_any_host_can_stop_what_is_its_own(do: str, tmp_path: Path) -> None:
+    assert check_faults.problem_of(do, tmp_path, is_own=False) is None
+
+
+@pytest.mark.parametrize("do", ["partition", "limit", "delay", "fill_disk", "step_clock"])
+def test_the_machine_that_one_works_at_is_not_broken(do: str, tmp_path: Path) -> None:
+    assert "the machine that you work at" in check_faults.problem_of(do, tmp_path, is_own=False)
+
+
+def test_what_a_host_lacks_for_a_fault_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_faults.os, "geteuid", lambda: 1000)
+    assert "needs root" in check_faults.problem_of("partition", tmp_path, is_own=True)
+    monkeypatch.setattr(check_faults.os, "geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = check_faults.problem_of("partition", tmp_path, is_own=True)
+    assert "nft (apt-get install nftables)" in said
+    monkeypatch.setattr(check_faults, "in_container", lambda: True)
+    assert "clock of the machine" in check_faults.problem_of("step_clock", tmp_path, is_own=True)
+    monkeypatch.setattr(check_faults, "in_container", lambda: False)
+    status = tmp_path / "status"
+    status.write_text("Name:\tx\nCapEff:\t0000000000000000\n")
+    assert "CAP_SYS_TIME" in check_faults.clock_problem(status)
+    status.write_text("Name:\tx\nCapEff:\t000001ffffffffff\n")
+    assert check_faults.clock_problem(status) is None
+
+
+def test_what_the_kernel_refuses_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content in {"tc": "exit 0", "unshare": "echo no netem here >&2; exit 2"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{content}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "no netem here" in check_faults.network_problem("delay")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fpaas import spec
-from fpaas.control.progress import LATE_START_S, SILENT_S, Progress
+from fpaas.control.progress import BACK_WITHIN_S, LATE_START_S, SILENT_S, Progress
 from fpaas.records.control import Trouble
 from fpaas.records.status import AgentStatus
 
@@ -151,3 +151,30 @@ def test_trouble_of_nats_is_told_while_it_lasts(progress: Progress) -> None:
         assert progress.nats_trouble == trouble
     progress.update([status("probe", "failed", 4, message="no final snapshot")])
     assert progress.nats_trouble == ""
+
+
+def test_what_a_fault_of_the_runs_own_does_is_no_trouble_until_it_is_to_be_back() -> None:
+    topology = spec.Topology(
+        {"consumers": ["here"], "shuffler": ["here", "there"]}, "nats://n", "http://n", "ws://r"
+    )
+    kill = {"do": "kill", "on": "shuffler", "at_s": 6, "for_s": 2}
+    run = spec.build(
+        spec.read_variables({"bench_measure_s": 60, "bench_faults": [kill]}),
+        run_id="r",
+        scenario=spec.Scenario("s", "", ""),
+        topology=topology,
+        first_seq=1,
+    )
+    progress = Progress(replace(run, t0_unix_ns=T0), "here", AGENTS, grace_s=20)
+
+    def problems(seconds: float, agent: str = "shuffler") -> dict[str, Trouble]:
+        others = [status(one, "running", seconds, pid=8) for one in AGENTS if one != agent]
+        progress.update([*others, status(agent, "running", 5)], gone=[7])
+        return troubles(progress, seconds)
+
+    assert problems(5.5) == {"shuffler": Trouble.DIED}
+    assert problems(6.5) == {}
+    assert not progress.finished(at(6.5))
+    assert problems(8 + BACK_WITHIN_S - 1) == {}
+    assert problems(8 + BACK_WITHIN_S + 1) == {"shuffler": Trouble.DIED}
+    assert problems(6.5, "relay") == {"relay": Trouble.DIED}

@@ -17,6 +17,7 @@ ROLES = [
     "clock",
     "common",
     "consumers",
+    "faults",
     "nats",
     "probe",
     "relay",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +67,14 @@ def test_what_is_allowed_stands_in_run_json(tmp_path: Path, entry: dict[str, Any
 def test_json_as_the_command_line_gives_it_is_read() -> None:
     read = spec.read_variables({"bench_faults": json.dumps([PAUSE])})
     assert read["bench_faults"] == [PAUSE]
+
+
+def test_on_is_read_as_yaml_has_it() -> None:
+    text = "[{do: pause, on: nats, at_s: 20, for_s: 5}]"
+    [entry] = yaml.safe_load(text)
+    assert True in entry
+    for value in ([entry], json.dumps([entry])):
+        assert spec.read_variables({"bench_faults": value})["bench_faults"] == [PAUSE]
 
 
 def test_a_run_json_from_before_there_were_faults_has_none(tmp_path: Path) -> None:

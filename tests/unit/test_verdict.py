@@ -11,7 +11,6 @@ import pytest
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.reason import Reason
-from fpaas.spec import Fault
 from fpaas.summary import summary
 from fpaas.verdict import codes, verdict
 from fpaas.verdict.facts import AgentEnd, Facts, WorkerDeath
@@ -497,17 +496,3 @@ def test_an_interruption_comes_before_what_it_stopped(
     assert of(judged.reasons) == ["interrupted", "agent_stopped", "agent_stopped"]
     assert judged.reasons[1].parameters["agent"] == "shuffler"
     assert judged.breakdowns[0].code == "interrupted"
-
-
-def test_a_fault_that_nobody_injected_makes_a_run_invalid(
-    healthy: tuple[RawRun, dict[str, Any]],
-) -> None:
-    run, content = healthy
-    fault = Fault("pause", "nats", at_s=2.0, for_s=1.0)
-    spec = replace(run.spec, faults=[fault, fault])
-    happened = {"kind": "fault", "parameters": {"number": 1, "do": "pause", "on": "nats"}}
-    judged = verdict.judge(spec, {**content, "events": [happened]}, Facts(never_fetched=0))
-    assert judged.status == "invalid"
-    [reason] = judged.reasons
-    assert of([reason]) == ["fault_not_injected"]
-    assert reason.parameters["number"] == 0

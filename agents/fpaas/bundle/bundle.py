@@ -47,6 +47,8 @@ from fpaas.records.seal import Seal
 from fpaas.records.shuffler import ShufflerResult, ShufflerSample
 from fpaas.records.status import AgentStatus
 from fpaas.spec import RunSpec, Share, SpecError, check_run
+from fpaas.spec.faults import AGENT as FAULTS
+from fpaas.spec.faults import of_host
 
 SPEC_FILE = "run.json"
 HOSTS_DIRECTORY = "hosts"
@@ -229,6 +231,9 @@ class _Loader:
             part.links = measured.links if measured else []
         roles = {group for group in LOAD_GROUPS if host in self._spec.hosts.get(group, [])}
         self._load_probe(part, on_nats_host="nats" in roles)
+        if of_host(self._spec.faults, self._spec.hosts, host):
+            self._load_status(part, FAULTS)
+            part.events[FAULTS] = self._agent_events(part, FAULTS)
         if "relay" in roles and uses_own_relay(self._spec):
             self._load_relay(part)
         if "shuffler" in roles:

@@ -15,6 +15,7 @@ from fpaas.bundle.bundle import AgentSample, Bundle, HostPart, JsonObject, cumul
 from fpaas.measures.figures import Window
 from fpaas.records.events import (
     AGENT_PAUSED,
+    FAULT,
     FRAME_UNDECODABLE,
     NATS_SILENT,
     READER_BLOCKED,
@@ -36,6 +37,8 @@ CLOCK_SET = "clock_set"
 
 #: Who says so: an agent of itself, a NATS server of itself, one who watches another.
 AGENT, SERVER, OBSERVER = "agent", "server", "observer"
+#: What the run did to itself.
+INJECTED = "fault"
 
 CONSUMERS = "consumers"
 #: A parameter of silences: whether the connection stayed up all the while.
@@ -55,6 +58,7 @@ class _Found(NamedTuple):
     parameters: dict[str, Any]
     short: str
     what: str
+    noticed_unix_ns: int | None = None
 
 
 def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
@@ -94,6 +98,7 @@ def _event(found: _Found, t0_unix_ns: int) -> Event:
         sentence=what,
         at_s=begin_s,
         short=found.short,
+        noticed_s=None if found.noticed_unix_ns is None else seconds(found.noticed_unix_ns),
     )
 
 
@@ -166,7 +171,10 @@ def _merged(stretch: list[_Seen]) -> _Found:
     if CONNECTED in first.record.parameters:
         parameters[CONNECTED] = all(record.parameters.get(CONNECTED) for record in records)
     kind = first.record.kind
-    source, short, what = _told(kind, _who(first.agent, workers), parameters)
+    if kind == FAULT:
+        source, short, what = _injected(parameters)
+    else:
+        source, short, what = _told(kind, _who(first.agent, workers), parameters)
     return _Found(
         kind,
         source,
@@ -176,7 +184,14 @@ def _merged(stretch: list[_Seen]) -> _Found:
         parameters,
         short,
         what + _how_long(begin_unix_ns, end_unix_ns),
+        min((record.noticed_unix_ns for record in records if record.noticed_unix_ns), default=None),
     )
+
+
+def _injected(parameters: JsonObject) -> tuple[str, str, str]:
+    said = f"{parameters.get('do')} on {parameters.get('on')}"
+    what = f"{said}: the run's own fault, bench_faults[{parameters.get('number')}]"
+    return INJECTED, said.replace(" on ", " "), what
 
 
 def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:

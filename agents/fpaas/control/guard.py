@@ -41,7 +41,8 @@ PROCESS_NAME_VARIABLE = "SUPERVISOR_PROCESS_NAME"
 NATS = "nats"
 SUPERVISOR = "supervisor"
 SERVERS = (NATS, SUPERVISOR)
-DATA_WAY = ("relay", "shuffler", "consumers", "probe")
+#: What broke something makes it good before that is ended.
+DATA_WAY = ("faults", "relay", "shuffler", "consumers", "probe")
 WATCH_INTERVAL_S = 0.5
 #: Agents write what they measured when they are asked to end.
 AGENTS_END_S = 8.0

@@ -101,6 +101,7 @@ def topology(groups: Groups, hosts: Mapping[str, Mapping[str, Any]]) -> dict[str
         "relay_url": f"ws://{endpoint(hosts[at]['lab_address'], hosts[at]['relay_port'])}"
         if at
         else "",
+        "addresses": {host: hosts[host]["lab_address"] for host in hosts_of(groups)},
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from fpaas.records.control import ControlProblem, Trouble
 from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.spec.faults import KINDS, OfHost, of_host
 from fpaas.text import bars
 
 #: Agents write their status every second; one silent for this long of a run is stuck or gone.
@@ -14,6 +15,8 @@ SILENT_S = 15.0
 #: On a busy machine an agent may take this much longer to come up than the run allows for.
 LATE_START_S = 5.0
 BAR_WIDTH = 24
+#: What a fault has ended or stopped has this long to be back, once that is undone.
+BACK_WITHIN_S = 20.0
 ENDED = (State.DONE, State.STOPPED, State.FAILED)
 #: Figures that tell how far an agent is, in the order they are shown.
 FIGURES = {
@@ -32,6 +35,7 @@ class Progress:
     def __init__(self, run: RunSpec, host: str, agents: Iterable[str], grace_s: float) -> None:
         self.run = run
         self._host = host
+        self._faults = of_host(run.faults, run.hosts, host)
         self._agents = list(agents)
         self._statuses: dict[str, AgentStatus] = {}
         self._gone: set[int] = set()
@@ -52,8 +56,20 @@ class Progress:
 
     def problems(self, now_unix_ns: int) -> list[ControlProblem]:
         """Agents that failed, died, never came up or did not end in time, and why."""
-        found = [self._problem_of(agent, now_unix_ns) for agent in self._agents]
+        found = [
+            self._problem_of(agent, now_unix_ns)
+            for agent in self._agents
+            if not any(self._explains(fault, agent, now_unix_ns) for fault in self._faults)
+        ]
         return [problem for problem in found if problem is not None]
+
+    def _explains(self, one: OfHost, agent: str, now_unix_ns: int) -> bool:
+        """Whether a fault of the run's own keeps an agent from working now."""
+        since_t0_s = (now_unix_ns - self.run.t0_unix_ns) / NS_PER_S
+        is_on_it = KINDS[one.fault.do].shares == "process" and any(
+            target.group == agent for target in one.targets
+        )
+        return is_on_it and one.fault.at_s <= since_t0_s <= one.fault.until_s + BACK_WITHIN_S
 
     def _problem_of(self, agent: str, now_unix_ns: int) -> ControlProblem | None:
         def problem(what: Trouble, **more: str | float) -> ControlProblem:

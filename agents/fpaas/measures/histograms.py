@@ -427,11 +427,12 @@ def merge_logs(
     from_unix_s: float = 0.0,
     until_unix_s: float = float("inf"),
     until_by_leg: Mapping[str, float] = MappingProxyType({}),
+    holes: Sequence[tuple[float, float]] = (),
     shift_us: Callable[[str, float], int] = lambda _leg, _unix_s: 0,
 ) -> dict[str, Leg]:
     """Merge the intervals whose middle lies in [from, until) into one histogram a leg.
 
-    `until_by_leg` has another end for some legs.
+    `until_by_leg` has another end for some legs. What lies in one of the `holes` is left out.
     `shift_us(leg, middle of the interval)` is added to each of its samples.
     """
     adder = _Adder()
@@ -440,7 +441,10 @@ def merge_logs(
         for interval in read_log(path):
             name, _, kind = interval.tag.partition(".")
             until_s = until_by_leg.get(name, until_unix_s)
-            if not from_unix_s <= interval.middle_unix_s < until_s:
+            middle_s = interval.middle_unix_s
+            if not from_unix_s <= middle_s < until_s:
+                continue
+            if any(since_s <= middle_s < end_s for since_s, end_s in holes):
                 continue
             legs = by_shift.setdefault(name, {})
             shift = shift_us(name, interval.middle_unix_s)

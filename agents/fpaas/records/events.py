@@ -16,6 +16,7 @@ from typing import Self
 
 import msgspec
 
+from fpaas import common_time
 from fpaas.records.files import UNREADABLE
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     begin_unix_ns: int
     end_unix_ns: int | None
     parameters: dict[str, Value] = msgspec.field(default_factory=dict)
+    #: When whoever writes it came to know; null of older agents.
+    noticed_unix_ns: int | None = None
 
 
 class EventLog:
@@ -114,6 +117,7 @@ class EventLog:
             begin_unix_ns=begin_unix_ns,
             end_unix_ns=end_unix_ns,
             parameters=parameters,
+            noticed_unix_ns=common_time.now_ns(),
         )
         self._write(event)
         return event

@@ -71,13 +71,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     short: Annotated[str, doc("for a chart's margin")]
     sentence: str
     kind: Annotated[str | None, doc("null: of an older report")] = None
-    source: Annotated[str | None, doc("agent, playbook, server or observer")] = None
+    source: Annotated[str | None, doc("agent, playbook, server, observer, or fault")] = None
     host: Annotated[str | None, doc("where it was seen")] = None
     begin_s: float | None = None
     end_s: Annotated[
         float | None, doc("null: it lasted to the run's end, or until who saw it died")
     ] = None
     parameters: dict[str, Any] = {}
+    noticed_s: Annotated[
+        float | None, doc("when whoever saw it knew; null: that is not written down")
+    ] = None
 
 
 class Window(msgspec.Struct, kw_only=True):
@@ -410,6 +413,43 @@ class Recovery(msgspec.Struct, kw_only=True):
     outages: list[Outage]
 
 
+class FaultCost(msgspec.Struct, kw_only=True):
+    """Terms of the ledger of the whole run; null of a run with several faults, which share them."""
+
+    not_read: Count | None
+    publish_failed: Count | None
+    publish_unknown: Count | None
+    duplicates_rejected: Count | None
+    lost: Count | None
+    redelivered: Count | None
+    duplicate_deliveries: Count | None
+
+
+class FaultAccount(msgspec.Struct, kw_only=True):
+    """What one fault of the run's own did. Times are since T0; null: it did not come to that."""
+
+    kind: Annotated[str, doc("its `do`")]
+    on: Annotated[list[str], doc("<host>: <part>, where it happened")]
+    parameters: Annotated[dict[str, Any], doc("the entry of bench_faults")]
+    at_s: float
+    for_s: float
+    began_s: float | None
+    ended_s: Annotated[float | None, doc("undone on its last host")]
+    undone: bool
+    detected_s: Annotated[
+        float | None, doc("from its begin until relay, shuffler or consumers noticed")
+    ]
+    served_s: Annotated[
+        float | None,
+        doc("from its end until the last consumer was served again, its wait for a poll included"),
+    ]
+    published_s: Annotated[
+        float | None, doc("from its end until the shuffler published again, to two seconds")
+    ]
+    recovered_s: Annotated[float | None, doc("the longer of the two")]
+    cost: FaultCost
+
+
 class Summary(msgspec.Struct, kw_only=True):
     """The figures of a run. Counts of ledger, fetches and connections are of the whole run.
 
@@ -445,3 +485,4 @@ class Summary(msgspec.Struct, kw_only=True):
     goals: list[Goal]
     limited_by: Limit | None
     recovery: Annotated[Recovery | None, doc("null in summaries of older versions")] = None
+    faults: Annotated[list[FaultAccount], doc("in the order of bench_faults")] = []

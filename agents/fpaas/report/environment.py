@@ -11,7 +11,7 @@ from fpaas.records.paths import pick
 from fpaas.records.probe import MachineFacts
 from fpaas.records.seal import HostFacts
 from fpaas.report.written import NOT_MEASURED, flatten, number, with_unit
-from fpaas.spec import RunSpec
+from fpaas.spec import Fault, RunSpec
 from fpaas.text.plan_text import DELIVERY_WORDS
 
 
@@ -40,7 +40,13 @@ def parameters(spec: RunSpec) -> dict[str, str]:
             f"{spec.stream.max_bytes / 1e6:,.0f} MB, duplicates for "
             f"{spec.stream.duplicate_window_s:g} s, {spec.stream.replicas} replica(s)"
         ),
+        **({"faults": "; ".join(map(_fault, spec.faults))} if spec.faults else {}),
     }
+
+
+def _fault(fault: Fault) -> str:
+    lasting = f" for {fault.for_s:g} s" if fault.for_s else ""
+    return f"{fault.do} on {fault.on} at {fault.at_s:g} s{lasting}"
 
 
 @dataclass(frozen=True)

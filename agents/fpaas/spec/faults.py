@@ -17,6 +17,8 @@ from fpaas.errors import SpecError
 from fpaas.spec.values import Variable, choice, integer, number
 
 NAME = "bench_faults"
+#: The agent that executes what is not the relay's own.
+AGENT = "faults"
 RELAY, NATS, SHUFFLER, CONSUMERS = "relay", "nats", "shuffler", "consumers"
 #: What a fault can be on, as groups of an inventory; beside them, any of its hosts.
 GROUPS = (RELAY, NATS, SHUFFLER, CONSUMERS)
@@ -198,6 +200,8 @@ def _read(where: str, entry: object) -> Fault:
     """Check one entry; raises SpecError that names it, what is wrong and what is allowed."""
     if not isinstance(entry, Mapping):
         raise SpecError(f"{where}: {entry!r} is not allowed; allowed: an object with do, on, at_s")
+    # YAML takes a bare `on` for the truth, and JSON makes a word of that.
+    entry = {"on" if name in (True, "true") else name: value for name, value in entry.items()}
     for name in ("do", "on", "at_s"):
         if name not in entry:
             raise SpecError(f"{where}: {name}: is missing; a fault has do, on and at_s at least")
@@ -298,6 +302,25 @@ def targets(fault: Fault, hosts: Mapping[str, Sequence[str]]) -> list[Target]:
         group = NATS if fault.on == LEADER else fault.on
         return [Target(host, group) for host in hosts.get(group, ())]
     return [Target(fault.on, group) for group in GROUPS if fault.on in hosts.get(group, ())]
+
+
+@dataclass(frozen=True)
+class OfHost:
+    """A fault that is on a host, or may be; `number` is its place in `bench_faults`."""
+
+    number: int
+    fault: Fault
+    targets: list[Target]
+
+
+def of_host(faults: Sequence[Fault], hosts: Mapping[str, Sequence[str]], host: str) -> list[OfHost]:
+    """Return the faults that the faults agent of a host executes."""
+    found = []
+    for number_of, fault in enumerate(faults):
+        here = [target for target in targets(fault, hosts) if target.host == host]
+        if here and not fault.is_by_relay:
+            found.append(OfHost(number_of, fault, here))
+    return found
 
 
 def check(

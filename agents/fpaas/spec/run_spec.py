@@ -126,6 +126,8 @@ class RunSpec:
     shares: dict[str, Share]
     variables: dict[str, Any] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    #: Of each host, as the other hosts reach it; empty in older runs.
+    addresses: dict[str, str] = field(default_factory=dict)
     #: What to add to each host's clock to have the common time, ns; hosts that were not compared
     #: are missing.
     clock_shifts_ns: dict[str, int] = field(default_factory=dict)
@@ -333,13 +335,15 @@ class Topology:
     """Where the parts of a lab listen; from the inventory.
 
     `nats_url` has a URL for each NATS host, with commas between them; `nats_monitoring_url` is what
-    the probe on a NATS host asks about that host's server.
+    the probe on a NATS host asks about that host's server. `addresses` are of each host, as others
+    reach it.
     """
 
     hosts: dict[str, list[str]]
     nats_url: str
     nats_monitoring_url: str
     relay_url: str
+    addresses: dict[str, str] = field(default_factory=dict)
 
 
 def build(
@@ -418,6 +422,7 @@ def build(
         nats_url=topology.nats_url,
         nats_monitoring_url=topology.nats_monitoring_url,
         hosts=topology.hosts,
+        addresses=topology.addresses,
         shares=split_consumers(count, topology.hosts["consumers"]),
         variables=dict(values),
         faults=[Fault(**fault) for fault in v["bench_faults"]],

@@ -17,7 +17,7 @@ from fpaas.bundle.bundle import AgentSample, Bundle, JsonObject, cumulative
 from fpaas.latency import latency
 from fpaas.latency.clocks import Clocks
 from fpaas.latency.legs import Legs, call_window, merge_into
-from fpaas.ledger import ledger, order, recovery, relay_account
+from fpaas.ledger import fault_account, ledger, order, recovery, relay_account
 from fpaas.ledger.evidence import evidence_of, worker_results
 from fpaas.ledger.ledger import Evidence, Ledger
 from fpaas.measures import figures
@@ -50,10 +50,12 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
     evidence = evidence_of(bundle)
     balance = ledger.account(spec, evidence)
     sections = _Summary(bundle, window, legs, evidence, balance).sections()
-    known = facts.collect(bundle, window, legs, balance, worker_results(bundle))
+    clock: JsonObject = msgspec.to_builtins(sections["clock"])
+    sections["events"] = events.find(bundle, clock)
+    sections["faults"] = fault_account.account(bundle, sections["events"], balance)
     figures: JsonObject = msgspec.to_builtins(sections)
-    sections["events"] = events.find(bundle, figures["clock"])
-    figures["events"] = msgspec.to_builtins(sections["events"])
+    results = worker_results(bundle)
+    known = facts.collect(bundle, window, legs, balance, results, faults=figures["faults"])
     judged = verdict.judge(spec, figures, known)
     limit = limits.find(
         spec, figures, late_generators=judged.late_generators, breakdowns=judged.breakdowns

@@ -8,7 +8,7 @@ from typing import Any
 
 from fpaas.latency.leg_kinds import LEGS, headline_legs
 from fpaas.latency.lower_bounds import is_at_least, is_goal_at_least, marked
-from fpaas.text import leg_words
+from fpaas.text import fault_text, leg_words
 from fpaas.verdict import goals
 
 WIDTH = 100
@@ -44,6 +44,7 @@ def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
         yield from _wrapped(limited_by["sentence"], label="limited by")
     yield ""
     yield from _goals(summary)
+    yield from _faults(summary)
     yield from _throughput(summary["throughput"])
     yield from _ledger(summary["ledger"])
     yield ""
@@ -66,6 +67,20 @@ def _wrapped(text: str, label: str = "") -> list[str]:
     return textwrap.wrap(
         text, WIDTH, initial_indent=f"{label:<{LABEL_WIDTH}}", subsequent_indent=indent
     )
+
+
+def _faults(summary: dict[str, Any]) -> Iterator[str]:
+    faults = summary.get("faults") or []
+    for fault in faults:
+        text = (
+            f"{fault_text.what(fault)}, {fault_text.when(fault)}: noticed after "
+            f"{fault_text.seconds(fault['detected_s'])}, recovered "
+            f"{fault_text.seconds(fault['recovered_s'])} after its end; cost: "
+            f"{fault_text.cost(fault)}"
+        )
+        yield from _wrapped(text, label="fault")
+    if faults:
+        yield ""
 
 
 def _goals(summary: dict[str, Any]) -> Iterator[str]:

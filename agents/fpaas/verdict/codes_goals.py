@@ -435,6 +435,18 @@ CODES: dict[str, Code] = {
         "Nothing for the lab. Others may want it synchronised (chrony).",
         {"offset_ms": "ms, of the NATS host's clock minus this one's"},
     ),
+    "explained_by_fault": Code(
+        NOTE,
+        lambda p: (
+            f"the run's own fault{'s' if len(p['numbers']) > 1 else ''} "
+            f"{', '.join(f'bench_faults[{number}]' for number in p['numbers'])} brought about: "
+            f"{p['reason']}"
+        ),
+        "This would make a run invalid, had the run not done it to itself: the fault happened, was "
+        "undone, and explains all of it.",
+        "Nothing. What the fault cost is in summary.json under `faults`.",
+        {"numbers": "places in bench_faults", "reason": "what was brought about"},
+    ),
     "relay_was_silent": Code(
         NOTE,
         "no event came from the relay {relay_url} for {longest:.1f} s at a stretch, {total:.1f} s "

@@ -13,6 +13,7 @@ AGENTS = {
     "shuffler": "the shuffler",
     "consumers": "the consumers' agent",
     "probe": "the probe",
+    "faults": "the faults agent",
 }
 
 _LOGS = "Read the log of that part in `results/<run-id>/hosts/<host>/`, and run again."
@@ -339,6 +340,14 @@ CODES: dict[str, Code] = {
         "bench_faults[{number}] ({do} on {on} at {at_s:g} s) was not injected, so the run does not "
         "show what it was made for",
         "The run was to inject a fault into itself, and nobody says that it happened.",
+        "Read the log of the faults agent, or of the relay, on the host that the fault is on.",
+        {"number": "its place in bench_faults", "do": "", "on": "", "at_s": "s since T0"},
+    ),
+    "fault_not_undone": Code(
+        INVALID,
+        "bench_faults[{number}] ({do} on {on} at {at_s:g} s) was injected, and nobody says that it "
+        "was undone",
+        "What the fault broke may have stayed broken until the run's end.",
         "Read the log of the faults agent, or of the relay, on the host that the fault is on.",
         {"number": "its place in bench_faults", "do": "", "on": "", "at_s": "s since T0"},
     ),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fpaas.bundle.bundle import Bundle, HostPart, Sample, cumulative
+from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, Sample, cumulative
+from fpaas.latency import duties
 from fpaas.latency.legs import Legs
 from fpaas.ledger import ledger
 from fpaas.ledger.disagreements import Disagreement
@@ -66,6 +67,9 @@ class Facts:
     tolerated: list[Disagreement] = field(default_factory=list)
     never_fetched: int | None = None
     loop_lag_p99_ms: dict[str, float] = field(default_factory=dict)
+    #: Lateness that is the agents' own, outside of the times in which faults of the run's own
+    #: explain it; None if there is nothing to leave out. So is the lag above.
+    own_lateness_p99_ms: dict[str, float] | None = None
     process_cpu_pct: dict[str, float] = field(default_factory=dict)
     #: By host, the seconds of the window without a sample of it, if these are too many.
     unsampled_s: dict[str, int] = field(default_factory=dict)
@@ -87,8 +91,14 @@ def collect(
     legs: Legs,
     balance: Ledger,
     results: list[WorkerResult] | None,
+    *,
+    faults: Sequence[JsonObject],
 ) -> Facts:
-    """Collect facts; `results` are the workers' figures, None where one is missing."""
+    """Collect facts; `results` are the workers' figures, None where one is missing.
+
+    `faults` are those of summary.json.
+    """
+    outside = duties.outside(bundle, window, faults)
     lags = {}
     for name in ("relay", "shuffler", "consumers"):
         worst = legs.worst_p99_ms(name, "loop_lag")
@@ -107,7 +117,8 @@ def collect(
         disagreements=balance.disagreements,
         tolerated=balance.tolerated,
         never_fetched=None if results is None else sum(r.consumers_never_fetched for r in results),
-        loop_lag_p99_ms=lags,
+        loop_lag_p99_ms=lags if outside is None else outside.loop_lag,
+        own_lateness_p99_ms=None if outside is None else outside.own,
         process_cpu_pct=resources.agent_cpu_pct(bundle, window),
         unsampled_s=_unsampled_s(bundle, window),
         frames_offered=relay.offered if relay else None,

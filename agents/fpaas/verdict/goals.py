@@ -432,6 +432,13 @@ def _open(run: Measured, leg: str, column: str) -> Open | None:
     return Open(leg, count or 0, min_ms, at_least.get(column))
 
 
+def _of_faults(run: Measured, name: str) -> float | None:
+    """Return the worst of all faults; None if it is not known of each."""
+    found: list[float | None] = [fault[name] for fault in run.pick("faults") or ()]
+    known = [one for one in found if one is not None]
+    return max(known) if known and len(known) == len(found) else None
+
+
 def _process(process: str, name: str, kind: str) -> Callable[[Measured], float | None]:
     return lambda run: run.pick("resources", "processes", process, name, kind)
 
@@ -493,6 +500,16 @@ FIGURES: dict[str, Figure] = {
         "consumer lag, p99", "messages", _sum(("jetstream", "consumer_lag", "p99"))
     ),
     "stream_bytes": Figure("size of the stream", "bytes", _sum(("jetstream", "bytes"))),
+    "fault_detected_s": Figure(
+        "from a fault's begin until relay, shuffler or consumers noticed, longest",
+        "s",
+        lambda run: _of_faults(run, "detected_s"),
+    ),
+    "fault_recovered_s": Figure(
+        "from a fault's end until it is published and the last consumer served again, longest",
+        "s",
+        lambda run: _of_faults(run, "recovered_s"),
+    ),
     **{f"{leg}_{column}_ms": _leg(leg, column) for leg in LEGS for column in PERCENTILES},
     **{
         f"{process}_cpu_pct": Figure(

@@ -20,10 +20,10 @@ from typing import Any, Final, Literal
 from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.reason import Reason
 from fpaas.records import summary as records
-from fpaas.records.events import AGENT_PAUSED, FAULT
+from fpaas.records.events import AGENT_PAUSED
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
-from fpaas.verdict import codes, goals, relay_limits, stalls
+from fpaas.verdict import codes, fault_excuses, goals, relay_limits, stalls
 from fpaas.verdict.facts import Facts
 
 PASS: Final = "pass"  # noqa: S105
@@ -122,7 +122,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *given,
         *_shorten(own_problems),
         *stopped,
-        *_faults_missing(spec, summary),
+        *fault_excuses.amiss(spec, summary),
         *_imbalance(summary, facts),
         *_calls_missing(summary),
         *_paused(summary, late),
@@ -136,6 +136,16 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_relay_beyond(spec, summary, dead.reasons),
         *_shorten([one for one in facts.problems if dead.left(one)]),
     ]
+    explained = {
+        position: found
+        for position, reason in enumerate(invalid)
+        if (found := fault_excuses.explaining(reason, spec, summary))
+    }
+    excused = [
+        Reason("explained_by_fault", None, {"numbers": numbers, "reason": invalid[position]})
+        for position, numbers in explained.items()
+    ]
+    invalid = [reason for position, reason in enumerate(invalid) if position not in explained]
     # Where something is missing, so are figures.
     invalid = invalid or list(_unjudged(judged))
     missed = [_missed(goal, summary) for goal in judged if goal.status == goals.MISSED]
@@ -144,6 +154,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     broken = list(goals.broken_exchanges(measured)) if failovers else []
     notes = [
         *failovers,
+        *excused,
         *broken,
         *_blocked_reader(summary, facts),
         *relay_limits.notes(spec, summary),
@@ -167,16 +178,6 @@ def _relay_beyond(spec: RunSpec, summary: dict[str, Any], dead: list[Reason]) ->
 def _unsampled(facts: Facts) -> Iterator[Reason]:
     for host, missing_s in facts.unsampled_s.items():
         yield Reason("host_unsampled", host, {"missing_s": missing_s})
-
-
-def _faults_missing(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
-    """Name faults that nobody says were injected: such a run shows nothing of them."""
-    events = summary.get("events") or ()
-    injected = {one["parameters"].get("number") for one in events if one["kind"] == FAULT}
-    for number, fault in enumerate(spec.faults):
-        if number not in injected:
-            missing = {"number": number, "do": fault.do, "on": fault.on, "at_s": fault.at_s}
-            yield Reason("fault_not_injected", None, missing)
 
 
 def _paused(summary: dict[str, Any], late: list[Reason]) -> Iterator[Reason]:
@@ -409,6 +410,8 @@ def _late_generators(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
         ("relay_lateness_own", RELAY_LATENESS_P99_LIMIT_MS),
     ):
         p99_ms = (fidelity.get(f"{name}_ms") or {}).get("p99")
+        if facts.own_lateness_p99_ms is not None:
+            p99_ms = facts.own_lateness_p99_ms.get(name)
         if p99_ms is not None and p99_ms > limit_ms:
             yield Reason(name, None, {"p99_ms": p99_ms, "limit_ms": limit_ms})
     yield from _relay_of_old(fidelity, facts)

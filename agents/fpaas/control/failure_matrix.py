@@ -1,0 +1,201 @@
+"""Plays all failure playbooks that the hosts can, one after the other, into one table.
+
+Which of them the hosts can play is the run's own preflight to say: what it refuses stands in the
+table with its reason. What was played already is not played again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fpaas.text import fault_text
+
+PREFIX = "failure-"
+#: Of nothing, of those that go together, of all hosts alone: in the order in which they are read.
+ORDER = (
+    "nats-pause",
+    "nats-restart",
+    "nats-file-restart",
+    "nats-leader",
+    "shuffler-crash",
+    "consumer-crash",
+    "relay-cut",
+    "relay-stuck",
+    "partition",
+    "slow-link",
+    "disk-full",
+    "clock-step",
+)
+HEADS = (
+    "failure",
+    "verdict",
+    "noticed after",
+    "recovered after",
+    "replayed",
+    "repeated",
+    "lost, and why",
+)
+JSON_NAME, TABLE_NAME = "failures.json", "failures.md"
+_REFUSAL = re.compile(r"^\[ERROR\]: Task failed: (?:\w+ failed: )?(.+)$", re.MULTILINE)
+
+
+@dataclass
+class Row:
+    """One playbook: its run, or why there is none. Figures are those of summary.json."""
+
+    name: str
+    run_id: str | None = None
+    not_played: str | None = None
+    verdict: str | None = None
+    reasons: list[str] = field(default_factory=list)
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    redelivered: int | None = None
+    lost: int | None = None
+    lost_by_cause: dict[str, int] = field(default_factory=dict)
+    not_read: int | None = None
+    replayed: int | None = None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A table: whatever its runs had in common, and their rows. `results` is where runs are."""
+
+    results: Path
+    #: Playbook and options → exit code; what it prints goes to a file.
+    play: Callable[[str, Path], int]
+    show: Callable[[str], None]
+    conditions: dict[str, Any]
+
+    def fill(self, playbooks: Path) -> list[Row]:
+        """Play what is missing, and write the table after each. Raises OSError."""
+        directory = self.results / "failures"
+        directory.mkdir(parents=True, exist_ok=True)
+        rows = self._read(directory / JSON_NAME)
+        for name in names(playbooks):
+            if name in rows and self._is_there(rows[name]):
+                self.show(f"{name}: played already, {rows[name].run_id}")
+                continue
+            self.show(f"{name}: …")
+            rows[name] = self._play(name, directory / f"{name}.log")
+            self.show(f"{name}: {rows[name].verdict or rows[name].not_played}")
+            self._write(directory, [rows[one] for one in names(playbooks) if one in rows])
+        return [rows[name] for name in names(playbooks)]
+
+    def _is_there(self, row: Row) -> bool:
+        return row.run_id is not None and (self.results / row.run_id / "summary.json").exists()
+
+    def _play(self, name: str, log: Path) -> Row:
+        pattern = f"*-{PREFIX}{name}"
+        before = set(self.results.glob(pattern))
+        self.play(f"{PREFIX}{name}.yml", log)
+        made = sorted(set(self.results.glob(pattern)) - before)
+        done = [run for run in made if (run / "summary.json").exists()]
+        if not done:
+            refusals = _REFUSAL.findall(log.read_text(encoding="utf-8", errors="replace"))
+            why = refusals[0].strip() if refusals else f"there is no run; see {log}"
+            return Row(name, not_played=why)
+        return row_of(name, done[-1].name, json.loads((done[-1] / "summary.json").read_text()))
+
+    def _read(self, path: Path) -> dict[str, Row]:
+        """Read what an earlier call left, if its conditions were these."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["conditions"] != self.conditions:
+                return {}
+            return {row["name"]: Row(**row) for row in content["failures"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def _write(self, directory: Path, rows: Sequence[Row]) -> None:
+        content = {"conditions": self.conditions, "failures": [asdict(row) for row in rows]}
+        (directory / JSON_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        (directory / TABLE_NAME).write_text(table(rows), encoding="utf-8")
+
+
+def names(playbooks: Path) -> list[str]:
+    """Return the names of all failure playbooks of a directory, known ones first."""
+    found = {path.stem.removeprefix(PREFIX) for path in playbooks.glob(f"{PREFIX}*.yml")}
+    return [*(name for name in ORDER if name in found), *sorted(found.difference(ORDER))]
+
+
+def row_of(name: str, run_id: str, summary: dict[str, Any]) -> Row:
+    """Make a row of a run's summary.json."""
+    ledger = summary["ledger"]
+    return Row(
+        name,
+        run_id,
+        verdict=summary["verdict"]["status"],
+        reasons=[
+            one["code"] for one in summary["verdict"]["reason_codes"] if one["severity"] != "note"
+        ],
+        faults=summary.get("faults") or [],
+        redelivered=ledger["redelivered"],
+        lost=ledger["lost"],
+        lost_by_cause={k: n for k, n in (ledger["lost_by_cause"] or {}).items() if n},
+        not_read=ledger["not_read"],
+        replayed=(summary.get("recovery") or {}).get("replayed"),
+    )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Write rows as a Markdown table, and below it what was not played."""
+    lines = [
+        f"| {' | '.join(HEADS)} |",
+        f"|{'---|' * len(HEADS)}",
+    ]
+    for row in rows:
+        if row.run_id is None:
+            continue
+        fault = row.faults[0] if row.faults else {"detected_s": None, "recovered_s": None}
+        cells = [
+            row.name,
+            row.verdict or "",
+            fault_text.seconds(fault["detected_s"]),
+            fault_text.seconds(fault["recovered_s"]),
+            _count(row.replayed),
+            _count(row.redelivered),
+            _lost(row),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    left_out = [f"- {row.name}: {row.not_played}" for row in rows if row.run_id is None]
+    if left_out:
+        lines += ["", "Not played:", "", *left_out]
+    return "\n".join(lines) + "\n"
+
+
+def _count(value: int | None) -> str:
+    return fault_text.UNKNOWN if value is None else f"{value}"
+
+
+def _lost(row: Row) -> str:
+    if row.lost is None:
+        return fault_text.UNKNOWN
+    causes = row.lost_by_cause.items()
+    why = ", ".join(f"{count} {cause.replace('_', ' ')}" for cause, count in causes)
+    return f"{row.lost}{f' ({why})' if why else ''}"
+
+
+class Playbooks:
+    """Plays a playbook with options of the user's, and writes what it prints to a file."""
+
+    def __init__(self, directory: Path, options: Sequence[str], program: Path) -> None:
+        self._directory = directory
+        self._options = options
+        self._program = program
+
+    def __call__(self, playbook: str, log: Path) -> int:
+        """Play it; returns its exit code. Raises OSError."""
+        with log.open("w", encoding="utf-8") as output:
+            return subprocess.run(  # noqa: S603  (ours)
+                [str(self._program), str(self._directory / playbook), *self._options],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            ).returncode

@@ -1,0 +1,154 @@
+"""What the faults of a run did: when each began and ended, who noticed, who was served again.
+
+A fault is an entry of `bench_faults`, on all of its hosts. It happened if the event log of a host
+says so, under its number. Times are seconds since T0; how long something took, seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from fpaas.bundle.bundle import Bundle, cumulative
+from fpaas.bundle.events import INJECTED, NATS_RECONNECTED, RELAY_RECONNECTED
+from fpaas.ledger.ledger import Ledger
+from fpaas.records.events import AGENT_PAUSED, FAULT
+from fpaas.records.summary import Event, FaultAccount, FaultCost
+from fpaas.spec import NS_PER_S, Fault
+from fpaas.spec.faults import targets
+
+#: What is noticed later than this after a fault's end is something else.
+NOTICED_WITHIN_S = 30.0
+PROBE = "probe"
+
+
+def account(bundle: Bundle, happened: Sequence[Event], balance: Ledger) -> list[FaultAccount]:
+    """Return the section `faults` of summary.json, in the order of `bench_faults`."""
+    return [
+        _account(bundle, number, fault, happened, balance)
+        for number, fault in enumerate(bundle.spec.faults)
+    ]
+
+
+def _account(
+    bundle: Bundle, number: int, fault: Fault, happened: Sequence[Event], balance: Ledger
+) -> FaultAccount:
+    own = [
+        event
+        for event in happened
+        if (event.kind, event.parameters.get("number"), event.parameters.get("do"))
+        == (FAULT, number, fault.do)
+    ]
+    began_s = min((event.begin_s for event in own if event.begin_s is not None), default=None)
+    ends_s = [event.end_s for event in own if event.end_s is not None]
+    ended_s = max(ends_s) if own and len(ends_s) == len(own) else None
+    served_s, published_s = _served_s(bundle, ended_s), _published_s(bundle, ended_s)
+    hit = {(target.host, target.group) for target in targets(fault, bundle.spec.hosts)}
+    ledger = balance.figures()
+    # Of several, the ledger does not say which of them cost what.
+    is_alone = len(bundle.spec.faults) == 1
+    return FaultAccount(
+        kind=fault.do,
+        on=list(_hit(bundle, fault, {event.host for event in own})),
+        parameters=fault.to_dict(),
+        at_s=fault.at_s,
+        for_s=fault.for_s,
+        began_s=began_s,
+        ended_s=ended_s,
+        undone=ended_s is not None,
+        detected_s=_detected_s(hit, happened, began_s, ended_s),
+        served_s=served_s,
+        published_s=published_s,
+        recovered_s=_longer(served_s, published_s),
+        cost=FaultCost(
+            **{
+                name: getattr(ledger, name) if is_alone else None
+                for name in FaultCost.__struct_fields__
+            }
+        ),
+    )
+
+
+def _hit(bundle: Bundle, fault: Fault, hosts: Collection[str | None]) -> Iterator[str]:
+    """Iterate over the parts of hosts that a fault was on."""
+    for target in targets(fault, bundle.spec.hosts):
+        if target.host in hosts:
+            part = target.group if fault.worker is None else fault.on
+            yield f"{target.host}: {part}"
+
+
+def _longer(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else max(one, other)
+
+
+def _detected_s(
+    hit: Collection[tuple[str, str]],
+    happened: Sequence[Event],
+    began_s: float | None,
+    ended_s: float | None,
+) -> float | None:
+    """Return how long it took until somebody who carries load noticed; None if nobody did."""
+    if began_s is None:
+        return None
+    until_s = (began_s if ended_s is None else ended_s) + NOTICED_WITHIN_S
+    after_s = [
+        at_s - began_s
+        for event in happened
+        if (at_s := _noticed_s(event, hit)) is not None and began_s <= at_s <= until_s
+    ]
+    return min(after_s, default=None)
+
+
+def _noticed_s(event: Event, hit: Collection[tuple[str, str]]) -> float | None:
+    """Return when somebody who carries load noticed an event that may be a fault's; None if not."""
+    agent = event.parameters.get("agent")
+    if event.source == INJECTED or agent == PROBE:
+        return None
+    # That an agent stood still is the fault's doing if the fault was on it.
+    if event.kind == AGENT_PAUSED and (event.host, agent) not in hit:
+        return None
+    if event.noticed_s is not None:
+        return event.noticed_s
+    # A connection that is made again had been missed; of what else samples show, nobody knew then.
+    return event.begin_s if event.kind in (NATS_RECONNECTED, RELAY_RECONNECTED) else None
+
+
+def _served_s(bundle: Bundle, ended_s: float | None) -> float | None:
+    """Return how long after a fault's end the last consumer was served again.
+
+    The wait for its next poll is part of it. None if one was not, or that is not known.
+    """
+    logs = [worker.deliveries for _, worker in bundle.workers]
+    if ended_s is None or any(log is None for log in logs):
+        return None
+    since_ms = round(1000 * ended_s)
+    firsts_ms: dict[int, int] = {}
+    for log in logs:
+        for one in log or ():
+            after = [at_ms for at_ms, *_ in one.runs if at_ms >= since_ms]
+            if after:
+                index = one.consumer_index
+                firsts_ms[index] = min([*after, firsts_ms.get(index, after[0])])
+    if len(firsts_ms) < bundle.spec.consumers.count:
+        return None
+    return max(firsts_ms.values()) / 1000 - ended_s
+
+
+def _published_s(bundle: Bundle, ended_s: float | None) -> float | None:
+    """Return how long after a fault's end the shuffler published again, to two samples (2 s).
+
+    0 if all had been offered before, so that nothing was left to publish; None if it did not.
+    """
+    if ended_s is None:
+        return None
+    ended_unix_ns = bundle.spec.t0_unix_ns + round(ended_s * NS_PER_S)
+    if ended_unix_ns >= bundle.spec.offer_until_unix_ns:
+        return 0.0
+    for part in bundle.parts("shuffler"):
+        # What grew up to the first sample may have been published before the end.
+        at_end: float | None = None
+        for unix_ns, published in cumulative(part.shuffler_samples, "published"):
+            if at_end is not None and published > at_end:
+                return (unix_ns - ended_unix_ns) / NS_PER_S
+            if unix_ns >= ended_unix_ns and at_end is None:
+                at_end = published
+    return None

@@ -1,0 +1,55 @@
+"""What the run's own faults did: a row for each, and what happened around it, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.events import INJECTED
+from fpaas.text import fault_text
+
+#: What happens so long after a fault's end is told with it.
+AFTER_S = 15.0
+
+
+def rows(summary: JsonObject) -> list[dict[str, Any]]:
+    """Return a row for each fault, written."""
+    return [
+        {
+            "what": fault_text.what(fault),
+            "on": ", ".join(fault["on"]),
+            "when": fault_text.when(fault),
+            "detected": fault_text.seconds(fault["detected_s"]),
+            "published": fault_text.seconds(fault["published_s"]),
+            "served": fault_text.seconds(fault["served_s"]),
+            "cost": fault_text.cost(fault),
+            "story": list(_story(fault, summary.get("events") or [])),
+        }
+        for fault in summary.get("faults") or []
+    ]
+
+
+def _story(fault: JsonObject, events: list[JsonObject]) -> Iterator[dict[str, str]]:
+    """Iterate over what happened from a fault's begin on, in order."""
+    began_s, ended_s = fault["began_s"], fault["ended_s"]
+    if began_s is None:
+        return
+    yield {"after": "0.0 s", "what": "the fault begins"}
+    told = []
+    for event in events:
+        at_s = event.get("noticed_s")
+        at_s = event["begin_s"] if at_s is None else at_s
+        until_s = (began_s if ended_s is None else ended_s) + AFTER_S
+        if event.get("source") != INJECTED and began_s <= at_s <= until_s:
+            told.append((at_s, event["sentence"]))
+    if ended_s is not None:
+        told.append((ended_s, "the fault has ended"))
+        for name, text in (
+            ("published_s", "the shuffler has published again"),
+            ("served_s", "the last consumer has been served again"),
+        ):
+            if fault[name] is not None:
+                told.append((ended_s + fault[name], text))
+    for at_s, text in sorted(told):
+        yield {"after": f"{at_s - began_s:.1f} s", "what": text}

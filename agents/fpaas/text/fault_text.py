@@ -1,0 +1,52 @@
+"""A run's faults in words, from summary.json: what each did, and what it cost. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: Terms of the ledger that say what a fault cost, and how they are called.
+COSTS = {
+    "not_read": "events not read",
+    "publish_failed": "publishes failed",
+    "publish_unknown": "publishes unknown",
+    "duplicates_rejected": "duplicates rejected",
+    "lost": "deliveries lost",
+    "redelivered": "deliveries repeated",
+    "duplicate_deliveries": "duplicates delivered",
+}
+UNKNOWN = "-"
+
+
+def what(fault: Mapping[str, Any]) -> str:
+    """Name a fault: `pause of nats, delay_ms 5`."""
+    parameters = fault["parameters"]
+    more = {k: v for k, v in parameters.items() if k not in ("do", "on", "at_s", "for_s")}
+    named = "".join(
+        f", {name} {value:g}" if isinstance(value, int | float) else f", {name} {value}"
+        for name, value in more.items()
+    )
+    return f"{fault['kind']} on {parameters['on']}{named}"
+
+
+def seconds(value: float | None) -> str:
+    """Write how long something took."""
+    return UNKNOWN if value is None else f"{value:.1f} s"
+
+
+def when(fault: Mapping[str, Any]) -> str:
+    """Say from when to when it was."""
+    if fault["began_s"] is None:
+        return "never happened"
+    if fault["ended_s"] is None:
+        return f"from {fault['began_s']:.1f} s on"
+    return f"{fault['began_s']:.1f} s to {fault['ended_s']:.1f} s"
+
+
+def cost(fault: Mapping[str, Any]) -> str:
+    """Say what it cost, in terms of the ledger."""
+    known = {name: count for name, count in fault["cost"].items() if count is not None}
+    if not known:
+        return "not told apart from that of the run's other faults"
+    found = [f"{count:,} {COSTS[name]}" for name, count in known.items() if count and name in COSTS]
+    return ", ".join(found) or "nothing"

@@ -1,0 +1,91 @@
+"""What the faults of a run explain, and what is wrong with the faults themselves. Pure.
+
+A fault excuses only what it must bring about, and only if it is known to have happened and to have
+been undone. The load generators' lateness and the relay's silence are not among it: they are judged
+outside of the faults' times (`fpaas.latency.duties`, `fpaas.bundle.relay_silence`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fpaas.latency.leg_kinds import LEGS
+from fpaas.reason import Reason
+from fpaas.records.events import FAULT
+from fpaas.spec import RunSpec
+from fpaas.spec.faults import LEADER, targets
+
+#: Frames of these are no CBOR, or half of it.
+BAD_FRAMES = ("garbage", "half_frame")
+#: Steps of a clock are found to this much.
+STEP_SLACK_MS = 100.0
+
+
+def amiss(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
+    """Name faults that did not happen, on a host that they are on, and what was not undone."""
+    events = [one for one in summary.get("events") or () if one["kind"] == FAULT]
+    for number, fault in enumerate(spec.faults):
+        said = {"number": number, "do": fault.do, "on": fault.on, "at_s": fault.at_s}
+        own = [
+            one
+            for one in events
+            if (one["parameters"].get("number"), one["parameters"].get("do")) == (number, fault.do)
+        ]
+        hosts = dict.fromkeys(target.host for target in targets(fault, spec.hosts))
+        hit = {one["host"] for one in own}
+        missing = [host for host in hosts if host not in hit]
+        if fault.on == LEADER and len(hit) == 1:
+            missing = []
+        for host in missing:
+            yield Reason("fault_not_injected", host, said)
+        for one in own:
+            if one["end_s"] is None:
+                yield Reason("fault_not_undone", one["host"], said)
+
+
+def explaining(reason: Reason, spec: RunSpec, summary: dict[str, Any]) -> list[int]:
+    """Return the faults that explain a reason all by themselves; none if it stands."""
+    happened = {
+        number: one
+        for number, one in enumerate(summary.get("faults") or ())
+        if one["began_s"] is not None and one["undone"]
+    }
+    if reason.code == "frames_undecodable":
+        return _bad_frames(reason, happened)
+    if reason.code in ("clock_set", "latency_negative"):
+        return _clock(reason, spec, happened)
+    return []
+
+
+def _bad_frames(reason: Reason, happened: dict[int, dict[str, Any]]) -> list[int]:
+    bad = {n: one for n, one in happened.items() if one["kind"] in BAD_FRAMES}
+    sent = sum(one["parameters"]["frames"] for one in bad.values())
+    limit = reason.parameters["limit_frames"]
+    return list(bad) if reason.parameters["count"] <= limit + sent else []
+
+
+def _clock(reason: Reason, spec: RunSpec, happened: dict[int, dict[str, Any]]) -> list[int]:
+    """Whether all steps of a host's clock are the faults' own, there and back.
+
+    Latencies from one clock to another mean nothing then, so no goal may be about any.
+    """
+    goals = spec.scenario.goals or {}
+    if any(name.startswith(f"{leg}_") for name in goals for leg in LEGS):
+        return []
+    steps = {n: one for n, one in happened.items() if one["kind"] == "step_clock"}
+    if reason.code == "latency_negative":
+        return list(steps)
+    mine = {
+        n: one
+        for n, one in steps.items()
+        if any(part.startswith(f"{reason.host}: ") for part in one["on"])
+    }
+    due_ms = [
+        sign * 1000 * one["parameters"]["step_s"] for one in mine.values() for sign in (1, -1)
+    ]
+    found = reason.parameters["steps"]
+    are_known = all(
+        any(abs(step["step_ms"] - due) <= STEP_SLACK_MS for due in due_ms) for step in found
+    )
+    return list(mine) if found and len(found) <= len(due_ms) and are_known else []

@@ -1,0 +1,261 @@
+"""Faults of networks and disks, on hosts that are network namespaces and a disk of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fpaas.faults import disk
+from fpaas.faults.disk import FillDisk
+from fpaas.records import events
+from fpaas.spec import NS_PER_S, Fault
+from fpaas.spec.faults import LIST
+from tests.support.checkout import SCRIPTS
+from tests.support.run_specs import build
+
+pytestmark = pytest.mark.integration
+
+HERE, THERE = "10.99.7.1", "10.99.7.2"
+PORT = 5000
+
+
+def why_not() -> str:
+    if os.geteuid() != 0:
+        return "needs root"
+    missing = [name for name in ("ip", "nft", "tc", "unshare") if shutil.which(name) is None]
+    if missing:
+        return f"needs {', '.join(missing)}"
+    tried = subprocess.run(
+        ["unshare", "--net", "nft", "add", "table", "inet", "t"], capture_output=True, check=False
+    )
+    return "" if tried.returncode == 0 else "no nftables in this kernel"
+
+
+needs_root = pytest.mark.skipif(bool(why_not()), reason=why_not())
+
+
+class Hosts:
+    """Two hosts, `a` with the faults agent and another that listens, and a link between them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._names = [f"fpaas-{os.getpid()}-{side}" for side in ("a", "b")]
+        self._processes: list[subprocess.Popen[bytes]] = []
+        here, there = self._names
+        for name in self._names:
+            self._ip("netns", "add", name)
+        link = f"v{os.getpid() % 100000}"
+        peer = ("peer", "name", "eth0", "netns", there)
+        self._ip("link", "add", link, "netns", here, "type", "veth", *peer)
+        self._ip("-n", here, "link", "set", link, "name", "eth0")
+        for name, address in ((here, HERE), (there, THERE)):
+            self._ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
+            for device in ("eth0", "lo"):
+                self._ip("-n", name, "link", "set", device, "up")
+        sink = (
+            "import socket\n"
+            f"s = socket.create_server(({THERE!r}, {PORT}))\n"
+            "while True:\n"
+            "  c, _ = s.accept()\n"
+            "  while c.recv(65536): pass\n"
+            "  c.close()\n"
+        )
+        self._processes.append(subprocess.Popen([*self._in(there), sys.executable, "-c", sink]))
+        deadline = time.monotonic() + 10
+        while not self.reaches():
+            assert time.monotonic() < deadline
+        self.t0_s = 0.0
+
+    def _ip(self, *words: str) -> None:
+        subprocess.run(["ip", *words], check=True)
+
+    def _in(self, name: str) -> list[str]:
+        return ["ip", "netns", "exec", name]
+
+    def send(self, size: int) -> float | None:
+        """Send bytes to the other host; returns how long it took, None if it was not reached."""
+        code = (
+            "import socket, sys, time\n"
+            "t = time.monotonic()\n"
+            f"s = socket.create_connection(({THERE!r}, {PORT}), timeout=1)\n"
+            f"s.settimeout(20); s.sendall(bytes({size})); s.shutdown(1); s.recv(1)\n"
+            "print(time.monotonic() - t)\n"
+        )
+        done = subprocess.run(
+            [*self._in(self._names[0]), sys.executable, "-c", code],
+            capture_output=True,
+            check=False,
+        )
+        return float(done.stdout) if done.returncode == 0 else None
+
+    def reaches(self) -> bool:
+        return self.send(1) is not None
+
+    def run(self, *faults: dict[str, Any]) -> subprocess.Popen[bytes]:
+        entries = LIST.read("faults", list(faults))
+        hosts = {"relay": ["a"], "nats": ["b"], "shuffler": ["a"], "consumers": ["a", "b", "c"]}
+        addresses = {"a": HERE, "b": THERE, "c": THERE}
+        t0_unix_ns = time.time_ns() + 3 * NS_PER_S
+        self.t0_s = t0_unix_ns / NS_PER_S
+        path = self.directory / "run.json"
+        run = replace(
+            build(),
+            t0_unix_ns=t0_unix_ns,
+            hosts=hosts,
+            addresses=addresses,
+            faults=[Fault(**entry) for entry in entries],
+        )
+        path.write_text(run.to_json())
+        words = ["faults", "--run", str(path), "--out", str(self.directory), "--host", "a"]
+        command = [*self._in(self._names[0]), str(SCRIPTS / "fpaas"), *words]
+        self._processes.append(subprocess.Popen(command))
+        return self._processes[-1]
+
+    def sleep_until(self, seconds: float) -> None:
+        time.sleep(max(0.0, self.t0_s + seconds - time.time()))
+
+    @property
+    def status(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.directory / "faults.status.json").read_text())
+        return content
+
+    def shaped(self) -> bool:
+        listed = subprocess.run(
+            [*self._in(self._names[0]), "tc", "qdisc", "show"], capture_output=True, check=True
+        )
+        return b"f9aa:" in listed.stdout
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        for name in self._names:
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Hosts]:
+    made = Hosts(tmp_path)
+    yield made
+    made.end()
+
+
+PARTITION = {"do": "partition", "on": "shuffler", "peer": "nats", "at_s": 1, "for_s": 3}
+
+
+@needs_root
+def test_a_partition_is_one_until_its_end(hosts: Hosts) -> None:
+    agent = hosts.run(PARTITION)
+    hosts.sleep_until(1.5)
+    assert not hosts.reaches()
+    assert agent.wait(timeout=10) == 0
+    assert hosts.reaches()
+    found, _ = events.read(hosts.directory / "faults.events.jsonl")
+    assert found[0].parameters["addresses"] == THERE
+
+
+@needs_root
+def test_a_partition_ends_if_the_agent_is_killed(hosts: Hosts) -> None:
+    hosts.run({**PARTITION, "for_s": 300})
+    hosts.sleep_until(1.5)
+    assert not hosts.reaches()
+    os.kill(hosts.status["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while not hosts.reaches():
+        assert time.monotonic() < deadline
+
+
+@needs_root
+def test_a_link_is_capped_until_its_end(hosts: Hosts) -> None:
+    size = 1_000_000
+    before = hosts.send(size)
+    assert before is not None
+    assert before < 1
+    fault = {"do": "limit", "on": "a", "mbit_per_s": 4, "at_s": 1, "for_s": 8}
+    agent = hosts.run(fault)
+    hosts.sleep_until(1.5)
+    capped = hosts.send(size)
+    assert capped is not None
+    assert capped > 0.8 * 8 * size / 4e6
+    os.kill(hosts.status["pid"], signal.SIGKILL)
+    agent.wait()
+    deadline = time.monotonic() + 10
+    while hosts.shaped():
+        assert time.monotonic() < deadline
+    after = hosts.send(size)
+    assert after is not None
+    assert after < 1
+
+
+@needs_root
+def test_what_the_kernel_lacks_is_said(hosts: Hosts) -> None:
+    trial = ["unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"]
+    if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
+        pytest.skip("this kernel has netem")
+    agent = hosts.run({"do": "delay", "on": "a", "delay_ms": 5, "at_s": 1, "for_s": 1})
+    assert agent.wait(timeout=15) == 3
+    assert "bench_faults[0] (delay on a at 1 s)" in hosts.status["message"]
+    assert not hosts.shaped()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=20m", "none", str(place)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("may not mount")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def free_mb(place: Path) -> float:
+    stat = os.statvfs(place)
+    return stat.f_bavail * stat.f_frsize / 1e6
+
+
+def test_a_disk_is_full_and_then_it_is_not(small_disk: Path) -> None:
+    filled = FillDisk(small_disk, 2, for_s=60)
+    assert free_mb(small_disk) > 19
+    filled.begin()
+    assert 1.9 < free_mb(small_disk) < 2.1
+    assert list(small_disk.iterdir()) == []
+    for undo in filled.undo:
+        undo.perform()
+    deadline = time.monotonic() + 5
+    while free_mb(small_disk) < 19:
+        assert time.monotonic() < deadline
+
+
+def test_a_full_disk_is_free_again_if_everybody_is_gone(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "GRACE_S", 0.5)
+    filled = FillDisk(small_disk, 0, for_s=0)
+    filled.begin()
+    assert free_mb(small_disk) < 0.1
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "more").write_bytes(bytes(1_000_000))
+    [end] = filled.undo
+    pid = end.processes[0].pid  # type: ignore[union-attr]
+    deadline = time.monotonic() + disk.GRACE_S + 15
+    while free_mb(small_disk) < 19:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -1,0 +1,231 @@
+"""Nothing that the faults agent began outlives it, or its host's time for it: each is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fpaas.faults import dead_man
+from fpaas.records import events
+from fpaas.records.events import FAULT, EventRecord
+from fpaas.spec import NS_PER_S
+from tests.support.checkout import SCRIPTS
+from tests.support.run_specs import build
+
+pytestmark = pytest.mark.integration
+
+HOST = "a"
+PAUSE = {"do": "pause", "on": "shuffler", "at_s": 0.5, "for_s": 2}
+
+
+class Host:
+    """A host of a run whose shuffler is a process that counts its steps into a file."""
+
+    def __init__(self, directory: Path, *faults: dict[str, Any]) -> None:
+        self.directory = directory
+        self._steps = directory / "steps"
+        self._faults = list(faults)
+        self.agent: subprocess.Popen[bytes] | None = None
+        self.shuffler = subprocess.Popen(self._command())
+        self.note_shuffler(self.shuffler.pid)
+
+    def _command(self) -> list[str]:
+        code = (
+            "import sys, time, os\n"
+            "while True:\n open(sys.argv[1], 'a').write('.'); time.sleep(0.01)"
+        )
+        return [sys.executable, "-c", code, str(self._steps)]
+
+    def note_shuffler(self, pid: int) -> None:
+        content = {"agent": "shuffler", "state": "running", "pid": pid, "pids": [pid], "unix_ns": 0}
+        (self.directory / "shuffler.status.json").write_text(json.dumps(content))
+
+    def start(self, *, lead_s: float = 3) -> None:
+        run = build(bench_faults=self._faults)
+        self.t0_unix_ns = time.time_ns() + round(lead_s * NS_PER_S)
+        path = self.directory / "run.json"
+        path.write_text(replace(run, t0_unix_ns=self.t0_unix_ns).to_json())
+        script = self.directory / "start"
+        script.write_text(
+            f"#!{sys.executable}\nimport subprocess, sys\n"
+            f"p = subprocess.Popen({self._command()!r}, stdout=-3, stderr=-3)\n"
+            f"open({str(self.directory / 'started')!r}, 'w').write(str(p.pid))\n"
+        )
+        script.chmod(0o755)
+        self.agent = subprocess.Popen(
+            [
+                *(SCRIPTS / "fpaas", "faults", "--run", path, "--out", self.directory),
+                *("--host", HOST, "--services", json.dumps({"start": [str(script), "{}"]})),
+            ],
+            stderr=(self.directory / "log").open("ab"),
+        )
+
+    def sleep_until(self, seconds: float) -> None:
+        time.sleep(max(0.0, self.t0_unix_ns / NS_PER_S + seconds - time.time()))
+
+    def events(self) -> list[EventRecord]:
+        try:
+            found, wrong = events.read(self.directory / f"faults.{events.SUFFIX}")
+        except FileNotFoundError:
+            return []
+        assert wrong is None
+        return [event for event in found if event.kind == FAULT]
+
+    @property
+    def status(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.directory / "faults.status.json").read_text())
+        return content
+
+    def moves(self) -> bool:
+        before = self._steps.stat().st_size
+        time.sleep(0.2)
+        return self._steps.stat().st_size > before
+
+    def kill(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        started = self.directory / "started"
+        pids = [int(started.read_text())] if started.exists() else []
+        if self.agent is not None and (self.directory / "faults.status.json").exists():
+            pids += self.status["pids"]
+        for pid in (*pids, self.shuffler.pid):
+            try:
+                psutil.Process(pid).kill()
+            except psutil.Error:
+                continue
+        self.shuffler.wait()
+        if self.agent is not None:
+            self.agent.wait()
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Callable[..., Host]]:
+    made: list[Host] = []
+
+    def make(*faults: dict[str, Any]) -> Host:
+        made.append(Host(tmp_path, *faults))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for host in made:
+        host.end()
+
+
+def until(condition: Callable[[], object], patience_s: float = 10) -> None:
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def seconds(host: Host, unix_ns: int | None) -> float:
+    assert unix_ns is not None
+    return (unix_ns - host.t0_unix_ns) / NS_PER_S
+
+
+def test_a_pause_begins_and_ends_on_time_and_is_an_event(hosts: Callable[..., Host]) -> None:
+    host = hosts(PAUSE)
+    host.sleep_until(1)
+    assert not host.moves()
+    assert host.agent is not None
+    assert host.agent.wait(timeout=10) == 0
+    assert host.moves()
+    [event] = host.events()
+    assert event.parameters.items() >= {**PAUSE, "number": 0, "undone_by": "faults"}.items()
+    assert 0.5 <= seconds(host, event.begin_unix_ns) < 0.8
+    assert 2.5 <= seconds(host, event.end_unix_ns) < 2.8
+    assert host.status["state"] == "done"
+
+
+def test_what_is_paused_goes_on_if_the_agent_is_killed(hosts: Callable[..., Host]) -> None:
+    host = hosts({**PAUSE, "for_s": 300})
+    host.sleep_until(1)
+    assert not host.moves()
+    host.kill(host.status["pid"])
+    until(host.moves)
+    # Whoever undid it says so.
+    until(lambda: host.events()[0].end_unix_ns)
+    assert host.events()[0].parameters["undone_by"] == "dead_man"
+    until(lambda: not psutil.pid_exists(host.status["pids"][1]))
+
+
+def test_what_is_paused_goes_on_if_the_agent_is_stuck(hosts: Callable[..., Host]) -> None:
+    host = hosts({**PAUSE, "for_s": 1})
+    host.sleep_until(1)
+    os.kill(host.status["pid"], signal.SIGSTOP)
+    time.sleep(1 + dead_man.GRACE_S - 1)
+    assert not host.moves()
+    until(host.moves, 3)
+
+
+def test_what_is_paused_goes_on_in_time_if_the_timer_is_killed(hosts: Callable[..., Host]) -> None:
+    host = hosts(PAUSE, {**PAUSE, "at_s": 3.5})
+    host.sleep_until(1)
+    host.kill(host.status["pids"][1])
+    assert not host.moves()
+    assert host.agent is not None
+    assert host.agent.wait(timeout=10) == 3
+    # Without a timer nothing more is begun, and that is said.
+    assert [event.parameters["number"] for event in host.events()] == [0]
+    assert "bench_faults[1]" in host.status["message"]
+    assert host.moves()
+
+
+def test_what_is_paused_goes_on_at_once_if_the_agent_is_told_to_end(
+    hosts: Callable[..., Host],
+) -> None:
+    host = hosts({**PAUSE, "for_s": 300})
+    host.sleep_until(1)
+    os.kill(host.status["pid"], signal.SIGTERM)
+    assert host.agent is not None
+    assert host.agent.wait(timeout=5) == 0
+    assert host.moves()
+    assert host.status["state"] == "stopped"
+
+
+@pytest.mark.parametrize("do", ["kill", "restart"])
+def test_what_was_killed_is_started_again(hosts: Callable[..., Host], do: str) -> None:
+    fault = {"do": do, "on": "shuffler", "at_s": 0.5} | ({"for_s": 1} if do == "kill" else {})
+    host = hosts(fault)
+    host.shuffler.wait(timeout=10)
+    until(host.moves)
+    assert host.agent is not None
+    assert host.agent.wait(timeout=10) == 0
+    [event] = host.events()
+    assert seconds(host, event.end_unix_ns) >= (1.5 if do == "kill" else 0.5)
+    killed_by = {"kill": signal.SIGKILL, "restart": signal.SIGTERM}[do]
+    assert host.shuffler.returncode == -killed_by
+
+
+def test_what_was_killed_is_started_again_if_the_agent_is_killed(
+    hosts: Callable[..., Host],
+) -> None:
+    host = hosts({"do": "kill", "on": "shuffler", "at_s": 0.5, "for_s": 300})
+    host.shuffler.wait(timeout=10)
+    until(host.events)
+    assert not host.moves()
+    host.kill(host.status["pid"])
+    until(host.moves)
+
+
+def test_a_fault_that_cannot_be_injected_is_said_and_no_event(hosts: Callable[..., Host]) -> None:
+    host = hosts(PAUSE)
+    host.shuffler.kill()
+    host.shuffler.wait()
+    assert host.agent is not None
+    assert host.agent.wait(timeout=10) == 3
+    assert host.events() == []
+    assert "bench_faults[0] (pause on shuffler at 0.5 s)" in host.status["message"]
