@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -23,11 +24,16 @@ from websockets.exceptions import ConnectionClosed
 
 from fpaas import spec
 from fpaas.errors import BadInput
+from fpaas.firehose.frames import FrameError, decode
 from fpaas.firehose.relay_client import RelayError, subscription_url
 from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.measures.intervals import IntervalSet
+from fpaas.records import events
+from fpaas.records.events import EventLog
 from fpaas.shuffler import shuffler
+from fpaas.shuffler.kept_frames import KeptFrames
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
-from tests.support.event_frames import frame
+from tests.support.event_frames import frame, malformed
 from tests.support.nats_servers import NatsServer
 from tests.support.ports import free_port
 
@@ -110,11 +116,12 @@ async def shuffle(
     after: int | None = 0,
     contiguous: bool = True,
     timeout_s: float = 10,
+    kept_frames: KeptFrames | None = None,
 ) -> Shuffler:
     """Read the relay to its last seq and return the closed shuffler."""
     await create_stream(server.url)
     endpoints = Endpoints(subscription_url(relay.url), NatsAddress.parse(server.url), "127.0.0.1:0")
-    subject = Shuffler(endpoints, after=after, contiguous=contiguous)
+    subject = Shuffler(endpoints, after=after, contiguous=contiguous, kept_frames=kept_frames)
     await subject.publisher.connect(5)
     reading = asyncio.ensure_future(subject.reader.run())
     async with asyncio.timeout(timeout_s):
@@ -155,6 +162,51 @@ def test_frame_that_cannot_be_decoded(
         assert relay.subscriptions == [0, 30]
 
     run(main())
+
+
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_all_kinds_of_malformed_frames_are_stepped_over(
+    nats_server: NatsServer, tmp_path: Path, *, contiguous: bool
+) -> None:
+    """Ten in a row, six times: each is counted, none costs a good frame or ends the process."""
+
+    async def main() -> None:
+        relay = ScriptedRelay(after_cursor=True)
+        kinds = {
+            *("a list in itself", "a MIME message in a field", "a regular expression in a list"),
+            *("a bignum as seq", "a bignum as op", "a bignum as t", "a bignum as #info's name"),
+            *("a bignum as error", "5 million values", "5000000 lists deep", "rubbish", "nothing"),
+        }
+        bad = [raw for what, raw in malformed().items() if what in kinds and seq_in(raw) is None]
+        assert len(bad) == len(kinds)
+        places = [seq for seq in range(2, LAST_SEQ) if seq % 11]
+        for place, raw in zip(places, itertools.cycle(bad), strict=False):
+            relay.frames[place] = raw
+        kept = KeptFrames(tmp_path, EventLog(tmp_path / "shuffler.events.jsonl"))
+        async with listening(relay):
+            subject = await shuffle(
+                nats_server, relay, contiguous=contiguous, timeout_s=60, kept_frames=kept
+            )
+        account = subject.account
+        assert published(subject) == all_but(*places)
+        assert account.undecodable == len(places)
+        assert account.undecodable_seqs == IntervalSet(
+            (place, place) for place in places if contiguous
+        )
+        noted, wrong = events.read(tmp_path / "shuffler.events.jsonl")
+        assert wrong is None
+        assert len(noted) == len(places)
+
+    run(main())
+    sizes = [path.stat().st_size for path in tmp_path.glob("*.bin")]
+    assert len(sizes) == 12
+    assert max(sizes) == 64 * 1024
+
+
+def seq_in(raw: bytes) -> int | None:
+    with pytest.raises(FrameError) as caught:
+        decode(raw)
+    return caught.value.seq
 
 
 def test_frame_that_was_damaged_once_is_read_again(nats_server: NatsServer) -> None:
