@@ -134,6 +134,12 @@ class ProcessesLab:
             assert time.monotonic() < deadline, "the relay did not come up again"
             time.sleep(0.05)
 
+    def start_shuffler_again(self) -> None:
+        """Start a shuffler in place of one that was killed, as a service manager does."""
+        host = self._host_of["shuffler"]
+        self._processes[f"shuffler on {host}"].wait(timeout=5)
+        self._start("shuffler", host, "--metrics-listen", "127.0.0.1:0")
+
     def sleep_until(self, seconds_after_t0: float) -> None:
         """Wait for a time of the run."""
         due_s = self.spec.t0_unix_ns / NS_PER_S + seconds_after_t0

@@ -46,7 +46,7 @@ def test_a_full_run_has_every_part(bundle: Bundle) -> None:
     drawn = {attrs["data-chart"] for _, attrs in parsed.elements if "data-chart" in attrs}
     # Older runs did not sample their open calls.
     assert drawn == set(parsed.figures)
-    assert len(drawn) == 11
+    assert len(drawn) == 12
     assert len(parsed.figures["throughput"]["data"]) == 4
     assert [shape["x1"] for shape in parsed.figures["throughput"]["layout"]["shapes"]] == [5, 40]
 

@@ -110,16 +110,20 @@ def test_metrics_follow_prometheus_conventions(monkeypatch: pytest.MonkeyPatch) 
     assert "fpaas_shuffler_in_flight 0.0" in text
 
 
-def test_full_disk_is_named(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_counted_and_costs_no_run(tmp_path: Path) -> None:
     """/dev/full takes nothing: what a full disk does."""
 
     async def main_() -> None:
         shuffler = shuffler_without_links()
         (tmp_path / "shuffler.samples.jsonl").symlink_to("/dev/full")
-        files = RunFiles(tmp_path, shuffler)
-        with pytest.raises(RunInvalid, match="cannot be written: No space left") as caught:
-            files.tick()
-        assert str(tmp_path) in caught.value.message
+        files = RunFiles(tmp_path, shuffler, goes_on=False)
+        files.tick(None)
+        files.tick(None)
+        assert files.errors == 2
+        assert str(tmp_path) in files.last_error
+        # At the end there is nothing to go on for.
+        with pytest.raises(RunInvalid, match="cannot be written: No space left"):
+            files.close(None)
 
     asyncio.run(main_())
 
@@ -165,3 +169,15 @@ def test_a_run_ignores_relay_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert runner.invoke(main, arguments).exit_code == 0
     assert runner.invoke(main, ["shuffler"]).exit_code == 0
     assert [url.split("/")[2] for url in opened] == ["127.0.0.1:3", "elsewhere.test"]
+
+
+def test_a_cursor_that_cannot_be_saved_is_counted(tmp_path: Path) -> None:
+    directory = tmp_path / "gone"
+    cursor_file = CursorFile(directory / "cursor.json", "wss://one.example")
+    for cursor in (None, 5, 6):
+        cursor_file.save(cursor)
+    assert cursor_file.errors == 2
+    directory.mkdir()
+    cursor_file.save(6)
+    assert cursor_file.load() == 6
+    assert [path.name for path in directory.iterdir()] == ["cursor.json"]

@@ -39,6 +39,9 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
     ended = status is not None and status.state in ENDED
     if worker is not None:
         ended = worker.result is not None and worker.result.complete
+    if agent_name == "shuffler" and part.shuffler is not None and part.shuffler.lives > 1:
+        # What it had open when it was killed has no end.
+        ended = False
     looked_until = bundle.spec.end_unix_ns
     if ended and samples:
         looked_until = min(looked_until, samples[-1].unix_ns)

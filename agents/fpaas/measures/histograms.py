@@ -179,7 +179,8 @@ def lines_of(
 class HistogramLog:
     """Writes what several recorders took to one `.hlog` file, interval by interval.
 
-    `by_beginning` tells readers that calls are filed under the time they began.
+    `by_beginning` tells readers that calls are filed under the time they began. Whoever `goes_on`
+    adds to the file of a process that was killed.
     """
 
     def __init__(
@@ -189,10 +190,14 @@ class HistogramLog:
         start_unix_s: float,
         *,
         by_beginning: bool = False,
+        goes_on: bool = False,
     ) -> None:
         self._recorders = recorders
         self._interval_start_unix_s = start_unix_s
-        self._file: TextIO = path.open("w", encoding="utf-8")
+        is_there = goes_on and path.exists() and path.stat().st_size > 0
+        self._file: TextIO = path.open("a" if is_there else "w", encoding="utf-8")
+        if is_there:
+            return
         self._file.write("#[Histogram log format version 1.3]\n")
         self._file.write(f"#[StartTime: {start_unix_s:.3f} (seconds since epoch)]\n")
         self._file.write("#[unit: microseconds]\n")

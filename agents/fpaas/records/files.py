@@ -6,6 +6,9 @@ only grows; whoever is killed may leave half a line.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -37,16 +40,26 @@ class Lines(Generic[R]):
 
 
 class LineWriter:
-    """Appends records to a new file, each line flushed. Without a path it writes nothing."""
+    """Appends records to a file, each line flushed. Without a path it writes nothing.
 
-    def __init__(self, path: Path | None) -> None:
-        self._file = path.open("wb") if path else None
+    The file is new, unless whoever `goes_on` finds it: half a line at its end is cut off then.
+    """
+
+    def __init__(self, path: Path | None, *, goes_on: bool = False) -> None:
+        if path and goes_on:
+            cut_half_line(path)
+        self._file = path.open("ab" if goes_on else "wb", buffering=0) if path else None
 
     def write(self, record: object) -> None:
-        """Append one line. Raises OSError."""
-        if self._file:
-            self._file.write(_ENCODER.encode(record) + b"\n")
-            self._file.flush()
+        """Append one line. Raises OSError; then there is nothing of it, if that can be had."""
+        if self._file is None:
+            return
+        line = _ENCODER.encode(record) + b"\n"
+        written = self._file.write(line) or 0
+        if written != len(line):
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._file.seek(-written, os.SEEK_CUR))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
 
     def close(self) -> None:
         """Close the file."""
@@ -54,14 +67,29 @@ class LineWriter:
             self._file.close()
 
 
-def write(path: Path, record: object) -> None:
-    """Replace a file. Raises OSError; then the file is as it was."""
+def cut_half_line(path: Path) -> None:
+    """Cut off what a killed writer left after the last line end. Raises OSError."""
+    if path.exists():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+def write(path: Path, record: object, *, durable: bool = False) -> None:
+    """Replace a file. Raises OSError; then the file is as it was.
+
+    `durable`: once it is written it outlives a crash of the host.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         temporary.write_bytes(encode(record))
+        if durable:
+            _sync(temporary)
         temporary.replace(path)
+        if durable:
+            _sync(path.parent)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
 
 
@@ -69,6 +97,14 @@ def encode(record: object, indent: int = 0) -> bytes:
     """Encode a file's content, on one line unless lines are to be indented."""
     content = _ENCODER.encode(record)
     return (msgspec.json.format(content, indent=indent) if indent else content) + b"\n"
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def read(path: Path, kind: type[R]) -> R:

@@ -83,8 +83,8 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     """`shuffler.json`: sets of the relay's sequence numbers, as `[[first, last], …]`, and counts.
 
     If the relay numbers anew, its numbers go on from the last one here: two events never share one.
-    A seq that was read has one outcome. The file is replaced every 5 s, for a shuffler that is
-    killed.
+    A seq that was read has one outcome. The file is replaced every second, for a shuffler that is
+    killed, and for the one that goes on in its place.
     """
 
     read: Annotated[IntervalSet, doc("seqs read")]
@@ -107,7 +107,7 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     ]
     message_bytes: Annotated[
         dict[str, dict[int, Count]],
-        doc('"<kind> <collection>" -> size in bytes -> published frames; empty until the end'),
+        doc('"<kind> <collection>" -> size in bytes -> published frames'),
     ]
     relay_connections: RelayConnections
     nats_connections: NatsConnections
@@ -130,7 +130,9 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     last_cursor: Annotated[
         int | None, doc("seq up to which everything has its outcome; null: none yet")
     ] = None
-    complete: Annotated[bool, doc("false: as of up to 5 s before the shuffler was killed")] = True
+    complete: Annotated[bool, doc("false: as of up to a second before the shuffler was killed")] = (
+        True
+    )
     quiet: Annotated[
         list[tuple[UnixNs, UnixNs]] | None,
         doc(
@@ -151,6 +153,9 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     replayed_seqs: Annotated[
         IntervalSet, doc("seqs published again, as a lost stream had had them")
     ] = field(default_factory=IntervalSet)
+    lives: Annotated[
+        Count, doc("how often the shuffler was started: one that was killed goes on where it was")
+    ] = 1
     nats_outages: Annotated[
         list[NatsOutage], doc("the first 1000 times that the connection to NATS was lost")
     ] = []

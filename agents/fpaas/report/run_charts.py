@@ -41,7 +41,14 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "Offered by the relay, read and published by the shuffler, processed by all "
                 "consumers together.",
                 charts.time_chart(run.throughput(), "/s", run, happened),
-            )
+            ),
+            Chart(
+                "backpressure",
+                "Where events wait",
+                "Events so far. Between offered and read they wait in the relay, between read and "
+                "acked in the shuffler, which has room for few: they are in flight.",
+                charts.time_chart(run.backpressure(), "events", run, happened),
+            ),
         ],
         "latency": [
             Chart(

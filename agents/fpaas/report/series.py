@@ -100,6 +100,18 @@ class RunSeries:
             "processed": self._rate(workers, "processed"),
         }
 
+    def backpressure(self) -> dict[str, Series]:
+        """Return events so far, offered, read and acked, and those in flight."""
+        bundle = self._bundle
+        relay = [sample for part in bundle.parts("relay") for sample in part.relay_samples]
+        shuffler = [sample for part in bundle.parts("shuffler") for sample in part.shuffler_samples]
+        return {
+            "offered": self._plain(relay, "events"),
+            "read": self._plain(shuffler, "read"),
+            "acked": self._plain(shuffler, "published"),
+            "in flight": self._plain(shuffler, "in_flight"),
+        }
+
     def open_calls(self) -> dict[str, Series]:
         """Return how many publishes and pulls were open when agents sampled, workers added up."""
         shuffler = [part.shuffler_samples for part in self._bundle.parts("shuffler")]

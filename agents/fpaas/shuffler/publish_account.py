@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.shuffler import ShufflerResult
 
 #: In place of the CRC-32 of a DID: not published by this shuffler.
 NO_DID = 0
@@ -130,10 +131,56 @@ class Account:
             lost.runs = []
         self.message_bytes: dict[str, dict[int, int]] = {}
 
+    def restore(self, left: ShufflerResult, dids: list[array[int]]) -> None:
+        """Go on with the account of a killed shuffler; `dids` are of each stream in order."""
+        self.read_seqs, self.read = left.read, len(left.read)
+        self.published_seqs, self.published = left.published, len(left.published)
+        self.duplicate_seqs, self.duplicates = left.duplicates, len(left.duplicates)
+        self.failed_seqs, self.failed = left.failed, len(left.failed)
+        self.unknown_seqs, self.unknown = left.unknown, len(left.unknown)
+        self.undecodable_seqs, self.undecodable = left.undecodable_seqs, left.undecodable
+        self.ignored_seqs, self.ignored = left.ignored_seqs, left.ignored
+        self.replayed_seqs, self.replayed = left.replayed_seqs, len(left.replayed_seqs)
+        self.reread, self.settled = left.reread, left.settled
+        self.stored_twice = self.maybe_stored_twice = left.stored_twice
+        self.failures_by_reason.update(left.failures_by_reason)
+        self.refusals_by_reason.update(left.refusals_by_reason)
+        self.message_bytes = left.message_bytes
+        self.lost_streams = [
+            StreamPlaces(
+                lost.created,
+                runs=[list(run) for run in lost.stream_seqs],
+                copy_seqs=lost.copy_seqs,
+                last_seq=max((at + count - 1 for _, at, count in lost.stream_seqs), default=0),
+                dids=dids[number],
+                presumed=[list(run) for run in lost.presumed_seqs],
+                noticed_unix_ns=lost.noticed_unix_ns,
+                rewound_to_seq=lost.rewound_to_seq,
+                oldest_seq=lost.oldest_seq,
+            )
+            for number, lost in enumerate(left.lost_streams)
+        ]
+        stored = IntervalSet(sorted((at, at + count - 1) for _, at, count in left.stream_seqs))
+        self.stream = StreamPlaces(
+            left.stream_created,
+            runs=[list(run) for run in left.stream_seqs],
+            stored_seqs=stored,
+            copy_seqs=left.copy_seqs,
+            last_seq=stored.last or 0,
+            dids=dids[-1],
+        )
+
+    def outcomes(self) -> IntervalSet:
+        """Return the seqs that have their outcome."""
+        found = self.published_seqs
+        for more in (self.duplicate_seqs, self.failed_seqs, self.unknown_seqs):
+            found = found.union(more)
+        return found
+
     def note_read(self, seq: int) -> None:
-        """Note an event read for the first time."""
-        self.read += 1
-        self.read_seqs.add(seq)
+        """Note an event that is read; it counts once, also if a killed shuffler read it before."""
+        if self.read_seqs.add(seq):
+            self.read += 1
 
     def note_undecodable(self, seq: int | None) -> None:
         """Note a frame that was given up; `seq` where it is known, and then it counts once."""

@@ -76,7 +76,8 @@ class Publish:
         """Note that it goes out now."""
         if not self.writes:
             self.first_written_ns = now_ns
-            self.floor = last_stream_seq
+            if not self.doubtful:
+                self.floor = last_stream_seq
             self.repeat_at_s = now_s + ACK_TIMEOUT_S
         else:
             # Unless the last write was refused, it may have been stored all the same.
@@ -114,6 +115,10 @@ class PublishWindow:
         self.ready: list[tuple[int, Publish]] = []
         #: Taken out when their stream was lost, to be read again: by relay seq, without frames.
         self.withdrawn: dict[int, Publish] = {}
+        #: Of a killed shuffler's: what has its outcome beyond where it is resumed, and the highest
+        #: place that it knew. What it published after that, it may have published already.
+        self.settled_before = IntervalSet()
+        self.floor_before: int | None = None
         #: Relay seqs to be read again, for the stream that was made in a lost one's place.
         self.to_replay = IntervalSet()
         self.bytes = 0
@@ -144,6 +149,9 @@ class PublishWindow:
         """Take a publish in; returns its token."""
         token = self._next_token
         self._next_token = token + 1
+        if self.floor_before is not None:
+            publish.doubtful = True
+            publish.floor = self.floor_before
         self.pending[token] = publish
         self.bytes += len(publish.frame)
         if self._turns.enter(publish.did_crc, (token, publish)):

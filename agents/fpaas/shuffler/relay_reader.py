@@ -77,6 +77,10 @@ class RelayReader:
         self.gaps = RelayGaps(is_dense=contiguous)
         self.due_to_read = CallRecorder("due_to_read", bins)
         self.seq_resets = 0
+        #: Up to here, a shuffler that was killed has recorded when it read what.
+        self.recorded_to = -1
+        #: Called when the first event was read, before it is published.
+        self.on_first_read: Callable[[], None] = lambda: None
         self._publisher = publisher
         self._account = account
         self._due_ns = due_ns
@@ -272,10 +276,12 @@ class RelayReader:
                 seq += numbering.base
                 event = event._replace(seq=seq)
             account.note_read(seq)
-            if self._due_ns is not None:
+            if self._due_ns is not None and seq > self.recorded_to:
                 self.due_to_read.end(self._due_ns(seq), now_ns)
             self._publisher.publish(event, frame)
         if account.read != read_before:
+            if not read_before:
+                self.on_first_read()
             self._heard(event, now_ns)
         self._publisher.flush()
         if self._publisher.congested:

@@ -35,6 +35,7 @@ from fpaas.jetstream.progress import Listener
 from fpaas.jetstream.stream_keeper import StreamKeeper
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histograms import HistogramLog
+from fpaas.measures.intervals import IntervalSet
 from fpaas.records import calls, events, files
 from fpaas.records import shuffler as records
 from fpaas.records.calls import Calls
@@ -76,9 +77,10 @@ STOP_DRAIN_S = 2.0
 BACKOFF_MAX_OWN_RELAY_S = 1.0
 #: At the end, NATS gets this long to tell what it never answered.
 SETTLE_TIMEOUT_S = 5.0
-#: What a run's account is behind, where its process is killed.
-CHECKPOINT_INTERVAL_S = 5.0
-CURSOR_INTERVAL_S = 5.0
+#: A shuffler that is started again may publish for so long what the one before had published.
+IN_DOUBT_S = 10.0
+#: So many of the last DIDs may not be known yet when they are written.
+DIDS_LATE_MAX = 16_384
 PROGRESS_INTERVAL_S = 30.0
 FORGET_INTERVAL_S = 60.0
 
@@ -135,10 +137,22 @@ class Shuffler:
             listener=listener,
         )
         self.publisher.recovery = self.recovery
+        #: The account that a killed shuffler left, which this one goes on with.
+        self.left: ShufflerResult | None = None
+        #: How often the cursor could not be saved.
+        self.cursor_errors = 0
         self.loop_lag = CallRecorder("loop_lag", bins)
         self._acks = AckHistogram(self.publisher.publish_ack)
         registry = CollectorRegistry()
-        registry.register(ShufflerCollector(self.account, self.publisher, self.reader, self._acks))
+        registry.register(
+            ShufflerCollector(
+                self.account,
+                self.publisher,
+                self.reader,
+                self._acks,
+                cursor_errors=lambda: self.cursor_errors,
+            )
+        )
         metrics.serve(registry, endpoints.metrics_listen)
 
     @property
@@ -187,7 +201,7 @@ class Shuffler:
 
     def result(self, cursor: int | None, *, complete: bool) -> ShufflerResult:
         """Return the account as of now; `complete`: it is the last one, and has sizes."""
-        account, reader = self.account, self.reader
+        account, reader, left = self.account, self.reader, self.left
         connection = self.publisher.connection
         return ShufflerResult(
             read=account.read_seqs,
@@ -208,7 +222,7 @@ class Shuffler:
             refusals_by_reason=account.refusals_by_reason,
             stream_seqs=_runs(account.stream.runs),
             stream_began_anew=self.publisher.window.stream_began_anew,
-            message_bytes=account.message_bytes if complete else {},
+            message_bytes=account.message_bytes,
             relay_connections=RelayConnections(
                 connects=reader.subscription.connects, errors=reader.subscription.errors
             ),
@@ -219,11 +233,11 @@ class Shuffler:
             ),
             last_cursor=cursor,
             complete=complete,
-            quiet=reader.quiet(),
-            gaps=reader.gaps.found,
-            gap_count=reader.gaps.count,
+            quiet=[*((left and left.quiet) or ()), *reader.quiet()],
+            gaps=[*(left.gaps if left else ()), *reader.gaps.found],
+            gap_count=reader.gaps.count + (left.gap_count if left else 0),
             numbers_densely=reader.gaps.is_dense(account.read),
-            seq_resets=reader.seq_resets,
+            seq_resets=reader.seq_resets + (left.seq_resets if left else 0),
             stream_created=account.stream.created,
             lost_streams=[
                 LostStream(
@@ -238,7 +252,8 @@ class Shuffler:
                 for lost in account.lost_streams
             ],
             replayed_seqs=account.replayed_seqs,
-            nats_outages=self.publisher.outages,
+            lives=1 if left is None else left.lives + 1,
+            nats_outages=[*(left.nats_outages if left else ()), *self.publisher.outages],
         )
 
 
@@ -249,46 +264,98 @@ def _runs(runs: list[list[int]]) -> list[tuple[int, int, int]]:
 # -- a run ---------------------------------------------------------------------------------------
 
 
-class RunFiles:
-    """The shuffler's files in a run directory. Every write raises RunInvalid that names it."""
+@dataclass(frozen=True)
+class Left:
+    """What a shuffler left that was killed: its account, and the DIDs of each stream in order."""
 
-    def __init__(self, directory: Path, shuffler: Shuffler) -> None:
+    result: ShufflerResult
+    dids: list[array[int]]
+
+    @classmethod
+    def load(cls, directory: Path) -> Left | None:
+        """Read it; None if there is none. Raises RunInvalid where it cannot be read."""
+        try:
+            result = files.read(directory / NAME, ShufflerResult)
+            names = [records.lost_dids_name(n) for n in range(len(result.lost_streams))]
+            dids = [_read_dids(directory / name) for name in (*names, records.DIDS)]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise RunInvalid(f"{directory / NAME}: cannot be gone on with: {error}") from error
+        return cls(result, dids)
+
+
+class RunFiles:
+    """The shuffler's files in a run directory. Every write raises RunInvalid that names it.
+
+    Whoever `goes_on` adds to those of a shuffler that was killed.
+    """
+
+    def __init__(self, directory: Path, shuffler: Shuffler, *, goes_on: bool) -> None:
         self._directory = directory
         self._shuffler = shuffler
+        self._lost_written = 0
+        self._dids_written = 0
+        #: How often files could not be written, and why not just now.
+        self.errors = 0
+        self.last_error = ""
         with _named_disk_errors(directory):
-            self._samples = files.LineWriter(directory / SAMPLES)
+            self._samples = files.LineWriter(directory / SAMPLES, goes_on=goes_on)
+            if goes_on:
+                files.cut_half_line(directory / "shuffler.hlog")
             self._histograms = HistogramLog(
                 directory / "shuffler.hlog",
                 shuffler.recorders,
                 common_time.now_s(),
                 by_beginning=True,
+                goes_on=goes_on,
             )
 
-    def tick(self) -> None:
-        """Write a sample and the histograms of the interval."""
+    def tick(self, cursor: int | None) -> None:
+        """Write as `write` does. A disk that is full, or read-only, costs files, not the run."""
+        try:
+            self.write(cursor, complete=False)
+        except RunInvalid as error:
+            self.errors += 1
+            self.last_error = error.message
+            log.log(logging.ERROR if self.errors == 1 else logging.DEBUG, "%s", error)
+        else:
+            self.last_error = ""
+
+    def write(self, cursor: int | None, *, complete: bool) -> None:
+        """Write a sample, the account as of now, and the histograms of the interval.
+
+        In this order: whoever is killed between them has recorded less than it says was due.
+        """
         self._shuffler.count_acks()
         with _named_disk_errors(self._directory):
             begun = calls.sampled(self._shuffler.recorders, common_time.now_ns())
             self._samples.write(self._shuffler.sample(begun))
+            self._write_dids()
+            result = self._shuffler.result(cursor, complete=complete)
+            files.write(self._directory / NAME, result)
             self._histograms.end_interval(common_time.now_s())
 
-    def checkpoint(self, cursor: int | None) -> None:
-        """Write the account as it is now, for whoever is killed; sizes of messages are left out."""
-        with _named_disk_errors(self._directory):
-            files.write(self._directory / NAME, self._shuffler.result(cursor, complete=False))
-
     def close(self, cursor: int | None) -> None:
-        """Write the account, what is left of the interval, and close."""
-        shuffler = self._shuffler
-        with _named_disk_errors(self._directory):
-            files.write(self._directory / NAME, shuffler.result(cursor, complete=True))
-            for number, lost in enumerate(shuffler.account.lost_streams):
-                _write_dids(self._directory / records.lost_dids_name(number), lost.dids)
-            _write_dids(self._directory / records.DIDS, shuffler.account.dids)
-        self.tick()
+        """Write the last account, what is left of the interval, and close."""
+        self._dids_written = 0
+        self.write(cursor, complete=True)
         with _named_disk_errors(self._directory):
             self._samples.close()
             self._histograms.close(common_time.now_s())
+
+    def _write_dids(self) -> None:
+        """Write the DIDs of what was stored since the last time, and of what came late."""
+        account = self._shuffler.account
+        while self._lost_written < len(account.lost_streams):
+            number = self._lost_written
+            path = self._directory / records.lost_dids_name(number)
+            _write_dids(path, account.lost_streams[number].dids)
+            self._lost_written += 1
+            self._dids_written = 0
+        first = max(0, self._dids_written - DIDS_LATE_MAX)
+        _write_dids(self._directory / records.DIDS, account.dids, first)
+        self._dids_written = len(account.dids or ())
 
 
 async def run(spec: RunSpec, directory: Path, endpoints: Endpoints) -> None:
@@ -320,6 +387,11 @@ class _Run:
         stop: asyncio.Event,
     ) -> None:
         first_seq = spec.firehose.first_seq
+        left = Left.load(directory)
+        after = None if first_seq is None else first_seq - 1
+        if left is not None and left.result.last_cursor is not None:
+            after = left.result.last_cursor
+        self._in_doubt_until_s: float | None = None
         self._spec = spec
         self._status = status
         self._stop = stop
@@ -332,7 +404,7 @@ class _Run:
         self._listener = Listener(spec.consumers.count, shared=spec.consumers.delivery == "shared")
         self._shuffler = Shuffler(
             endpoints,
-            after=None if first_seq is None else first_seq - 1,
+            after=after,
             partitions=spec.consumers.partitions or DEFAULT_PARTITIONS,
             keep_dids=True,
             contiguous=first_seq is not None,
@@ -345,9 +417,24 @@ class _Run:
         )
         connection = self._shuffler.publisher.connection
         connection.subscribe(progress.subject(spec.run_id), self._told, wants_payload=True)
-        self._files = RunFiles(directory, self._shuffler)
+        self._go_on(left)
+        self._files = RunFiles(directory, self._shuffler, goes_on=left is not None)
         self._nats = endpoints.nats
-        self._checkpoint_due_s = 0.0
+
+    def _go_on(self, left: Left | None) -> None:
+        """Go on where a shuffler was killed, or, too late for T0, where one may have begun."""
+        shuffler = self._shuffler
+        account, window = shuffler.account, shuffler.publisher.window
+        if left is not None:
+            account.restore(left.result, left.dids)
+            shuffler.left = left.result
+            if left.result.last_cursor is not None:
+                beyond = IntervalSet([(0, left.result.last_cursor)])
+                window.settled_before = account.outcomes().difference(beyond)
+            shuffler.reader.recorded_to = left.result.read.last or -1
+        if common_time.now_ns() >= self._spec.t0_unix_ns:
+            window.floor_before = account.last_stream_seq
+            self._in_doubt_until_s = time.monotonic() + IN_DOUBT_S
 
     def _told(self, _s: bytes, _r: bytes, _h: bytes, payload: bytes, _size: int) -> None:
         self._listener.take(payload)
@@ -355,8 +442,11 @@ class _Run:
     async def play(self) -> None:
         shuffler = self._shuffler
         reader, publisher = shuffler.reader, shuffler.publisher
+        left_s = (self._spec.end_unix_ns - common_time.now_ns()) / NS_PER_S
+        has_begun = common_time.now_ns() >= self._spec.t0_unix_ns
         try:
-            await publisher.connect(NATS_PATIENCE_S)
+            # In a run that goes on, NATS may be away for a while.
+            await publisher.connect(max(left_s, NATS_PATIENCE_S) if has_begun else NATS_PATIENCE_S)
         except NatsError as error:
             raise RunInvalid(f"{error}; is NATS running there?") from error
         reader.discarding = self._last_seq is None
@@ -364,7 +454,7 @@ class _Run:
         shuffler.recovery.events = EventLog(self._events_path)
         peers: list[Peer] = [NatsPeer(publisher.connection), RelayPeer(reader)]
         watching = asyncio.ensure_future(
-            watch(self._events_path, peers, shuffler.loop_lag, self._spec.t0_unix_ns)
+            watch(self._events_path, peers, shuffler.loop_lag, agent.wakes_from(self._spec))
         )
         timeline = asyncio.ensure_future(self._timeline())
         reading = asyncio.ensure_future(reader.run())
@@ -389,7 +479,7 @@ class _Run:
             await asyncio.gather(*background, return_exceptions=True)
             if self._stop.is_set():
                 await publisher.drain(STOP_DRAIN_S)
-            cursor = reader.cursor
+            cursor = reader.position
             await publisher.close()
             self._kept_frames.close()
             self._files.close(cursor)
@@ -453,14 +543,14 @@ class _Run:
 
     def _tick(self) -> None:
         self._shuffler.tick()
-        self._files.tick()
-        now_s = time.monotonic()
-        if now_s >= self._checkpoint_due_s:
-            self._checkpoint_due_s = now_s + CHECKPOINT_INTERVAL_S
-            self._files.checkpoint(self._shuffler.reader.cursor)
+        self._files.tick(self._shuffler.reader.position)
+        if self._in_doubt_until_s is not None and time.monotonic() > self._in_doubt_until_s:
+            self._shuffler.publisher.window.floor_before = self._in_doubt_until_s = None
         self._status.figures = self._shuffler.figures()
         reader = self._shuffler.reader
-        self._status.message = "" if reader.connected.is_set() else reader.subscription.last_error
+        self._status.message = self._files.last_error or (
+            "" if reader.connected.is_set() else reader.subscription.last_error
+        )
         self._status.write()
 
 
@@ -495,12 +585,23 @@ def due_times(spec: RunSpec) -> Callable[[int], int] | None:
     return lambda position: t0_ns + due_ns(find(position))
 
 
-def _write_dids(path: Path, dids: array[int] | None) -> None:
-    dids = array("I", dids or ())
+def _write_dids(path: Path, dids: array[int] | None, first: int = 0) -> None:
+    """Write DIDs from the one at `first` on; those before it stay."""
+    dids = array("I", (dids or array("I"))[first:])
     if byteorder == "big":
         dids.byteswap()
-    with path.open("wb") as file:
+    with path.open("r+b" if first else "wb") as file:
+        file.seek(first * dids.itemsize)
         dids.tofile(file)
+
+
+def _read_dids(path: Path) -> array[int]:
+    content = path.read_bytes()
+    dids = array("I")
+    dids.frombytes(content[: len(content) // dids.itemsize * dids.itemsize])
+    if byteorder == "big":
+        dids.byteswap()
+    return dids
 
 
 @contextlib.contextmanager
@@ -522,6 +623,9 @@ class CursorFile:
     def __init__(self, path: Path, relay_url: str) -> None:
         self._path = path
         self._relay_url = relay_url
+        self._saved: int | None = None
+        #: How often it could not be written.
+        self.errors = 0
 
     def load(self) -> int | None:
         """Return the cursor, None where there is none yet. Raises BadInput that names the file."""
@@ -542,13 +646,18 @@ class CursorFile:
         return cursor
 
     def save(self, cursor: int | None) -> None:
-        """Replace the file; where that fails the shuffler goes on, and says so."""
-        if cursor is None:
+        """Replace the file; where that fails the shuffler goes on, says so, and counts it."""
+        if cursor is None or cursor == self._saved:
             return
         try:
-            files.write(self._path, {"relay": self._relay_url, "cursor": cursor})
+            files.write(self._path, {"relay": self._relay_url, "cursor": cursor}, durable=True)
         except OSError as error:
-            log.error("%s: cannot be written: %s", self._path, error.strerror)  # noqa: TRY400
+            # A disk that stays full says the same every time.
+            level = logging.DEBUG if self.errors else logging.ERROR
+            log.log(level, "%s: cannot be written: %s", self._path, error.strerror)
+            self.errors += 1
+        else:
+            self._saved = cursor
 
 
 async def serve(endpoints: Endpoints, cursor_path: Path | None) -> None:
@@ -560,6 +669,9 @@ async def serve(endpoints: Endpoints, cursor_path: Path | None) -> None:
     cursor_file = CursorFile(cursor_path, endpoints.relay_url) if cursor_path else None
     shuffler = Shuffler(endpoints, after=cursor_file.load() if cursor_file else None)
     reader, publisher = shuffler.reader, shuffler.publisher
+    if cursor_file:
+        # From the first event on, before it is published: whoever is killed then begins with it.
+        reader.on_first_read = lambda: cursor_file.save(reader.cursor)
     try:
         await publisher.connect(NATS_PATIENCE_S)
     except NatsError as error:
@@ -594,8 +706,9 @@ def _serve_tick(shuffler: Shuffler, cursor_file: CursorFile | None, ticks: int) 
     shuffler.count_acks()
     for recorder in shuffler.recorders:
         recorder.forget()
-    if cursor_file and ticks % CURSOR_INTERVAL_S == 0:
+    if cursor_file:
         cursor_file.save(shuffler.reader.cursor)
+        shuffler.cursor_errors = cursor_file.errors
     if ticks % PROGRESS_INTERVAL_S == 0:
         log.info("%s", shuffler.figures())
     if ticks % FORGET_INTERVAL_S == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import Metric
 from prometheus_client.core import (
@@ -74,8 +74,15 @@ class ShufflerCollector(Collector):
     """Reads account, publisher and reader at every scrape: nothing is done per message."""
 
     def __init__(
-        self, account: Account, publisher: Publisher, reader: RelayReader, acks: AckHistogram
+        self,
+        account: Account,
+        publisher: Publisher,
+        reader: RelayReader,
+        acks: AckHistogram,
+        *,
+        cursor_errors: Callable[[], int],
     ) -> None:
+        self._cursor_errors = cursor_errors
         self._account = account
         self._publisher = publisher
         self._reader = reader
@@ -116,6 +123,9 @@ class ShufflerCollector(Collector):
         yield _counter("nats_connects", "NATS connections made.", publisher.connection.connects)
         yield _counter("nats_errors", "NATS errors.", publisher.connection.errors)
         yield _gauge("relay_connected", "1 while subscribed.", int(reader.connected.is_set()))
+        cursor_errors = self._cursor_errors()
+        yield _counter("cursor_errors", "Times the cursor could not be saved.", cursor_errors)
+        yield _counter("replayed", "Events published again for a lost stream.", account.replayed)
         nats_connected = publisher.connection.connected.is_set()
         yield _gauge("nats_connected", "1 while connected.", int(nats_connected))
         if reader.numbering.last_seq is not None:

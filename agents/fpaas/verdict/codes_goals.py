@@ -356,6 +356,17 @@ CODES: dict[str, Code] = {
         "Read nats.log on that host; summary.json's recovery says what it cost.",
         {"lives": "server ids, each with its start"},
     ),
+    "shuffler_restarted": Code(
+        NOTE,
+        lambda p: (
+            f"the shuffler was killed and started again {p['times']} "
+            f"time{'s' if p['times'] > 1 else ''}; it went on where it had been"
+        ),
+        "The shuffler's process was killed in the run. The service manager started it again, and "
+        "it went on with the account and from the relay's seq that the one before had left.",
+        "Read shuffler.log on its host.",
+        {"times": "how often it was started again"},
+    ),
     "stream_recreated": Code(
         NOTE,
         _stream_recreated,

@@ -81,6 +81,8 @@ class Facts:
     shuffler_reconnects: int = 0
     publish_failures: dict[str, int] = field(default_factory=dict)
     stream_began_anew: bool = False
+    #: How often the shuffler was started in the run.
+    shuffler_lives: int = 1
     #: Whether the server told its figures at the end.
     has_final: bool = False
 
@@ -127,6 +129,7 @@ def collect(
         shuffler_reconnects=shuffler.nats_connections.reconnects if shuffler else 0,
         publish_failures=shuffler.failures_by_reason if shuffler else {},
         stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
+        shuffler_lives=shuffler.lives if shuffler is not None else 1,
         has_final=bundle.server_final is not None,
     )
 

@@ -152,6 +152,8 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     missed += _disorder(summary)
     # What a server's end breaks for a moment is the price of going on without it.
     broken = list(goals.broken_exchanges(measured)) if failovers else []
+    if facts.shuffler_lives > 1:
+        failovers.append(Reason("shuffler_restarted", None, {"times": facts.shuffler_lives - 1}))
     notes = [
         *failovers,
         *excused,

@@ -1,0 +1,102 @@
+"""A shuffler that is killed in a run, and started again: its account goes on, to the event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import verdict_codes
+from tests.support.nats_servers import NatsServer
+from tests.support.processes_lab import ProcessesLab
+
+pytestmark = pytest.mark.integration
+
+LOAD: dict[str, Any] = {
+    "bench_consumers": 4,
+    "bench_poll_interval_s": 0.5,
+    "bench_batch_size": 400,
+    "bench_firehose_rate_per_s": 200,
+    "bench_warmup_s": 1,
+    "bench_measure_s": 9,
+    "bench_drain_s": 6,
+    "bench_workers": 1,
+}
+OFFERED = 2000
+
+
+@pytest.fixture
+def labs() -> Iterator[list[ProcessesLab]]:
+    made: list[ProcessesLab] = []
+    yield made
+    for lab in made:
+        lab.end()
+
+
+def kill_and_start_again(lab: ProcessesLab, at_s: float, away_s: float) -> None:
+    lab.sleep_until(at_s)
+    lab.kill("shuffler")
+    lab.sleep_until(at_s + away_s)
+    lab.start_shuffler_again()
+
+
+@pytest.mark.parametrize("kills", [[4.3], [0.6], [2.9, 6.5]])
+def test_the_ledger_balances_to_the_event(
+    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab], kills: list[float]
+) -> None:
+    lab = ProcessesLab(tmp_path, {"nats": nats_server}, **LOAD)
+    labs.append(lab)
+    lab.start()
+    for at_s in kills:
+        kill_and_start_again(lab, at_s, 0.5)
+    codes = lab.wait()
+    assert set(codes.values()) == {0}, codes
+
+    summary = lab.report()
+
+    ledger = summary["ledger"]
+    assert ledger["unexplained"] == 0, summary["verdict"]
+    assert ledger["published"] == ledger["stored"] == ledger["offered"] == OFFERED
+    assert ledger["not_read"] == ledger["stored_twice"] == ledger["duplicates_rejected"] == 0
+    assert ledger["delivered"] == ledger["owed"] == 4 * OFFERED
+    assert summary["order"] == {"violations_in_stream": 0, "violations_at_consumers": 0}
+    invalid = set(verdict_codes.of_summary(summary, "invalid"))
+    assert invalid <= verdict_codes.BUSY, summary["verdict"]["reasons"]
+    notes = verdict_codes.entries(summary, "note")
+    (note,) = [one for one in notes if one["code"] == "shuffler_restarted"]
+    assert note["parameters"] == {"times": len(kills)}
+    # Nothing of the first life is lost.
+    host = lab.bundle / "hosts" / "load"
+    account = json.loads((host / "shuffler.json").read_text())
+    assert account["read"] == account["published"] == [[1, OFFERED]]
+    sizes = account["message_bytes"].values()
+    assert sum(count for one in sizes for count in one.values()) == OFFERED
+    samples = (host / "shuffler.samples.jsonl").read_text().splitlines()
+    times = [json.loads(line)["unix_ns"] for line in samples]
+    assert times[0] < lab.spec.t0_unix_ns + 2_000_000_000
+    assert summary["latency_ms"]["due_to_ack"]["count"] > 0
+
+
+def test_shuffler_and_nats_are_both_killed(
+    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
+) -> None:
+    lab = ProcessesLab(tmp_path, {"nats": nats_server}, **LOAD)
+    labs.append(lab)
+    lab.start()
+    lab.sleep_until(4)
+    nats_server.kill()
+    lab.kill("shuffler")
+    lab.sleep_until(5)
+    lab.start_shuffler_again()
+    nats_server.launch()
+    codes = lab.wait()
+    assert set(codes.values()) == {0}, codes
+
+    summary = lab.report()
+
+    assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
+    assert summary["recovery"]["streams_lost"] == 1
+    assert summary["ledger"]["published"] == OFFERED
