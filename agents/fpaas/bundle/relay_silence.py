@@ -50,19 +50,17 @@ def find(bundle: Bundle, window: Window) -> Silences | None:
     part = next((part for part in bundle.parts("shuffler") if part.shuffler is not None), None)
     if part is None or part.shuffler is None or part.shuffler.quiet is None:
         return None
-    stretches = [
-        one
-        for one in _without(part.shuffler.quiet, _own_pauses(part))
-        if one[0] < window.until_unix_ns and one[1] > window.from_unix_ns
+    quiet = list(_without(part.shuffler.quiet, _own_pauses(part)))
+    least_s = _least_s(bundle.spec, part, quiet)
+    long_enough = [one for one in quiet if one[1] - one[0] > least_s * NS_PER_S]
+    unasked = _without(long_enough, _faults(bundle.spec))
+    return Silences(_in(long_enough, window), _in(unasked, window), least_s, window)
+
+
+def _in(stretches: Iterable[Stretch], window: Window) -> list[Stretch]:
+    return [
+        one for one in stretches if one[0] < window.until_unix_ns and one[1] > window.from_unix_ns
     ]
-    least_s = _least_s(bundle, part, window, stretches)
-    long_enough = [one for one in stretches if one[1] - one[0] > least_s * NS_PER_S]
-    unasked = [
-        one
-        for one in _without(long_enough, _faults(bundle.spec))
-        if one[0] < window.until_unix_ns and one[1] > window.from_unix_ns
-    ]
-    return Silences(long_enough, unasked, least_s, window)
 
 
 def _lengths_s(stretches: Iterable[Stretch], window: Window) -> list[float]:
@@ -81,14 +79,16 @@ def _faults(spec: RunSpec) -> list[Stretch]:
     )
 
 
-def _least_s(bundle: Bundle, part: HostPart, window: Window, stretches: list[Stretch]) -> float:
-    grown = figures.growth(list(cumulative(part.shuffler_samples, "read")), window)
+def _least_s(spec: RunSpec, part: HostPart, quiet: list[Stretch]) -> float:
+    """Return how long is too long for chance, by all that the relay was to send."""
+    offered = Window(spec.t0_unix_ns, spec.offer_until_unix_ns)
+    grown = figures.growth(list(cumulative(part.shuffler_samples, "read")), offered)
     events = grown[0] if grown is not None else 0.0
-    rate_per_s = bundle.spec.firehose.rate_per_s
+    rate_per_s = spec.firehose.rate_per_s
     if rate_per_s is None:
         # By what it sent outside of its longest silence, or a dead relay would pass for a slow one.
-        longest_s = max(_lengths_s(stretches, window), default=0.0)
-        rate_per_s = events / max(window.length_s - longest_s, LEAST_S)
+        longest_s = max(_lengths_s(_in(quiet, offered), offered), default=0.0)
+        rate_per_s = events / max(offered.length_s - longest_s, LEAST_S)
     if not rate_per_s:
         return LEAST_S
     return max(LEAST_S, (math.log(max(events, 1.0)) + MARGIN_INTERVALS) / rate_per_s)

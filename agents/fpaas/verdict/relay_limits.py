@@ -14,7 +14,7 @@ from fpaas.spec import RunSpec
 
 #: Of the window; a limit in seconds that is `auto` is as much, within bounds.
 SHARE = 0.1
-AUTO_LEAST_S = 1.0
+AUTO_LEAST_S = 2.0
 AUTO_MOST_S = 10.0
 MISSING_LIMIT_PCT = 1.0
 RESETS_LIMIT = 10
