@@ -5,6 +5,8 @@ from __future__ import annotations
 DOCUMENTATION = """
 module: note_event
 short_description: Append to a run's event log what a playbook does
+description:
+  - What a playbook does in a run is among the run's events, beside what agents see.
 options:
   log:
     description: The file, in the run's bundle on the control node.

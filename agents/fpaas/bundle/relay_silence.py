@@ -16,7 +16,7 @@ from fpaas.measures import figures
 from fpaas.measures.figures import Window
 from fpaas.measures.quiet import Stretch
 from fpaas.records.events import AGENT_PAUSED
-from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.spec import NS_PER_S, Fault, RunSpec
 
 #: Shorter stretches are no silence at any rate.
 LEAST_S = 1.0
@@ -26,6 +26,9 @@ MARGIN_INTERVALS = 5.0
 #: Before a fault is begun as late as the last event may be, and after it is undone things recover.
 BEFORE_FAULT_S = 0.5
 AFTER_FAULT_S = 5.0
+#: Parts whose faults keep events from being read, and faults that do not, whatever they are on.
+ON_THE_WAY = ("relay", "shuffler", "nats")
+BESIDE_THE_WAY = ("fill_disk", "step_clock")
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,25 @@ def _lengths_s(stretches: Iterable[Stretch], window: Window) -> list[float]:
 
 
 def _faults(spec: RunSpec) -> list[Stretch]:
-    """Return when faults of the run's own may keep events away, whatever they are on."""
+    """Return when faults of the run's own may keep events away."""
     return sorted(
         (
             spec.t0_unix_ns + round((fault.at_s - BEFORE_FAULT_S) * NS_PER_S),
             spec.t0_unix_ns + round((fault.until_s + AFTER_FAULT_S) * NS_PER_S),
         )
         for fault in spec.faults
+        if _keeps_events_away(spec, fault)
+    )
+
+
+def _keeps_events_away(spec: RunSpec, fault: Fault) -> bool:
+    """Whether a fault is on the events' way; without NATS, none is read either."""
+    if fault.do in BESIDE_THE_WAY:
+        return False
+    on_the_way = {*ON_THE_WAY, *(host for part in ON_THE_WAY for host in spec.hosts.get(part, ()))}
+    return any(
+        target is not None and target.partition(":")[0] in on_the_way
+        for target in (fault.on, fault.peer)
     )
 
 
