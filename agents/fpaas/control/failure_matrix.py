@@ -23,6 +23,7 @@ ORDER = (
     "nats-restart",
     "nats-file-restart",
     "nats-leader",
+    "backpressure",
     "shuffler-crash",
     "consumer-crash",
     "relay-cut",
