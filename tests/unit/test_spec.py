@@ -23,7 +23,7 @@ from tests.support.run_specs import SCENARIO, TOPOLOGY, build
         ("bench_consumers", "many"),
         ("bench_consumers", 2.5),
         ("bench_consumers", True),
-        ("bench_consumers", 10_001),
+        ("bench_consumers", 100_001),
         ("bench_poll_jitter_pct", 101),
         ("bench_poll_jitter_pct", "nan"),
         ("bench_poll_interval_s", 0),

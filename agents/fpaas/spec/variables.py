@@ -25,7 +25,7 @@ NATS_HOSTS_ALLOWED = (1, 3)
 OF_THE_WINDOW = "a tenth of bench_measure_s, from 2 to 10 seconds"
 
 VARIABLES: dict[str, Variable] = {
-    "bench_consumers": integer(100, 1, 10_000, "consumers"),
+    "bench_consumers": integer(100, 1, 100_000, "consumers"),
     "bench_poll_interval_s": number(60, 0.01, 86_400, "seconds"),
     "bench_poll_jitter_pct": number(20, 0, 100, "per cent"),
     "bench_batch_size": integer(100, 1, 10_000, "messages"),
