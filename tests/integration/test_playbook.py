@@ -203,24 +203,24 @@ def test_lab_is_one_runs_at_a_time(lab: Lab) -> None:
 def test_agent_that_dies_is_named_at_once_and_the_rest_collected(lab: Lab) -> None:
     process = lab.start(bench_measure_s=300)
     read_until(process, "| measuring |")
-    [shuffler] = [p for p in guard.lab_processes(lab.lab_dir) if p.name == "shuffler"]
-    shuffler.process.kill()
+    [relay] = [p for p in guard.lab_processes(lab.lab_dir) if p.name == "relay"]
+    relay.process.kill()
     output, _ = process.communicate(timeout=PLAYBOOK_S)
     sys.stdout.write(output)
     assert process.returncode != 0
     # Named at once: long before the 300 s are over, and to whoever watches.
-    assert f"(pid {shuffler.process.pid})" in output
+    assert f"(pid {relay.process.pid})" in output
     summary = lab.summary()
     assert summary["verdict"]["status"] == "invalid"
-    assert verdict_codes.of_summary(summary)[0] == "shuffler_died"
-    assert summary["limited_by"]["parameters"]["reason"]["code"] == "shuffler_died"
-    died = {"problem": "died", "agent": "shuffler", "pid": shuffler.process.pid}
+    assert verdict_codes.of_summary(summary)[0] == "relay_died"
+    assert summary["limited_by"]["parameters"]["reason"]["code"] == "relay_died"
+    died = {"problem": "died", "agent": "relay", "pid": relay.process.pid}
     assert died in [
         one["parameters"]
         for one in verdict_codes.entries(summary)
         if one["code"] == "control_problem"
     ]
-    assert (lab.results / "latest/hosts/localhost/relay.json").exists()
+    assert (lab.results / "latest/hosts/localhost/shuffler.json").exists()
     assert lab.running() == []
 
 

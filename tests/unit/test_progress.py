@@ -8,7 +8,13 @@ from dataclasses import replace
 import pytest
 
 from fpaas import spec
-from fpaas.control.progress import BACK_WITHIN_S, LATE_START_S, SILENT_S, Progress
+from fpaas.control.progress import (
+    BACK_WITHIN_S,
+    LATE_START_S,
+    SILENT_S,
+    STARTED_AGAIN_WITHIN_S,
+    Progress,
+)
 from fpaas.records.control import Trouble
 from fpaas.records.status import AgentStatus
 
@@ -99,7 +105,11 @@ def test_death_is_told_by_pid(progress: Progress) -> None:
     progress.update(everybody("running", 6))
     assert progress.pids == [7, 7, 7, 7]
     progress.update([], gone=[7])
-    assert troubles(progress, 6) == dict.fromkeys(AGENTS, Trouble.DIED)
+    # The shuffler is started again.
+    rest = [agent for agent in AGENTS if agent != "shuffler"]
+    assert troubles(progress, 6) == dict.fromkeys(rest, Trouble.DIED)
+    too_late_s = 6 + STARTED_AGAIN_WITHIN_S + 1
+    assert troubles(progress, too_late_s) == dict.fromkeys(AGENTS, Trouble.DIED)
     assert {one.parameters["pid"] for one in progress.problems(at(6))} == {7}
 
 
@@ -157,7 +167,7 @@ def test_what_a_fault_of_the_runs_own_does_is_no_trouble_until_it_is_to_be_back(
     topology = spec.Topology(
         {"consumers": ["here"], "shuffler": ["here", "there"]}, "nats://n", "http://n", "ws://r"
     )
-    kill = {"do": "kill", "on": "shuffler", "at_s": 6, "for_s": 2}
+    kill = {"do": "kill", "on": "consumers", "at_s": 6, "for_s": 2}
     run = spec.build(
         spec.read_variables({"bench_measure_s": 60, "bench_faults": [kill]}),
         run_id="r",
@@ -167,14 +177,14 @@ def test_what_a_fault_of_the_runs_own_does_is_no_trouble_until_it_is_to_be_back(
     )
     progress = Progress(replace(run, t0_unix_ns=T0), "here", AGENTS, grace_s=20)
 
-    def problems(seconds: float, agent: str = "shuffler") -> dict[str, Trouble]:
+    def problems(seconds: float, agent: str = "consumers") -> dict[str, Trouble]:
         others = [status(one, "running", seconds, pid=8) for one in AGENTS if one != agent]
         progress.update([*others, status(agent, "running", 5)], gone=[7])
         return troubles(progress, seconds)
 
-    assert problems(5.5) == {"shuffler": Trouble.DIED}
+    assert problems(5.5) == {"consumers": Trouble.DIED}
     assert problems(6.5) == {}
     assert not progress.finished(at(6.5))
     assert problems(8 + BACK_WITHIN_S - 1) == {}
-    assert problems(8 + BACK_WITHIN_S + 1) == {"shuffler": Trouble.DIED}
+    assert problems(8 + BACK_WITHIN_S + 1) == {"consumers": Trouble.DIED}
     assert problems(6.5, "relay") == {"relay": Trouble.DIED}

@@ -17,6 +17,9 @@ LATE_START_S = 5.0
 BAR_WIDTH = 24
 #: What a fault has ended or stopped has this long to be back, once that is undone.
 BACK_WITHIN_S = 20.0
+#: Agents that the service manager starts again, and how long that may take.
+STARTED_AGAIN = ("shuffler",)
+STARTED_AGAIN_WITHIN_S = 10.0
 ENDED = (State.DONE, State.STOPPED, State.FAILED)
 #: Figures that tell how far an agent is, in the order they are shown.
 FIGURES = {
@@ -89,7 +92,8 @@ class Progress:
         # What agents do before T0 may keep them busy; whether it is done by then is what matters.
         silent_s = (now_unix_ns - max(status.unix_ns, self.run.t0_unix_ns)) / NS_PER_S
         if status.pid in self._gone:
-            return problem(Trouble.DIED, pid=status.pid)
+            is_started_again = agent in STARTED_AGAIN and silent_s <= STARTED_AGAIN_WITHIN_S
+            return None if is_started_again else problem(Trouble.DIED, pid=status.pid)
         if now_unix_ns > self._give_up_unix_ns:
             return problem(Trouble.NOT_ENDED, state=status.state)
         return problem(Trouble.SILENT, silent_s=silent_s) if silent_s > SILENT_S else None
