@@ -12,7 +12,6 @@ from email.utils import formatdate
 import nats
 import pytest
 import uvloop
-from nats.js.api import StorageType, StreamConfig
 
 from fpaas import spec
 from fpaas.firehose import dialing
@@ -22,24 +21,12 @@ from fpaas.jetstream.nats_connection import NatsAddress
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from tests.support.bad_relay import GARBAGE, BadRelay, commit, frame
 from tests.support.nats_servers import NatsServer
+from tests.support.streams import create_stream
 
 pytestmark = pytest.mark.integration
 
 FAST = 2000.0
 IN_TIME_S = 12
-
-
-async def create_stream(url: str) -> None:
-    connection = await nats.connect(url)
-    await connection.jetstream().add_stream(
-        StreamConfig(
-            name=spec.STREAM_NAME,
-            subjects=[f"{spec.SUBJECT_ROOT}.>"],
-            storage=StorageType.MEMORY,
-            duplicate_window=120,
-        )
-    )
-    await connection.close()
 
 
 async def stored_events(url: str) -> list[int]:

@@ -15,14 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import nats
 import pytest
 import uvloop
-from nats.js.api import StorageType, StreamConfig
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from fpaas import spec
 from fpaas.errors import BadInput
 from fpaas.firehose.frames import FrameError, decode
 from fpaas.firehose.relay_client import RelayError, subscription_url
@@ -36,6 +33,7 @@ from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from tests.support.event_frames import frame, malformed
 from tests.support.nats_servers import NatsServer
 from tests.support.ports import free_port
+from tests.support.streams import create_stream
 
 pytestmark = pytest.mark.integration
 
@@ -94,19 +92,6 @@ async def listening(relay: ScriptedRelay) -> AsyncIterator[ScriptedRelay]:
         port = server.sockets[0].getsockname()[1]
         relay.url = f"ws://127.0.0.1:{port}"
         yield relay
-
-
-async def create_stream(url: str) -> None:
-    connection = await nats.connect(url)
-    await connection.jetstream().add_stream(
-        StreamConfig(
-            name=spec.STREAM_NAME,
-            subjects=[f"{spec.SUBJECT_ROOT}.>"],
-            storage=StorageType.MEMORY,
-            duplicate_window=120,
-        )
-    )
-    await connection.close()
 
 
 async def shuffle(

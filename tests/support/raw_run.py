@@ -48,13 +48,11 @@ from fpaas.records.probe import (
 )
 from fpaas.records.relay import RelayResult, RelaySample
 from fpaas.records.shuffler import (
-    NatsConnections,
-    RelayConnections,
-    ShufflerResult,
     ShufflerSample,
 )
 from fpaas.records.status import State
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
+from tests.support.shuffler_results import make_shuffler
 
 HOST = "localhost"
 T0_UNIX_NS = 1_790_000_000_000_000_000
@@ -228,25 +226,15 @@ class RawRun:
         everything = IntervalSet([(self.first_seq, self.first_seq + offered - 1)])
         self._write(
             shuffler.NAME,
-            ShufflerResult(
+            make_shuffler(
+                offered,
                 read=everything,
                 published=everything,
-                duplicates=IntervalSet(),
-                failed=IntervalSet(),
-                unknown=IntervalSet(),
-                undecodable_seqs=IntervalSet(),
-                undecodable=0,
-                ignored=0,
-                reread=0,
-                settled=0,
-                failures_by_reason={},
                 stream_seqs=[(self.first_seq, 1, offered)],
                 message_bytes={
                     "commit app.bsky.feed.like": {FRAME_BYTES: offered - offered // 10},
                     "commit app.bsky.feed.post": {7400: offered // 10},
                 },
-                relay_connections=RelayConnections(connects=1, errors=0),
-                nats_connections=NatsConnections(connects=1, errors=0, reconnects=0),
                 last_cursor=self.first_seq + offered - 1,
             ),
         )

@@ -1,0 +1,21 @@
+"""Makes the lab's stream in a server, as far as a shuffler needs it."""
+
+from __future__ import annotations
+
+import nats
+from nats.js.api import StorageType, StreamConfig
+
+from fpaas import spec
+
+
+async def create_stream(url: str) -> None:
+    connection = await nats.connect(url)
+    await connection.jetstream().add_stream(
+        StreamConfig(
+            name=spec.STREAM_NAME,
+            subjects=[f"{spec.SUBJECT_ROOT}.>"],
+            storage=StorageType.MEMORY,
+            duplicate_window=120,
+        )
+    )
+    await connection.close()
