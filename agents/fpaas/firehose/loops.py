@@ -94,10 +94,6 @@ class LoopTexts:
         self._account_of = array("I")
         self._spans.clear()
 
-    def is_changed(self, position: int) -> bool:
-        """Tell whether the frame's text is another in each loop."""
-        return self._changes[position] != Change.NONE
-
     def text(self, position: int, text: str, loop: int) -> str:
         """Return what stands for the frame's rev or time in loop 1, 2, …."""
         change = self._changes[position]

@@ -117,7 +117,6 @@ KINDS: dict[str, Kind] = {
     # It sends no more than this.
     "drip": _manner("always", bytes_per_s=number(1000, 1, 1e9, "bytes per second")),
 }
-PARAMETERS = tuple(sorted({name for k in KINDS.values() for name in {**k.required, **k.optional}}))
 
 
 @dataclass(frozen=True)
