@@ -38,10 +38,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from tests.support.nats_servers import NatsServer
 
-from fpaas.consumers.consumer_worker import Assignment, ConsumerWorker
+from fpaas.consumers.assignment import Assignment
+from fpaas.consumers.consumer_worker import ConsumerWorker
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.jetstream import asked, stream
-from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection
+from fpaas.jetstream.nats_address import NatsAddress
+from fpaas.jetstream.nats_connection import NatsConnection
 from fpaas.jetstream.nats_wire import header_block
 from fpaas.measures.histograms import merge_logs
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables

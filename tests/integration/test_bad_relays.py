@@ -17,7 +17,7 @@ from fpaas import spec
 from fpaas.firehose import dialing
 from fpaas.firehose.relay_client import RelayError, subscription_url
 from fpaas.firehose.subscription import Patience
-from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from tests.support.bad_relay import GARBAGE, BadRelay, commit, frame
 from tests.support.nats_servers import NatsServer

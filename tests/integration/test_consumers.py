@@ -22,7 +22,8 @@ from typing import Any
 import nats
 import pytest
 
-from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection
+from fpaas.jetstream.nats_address import NatsAddress
+from fpaas.jetstream.nats_connection import NatsConnection
 from fpaas.jetstream.nats_wire import header_block
 from fpaas.measures import delivery_log
 from fpaas.measures.histograms import merge_logs

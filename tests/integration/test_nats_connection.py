@@ -9,7 +9,8 @@ import signal
 import pytest
 
 from fpaas.jetstream import nats_connection
-from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
+from fpaas.jetstream.nats_address import NatsAddress
+from fpaas.jetstream.nats_connection import NatsConnection, NatsError
 from tests.support.nats_servers import NatsCluster, NatsServer
 from tests.support.ports import free_port
 

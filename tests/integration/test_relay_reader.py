@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from fpaas.errors import BadInput
 from fpaas.firehose.frames import FrameError, decode
 from fpaas.firehose.relay_client import RelayError, subscription_url
-from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records import events
 from fpaas.records.events import EventLog

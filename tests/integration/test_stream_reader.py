@@ -9,7 +9,7 @@ import pytest
 from nats.js.api import StorageType, StreamConfig
 
 from fpaas.jetstream.jetstream_api import JetStreamApi
-from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.shuffler import stream_reader
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import Ack

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fpaas.control import lab_map
-from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.spec import SpecError
 
 GROUPS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.jetstream.nats_connection import address_from_environment
+from fpaas.jetstream.nats_address import address_from_environment
 
 
 def test_file_wins_over_what_the_users_shell_happens_to_have(

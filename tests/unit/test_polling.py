@@ -19,7 +19,7 @@ from fpaas.consumers.polling import (
 from fpaas.consumers.pull_size import LARGEST_MESSAGE_BYTES, PullSize
 from fpaas.firehose.frames import MAX_FRAME_BYTES
 from fpaas.measures.delivery_log import DeliveryLog
-from fpaas.verdict.goals import GOOD_STATUSES
+from fpaas.verdict.goal_figures import GOOD_STATUSES
 
 BATCH = 10
 SECOND = 1_000_000_000

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from fpaas import spec as specs
 from fpaas.cli import main
 from fpaas.errors import BadInput, RunInvalid
-from fpaas.jetstream.nats_connection import NatsAddress
+from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.measures.calls import CallRecorder
 from fpaas.shuffler.shuffler import CursorFile, Endpoints, RunFiles, Shuffler, due_times
 from fpaas.shuffler.shuffler_metrics import ACK_BUCKETS_S, AckHistogram

@@ -8,7 +8,7 @@ import click
 
 from fpaas import agent
 from fpaas.errors import BadInput
-from fpaas.jetstream.nats_connection import address_from_environment
+from fpaas.jetstream.nats_address import address_from_environment
 from fpaas.probe import probe
 from fpaas.probe.server_monitor import MonitoringPort
 from fpaas.spec import RunSpec

@@ -10,7 +10,7 @@ import click
 from fpaas import agent
 from fpaas.errors import BadInput
 from fpaas.firehose.relay_client import DEFAULT_RELAY, subscription_url
-from fpaas.jetstream.nats_connection import address_from_environment
+from fpaas.jetstream.nats_address import address_from_environment
 from fpaas.shuffler import shuffler
 from fpaas.spec import RunSpec
 

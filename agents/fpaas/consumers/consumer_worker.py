@@ -1,9 +1,4 @@
-"""One process that plays consumers: its connections, its timer, its files.
-
-`python -m fpaas.consumers.consumer_worker` is a child of the agent: it reads its Assignment as one
-line from standard input, says how it goes as JSON lines on standard output, and ends when its
-parent does.
-"""
+"""Plays consumers in one process: their connections, their timer, their files."""
 
 from __future__ import annotations
 
@@ -11,20 +6,17 @@ import asyncio
 import contextlib
 import functools
 import gc
-import json
 import logging
 import resource
 import secrets
-import sys
 import time
 from array import array
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import msgspec
 
 from fpaas import agent, common_time
+from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.consumers.consumer_files import ConsumerFiles
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
@@ -39,15 +31,11 @@ from fpaas.consumers.polling import (
 )
 from fpaas.consumers.pull_size import PullSize
 from fpaas.consumers.schedule import PollSchedule
-from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, BadInput, RunInvalid
+from fpaas.errors import BadInput, RunInvalid
 from fpaas.jetstream import progress
 from fpaas.jetstream.asked import durables_of
-from fpaas.jetstream.nats_connection import (
-    NatsAddress,
-    NatsConnection,
-    NatsError,
-    address_from_environment,
-)
+from fpaas.jetstream.nats_address import NatsAddress, address_from_environment
+from fpaas.jetstream.nats_connection import NatsConnection, NatsError
 from fpaas.jetstream.progress import Progress
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
@@ -55,8 +43,7 @@ from fpaas.measures.histograms import LoggedRecorder
 from fpaas.records import calls
 from fpaas.records.consumers import Connections, WorkerOutage, WorkerResult
 from fpaas.records.events import DURABLES_MADE_AGAIN, EventLog, Value
-from fpaas.records.status import State
-from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.spec import NS_PER_S
 from fpaas.watch.nats_peer import NatsPeer
 from fpaas.watch.watch import watch
 
@@ -74,46 +61,6 @@ GRACE_AFTER_STOP_S = 0.5
 LOOK_INTERVAL_S = 1.0
 OUTAGES_MAX = 1000
 _GONE = (b"NATS/1.0 503", b"NATS/1.0 409 Consumer Deleted")
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What one worker plays: consumers first … first + count - 1, into `out` (None: no files)."""
-
-    spec: RunSpec
-    worker: int
-    first: int
-    count: int
-    nats_url: str
-    out: Path | None
-
-    def to_line(self) -> bytes:
-        """Encode for a child's standard input."""
-        content = {
-            "spec": self.spec.to_json(),
-            "worker": self.worker,
-            "first": self.first,
-            "count": self.count,
-            "nats_url": self.nats_url,
-            "out": str(self.out) if self.out else None,
-            "log_level": logging.getLogger().level,
-            "clock_shift_ns": common_time.shift_ns(),
-        }
-        return json.dumps(content).encode() + b"\n"
-
-    @classmethod
-    def from_line(cls, line: bytes) -> Assignment:
-        """Decode, and set the log level and the clock of the parent."""
-        content = json.loads(line)
-        common_time.shift(content.pop("clock_shift_ns"))
-        logging.basicConfig(
-            stream=sys.stderr,
-            level=content.pop("log_level"),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        )
-        content["spec"] = RunSpec.from_json(content["spec"], "standard input")
-        content["out"] = Path(content["out"]) if content["out"] else None
-        return cls(**content)
 
 
 class ConsumerWorker:
@@ -563,57 +510,3 @@ def _allow_open_files(needed: int) -> None:
             "or set bench_connections to auto"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
-# -- as a child of the agent -------------------------------------------------------------------
-
-
-def _say(**content: object) -> None:
-    sys.stdout.write(json.dumps(content) + "\n")
-    sys.stdout.flush()
-
-
-async def _parent_is_gone(stop: asyncio.Event) -> None:
-    """Set `stop` when standard input ends: a worker does not outlive its agent."""
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
-    await reader.read()
-    stop.set()
-
-
-async def _play_as_child(assignment: Assignment) -> None:
-    stop = agent.stop_event()
-    watch = asyncio.ensure_future(_parent_is_gone(stop))
-    try:
-        worker = ConsumerWorker(assignment)
-        if not await worker.connect(stop):
-            return
-        _say(state=State.READY)
-        await worker.play(stop, lambda figures: _say(figures=asdict(figures)))
-        await worker.finish()
-    finally:
-        watch.cancel()
-
-
-def main() -> int:
-    """Play what standard input says; the exit code is the agent's."""
-    assignment = Assignment.from_line(sys.stdin.buffer.readline())
-    try:
-        agent.run_loop(_play_as_child(assignment))
-    except (RunInvalid, BadInput) as error:
-        _say(state=State.FAILED, message=error.message)
-        return error.exit_code
-    except OSError as error:
-        _say(state=State.FAILED, message=cannot_write(assignment.out, error))
-        return EXIT_RUN_INVALID
-    return EXIT_DONE
-
-
-def cannot_write(out: Path | None, error: OSError) -> str:
-    """Say that results could not be written, and why."""
-    return f"cannot write results to {error.filename or out}: {error.strerror}; free some space"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -22,9 +22,11 @@ from prometheus_client import CollectorRegistry
 
 from fpaas import agent, metrics
 from fpaas.agent import Status
+from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_figures import Figures, from_json, summed
 from fpaas.consumers.consumer_metrics import FiguresCollector
-from fpaas.consumers.consumer_worker import Assignment, ConsumerWorker, cannot_write
+from fpaas.consumers.consumer_worker import ConsumerWorker
+from fpaas.consumers.worker_process import cannot_write
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.measures.cgroup import Cgroup
 from fpaas.records.status import State
@@ -171,7 +173,7 @@ class _Children:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "fpaas.consumers.consumer_worker",
+            "fpaas.consumers.worker_process",
             stdin=PIPE,
             stdout=PIPE,
             limit=CHILD_LINE_BYTES_MAX,

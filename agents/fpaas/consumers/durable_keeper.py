@@ -12,7 +12,8 @@ import logging
 from fpaas.jetstream import asked
 from fpaas.jetstream.asked import Durable
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
-from fpaas.jetstream.nats_connection import NatsAddress, NatsError
+from fpaas.jetstream.nats_address import NatsAddress
+from fpaas.jetstream.nats_connection import NatsError
 from fpaas.jetstream.stream_keeper import StreamKeeper
 from fpaas.spec import RunSpec
 

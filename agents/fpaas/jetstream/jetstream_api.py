@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from fpaas import common_time, json_input
-from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
+from fpaas.jetstream.nats_address import NatsAddress
+from fpaas.jetstream.nats_connection import NatsConnection, NatsError
 from fpaas.jetstream.nats_wire import status_of
 
 REQUEST_TIMEOUT_S = 4.0

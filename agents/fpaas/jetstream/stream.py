@@ -22,7 +22,7 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.jetstream import asked
 from fpaas.jetstream.asked import Durable
-from fpaas.jetstream.nats_connection import NatsAddress, address_from_environment
+from fpaas.jetstream.nats_address import NatsAddress, address_from_environment
 from fpaas.spec import RunSpec
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from fpaas.jetstream.asked import Config
 from fpaas.jetstream.jetstream_api import STREAM_NOT_FOUND, JetStreamApi, JetStreamError
-from fpaas.jetstream.nats_connection import NatsAddress, NatsError
+from fpaas.jetstream.nats_address import NatsAddress
+from fpaas.jetstream.nats_connection import NatsError
 
 log = logging.getLogger(__name__)
 

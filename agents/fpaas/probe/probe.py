@@ -22,7 +22,8 @@ from prometheus_client import CollectorRegistry
 from fpaas import agent, common_time, metrics
 from fpaas.errors import RunInvalid
 from fpaas.jetstream.jetstream_api import STREAM_NOT_FOUND, JetStreamApi, JetStreamError
-from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection, NatsError
+from fpaas.jetstream.nats_address import NatsAddress
+from fpaas.jetstream.nats_connection import NatsConnection, NatsError
 from fpaas.probe import clock_bounds, host_facts
 from fpaas.probe.clock import Clock
 from fpaas.probe.clock_at_start import compare_until_armed

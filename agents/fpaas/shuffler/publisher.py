@@ -17,7 +17,8 @@ from typing import Protocol
 
 from fpaas import common_time
 from fpaas.firehose.frames import Event
-from fpaas.jetstream.nats_connection import NatsAddress, NatsConnection
+from fpaas.jetstream.nats_address import NatsAddress
+from fpaas.jetstream.nats_connection import NatsConnection
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.records.shuffler import NatsOutage
 from fpaas.shuffler.publish_account import Account

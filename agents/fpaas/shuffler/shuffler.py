@@ -30,7 +30,8 @@ from fpaas.firehose.subscription import Patience
 from fpaas.jetstream import asked, progress
 from fpaas.jetstream.asked import Config
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
-from fpaas.jetstream.nats_connection import NatsAddress, NatsError
+from fpaas.jetstream.nats_address import NatsAddress
+from fpaas.jetstream.nats_connection import NatsError
 from fpaas.jetstream.progress import Listener
 from fpaas.jetstream.stream_keeper import StreamKeeper
 from fpaas.measures.calls import Bins, CallRecorder

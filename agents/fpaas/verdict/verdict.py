@@ -23,7 +23,7 @@ from fpaas.records import summary as records
 from fpaas.records.events import AGENT_PAUSED
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
-from fpaas.verdict import codes, fault_excuses, goals, relay_limits, stalls
+from fpaas.verdict import codes, fault_excuses, goal_figures, goals, relay_limits, stalls
 from fpaas.verdict.facts import Facts
 
 PASS: Final = "pass"  # noqa: S105
@@ -103,7 +103,7 @@ def limit_of(limit: Reason) -> records.Limit:
 def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     """Judge a run by its summary (all sections but the verdict) and facts."""
     failovers = list(_failovers(spec, summary, facts))
-    measured = goals.Measured(
+    measured = goal_figures.Measured(
         spec,
         summary,
         facts.never_fetched,
@@ -151,7 +151,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     missed = [_missed(goal, summary) for goal in judged if goal.status == goals.MISSED]
     missed += _disorder(summary)
     # What a server's end breaks for a moment is the price of going on without it.
-    broken = list(goals.broken_exchanges(measured)) if failovers else []
+    broken = list(goal_figures.broken_exchanges(measured)) if failovers else []
     if facts.shuffler_lives > 1:
         failovers.append(Reason("shuffler_restarted", None, {"times": facts.shuffler_lives - 1}))
     notes = [
@@ -582,7 +582,7 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Rea
                 "nothing_lost": ledger["delivered"] is not None and not ledger["lost"],
             },
         )
-    if facts.never_fetched and not goals.polls_are_certain(spec):
+    if facts.never_fetched and not goal_figures.polls_are_certain(spec):
         yield Reason(
             "consumers_without_poll",
             None,

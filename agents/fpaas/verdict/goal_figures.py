@@ -1,0 +1,376 @@
+"""What goals can be about: figures of a run, what rules them out, what keeps them from being met.
+
+Pure. A figure's name with `_max` or `_min` behind it is a goal; `goals` reads and judges those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fpaas.consumers.polling import FULL_OF_BYTES
+from fpaas.latency.leg_kinds import LEGS
+from fpaas.reason import Reason
+from fpaas.records.paths import pick
+from fpaas.spec import RunSpec
+
+#: From T0 until the stream has something to fetch.
+FIRST_MESSAGE_S = 1.0
+#: Statuses that are an answer: nothing there (404), nothing came in time (408), as many bytes as a
+#: pull may bring.
+GOOD_STATUSES = ("404", "408", FULL_OF_BYTES)
+PERCENTILES = {"p50": "median", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "longest"}
+PROCESSES = {
+    "nats": "NATS",
+    "shuffler": "the shuffler",
+    "consumers": "the consumers' agents",
+    "relay": "the relay",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run's figures: summary.json, and what goals need beside it."""
+
+    spec: RunSpec
+    summary: Mapping[str, Any]
+    never_fetched: int | None
+    shuffler_reconnects: int = 0
+    #: How often publishes failed for good, by reason.
+    publish_failures: Mapping[str, int] = field(default_factory=dict)
+    #: A server of a cluster failed, and the cluster went on.
+    failed_over: bool = False
+
+    def pick(self, *path: str) -> Any:  # noqa: ANN401
+        """Follow keys into the summary; None where one is missing."""
+        return pick(self.summary, *path)
+
+
+def _nothing(_: Measured) -> Iterator[Reason]:
+    return iter(())
+
+
+@dataclass(frozen=True)
+class Open:
+    """Calls without an end, which a percentile is to be read with.
+
+    The figure measured is the least that it can be; `highest` is the most, None: there is none.
+    """
+
+    leg: str
+    count: int
+    min_ms: float | None
+    highest: float | None
+
+    def reason(self) -> Reason:
+        """As the cause of a goal that cannot be judged."""
+        return Reason(
+            "calls_open",
+            None,
+            {"leg": self.leg, "open_count": self.count, "open_min_ms": self.min_ms},
+        )
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What goals can be about. `causes` say why it is not what it should be.
+
+    `open` are the calls that could still change it; None where there are none.
+    """
+
+    meaning: str
+    unit: str
+    measure: Callable[[Measured], float | None]
+    ruled_out: Callable[[Measured], Reason | None] = lambda _: None
+    causes: Callable[[Measured], Iterator[Reason]] = _nothing
+    open: Callable[[Measured], Open | None] = lambda _: None
+
+
+def polls_are_certain(spec: RunSpec) -> bool:
+    """Whether every consumer has a poll that finds something, if anything is stored.
+
+    A consumer whose first poll comes before the first message has to wait for its second, at most
+    one interval and its jitter later.
+    """
+    consumers = spec.consumers
+    longest_s = consumers.poll_interval_s * (1 + consumers.poll_jitter_pct / 100)
+    return longest_s + FIRST_MESSAGE_S <= spec.warmup_s + spec.measure_s + spec.drain_s
+
+
+def _fetched_pct(run: Measured) -> float | None:
+    if run.never_fetched is None:
+        return None
+    return 100 * (1 - run.never_fetched / run.spec.consumers.count)
+
+
+def _finds_are_chance(run: Measured) -> Reason | None:
+    if not polls_are_certain(run.spec):
+        interval_s = run.spec.consumers.poll_interval_s
+        return Reason("polls_too_rare", None, {"poll_interval_s": interval_s})
+    if run.spec.consumers.delivery != "shared":
+        return None
+    capacity, owed = run.pick("plan", "capacity_per_s"), run.pick("plan", "owed_per_s")
+    if capacity is not None and owed is not None and capacity < owed:
+        return None
+    return Reason("shared_polls_exceed")
+
+
+def _never_fetched(run: Measured) -> Iterator[Reason]:
+    counts = {"count": run.never_fetched, "of": run.spec.consumers.count}
+    yield Reason("consumers_never_fetched", None, counts)
+
+
+def _sum(*paths: tuple[str, ...]) -> Callable[[Measured], float | None]:
+    def total(run: Measured) -> float | None:
+        parts: list[float | None] = [run.pick(*path) for path in paths]
+        measured = [part for part in parts if part is not None]
+        return sum(measured) if len(measured) == len(parts) else None
+
+    return total
+
+
+def _frames_lost_count(run: Measured) -> float | None:
+    """Count what did not get into the stream; what a foreign relay left out is its own doing."""
+    terms = [("ledger", "publish_failed"), ("ledger", "publish_unknown")]
+    if run.spec.firehose.rate_per_s is not None:
+        terms.append(("ledger", "not_read"))
+    return _sum(*terms)(run)
+
+
+def _frames_lost(run: Measured) -> Iterator[Reason]:
+    if run.spec.firehose.rate_per_s is not None and (not_read := run.pick("ledger", "not_read")):
+        yield Reason(
+            "frames_not_read",
+            None,
+            {
+                "count": not_read,
+                "offered": run.pick("ledger", "offered"),
+                "by_cause": run.pick("ledger", "not_read_by_cause"),
+            },
+        )
+    if failed := run.pick("ledger", "publish_failed"):
+        by_reason = dict(run.publish_failures)
+        yield Reason("publishes_failed", None, {"count": failed, "by_reason": by_reason})
+    if unknown := run.pick("ledger", "publish_unknown"):
+        yield Reason("publishes_unknown", None, {"count": unknown})
+
+
+def _deliveries_lost(run: Measured) -> Iterator[Reason]:
+    counts = {name: run.pick("ledger", key) for name, key in _LOST.items()}
+    yield Reason("deliveries_lost", None, counts)
+
+
+_LOST = {"count": "lost", "by_cause": "lost_by_cause"}
+
+
+def _expired_beyond_plan_pct(run: Measured) -> float | None:
+    owed, expired = run.pick("ledger", "owed"), run.pick("ledger", "expired_unread")
+    planned = run.pick("plan", "expired_unread")
+    if not owed or expired is None or planned is None:
+        return None
+    beyond: float = 100 * (expired - planned) / owed
+    return max(0.0, beyond)
+
+
+def _rate_not_planned(run: Measured) -> Reason | None:
+    if run.spec.firehose.rate_per_s is None:
+        return Reason("rate_not_planned")
+    if run.pick("ledger", "owed") == 0:
+        return Reason("nothing_owed")
+    return None
+
+
+def _expired_beyond_plan(run: Measured) -> Iterator[Reason]:
+    counts = {
+        "expired": run.pick("ledger", "expired_unread"),
+        "planned": run.pick("plan", "expired_unread"),
+    }
+    yield Reason("expired_beyond_plan", None, counts)
+
+
+def error_statuses(summary: Mapping[str, Any]) -> dict[str, int]:
+    """Return statuses that answered pulls and are errors, with how often."""
+    by_status = (summary.get("fetches") or {}).get("by_status") or {}
+    return {status: n for status, n in by_status.items() if status not in GOOD_STATUSES}
+
+
+def _errors(run: Measured) -> float | None:
+    others = _sum(
+        ("fetches", "client_timeout"), ("connections", "errors"), ("connections", "reconnects")
+    )(run)
+    if others is None or run.pick("fetches", "by_status") is None:
+        return None
+    return others + run.shuffler_reconnects + sum(error_statuses(run.summary).values())
+
+
+def broken_exchanges(run: Measured) -> Iterator[Reason]:
+    """Name what went wrong between agents and server, and was tried again."""
+    if run.shuffler_reconnects:
+        yield Reason("shuffler_reconnects", None, {"count": run.shuffler_reconnects})
+    if errors := error_statuses(run.summary):
+        yield Reason("fetch_errors", None, {"by_status": errors})
+    if timeouts := run.pick("fetches", "client_timeout"):
+        yield Reason("fetch_timeouts", None, {"count": timeouts})
+    counts = {name: run.pick("connections", name) for name in ("errors", "reconnects")}
+    if any(counts.values()):
+        counts["lost"] = run.pick("fetches", "lost") or 0
+        yield Reason("consumer_connections", None, counts)
+
+
+def _failed_over(run: Measured) -> Reason | None:
+    return Reason("servers_failed_over") if run.failed_over else None
+
+
+def _slow_consumers(run: Measured) -> float | None:
+    by_clients = run.pick("connections", "slow_consumer_disconnects")
+    by_server = run.pick("jetstream", "slow_consumers")
+    known = [count for count in (by_clients, by_server) if count is not None]
+    return max(known, default=None)
+
+
+def _cut_off(run: Measured) -> Iterator[Reason]:
+    yield Reason("slow_consumers", None, {"count": _slow_consumers(run)})
+
+
+def _overloaded(run: Measured) -> Reason | None:
+    """Say that polls take less than is owed, which leaves messages lying however fast all is."""
+    capacity = run.pick("plan", "capacity_per_consumer_per_s")
+    owed = run.pick("plan", "owed_per_consumer_per_s")
+    if capacity is None or owed is None or capacity >= owed:
+        return None
+    c = run.spec.consumers
+    return Reason(
+        "polls_take_less",
+        None,
+        {
+            "owed_per_s": owed,
+            "batch_size": c.batch_size,
+            "poll_interval_s": c.poll_interval_s,
+            "capacity_per_s": capacity,
+        },
+    )
+
+
+def _not_enough_to_fill(run: Measured) -> Reason | None:
+    capacity, owed = run.pick("plan", "capacity_per_s"), run.pick("plan", "owed_per_s")
+    if capacity is None or owed is None or capacity <= owed:
+        return None
+    return Reason("polls_ask_for_more", None, {"capacity_per_s": capacity, "owed_per_s": owed})
+
+
+def _leg(leg: str, column: str) -> Figure:
+    return Figure(
+        f"{LEGS[leg].meaning}, {PERCENTILES[column]}",
+        "ms",
+        lambda run: run.pick("latency_ms", leg, column),
+        # Ages are as long as consumers leave messages lying.
+        _overloaded if LEGS[leg].is_age else Figure.ruled_out,
+        open=lambda run: _open(run, leg, column),
+    )
+
+
+def _open(run: Measured, leg: str, column: str) -> Open | None:
+    """Return the calls of a leg that could change one of its percentiles."""
+    kind = "open" if run.pick("latency_ms", leg, "open_count") else "missing"
+    count = run.pick("latency_ms", leg, f"{kind}_count")
+    at_least = run.pick("latency_ms", leg, "at_least") or {}
+    # Without any end at all there is no percentile that they could change.
+    if column not in at_least and (run.pick("latency_ms", leg, column) is not None or not count):
+        return None
+    min_ms = run.pick("latency_ms", leg, f"{kind}_min_ms")
+    return Open(leg, count or 0, min_ms, at_least.get(column))
+
+
+def _of_faults(run: Measured, name: str) -> float | None:
+    """Return the worst of all faults; None if it is not known of each."""
+    found: list[float | None] = [fault[name] for fault in run.pick("faults") or ()]
+    known = [one for one in found if one is not None]
+    return max(known) if known and len(known) == len(found) else None
+
+
+def _process(process: str, name: str, kind: str) -> Callable[[Measured], float | None]:
+    return lambda run: run.pick("resources", "processes", process, name, kind)
+
+
+FIGURES: dict[str, Figure] = {
+    "consumers_fetched_pct": Figure(
+        "consumers that fetched messages", "%", _fetched_pct, _finds_are_chance, _never_fetched
+    ),
+    "frames_lost": Figure(
+        "frames lost on their way into the stream",
+        "",
+        _frames_lost_count,
+        causes=_frames_lost,
+    ),
+    "deliveries_lost": Figure(
+        "deliveries lost", "", _sum(("ledger", "lost")), causes=_deliveries_lost
+    ),
+    "unexplained": Figure("what the ledger cannot explain", "", _sum(("ledger", "unexplained"))),
+    "expired_beyond_plan_pct": Figure(
+        "expired unread beyond the plan, of what is owed",
+        "%",
+        _expired_beyond_plan_pct,
+        _rate_not_planned,
+        _expired_beyond_plan,
+    ),
+    "errors": Figure(
+        "errors, timeouts and reconnects",
+        "",
+        _errors,
+        _failed_over,
+        broken_exchanges,
+    ),
+    "slow_consumers": Figure(
+        "connections cut off as slow consumers", "", _slow_consumers, causes=_cut_off
+    ),
+    "redelivered": Figure("deliveries that were repeats", "", _sum(("ledger", "redelivered"))),
+    "duplicate_deliveries": Figure(
+        "deliveries that a consumer had received before",
+        "",
+        _sum(("ledger", "duplicate_deliveries")),
+    ),
+    "batch_fill_pct": Figure(
+        "batches filled, mean of those that brought some",
+        "%",
+        _sum(("fetches", "batch_fill_pct")),
+        _not_enough_to_fill,
+    ),
+    "offered_per_s": Figure("frames offered", "/s", _sum(("throughput", "offered_per_s"))),
+    "published_per_s": Figure("frames published", "/s", _sum(("throughput", "published_per_s"))),
+    "processed_per_s": Figure(
+        "messages processed by all consumers", "/s", _sum(("throughput", "processed_per_s"))
+    ),
+    "processed_per_consumer_per_s": Figure(
+        "messages processed by a consumer, median",
+        "/s",
+        _sum(("throughput", "per_consumer_per_s", "p50")),
+    ),
+    "consumer_lag_p99": Figure(
+        "consumer lag, p99", "messages", _sum(("jetstream", "consumer_lag", "p99"))
+    ),
+    "stream_bytes": Figure("size of the stream", "bytes", _sum(("jetstream", "bytes"))),
+    "fault_detected_s": Figure(
+        "from a fault's begin until relay, shuffler or consumers noticed, longest",
+        "s",
+        lambda run: _of_faults(run, "detected_s"),
+    ),
+    "fault_recovered_s": Figure(
+        "from a fault's end until it is published and the last consumer served again, longest",
+        "s",
+        lambda run: _of_faults(run, "recovered_s"),
+    ),
+    **{f"{leg}_{column}_ms": _leg(leg, column) for leg in LEGS for column in PERCENTILES},
+    **{
+        f"{process}_cpu_pct": Figure(
+            f"CPU of {words}, mean", "% of a core", _process(process, "cpu_pct", "mean")
+        )
+        for process, words in PROCESSES.items()
+    },
+    **{
+        f"{process}_rss_mb": Figure(
+            f"memory of {words}, most", "MB", _process(process, "rss_mb", "max")
+        )
+        for process, words in PROCESSES.items()
+    },
+}
