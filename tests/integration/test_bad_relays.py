@@ -146,13 +146,14 @@ def test_two_shufflers_on_two_relays_store_each_event_once(nats_server: NatsServ
 def test_numbering_anew_is_read_on(nats_server: NatsServer) -> None:
     # It goes back to 1 in the middle of a connection, and says nothing.
     with BadRelay(
-        FAST,
-        seq=lambda event: 1000 + event if event < 50 else event - 49,
-        anew=(50,),
-        count=120,
+        50,
+        # Whoever subscribes has two seconds for it.
+        seq=lambda event: 1000 + event if event < 100 else event - 99,
+        anew=(100,),
+        count=150,
     ) as relay:
-        subject, stored = read_all(nats_server, relay, good=120)
-    assert sorted(stored) == list(range(120))
+        subject, stored = read_all(nats_server, relay, good=150)
+    assert sorted(stored) == list(range(150))
     assert subject.reader.seq_resets == 1
     assert subject.account.reread == 0
     balance(subject)

@@ -85,7 +85,7 @@ def test_a_report(tab: Tab, axe_script: str, tmp_path: Path, *, complete: bool) 
     bundle = Bundle.load(directory)
     html = page.render(bundle, summary.analyse(bundle))
     look(tab, axe_script, written(directory / "report.html", html))
-    assert drawn(tab) == (11 if complete else 0)
+    assert drawn(tab) == (12 if complete else 0)
 
 
 def test_a_report_in_a_single_file(tab: Tab, axe_script: str, tmp_path: Path) -> None:

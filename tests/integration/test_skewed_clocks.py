@@ -152,6 +152,8 @@ def test_a_clock_that_drifts_is_followed(
     assert not clock["stepped"]
     for name in LEGS["consumers"]:
         leg = summary["latency_ms"][name]
-        assert -leg["clock_error_ms"] - 0.2 <= leg["min"] < 2.5, name
+        # libfaketime's drift begins with each process: those of a host differ by 0.3 ms for each
+        # second between their starts.
+        assert -leg["clock_error_ms"] - 1.4 <= leg["min"] < 2.5, name
     assert summary["ledger"]["unexplained"] == 0
     assert set(verdict_codes.blamed(summary)) <= {"clock_unsure", "goal_missed"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections import Counter
@@ -212,10 +213,10 @@ def _unknown(manifest: dict[str, Any], directory: Path) -> tuple[str, ...]:
 
 def _identity(content: dict[str, Any], run: dict[str, Any]) -> tuple[str, str] | None:
     """Return what all copies of a run share, whatever became of their figures."""
-    for name, value in (("t0", run.get("t0_unix_ns")), ("run id", content.get("run_id"))):
-        if value:
-            return name, str(value)
-    return None
+    if run.get("t0_unix_ns"):
+        # T0 is a whole second, which runs of two labs may share.
+        return "run", json.dumps(run, sort_keys=True)
+    return ("run id", str(content["run_id"])) if content.get("run_id") else None
 
 
 def _facts(

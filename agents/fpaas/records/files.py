@@ -7,7 +7,6 @@ only grows; whoever is killed may leave half a line.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +54,16 @@ class LineWriter:
         if self._file is None:
             return
         line = _ENCODER.encode(record) + b"\n"
-        written = self._file.write(line) or 0
-        if written != len(line):
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._file.seek(-written, os.SEEK_CUR))
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
+        written = 0
+        try:
+            # A disk that fills up takes a part first, and says why at the next.
+            while written < len(line):
+                written += self._file.write(line[written:]) or 0
+        except OSError:
+            if written:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(self._file.seek(-written, os.SEEK_CUR))
+            raise
 
     def close(self) -> None:
         """Close the file."""
