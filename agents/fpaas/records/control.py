@@ -36,6 +36,8 @@ class Trouble(enum.StrEnum):
     #: … gave no sign of life (silent_s), or went on beyond the run's end (state).
     SILENT = "silent"
     NOT_ENDED = "not_ended"
+    #: NATS does not run, and this is the last that it said (message).
+    NATS_DOWN = "nats_down"
     #: Of older versions, which noted only words (text).
     NOTED = "noted"
 

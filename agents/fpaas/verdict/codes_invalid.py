@@ -157,6 +157,7 @@ TROUBLE: dict[Trouble, str] = {
     Trouble.DIED: "{agent} died (pid {pid})",
     Trouble.STOPPED: "{agent} was stopped before the run's end",
     Trouble.SILENT: "{agent} gave no sign of life for {silent_s:.0f} s",
+    Trouble.NATS_DOWN: "NATS does not run: {message}",
     Trouble.NOT_ENDED: "{agent} did not end in time (it is {state})",
     Trouble.NOTED: "{text}",
 }
