@@ -103,9 +103,10 @@ def test_swallowed_and_damaged_frames_and_copies_beyond_the_duplicate_window(
     assert "frames_undecodable" not in verdict_codes.of_summary(summary)
     assert ledger["stored_twice"] > 0
     assert ledger["stored"] == ledger["published"] + ledger["stored_twice"]
-    assert summary["verdict"]["status"] == "invalid"
+    # All is accounted for, so that the run is to be believed, and missed its goals.
+    assert set(verdict_codes.of_summary(summary, "invalid")) <= verdict_codes.BUSY
     assert "frames_not_read" in [one["code"] for one in verdict_codes.causes(summary)]
-    assert "stored_twice" in verdict_codes.of_summary(summary)
+    assert "stored_twice" in verdict_codes.of_summary(summary, "fail")
 
 
 async def take_without_ack(url: str, durable: str, count: int) -> int:

@@ -136,10 +136,14 @@ def test_what_had_reached_its_age_and_what_nobody_read_yet(
 
     ledger, recovery = summary["ledger"], summary["recovery"]
     assert ledger["stored"] == ledger["published"] == OFFERED
-    # What is replayed is what a stream of 3 s would still have.
-    assert 150 <= recovery["replayed"] <= 350
-    assert recovery["lost_by_cause"]["max_age"] == ledger["lost"] > 0
-    assert recovery["lost_by_cause"]["not_replayed"] == 0
+    # What is replayed is what a stream of 3 s would still have, by when the server is back: how much
+    # that is depends on when that was noticed.
+    (outage,) = recovery["outages"]
+    assert recovery["replayed"] < LOAD["bench_firehose_rate_per_s"] * outage["lost_s"]
+    # A consumer may have been sent what it had no time to take.
+    by_cause = recovery["lost_by_cause"]
+    assert by_cause["max_age"] > 0
+    assert by_cause["max_age"] + by_cause["in_delivery"] == ledger["lost"]
 
 
 def test_two_losses_in_a_row(nats_server: NatsServer, make_lab: MakeLab) -> None:
