@@ -136,8 +136,8 @@ def test_what_had_reached_its_age_and_what_nobody_read_yet(
 
     ledger, recovery = summary["ledger"], summary["recovery"]
     assert ledger["stored"] == ledger["published"] == OFFERED
-    # What is replayed is what a stream of 3 s would still have, by when the server is back: how much
-    # that is depends on when that was noticed.
+    # What is replayed is what a stream of 3 s would still have by the time that the server is back;
+    # how much that is depends on when that was noticed.
     (outage,) = recovery["outages"]
     assert recovery["replayed"] < LOAD["bench_firehose_rate_per_s"] * outage["lost_s"]
     # A consumer may have been sent what it had no time to take.
