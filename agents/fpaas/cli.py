@@ -34,7 +34,7 @@ HIDDEN_COMMANDS = {
     "network": "Measure the network between hosts, before a run.",
     "seal": "Describe this host and checksum a run's files, before they are fetched.",
     "payload": "Make the agents' environment for a kind of host.",
-    "server": "Find the nats-server for a kind of host.",
+    "server": "Find a nats-server or a Prometheus for a kind of host.",
     "failures": "Play all failures that the hosts can, into one table.",
     "faults": "Inject a run's faults on this host.",
     "guard": "Clean up after a playbook that was killed.",

@@ -6,14 +6,27 @@ from pathlib import Path
 
 import click
 
-from fpaas.control import nats_server
+from fpaas.control import host_program, own_prometheus
 
 
 @click.command
-@click.option("--source", required=True, help="A program, or an archive of upstream's.")
+@click.option(
+    "--program",
+    type=click.Choice(list(host_program.SOURCES)),
+    default=host_program.NATS_SERVER,
+    show_default=True,
+)
+@click.option(
+    "--source",
+    required=True,
+    help="A program, or an archive of upstream's. Of prometheus empty: one for this machine.",
+)
 @click.option("--checksum", help="SHA-256 of that file; archives need it.")
 @click.option("--machine", required=True, help="The host's, such as x86_64.")
 @click.option("--cache", required=True, type=click.Path(path_type=Path), help="To unpack into.")
-def command(*, source: str, checksum: str | None, machine: str, cache: Path) -> None:
-    """Print the path of a nats-server that runs on a host, or say why there is none."""
-    click.echo(nats_server.find(source, machine, cache, checksum))
+def command(*, program: str, source: str, checksum: str | None, machine: str, cache: Path) -> None:
+    """Print the path of a program that runs on a host, or say why there is none."""
+    if program == host_program.PROMETHEUS and not source:
+        click.echo(own_prometheus.find(cache))
+    else:
+        click.echo(host_program.find(program, source, machine, cache, checksum))

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.control import nats_server
+from fpaas.control import host_program
 from fpaas.errors import BadInput
 
+NATS = host_program.NATS_SERVER
 X86_64, AARCH64 = 0x3E, 0xB7
 
 
@@ -36,7 +37,7 @@ def tar_of(path: Path, names: list[str]) -> Path:
 def test_program_for_the_host_is_taken_as_it_is(tmp_path: Path) -> None:
     source = tmp_path / "nats-server"
     source.write_bytes(program(AARCH64))
-    assert nats_server.find(str(source), "aarch64", tmp_path / "cache") == source
+    assert host_program.find(NATS, str(source), "aarch64", tmp_path / "cache") == source
     assert not (tmp_path / "cache").exists()
 
 
@@ -44,7 +45,7 @@ def test_program_for_another_machine_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "nats-server"
     source.write_bytes(program(AARCH64))
     with pytest.raises(BadInput, match=r"is a program for aarch64, the host is x86_64"):
-        nats_server.find(str(source), "x86_64", tmp_path)
+        host_program.find(NATS, str(source), "x86_64", tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
@@ -61,11 +62,11 @@ def test_archive_is_unpacked_once(tmp_path: Path, suffix: str) -> None:
     else:
         tar_of(archive, names)
     cache = tmp_path / "cache"
-    found = nats_server.find(str(archive), "x86_64", cache, f"sha256:{checksum(archive)}")
+    found = host_program.find(NATS, str(archive), "x86_64", cache, f"sha256:{checksum(archive)}")
     assert found.read_bytes() == program(X86_64)
     assert found.stat().st_mode & 0o111
     written = found.stat().st_mtime_ns
-    assert nats_server.find(str(archive), "x86_64", cache, checksum(archive)) == found
+    assert host_program.find(NATS, str(archive), "x86_64", cache, checksum(archive)) == found
     assert found.stat().st_mtime_ns == written
     assert [path.name for path in found.parent.iterdir()] == ["nats-server"]
 
@@ -73,9 +74,9 @@ def test_archive_is_unpacked_once(tmp_path: Path, suffix: str) -> None:
 def test_archive_without_or_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     archive = tar_of(tmp_path / "nats.tar.gz", ["x/nats-server"])
     with pytest.raises(BadInput, match="needs nats_server_checksum"):
-        nats_server.find(str(archive), "x86_64", tmp_path)
+        host_program.find(NATS, str(archive), "x86_64", tmp_path)
     with pytest.raises(BadInput, match=f"has the SHA-256 {checksum(archive)}, not 00"):
-        nats_server.find(str(archive), "x86_64", tmp_path / "cache", "00")
+        host_program.find(NATS, str(archive), "x86_64", tmp_path / "cache", "00")
     assert not (tmp_path / "cache").exists()
 
 
@@ -83,7 +84,7 @@ def test_archive_without_or_with_a_wrong_checksum_is_refused(tmp_path: Path) -> 
 def test_archive_without_one_server_is_refused(tmp_path: Path, names: list[str]) -> None:
     archive = tar_of(tmp_path / "nats.tar.gz", names)
     with pytest.raises(BadInput, match="there is no one nats-server in it"):
-        nats_server.find(str(archive), "x86_64", tmp_path, checksum(archive))
+        host_program.find(NATS, str(archive), "x86_64", tmp_path, checksum(archive))
 
 
 @pytest.mark.parametrize(
@@ -101,10 +102,10 @@ def test_what_is_no_server_is_refused(
     source = tmp_path / name
     source.write_bytes(content)
     with pytest.raises(BadInput, match=message):
-        nats_server.find(str(source), "x86_64", tmp_path / "cache", checksum(source))
+        host_program.find(NATS, str(source), "x86_64", tmp_path / "cache", checksum(source))
 
 
 @pytest.mark.parametrize("source", ["https://example.org/nats.zip", "/nowhere/nats-server"])
 def test_what_is_no_file_is_refused(tmp_path: Path, source: str) -> None:
     with pytest.raises(BadInput, match=r"download it|no such file"):
-        nats_server.find(source, "x86_64", tmp_path)
+        host_program.find(NATS, source, "x86_64", tmp_path)

@@ -1,4 +1,4 @@
-"""The nats-server that the control node brings to a host: a program, or in an upstream archive.
+"""A program that the control node brings to a host: as it is, or in an upstream archive.
 
 What would not run there, or is not what was asked for, is refused before anything is brought.
 """
@@ -15,7 +15,9 @@ from typing import IO
 
 from fpaas.errors import BadInput
 
-NAME = "nats-server"
+NATS_SERVER, PROMETHEUS = "nats-server", "prometheus"
+#: Program → the variable that says where it is; its checksum's is beside it.
+SOURCES = {NATS_SERVER: "nats_server_source", PROMETHEUS: "prometheus_source"}
 ARCHIVES = (".tar.gz", ".tgz", ".zip")
 #: e_machine in an ELF header, at this offset, as `uname -m` calls it.
 ELF_MAGIC = b"\x7fELF"
@@ -23,82 +25,85 @@ ELF_MACHINE_OFFSET = 18
 ELF_MACHINES = {0x3E: "x86_64", 0xB7: "aarch64"}
 
 
-def find(source: str, machine: str, cache: Path, checksum: str | None = None) -> Path:
-    """Return the path of a nats-server that runs on `machine`.
+def find(name: str, source: str, machine: str, cache: Path, checksum: str | None = None) -> Path:
+    """Return the path of the program `name`, of `SOURCES`, that runs on `machine`.
 
     `source` is a program or an archive of upstream's releases, which is unpacked into `cache`;
     `checksum` is the SHA-256 of the file, needed for archives. Raises BadInput with what is wrong.
     """
+    variable = SOURCES[name]
+    checksum_variable = variable.replace("_source", "_checksum")
     path = Path(source).expanduser()
     if "://" in source:
-        raise BadInput(f"nats_server_source: {source}: download it, and name the file")
+        raise BadInput(f"{variable}: {source}: download it, and name the file")
     if not path.is_file():
-        raise BadInput(f"nats_server_source: {source}: there is no such file on the control node")
+        raise BadInput(f"{variable}: {source}: there is no such file on the control node")
     is_archive = path.name.endswith(ARCHIVES)
     if is_archive and not checksum:
         raise BadInput(
-            f"nats_server_source: {source}: an archive needs nats_server_checksum, its SHA-256; "
+            f"{variable}: {source}: an archive needs {checksum_variable}, its SHA-256; "
             "upstream's SHA256SUMS has it"
         )
     if checksum:
-        _verify(path, checksum)
-    program = _unpacked(path, cache) if is_archive else path
-    built_for = _machine_of(program)
+        _verify(path, checksum, checksum_variable)
+    program = _unpacked(name, path, cache) if is_archive else path
+    built_for = machine_of(program, variable)
     if built_for != machine:
         raise BadInput(
-            f"nats_server_source: {source} is a program for {built_for}, the host is {machine}; "
+            f"{variable}: {source} is a program for {built_for}, the host is {machine}; "
             "name one for it, as a variable of the host where they differ"
         )
     return program
 
 
-def _verify(path: Path, checksum: str) -> None:
+def _verify(path: Path, checksum: str, variable: str) -> None:
     expected = checksum.removeprefix("sha256:").lower()
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected:
         raise BadInput(
-            f"nats_server_checksum: {path} has the SHA-256 {found}, not {expected}; nothing of it "
-            "is used"
+            f"{variable}: {path} has the SHA-256 {found}, not {expected}; nothing of it is used"
         )
 
 
-def _unpacked(archive: Path, cache: Path) -> Path:
+def _unpacked(name: str, archive: Path, cache: Path) -> Path:
     """Unpack the program, unless that was done before."""
     with archive.open("rb") as file:
-        program = cache / hashlib.file_digest(file, "sha256").hexdigest()[:16] / NAME
+        program = cache / hashlib.file_digest(file, "sha256").hexdigest()[:16] / name
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=program.parent, delete=False) as unfinished:
-            _extract(archive, unfinished)
+            _extract(name, archive, unfinished)
         Path(unfinished.name).chmod(0o755)
         Path(unfinished.name).rename(program)
     return program
 
 
-def _extract(archive: Path, into: IO[bytes]) -> None:
+def _extract(name: str, archive: Path, into: IO[bytes]) -> None:
+    variable = SOURCES[name]
     try:
         if archive.suffix == ".zip":
             with zipfile.ZipFile(archive) as zipped:
-                [name] = [n for n in zipped.namelist() if Path(n).name == NAME]
-                with zipped.open(name) as file:
+                [found] = [n for n in zipped.namelist() if Path(n).name == name]
+                with zipped.open(found) as file:
                     shutil.copyfileobj(file, into)
         else:
             with tarfile.open(archive) as tar:
-                [member] = [m for m in tar if m.isfile() and Path(m.name).name == NAME]
+                [member] = [m for m in tar if m.isfile() and Path(m.name).name == name]
                 content = tar.extractfile(member)
                 assert content is not None  # noqa: S101  (it is a file)
                 shutil.copyfileobj(content, into)
     except ValueError as error:
-        raise BadInput(f"nats_server_source: {archive}: there is no one {NAME} in it") from error
+        raise BadInput(f"{variable}: {archive}: there is no one {name} in it") from error
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise BadInput(f"nats_server_source: {archive}: cannot be unpacked: {error}") from error
+        raise BadInput(f"{variable}: {archive}: cannot be unpacked: {error}") from error
 
 
-def _machine_of(program: Path) -> str:
+def machine_of(program: Path, variable: str) -> str:
+    """Return what a program was built for; raises BadInput, with the variable, if it is none."""
     with program.open("rb") as file:
         header = file.read(ELF_MACHINE_OFFSET + 2)
     if not header.startswith(ELF_MAGIC) or len(header) < ELF_MACHINE_OFFSET + 2:
-        raise BadInput(f"nats_server_source: {program} is no program for Linux")
+        raise BadInput(f"{variable}: {program} is no program for Linux")
     number = int.from_bytes(header[ELF_MACHINE_OFFSET:], "little")
     return ELF_MACHINES.get(number, f"an unknown machine ({number:#x})")
