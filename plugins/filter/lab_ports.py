@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from fpaas.control import lab_map
@@ -30,10 +30,11 @@ options:
     description: Whether the firehose is the lab's own.
     type: bool
     default: true
-  nats_is_up:
-    description: Whether the lab's own NATS holds its ports already.
-    type: bool
-    default: false
+  up:
+    description: The lab's own services that hold their ports already.
+    type: list
+    elements: str
+    default: []
 """
 EXAMPLES = """
 ports: "{{ groups | fpaas.bench_lab.lab_ports(inventory_hostname, lab_listens) }}"
@@ -50,10 +51,10 @@ def ports(
     host: str,
     ports: Mapping[str, Any],
     own_relay: bool = True,  # noqa: FBT001, FBT002  (a filter's arguments)
-    nats_is_up: bool = False,  # noqa: FBT001, FBT002
+    up: Collection[str] = (),
 ) -> dict[str, Any]:
     """See DOCUMENTATION."""
-    return lab_map.ports_of(host, groups, ports, own_relay=own_relay, nats_is_up=nats_is_up)
+    return lab_map.ports_of(host, groups, ports, own_relay=own_relay, up=up)
 
 
 class FilterModule:

@@ -27,6 +27,7 @@ PORTS = (
     "consumers_metrics_port",
     "relay_metrics_port",
     "probe_metrics_port",
+    "prometheus_port",
 )
 SHORT = {
     "bench_consumers": 10,

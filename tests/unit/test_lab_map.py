@@ -108,17 +108,17 @@ def test_an_inventory_without_a_group_gets_as_far_as_the_plan_that_refuses_it(
 
 
 def test_ports_of_what_a_host_plays() -> None:
-    def names(host: str, *, own_relay: bool = True, nats_is_up: bool = False) -> list[str]:
-        found = lab_map.ports_of(host, GROUPS, PORTS, own_relay=own_relay, nats_is_up=nats_is_up)
+    def names(host: str, *, own_relay: bool = True, up: tuple[str, ...] = ()) -> list[str]:
+        found = lab_map.ports_of(host, GROUPS, PORTS, own_relay=own_relay, up=up)
         return list(found)
 
     probe = "probe_metrics_port"
     assert names("r") == ["relay_port", "relay_metrics_port", probe]
     assert names("r", own_relay=False) == [probe]
     assert names("n1") == ["nats_port", "nats_monitoring_port", probe, "nats_cluster_port"]
-    assert names("n1", nats_is_up=True) == [probe]
+    assert names("n1", up=("nats",)) == [probe]
     assert names("c1") == ["consumers_metrics_port", probe]
-    alone = lab_map.ports_of("localhost", ALONE, PORTS, own_relay=True, nats_is_up=False)
+    alone = lab_map.ports_of("localhost", ALONE, PORTS, own_relay=True, up=())
     assert "nats_cluster_port" not in alone
     assert len(alone) == 7
 

@@ -20,6 +20,7 @@ ROLES = [
     "faults",
     "nats",
     "probe",
+    "prometheus",
     "relay",
     "run",
     "shuffler",

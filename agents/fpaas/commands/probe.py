@@ -31,6 +31,13 @@ from fpaas.spec import RunSpec
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where nats-server on this host keeps its process id.",
 )
+@click.option(
+    "--pid-file",
+    "pid_files",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Another server on this host whose use is measured, and where its process id is.",
+)
 @click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics there.")
 @click.option(
     "--metrics-each-consumer/--metrics-all-consumers",
@@ -46,6 +53,7 @@ def command(
     nats_url: str | None,
     nats_monitoring_url: str | None,
     nats_pid_file: Path | None,
+    pid_files: tuple[str, ...],
     metrics_listen: str | None,
     metrics_each_consumer: bool,
 ) -> None:
@@ -71,7 +79,10 @@ def command(
         monitoring=MonitoringPort(nats_monitoring_url or spec.nats_monitoring_url)
         if on_nats_host
         else None,
-        nats_pid_file=nats_pid_file,
+        pid_files={
+            **({"nats": nats_pid_file} if nats_pid_file else {}),
+            **{name: Path(path) for name, _, path in (one.partition("=") for one in pid_files)},
+        },
         metrics_listen=metrics_listen,
         metrics_each_consumer=metrics_each_consumer,
     )

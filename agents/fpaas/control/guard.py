@@ -39,8 +39,10 @@ LAB_VARIABLE = "FPAAS_LAB"
 PROCESS_NAME_VARIABLE = "SUPERVISOR_PROCESS_NAME"
 #: These end last: agents need NATS to end well.
 NATS = "nats"
+#: What it has seen is asked for when agents have ended.
+PROMETHEUS = "prometheus"
 SUPERVISOR = "supervisor"
-SERVERS = (NATS, SUPERVISOR)
+SERVERS = (PROMETHEUS, NATS, SUPERVISOR)
 #: What broke something makes it good before that is ended.
 DATA_WAY = ("faults", "relay", "shuffler", "consumers", "probe")
 WATCH_INTERVAL_S = 0.5
@@ -106,10 +108,10 @@ def sweep(lab: Path) -> list[LabProcess]:
     """End everything of a lab, agents first; returns what there was."""
     ended = end_agents(lab)
     servers = {name: [p for p in lab_processes(lab) if p.name == name] for name in SERVERS}
-    _end([nats.process for nats in servers[NATS]], SERVERS_END_S)
+    _end([server.process for server in servers[PROMETHEUS] + servers[NATS]], SERVERS_END_S)
     # With nothing left to look after, there is nothing that supervisor had to do before it ends.
     _kill([supervisor.process for supervisor in servers[SUPERVISOR]])
-    return ended + servers[NATS] + servers[SUPERVISOR]
+    return ended + [server for name in SERVERS for server in servers[name]]
 
 
 def _parent_pid(process: psutil.Process) -> int | None:

@@ -5,15 +5,17 @@ Pure logic: inventory groups and each host's own address and ports in, a map out
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from fpaas.spec import SpecError
 
 #: Parts of the load, in the data's way; the group of each has its name.
 PARTS = ("relay", "nats", "shuffler", "consumers")
+#: Its hosts watch the others; their own probe tells what that costs.
+MONITORING = "monitoring"
 #: Groups as run.json has them.
-GROUPS = (*PARTS, "monitoring")
+GROUPS = (*PARTS, MONITORING)
 #: On every host.
 PROBE = "probe"
 #: What a host listens with, by the part that it plays.
@@ -23,6 +25,14 @@ PORTS = {
     "shuffler": ("shuffler_metrics_port",),
     "consumers": ("consumers_metrics_port",),
     PROBE: ("probe_metrics_port",),
+    MONITORING: ("prometheus_port",),
+}
+#: What Prometheus scrapes, by its job: the port that an agent serves /metrics on.
+METRICS_PORTS = {
+    "relay": "relay_metrics_port",
+    "shuffler": "shuffler_metrics_port",
+    "consumers": "consumers_metrics_port",
+    PROBE: "probe_metrics_port",
 }
 CLUSTER_PORT = "nats_cluster_port"
 
@@ -45,9 +55,9 @@ def members(groups: Groups) -> dict[str, list[str]]:
 
 
 def hosts_of(groups: Groups) -> list[str]:
-    """Return all hosts that play a part, each once, in the data's way."""
+    """Return all hosts of a lab, each once, in the data's way; those that only watch come last."""
     known = members(groups)
-    return list(dict.fromkeys(host for part in PARTS for host in known[part]))
+    return list(dict.fromkeys(host for group in GROUPS for host in known[group]))
 
 
 def agents_of(host: str, groups: Groups, *, own_relay: bool) -> list[str]:
@@ -60,17 +70,19 @@ def agents_of(host: str, groups: Groups, *, own_relay: bool) -> list[str]:
 
 
 def ports_of(
-    host: str, groups: Groups, ports: Mapping[str, Any], *, own_relay: bool, nats_is_up: bool
+    host: str, groups: Groups, ports: Mapping[str, Any], *, own_relay: bool, up: Collection[str]
 ) -> dict[str, Any]:
     """Return the ports that must be free on a host before a run, by their variables' names.
 
-    `ports` has all of the host's; `nats_is_up`: the lab's own NATS holds its ports already.
+    `ports` has all of the host's; `up` are the lab's own services that hold theirs already.
     """
     known = members(groups)
     parts = agents_of(host, groups, own_relay=own_relay)
-    if host in known["nats"] and not nats_is_up:
+    if host in known["nats"] and "nats" not in up:
         parts.append("nats")
-    names = [name for part in (*PARTS, PROBE) if part in parts for name in PORTS[part]]
+    if host in known[MONITORING] and "prometheus" not in up:
+        parts.append(MONITORING)
+    names = [name for part in (*PARTS, PROBE, MONITORING) if part in parts for name in PORTS[part]]
     if "nats" in parts and len(known["nats"]) > 1:
         names.append(CLUSTER_PORT)
     return {name: ports[name] for name in names}
@@ -151,10 +163,27 @@ def clients_of(host: str, groups: Groups, *, own_relay: bool) -> list[str]:
     ]
 
 
+def scrape_targets(
+    groups: Groups, hosts: Mapping[str, Mapping[str, Any]], *, own_relay: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what Prometheus is to scrape, by job, each with its host's name as a label.
+
+    >>> at = {"a": {"lab_address": "fd00::1", "probe_metrics_port": 8084}}
+    >>> scrape_targets({"monitoring": ["a"]}, at, own_relay=True)
+    {'probe': [{'targets': ['[fd00::1]:8084'], 'labels': {'host': 'a'}}]}
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for host in hosts_of(groups):
+        for agent in agents_of(host, groups, own_relay=own_relay):
+            at = endpoint(hosts[host]["lab_address"], hosts[host][METRICS_PORTS[agent]])
+            found.setdefault(agent, []).append({"targets": [at], "labels": {"host": host}})
+    return found
+
+
 def draw(
     groups: Groups, hosts: Mapping[str, Mapping[str, Any]], *, own_relay: bool
 ) -> dict[str, Any]:
-    """Draw the map: `topology`, `talkers`, where NATS is, and what each host plays.
+    """Draw the map: `topology`, `scrape_targets`, `talkers`, where NATS is, what each host plays.
 
     `plays[host]` has `agents`, `services` (with NATS), `servers` (`name=address:port` of each host
     that it measures the network to, IPv6 in brackets) and `clients` (names). Raises SpecError.
@@ -174,6 +203,7 @@ def draw(
         }
     return {
         "topology": topology(groups, hosts),
+        "scrape_targets": scrape_targets(groups, hosts, own_relay=own_relay),
         "talkers": talkers(groups, own_relay=own_relay),
         "plays": plays,
         "nats_addresses": {host: hosts[host]["lab_address"] for host in known["nats"]},

@@ -21,6 +21,7 @@ PREFIXES = (
     "container_lab_",
     "lab_",
     "nats_",
+    "prometheus_",
     "relay_",
     "run_",
     "scenario_",
@@ -31,7 +32,9 @@ PREFIXES = (
 SLIP = 0.85
 #: Of the lab, not of a host: there is one run.json, one results directory, one way to log in.
 WHOLE_LAB_PREFIXES = ("bench_", "run_", "sweep_", "scenario_")
-WHOLE_LAB = frozenset({"goals", "lab_control_dir", "lab_name", "nats_tls", "results_dir"})
+WHOLE_LAB = frozenset(
+    {"goals", "lab_control_dir", "lab_monitoring", "lab_name", "nats_tls", "results_dir"}
+)
 
 Settings = Mapping[str, Mapping[str, Any]]
 

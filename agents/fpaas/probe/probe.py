@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,8 @@ class Options:
     host: str
     nats: NatsAddress
     monitoring: MonitoringPort | None
-    nats_pid_file: Path | None
+    #: Of servers: process → the file that has its pid.
+    pid_files: Mapping[str, Path]
     #: Where it serves /metrics, `host:port`; None: nowhere.
     metrics_listen: str | None = None
     metrics_each_consumer: bool = False
@@ -293,7 +294,7 @@ class Probe:
 
     async def _sample_host(self) -> None:
         host = HostUsage()
-        processes = ProcessUsage(self._options.directory, self._options.nats_pid_file)
+        processes = ProcessUsage(self._options.directory, self._options.pid_files)
         host_file = LineWriter(self._options.directory / records.HOST)
         process_file = LineWriter(self._options.directory / records.PROCESSES)
         self._steps.look()

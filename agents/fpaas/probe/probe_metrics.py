@@ -78,3 +78,11 @@ class ProbeCollector(Collector):
         for one in PHASES:
             phases.add_metric([self.spec.run_id, one], int(one == now))
         yield phases
+        stream = self.spec.stream
+        for name, text, value in (
+            ("stream_max_age_seconds", "Age at which the run's stream drops.", stream.max_age_s),
+            ("stream_max_bytes", "Size at which it does.", stream.max_bytes),
+        ):
+            limit = GaugeMetricFamily(f"fpaas_run_{name}", text, labels=["run_id"])
+            limit.add_metric([self.spec.run_id], value)
+            yield limit

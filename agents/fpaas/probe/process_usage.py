@@ -1,9 +1,10 @@
-"""What the lab's processes use: found by their status files and the NATS server's pid file."""
+"""What the lab's processes use: found by their status files and servers' pid files."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from fpaas.records.files import UnreadableError
 from fpaas.records.probe import ProcessSample
 from fpaas.records.status import AgentStatus
 
-NATS = "nats"
 #: psutil knows a process's start to the second.
 _START_TOLERANCE_S = 2.0
 
@@ -63,17 +63,17 @@ class _Watched:
 class ProcessUsage:
     """Samples of the lab's live processes; `cpu_pct` is of one core, since the sample before."""
 
-    def __init__(self, directory: Path, nats_pid_file: Path | None) -> None:
+    def __init__(self, directory: Path, pid_files: Mapping[str, Path]) -> None:
         self._directory = directory
-        self._nats_pid_file = nats_pid_file
+        self._pid_files = pid_files
         self._watched: dict[int, _Watched] = {}
 
     def sample(self) -> list[ProcessSample]:
         """Return lines of probe.processes.jsonl, one a live process."""
         unix_ns = common_time.now_ns()
         listed = read_status_files(self._directory)
-        if self._nats_pid_file is not None:
-            listed += read_pid_file(self._nats_pid_file, NATS)
+        for process, path in self._pid_files.items():
+            listed += read_pid_file(path, process)
         lines = []
         watched = {}
         for entry in listed:

@@ -14,7 +14,7 @@ class Variable:
     """One bench_* variable: how to read it and what is allowed."""
 
     default: Any
-    kind: str  # integer | number | choice | text | workers | auto or number
+    kind: str  # integer | number | boolean | choice | text | workers | auto or number
     allowed: str
     minimum: float = -math.inf
     maximum: float = math.inf
@@ -24,7 +24,7 @@ class Variable:
         """Convert a value as YAML, JSON or `-e name=value` (text) gives it; raises SpecError."""
         try:
             return self._convert(value)
-        except (TypeError, ValueError, OverflowError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
 
     def _convert(self, value: Any) -> Any:  # noqa: ANN401
@@ -38,6 +38,8 @@ class Variable:
             return value.strip()
         if self.kind in ("workers", "auto or number") and value == "auto":
             return value
+        if self.kind == "boolean":
+            return {"true": True, "false": False}[str(value).lower()]
         if isinstance(value, bool):
             raise TypeError
         number = float(value)
@@ -71,3 +73,8 @@ def auto_or_number(minimum: float, maximum: float, unit: str, auto: str) -> Vari
 def choice(default: str, choices: tuple[str, ...]) -> Variable:
     """Return one of a few words."""
     return Variable(default, "choice", f"allowed: {', '.join(choices)}", choices=choices)
+
+
+def boolean(*, default: bool) -> Variable:
+    """Return yes or no."""
+    return Variable(default, "boolean", "allowed: true, false")

@@ -11,7 +11,7 @@ from typing import Any
 
 from fpaas.errors import SpecError
 from fpaas.spec import faults, frame_mix
-from fpaas.spec.values import Variable, auto_or_number, choice, integer, number
+from fpaas.spec.values import Variable, auto_or_number, boolean, choice, integer, number
 
 DELIVERIES = ("fanout", "shared", "partitioned")
 FETCHES = ("once", "drain")
@@ -56,6 +56,7 @@ VARIABLES: dict[str, Variable] = {
     "bench_stream_duplicate_window_s": number(300, 0.1, 604_800, "seconds"),
     "bench_stream_storage": choice("memory", STORAGES),
     "bench_stream_replicas": integer(1, 1, max(NATS_HOSTS_ALLOWED), "replicas"),
+    "bench_keep_metrics": boolean(default=False),
     "bench_faults": faults.LIST,
 }
 
