@@ -42,8 +42,8 @@ agents: "{{ map.plays[inventory_hostname].agents }}"
 RETURN = """
 _value:
   description: >-
-    C(topology) as in run.json, C(scrape_targets) by job, C(talkers), and C(plays) with the agents, services, servers and
-    clients of each host.
+    C(topology) as in run.json, C(scrape_targets) by job, C(talkers), and C(plays) with the agents,
+    services, servers and clients of each host.
   type: dict
 """
 

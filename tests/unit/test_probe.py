@@ -96,7 +96,7 @@ def test_processes_are_found_by_status_and_pid_files(tmp_path: Path) -> None:
 
 
 def test_a_process_comes_and_goes(tmp_path: Path) -> None:
-    usage = ProcessUsage(tmp_path, None)
+    usage = ProcessUsage(tmp_path, {})
     assert usage.sample() == []
     child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
@@ -125,4 +125,4 @@ def test_a_process_comes_and_goes(tmp_path: Path) -> None:
 
 def test_a_later_process_with_the_same_pid_is_not_taken_for_ours(tmp_path: Path) -> None:
     write_status(tmp_path, "relay", [os.getpid()], time.time() - 3600)
-    assert ProcessUsage(tmp_path, None).sample() == []
+    assert ProcessUsage(tmp_path, {}).sample() == []

@@ -72,8 +72,8 @@ class ProcessUsage:
         """Return lines of probe.processes.jsonl, one a live process."""
         unix_ns = common_time.now_ns()
         listed = read_status_files(self._directory)
-        for process, path in self._pid_files.items():
-            listed += read_pid_file(path, process)
+        for name, path in self._pid_files.items():
+            listed += read_pid_file(path, name)
         lines = []
         watched = {}
         for entry in listed:
