@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import click
@@ -22,11 +23,15 @@ from fpaas.control import host_program, own_prometheus
     help="A program, or an archive of upstream's. Of prometheus empty: one for this machine.",
 )
 @click.option("--checksum", help="SHA-256 of that file; archives need it.")
-@click.option("--machine", required=True, help="The host's, such as x86_64.")
+@click.option("--machine", help="The host's, such as x86_64; this one's without.")
 @click.option("--cache", required=True, type=click.Path(path_type=Path), help="To unpack into.")
-def command(*, program: str, source: str, checksum: str | None, machine: str, cache: Path) -> None:
+def command(
+    *, program: str, source: str, checksum: str | None, machine: str | None, cache: Path
+) -> None:
     """Print the path of a program that runs on a host, or say why there is none."""
     if program == host_program.PROMETHEUS and not source:
         click.echo(own_prometheus.find(cache))
     else:
-        click.echo(host_program.find(program, source, machine, cache, checksum))
+        click.echo(
+            host_program.find(program, source, machine or platform.machine(), cache, checksum)
+        )
