@@ -466,6 +466,7 @@ async def _run(options: Options, run_json: Path, status: agent.Status) -> None:
     collector = ProbeCollector(
         options.spec,
         options.host,
+        options.directory,
         now_ns=common_time.now_ns,
         each_consumer=options.metrics_each_consumer,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from fpaas.probe import host_metrics, server_metrics
+from fpaas.probe import fault_metrics, host_metrics, server_metrics
 from fpaas.probe.process_metrics import ProcessTotals
 from fpaas.probe.server_metrics import ServerAnswers
 from fpaas.spec import NS_PER_S, RunSpec
@@ -36,6 +37,7 @@ class ProbeCollector(Collector):
         self,
         spec: RunSpec,
         host: str,
+        directory: Path,
         *,
         now_ns: Callable[[], int],
         each_consumer: bool,
@@ -46,6 +48,7 @@ class ProbeCollector(Collector):
         self.samples = 0
         self.missed = 0
         self._host = host
+        self._directory = directory
         self._now_ns = now_ns
         self._each_consumer = each_consumer
 
@@ -86,3 +89,6 @@ class ProbeCollector(Collector):
             limit = GaugeMetricFamily(f"fpaas_run_{name}", text, labels=["run_id"])
             limit.add_metric([self.spec.run_id], value)
             yield limit
+        if self.spec.faults:
+            events = fault_metrics.seen(self._directory)
+            yield from fault_metrics.metrics(self.spec, self._host, events)
