@@ -32,7 +32,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud watch demo failure-matrix sweep capacity expected-results test molecule fuzz lint readmes docs bench lab lab-down teardown clean
+.PHONY: help setup cloud watch demo failure-matrix sweep capacity expected-results test molecule fuzz lint readmes dashboards docs bench lab lab-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -100,6 +100,9 @@ lint: $(READY)
 readmes: $(READY) ## Write the roles' READMEs from their meta/, and the page of a bundle's fields from the records
 	@$(BIN)/python -m tools.role_readmes
 	@$(BIN)/python -m tools.bundle_fields
+
+dashboards: $(READY) ## Write Grafana's dashboards (roles/grafana/files) from tools/dashboards
+	@$(BIN)/python -m tools.dashboards
 
 docs: $(READY) ## Build the documentation into docs/_build/html; warnings are errors
 	@$(BIN)/sphinx-build -W --keep-going --quiet --conf-dir docs . docs/_build/html

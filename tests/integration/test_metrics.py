@@ -5,61 +5,20 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import dashboard_metrics
-from tests.support.ports import free_port
-from tests.support.side_by_side import OwnLab
+from tests.support.measured_lab import CONSUMERS, RATE_PER_S, MeasuredLab, Scrape
 
 pytestmark = pytest.mark.integration
 
-CONSUMERS = 50
-RATE_PER_S = 100
 #: The exporters' own names, which promtool would rather have otherwise.
 GIVEN_NAMES = ("node_memory_", "jetstream_stream_consumer_count ")
+#: Beside what a host has of each core and device.
 SERIES_MAX = 200
-
-Scrape = dict[str, list[tuple[dict[str, str], float]]]
-
-
-class MeasuredLab(OwnLab):
-    """A lab on one host whose agents all serve /metrics."""
-
-    def __init__(self, directory: Path, *probe_arguments: str, **variables: object) -> None:
-        super().__init__(
-            directory,
-            bench_consumers=CONSUMERS,
-            bench_poll_interval_s=1,
-            bench_firehose_rate_per_s=RATE_PER_S,
-            bench_warmup_s=1,
-            bench_measure_s=10,
-            bench_drain_s=1,
-            **variables,
-        )
-        self.ports = {agent: free_port() for agent in ("relay", "shuffler", "consumers", "probe")}
-        self.arguments = {
-            agent: ("--metrics-listen", f"127.0.0.1:{port}") for agent, port in self.ports.items()
-        }
-        self.arguments["probe"] += probe_arguments
-
-    def text(self, agent: str) -> str:
-        """Return what an agent serves."""
-        url = f"http://127.0.0.1:{self.ports[agent]}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return str(answer.read().decode())
-
-    def scrape(self, agent: str) -> Scrape:
-        """Return series by name."""
-        found: Scrape = {}
-        for family in text_string_to_metric_families(self.text(agent)):
-            for sample in family.samples:
-                found.setdefault(sample.name, []).append((sample.labels, sample.value))
-        return found
 
 
 @pytest.fixture
@@ -91,16 +50,16 @@ def test_all_agents_serve_what_they_count(lab: MeasuredLab) -> None:
 
     assert value(probe, "fpaas_run_phase", phase="measuring") == 1
     assert value(probe, "fpaas_run_info", run_id=lab.spec.run_id) == 1
-    names = (
-        dashboard_metrics.OF_SERVER + dashboard_metrics.OF_STREAMS + dashboard_metrics.OF_CONSUMERS
-    )
-    assert [name for name in names if name not in probe] == []
+    for name, labels in dashboard_metrics.LABELS.items():
+        assert name in probe
+        assert all(labels <= own.keys() for own, _ in probe[name]), name
     assert value(probe, "jetstream_server_total_consumers") == CONSUMERS
     stored = value(probe, "jetstream_stream_total_messages", stream_name="ATPROTO_FIREHOSE")
     assert 0 < stored <= published + 2 * RATE_PER_S
     # One series for all consumers.
     assert [own["consumer_name"] for own, _ in probe["jetstream_consumer_num_pending"]] == ["*"]
-    assert sum(map(len, probe.values())) < SERIES_MAX + 8 * lab_cores(probe)
+    each = [own for series in probe.values() for own, _ in series]
+    assert len([own for own in each if not own.keys() & {"cpu", "device"}]) < SERIES_MAX
     for group in ("relay", "shuffler", "consumers", "probe"):
         assert value(probe, "namedprocess_namegroup_num_procs", groupname=group) >= 1
         name = "namedprocess_namegroup_cpu_seconds_total"
@@ -122,10 +81,6 @@ def test_all_agents_serve_what_they_count(lab: MeasuredLab) -> None:
     for text in texts:
         assert_promtool_agrees(text)
     lab.wait()
-
-
-def lab_cores(probe: Scrape) -> int:
-    return len({own["cpu"] for own, _ in probe["node_cpu_seconds_total"]})
 
 
 @pytest.mark.parametrize("lab", [("--metrics-each-consumer",)], indirect=True)

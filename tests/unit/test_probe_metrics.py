@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from prometheus_client import Metric
 
-from fpaas.probe import server_metrics
+from fpaas.probe import fault_metrics, server_metrics
 from fpaas.probe.probe_metrics import phase
 from fpaas.probe.process_metrics import ProcessTotals
 from fpaas.probe.server_metrics import ServerAnswers
+from fpaas.records.events import FAULT, EventLog
 from fpaas.records.nats import DurableState
 from fpaas.records.probe import ProcessSample
 from fpaas.spec import NS_PER_S
@@ -152,3 +154,33 @@ def test_phases_follow_the_timeline() -> None:
         )
     ]
     assert told == ["waiting", "warm-up", "measuring", "draining", "settled"]
+
+
+def test_a_fault_is_in_effect_from_its_begin_to_its_end(tmp_path: Path) -> None:
+    faults = [
+        {"do": "pause", "on": "nats", "at_s": 5, "for_s": 5},
+        {"do": "stall", "on": "relay", "at_s": 9, "for_s": 1},
+        {"do": "kill", "on": "b", "at_s": 9},
+    ]
+    spec = run_specs.build(bench_faults=faults)
+
+    def found(host: str = "a") -> dict[str, list[tuple[dict[str, str], float]]]:
+        return series(fault_metrics.metrics(spec, host, fault_metrics.seen(tmp_path)))
+
+    # Nothing has been written yet, and another host has no part in it.
+    assert [value for _, value in found()["fpaas_run_fault_active"]] == [0, 0]
+    assert [own["fault"] for own, _ in found("b")["fpaas_run_fault_active"]] == ["2"]
+    assert "fpaas_run_fault_begin_timestamp_seconds" not in found()
+    with (
+        EventLog(tmp_path / "faults.events.jsonl") as of_host,
+        EventLog(tmp_path / "relay.events.jsonl") as of_relay,
+    ):
+        paused = of_host.begin(FAULT, 10 * NS_PER_S, {"number": 0})
+        of_relay.begin("reader_blocked", 11 * NS_PER_S, {"reader": "somebody"})
+        of_relay.begin(FAULT, 12 * NS_PER_S, {"number": 1})
+        assert [value for _, value in found()["fpaas_run_fault_active"]] == [1, 1]
+        of_host.end(paused, 15 * NS_PER_S, {"number": 0})
+    assert [value for _, value in found()["fpaas_run_fault_active"]] == [0, 1]
+    assert [value for _, value in found()["fpaas_run_fault_begin_timestamp_seconds"]] == [10, 12]
+    [(labels, ended)] = found()["fpaas_run_fault_end_timestamp_seconds"]
+    assert (labels["do"], labels["on"], ended) == ("pause", "nats", 15)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 import psutil
@@ -10,6 +11,8 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 _CPU_MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+#: Left out by node_exporter, too.
+_NO_DISK = re.compile(r"(z?ram|loop|fd)\d+$")
 _MEMORY = {
     "MemTotal": "total",
     "MemFree": "free",
@@ -74,5 +77,6 @@ def _disk() -> Iterator[Metric]:
     ):
         family = CounterMetricFamily(f"node_disk_{name}", text, labels=["device"])
         for device, counter in counters.items():
-            family.add_metric([device], getattr(counter, attribute))
+            if not _NO_DISK.match(device):
+                family.add_metric([device], getattr(counter, attribute))
         yield family

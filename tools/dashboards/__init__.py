@@ -1,0 +1,1 @@
+"""Grafana dashboards of a run, made from one source: `python -m tools.dashboards`."""
