@@ -18,6 +18,7 @@ ROLES = [
     "common",
     "consumers",
     "faults",
+    "grafana",
     "nats",
     "probe",
     "prometheus",

@@ -19,6 +19,7 @@ PREFIXES = (
     "bench_",
     "consumers_",
     "container_lab_",
+    "grafana_",
     "lab_",
     "nats_",
     "prometheus_",
