@@ -41,8 +41,9 @@ PROCESS_NAME_VARIABLE = "SUPERVISOR_PROCESS_NAME"
 NATS = "nats"
 #: What it has seen is asked for when agents have ended.
 PROMETHEUS = "prometheus"
+GRAFANA = "grafana"
 SUPERVISOR = "supervisor"
-SERVERS = (PROMETHEUS, NATS, SUPERVISOR)
+SERVERS = (GRAFANA, PROMETHEUS, NATS, SUPERVISOR)
 #: What broke something makes it good before that is ended.
 DATA_WAY = ("faults", "relay", "shuffler", "consumers", "probe")
 WATCH_INTERVAL_S = 0.5
@@ -108,7 +109,7 @@ def sweep(lab: Path) -> list[LabProcess]:
     """End everything of a lab, agents first; returns what there was."""
     ended = end_agents(lab)
     servers = {name: [p for p in lab_processes(lab) if p.name == name] for name in SERVERS}
-    _end([server.process for server in servers[PROMETHEUS] + servers[NATS]], SERVERS_END_S)
+    _end([one.process for name in SERVERS[:-1] for one in servers[name]], SERVERS_END_S)
     # With nothing left to look after, there is nothing that supervisor had to do before it ends.
     _kill([supervisor.process for supervisor in servers[SUPERVISOR]])
     return ended + [server for name in SERVERS for server in servers[name]]
