@@ -5,19 +5,20 @@ A host is an agent and its probe; `faketime` shifts what they take for the time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import verdict_codes
-from tests.support.nats_servers import NatsServer
-from tests.support.processes_lab import ProcessesLab
-
-pytestmark = pytest.mark.integration
+from tests.support.side_by_side import OwnLab, play_all
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not LIBRARIES, reason="no libfaketime here: apt-get install faketime"),
+]
+
 FAR = "far"
 LOAD: dict[str, Any] = {
     "bench_consumers": 4,
@@ -38,32 +39,22 @@ LEGS = {
 }
 
 
-@pytest.fixture
-def labs() -> Iterator[list[ProcessesLab]]:
-    if not LIBRARIES:
-        pytest.skip("libfaketime is not there: apt-get install faketime")
-    made: list[ProcessesLab] = []
-    yield made
-    for lab in made:
-        lab.end()
+class FarLab(OwnLab):
+    """A lab whose `agent` is on a host of its own, by the clock that a file says."""
 
-
-def make(
-    directory: Path, server: NatsServer, agent: str, labs: list[ProcessesLab], faketime: Path
-) -> ProcessesLab:
-    """Return a lab whose `agent` is on a host of its own, by the clock that a file says."""
-    lab = ProcessesLab(directory, {"nats": server}, {agent: FAR}, **LOAD)
-    labs.append(lab)
-    lab.environments[FAR] = {
-        "LD_PRELOAD": str(LIBRARIES[0]),
-        "FAKETIME_TIMESTAMP_FILE": str(faketime),
-        "FAKETIME_NO_CACHE": "1",
-        # A clock that is set leaves the time since the boot alone.
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        # The kernel's own, which it knows the starts of processes by.
-        "NO_FAKE_STAT": "1",
-    }
-    return lab
+    def __init__(self, directory: Path, agent: str, faketime: str) -> None:
+        super().__init__(directory, {agent: FAR}, **LOAD)
+        self.clock_file = directory / "faketime"
+        self.clock_file.write_text(f"{faketime}\n")
+        self.environments[FAR] = {
+            "LD_PRELOAD": str(LIBRARIES[0]),
+            "FAKETIME_TIMESTAMP_FILE": str(self.clock_file),
+            "FAKETIME_NO_CACHE": "1",
+            # A clock that is set leaves the time since the boot alone.
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            # The kernel's own, which it knows the starts of processes by.
+            "NO_FAKE_STAT": "1",
+        }
 
 
 MINUTE_MS = 60_000
@@ -71,28 +62,22 @@ YEAR_MS = 365 * 86_400_000
 
 
 @pytest.mark.parametrize(
-    ("agent", "skew_ms"),
+    ("agent", "skews_ms"),
     [
-        ("consumers", -250),
-        ("shuffler", 3),
-        ("relay", 5 * MINUTE_MS),
-        ("consumers", 5 * MINUTE_MS),
-        ("shuffler", -5 * MINUTE_MS),
-        ("consumers", 3 * YEAR_MS),
-        ("consumers", -3 * YEAR_MS),
-        ("shuffler", 3 * YEAR_MS),
-        ("relay", -3 * YEAR_MS),
+        ("consumers", (-250, 5 * MINUTE_MS, 3 * YEAR_MS, -3 * YEAR_MS)),
+        ("shuffler", (3, -5 * MINUTE_MS, 3 * YEAR_MS)),
+        ("relay", (5 * MINUTE_MS, -3 * YEAR_MS)),
     ],
 )
 def test_legs_are_right_within_their_bound(
-    agent: str, skew_ms: int, tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
+    agent: str, skews_ms: tuple[int, ...], tmp_path: Path
 ) -> None:
-    faketime = tmp_path / "faketime"
-    faketime.write_text(f"{skew_ms / 1000:+.3f}\n")
-    lab = make(tmp_path, nats_server, agent, labs, faketime)
-    lab.start()
-    lab.wait()
-    summary = lab.report()
+    labs = [FarLab(tmp_path / str(ms), agent, f"{ms / 1000:+.3f}") for ms in skews_ms]
+    for skew_ms, summary in zip(skews_ms, play_all(labs, FarLab.play), strict=True):
+        check_legs(agent, skew_ms, summary)
+
+
+def check_legs(agent: str, skew_ms: int, summary: dict[str, Any]) -> None:
     clock = summary["clock"][FAR]
     # What the NATS host's clock is ahead of this one's.
     assert clock["offset_ms"] == pytest.approx(-skew_ms, abs=clock["bound_ms"] + 0.05)
@@ -117,17 +102,18 @@ def test_legs_are_right_within_their_bound(
     assert set(verdict_codes.blamed(summary)) <= {"clock_unsure", "goal_missed"}
 
 
-def test_a_clock_that_is_set_during_the_run_is_noticed(
-    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
-) -> None:
-    faketime = tmp_path / "faketime"
-    faketime.write_text("+0\n")
-    lab = make(tmp_path, nats_server, "consumers", labs, faketime)
-    lab.start()
-    lab.sleep_until(3)
-    faketime.write_text("+0.5\n")
-    lab.wait()
-    summary = lab.report()
+class SetDuringRun(FarLab):
+    """Its far clock is set ahead by half a second, three seconds into the run."""
+
+    def play(self) -> dict[str, Any]:
+        """Play it, with the step."""
+        self.sleep_until(3)
+        self.clock_file.write_text("+0.5\n")
+        return super().play()
+
+
+def test_a_clock_that_is_set_during_the_run_is_noticed(tmp_path: Path) -> None:
+    (summary,) = play_all([SetDuringRun(tmp_path / "lab", "consumers", "+0")], SetDuringRun.play)
     assert summary["verdict"]["status"] == "invalid"
     (clock_set,) = [one for one in verdict_codes.entries(summary) if one["code"] == "clock_set"]
     assert clock_set["host"] == FAR
@@ -135,18 +121,22 @@ def test_a_clock_that_is_set_during_the_run_is_noticed(
     assert step["step_ms"] == pytest.approx(500, abs=1)
 
 
-@pytest.mark.parametrize("skew", ["+300 x1.0003", "-94608000 x0.9997"])
-def test_a_clock_that_drifts_is_followed(
-    skew: str, tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
-) -> None:
-    faketime = tmp_path / "faketime"
-    faketime.write_text(f"{skew}\n")
-    lab = make(tmp_path, nats_server, "consumers", labs, faketime)
-    # What is slow or fast is the whole host.
-    del lab.environments[FAR]["FAKETIME_DONT_FAKE_MONOTONIC"]
-    lab.start()
-    lab.wait()
-    summary = lab.report()
+class Drifting(FarLab):
+    """The whole of its far host is slow or fast."""
+
+    def __init__(self, directory: Path, faketime: str) -> None:
+        super().__init__(directory, "consumers", faketime)
+        del self.environments[FAR]["FAKETIME_DONT_FAKE_MONOTONIC"]
+
+
+def test_a_clock_that_drifts_is_followed(tmp_path: Path) -> None:
+    skews = ("+300 x1.0003", "-94608000 x0.9997")
+    labs = [Drifting(tmp_path / str(number), skew) for number, skew in enumerate(skews)]
+    for summary in play_all(labs, Drifting.play):
+        check_drift(summary)
+
+
+def check_drift(summary: dict[str, Any]) -> None:
     clock = summary["clock"][FAR]
     assert clock["drifting"]
     assert not clock["stepped"]

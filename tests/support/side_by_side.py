@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.support.nats_servers import NatsServer
 from tests.support.processes_lab import LOAD_HOST, ProcessesLab
@@ -20,10 +20,17 @@ L = TypeVar("L", bound="OwnLab")
 class OwnLab(ProcessesLab):
     """A lab on one host, NATS server included."""
 
-    def __init__(self, directory: Path, **variables: object) -> None:
+    def __init__(
+        self, directory: Path, hosts: dict[str, str] | None = None, /, **variables: object
+    ) -> None:
         directory.mkdir(parents=True)
         self.server = NatsServer(directory)
-        super().__init__(directory, {LOAD_HOST: self.server}, **variables)
+        super().__init__(directory, {LOAD_HOST: self.server}, hosts, **variables)
+
+    def play(self) -> dict[str, Any]:
+        """Wait for its end, and report it."""
+        self.wait()
+        return self.report()
 
 
 def play_all(labs: list[L], play: Callable[[L], T]) -> list[T]:
