@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.bad_relay import BadRelay
 from tests.support.checkout import SCRIPTS
-from tests.support.playbook_lab import Lab
+from tests.support.playbook_lab import SHORT, Lab
+from tests.support.side_by_side import OwnLab, play_all
 
 pytestmark = pytest.mark.integration
 
@@ -57,32 +58,41 @@ def test_a_relay_that_dies_is_no_pass(lab: Lab) -> None:
     assert events
 
 
-def test_a_relay_that_only_answers_pings_is_no_pass(lab: Lab) -> None:
-    with BadRelay(50, manner=lambda _: "silent") as relay:
-        play(lab, relay, bench_relay_stuck_s=2)
-        assert len(relay.subscriptions) > 2
-    summary = lab.summary()
-    assert summary["verdict"]["status"] == "invalid"
-    assert "relay_silent" in codes(summary)
-    assert summary["relay"]["silent_s"]["longest"] == pytest.approx(12, abs=0.1)
+class Reading(OwnLab):
+    """A run that reads a foreign relay."""
+
+    def __init__(self, directory: Path, relay: BadRelay, **variables: object) -> None:
+        super().__init__(
+            directory, **SHORT | RUN, bench_firehose_source=relay.url, bench_workers=1, **variables
+        )
 
 
-def test_a_good_foreign_relay_passes(lab: Lab) -> None:
-    with BadRelay(50) as relay:
-        play(lab, relay)
-    summary = lab.summary()
-    assert summary["relay"]["foreign"] is True
-    assert summary["relay"]["silent_s"]["total"] == 0
-    assert abs(summary["relay"]["lag_growth_s"]) < 0.5
-    assert summary["relay"]["gaps"] == []
-    assert not {"relay_silent", "relay_lagging"} & set(codes(summary))
-    assert summary["ledger"]["unexplained"] == 0
+def test_good_silent_and_slow_relays_are_told_apart(tmp_path: Path) -> None:
+    with (
+        BadRelay(50) as good,
+        BadRelay(50, manner=lambda _: "silent") as silent,
+        # Each event is as much older as it comes later: it plays half a second each second.
+        BadRelay(50, age_s=lambda event: event / 50 / 2) as slow,
+    ):
+        labs = [
+            Reading(tmp_path / "good", good),
+            Reading(tmp_path / "silent", silent, bench_relay_stuck_s=2),
+            Reading(tmp_path / "slow", slow),
+        ]
+        of_good, of_silent, of_slow = play_all(labs, Reading.finish)
+        assert len(silent.subscriptions) > 2
 
+    assert of_good["relay"]["foreign"] is True
+    assert of_good["relay"]["silent_s"]["total"] == 0
+    assert abs(of_good["relay"]["lag_growth_s"]) < 0.5
+    assert of_good["relay"]["gaps"] == []
+    assert not {"relay_silent", "relay_lagging"} & set(codes(of_good))
+    assert of_good["ledger"]["unexplained"] == 0
 
-def test_a_relay_slower_than_real_time_is_no_pass(lab: Lab) -> None:
-    # Each event is as much older as it comes later: it plays half a second each second.
-    with BadRelay(50, age_s=lambda event: event / 50 / 2) as relay:
-        play(lab, relay)
-    summary = lab.summary()
-    assert "relay_lagging" in codes(summary)
-    assert summary["relay"]["lag_growth_s"] == pytest.approx(6, abs=1.5)
+    # It only answers pings.
+    assert of_silent["verdict"]["status"] == "invalid"
+    assert "relay_silent" in codes(of_silent)
+    assert of_silent["relay"]["silent_s"]["longest"] == pytest.approx(12, abs=0.1)
+
+    assert "relay_lagging" in codes(of_slow)
+    assert of_slow["relay"]["lag_growth_s"] == pytest.approx(6, abs=1.5)

@@ -62,7 +62,7 @@ def with_replicas(spec: RunSpec, replicas: int) -> RunSpec:
     [
         ("leader", "fanout", "memory", True),
         ("leader", "shared", "file", False),
-        ("follower", "shared", "memory", True),
+        pytest.param("follower", "shared", "memory", True, marks=pytest.mark.matrix),
     ],
 )
 def test_nothing_is_lost_when_a_server_of_a_cluster_is_killed(

@@ -177,6 +177,8 @@ def test_killed_playbook_leaves_nothing_but_an_invalid_report(
     assert lab.summary()["verdict"]["status"] == "invalid"
     assert verdict_codes.of_summary(lab.summary())[0] == "interrupted"
     assert lab.summary()["ledger"]["published"] > 0
+    if end is interrupt:
+        return
 
     lab.play(bench_measure_s=3)
     assert lab.running() == []

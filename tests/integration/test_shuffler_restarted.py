@@ -12,6 +12,7 @@ import pytest
 from tests.support import verdict_codes
 from tests.support.nats_servers import NatsServer
 from tests.support.processes_lab import ProcessesLab
+from tests.support.side_by_side import OwnLab, play_all
 
 pytestmark = pytest.mark.integration
 
@@ -43,20 +44,30 @@ def kill_and_start_again(lab: ProcessesLab, at_s: float, away_s: float) -> None:
     lab.start_shuffler_again()
 
 
-@pytest.mark.parametrize("kills", [[4.3], [0.6], [2.9, 6.5]])
-def test_the_ledger_balances_to_the_event(
-    tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab], kills: list[float]
-) -> None:
-    lab = ProcessesLab(tmp_path, {"nats": nats_server}, **LOAD)
-    labs.append(lab)
-    lab.start()
-    for at_s in kills:
-        kill_and_start_again(lab, at_s, 0.5)
-    codes = lab.wait()
-    assert set(codes.values()) == {0}, codes
+class Restarted(OwnLab):
+    """A run whose shuffler is killed at some times of it, and started again half a second later."""
 
-    summary = lab.report()
+    def __init__(self, directory: Path, kills_at_s: list[float]) -> None:
+        super().__init__(directory, **LOAD)
+        self.kills_at_s = kills_at_s
 
+    def play(self) -> dict[str, Any]:
+        """Play it, with its kills."""
+        for at_s in self.kills_at_s:
+            kill_and_start_again(self, at_s, 0.5)
+        codes = self.wait()
+        assert set(codes.values()) == {0}, codes
+        return self.report()
+
+
+def test_the_ledger_balances_to_the_event(tmp_path: Path) -> None:
+    kills_at_s = [[4.3], [0.6], [2.9, 6.5]]
+    labs = [Restarted(tmp_path / str(number), kills) for number, kills in enumerate(kills_at_s)]
+    for lab, summary in zip(labs, play_all(labs, Restarted.play), strict=True):
+        check_balance(lab, summary)
+
+
+def check_balance(lab: Restarted, summary: dict[str, Any]) -> None:
     ledger = summary["ledger"]
     assert ledger["unexplained"] == 0, summary["verdict"]
     assert ledger["published"] == ledger["stored"] == ledger["offered"] == OFFERED
@@ -67,7 +78,7 @@ def test_the_ledger_balances_to_the_event(
     assert invalid <= verdict_codes.BUSY, summary["verdict"]["reasons"]
     notes = verdict_codes.entries(summary, "note")
     (note,) = [one for one in notes if one["code"] == "shuffler_restarted"]
-    assert note["parameters"] == {"times": len(kills)}
+    assert note["parameters"] == {"times": len(lab.kills_at_s)}
     # Nothing of the first life is lost.
     host = lab.bundle / "hosts" / "load"
     account = json.loads((host / "shuffler.json").read_text())

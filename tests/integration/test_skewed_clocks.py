@@ -73,7 +73,7 @@ def test_legs_are_right_within_their_bound(
     agent: str, skews_ms: tuple[int, ...], tmp_path: Path
 ) -> None:
     labs = [FarLab(tmp_path / str(ms), agent, f"{ms / 1000:+.3f}") for ms in skews_ms]
-    for skew_ms, summary in zip(skews_ms, play_all(labs, FarLab.play), strict=True):
+    for skew_ms, summary in zip(skews_ms, play_all(labs, FarLab.finish), strict=True):
         check_legs(agent, skew_ms, summary)
 
 
@@ -109,7 +109,7 @@ class SetDuringRun(FarLab):
         """Play it, with the step."""
         self.sleep_until(3)
         self.clock_file.write_text("+0.5\n")
-        return super().play()
+        return super().finish()
 
 
 def test_a_clock_that_is_set_during_the_run_is_noticed(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ class Drifting(FarLab):
 def test_a_clock_that_drifts_is_followed(tmp_path: Path) -> None:
     skews = ("+300 x1.0003", "-94608000 x0.9997")
     labs = [Drifting(tmp_path / str(number), skew) for number, skew in enumerate(skews)]
-    for summary in play_all(labs, Drifting.play):
+    for summary in play_all(labs, Drifting.finish):
         check_drift(summary)
 
 

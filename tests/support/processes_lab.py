@@ -25,10 +25,10 @@ UP_WITHIN_S = 60
 
 
 class ProcessesLab:
-    """One run: relay, shuffler and consumers on the host `load`, a probe on it and at each server.
+    """One run: relay (unless it is foreign), shuffler and consumers on the host `load`, and probes.
 
-    `servers` are NATS servers by host name. `hosts` puts agents on hosts of their own, with a probe
-    each; `environments` are by host; `arguments` are more of an agent's.
+    A probe is on each host. `servers` are NATS servers by host name. `hosts` puts agents on hosts
+    of their own; `environments` are by host; `arguments` are more of an agent's.
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class ProcessesLab:
         self._run("provision", "--run", self._run_json)
         listen = f"127.0.0.1:{self._relay_port}"
         host_of = self._host_of
-        self._start("relay", host_of["relay"], "--listen", listen)
+        if self.spec.firehose.first_seq is not None:
+            self._start("relay", host_of["relay"], "--listen", listen)
         self._start("shuffler", host_of["shuffler"], "--metrics-listen", "127.0.0.1:0")
         host = host_of["consumers"]
         self._start("consumers", host, "--host", host, "--metrics-listen", "")

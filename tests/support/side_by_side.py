@@ -27,7 +27,7 @@ class OwnLab(ProcessesLab):
         self.server = NatsServer(directory)
         super().__init__(directory, {LOAD_HOST: self.server}, hosts, **variables)
 
-    def play(self) -> dict[str, Any]:
+    def finish(self) -> dict[str, Any]:
         """Wait for its end, and report it."""
         self.wait()
         return self.report()
