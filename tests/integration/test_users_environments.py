@@ -92,7 +92,7 @@ def test_a_playbook_plays_from_anywhere_with_settings_of_the_users_own(lab: Lab)
         command,
         Path("/"),
         HOME=str(lab.directory),
-        LC_ALL="C",
+        LC_ALL="C.UTF-8",
         ANSIBLE_CONFIG=str(settings),
     )
     check_a_run(lab, said)
