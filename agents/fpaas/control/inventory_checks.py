@@ -1,0 +1,60 @@
+"""Whether an inventory is one of a lab, judged before any host is asked anything. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+GROUPS = ("relay", "nats", "shuffler", "consumers")
+#: Parts of files' names, of NATS servers' names and of certificates.
+HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}\Z")
+SERVERS = (1, 3)
+MONITORING = "monitoring"
+
+
+def problems(
+    groups: Mapping[str, Sequence[str]],
+    needed: Sequence[str],
+    sources: Sequence[str],
+    checkout: Path,
+) -> Iterator[str]:
+    """Say what is wrong with an inventory (its groups' hosts, its files) for a lab in `checkout`.
+
+    `needed` are the groups that a playbook cannot do without.
+    """
+    inventory = f"Inventory {', '.join(Path(source).name for source in sources)}"
+    hosts = {group: list(groups.get(group) or []) for group in GROUPS}
+    watching = list(groups.get(MONITORING) or [])
+    names = list(dict.fromkeys([*(name for group in GROUPS for name in hosts[group]), *watching]))
+    is_empty = not any(hosts.values())
+    missing = sorted(group for group in (GROUPS if is_empty else needed) if not hosts[group])
+    if missing:
+        yield (
+            f"{inventory}: {'group' if len(missing) == 1 else 'groups'} {', '.join(missing)}: no "
+            "host. A lab needs hosts in the groups nats, shuffler and consumers, and in relay "
+            "unless the firehose is foreign; see inventory/vms.example.yml."
+        )
+    if "nats" in needed and hosts["nats"] and len(hosts["nats"]) not in SERVERS:
+        yield (
+            f"{inventory}: group nats: {len(hosts['nats'])} hosts are not allowed "
+            f"({', '.join(hosts['nats'])}); allowed: 1, a single server, or 3, a JetStream cluster."
+        )
+    unfit = [json.dumps(name) for name in names if not HOST_NAME.match(name)]
+    if unfit:
+        yield (
+            f"{inventory}: host {', '.join(unfit)}: is no name for a lab's host; allowed: letters, "
+            "digits, '.', '_', '-' and ':', at most 63 of them, the first a letter or a digit. "
+            "Give it such a name, and its address as ansible_host."
+        )
+    if len({name.lower() for name in names}) < len(names):
+        yield (
+            f"{inventory}: hosts {', '.join(sorted(names, key=str.lower))}: two of these names "
+            "differ in capitals only, which certificates do not tell apart; rename one."
+        )
+    if any(Path(source).resolve().parent == checkout.resolve() for source in sources):
+        yield (
+            f"{inventory}: is beside the lab's group_vars, which Ansible would take for the "
+            "inventory's own; move it into inventory/."
+        )
