@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
-from fpaas.consumers.polling import Gate, Puller
+from fpaas.consumers.polling import Gate, Habit, Puller
+from fpaas.consumers.schedule import PollSchedule
 from fpaas.errors import BadInput, SpecError
 from fpaas.firehose import dag_cbor
 from fpaas.firehose.capture import Capture
@@ -123,7 +124,10 @@ def deliveries(data: bytes) -> None:
     t0_unix_ns = 1_800_000_000_000_000_000
     counted = Deliveries(t0_unix_ns=t0_unix_ns, first_seq=1, frame_interval_ns=1e6)
     gate = Gate(1)
-    pullers = {b"%d" % n: Puller(DeliveryLog(n, f"fpaas-{n:05d}"), gate, b"") for n in (1, 2)}
+    habit = Habit(PollSchedule(0, 10**9, 0, 1), batch_size=100, drain=False)
+    pullers = {
+        b"%d" % n: Puller(DeliveryLog(n, f"fpaas-{n:05d}"), gate, b"", habit) for n in (1, 2)
+    }
     parser = DeliveryParser(
         pullers=pullers,
         deliveries=counted,

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
-from fpaas.consumers.polling import Gate, Puller
+from fpaas.consumers.polling import Gate, Habit, Puller
+from fpaas.consumers.schedule import PollSchedule
 from fpaas.jetstream.nats_wire import ProtocolError, header_block
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.first_fetch import ZERO
@@ -33,8 +34,10 @@ class Reader:
 
     def __post_init__(self) -> None:
         gate = Gate(1)
+        habit = Habit(PollSchedule(0, 10**9, 0, 1), batch_size=BATCH, drain=False)
         self.pullers = {
-            b"%d" % sid: Puller(DeliveryLog(sid, f"fpaas-{sid:05d}"), gate, b"") for sid in (1, 2)
+            b"%d" % sid: Puller(DeliveryLog(sid, f"fpaas-{sid:05d}"), gate, b"", habit)
+            for sid in (1, 2)
         }
         for puller in self.pullers.values():
             puller.remaining = BATCH

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,19 +25,26 @@ from fpaas.measures.intervals import IntervalSet
 from fpaas.records.consumers import Connections, Fetches, WorkerResult
 from fpaas.records.nats import DurableState, NatsSample, StreamState
 from fpaas.records.relay import RelayResult
+from fpaas.shuffler.subjects import ClassesOf
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 from tests.support.shuffler_results import FIRST_SEQ, make_shuffler
 
 DELIVERED, PENDING, LOST, EXPIRED = "delivered", "pending", "lost", "expired"
 
 
-def make_spec(consumers: int, delivery: str = "fanout", source: str = "synthetic") -> RunSpec:
+def make_spec(
+    consumers: int,
+    delivery: str = "fanout",
+    source: str = "synthetic",
+    mix: Sequence[dict[str, Any]] = (),
+) -> RunSpec:
     groups = ("relay", "nats", "shuffler", "consumers")
     return build(
         read_variables(
             {
                 "bench_consumers": consumers,
                 "bench_delivery": delivery,
+                "bench_mix": list(mix),
                 "bench_firehose_source": source,
             }
         ),
@@ -55,6 +62,7 @@ class Durable:
     name: str
     logs: list[DeliveryLog]
     filter_partition: int | None = None
+    filters: Sequence[str] = ()
     stream_seq: int = 0
     consumer_seq: int = 0
     unacked: dict[int, int] = field(default_factory=dict)  # seq → deliveries
@@ -73,6 +81,7 @@ class Simulation:
     def __init__(self, durables: list[Durable], partitions: int = 0) -> None:
         self.durables = durables
         self.partitions = partitions
+        self.classes_of = ClassesOf(())
         self.first = 1
         self.last = 0
 
@@ -99,7 +108,14 @@ class Simulation:
     def partition(self, seq: int) -> int:
         return self.did(seq) % self.partitions
 
+    @staticmethod
+    def subject(seq: int) -> str:
+        kind, collection = SUBJECTS[seq * 7 % len(SUBJECTS)]
+        return f"atproto.firehose.{kind}.{seq * 5 % 4}.{collection}"
+
     def matches(self, durable: Durable, seq: int) -> bool:
+        if durable.filters:
+            return any(nats_matches(one, self.subject(seq)) for one in durable.filters)
         return durable.filter_partition is None or self.partition(seq) == durable.filter_partition
 
     def _next(self, durable: Durable) -> int | None:
@@ -196,6 +212,7 @@ class Simulation:
             deliveries=logs,
             workers=[make_worker(len(logs), receptions, reconnects=int(troubled))],
             dids=[self.did(seq) for seq in range(1, last + 1)],
+            classes=[self.classes_of(self.subject(seq).encode()) for seq in range(1, last + 1)],
         )
 
     def _state(self, durable: Durable) -> DurableState:
@@ -265,6 +282,46 @@ def partitioned(consumers: int) -> tuple[RunSpec, Simulation]:
     return spec, Simulation(durables, partitions=consumers)
 
 
+MIX: list[dict[str, Any]] = [
+    {"name": "all", "count": 1},
+    {"name": "social", "count": 1, "collections": ["app.bsky.*", "app.bsky.feed.post"]},
+    {"name": "posts", "count": 1, "collections": ["app.bsky.feed.post", "_mixed"]},
+    {"name": "part", "count": 1, "partitions": [0, 3], "kinds": ["commit", "identity"]},
+    {"name": "accounts", "count": 1, "kinds": ["account", "identity"]},
+    {"name": "nothing", "count": 1, "collections": ["app.bsky.feed"]},
+]
+SUBJECTS = (
+    *(("commit", "app.bsky.feed.post"), ("commit", "app.bsky.feed.like"), ("commit", "_mixed")),
+    *(("identity", "_"), ("account", "_"), ("commit", "com.example.app.bsky.feed.post")),
+    *(("commit", "app.bsky.feed.postgate"), ("commit", "_"), ("sync", "_")),
+)
+
+
+def nats_matches(pattern: str, subject: str) -> bool:
+    """Match as the server does: * is a token, > one or more at the end."""
+    wanted, tokens = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">" and len(tokens) >= len(wanted):
+        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1]
+    return len(wanted) == len(tokens) and all(
+        want in ("*", token) for want, token in zip(wanted, tokens, strict=True)
+    )
+
+
+def mixed(consumers: int) -> tuple[RunSpec, Simulation]:
+    """Several consumers of each class, which are owed parts of the stream that overlap."""
+    mix = [{**one, "count": one["count"] * consumers} for one in MIX]
+    spec = make_spec(len(MIX) * consumers, mix=mix)
+    names = [spec.durable_of(index) for index in range(spec.consumers.count)]
+    simulation = Simulation(
+        [
+            Durable(name, [DeliveryLog(index, name)], filters=spec.filters_of(index))
+            for index, name in enumerate(names)
+        ]
+    )
+    simulation.classes_of = ClassesOf(spec.consumers.classes)
+    return spec, simulation
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("publish"), st.integers(1, 20)),
@@ -272,7 +329,7 @@ STEPS = st.lists(
         st.tuples(st.just("ack_wait")),
         st.tuples(
             st.just("poll"),
-            st.integers(0, 2),
+            st.integers(0, 17),
             st.integers(0, 2),
             st.integers(1, 12),
             st.sampled_from(["r", "r", "r", "x", "a", "rx", "xr", "rax"]),
@@ -310,7 +367,7 @@ def identities_hold(one: Ledger) -> bool:
     )
 
 
-@pytest.mark.parametrize("make", [fanout, shared, partitioned])
+@pytest.mark.parametrize("make", [fanout, shared, partitioned, mixed])
 @settings(max_examples=300, deadline=None)
 @given(consumers=st.integers(1, 3), steps=STEPS)
 def test_agrees_with_what_happened(
@@ -338,6 +395,45 @@ def test_agrees_with_what_happened(
             len(durable.received & durable.unacked.keys()) for durable in simulation.durables
         )
         assert balanced.acked == balanced.delivered - balanced.unacked
+    for number, one in enumerate(spec.consumers.classes):
+        of_class = balanced.by_class[one.name]
+        own = [d for i, d in enumerate(simulation.durables) if spec.class_of(i) == number]
+        outcomes = [simulation.outcome(d, seq) for d in own for seq in simulation.owed(d)]
+        assert of_class.owed == len(outcomes)
+        assert of_class.delivered == outcomes.count(DELIVERED)
+        assert of_class.pending_at_end == outcomes.count(PENDING)
+        assert of_class.duplicate_deliveries == sum(d.receptions - len(d.received) for d in own)
+        assert of_class.redelivered == sum(len(log.repeats) for d in own for log in d.logs)
+
+
+def test_a_delivery_that_a_filter_should_have_held_back_is_seen() -> None:
+    spec, simulation = mixed(1)
+    simulation.publish(30)
+    for durable in simulation.durables:
+        simulation.poll(durable, 0, 30, "r")
+    assert ledger.account(spec, simulation.evidence()).unexplained == 0
+    posts = next(i for i in range(6) if spec.consumers.classes[spec.class_of(i)].name == "posts")
+    # The server's filter is not the one that was asked for: more, or less, than is owed.
+    for filters in (["atproto.firehose.commit.>"], ["atproto.firehose.*.*._mixed"]):
+        spec, simulation = mixed(1)
+        simulation.durables[posts].filters = filters
+        simulation.publish(30)
+        for durable in simulation.durables:
+            simulation.poll(durable, 0, 30, "r")
+        assert ledger.account(spec, simulation.evidence()).unexplained
+
+
+def test_who_wants_what_must_be_known_of_every_message() -> None:
+    spec, simulation = mixed(1)
+    simulation.publish(30)
+    evidence = simulation.evidence()
+    unknown = ledger.account(spec, replace(evidence, classes=None))
+    assert unknown.owed is None
+    assert unknown.unexplained is None
+    assert not unknown.by_class
+    assert evidence.classes is not None
+    short = ledger.account(spec, replace(evidence, classes=[*evidence.classes[:29], 0]))
+    assert About.FILTERS_UNKNOWN in {one.about for one in short.disagreements}
 
 
 def replicated(spec: RunSpec) -> RunSpec:
@@ -978,7 +1074,7 @@ def test_what_was_in_a_stream_that_was_lost_is_lost() -> None:
     assert balanced.lost_by_cause["stream_lost"] == 60
 
 
-@pytest.mark.parametrize("make", [fanout, shared, partitioned])
+@pytest.mark.parametrize("make", [fanout, shared, partitioned, mixed])
 def test_expiry_by_size_is_told_from_expiry_by_age(
     make: Callable[[int], tuple[RunSpec, Simulation]],
 ) -> None:

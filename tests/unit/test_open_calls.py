@@ -125,7 +125,7 @@ def test_polls_due_end_when_polling_ends(a: int, b: int, consumers: int) -> None
     schedule = PollSchedule(T0, 700_000_000, 50, seed=3)
     until = T0 + 6 * NS_PER_S
     from_ns, until_ns = T0 + min(a, b), T0 + max(a, b)
-    due = PollsDue(schedule, 5, consumers, until, BegunDue({}))
+    due = PollsDue([(schedule, range(5, 5 + consumers))], until, BegunDue({}))
     expected = 0
     for consumer in range(5, 5 + consumers):
         at, poll = schedule.first_due(consumer), 0

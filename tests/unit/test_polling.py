@@ -10,6 +10,7 @@ from fpaas.consumers.polling import (
     FULL_OF_BYTES,
     PULL_TIMEOUT_NS,
     Gate,
+    Habit,
     Polling,
     Puller,
     duplicate_deliveries,
@@ -52,13 +53,12 @@ class Lab:
         until: int = 100 * SECOND,
     ) -> None:
         self.gates = [Gate(limit) for _ in range(gates)]
+        habit = Habit(EverySecond(), batch_size=BATCH, drain=drain)
         self.pullers = [
-            Puller(DeliveryLog(i, f"fpaas-{i:05d}"), self.gates[i % gates], b"%d" % i)
+            Puller(DeliveryLog(i, f"fpaas-{i:05d}"), self.gates[i % gates], b"%d" % i, habit)
             for i in range(consumers)
         ]
-        self.polling = Polling(
-            self.pullers, EverySecond(), batch_size=BATCH, drain=drain, until_unix_ns=until
-        )
+        self.polling = Polling(self.pullers, until_unix_ns=until)
         for gate in self.gates:
             self.polling.connection_up(gate, 0)
 
@@ -101,7 +101,7 @@ def test_a_full_batch_ends_the_poll() -> None:
 
     lab.deliver(0, BATCH, now=5)
 
-    assert lab.polling.fetches.ok == 1
+    assert lab.polling.fetches().ok == 1
     assert lab.polling.timings.fetch_call.samples_ns == [5]
     assert lab.polling.next_due_unix_ns == SECOND
 
@@ -114,7 +114,7 @@ def test_an_empty_answer_and_a_part_of_a_batch() -> None:
     lab.deliver(1, 3, now=2_000_000)
     lab.status(1, NO_MESSAGES, now=3_000_000)
 
-    fetches = lab.polling.fetches
+    fetches = lab.polling.fetches()
     assert (fetches.ok, fetches.empty, fetches.by_status) == (1, 1, {"404": 2})
 
 
@@ -135,8 +135,8 @@ def test_statuses_are_counted_by_reason_and_polls_go_on(header: bytes, key: str)
     lab.status(0, header, now=1)
     lab.polling.start_due(SECOND)
 
-    assert lab.polling.fetches.by_status == {key: 1}
-    assert lab.polling.fetches.refused == (key != "408")
+    assert lab.polling.fetches().by_status == {key: 1}
+    assert lab.polling.fetches().refused == (key != "408")
     assert lab.sent() == [0]
 
 
@@ -154,7 +154,7 @@ def test_drain_pulls_until_a_pull_comes_back_not_full() -> None:
 
     assert lab.sent() == []
     assert lab.polling.polls == 1
-    assert lab.polling.fetches.pulls == 3
+    assert lab.polling.fetches().pulls == 3
     assert lab.polling.timings.fetch_call_intended.samples_ns == [10, 10, 10]
     assert lab.polling.timings.poll_lateness.samples_ns == [0]
     assert lab.polling.next_due_unix_ns == SECOND
@@ -219,7 +219,7 @@ def test_pulls_in_flight_are_lost_with_their_connection_and_later_ones_wait_for_
     lab.polling.connection_lost(lab.gates[0], now=500)
     lab.polling.start_due(SECOND + 1_000_000)
     assert lab.sent() == []
-    assert lab.polling.fetches.lost == 1
+    assert lab.polling.fetches().lost == 1
 
     lab.polling.connection_up(lab.gates[0], now=2 * SECOND)
     assert sorted(lab.sent()) == [0, 1]
@@ -232,10 +232,10 @@ def test_a_pull_without_answer_is_given_up_and_the_next_poll_goes_on() -> None:
     lab.sent()
 
     lab.polling.expire(PULL_TIMEOUT_NS - 1)
-    assert lab.polling.fetches.client_timeout == 0
+    assert lab.polling.fetches().client_timeout == 0
     lab.polling.expire(PULL_TIMEOUT_NS)
 
-    assert lab.polling.fetches.client_timeout == 1
+    assert lab.polling.fetches().client_timeout == 1
     assert lab.sent() == [0]
 
 
@@ -245,10 +245,10 @@ def test_a_pull_that_still_brings_messages_is_not_given_up() -> None:
     lab.deliver(0, 1, now=PULL_TIMEOUT_NS - 1)
 
     lab.polling.expire(PULL_TIMEOUT_NS)
-    assert lab.polling.fetches.client_timeout == 0
+    assert lab.polling.fetches().client_timeout == 0
 
     lab.polling.expire(2 * PULL_TIMEOUT_NS)
-    assert lab.polling.fetches.client_timeout == 1
+    assert lab.polling.fetches().client_timeout == 1
 
 
 def test_a_late_answer_to_a_pull_that_was_given_up_ends_nothing() -> None:
@@ -258,7 +258,7 @@ def test_a_late_answer_to_a_pull_that_was_given_up_ends_nothing() -> None:
 
     lab.status(0, NO_MESSAGES, now=2)
 
-    assert lab.polling.fetches.empty == 0
+    assert lab.polling.fetches().empty == 0
     assert lab.polling.in_flight == 0
 
 
@@ -272,7 +272,7 @@ def test_after_the_end_nothing_is_sent_and_the_unanswered_are_counted() -> None:
     lab.polling.start_due(10 * SECOND)
     lab.polling.abandon(now=3 * SECOND)
 
-    fetches = lab.polling.fetches
+    fetches = lab.polling.fetches()
     assert lab.sent() == []
     assert (fetches.ok, fetches.unanswered, fetches.unsent) == (1, 1, 1)
 
@@ -323,7 +323,7 @@ def test_every_pull_ends_exactly_one_way(
     polling.stop(now)
     polling.abandon(now)
 
-    fetches = polling.fetches
+    fetches = polling.fetches()
     ended = fetches.ok + fetches.empty + fetches.refused + fetches.client_timeout + fetches.lost
     assert fetches.unanswered == in_flight_at_end
     assert fetches.pulls == ended + fetches.unanswered
@@ -365,7 +365,7 @@ def test_a_pull_that_is_full_of_bytes_is_good_and_a_drain_goes_on(
 
     lab.status(0, FULL_HEADER, now=5)
 
-    fetches = lab.polling.fetches
+    fetches = lab.polling.fetches()
     assert (fetches.ok, fetches.refused, fetches.by_status) == (1, 0, {FULL_OF_BYTES: 1})
     assert lab.sent() == [0] * goes_on
 
@@ -378,7 +378,7 @@ def test_the_end_of_a_full_batch_is_not_taken_for_the_next_pulls() -> None:
     assert lab.sent() == [0]
     lab.status(0, b"NATS/1.0 409 Batch Completed\r\nNats-Pending-Messages: 0\r\n\r\n", now=5)
     assert lab.polling.in_flight == 1
-    assert lab.polling.fetches.by_status == {}
+    assert lab.polling.fetches().by_status == {}
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def test_a_message_that_fits_into_no_pull_is_no_good_answer() -> None:
     lab.polling.start_due(0)
     lab.sent()
     lab.status(0, FULL_HEADER, now=5)
-    fetches = lab.polling.fetches
+    fetches = lab.polling.fetches()
     assert (fetches.ok, fetches.refused) == (0, 1)
     (status,) = fetches.by_status
     assert status not in GOOD_STATUSES

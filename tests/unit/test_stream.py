@@ -28,7 +28,7 @@ def test_fanout_has_a_durable_each() -> None:
     durables = asked.durables_of(build(bench_consumers=3), range(3))
 
     assert [durable.name for durable in durables] == ["fpaas-00000", "fpaas-00001", "fpaas-00002"]
-    assert {durable.filter_subject for durable in durables} == {"atproto.firehose.>"}
+    assert {durable.filter_subjects for durable in durables} == {("atproto.firehose.>",)}
 
 
 def test_shared_has_one_durable_with_room_for_every_puller() -> None:
@@ -46,10 +46,10 @@ def test_shared_has_one_durable_with_room_for_every_puller() -> None:
 def test_partitioned_durables_have_disjoint_filters() -> None:
     durables = asked.durables_of(build(bench_consumers=3, bench_delivery="partitioned"), range(3))
 
-    assert [durable.filter_subject for durable in durables] == [
-        "atproto.firehose.*.0.>",
-        "atproto.firehose.*.1.>",
-        "atproto.firehose.*.2.>",
+    assert [durable.filter_subjects for durable in durables] == [
+        ("atproto.firehose.*.0.>",),
+        ("atproto.firehose.*.1.>",),
+        ("atproto.firehose.*.2.>",),
     ]
 
 

@@ -104,6 +104,8 @@ class HostPart:
     dids: array[int] | None = None
     #: The same of streams that were lost, in order.
     lost_dids: list[array[int] | None] = field(default_factory=list)
+    #: Of each stream, the last one last: which classes want each message; see publish_account.
+    classes: list[array[int] | None] = field(default_factory=list)
     workers: list[WorkerPart] = field(default_factory=list)
     probe: ProbeResult | None = None
     host_samples: list[HostSample] = field(default_factory=list)
@@ -272,8 +274,13 @@ class _Loader:
         part.dids = self._array(part, shuffler.DIDS, "I")
         lost = part.shuffler.lost_streams if part.shuffler is not None else []
         part.lost_dids = [
-            self._array(part, shuffler.lost_dids_name(number), "I") for number in range(len(lost))
+            self._array(part, shuffler.dids_name(number), "I") for number in range(len(lost))
         ]
+        if self._spec.has_filters:
+            part.classes = [
+                self._array(part, shuffler.classes_name(number), "I")
+                for number in (*range(len(lost)), None)
+            ]
         part.events["shuffler"] = self._agent_events(part, "shuffler")
 
     def _load_consumers(self, part: HostPart) -> None:

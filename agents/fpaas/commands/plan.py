@@ -14,11 +14,14 @@ import click
 import psutil
 
 from fpaas import json_input, spec
+from fpaas.consumers.pull_size import SYNTHETIC
 from fpaas.errors import BadInput
 from fpaas.firehose import capture
 from fpaas.firehose.synthetic import FIRST_SEQ, Synthetic
 from fpaas.measures.cgroup import Cgroup
 from fpaas.plan import capacity
+from fpaas.plan.owed_shares import FRAMES_MAX, owed_shares
+from fpaas.spec import mix
 from fpaas.text import plan_text
 from fpaas.verdict import codes, goals
 
@@ -112,6 +115,7 @@ def command(
         topology=topology,
         first_seq=first_seq,
         frame_bytes_mean=frame_bytes_mean,
+        owed_shares=shares_of(checked),
     )
     if first_seq is not None and not topology.hosts.get("relay"):
         raise BadInput(
@@ -217,6 +221,22 @@ def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
         raise BadInput(f"bench_firehose_source: {error.message}") from error
     values["bench_firehose_source"] = str(path.resolve())
     return first_seq, path.stat().st_size / frames - capture.LENGTH.size
+
+
+def shares_of(values: dict[str, Any]) -> list[float]:
+    """Return what part of the stream each class of a mix is owed; of a foreign relay, assumed.
+
+    Raises SpecError where the mix is none.
+    """
+    classes = mix.classes_of(values["bench_mix"], values)
+    if not any(one.is_filtered for one in classes):
+        return [1.0 for _ in classes]
+    source = values["bench_firehose_source"]
+    if source == SYNTHETIC or spec.is_relay_url(source):
+        frames = Synthetic(values["bench_seed"], values["bench_firehose_mix"])
+        return owed_shares(classes, frames.frame, FRAMES_MAX)
+    path = Path(source)
+    return owed_shares(classes, capture.Capture(path, loop=False).frame, capture.check(path))
 
 
 def limits_here(run: spec.RunSpec) -> dict[str, Any]:

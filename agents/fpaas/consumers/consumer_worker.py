@@ -12,6 +12,7 @@ import secrets
 import time
 from array import array
 from collections.abc import Callable
+from itertools import islice
 
 import msgspec
 
@@ -23,6 +24,7 @@ from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
 from fpaas.consumers.durable_keeper import DurableKeeper
 from fpaas.consumers.polling import (
     Gate,
+    Habit,
     Polling,
     Puller,
     duplicate_deliveries,
@@ -41,9 +43,9 @@ from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histograms import LoggedRecorder
 from fpaas.records import calls
-from fpaas.records.consumers import Connections, WorkerOutage, WorkerResult
+from fpaas.records.consumers import ClassFetches, Connections, WorkerOutage, WorkerResult
 from fpaas.records.events import DURABLES_MADE_AGAIN, EventLog, Value
-from fpaas.spec import NS_PER_S
+from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.watch.nats_peer import NatsPeer
 from fpaas.watch.watch import watch
 
@@ -78,14 +80,13 @@ class ConsumerWorker:
         )
         self._connections: dict[Gate, NatsConnection] = {}
         self._pullers: list[Puller] = []
+        #: By the name of their class; empty where all poll alike.
+        self._habits: dict[str, Habit] = {}
         self._address = _address(assignment.nats_url)
         self._build()
         bins = Bins(spec.t0_unix_ns, spec.cuts_unix_ns) if assignment.out else None
         self._polling = Polling(
             self._pullers,
-            PollSchedule.of(spec),
-            batch_size=spec.consumers.batch_size,
-            drain=spec.consumers.fetch == "drain",
             until_unix_ns=spec.end_unix_ns,
             bins=bins,
         )
@@ -202,31 +203,47 @@ class ConsumerWorker:
     # -- pulls -----------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        spec = self.assignment.spec
-        consumers = spec.consumers
-        size = PullSize.of(spec)
+        spec, assignment = self.assignment.spec, self.assignment
+        inbox = f"_INBOX.{secrets.token_hex(6)}"
+        indices: list[list[int]] = [[] for _ in spec.by_class()]
+        for index in range(assignment.first, assignment.first + assignment.count):
+            indices[spec.class_of(index)].append(index)
+        # A connection carries pulls of one class, so that all of its pulls are as large.
+        for of_class, members in zip(spec.by_class(), indices, strict=True):
+            if members:
+                self._build_class(of_class, members, inbox)
+
+    def _build_class(self, of_class: RunSpec, indices: list[int], inbox: str) -> None:
+        """Make the pullers and connections of consumers that poll alike."""
+        spec, consumers = self.assignment.spec, of_class.consumers
+        size = PullSize.of(of_class)
+        habit = Habit(
+            PollSchedule.of(of_class),
+            batch_size=consumers.batch_size,
+            drain=consumers.fetch == "drain",
+        )
+        if consumers.classes:
+            self._habits[consumers.classes[0].name] = habit
         limit = size.pulls_at_a_time
         if consumers.connections == "per_consumer":
-            shares = [1] * self.assignment.count
+            shares = [1] * len(indices)
         else:
-            shares = spread(self.assignment.count, limit, CONNECTIONS_MAX)
-        inbox = f"_INBOX.{secrets.token_hex(6)}"
-        index = self.assignment.first
-        for number, share in enumerate(shares):
+            shares = spread(len(indices), limit, CONNECTIONS_MAX)
+        of_connections = iter(indices)
+        for share in shares:
             gate = Gate(limit)
             sids: dict[bytes, Puller] = {}
-            connection = self._new_connection(gate, sids, number)
+            connection = self._new_connection(gate, sids, len(self._connections))
             self._connections[gate] = connection
-            for _ in range(share):
+            for index in islice(of_connections, share):
                 durable = spec.durable_of(index)
                 own_inbox = f"{inbox}.{index}"
                 request = request_of(
                     spec.stream.name, durable, own_inbox, size.batch_size, size.stated_bytes_max
                 )
-                puller = Puller(DeliveryLog(index, durable), gate, request)
+                puller = Puller(DeliveryLog(index, durable), gate, request, habit)
                 self._pullers.append(puller)
                 sids[connection.subscribe(own_inbox, _pass_by, wants_payload=False)] = puller
-                index += 1
 
     def _new_connection(self, gate: Gate, sids: dict[bytes, Puller], number: int) -> NatsConnection:
         def write(data: bytes) -> None:
@@ -431,7 +448,8 @@ class ConsumerWorker:
         on_tick(figures)
 
     def _update_figures(self) -> Figures:
-        figures, fetches, deliveries = self._figures, self._polling.fetches, self._deliveries
+        figures, deliveries = self._figures, self._deliveries
+        fetches = self._polling.fetches()
         figures.fetch_latency.add_ns(self._polling.timings.fetch_call.samples_ns)
         figures.poll_lateness.add_ns(self._polling.timings.poll_lateness.samples_ns)
         for name in ("processed", "bytes", "acks", "redelivered"):
@@ -448,7 +466,7 @@ class ConsumerWorker:
         return figures
 
     def _tell_new_statuses(self) -> None:
-        for status in self._polling.fetches.by_status.keys() - self._statuses_told:
+        for status in self._figures.by_status.keys() - self._statuses_told:
             self._statuses_told.add(status)
             if status not in ("404", "408"):
                 log.warning("the server answers pulls with %s", status)
@@ -468,7 +486,11 @@ class ConsumerWorker:
             polls=self._polling.polls,
             acks=deliveries.acks,
             consumers_never_fetched=self._never_fetched(),
-            fetches=self._polling.fetches,
+            fetches=self._polling.fetches(),
+            by_class={
+                name: ClassFetches(habit.polls, habit.fetches)
+                for name, habit in self._habits.items()
+            },
             connections=Connections(
                 count=len(self._connections),
                 errors=figures.connection_errors,

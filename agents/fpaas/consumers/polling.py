@@ -16,7 +16,7 @@ from typing import Protocol
 from fpaas.jetstream.nats_wire import status_of
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
-from fpaas.records.consumers import Fetches
+from fpaas.records.consumers import Fetches, total_of
 
 PULL_TIMEOUT_NS = 5_000_000_000
 #: A pull ended because its next message did not fit into its `max_bytes`.
@@ -76,6 +76,20 @@ class Gate:
         self.pullers: list[Puller] = []
 
 
+class Habit:
+    """How the consumers of one class poll, and how their pulls ended so far."""
+
+    __slots__ = ("batch_size", "drain", "fetches", "polls", "schedule")
+
+    def __init__(self, schedule: Schedule, *, batch_size: int, drain: bool) -> None:
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.drain = drain
+        self.fetches = Fetches()
+        #: Polls sent; one that drains sends several pulls.
+        self.polls = 0
+
+
 class Puller:
     """One consumer. `remaining` and `progress_unix_ns` are kept by whoever reads its deliveries."""
 
@@ -83,6 +97,7 @@ class Puller:
         "delayed",
         "due_unix_ns",
         "gate",
+        "habit",
         "in_flight",
         "is_poll_begun",
         "log",
@@ -96,8 +111,9 @@ class Puller:
         "sent_unix_ns",
     )
 
-    def __init__(self, log: DeliveryLog, gate: Gate, request: bytes) -> None:
+    def __init__(self, log: DeliveryLog, gate: Gate, request: bytes, habit: Habit) -> None:
         self.log = log
+        self.habit = habit
         self.gate = gate
         self.request = request
         self.position = 0
@@ -135,26 +151,17 @@ class Polling:
     def __init__(
         self,
         pullers: list[Puller],
-        schedule: Schedule,
         *,
-        batch_size: int,
-        drain: bool,
         until_unix_ns: int,
         bins: Bins | None = None,
     ) -> None:
-        self.fetches = Fetches(
-            pulls=0, ok=0, empty=0, refused=0, client_timeout=0, lost=0, unanswered=0, unsent=0
-        )
-        #: Polls sent; one that drains sends several pulls.
-        self.polls = 0
+        #: Of each class that is played here.
+        self.habits = list(dict.fromkeys(puller.habit for puller in pullers))
         self.timings = Timings(bins)
         self.first_poll_unix_ns: int | None = None
         self._in_flight: set[Puller] = set()
         #: Gates whose `outbox` has something; the driver sends and clears both.
         self.to_send: list[Gate] = []
-        self._schedule = schedule
-        self._batch_size = batch_size
-        self._drain = drain
         self._until_unix_ns = self._last_due_unix_ns = until_unix_ns
         self._idle: list[tuple[int, int]] = []
         self._pullers = pullers
@@ -162,8 +169,17 @@ class Polling:
         self._sent: deque[tuple[int, Puller, int]] = deque()
         for position, puller in enumerate(pullers):
             puller.position = position
-            puller.due_unix_ns = schedule.first_due(puller.log.consumer_index)
+            puller.due_unix_ns = puller.habit.schedule.first_due(puller.log.consumer_index)
             self._sleep_until_due(puller)
+
+    @property
+    def polls(self) -> int:
+        """How many polls were sent."""
+        return sum(habit.polls for habit in self.habits)
+
+    def fetches(self) -> Fetches:
+        """Return how pulls of all classes ended."""
+        return total_of(habit.fetches for habit in self.habits)
 
     @property
     def in_flight(self) -> int:
@@ -186,9 +202,10 @@ class Polling:
 
         Source of the statuses: NATS ADR-37 and ADR-13.
         """
-        fetches = self.fetches
+        habit = puller.habit
+        fetches = habit.fetches
         code = status = ""
-        brought = puller.remaining < self._batch_size
+        brought = puller.remaining < habit.batch_size
         if status_header:
             code, description = status_of(status_header)
             if description == BATCH_COMPLETED:
@@ -211,7 +228,7 @@ class Polling:
         self.timings.fetch_call_intended.end(puller.pull_due_unix_ns, now)
         self._land(puller)
         there_may_be_more = not status_header or status == FULL_OF_BYTES
-        if self._drain and there_may_be_more and now < self._until_unix_ns:
+        if habit.drain and there_may_be_more and now < self._until_unix_ns:
             puller.pull_due_unix_ns = now
             self.timings.fetch_call_intended.begin(now)
             self._pass(puller, now)
@@ -231,7 +248,7 @@ class Polling:
                 continue
             # Should its messages come after all, they count as deliveries, and at worst fill up
             # the next pull early.
-            self.fetches.client_timeout += 1
+            puller.habit.fetches.client_timeout += 1
             self._give_up(puller, now)
             self._end_poll(puller, now)
             self._pump(puller.gate, now)
@@ -255,7 +272,7 @@ class Polling:
         gate.outbox.clear()
         for puller in gate.pullers:
             if puller.in_flight:
-                self.fetches.lost += 1
+                puller.habit.fetches.lost += 1
                 self._give_up(puller, now)
                 self._end_poll(puller, now)
 
@@ -269,14 +286,15 @@ class Polling:
         self._until_unix_ns = self._last_due_unix_ns = 0
         self._idle.clear()
         for gate in self._gates:
-            self.fetches.unsent += len(gate.queue)
+            for puller in gate.queue:
+                puller.habit.fetches.unsent += 1
             gate.queue.clear()
 
     def abandon(self, now: int) -> None:
         """Count what is still in flight as unanswered; for the very end."""
         for puller in self._pullers:
             if puller.in_flight:
-                self.fetches.unanswered += 1
+                puller.habit.fetches.unanswered += 1
                 self._give_up(puller, now)
             puller.log.end_run()
 
@@ -310,11 +328,11 @@ class Polling:
             due, poll = puller.due_unix_ns, puller.poll
             if puller.is_poll_begun:
                 poll += 1
-                due = self._schedule.next_due(puller.log.consumer_index, poll, due)
+                due = puller.habit.schedule.next_due(puller.log.consumer_index, poll, due)
             while due <= latest:
                 yield due
                 poll += 1
-                due = self._schedule.next_due(puller.log.consumer_index, poll, due)
+                due = puller.habit.schedule.next_due(puller.log.consumer_index, poll, due)
 
     def _queued(self) -> Iterator[Puller]:
         return chain.from_iterable(gate.queue for gate in self._gates)
@@ -344,9 +362,9 @@ class Polling:
         gate = puller.gate
         if not puller.is_poll_begun:
             self._begin_poll(puller, now)
-        self.fetches.pulls += 1
+        puller.habit.fetches.pulls += 1
         puller.pull += 1
-        puller.remaining = self._batch_size
+        puller.remaining = puller.habit.batch_size
         puller.sent_unix_ns = puller.progress_unix_ns = now
         puller.in_flight = True
         self._in_flight.add(puller)
@@ -359,7 +377,7 @@ class Polling:
 
     def _begin_poll(self, puller: Puller, now: int) -> None:
         puller.is_poll_begun = True
-        self.polls += 1
+        puller.habit.polls += 1
         if self.first_poll_unix_ns is None:
             self.first_poll_unix_ns = now
         self.timings.poll_lateness.end(puller.due_unix_ns, now)
@@ -380,7 +398,7 @@ class Polling:
         puller.log.end_run()
         puller.is_poll_begun = False
         puller.poll += 1
-        puller.due_unix_ns = self._schedule.next_due(
+        puller.due_unix_ns = puller.habit.schedule.next_due(
             puller.log.consumer_index, puller.poll, puller.due_unix_ns
         )
         puller.delayed = puller.due_unix_ns <= now

@@ -46,7 +46,7 @@ class PollSchedule:
 
     @classmethod
     def of(cls, spec: RunSpec) -> PollSchedule:
-        """Return a run's."""
+        """Return that of a run's consumers, all of which poll alike."""
         return cls(
             spec.t0_unix_ns,
             round(spec.consumers.poll_interval_s * NS_PER_S),

@@ -22,12 +22,14 @@ class Durable:
     """One durable consumer to be; several consumer indices share one in `shared` delivery."""
 
     name: str
-    filter_subject: str
+    filter_subjects: tuple[str, ...]
 
 
 def durables_of(spec: RunSpec, indices: Iterable[int]) -> list[Durable]:
     """Return the durables that consumers with these indices pull from, each once, in order."""
-    return list(dict.fromkeys(Durable(spec.durable_of(i), spec.filter_of(i)) for i in indices))
+    return list(
+        dict.fromkeys(Durable(spec.durable_of(i), tuple(spec.filters_of(i))) for i in indices)
+    )
 
 
 def stream(spec: RunSpec) -> Config:
@@ -54,10 +56,15 @@ def stream(spec: RunSpec) -> Config:
 def durable(spec: RunSpec, one: Durable) -> Config:
     """Return a pull durable: explicit acks, from the first message on, never giving up."""
     consumers = spec.consumers
+    filters = one.filter_subjects
     return {
         "name": one.name,
         "durable_name": one.name,
-        "filter_subject": one.filter_subject,
+        **(
+            {"filter_subject": filters[0]}
+            if len(filters) == 1
+            else {"filter_subjects": list(filters)}
+        ),
         "deliver_policy": "all",
         "replay_policy": "instant",
         "ack_policy": "explicit",

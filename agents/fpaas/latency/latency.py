@@ -92,8 +92,9 @@ def _youngest_undelivered(bundle: Bundle, stored: int | None) -> int | None:
             seqs = received.setdefault(log.durable, IntervalSet())
             for _, first, _, count in log.runs:
                 seqs.add_range(first, first + count - 1)
-    if not stored or bundle.spec.consumers.partitions or _was_lost(bundle):
-        # Of a partition, and over several streams, only the ledger knows what a durable is owed.
+    spec = bundle.spec
+    if not stored or spec.consumers.partitions or spec.has_filters or _was_lost(bundle):
+        # Of a filter, and over several streams, only the ledger knows what a durable is owed.
         return None
     durables = {*map(bundle.spec.durable_of, range(bundle.spec.consumers.count))}
     missing = [_last_missing(received.get(durable), stored) for durable in durables]

@@ -9,7 +9,7 @@ names. Pure; times are Unix ns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -74,14 +74,12 @@ class FramesDue:
 
 @dataclass(frozen=True)
 class PollsDue:
-    """Polls of consumers `first` … `first + consumers - 1` until they stopped polling.
+    """Polls of consumers until they stopped polling; `schedules` have those whose they are.
 
     `begun` are calls that no schedule foretells, by the start of their bin: a drain's next pulls.
     """
 
-    schedule: PollSchedule
-    first: int
-    consumers: int
+    schedules: Sequence[tuple[PollSchedule, Sequence[int]]]
     until_unix_ns: int
     begun: BegunDue
 
@@ -92,10 +90,10 @@ class PollsDue:
     def count(self, from_ns: int, until_ns: int) -> int:
         """See Due."""
         from_ns, until_ns = (min(one, self.until_unix_ns) for one in (from_ns, until_ns))
-        due_before = self.schedule.due_before
         return self.begun.count(from_ns, until_ns) + sum(
-            due_before(consumer, until_ns) - due_before(consumer, from_ns)
-            for consumer in range(self.first, self.first + self.consumers)
+            schedule.due_before(consumer, until_ns) - schedule.due_before(consumer, from_ns)
+            for schedule, consumers in self.schedules
+            for consumer in consumers
         )
 
     def unanswered(self, _from_ns: int, _until_ns: int) -> int:

@@ -106,10 +106,15 @@ def _of_worker(spec: RunSpec, worker: WorkerPart | None) -> dict[str, Due]:
     result = worker.result
     if result is None:
         return due
+    indices = range(result.first, result.first + result.count)
     polls = PollsDue(
-        PollSchedule.of(spec),
-        result.first,
-        result.count,
+        [
+            (
+                PollSchedule.of(of_class),
+                [index for index in indices if spec.class_of(index) == number],
+            )
+            for number, of_class in enumerate(spec.by_class())
+        ],
         result.polls_until_unix_ns or spec.end_unix_ns,
         BegunDue({}),
     )

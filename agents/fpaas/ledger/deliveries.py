@@ -101,10 +101,9 @@ class Walk:
         """The highest stream sequence received."""
         return max(self.frontier, self.late.last or 0)
 
-    @property
-    def skips(self) -> int:
-        """How often the server passed over messages to deliver what came after them."""
-        return sum(gap.last - gap.first + 1 > gap.holes for gap in self.gaps)
+    def skips(self, owed: OwedSeqs) -> int:
+        """How often the server passed over what was owed to deliver what came after it."""
+        return sum(owed.count(gap.first, gap.last) > gap.holes for gap in self.gaps)
 
     @property
     def is_plain(self) -> bool:

@@ -20,6 +20,7 @@ class About(enum.StrEnum):
     ACKS_COUNTED = "acks_counted"
     RECEIVED_TWICE = "received_twice"
     PARTITION_UNKNOWN = "partition_unknown"
+    FILTERS_UNKNOWN = "filters_unknown"
     STREAM_PLACES = "stream_places"
     #: The server's figures of the stream.
     STORED_AFTER_END = "stored_after_end"

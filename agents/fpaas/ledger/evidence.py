@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
 from fpaas.bundle.bundle import Bundle
@@ -31,6 +32,7 @@ def evidence_of(bundle: Bundle) -> Evidence:
         deliveries=by_stream[-1] if complete else None,
         workers=results,
         dids=next((array for array in dids if array is not None), None),
+        classes=_classes(bundle)[-1],
         # Servers of a cluster may be behind each other.
         nats_samples=_of_last_stream(bundle, samples) if len(bundle.parts("nats")) == 1 else (),
         removals=_removals(bundle, samples),
@@ -60,6 +62,7 @@ def _lost(
 ) -> list[LostEvidence]:
     """Return what is known of each stream that was lost and made again."""
     dids = next((part.lost_dids for part in bundle.parts("shuffler") if part.lost_dids), [])
+    classes = _classes(bundle)
     found = []
     for number, record in enumerate(_lost_records(bundle)):
         logs = by_stream[number] if by_stream is not None else None
@@ -74,9 +77,15 @@ def _lost(
                 _seen_last(seen, record.stream_seqs, logs or ()),
                 logs,
                 dids[number] if number < len(dids) else None,
+                classes[number] if number < len(classes) - 1 else None,
             )
         )
     return found
+
+
+def _classes(bundle: Bundle) -> list[array[int] | None]:
+    """Return which classes want each message, of each stream, the last one last."""
+    return next((part.classes for part in bundle.parts("shuffler") if part.classes), [None])
 
 
 def _seen_last(

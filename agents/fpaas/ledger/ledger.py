@@ -16,6 +16,7 @@ offered was not read; of a relay, what was read of it counts as offered; of cons
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -66,8 +67,9 @@ class Evidence:
     """What a run left behind; None where a part is missing.
 
     `deliveries` and `workers` are None unless every consumer's is there. `dids` holds the CRC-32 of
-    the DID of each stream sequence from 1 on. `lost_stream` is how a stream was seen last that was
-    gone at the end. `removals` is None where it is not known why messages left the stream.
+    the DID of each stream sequence from 1 on, `classes` a bit for each class of consumers that
+    wants it. `lost_stream` is how a stream was seen last that was gone at the end. `removals` is
+    None where it is not known why messages left the stream.
     """
 
     relay: RelayResult | None
@@ -76,6 +78,7 @@ class Evidence:
     deliveries: list[ConsumerDeliveries] | None
     workers: list[WorkerResult] | None
     dids: Sequence[int] | None = None
+    classes: Sequence[int] | None = None
     nats_samples: Sequence[NatsSample] = ()
     removals: Removals | None = None
     lost_stream: StreamState | None = None
@@ -91,6 +94,8 @@ class Ledger(LedgerFigures, kw_only=True):
 
     #: Of what streams took with them that were made again: why it was not stored again.
     stream_lost_by_cause: dict[str, int] | None = None
+    #: The side of the deliveries, by class of a mix.
+    by_class: dict[str, LedgerFigures] = field(default_factory=dict)
     disagreements: list[Disagreement] = field(default_factory=list)
     tolerated: list[Disagreement] = field(default_factory=list)
 
@@ -339,9 +344,9 @@ def _account_deliveries(
     last = evidence.server.stream_before if evidence.server else evidence.lost_stream
     if last is None:
         return
-    owed = _owed_by_durable(spec, last.last_seq, evidence.dids, list(walks), disagreements)
+    owed = _owed_by_durable(spec, last.last_seq, evidence, list(walks), disagreements)
     lost_owed = [
-        _owed_by_durable(spec, one.state.last_seq, one.dids, list(walks), disagreements)
+        _owed_by_durable(spec, one.state.last_seq, one, list(walks), disagreements)
         for one in streams.lost
     ]
     if owed is None or any(one is None for one in lost_owed):
@@ -357,7 +362,7 @@ def _account_deliveries(
             durable: account_without_server(walk, owed[durable], last)
             for durable, walk in walks.items()
         }
-    accounts = list(by_durable.values())
+    accounts = list(by_durable.items())
     if streams.lost:
         lost_accounts = [
             {
@@ -369,8 +374,24 @@ def _account_deliveries(
         ]
         owed_of_all = [*(one for one in lost_owed if one is not None), owed]
         _over_all_streams(evidence, streams, [*lost_accounts, by_durable], owed_of_all, ledger)
-        accounts += [one for of_stream in lost_accounts for one in of_stream.values()]
-    _add_up(evidence, accounts, received, ledger)
+        accounts += [item for of_stream in lost_accounts for item in of_stream.items()]
+    _add_up(evidence, [one for _, one in accounts], received, ledger)
+    members: list[set[str]] = [set() for _ in spec.consumers.classes]
+    for index in range(spec.consumers.count if members else 0):
+        members[spec.class_of(index)].add(spec.durable_of(index))
+    for one, own_durables in zip(spec.consumers.classes, members, strict=True):
+        of_class = ledger.by_class[one.name] = LedgerFigures()
+        own = [account for durable, account in accounts if durable in own_durables]
+        received = sum(account.received for account in own)
+        _add_up(evidence, own, received, of_class)
+        unlogged = sum(account.unlogged for account in own)
+        of_class.duplicate_deliveries = received - ((of_class.delivered or 0) - unlogged)
+        of_class.redelivered = sum(
+            len(log.repeats)
+            for logs in (evidence.deliveries, *(lost.deliveries for lost in streams.lost))
+            for log in logs or ()
+            if log.durable in own_durables
+        )
 
 
 def _over_all_streams(
@@ -411,7 +432,7 @@ def _over_all_streams(
 
 
 def _add_up(
-    evidence: Evidence, accounts: list[DurableAccount], received: int, ledger: Ledger
+    evidence: Evidence, accounts: list[DurableAccount], received: int, ledger: LedgerFigures
 ) -> None:
     ledger.owed = sum(one.owed for one in accounts)
     ledger.delivered = sum(one.delivered for one in accounts)
@@ -509,11 +530,14 @@ def _account_missing(
 def _owed_by_durable(
     spec: RunSpec,
     stored: int,
-    dids: Sequence[int] | None,
+    evidence: Evidence | LostEvidence,
     durables: list[str],
     disagreements: Disagreements,
 ) -> dict[str, OwedSeqs] | None:
     """Return who is owed what of a stream; None where that is not known."""
+    if spec.has_filters:
+        return _owed_by_class(spec, stored, evidence.classes, disagreements)
+    dids = evidence.dids
     if not spec.consumers.partitions:
         return {durable: OwedSeqs(stored) for durable in durables}
     if dids is None:
@@ -533,6 +557,24 @@ def _owed_by_durable(
         spec.durable_of(index): OwedSeqs(stored, listed[index])
         for index in range(spec.consumers.count)
     }
+
+
+def _owed_by_class(
+    spec: RunSpec, stored: int, classes: Sequence[int] | None, disagreements: Disagreements
+) -> dict[str, OwedSeqs] | None:
+    if classes is None:
+        return None
+    known = sum(one != 0 for one in classes[:stored])
+    disagreements.note(stored - known, About.FILTERS_UNKNOWN, known=known, stored=stored)
+    owed = []
+    for number, one in enumerate(spec.consumers.classes):
+        listed = array("q")
+        if one.is_filtered:
+            bit = 1 << number
+            listed.extend(seq for seq, bits in enumerate(classes[:stored], 1) if bits & bit)
+        owed.append(OwedSeqs(stored, listed if one.is_filtered else None))
+    indices = range(spec.consumers.count)
+    return {spec.durable_of(index): owed[spec.class_of(index)] for index in indices}
 
 
 def _union(sets: Iterable[IntervalSet]) -> IntervalSet:

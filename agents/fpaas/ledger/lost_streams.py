@@ -45,6 +45,7 @@ class LostEvidence:
     state: StreamState
     deliveries: list[ConsumerDeliveries] | None
     dids: Sequence[int] | None = None
+    classes: Sequence[int] | None = None
 
     def runs(self) -> list[Run]:
         """Return where it had what; of what was in flight, as much as it is known to have had."""

@@ -146,7 +146,7 @@ def _check_num_pending(case: DurableCase, reached: int, disagreements: Disagreem
     at_least = pending(max(after.first_seq, reached + 1), before.last_seq)
     at_most = pending(max(before.first_seq, reached + 1), after.last_seq)
     short = at_least - state.num_pending
-    note = disagreements.tolerate if 0 < short <= case.walk.skips else disagreements.note
+    note = disagreements.tolerate if 0 < short <= case.walk.skips(owed) else disagreements.note
     note(
         distance(state.num_pending, at_least, at_most),
         About.NUM_PENDING,

@@ -9,11 +9,13 @@ its figures stand beside the measured ones: a run of a minute has expired nothin
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fpaas.consumers.pull_size import PullSize
-from fpaas.spec import SETTLE_S, RunSpec
+from fpaas.spec import SETTLE_S, RunSpec, split_consumers
 
 # Measured on the firehose in 2026.
 FRAME_BYTES_MEAN = 5_460
@@ -119,6 +121,8 @@ def _follow_phase(
     settled_s: float,
 ) -> Course:
     course = Course()
+    if not durable.owed_per_s:
+        return course
     position = 0.0  # messages before it are delivered or expired
 
     def skip_expired(now_s: float) -> float:
@@ -164,17 +168,60 @@ def _first_expiry_s(durable: Durable, position: float) -> float:
 
 def connections_of(spec: RunSpec) -> int:
     """How many connections the consumers agents of a run open to NATS."""
-    c = spec.consumers
-    if c.connections == "per_consumer":
-        return c.count
-    together = PullSize.of(spec).pulls_at_a_time
-    return sum(
-        min(CONNECTIONS_MAX, math.ceil(share.count / together)) for share in spec.shares.values()
-    )
+    if spec.consumers.connections == "per_consumer":
+        return spec.consumers.count
+    together = [PullSize.of(of_class).pulls_at_a_time for of_class in spec.by_class()]
+    found = 0
+    for share in spec.shares.values():
+        indices = range(share.first, share.first + share.count)
+        members = Counter(map(spec.class_of, indices))
+        found += sum(
+            min(CONNECTIONS_MAX, math.ceil(count / together[number]))
+            for number, count in members.items()
+        )
+    return found
+
+
+_SUMS = (
+    "owed_per_s",
+    "processed_per_s",
+    "owed",
+    "delivered",
+    "expired_unread",
+    "pending_at_end",
+    "pulls_per_s",
+    "nats_net_tx_mbit_per_s",
+)
+_MEANS = (
+    "owed_per_consumer_per_s",
+    "processed_per_consumer_per_s",
+    "consumer_lag_mean",
+)
 
 
 def predict(spec: RunSpec) -> dict[str, Any]:
     """Predict a run; this is `plan` in summary.json. Units are in the names.
+
+    Of a mix, it adds up what its classes are predicted: `by_class` has each.
+    """
+    if not spec.consumers.classes:
+        return _predict(spec)
+    return _over_classes(
+        spec, [(of_class.consumers.count, _predict(of_class)) for of_class in spec.by_class()]
+    )
+
+
+def by_class(spec: RunSpec) -> dict[str, dict[str, Any]]:
+    """Predict each class of a mix; empty where all consumers poll alike."""
+    return {
+        of_class.consumers.classes[0].name: _predict(of_class)
+        for of_class in spec.by_class()
+        if of_class.consumers.classes
+    }
+
+
+def _predict(spec: RunSpec) -> dict[str, Any]:
+    """Predict consumers that poll alike.
 
     Frames are as large as those of the capture that is played, or else as the firehose's own mean.
     Of a foreign relay the rate is not known before the run: the firehose's mean is assumed, and
@@ -194,7 +241,7 @@ def predict(spec: RunSpec) -> dict[str, Any]:
 
     # Fan-out: a durable each, owed all. Partitioned: a durable each, owed a part. Shared: one.
     durables = 1 if c.delivery == "shared" else c.count
-    owed_share = 1 / c.count if c.delivery == "partitioned" else 1.0
+    owed_share = 1 / c.count if c.delivery == "partitioned" else c.owed_share
     durable = Durable(
         owed_per_s=rate_per_s * owed_share,
         poll_interval_s=c.poll_interval_s / (c.count if c.delivery == "shared" else 1),
@@ -220,7 +267,13 @@ def predict(spec: RunSpec) -> dict[str, Any]:
     stream_messages = rate_per_s * min(retention_s, offer_s)
     stream_bytes = stream_messages * message_bytes
     ids = round(rate_per_s * min(spec.stream.duplicate_window_s, offer_s))
-    connections = connections_of(spec)
+    together = size.pulls_at_a_time
+    connections = sum(
+        share.count
+        if c.connections == "per_consumer"
+        else min(CONNECTIONS_MAX, math.ceil(share.count / together))
+        for share in split_consumers(c.count, list(spec.shares)).values()
+    )
     per_connection = math.ceil(c.count / connections)
     return {
         "frame_bytes_mean": round(frame_bytes, 1),
@@ -232,7 +285,7 @@ def predict(spec: RunSpec) -> dict[str, Any]:
         "capacity_per_s": None
         if capacity_per_consumer is None
         else capacity_per_consumer * c.count,
-        "owed_per_consumer_per_s": rate_per_s / (1 if c.delivery == "fanout" else c.count),
+        "owed_per_consumer_per_s": rate_per_s * owed_share * durables / c.count,
         "owed_per_s": rate_per_s * owed_share * durables,
         "processed_per_s": processed_per_s,
         "processed_per_consumer_per_s": processed_per_s / c.count,
@@ -240,7 +293,7 @@ def predict(spec: RunSpec) -> dict[str, Any]:
         "delivered": round(delivered),
         "expired_unread": round(expired),
         "pending_at_end": round(owed) - round(delivered) - round(expired),
-        "unread_share": max(0.0, 1 - delivered / owed),
+        "unread_share": _unread_share(owed, delivered),
         "steady_unread_share": _steady_unread_share(durable, retention_s),
         "first_expiry_s": course.first_expiry_s,
         "retention_s": retention_s,
@@ -264,9 +317,59 @@ def predict(spec: RunSpec) -> dict[str, Any]:
     }
 
 
+def _over_classes(spec: RunSpec, classes: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
+    """Add up what each class is predicted; `classes` are (consumers, prediction)."""
+    plans = [plan for _, plan in classes]
+
+    def total(name: str) -> Any:  # noqa: ANN401
+        values = [plan[name] for plan in plans]
+        return None if None in values else sum(values)
+
+    def mean(name: str, weights: Sequence[float]) -> float | None:
+        pairs = [(plan[name], weight) for plan, weight in zip(plans, weights, strict=True)]
+        if any(value is None and weight for value, weight in pairs) or not sum(weights):
+            return None
+        together: float = sum(value * weight for value, weight in pairs if weight)
+        return together / sum(weights)
+
+    counts = [float(count) for count, _ in classes]
+    owed = [float(plan["owed"]) for plan in plans]
+    first_expiries_s = [p["first_expiry_s"] for p in plans if p["first_expiry_s"] is not None]
+    connections = connections_of(spec)
+    durables = spec.consumers.count
+    ids = plans[0]["duplicate_window_entries"]
+    return {
+        **plans[0],
+        **{name: total(name) for name in _SUMS},
+        **{name: mean(name, counts) for name in _MEANS},
+        # Each class has its own: what one has to spare is nothing to another.
+        "capacity_per_consumer_per_s": None,
+        "capacity_per_s": None,
+        "pull_messages_max": max(plan["pull_messages_max"] for plan in plans),
+        "unread_share": _unread_share(total("owed"), total("delivered")),
+        "steady_unread_share": mean("steady_unread_share", owed),
+        "first_expiry_s": min(first_expiries_s, default=None),
+        "delivery_age_s_mean": mean(
+            "delivery_age_s_mean", [float(plan["delivered"]) for plan in plans]
+        ),
+        "nats_rss_mb": _nats_rss_mb(spec, plans[0]["stream_bytes"], durables, ids),
+        "connections": connections,
+        "connection_in_flight_bytes_max": max(
+            plan["connection_in_flight_bytes_max"] for plan in plans
+        ),
+        "open_files": connections + OPEN_FILES_BASE,
+    }
+
+
+def _unread_share(owed: float, delivered: float) -> float:
+    return max(0.0, 1 - delivered / owed) if owed else 0.0
+
+
 def _steady_unread_share(durable: Durable, retention_s: float) -> float:
     """Share of what is owed that no poll can reach, however long the run."""
     owed_a_poll = durable.owed_per_s * durable.poll_interval_s
+    if not owed_a_poll:
+        return 0.0
     reachable = durable.owed_per_s * min(durable.poll_interval_s, retention_s)
     return 1 - min(durable.batch_size, reachable) / owed_a_poll
 

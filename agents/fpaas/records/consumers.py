@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -18,18 +19,29 @@ class Fetches(msgspec.Struct):
     in flight at the end.
     """
 
-    pulls: Annotated[Count, doc("requests sent; a poll that drains sends several")]
-    ok: Annotated[Count, doc("brought at least one message")]
-    empty: Annotated[Count, doc("answered by 404 or 408, without a message")]
-    refused: Annotated[Count, doc("answered by another status, without a message")]
-    client_timeout: Annotated[Count, doc("not answered for 5 s")]
-    lost: Annotated[Count, doc("in flight when their connection broke")]
-    unanswered: Annotated[Count, doc("in flight when the agent ended")]
-    unsent: Annotated[Count, doc("polls that were due and never sent; not among the pulls")]
+    pulls: Annotated[Count, doc("requests sent; a poll that drains sends several")] = 0
+    ok: Annotated[Count, doc("brought at least one message")] = 0
+    empty: Annotated[Count, doc("answered by 404 or 408, without a message")] = 0
+    refused: Annotated[Count, doc("answered by another status, without a message")] = 0
+    client_timeout: Annotated[Count, doc("not answered for 5 s")] = 0
+    lost: Annotated[Count, doc("in flight when their connection broke")] = 0
+    unanswered: Annotated[Count, doc("in flight when the agent ended")] = 0
+    unsent: Annotated[Count, doc("polls that were due and never sent; not among the pulls")] = 0
     by_status: Annotated[
         dict[str, Count],
         doc("every status received, those after some messages included: 404, 409:<reason>, …"),
     ] = field(default_factory=dict)
+
+
+def total_of(many: Iterable[Fetches]) -> Fetches:
+    """Add up how pulls ended."""
+    total = Fetches()
+    for one in many:
+        for name in ("pulls", *PULL_ENDS, "unsent"):
+            setattr(total, name, getattr(total, name) + getattr(one, name))
+        for status, count in one.by_status.items():
+            total.by_status[status] = total.by_status.get(status, 0) + count
+    return total
 
 
 #: How a pull can end, in the order in which they are shown.
@@ -63,6 +75,13 @@ class WorkerOutage(msgspec.Struct):
     ] = None
 
 
+class ClassFetches(msgspec.Struct, frozen=True):
+    """Polls and pulls of the consumers of one class that a worker plays."""
+
+    polls: Annotated[Count, doc("polls sent")]
+    fetches: Fetches
+
+
 class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
     """`consumers-W.json`: one process that plays `count` consumers from `first` on.
 
@@ -83,6 +102,9 @@ class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
     consumers_never_fetched: Annotated[Count, doc("consumers that received nothing")]
     fetches: Fetches
     connections: Connections
+    by_class: Annotated[
+        dict[str, ClassFetches], doc("by the name of the class; empty where all poll alike")
+    ] = {}
     first_poll_unix_ns: UnixNs | None = None
     started_unix_ns: UnixNs | None = None
     nats_rtt_ms: Annotated[

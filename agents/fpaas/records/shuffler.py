@@ -20,6 +20,7 @@ SAMPLES = "shuffler.samples.jsonl"
 UNDECODABLE_FRAME = "shuffler.undecodable-{}.bin"
 #: CRC-32 of the DID of each stream sequence from 1 on, 32 bits each, little-endian.
 DIDS = "shuffler.dids.bin"
+CLASSES = "shuffler.classes.bin"
 
 
 class RelayConnections(msgspec.Struct, frozen=True):
@@ -187,6 +188,11 @@ class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
     replayed: Annotated[Count, doc("publishes of what a lost stream had had")] = 0
 
 
-def lost_dids_name(number: int) -> str:
-    """Return the name of the same file of a stream that was lost, counted from 0."""
-    return f"shuffler.dids-{number}.bin"
+def dids_name(number: int | None) -> str:
+    """Return the name of the DIDs of a stream that was lost, counted from 0; None: of the last."""
+    return DIDS if number is None else f"shuffler.dids-{number}.bin"
+
+
+def classes_name(number: int | None) -> str:
+    """Return the name of the same of which classes of consumers want each message."""
+    return CLASSES if number is None else f"shuffler.classes-{number}.bin"

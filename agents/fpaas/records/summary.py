@@ -54,6 +54,9 @@ class Goal(msgspec.Struct, kw_only=True):
     status: Literal["met", "missed", "ruled out", "not measured"]
     why: Annotated[list[str], doc("why it was not met")]
     why_codes: Annotated[list[Cause], doc("the same")] = []
+    consumers: Annotated[
+        str | None, doc("class of a mix that it is judged for; null: all consumers")
+    ] = None
 
 
 class Limit(msgspec.Struct, kw_only=True):
@@ -261,6 +264,20 @@ class LedgerFigures(msgspec.Struct, kw_only=True):
     not_read_by_cause: dict[str, Count] | None = None
     expired_by_cause: dict[str, Count] | None = None
     lost_by_cause: dict[str, Count] | None = None
+
+
+class ClassFigures(msgspec.Struct, kw_only=True):
+    """One class of a mix's consumers; the side of the deliveries in the ledger."""
+
+    consumers: Count
+    filters: Annotated[list[str], doc("subjects that its durables ask for")]
+    processed_per_s: float | None
+    per_consumer_per_s: PerConsumer
+    consumers_never_fetched: Count | None
+    polls: Count | None
+    fetches: FetchFigures
+    ledger: LedgerFigures
+    plan: dict[str, Number | str | bool | None]
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -479,6 +496,9 @@ class Summary(msgspec.Struct, kw_only=True):
     connections: ConnectionFigures
     fidelity: Fidelity
     plan: Annotated[dict[str, Number | str | bool | None], doc("what the parameters predict")]
+    classes: Annotated[
+        dict[str, ClassFigures], doc("by class of a mix; empty where all consumers poll alike")
+    ] = {}
     clock: Annotated[dict[str, HostClock], doc("by host")]
     events: Annotated[list[Event], doc("what happened, in order of time")]
     notes: list[str]

@@ -40,7 +40,7 @@ def _can_it(spec: RunSpec, summary: JsonObject) -> str:
     if throughput.get("offered_per_s") is None and throughput.get("processed_per_s") is None:
         return f"{start} Neither what was offered nor what was processed was measured."
     return (
-        f"{start} {c.count:,} consumers polled every {c.poll_interval_s:g} s. "
+        f"{start} {c.count:,} consumers polled {_how_often(spec)}. "
         f"Frames offered: {_per_s(throughput.get('offered_per_s'))}; published: "
         f"{_per_s(throughput.get('published_per_s'))}; processed: "
         f"{_per_s(throughput.get('processed_per_s'))} by all consumers together, "
@@ -48,6 +48,12 @@ def _can_it(spec: RunSpec, summary: JsonObject) -> str:
         f"NATS acked a publish in {_ms(latency, 'publish_ack', 'p99')} (p99) and answered a pull "
         f"in {_ms(latency, 'fetch_call', 'p99')} (p99)."
     )
+
+
+def _how_often(spec: RunSpec) -> str:
+    if spec.consumers.classes:
+        return f"in {len(spec.consumers.classes)} classes of their own"
+    return f"every {spec.consumers.poll_interval_s:g} s"
 
 
 def _cost(summary: JsonObject) -> str:

@@ -24,9 +24,15 @@ def parameters(spec: RunSpec) -> dict[str, str]:
     return {
         "consumers": f"{c.count:,}",
         "delivery": DELIVERY_WORDS.get(c.delivery, c.delivery),
-        "poll interval": f"{c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %",
-        "batch": f"{c.batch_size:,} messages",
-        "fetch": "until empty, each poll" if c.fetch == "drain" else "one batch a poll",
+        **(
+            {"polls": f"in {len(c.classes)} classes, see there"}
+            if c.classes
+            else {
+                "poll interval": f"{c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %",
+                "batch": f"{c.batch_size:,} messages",
+                "fetch": "until empty, each poll" if c.fetch == "drain" else "one batch a poll",
+            }
+        ),
         "connections": {"auto": "shared by consumers", "per_consumer": "one a consumer"}.get(
             c.connections, c.connections
         ),

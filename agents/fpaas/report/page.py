@@ -8,6 +8,7 @@ from fpaas.bundle.bundle import Bundle, JsonObject
 from fpaas.records.paths import pick
 from fpaas.report import (
     answers,
+    classes_table,
     document,
     environment,
     faults_table,
@@ -71,6 +72,8 @@ def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None
             ledger_table.identity(ledger, "owed", "deliveries promised", ledger_table.OWED_TERMS),
         ],
         ledger=ledger,
+        classes=classes_table.rows(spec, summary),
+        class_heads=classes_table.HEADS,
         flow_frames=flow.frames(ledger),
         flow_deliveries=flow.deliveries(ledger),
         throughput=tables.throughput_rows(summary),

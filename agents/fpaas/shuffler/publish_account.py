@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fpaas.measures.intervals import IntervalSet
@@ -11,7 +12,9 @@ from fpaas.records.shuffler import ShufflerResult
 
 #: In place of the CRC-32 of a DID: not published by this shuffler.
 NO_DID = 0
-#: A stream is empty when a run begins; of a place further ahead no DID is kept.
+#: Set in the classes of every message that this shuffler published.
+PUBLISHED = 1 << 31
+#: A stream is empty when a run begins; of a place further ahead nothing is kept.
 DIDS_GROWTH_MAX = 1 << 26
 
 
@@ -32,6 +35,8 @@ class StreamPlaces:
     last_seq: int = 0
     #: CRC-32 of the DID of each stream sequence from 1 on, where that is kept.
     dids: array[int] | None = None
+    #: Of the same, which classes of consumers want it, a bit each, and PUBLISHED.
+    classes: array[int] | None = None
     presumed: list[list[int]] = field(default_factory=list)
     noticed_unix_ns: int = 0
     rewound_to_seq: int | None = None
@@ -56,12 +61,14 @@ class StreamPlaces:
                 found.add_range(seq, seq + taken - 1)
         return found
 
-    def presume(self, publishes: list[tuple[int, int]]) -> None:
-        """Take in (relay seq, CRC-32 of the DID) of what was written and not answered, in order."""
-        for number, (seq, did_crc) in enumerate(publishes, 1):
+    def presume(self, publishes: list[tuple[int, int, int]]) -> None:
+        """Take in (relay seq, CRC-32 of the DID, classes) of what was not answered, in order."""
+        for number, (seq, did_crc, classes) in enumerate(publishes, 1):
             self.presumed.append([seq, self.last_seq + number, 1])
             if self.dids is not None:
-                _note_did(self.dids, self.last_seq + number, did_crc)
+                _note(self.dids, self.last_seq + number, did_crc)
+            if self.classes is not None:
+                _note(self.classes, self.last_seq + number, classes)
 
 
 class Account:
@@ -70,7 +77,9 @@ class Account:
     The sets are exact; `forget` empties them where nobody will ask and they would grow for ever.
     """
 
-    def __init__(self, *, keep_dids: bool = False) -> None:
+    def __init__(
+        self, *, keep_dids: bool = False, classes_of: Callable[[bytes], int] | None = None
+    ) -> None:
         self.read = 0
         self.published = 0
         self.duplicates = 0
@@ -90,6 +99,8 @@ class Account:
         self.failures_by_reason: Counter[str] = Counter()
         self.refusals_by_reason: Counter[str] = Counter()
         self._keep_dids = keep_dids
+        #: Which classes want a subject, if anybody needs to know.
+        self.classes_of = classes_of
         self.stream = self._new_stream(None)
         #: Streams that were lost, in order.
         self.lost_streams: list[StreamPlaces] = []
@@ -113,7 +124,11 @@ class Account:
         return lost
 
     def _new_stream(self, created: str | None) -> StreamPlaces:
-        return StreamPlaces(created, dids=array("I") if self._keep_dids else None)
+        return StreamPlaces(
+            created,
+            dids=array("I") if self._keep_dids else None,
+            classes=array("I") if self.classes_of else None,
+        )
 
     def forget(self) -> None:
         """Drop what is kept by seq and by size; the counts stay."""
@@ -131,8 +146,10 @@ class Account:
             lost.runs = []
         self.message_bytes: dict[str, dict[int, int]] = {}
 
-    def restore(self, left: ShufflerResult, dids: list[array[int]]) -> None:
-        """Go on with the account of a killed shuffler; `dids` are of each stream in order."""
+    def restore(
+        self, left: ShufflerResult, dids: list[array[int]], classes: list[array[int] | None]
+    ) -> None:
+        """Go on with the account of a killed shuffler; the lists are of each stream in order."""
         self.read_seqs, self.read = left.read, len(left.read)
         self.published_seqs, self.published = left.published, len(left.published)
         self.duplicate_seqs, self.duplicates = left.duplicates, len(left.duplicates)
@@ -153,6 +170,7 @@ class Account:
                 copy_seqs=lost.copy_seqs,
                 last_seq=max((at + count - 1 for _, at, count in lost.stream_seqs), default=0),
                 dids=dids[number],
+                classes=classes[number],
                 presumed=[list(run) for run in lost.presumed_seqs],
                 noticed_unix_ns=lost.noticed_unix_ns,
                 rewound_to_seq=lost.rewound_to_seq,
@@ -168,6 +186,7 @@ class Account:
             copy_seqs=left.copy_seqs,
             last_seq=stored.last or 0,
             dids=dids[-1],
+            classes=classes[-1],
         )
 
     def outcomes(self) -> IntervalSet:
@@ -206,6 +225,7 @@ class Account:
         label: str,
         size_bytes: int,
         did_crc: int,
+        subject: bytes = b"",
         again: bool = False,
     ) -> None:
         """Note that the stream has the event, by this publish or by an earlier write of it.
@@ -230,7 +250,9 @@ class Account:
             if stream_seq == len(dids) + 1:
                 dids.append(did_crc)
             else:
-                _note_did(dids, stream_seq, did_crc)
+                _note(dids, stream_seq, did_crc)
+        if self.classes_of is not None and stream.classes is not None:
+            _note(stream.classes, stream_seq, self.classes_of(subject))
         if again:
             self.replayed += 1
             self.replayed_seqs.add(seq)
@@ -271,13 +293,13 @@ class Account:
         self.unknown_seqs.add(seq)
 
 
-def _note_did(dids: array[int], stream_seq: int, did_crc: int) -> None:
-    missing = stream_seq - len(dids)
+def _note(by_seq: array[int], stream_seq: int, value: int) -> None:
+    missing = stream_seq - len(by_seq)
     if missing > DIDS_GROWTH_MAX:
         return
     if missing > 0:
-        dids.extend([NO_DID] * missing)
-    dids[stream_seq - 1] = did_crc
+        by_seq.extend([NO_DID] * missing)
+    by_seq[stream_seq - 1] = value
 
 
 def _without(run: list[int], seq: int, stream_seq: int) -> list[list[int]]:

@@ -308,6 +308,7 @@ class PublishWindow:
             label=publish.label,
             size_bytes=len(publish.frame),
             did_crc=publish.did_crc,
+            subject=publish.subject,
             again=publish.again,
         )
 

@@ -121,10 +121,11 @@ class Publisher:
         publish.again = self.window.withdrawn.pop(event.seq, None) is None
         self.window.add(publish)
 
-    def withdraw(self) -> list[tuple[int, int]]:
+    def withdraw(self) -> list[tuple[int, int, int]]:
         """Take out what waits for an answer, as the stream is gone.
 
-        Returns relay seq and CRC-32 of the DID of what it may have had, in the order of writing.
+        Returns relay seq, CRC-32 of the DID and classes of what it may have had, in the order of
+        writing.
         """
         now_ns = common_time.now_ns()
         in_doubt = []
@@ -135,7 +136,8 @@ class Publisher:
                 in_doubt.append(publish)
         in_doubt.sort(key=lambda publish: publish.first_written_ns)
         self._open_room()
-        return [(publish.seq, publish.did_crc) for publish in in_doubt]
+        classes_of = self._account.classes_of or (lambda _: 0)
+        return [(one.seq, one.did_crc, classes_of(one.subject)) for one in in_doubt]
 
     def flush(self) -> None:
         """Write what is ready, in one piece. Without a connection it waits for the next one."""

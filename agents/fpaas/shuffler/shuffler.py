@@ -54,13 +54,13 @@ from fpaas.records.shuffler import (
 from fpaas.records.status import State, figures_of
 from fpaas.shuffler import stream_reader
 from fpaas.shuffler.kept_frames import KeptFrames
-from fpaas.shuffler.publish_account import Account
+from fpaas.shuffler.publish_account import Account, StreamPlaces
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.recovery import Recovery
 from fpaas.shuffler.relay_peer import RelayPeer
 from fpaas.shuffler.relay_reader import RelayReader
 from fpaas.shuffler.shuffler_metrics import AckHistogram, ShufflerCollector
-from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, Addresser
+from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, Addresser, ClassesOf
 from fpaas.spec import NS_PER_S, STREAM_NAME, RunSpec
 from fpaas.watch.nats_peer import NatsPeer
 from fpaas.watch.watch import Peer, watch
@@ -105,6 +105,7 @@ class Shuffler:
         after: int | None,
         partitions: int = DEFAULT_PARTITIONS,
         keep_dids: bool = False,
+        classes_of: Callable[[bytes], int] | None = None,
         contiguous: bool = False,
         due_ns: Callable[[int], int] | None = None,
         bins: Bins | None = None,
@@ -113,7 +114,7 @@ class Shuffler:
         asked: Config | None = None,
         listener: Listener | None = None,
     ) -> None:
-        self.account = Account(keep_dids=keep_dids)
+        self.account = Account(keep_dids=keep_dids, classes_of=classes_of)
         self.publisher = Publisher(
             endpoints.nats, self.account, Addresser(partitions), due_ns=due_ns, bins=bins
         )
@@ -267,23 +268,29 @@ def _runs(runs: list[list[int]]) -> list[tuple[int, int, int]]:
 
 @dataclass(frozen=True)
 class Left:
-    """What a shuffler left that was killed: its account, and the DIDs of each stream in order."""
+    """What a shuffler left that was killed: its account, and of each stream DIDs and classes.
+
+    Classes are None if it did not keep them.
+    """
 
     result: ShufflerResult
     dids: list[array[int]]
+    classes: list[array[int] | None]
 
     @classmethod
     def load(cls, directory: Path) -> Left | None:
         """Read it; None if there is none. Raises RunInvalid where it cannot be read."""
         try:
             result = files.read(directory / NAME, ShufflerResult)
-            names = [records.lost_dids_name(n) for n in range(len(result.lost_streams))]
-            dids = [_read_dids(directory / name) for name in (*names, records.DIDS)]
+            numbers = [*range(len(result.lost_streams)), None]
+            dids = [_read_seqs(directory / records.dids_name(n)) for n in numbers]
+            paths = [directory / records.classes_name(n) for n in numbers]
+            classes = [_read_seqs(path) if path.exists() else None for path in paths]
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise RunInvalid(f"{directory / NAME}: cannot be gone on with: {error}") from error
-        return cls(result, dids)
+        return cls(result, dids, classes)
 
 
 class RunFiles:
@@ -332,7 +339,7 @@ class RunFiles:
         with _named_disk_errors(self._directory):
             begun = calls.sampled(self._shuffler.recorders, common_time.now_ns())
             self._samples.write(self._shuffler.sample(begun))
-            self._write_dids()
+            self._write_by_seq()
             result = self._shuffler.result(cursor, complete=complete)
             files.write(self._directory / NAME, result)
             self._histograms.end_interval(common_time.now_s())
@@ -345,18 +352,22 @@ class RunFiles:
             self._samples.close()
             self._histograms.close(common_time.now_s())
 
-    def _write_dids(self) -> None:
-        """Write the DIDs of what was stored since the last time, and of what came late."""
+    def _write_by_seq(self) -> None:
+        """Write DIDs and classes of what was stored since the last time, and of what came late."""
         account = self._shuffler.account
         while self._lost_written < len(account.lost_streams):
             number = self._lost_written
-            path = self._directory / records.lost_dids_name(number)
-            _write_dids(path, account.lost_streams[number].dids)
+            self._write_stream(account.lost_streams[number], number)
             self._lost_written += 1
             self._dids_written = 0
         first = max(0, self._dids_written - DIDS_LATE_MAX)
-        _write_dids(self._directory / records.DIDS, account.dids, first)
+        self._write_stream(account.stream, None, first)
         self._dids_written = len(account.dids or ())
+
+    def _write_stream(self, places: StreamPlaces, number: int | None, first: int = 0) -> None:
+        _write_seqs(self._directory / records.dids_name(number), places.dids, first)
+        if places.classes is not None:
+            _write_seqs(self._directory / records.classes_name(number), places.classes, first)
 
 
 async def run(spec: RunSpec, directory: Path, endpoints: Endpoints) -> None:
@@ -408,6 +419,7 @@ class _Run:
             after=after,
             partitions=spec.consumers.partitions or DEFAULT_PARTITIONS,
             keep_dids=True,
+            classes_of=ClassesOf(spec.consumers.classes) if spec.has_filters else None,
             contiguous=first_seq is not None,
             due_ns=due_times(spec),
             bins=Bins(spec.t0_unix_ns, spec.cuts_unix_ns),
@@ -427,7 +439,7 @@ class _Run:
         shuffler = self._shuffler
         account, window = shuffler.account, shuffler.publisher.window
         if left is not None:
-            account.restore(left.result, left.dids)
+            account.restore(left.result, left.dids, left.classes)
             shuffler.left = left.result
             if left.result.last_cursor is not None:
                 beyond = IntervalSet([(0, left.result.last_cursor)])
@@ -586,23 +598,23 @@ def due_times(spec: RunSpec) -> Callable[[int], int] | None:
     return lambda position: t0_ns + due_ns(find(position))
 
 
-def _write_dids(path: Path, dids: array[int] | None, first: int = 0) -> None:
-    """Write DIDs from the one at `first` on; those before it stay."""
-    dids = array("I", (dids or array("I"))[first:])
+def _write_seqs(path: Path, by_seq: array[int] | None, first: int = 0) -> None:
+    """Write what is kept by stream sequence from `first` on; what is before it stays."""
+    values = array("I", (by_seq or array("I"))[first:])
     if byteorder == "big":
-        dids.byteswap()
+        values.byteswap()
     with path.open("r+b" if first else "wb") as file:
-        file.seek(first * dids.itemsize)
-        dids.tofile(file)
+        file.seek(first * values.itemsize)
+        values.tofile(file)
 
 
-def _read_dids(path: Path) -> array[int]:
+def _read_seqs(path: Path) -> array[int]:
     content = path.read_bytes()
-    dids = array("I")
-    dids.frombytes(content[: len(content) // dids.itemsize * dids.itemsize])
+    values = array("I")
+    values.frombytes(content[: len(content) // values.itemsize * values.itemsize])
     if byteorder == "big":
-        dids.byteswap()
-    return dids
+        values.byteswap()
+    return values
 
 
 @contextlib.contextmanager

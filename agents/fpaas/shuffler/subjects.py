@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
 from fpaas.firehose.frames import Event
+from fpaas.shuffler.publish_account import PUBLISHED
 from fpaas.spec import SUBJECT_ROOT
+from fpaas.spec.mix import PARTITIONS, ConsumerClass
 
-DEFAULT_PARTITIONS = 64
+DEFAULT_PARTITIONS = PARTITIONS
 #: Tokens in the collection's place.
 NO_COLLECTION = "_"
 MIXED_COLLECTIONS = "_mixed"
@@ -28,6 +31,7 @@ _NSID = re.compile(r"(?=.{5,317}$)[a-zA-Z0-9][a-zA-Z0-9-]*(\.[a-zA-Z0-9][a-zA-Z0
 _MESSAGE_ID_MAX_CHARACTERS = 1024
 # Anybody may make up collections: those seen are cached, but neither without end nor of any length.
 _CACHE_ENTRIES_MAX = 10_000
+_SUBJECTS_CACHED_MAX = 20_000
 _CACHED_CHARACTERS_MAX = 1_000
 # Statistics are kept of each label.
 _LABELS_MAX = 2_000
@@ -43,6 +47,26 @@ class Address(NamedTuple):
     header: bytes
     did_crc: int
     label: str
+
+
+class ClassesOf:
+    """Tells which classes of consumers want a message: a bit each, by number, and PUBLISHED."""
+
+    def __init__(self, classes: Sequence[ConsumerClass]) -> None:
+        self._classes = classes
+        self._known: dict[bytes, int] = {}
+
+    def __call__(self, subject: bytes) -> int:
+        """Look at a subject that an Addresser made."""
+        bits = self._known.get(subject)
+        if bits is None:
+            text = subject.decode()
+            wanted = (one.wants(text) << number for number, one in enumerate(self._classes))
+            bits = PUBLISHED | sum(wanted)
+            if len(self._known) >= _SUBJECTS_CACHED_MAX:
+                self._known.clear()
+            self._known[subject] = bits
+        return bits
 
 
 class Addresser:

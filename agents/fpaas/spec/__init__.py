@@ -2,13 +2,13 @@
 
 from fpaas.errors import SpecError
 from fpaas.spec.faults import Fault
+from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
 from fpaas.spec.run_spec import (
     DURABLE_PREFIX,
     NS_PER_S,
     SCHEMA,
     SETTLE_S,
     STREAM_NAME,
-    SUBJECT_ROOT,
     Consumers,
     Firehose,
     RunSpec,
@@ -48,6 +48,7 @@ __all__ = [
     "STREAM_NAME",
     "SUBJECT_ROOT",
     "VARIABLES",
+    "ConsumerClass",
     "Consumers",
     "Fault",
     "Firehose",

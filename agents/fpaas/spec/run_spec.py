@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import msgspec
 
 from fpaas import json_input
 from fpaas.errors import SpecError
-from fpaas.spec import faults
+from fpaas.spec import faults, mix
 from fpaas.spec.faults import Fault
+from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
 from fpaas.spec.variables import NATS_HOSTS_ALLOWED, REPLAYS, is_relay_url, read_variables
 
 SCHEMA = 1
 STREAM_NAME = "ATPROTO_FIREHOSE"
-SUBJECT_ROOT = "atproto.firehose"
 DURABLE_PREFIX = "fpaas"
 NS_PER_S = 1_000_000_000
 #: From the consumers' last poll to the final look at the server: pulls in flight end meanwhile.
@@ -81,7 +82,10 @@ class Stream:
 
 @dataclass(frozen=True)
 class Consumers:
-    """The consumers' parameters; `partitions` is 0 unless delivery is partitioned."""
+    """The consumers' parameters; `partitions` is 0 unless delivery is partitioned.
+
+    `classes` are those of a mix, and have their own of what they poll by; empty: all poll alike.
+    """
 
     count: int
     poll_interval_s: float
@@ -95,6 +99,12 @@ class Consumers:
     max_ack_pending: int
     max_waiting: int
     partitions: int
+    classes: list[ConsumerClass] = field(default_factory=list)
+
+    @property
+    def owed_share(self) -> float:
+        """What part of the stream consumers are owed that all poll alike."""
+        return self.classes[0].owed_share if self.classes else 1.0
 
 
 @dataclass(frozen=True)
@@ -195,11 +205,47 @@ class RunSpec:
             return f"{DURABLE_PREFIX}-shared"
         return f"{DURABLE_PREFIX}-{consumer_index:05d}"
 
-    def filter_of(self, consumer_index: int) -> str:
-        """Subject filter of a consumer's durable."""
+    def filters_of(self, consumer_index: int) -> list[str]:
+        """Subject filters of a consumer's durable, which do not overlap."""
         if self.consumers.delivery == "partitioned":
-            return f"{SUBJECT_ROOT}.*.{consumer_index}.>"
-        return f"{SUBJECT_ROOT}.>"
+            return [f"{SUBJECT_ROOT}.*.{consumer_index}.>"]
+        if self.consumers.classes:
+            return self.consumers.classes[self.class_of(consumer_index)].filters()
+        return [f"{SUBJECT_ROOT}.>"]
+
+    def class_of(self, consumer_index: int) -> int:
+        """Return the number of a consumer's class, 0 where all poll alike."""
+        return self._class_of[consumer_index] if self.consumers.classes else 0
+
+    @cached_property
+    def _class_of(self) -> list[int]:
+        return mix.spread([one.count for one in self.consumers.classes])
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether classes are owed a part of the stream only."""
+        return any(one.is_filtered for one in self.consumers.classes)
+
+    def by_class(self) -> list[RunSpec]:
+        """Return the run as each class sees it, as if it were alone; one where all poll alike.
+
+        Indices, durables and hosts' shares are still those of the whole run: ask that.
+        """
+        return [
+            replace(
+                self,
+                consumers=replace(
+                    self.consumers,
+                    count=one.count,
+                    poll_interval_s=one.poll_interval_s,
+                    poll_jitter_pct=one.poll_jitter_pct,
+                    batch_size=one.batch_size,
+                    fetch=one.fetch,
+                    classes=[one],
+                ),
+            )
+            for one in self.consumers.classes
+        ] or [self]
 
     def to_json(self) -> str:
         """Encode as run.json."""
@@ -242,6 +288,7 @@ def check_run(run: RunSpec, source: str) -> None:
     consumers, stream = run.consumers, run.stream
     values = {
         "bench_consumers": consumers.count,
+        "bench_mix": mix.entries_of(consumers.classes),
         "bench_poll_interval_s": consumers.poll_interval_s,
         "bench_poll_jitter_pct": consumers.poll_jitter_pct,
         "bench_batch_size": consumers.batch_size,
@@ -276,6 +323,7 @@ def check_run(run: RunSpec, source: str) -> None:
     for group in ("nats", "shuffler", "consumers"):
         if not hosts.get(group):
             raise SpecError(f"{source}: hosts: the group {group} has no host")
+    mix.classes_of(read["bench_mix"], read)
     if run.shares != split_consumers(consumers.count, hosts["consumers"]):
         raise SpecError(f"{source}: shares: are not those of {consumers.count} consumers")
     try:
@@ -354,13 +402,14 @@ def build(
     topology: Topology,
     first_seq: int | None,
     frame_bytes_mean: float | None = None,
+    owed_shares: Sequence[float] = (),
     t0_unix_ns: int = 0,
 ) -> RunSpec:
     """Make a run from checked variables (`read_variables`) and a lab's topology.
 
     `first_seq` is our relay's first sequence number, None for a foreign relay; `frame_bytes_mean`
-    that of the capture it plays. Raises SpecError where the NATS hosts cannot hold the stream, or
-    a fault is on what there is not.
+    that of the capture it plays; `owed_shares` are of a mix's classes. Raises SpecError where the
+    NATS hosts cannot hold the stream, or a fault is on what there is not.
     """
     v = values
     nats_hosts = topology.hosts.get("nats")
@@ -370,7 +419,12 @@ def build(
     delivery = v["bench_delivery"]
     foreign = is_relay_url(v["bench_firehose_source"])
     pullers_per_durable = count if delivery == "shared" else 1
-    in_flight = pullers_per_durable * v["bench_batch_size"]
+    classes = mix.classes_of(v["bench_mix"], v)
+    if owed_shares:
+        pairs = zip(classes, owed_shares, strict=True)
+        classes = [replace(one, owed_share=share) for one, share in pairs]
+    batch_size = max([v["bench_batch_size"], *(one.batch_size for one in classes)])
+    in_flight = pullers_per_durable * batch_size
     run = RunSpec(
         schema=SCHEMA,
         run_id=run_id,
@@ -418,6 +472,7 @@ def build(
             max_ack_pending=max(1000, 2 * in_flight),
             max_waiting=max(512, 2 * pullers_per_durable),
             partitions=count if delivery == "partitioned" else 0,
+            classes=classes,
         ),
         nats_url=topology.nats_url,
         nats_monitoring_url=topology.nats_monitoring_url,

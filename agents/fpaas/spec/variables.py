@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fpaas.errors import SpecError
-from fpaas.spec import faults, frame_mix
+from fpaas.spec import faults, frame_mix, mix
 from fpaas.spec.values import Variable, auto_or_number, boolean, choice, integer, number
 
 DELIVERIES = ("fanout", "shared", "partitioned")
-FETCHES = ("once", "drain")
+FETCHES = mix.FETCHES
 CONNECTIONS = ("auto", "per_consumer")
 #: Whether a cursor's own frame is replayed, or the one after it is the first.
 REPLAYS = ("inclusive", "exclusive")
@@ -26,11 +26,12 @@ OF_THE_WINDOW = "a tenth of bench_measure_s, from 2 to 10 seconds"
 
 VARIABLES: dict[str, Variable] = {
     "bench_consumers": integer(100, 1, 100_000, "consumers"),
-    "bench_poll_interval_s": number(60, 0.01, 86_400, "seconds"),
-    "bench_poll_jitter_pct": number(20, 0, 100, "per cent"),
-    "bench_batch_size": integer(100, 1, 10_000, "messages"),
+    "bench_mix": mix.MIX,
+    "bench_poll_interval_s": mix.POLL_INTERVAL,
+    "bench_poll_jitter_pct": mix.POLL_JITTER,
+    "bench_batch_size": mix.BATCH_SIZE,
     "bench_delivery": choice("fanout", DELIVERIES),
-    "bench_fetch": choice("once", FETCHES),
+    "bench_fetch": mix.FETCH,
     "bench_connections": choice("auto", CONNECTIONS),
     "bench_workers": Variable(
         "auto", "workers", "allowed: auto, or a whole number of processes from 1 to 256", 1, 256

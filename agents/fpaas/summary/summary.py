@@ -21,12 +21,13 @@ from fpaas.ledger import fault_account, ledger, order, recovery, relay_account
 from fpaas.ledger.evidence import evidence_of, worker_results
 from fpaas.ledger.ledger import Evidence, Ledger
 from fpaas.measures import figures
+from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.figures import Counter as CounterSeries
 from fpaas.measures.figures import Window
 from fpaas.measures.histograms import Leg
 from fpaas.plan import capacity, storage
 from fpaas.records import summary as records
-from fpaas.records.consumers import PULL_ENDS
+from fpaas.records.consumers import PULL_ENDS, Fetches, total_of
 from fpaas.records.nats import Lag, ServerLife, StreamState
 from fpaas.records.summary import Summary
 from fpaas.resources import resources, use
@@ -139,6 +140,7 @@ class _Summary:
             "fidelity": self._fidelity(),
             "recovery": recovery.find(self._bundle, self._ledger),
             "plan": capacity.predict(spec),
+            "classes": self._classes(),
             "clock": {
                 host: records.HostClock(**clock.figures())
                 for host, clock in self._clocks.hosts.items()
@@ -183,19 +185,22 @@ class _Summary:
         return figures.rate_per_s(counters, self._window)
 
     def _per_consumer(self) -> dict[str, float | None]:
-        names = ("min", "p50", "p99", "max")
-        logs = [worker.deliveries for _, worker in self._bundle.workers]
-        if not self._results or any(log is None for log in logs):
-            return dict.fromkeys(names)
+        logs = [one for _, worker in self._bundle.workers for one in worker.deliveries or ()]
+        return _per_consumer(self._rates(logs) if self._has_all_deliveries() else None)
+
+    def _has_all_deliveries(self) -> bool:
+        every = [worker.deliveries for _, worker in self._bundle.workers]
+        return bool(self._results) and all(logs is not None for logs in every)
+
+    def _rates(self, logs: list[ConsumerDeliveries]) -> list[float]:
+        """Return the messages a second of each log in the window."""
         since_ms = (self._window.from_unix_ns - self._spec.t0_unix_ns) / 1e6
         until_ms = (self._window.until_unix_ns - self._spec.t0_unix_ns) / 1e6
-        rates = [
+        return [
             sum(count for at_ms, _, _, count in one.runs if since_ms <= at_ms < until_ms)
             / self._window.length_s
-            for log in logs
-            for one in log or ()
+            for one in logs
         ]
-        return figures.distribution(rates, *names)
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -285,19 +290,18 @@ class _Summary:
 
     def _fetches(self) -> records.FetchFigures:
         if self._results is None:
-            return records.FetchFigures(ok=None, empty=None, client_timeout=None, by_status=None)
-        by_status: Counter[str] = Counter()
-        for result in self._results:
-            by_status.update(result.fetches.by_status)
-        counts = ("pulls", *PULL_ENDS, "unsent")
-        return records.FetchFigures(
-            **_sums((result.fetches for result in self._results), *counts),
-            by_status=dict(sorted(by_status.items())),
-            batch_fill_pct=self._batch_fill_pct(),
-        )
+            return _fetch_figures(None)
+        found = _fetch_figures([result.fetches for result in self._results])
+        found.batch_fill_pct = self._batch_fill_pct()
+        return found
 
     def _batch_fill_pct(self) -> float | None:
-        """Mean share of a batch that pulls brought, of those while measuring that brought any."""
+        """Mean share of a batch that pulls brought, of those while measuring that brought any.
+
+        Classes of a mix have batches of their own size, so that it is no figure of all.
+        """
+        if self._spec.consumers.classes:
+            return None
         workers = [worker.samples for _, worker in self._bundle.workers]
         messages, pulls = self._rate(workers, "processed"), self._rate(workers, "ok")
         if not pulls or messages is None:
@@ -334,6 +338,36 @@ class _Summary:
         return records.ConnectionFigures(
             **_sums((result.connections for result in self._results), *names)
         )
+
+    def _classes(self) -> dict[str, records.ClassFigures]:
+        """Return the figures of each class of a mix."""
+        spec, plans = self._spec, capacity.by_class(self._spec)
+        logs: list[list[ConsumerDeliveries]] = [[] for _ in plans]
+        for _, worker in self._bundle.workers if plans else ():
+            for log in worker.deliveries or ():
+                logs[spec.class_of(log.consumer_index)].append(log)
+        found = {}
+        for number, one in enumerate(spec.consumers.classes):
+            own = logs[number] if self._has_all_deliveries() else None
+            rates = None if own is None else self._rates(own)
+            fetched = None if own is None else {log.consumer_index for log in own if log.runs}
+            played = [
+                result.by_class[one.name]
+                for result in self._results or ()
+                if one.name in result.by_class
+            ]
+            found[one.name] = records.ClassFigures(
+                consumers=one.count,
+                filters=one.filters(),
+                processed_per_s=None if rates is None else sum(rates),
+                per_consumer_per_s=records.PerConsumer(**_per_consumer(rates)),
+                consumers_never_fetched=None if fetched is None else one.count - len(fetched),
+                polls=sum(part.polls for part in played) if played else None,
+                fetches=_fetch_figures([part.fetches for part in played] if played else None),
+                ledger=self._ledger.by_class.get(one.name, records.LedgerFigures()),
+                plan=plans[one.name],
+            )
+        return found
 
     # -- fidelity ----------------------------------------------------------------------------------
 
@@ -413,6 +447,20 @@ def _rounded(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, list):
         return [_rounded(one) for one in value]
     return value
+
+
+def _per_consumer(rates: list[float] | None) -> dict[str, float | None]:
+    names = ("min", "p50", "p99", "max")
+    return dict.fromkeys(names) if rates is None else figures.distribution(rates, *names)
+
+
+def _fetch_figures(parts: list[Fetches] | None) -> records.FetchFigures:
+    if parts is None:
+        return records.FetchFigures(ok=None, empty=None, client_timeout=None, by_status=None)
+    total = total_of(parts)
+    counts = {name: getattr(total, name) for name in ("pulls", *PULL_ENDS, "unsent")}
+    by_status = dict(sorted(total.by_status.items()))
+    return records.FetchFigures(**counts, by_status=by_status)
 
 
 def _sum_of_known(*counts: int | None) -> int | None:

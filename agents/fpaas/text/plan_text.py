@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from fpaas.consumers.pull_size import PullSize
+from fpaas.plan import capacity as planning
 from fpaas.plan.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
-from fpaas.spec import VARIABLES, RunSpec
+from fpaas.spec import VARIABLES, ConsumerClass, RunSpec
 
 #: What a host's link is assumed to carry.
 LINK_MBIT_PER_S = 1_000.0
@@ -39,9 +40,21 @@ def expectations(spec: RunSpec, plan: dict[str, Any]) -> list[str]:
             f"The rate of {spec.firehose.source} is not known before the run. The plan assumes the "
             f"firehose's mean, {plan['offered_per_s']:g} frames/s; peaks reach 2000/s."
         )
-    if spec.consumers.delivery == "fanout" and _overloaded(plan):
-        sentences.append(f"Expected, not a defect: {_overload(spec, plan)}")
+    for name, of_class, own in _each(spec, plan):
+        if of_class.consumers.delivery == "fanout" and _overloaded(own):
+            sentences.append(f"{name}Expected, not a defect: {_overload(of_class, own)}")
     return sentences
+
+
+def _each(spec: RunSpec, plan: dict[str, Any]) -> list[tuple[str, RunSpec, dict[str, Any]]]:
+    """Return (what stands before a sentence, the run as it sees it, its plan) of each class."""
+    if not spec.consumers.classes:
+        return [("", spec, plan)]
+    plans = planning.by_class(spec).items()
+    return [
+        (f"{name}: ", of_class, own)
+        for of_class, (name, own) in zip(spec.by_class(), plans, strict=True)
+    ]
 
 
 def warnings(
@@ -56,13 +69,20 @@ def warnings(
 
     The limits are those of the machine that runs NATS and the consumers, None if not known.
     """
-    checks = [
-        _warn_overload(spec, plan),
-        _warn_expiry_between_polls(spec, plan),
-        _warn_short_drain(spec, plan),
+    checks: list[str | None] = [
+        f"{name}{sentence}"
+        for name, of_class, own in _each(spec, plan)
+        for sentence in (
+            _warn_overload(of_class, own),
+            _warn_expiry_between_polls(of_class, own),
+            _warn_short_drain(of_class, own),
+            _warn_not_polled(of_class),
+            _warn_large_batch(of_class),
+        )
+        if sentence
+    ]
+    checks += [
         _warn_max_bytes(spec, plan),
-        _warn_not_polled(spec),
-        _warn_large_batch(spec),
         *_warn_links(spec, plan),
         _warn_shuffler(plan),
         _warn_cores(spec, plan, cores),
@@ -71,6 +91,29 @@ def warnings(
         _warn_memory(plan, memory_mb),
     ]
     return [sentence for sentence in checks if sentence]
+
+
+def polls(spec: RunSpec) -> str:
+    """Say how often consumers that poll alike poll, and for how much."""
+    c = spec.consumers
+    batches = f"{c.batch_size} messages per batch"
+    if c.fetch == "drain":
+        batches = f"until empty, {batches}"
+    return f"every {c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %, {batches}"
+
+
+def wanted(one: ConsumerClass) -> str:
+    """Say what a class of a mix is owed."""
+    parts = [
+        f"{name} {', '.join(map(str, values))}"
+        for name, values in (
+            ("kinds", one.kinds),
+            ("partitions", one.partitions),
+            ("collections", one.collections),
+        )
+        if values
+    ]
+    return "; ".join(parts) or "everything"
 
 
 def _overloaded(plan: dict[str, Any]) -> bool:
@@ -89,15 +132,18 @@ def _overload(spec: RunSpec, plan: dict[str, Any]) -> str:
         remedies.append(f"bench_poll_interval_s={plain(c.batch_size / owed)}")
     if c.delivery == "fanout" and plan["capacity_per_s"] >= plan["offered_per_s"]:
         remedies.append("bench_delivery=shared (splits the work)")
+    if c.classes:
+        # Fields of the class have the variables' names, without the prefix.
+        remedies = [one.removeprefix("bench_") for one in remedies if "delivery" not in one]
     unread = 1 - plan["capacity_per_s"] / plan["owed_per_s"]
     return (
         f"each consumer is owed {rate(owed)} messages/s and fetches at most {c.batch_size} every "
         f"{c.poll_interval_s:g} s = {rate(plan['capacity_per_consumer_per_s'])}/s, so that "
         f"{percent(unread)} of what is owed stays unread because of these parameters. "
         f"In this run of {spec.warmup_s + spec.measure_s + spec.drain_s:g} s "
-        f"{percent(plan['delivered'] / plan['owed'])} is delivered, "
-        f"{percent(plan['expired_unread'] / plan['owed'])} expires and "
-        f"{percent(plan['pending_at_end'] / plan['owed'])} is pending at the end. "
+        f"{percent(_share(plan, 'delivered'))} is delivered, "
+        f"{percent(_share(plan, 'expired_unread'))} expires and "
+        f"{percent(_share(plan, 'pending_at_end'))} is pending at the end. "
         f"To read everything: {', or '.join(remedies)}."
     )
 
@@ -297,9 +343,17 @@ def _demand(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
             f"{rate(plan['capacity_per_consumer_per_s'])} messages/s each, "
             f"{rate(plan['capacity_per_s'])}/s in all"
         )
-    batches = f"{c.batch_size} messages per batch"
-    if c.fetch == "drain":
-        batches = f"until empty, {batches}"
+    each = {"polls": f"{polls(spec)}; {rate(plan['pulls_per_s'])} pulls/s in all"}
+    if c.classes:
+        capacity = "of each class by itself"
+        each = {
+            f"  {one.name}": (
+                f"{one.count:,} poll {polls(of_class)}; owed {wanted(one)}, "
+                f"{rate(own['owed_per_consumer_per_s'])}/s each; "
+                f"{percent(_share(own, 'delivered'))} delivered"
+            )
+            for one, (_, of_class, own) in zip(c.classes, _each(spec, plan), strict=True)
+        }
     return {
         "goal": spec.scenario.goal or "none stated",
         "time": (
@@ -308,16 +362,19 @@ def _demand(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
         ),
         "firehose": f"{spec.firehose.source}: {per_s}, {plan['frames_offered']:,} in all",
         "consumers": f"{c.count:,}, {DELIVERY_WORDS[c.delivery]}",
-        "polls": (
-            f"every {c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %, {batches}; "
-            f"{rate(plan['pulls_per_s'])} pulls/s in all"
-        ),
+        **each,
         "owed": (
             f"{rate(plan['owed_per_consumer_per_s'])} messages/s each, "
             f"{rate(plan['owed_per_s'])}/s in all"
         ),
         "capacity": capacity,
     }
+
+
+def _share(plan: dict[str, Any], name: str) -> float:
+    """Return what part of what is owed a figure is; of nothing, none."""
+    part: float = plan[name] / plan["owed"] if plan["owed"] else 0.0
+    return part
 
 
 def _outcome(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
@@ -328,14 +385,14 @@ def _outcome(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
     age = plan["delivery_age_s_mean"]
     return {
         "delivered": (
-            f"{plan['delivered']:,} of {owed:,} ({percent(plan['delivered'] / owed)}), "
+            f"{plan['delivered']:,} of {owed:,} ({percent(_share(plan, 'delivered'))}), "
             f"{rate(plan['processed_per_s'])}/s while measuring"
         ),
         "expired": (
-            f"{plan['expired_unread']:,} unread ({percent(plan['expired_unread'] / owed)}){expiry}"
+            f"{plan['expired_unread']:,} unread ({percent(_share(plan, 'expired_unread'))}){expiry}"
         ),
         "pending": (
-            f"{plan['pending_at_end']:,} at the end ({percent(plan['pending_at_end'] / owed)}); a "
+            f"{plan['pending_at_end']:,} at the end ({percent(_share(plan, 'pending_at_end'))}); a "
             f"durable lags {plan['consumer_lag_mean']:,} messages when the firehose stops"
         ),
         "age": "nothing is delivered" if age is None else f"{age:,.3g} s in the stream on average",

@@ -47,6 +47,7 @@ def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
     yield from _faults(summary)
     yield from _throughput(summary["throughput"])
     yield from _ledger(summary["ledger"])
+    yield from _classes(summary)
     yield ""
     yield from _latency(summary["latency_ms"])
     yield ""
@@ -102,6 +103,20 @@ def _goals(summary: dict[str, Any]) -> Iterator[str]:
         yield _labelled("" if number else "goals", line + row[2])
     if judged:
         yield ""
+
+
+def _classes(summary: dict[str, Any]) -> Iterator[str]:
+    """Say what each class of a mix was owed and got."""
+    for number, (name, figures) in enumerate((summary.get("classes") or {}).items()):
+        ledger = figures["ledger"]
+        each = _number(figures["per_consumer_per_s"]["p50"], 2)
+        yield from _wrapped(
+            f"{name}: {_number(figures['consumers'])} consumers, {each}/s each; owed "
+            f"{_number(ledger['owed'])}, delivered {_number(ledger['delivered'])}, expired unread "
+            f"{_number(ledger['expired_unread'])}, pending {_number(ledger['pending_at_end'])}, "
+            f"lost {_number(ledger['lost'])}",
+            label="" if number else "classes",
+        )
 
 
 def _throughput(throughput: dict[str, Any]) -> Iterator[str]:

@@ -37,12 +37,20 @@ _OVERLOAD = (
 _AS_SET = "Nothing, if this is what you want; otherwise change the parameters that it names."
 
 
+#: Of reasons that may be about one class of a mix only.
+_CONSUMERS = {"consumers": "class of a mix; missing: all consumers"}
+
+
+def _of_class(p: Parameters) -> str:
+    return f"{p['consumers']}: " if p.get("consumers") else ""
+
+
 def _goal_missed(p: Parameters) -> str:
     figure = goals.figure_of(p["goal"])
     meaning, unit = (figure.meaning, figure.unit) if figure else (p["goal"], "")
     measured = marked(goals.written(p["measured"], unit), at_least=p.get("at_least", False))
     return (
-        f"{meaning}: {measured}, the goal is {p['comparison']} "
+        f"{_of_class(p)}{meaning}: {measured}, the goal is {p['comparison']} "
         f"{goals.written(p['limit'], unit)} ({p['goal']})"
         f"{': ' + '; '.join(p['why']) if p['why'] else ''}"
     )
@@ -106,9 +114,9 @@ def _unread_as_planned(p: Parameters) -> str:
     share_pct = p["share_pct"]
     stays = "most" if share_pct < 50 else "some"
     note = (
-        f"as planned, {stays} stays unread: a consumer is owed {p['owed_per_s']:.4g} messages/s "
-        f"and its polls take at most {p['batch_size']} every {p['poll_interval_s']:g} s = "
-        f"{p['capacity_per_s']:.3g}/s, {share_pct:.2g} % of that"
+        f"{_of_class(p)}as planned, {stays} stays unread: a consumer is owed "
+        f"{p['owed_per_s']:.4g} messages/s and its polls take at most {p['batch_size']} every "
+        f"{p['poll_interval_s']:g} s = {p['capacity_per_s']:.3g}/s, {share_pct:.2g} % of that"
     )
     if p["measured_unread_pct"] is not None:
         note += (
@@ -117,6 +125,14 @@ def _unread_as_planned(p: Parameters) -> str:
             f"{counted(p['expired'])} expired and {counted(p['pending'])} were pending at the end)"
         )
     return f"{note}. This is not a failure." if p["nothing_lost"] else f"{note}."
+
+
+def _consumers_without_poll(p: Parameters) -> str:
+    return (
+        f"{_of_class(p)}{p['count']} of {p['of']} consumers fetched nothing: with a poll every "
+        f"{p['poll_interval_s']:g} s the run is too short to guarantee each one a poll that finds "
+        "messages."
+    )
 
 
 def _reader_blocked(p: Parameters) -> str:
@@ -153,6 +169,7 @@ CODES: dict[str, Code] = {
             "comparison": "at least or at most",
             "limit": "in the figure's unit",
             "why": "[{code, host, parameters}]: its causes",
+            **_CONSUMERS,
         },
     ),
     "stored_twice": Code(
@@ -402,15 +419,15 @@ CODES: dict[str, Code] = {
             "expired": "deliveries",
             "pending": "deliveries",
             "nothing_lost": "whether no delivery was lost",
+            **_CONSUMERS,
         },
     ),
     "consumers_without_poll": Code(
         NOTE,
-        "{count} of {of} consumers fetched nothing: with a poll every {poll_interval_s:g} s the "
-        "run is too short to guarantee each one a poll that finds messages.",
+        _consumers_without_poll,
         "In such a short run it is up to chance whether a consumer fetches anything.",
         "Set a longer bench_measure_s or a shorter bench_poll_interval_s.",
-        {"count": "consumers", "of": "consumers", "poll_interval_s": "s"},
+        {"count": "consumers", "of": "consumers", "poll_interval_s": "s", **_CONSUMERS},
     ),
     "frames_left_out": Code(
         NOTE,

@@ -40,6 +40,10 @@ WORDS: dict[About, tuple[str, str]] = {
         "messages stored whose partition is not known",
         "{known} of {stored} have one",
     ),
+    About.FILTERS_UNKNOWN: (
+        "messages stored of which it is not known who wants them",
+        "of {known} of {stored} it is",
+    ),
     About.STREAM_PLACES: (
         "publishes whose place in the stream does not fit",
         (

@@ -42,6 +42,13 @@ class Measured:
     #: A server of a cluster failed, and the cluster went on.
     failed_over: bool = False
 
+    def by_class(self) -> Iterator[tuple[str, Measured]]:
+        """Iterate over the classes of a mix, each as if it were a run of its own."""
+        for of_class in self.spec.by_class() if self.spec.consumers.classes else ():
+            name = of_class.consumers.classes[0].name
+            figures = self.pick("classes", name) or {}
+            yield name, Measured(of_class, figures, figures.get("consumers_never_fetched"))
+
     def pick(self, *path: str) -> Any:  # noqa: ANN401
         """Follow keys into the summary; None where one is missing."""
         return pick(self.summary, *path)
@@ -93,8 +100,10 @@ def polls_are_certain(spec: RunSpec) -> bool:
     A consumer whose first poll comes before the first message has to wait for its second, at most
     one interval and its jitter later.
     """
-    consumers = spec.consumers
-    longest_s = consumers.poll_interval_s * (1 + consumers.poll_jitter_pct / 100)
+    longest_s = max(
+        of_class.consumers.poll_interval_s * (1 + of_class.consumers.poll_jitter_pct / 100)
+        for of_class in spec.by_class()
+    )
     return longest_s + FIRST_MESSAGE_S <= spec.warmup_s + spec.measure_s + spec.drain_s
 
 
@@ -106,7 +115,7 @@ def _fetched_pct(run: Measured) -> float | None:
 
 def _finds_are_chance(run: Measured) -> Reason | None:
     if not polls_are_certain(run.spec):
-        interval_s = run.spec.consumers.poll_interval_s
+        interval_s = max(one.consumers.poll_interval_s for one in run.spec.by_class())
         return Reason("polls_too_rare", None, {"poll_interval_s": interval_s})
     if run.spec.consumers.delivery != "shared":
         return None
@@ -292,6 +301,9 @@ def _of_faults(run: Measured, name: str) -> float | None:
 def _process(process: str, name: str, kind: str) -> Callable[[Measured], float | None]:
     return lambda run: run.pick("resources", "processes", process, name, kind)
 
+
+#: What each class of a mix is measured and judged by, too.
+OF_CLASSES = ("consumers_fetched_pct", "deliveries_lost", "expired_beyond_plan_pct")
 
 FIGURES: dict[str, Figure] = {
     "consumers_fetched_pct": Figure(

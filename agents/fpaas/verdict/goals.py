@@ -11,12 +11,12 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fpaas.reason import Reason
 from fpaas.spec import RunSpec, SpecError
-from fpaas.verdict.goal_figures import FIGURES, Figure, Measured, Open
+from fpaas.verdict.goal_figures import FIGURES, OF_CLASSES, Figure, Measured, Open
 
 MET = "met"
 MISSED = "missed"
@@ -38,7 +38,10 @@ DEFAULT_GOALS: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Goal:
-    """One goal of a run, judged; `why` is why it was missed, ruled out or not measured."""
+    """One goal of a run, judged; `why` is why it was missed, ruled out or not measured.
+
+    `consumers` is the class of a mix that it is judged for, None: all consumers.
+    """
 
     name: str
     meaning: str
@@ -48,6 +51,7 @@ class Goal:
     measured: float | None
     status: str
     why: list[Reason]
+    consumers: str | None = None
 
 
 def read(content: object, source: str = "scenario_goals") -> dict[str, float]:
@@ -97,10 +101,20 @@ def figure_of(name: str) -> Figure | None:
 
 
 def judge(run: Measured) -> list[Goal]:
-    """Judge each goal of a run, in the order in which they were stated."""
+    """Judge each goal of a run, in the order in which they were stated; then those of classes.
+
+    A class is held against its goals by itself, so that none hides behind the others.
+    """
     stated = run.spec.scenario.goals
     goals = DEFAULT_GOALS if stated is None else stated
-    return [_judge_one(name, limit, run) for name, limit in goals.items()]
+    judged = [_judge_one(name, limit, run) for name, limit in goals.items()]
+    for consumers, of_class in run.by_class():
+        for name, limit in goals.items():
+            if name.removesuffix(AT_MOST).removesuffix(AT_LEAST) in OF_CLASSES:
+                one = _judge_one(name, limit, of_class)
+                meaning = f"{consumers}: {one.meaning}"
+                judged.append(replace(one, meaning=meaning, consumers=consumers))
+    return judged
 
 
 def ruled_out(spec: RunSpec, plan: Mapping[str, Any]) -> dict[str, Reason]:

@@ -14,7 +14,7 @@ of parts that died.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
 from fpaas.latency.lower_bounds import is_goal_at_least
@@ -207,6 +207,7 @@ def _missed(goal: goals.Goal, summary: dict[str, Any]) -> Reason:
             "limit": goal.limit,
             "at_least": is_goal_at_least(summary, goal.name),
             "why": goal.why,
+            **({"consumers": goal.consumers} if goal.consumers else {}),
         },
     )
 
@@ -367,7 +368,7 @@ def _unjudged(judged: list[goals.Goal]) -> Iterator[Reason]:
     for goal in unjudged:
         still_open = next((why for why in goal.why if why.code == "calls_open"), None)
         if still_open is None:
-            names.append(goal.name)
+            names.append(f"{goal.name} of {goal.consumers}" if goal.consumers else goal.name)
         else:
             yield Reason("goal_undecided", None, {"goal": goal.name, **still_open.parameters})
     if names:
@@ -559,7 +560,30 @@ def _unread_relay(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Itera
 
 
 def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
-    ledger, plan, consumers = summary["ledger"], summary["plan"], spec.consumers
+    ledger = summary["ledger"]
+    run = goal_figures.Measured(spec, summary, facts.never_fetched)
+    yield from _expected(run)
+    for name, of_class in run.by_class():
+        for reason in _expected(of_class):
+            yield replace(reason, parameters={**reason.parameters, "consumers": name})
+    if undecodable := ledger["undecodable"]:
+        yield Reason("frames_left_out", None, {"count": undecodable})
+    if ledger["duplicates_rejected"]:
+        yield Reason("duplicates_rejected", None, {"count": ledger["duplicates_rejected"]})
+    if ledger["redelivered"]:
+        repeats = {"count": ledger["redelivered"], "duplicates": ledger["duplicate_deliveries"]}
+        yield Reason("redelivered", None, repeats)
+    for one in facts.tolerated:
+        yield Reason("server_count_inexact", None, asdict(one))
+    for host, clock in summary["clock"].items():
+        offset_ms = clock.get("offset_at_start_ms")
+        if offset_ms is not None and abs(offset_ms) > CLOCK_OFF_MS:
+            yield Reason("clock_off", host, {"offset_ms": offset_ms})
+
+
+def _expected(run: goal_figures.Measured) -> Iterator[Reason]:
+    """Name what the parameters themselves leave undone."""
+    ledger, plan, consumers = run.summary["ledger"], run.summary["plan"], run.spec.consumers
     capacity, owed = plan["capacity_per_consumer_per_s"], plan["owed_per_consumer_per_s"]
     if capacity is not None and capacity < owed:
         is_measured = ledger["owed"] and ledger["delivered"] is not None
@@ -582,26 +606,15 @@ def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Rea
                 "nothing_lost": ledger["delivered"] is not None and not ledger["lost"],
             },
         )
-    if facts.never_fetched and not goal_figures.polls_are_certain(spec):
+    if run.never_fetched and not goal_figures.polls_are_certain(run.spec):
         yield Reason(
             "consumers_without_poll",
             None,
             {
-                "count": facts.never_fetched,
+                "count": run.never_fetched,
                 "of": consumers.count,
-                "poll_interval_s": consumers.poll_interval_s,
+                "poll_interval_s": max(
+                    one.consumers.poll_interval_s for one in run.spec.by_class()
+                ),
             },
         )
-    if undecodable := ledger["undecodable"]:
-        yield Reason("frames_left_out", None, {"count": undecodable})
-    if ledger["duplicates_rejected"]:
-        yield Reason("duplicates_rejected", None, {"count": ledger["duplicates_rejected"]})
-    if ledger["redelivered"]:
-        repeats = {"count": ledger["redelivered"], "duplicates": ledger["duplicate_deliveries"]}
-        yield Reason("redelivered", None, repeats)
-    for one in facts.tolerated:
-        yield Reason("server_count_inexact", None, asdict(one))
-    for host, clock in summary["clock"].items():
-        offset_ms = clock.get("offset_at_start_ms")
-        if offset_ms is not None and abs(offset_ms) > CLOCK_OFF_MS:
-            yield Reason("clock_off", host, {"offset_ms": offset_ms})

@@ -1,0 +1,286 @@
+"""Classes of consumers in one run, which differ in their polls and filters: `bench_mix`.
+
+What a class leaves out is as the run's variables have it. A class has a `count` of consumers, or a
+`share_pct` of those that the counts leave. Its filter is kinds by partitions by collections;
+what is left out is not filtered by.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fpaas.errors import SpecError
+from fpaas.spec.values import Variable, choice, integer, number
+
+SUBJECT_ROOT = "atproto.firehose"
+#: Of the subject's, unless delivery is partitioned.
+PARTITIONS = 64
+KINDS = ("commit", "identity", "account", "sync")
+FETCHES = ("once", "drain")
+#: The shuffler keeps a bit of each for every message.
+CLASSES_MAX = 16
+#: A durable's subjects; the server looks at each of them.
+FILTERS_MAX = 256
+
+POLL_INTERVAL = number(60, 0.01, 86_400, "seconds")
+POLL_JITTER = number(20, 0, 100, "per cent")
+BATCH_SIZE = integer(100, 1, 10_000, "messages")
+FETCH = choice("once", FETCHES)
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_COLLECTION = re.compile(r"(_mixed|_invalid|[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)*(\.\*)?)")
+_COUNT = integer(1, 1, 100_000, "consumers")
+_SHARE = number(100, 0.001, 100, "per cent")
+_PARTITION = integer(0, 0, PARTITIONS - 1, "(a partition's number)")
+#: Variables of the run that a class may have its own value of.
+_OWN: dict[str, Variable] = {
+    "poll_interval_s": POLL_INTERVAL,
+    "poll_jitter_pct": POLL_JITTER,
+    "batch_size": BATCH_SIZE,
+    "fetch": FETCH,
+}
+_FIELDS = ("name", "count", "share_pct", *_OWN, "kinds", "partitions", "collections")
+
+
+@dataclass(frozen=True)
+class ConsumerClass:
+    """Consumers of a run that poll alike; an empty part of the filter lets everything through.
+
+    Collections may end in `.*`, which stands for whatever follows.
+    """
+
+    name: str
+    count: int
+    poll_interval_s: float
+    poll_jitter_pct: float
+    batch_size: int
+    fetch: str
+    kinds: list[str] = field(default_factory=list)
+    partitions: list[int] = field(default_factory=list)
+    collections: list[str] = field(default_factory=list)
+    #: What part of the stream its filter lets through, of a sample of the run's frames.
+    owed_share: float = 1.0
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether its consumers are owed a part of the stream only."""
+        return bool(self.kinds or self.partitions or self.collections)
+
+    def filters(self) -> list[str]:
+        """Return the subjects that its durables ask for; no message matches two of them."""
+        collections = [_tokens(one) for one in _disjoint(self.collections)] or [">"]
+        return (
+            [
+                f"{SUBJECT_ROOT}.{kind}.{partition}.{collection}"
+                for kind in (("commit",) if self.collections else self.kinds or ("*",))
+                for partition in self.partitions or ("*",)
+                for collection in collections
+            ]
+            if self.is_filtered
+            else [f"{SUBJECT_ROOT}.>"]
+        )
+
+    def wants(self, subject: str) -> bool:
+        """Whether a message with this subject is owed to its consumers."""
+        if not self.is_filtered:
+            return True
+        kind, partition, collection = subject.removeprefix(f"{SUBJECT_ROOT}.").split(".", 2)
+        return (
+            (not self.kinds or kind in self.kinds)
+            and (not self.partitions or int(partition) in self.partitions)
+            and (
+                not self.collections
+                or (kind == "commit" and any(_covers(c, collection) for c in self.collections))
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Mix(Variable):
+    """The variable: a list of classes, or JSON of one."""
+
+    def read(self, name: str, value: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """Check it and return the classes as they were given; raises SpecError."""
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
+        if not isinstance(value, list) or len(value) > CLASSES_MAX:
+            raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}")
+        entries = [_entry(f"{name}[{number}]", entry) for number, entry in enumerate(value)]
+        names = [entry["name"] for entry in entries]
+        for one in names:
+            if names.count(one) > 1:
+                raise SpecError(f"{name}: {one}: two classes have this name")
+        return entries
+
+
+MIX = Mix(
+    [],
+    "classes",
+    f"allowed: a list of at most {CLASSES_MAX} classes, like "
+    '[{"name": "feeds", "count": 10, "batch_size": 500}, {"name": "others", "share_pct": 100}]',
+)
+
+
+def _entry(what: str, entry: object) -> dict[str, Any]:
+    if not isinstance(entry, Mapping):
+        raise SpecError(f"{what}: {entry!r} is not allowed; expected a class as name: value")
+    for key in entry:
+        if key not in _FIELDS:
+            near = difflib.get_close_matches(str(key), _FIELDS, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise SpecError(f"{what}: {key}: there is no such field; {hint}{', '.join(_FIELDS)}")
+    name = entry.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise SpecError(
+            f"{what}: name: {name!r} is not allowed; allowed: up to 32 lower case letters, digits, "
+            "- and _, a letter first"
+        )
+    read: dict[str, Any] = {"name": name}
+    if ("count" in entry) == ("share_pct" in entry):
+        raise SpecError(f"{what}: a class has either count, or share_pct")
+    for key, variable in {"count": _COUNT, "share_pct": _SHARE, **_OWN}.items():
+        if key in entry:
+            read[key] = variable.read(f"{what}: {key}", entry[key])
+    read |= {key: _listed(what, key, entry[key]) for key in _LISTED if key in entry}
+    if read.get("collections") and set(read.get("kinds", ["commit"])) != {"commit"}:
+        raise SpecError(
+            f"{what}: kinds: {read['kinds']} is not allowed; only commits have collections, so "
+            "leave kinds out, or make another class of the other kinds"
+        )
+    subjects = len(
+        ConsumerClass("", 0, 0, 0, 0, "", **{k: read.get(k, []) for k in _LISTED}).filters()
+    )
+    if subjects > FILTERS_MAX:
+        raise SpecError(
+            f"{what}: kinds x partitions x collections are {subjects} subjects; allowed: up to "
+            f"{FILTERS_MAX}"
+        )
+    return read
+
+
+def _listed(what: str, key: str, value: object) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise SpecError(
+            f"{what}: {key}: {value!r} is not allowed; expected a list of one or more, or leave it "
+            "out for all"
+        )
+    return list(dict.fromkeys(_LISTED[key](f"{what}: {key}", one) for one in value))
+
+
+def _collection(what: str, value: object) -> str:
+    if not isinstance(value, str) or not _COLLECTION.fullmatch(value):
+        raise SpecError(
+            f"{what}: {value!r} is not allowed; allowed: names like app.bsky.feed.post, app.bsky.* "
+            "for all below it, or _mixed for commits of several collections"
+        )
+    return value
+
+
+_LISTED = {
+    "kinds": choice("commit", KINDS).read,
+    "partitions": _PARTITION.read,
+    "collections": _collection,
+}
+
+
+def classes_of(entries: list[dict[str, Any]], values: Mapping[str, Any]) -> list[ConsumerClass]:
+    """Make the classes of a run from `bench_mix` and the run's other variables.
+
+    Raises SpecError where they do not add up to its consumers.
+    """
+    if not entries:
+        return []
+    total = values["bench_consumers"]
+    if values["bench_delivery"] != "fanout":
+        raise SpecError(
+            f"bench_mix: bench_delivery={values['bench_delivery']} is not allowed with it; in a "
+            "mix each consumer has a durable of its own (fanout), and `partitions` filters"
+        )
+    counts = _counts(entries, total)
+    return [
+        ConsumerClass(
+            entry["name"],
+            count,
+            **{name: entry.get(name, values[f"bench_{name}"]) for name in _OWN},
+            **{name: entry[name] for name in _LISTED if name in entry},
+        )
+        for entry, count in zip(entries, counts, strict=True)
+    ]
+
+
+def _counts(entries: list[dict[str, Any]], total: int) -> list[int]:
+    counted = sum(entry.get("count", 0) for entry in entries)
+    shares = [entry.get("share_pct", 0.0) for entry in entries]
+    left = total - counted
+    if not any(shares):
+        if left:
+            raise SpecError(
+                f"bench_mix: its classes have {counted} consumers, and bench_consumers is {total}; "
+                "make them equal, or give a class a share_pct in place of its count"
+            )
+        return [entry["count"] for entry in entries]
+    if abs(sum(shares) - 100) > 0.01:
+        raise SpecError(
+            f"bench_mix: the share_pct of its classes are {sum(shares):g} together; they must be "
+            "100, of the consumers that classes with a count leave"
+        )
+    # The largest remainders get what rounding down leaves.
+    exact = [left * share / sum(shares) for share in shares]
+    whole = [int(one) for one in exact]
+    order = sorted(range(len(exact)), key=lambda i: (whole[i] - exact[i], i))
+    for i in [i for i in order if shares[i]][: left - sum(whole)]:
+        whole[i] += 1
+    counts = [entry.get("count", whole[i]) for i, entry in enumerate(entries)]
+    if min(counts) < 1 or left < 0:
+        few = ", ".join(f"{e['name']} {n}" for e, n in zip(entries, counts, strict=True))
+        raise SpecError(
+            f"bench_mix: of bench_consumers={total} the classes get {few}; each needs one at least"
+        )
+    return counts
+
+
+def spread(counts: list[int]) -> list[int]:
+    """Return the class of each consumer; hosts and workers all get the same mix.
+
+    >>> spread([4, 2])
+    [0, 1, 0, 0, 1, 0]
+    """
+    places = (
+        ((member + 0.5) / count, number)
+        for number, count in enumerate(counts)
+        for member in range(count)
+    )
+    return [number for _, number in sorted(places)]
+
+
+def entries_of(classes: list[ConsumerClass]) -> list[dict[str, Any]]:
+    """Return classes as `bench_mix` would have them, with nothing left out."""
+    return [
+        {key: value for key, value in asdict(one).items() if key in _FIELDS and value != []}
+        for one in classes
+    ]
+
+
+def _disjoint(collections: list[str]) -> Iterator[str]:
+    """Leave out what another collection of the filter has in it: the server refuses overlaps."""
+    for one in collections:
+        if not any(other != one and _covers(other, one) for other in collections):
+            yield one
+
+
+def _covers(pattern: str, collection: str) -> bool:
+    if pattern.endswith(".*"):
+        return collection.startswith(pattern[:-1])
+    return pattern == collection
+
+
+def _tokens(collection: str) -> str:
+    return collection[:-1] + ">" if collection.endswith(".*") else collection

@@ -1,0 +1,159 @@
+"""Classes of consumers in one run: what is allowed, who is in which, what a class wants."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpaas.consumers.schedule import PollSchedule
+from fpaas.plan import capacity
+from fpaas.spec import RunSpec, Scenario, SpecError, Topology, build, check_run, read_variables
+from fpaas.spec.mix import spread
+from fpaas.text import plan_text
+
+HOSTS = {group: ["h"] for group in ("relay", "nats", "shuffler")} | {"consumers": ["a", "b"]}
+
+
+def make(mix: object, **variables: float | str) -> RunSpec:
+    return build(
+        read_variables({"bench_mix": mix, **variables}),
+        run_id="r",
+        scenario=Scenario("s", "t", "g"),
+        topology=Topology(HOSTS, "nats://h", "http://h", "ws://h"),
+        first_seq=1,
+    )
+
+
+def counts(run: RunSpec) -> dict[str, int]:
+    return {one.name: one.count for one in run.consumers.classes}
+
+
+def test_shares_are_of_what_counts_leave() -> None:
+    run = make(
+        [
+            {"name": "few", "count": 10},
+            {"name": "third", "share_pct": 33.33},
+            {"name": "rest", "share_pct": 66.67},
+        ],
+        bench_consumers=100,
+    )
+    assert counts(run) == {"few": 10, "third": 30, "rest": 60}
+    members = Counter(run.class_of(index) for index in range(100))
+    assert [members[number] for number in range(3)] == [10, 30, 60]
+    # Each host plays its part of each class.
+    first_half = Counter(run.class_of(index) for index in range(50))
+    assert [first_half[number] for number in range(3)] == [5, 15, 30]
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=6))
+def test_every_consumer_has_a_class(sizes: list[int]) -> None:
+    classes = spread(sizes)
+    assert [classes.count(number) for number in range(len(sizes))] == sizes
+
+
+def test_what_a_class_leaves_out_is_the_runs() -> None:
+    run = make(
+        '[{"name": "a", "count": 1}, {"name": "b", "count": 1, "fetch": "drain", "batch_size": 7}]',
+        bench_consumers=2,
+        bench_poll_interval_s=3,
+    )
+    a, b = run.by_class()
+    assert (a.consumers.poll_interval_s, b.consumers.poll_interval_s) == (3, 3)
+    assert (a.consumers.batch_size, b.consumers.batch_size) == (100, 7)
+    assert (a.consumers.fetch, b.consumers.fetch) == ("once", "drain")
+    assert PollSchedule.of(a) == PollSchedule.of(b)
+    again = RunSpec.from_json(run.to_json(), "run.json")
+    assert again == run
+    check_run(again, "run.json")
+
+
+def test_without_a_mix_nothing_changes() -> None:
+    run = make([])
+    assert run.by_class() == [run]
+    assert not run.has_filters
+    assert run.filters_of(3) == ["atproto.firehose.>"]
+    assert capacity.by_class(run) == {}
+
+
+def test_filters_do_not_overlap_and_say_what_the_class_wants() -> None:
+    run = make(
+        [
+            {
+                "name": "a",
+                "count": 1,
+                "partitions": [3, 5],
+                "collections": ["app.bsky.*", "app.bsky.feed.post", "com.example.thing"],
+            }
+        ],
+        bench_consumers=1,
+    )
+    assert run.filters_of(0) == [
+        "atproto.firehose.commit.3.app.bsky.>",
+        "atproto.firehose.commit.3.com.example.thing",
+        "atproto.firehose.commit.5.app.bsky.>",
+        "atproto.firehose.commit.5.com.example.thing",
+    ]
+    (one,) = run.consumers.classes
+    assert one.wants("atproto.firehose.commit.3.app.bsky.feed.like")
+    assert not one.wants("atproto.firehose.commit.4.app.bsky.feed.like")
+    assert not one.wants("atproto.firehose.identity.3._")
+    assert not one.wants("atproto.firehose.commit.3.com.example.thing.more")
+
+
+ONE = {"name": "a", "count": 1}
+
+
+@pytest.mark.parametrize(
+    ("mix", "named"),
+    [
+        ("no json", "bench_mix: 'no json'"),
+        ({"name": "a"}, "a list"),
+        ([{"count": 1}], "bench_mix[0]: name"),
+        ([{"name": "A b", "count": 1}], "bench_mix[0]: name"),
+        ([{"name": "a"}], "either count, or share_pct"),
+        ([{**ONE, "share_pct": 3}], "either count, or share_pct"),
+        ([{**ONE, "batchsize": 3}], "did you mean batch_size?"),
+        ([{**ONE, "poll_interval_s": 0}], "bench_mix[0]: poll_interval_s: 0"),
+        ([{**ONE, "partitions": [64]}], "from 0 to 63"),
+        ([{**ONE, "partitions": []}], "one or more"),
+        ([{**ONE, "kinds": ["commits"]}], "commit, identity, account, sync"),
+        ([{**ONE, "collections": ["app.>"]}], "app.bsky.*"),
+        ([{**ONE, "collections": ["a.b"], "kinds": ["identity"]}], "only commits"),
+        ([ONE, ONE], "a: two classes"),
+        ([{**ONE, "partitions": list(range(64)), "collections": list("abcdef")}], "384 subjects"),
+        ([ONE], "classes have 1 consumers, and bench_consumers is 4"),
+        ([{"name": "a", "share_pct": 50}], "must be 100"),
+        ([{"name": "a", "count": 4}, {"name": "b", "share_pct": 100}], "each needs one"),
+        ([{"name": "a", "count": 9}, {"name": "b", "share_pct": 100}], "each needs one"),
+    ],
+)
+def test_what_is_no_mix_is_refused(mix: object, named: str) -> None:
+    with pytest.raises(SpecError, match=r"bench_mix") as refused:
+        make(mix, bench_consumers=4)
+    assert named in str(refused.value)
+
+
+def test_a_mix_is_of_durables_of_ones_own() -> None:
+    with pytest.raises(SpecError, match="bench_delivery=shared is not allowed"):
+        make([ONE], bench_consumers=1, bench_delivery="shared")
+
+
+def test_the_plan_adds_its_classes_up() -> None:
+    timeline = {"bench_warmup_s": 0, "bench_measure_s": 100, "bench_drain_s": 20}
+    fast = {"name": "fast", "count": 3, "poll_interval_s": 1, "fetch": "drain"}
+    slow = {"name": "slow", "count": 2, "poll_interval_s": 10, "batch_size": 5}
+    run = make([fast, slow], bench_consumers=5, **timeline)
+    whole, each = capacity.predict(run), capacity.by_class(run)
+    for name in ("owed", "delivered", "pending_at_end", "expired_unread", "processed_per_s"):
+        assert whole[name] == pytest.approx(sum(plan[name] for plan in each.values()))
+    alone = make([], bench_consumers=2, bench_poll_interval_s=10, bench_batch_size=5, **timeline)
+    assert each["slow"]["delivered"] == capacity.predict(alone)["delivered"]
+    # What one class has to spare is nothing to another.
+    assert whole["capacity_per_consumer_per_s"] is None
+    assert each["fast"]["unread_share"] == 0
+    said = " ".join(plan_text.expectations(run, whole))
+    assert "slow: Expected" in said
+    assert "fast: Expected" not in said
