@@ -41,6 +41,35 @@ def test_stream_and_durables_are_as_the_run_says(nats_server: NatsServer, tmp_pa
     assert all(durable.config.mem_storage for durable in durables)
 
 
+def test_what_jetstream_is_asked_for_is_what_it_has(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    social = {"name": "social", "count": 2, "collections": ["app.bsky.feed.*", "app.bsky.graph.*"]}
+    spec = run_spec(
+        nats_server.url,
+        bench_consumers=3,
+        bench_mix=[social, {"name": "all", "count": 1}],
+        bench_stream_storage="file",
+        bench_stream_compression="s2",
+        bench_max_ack_pending=7,
+        bench_inactive_threshold_s=300,
+    )
+
+    done = provision(tmp_path, spec)
+
+    assert done.returncode == 0, done.stderr
+    stream, durables = stream_and_durables(nats_server.url)
+    assert stream.config.compression == "s2"
+    assert [durable.config.max_ack_pending for durable in durables] == [7, 7, 7]
+    assert [durable.config.inactive_threshold for durable in durables] == [300, 300, 300]
+    filtered = [
+        durable.config.filter_subjects for durable in durables if durable.config.filter_subjects
+    ]
+    assert filtered == 2 * [
+        ["atproto.firehose.commit.*.app.bsky.feed.>", "atproto.firehose.commit.*.app.bsky.graph.>"]
+    ]
+
+
 def test_a_leftover_stream_is_replaced_with_what_is_in_it(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:

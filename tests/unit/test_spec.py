@@ -171,3 +171,16 @@ def test_three_nats_hosts_are_a_cluster() -> None:
     assert run.stream.replicas == 3
     assert run.survives_a_server
     assert not cluster("n1", "n2", "n3").survives_a_server
+
+
+def test_what_jetstream_would_not_do_is_refused() -> None:
+    with pytest.raises(spec.SpecError, match=r"bench_stream_compression: s2 .* only files"):
+        spec.read_variables({"bench_stream_compression": "s2"})
+    with pytest.raises(spec.SpecError, match="bench_max_ack_pending: 0"):
+        spec.read_variables({"bench_max_ack_pending": 0})
+    # Polls every 60 s ± 20 % are up to 84 s apart.
+    with pytest.raises(spec.SpecError, match=r"bench_inactive_threshold_s: 84 .* up to 84 s apart"):
+        build(bench_inactive_threshold_s=84)
+    run = build(bench_inactive_threshold_s=85, bench_max_ack_pending=7)
+    assert (run.consumers.max_ack_pending, run.consumers.inactive_threshold_s) == (7, 85)
+    spec.check_run(spec.RunSpec.from_json(run.to_json(), "run.json"), "run.json")

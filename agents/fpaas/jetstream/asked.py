@@ -50,6 +50,7 @@ def stream(spec: RunSpec) -> Config:
         "duplicate_window": _ns(asked.duplicate_window_s),
         "num_replicas": asked.replicas,
         "allow_direct": True,
+        "compression": asked.compression,
     }
 
 
@@ -72,6 +73,11 @@ def durable(spec: RunSpec, one: Durable) -> Config:
         "max_deliver": -1,
         "max_ack_pending": consumers.max_ack_pending,
         "max_waiting": consumers.max_waiting,
+        **(
+            {"inactive_threshold": _ns(consumers.inactive_threshold_s)}
+            if consumers.inactive_threshold_s
+            else {}
+        ),
         "num_replicas": spec.stream.replicas,
         "mem_storage": spec.stream.storage == "memory",
     }

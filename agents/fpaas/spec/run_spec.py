@@ -78,12 +78,14 @@ class Stream:
     duplicate_window_s: float
     replicas: int
     max_consumers: int
+    compression: str = "none"
 
 
 @dataclass(frozen=True)
 class Consumers:
     """The consumers' parameters; `partitions` is 0 unless delivery is partitioned.
 
+    A durable that nobody pulls from for `inactive_threshold_s` is deleted by the server; 0: never.
     `classes` are those of a mix, and have their own of what they poll by; empty: all poll alike.
     """
 
@@ -100,6 +102,7 @@ class Consumers:
     max_waiting: int
     partitions: int
     classes: list[ConsumerClass] = field(default_factory=list)
+    inactive_threshold_s: float = 0.0
 
     @property
     def owed_share(self) -> float:
@@ -305,6 +308,9 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_stream_max_bytes": stream.max_bytes,
         "bench_stream_duplicate_window_s": stream.duplicate_window_s,
         "bench_stream_storage": stream.storage,
+        "bench_stream_compression": stream.compression,
+        "bench_max_ack_pending": consumers.max_ack_pending,
+        "bench_inactive_threshold_s": consumers.inactive_threshold_s,
         "bench_stream_replicas": stream.replicas,
         "bench_faults": [fault.to_dict() for fault in run.faults],
     }
@@ -457,6 +463,7 @@ def build(
             duplicate_window_s=v["bench_stream_duplicate_window_s"],
             replicas=v["bench_stream_replicas"],
             max_consumers=count + 100,
+            compression=v["bench_stream_compression"],
         ),
         consumers=Consumers(
             count=count,
@@ -469,10 +476,13 @@ def build(
             workers=v["bench_workers"],
             ack_wait_s=v["bench_ack_wait_s"],
             # Twice what can be outstanding: unacked messages wait for ack_wait before they return.
-            max_ack_pending=max(1000, 2 * in_flight),
+            max_ack_pending=max(1000, 2 * in_flight)
+            if v["bench_max_ack_pending"] == "auto"
+            else v["bench_max_ack_pending"],
             max_waiting=max(512, 2 * pullers_per_durable),
             partitions=count if delivery == "partitioned" else 0,
             classes=classes,
+            inactive_threshold_s=v["bench_inactive_threshold_s"],
         ),
         nats_url=topology.nats_url,
         nats_monitoring_url=topology.nats_monitoring_url,
@@ -483,7 +493,23 @@ def build(
         faults=[Fault(**fault) for fault in v["bench_faults"]],
     )
     _check_faults(run)
+    _check_threshold(run)
     return run
+
+
+def _check_threshold(run: RunSpec) -> None:
+    """Refuse a threshold at which the server deletes durables between two of their own polls."""
+    threshold_s = run.consumers.inactive_threshold_s
+    longest_s = max(
+        of_class.consumers.poll_interval_s * (1 + 2 * of_class.consumers.poll_jitter_pct / 100)
+        for of_class in run.by_class()
+    )
+    if threshold_s and threshold_s <= longest_s:
+        raise SpecError(
+            f"bench_inactive_threshold_s: {threshold_s:g} is not allowed: polls are up to "
+            f"{longest_s:g} s apart, and the server would delete durables between them; allowed: 0 "
+            "(never), or more than that"
+        )
 
 
 def _unless_auto(value: str | float) -> float | None:

@@ -14,7 +14,8 @@ class Variable:
     """One bench_* variable: how to read it and what is allowed."""
 
     default: Any
-    kind: str  # integer | number | boolean | choice | text | workers | auto or number
+    #: integer | number | boolean | choice | text | auto or integer | auto or number
+    kind: str
     allowed: str
     minimum: float = -math.inf
     maximum: float = math.inf
@@ -36,7 +37,7 @@ class Variable:
             if not isinstance(value, str) or not value.strip():
                 raise ValueError
             return value.strip()
-        if self.kind in ("workers", "auto or number") and value == "auto":
+        if self.kind in ("auto or integer", "auto or number") and value == "auto":
             return value
         if self.kind == "boolean":
             return {"true": True, "false": False}[str(value).lower()]

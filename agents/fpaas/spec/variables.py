@@ -19,6 +19,7 @@ CONNECTIONS = ("auto", "per_consumer")
 #: Whether a cursor's own frame is replayed, or the one after it is the first.
 REPLAYS = ("inclusive", "exclusive")
 STORAGES = ("memory", "file")
+COMPRESSIONS = ("none", "s2")
 #: One server; or a cluster, which must have a majority without one of its servers.
 NATS_HOSTS_ALLOWED = (1, 3)
 
@@ -34,7 +35,11 @@ VARIABLES: dict[str, Variable] = {
     "bench_fetch": mix.FETCH,
     "bench_connections": choice("auto", CONNECTIONS),
     "bench_workers": Variable(
-        "auto", "workers", "allowed: auto, or a whole number of processes from 1 to 256", 1, 256
+        "auto",
+        "auto or integer",
+        "allowed: auto, or a whole number of processes from 1 to 256",
+        1,
+        256,
     ),
     "bench_warmup_s": number(60, 0, 86_400, "seconds"),
     "bench_measure_s": number(300, 1, 604_800, "seconds"),
@@ -52,10 +57,20 @@ VARIABLES: dict[str, Variable] = {
     "bench_seed": integer(1, 0, 2**63 - 1, "(any seed)"),
     "bench_repeat": integer(1, 1, 100, "runs"),
     "bench_ack_wait_s": number(30, 1, 3600, "seconds"),
+    "bench_max_ack_pending": Variable(
+        "auto",
+        "auto or integer",
+        "allowed: auto (twice what pulls can have outstanding, at least 1000), or a whole number "
+        "of messages from 1 to 10 000 000",
+        1,
+        10_000_000,
+    ),
+    "bench_inactive_threshold_s": number(0, 0, 604_800, "seconds"),
     "bench_stream_max_age_s": number(300, 1, 604_800, "seconds"),
     "bench_stream_max_bytes": integer(2_000_000_000, 1_000_000, 2**53, "bytes"),
     "bench_stream_duplicate_window_s": number(300, 0.1, 604_800, "seconds"),
     "bench_stream_storage": choice("memory", STORAGES),
+    "bench_stream_compression": choice("none", COMPRESSIONS),
     "bench_stream_replicas": integer(1, 1, max(NATS_HOSTS_ALLOWED), "replicas"),
     "bench_keep_metrics": boolean(default=False),
     "bench_faults": faults.LIST,
@@ -76,6 +91,11 @@ def read_variables(values: Mapping[str, Any]) -> dict[str, Any]:
         name: variable.read(name, values.get(name, variable.default))
         for name, variable in VARIABLES.items()
     }
+    if read["bench_stream_compression"] != "none" and read["bench_stream_storage"] != "file":
+        raise SpecError(
+            f"bench_stream_compression: {read['bench_stream_compression']} is not allowed with "
+            f"bench_stream_storage={read['bench_stream_storage']}: only files are compressed"
+        )
     duplicate_window_s = read["bench_stream_duplicate_window_s"]
     if duplicate_window_s > read["bench_stream_max_age_s"]:
         # The server refuses a window longer than max age; follow a shortened max age by default.
