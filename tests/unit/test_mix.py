@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,8 @@ from fpaas.plan import capacity
 from fpaas.spec import RunSpec, Scenario, SpecError, Topology, build, check_run, read_variables
 from fpaas.spec.mix import spread
 from fpaas.text import plan_text
+from fpaas.verdict import goals
+from fpaas.verdict.goal_figures import Measured
 
 HOSTS = {group: ["h"] for group in ("relay", "nats", "shuffler")} | {"consumers": ["a", "b"]}
 
@@ -157,3 +160,57 @@ def test_the_plan_adds_its_classes_up() -> None:
     said = " ".join(plan_text.expectations(run, whole))
     assert "slow: Expected" in said
     assert "fast: Expected" not in said
+
+
+def figures(**ledger: int | None) -> dict[str, Any]:
+    """What summary.json has of a class to which nothing happened, but for its ledger."""
+    whole = {"owed": 1000, "delivered": 1000, "expired_unread": 0, "lost": 0, **ledger}
+    plan = {"owed": 1000, "expired_unread": 0}
+    return {"ledger": whole, "plan": plan, "consumers_never_fetched": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "missed", "status"),
+    [
+        ({}, None, None),
+        ({"ledger": {"lost": 1}}, "deliveries_lost_max", goals.MISSED),
+        ({"consumers_never_fetched": 1}, "consumers_fetched_pct_min", goals.MISSED),
+        ({"ledger": {"expired_unread": 200}}, "expired_beyond_plan_pct_max", goals.MISSED),
+        # Nobody knows: then it is not met, whatever the other class did.
+        ({"ledger": {"lost": None}}, "deliveries_lost_max", goals.NOT_MEASURED),
+        (
+            {"consumers_never_fetched": None},
+            "consumers_fetched_pct_min",
+            goals.NOT_MEASURED,
+        ),
+        (
+            {"ledger": {"owed": 0, "expired_unread": None}, "consumers_never_fetched": 2},
+            "consumers_fetched_pct_min",
+            goals.RULED_OUT,
+        ),
+    ],
+)
+def test_each_class_is_judged_by_itself(
+    changes: dict[str, Any], missed: str | None, status: str | None
+) -> None:
+    # The large class is well, and would hide the small one.
+    large = {"name": "large", "count": 998, "poll_interval_s": 1}
+    small = {"name": "small", "count": 2, "poll_interval_s": 1, "collections": ["a.b.c"]}
+    run = make([large, small], bench_consumers=1000)
+    of_small = {**figures(**changes.get("ledger", {}))}
+    of_small |= {name: value for name, value in changes.items() if name != "ledger"}
+    summary = {**figures(), "classes": {"large": figures(), "small": of_small}}
+    judged = [one for one in goals.judge(Measured(run, summary, 0)) if one.consumers]
+    assert [one.consumers for one in judged] == 3 * ["large"] + 3 * ["small"]
+    amiss = {(one.consumers, one.name): one.status for one in judged if one.status != goals.MET}
+    if status == goals.RULED_OUT:
+        # Nothing was owed to it: nothing can have expired either.
+        assert amiss.pop(("small", "expired_beyond_plan_pct_max")) == goals.RULED_OUT
+    assert amiss == ({("small", missed): status} if missed else {})
+
+
+def test_a_class_without_figures_is_not_measured() -> None:
+    run = make([{"name": "a", "count": 1}, {"name": "b", "count": 1}], bench_consumers=2)
+    summary = {**figures(), "classes": {"a": figures()}}
+    judged = [one for one in goals.judge(Measured(run, summary, 0)) if one.consumers == "b"]
+    assert [one.status for one in judged] == 3 * [goals.NOT_MEASURED]

@@ -75,6 +75,11 @@ def _read(paths: Sequence[Path]) -> list[Measured]:
         if summary["verdict"]["status"] not in record.FINISHED:
             continue
         variables = _variables(bundle)
+        if variables.get("bench_mix"):
+            raise BadInput(
+                f"{bundle}: it has bench_mix; sizes are predicted from runs whose consumers all "
+                "poll alike"
+            )
         for name in ALIKE:
             value, first = conditions.setdefault(name, (variables.get(name), bundle))
             if value != variables.get(name):

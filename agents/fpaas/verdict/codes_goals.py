@@ -318,7 +318,9 @@ CODES: dict[str, Code] = {
         "Without a plan, nothing can exceed it.",
         _AS_SET,
     ),
-    "nothing_owed": Code(NOTE, "nothing was owed", "No message was stored.", _AS_SET),
+    "nothing_owed": Code(
+        NOTE, "nothing was owed", "No message was stored that the consumers were owed.", _AS_SET
+    ),
     "servers_failed_over": Code(
         NOTE,
         "brief errors when a server fails are the price of going on without it",

@@ -114,6 +114,8 @@ def _fetched_pct(run: Measured) -> float | None:
 
 
 def _finds_are_chance(run: Measured) -> Reason | None:
+    if run.spec.has_filters and run.pick("ledger", "owed") == 0:
+        return Reason("nothing_owed")
     if not polls_are_certain(run.spec):
         interval_s = max(one.consumers.poll_interval_s for one in run.spec.by_class())
         return Reason("polls_too_rare", None, {"poll_interval_s": interval_s})
@@ -178,6 +180,10 @@ def _expired_beyond_plan_pct(run: Measured) -> float | None:
     planned = run.pick("plan", "expired_unread")
     if not owed or expired is None or planned is None:
         return None
+    plan_owed = run.pick("plan", "owed")
+    if run.spec.has_filters and plan_owed:
+        # What filters let through was planned from a sample; by now it is known.
+        planned *= owed / plan_owed
     beyond: float = 100 * (expired - planned) / owed
     return max(0.0, beyond)
 
