@@ -32,7 +32,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud watch demo failure-matrix sweep capacity expected-results test molecule fuzz lint readmes dashboards docs bench lab lab-down teardown clean
+.PHONY: help setup cloud watch demo failure-matrix sweep capacity expected-results test molecule fuzz lint readmes dashboards docs bench lab lab-down vms vms-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -116,6 +116,12 @@ lab: $(READY) ## Start container hosts; then INVENTORY=inventory/containers.yml
 
 lab-down: $(READY) ## Remove the container hosts
 	@$(BIN)/ansible-playbook playbooks/lab-down.yml $(ARGS)
+
+vms: $(READY) ## Start virtual machines; then INVENTORY=inventory/vms.yml
+	@$(BIN)/ansible-playbook playbooks/vms-up.yml $(ARGS)
+
+vms-down: $(READY) ## Remove the virtual machines
+	@$(BIN)/ansible-playbook playbooks/vms-down.yml $(ARGS)
 
 teardown: $(READY) ## Stop everything and remove the lab; results stay
 	@$(PLAYBOOK) playbooks/teardown.yml $(ARGS)
