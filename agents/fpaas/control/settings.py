@@ -21,6 +21,7 @@ PREFIXES = (
     "container_lab_",
     "grafana_",
     "lab_",
+    "machine_lab_",
     "nats_",
     "prometheus_",
     "relay_",
