@@ -16,7 +16,7 @@ KNOWN = settings.tunables(CHECKOUT)
 
 def test_all_that_can_be_set_is_known() -> None:
     assert set(VARIABLES) <= KNOWN
-    assert {"nats_port", "nats_max_pending", "run_id", "container_lab_name", "machine_lab_name", "goals"} <= KNOWN
+    assert {"nats_port", "nats_max_pending", "run_id", "container_lab_name", "goals"} <= KNOWN
     assert not [name for name in KNOWN if name.startswith("_")]
 
 
