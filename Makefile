@@ -32,7 +32,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud watch demo failure-matrix sweep capacity expected-results test molecule fuzz lint readmes dashboards docs bench lab lab-down vms vms-down teardown clean
+.PHONY: help setup cloud cloud-up cloud-down watch demo failure-matrix sweep capacity expected-results test molecule fuzz lint readmes dashboards docs bench lab lab-down vms vms-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -42,6 +42,12 @@ setup: $(READY) ## Set up the environment in .venv
 
 cloud: $(READY) ## Add what inventories of clouds need (Hetzner Cloud, AWS)
 	@PATH="$(PATH):$(CURDIR)/$(BOOTSTRAP)/bin" uv sync --locked --all-extras --group cloud
+
+cloud-up: cloud ## Create a lab at Hetzner Cloud or AWS: ARGS="-e cloud_provider=hetzner" (docs/clouds.md)
+	@$(PLAYBOOK) playbooks/cloud-up.yml $(ARGS)
+
+cloud-down: cloud ## Remove it, and prove it; with -e cloud_expired=true, all whose lifetime is over
+	@$(PLAYBOOK) playbooks/cloud-down.yml $(ARGS)
 
 demo: $(READY) ## Run scenario 1's load for a 60 s window on this machine
 	@$(PLAYBOOK) playbooks/demo.yml $(ARGS)
