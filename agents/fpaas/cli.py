@@ -24,6 +24,7 @@ COMMANDS = {
     "report": "Merge a run's raw data into summary.json and report.html.",
     "results": "List all runs and sweeps, and write results/index.html.",
     "compare": "Compare runs.",
+    "metrics": "Serve what Prometheus saw of a run again.",
     "provision": "Create a run's stream and consumers anew.",
     "size": "Predict what consumers need, from measured runs.",
     "explain": "Say what a verdict's reason means, and what to do.",
@@ -33,6 +34,7 @@ COMMANDS = {
 HIDDEN_COMMANDS = {
     "network": "Measure the network between hosts, before a run.",
     "seal": "Describe this host and checksum a run's files, before they are fetched.",
+    "keep": "Keep what Prometheus saw of a run in its directory.",
     "payload": "Make the agents' environment for a kind of host.",
     "server": "Find a nats-server or a Prometheus for a kind of host.",
     "failures": "Play all failures that the hosts can, into one table.",

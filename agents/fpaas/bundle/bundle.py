@@ -7,6 +7,7 @@ plays the parts of its groups, and every part writes its files (ARCHITECTURE.md 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
 import sys
@@ -132,6 +133,8 @@ class Bundle:
     directory: Path
     spec: RunSpec
     hosts: dict[str, HostPart] = field(default_factory=dict)
+    #: Hosts that only watch, of what their processes used; a run is as good without.
+    watching: list[HostPart] = field(default_factory=list)
     problems: list[Reason] = field(default_factory=list)
     control: ControlAccount | None = None
     #: What the control node did, and noticed.
@@ -153,6 +156,11 @@ class Bundle:
         loader.load_control()
         for host in hosts_of(bundle.spec):
             bundle.hosts[host] = loader.load_host(host)
+        bundle.watching = [
+            loader.load_watching(host)
+            for host in bundle.spec.hosts.get("monitoring", [])
+            if host not in bundle.hosts
+        ]
         return bundle
 
     def parts(self, group: str) -> list[HostPart]:
@@ -242,6 +250,14 @@ class _Loader:
             self._load_shuffler(part)
         if "consumers" in roles:
             self._load_consumers(part)
+        return part
+
+    def load_watching(self, host: str) -> HostPart:
+        """Return a host's process samples; where they are missing it is no matter."""
+        part = HostPart(host, self._bundle.directory / HOSTS_DIRECTORY / host)
+        with contextlib.suppress(OSError, UnreadableError):
+            lines = files.read_lines(part.directory / probe.PROCESSES, ProcessSample)
+            part.process_samples = lines.good
         return part
 
     def _load_probe(self, part: HostPart, *, on_nats_host: bool) -> None:

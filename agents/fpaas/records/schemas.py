@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records import control, manifest, nats, network, probe, seal, summary
+from fpaas.records import control, manifest, metrics, nats, network, probe, seal, summary
 from fpaas.records.consumers import WorkerResult, WorkerSample
 from fpaas.records.control import ControlAccount, InvalidMarks
 from fpaas.records.events import EventRecord
 from fpaas.records.manifest import Manifest
+from fpaas.records.metrics import KeptMetrics
 from fpaas.records.nats import FinalSnapshot, NatsSample
 from fpaas.records.network import NetworkResult
 from fpaas.records.probe import ClockExchange, HostSample, ProbeResult, ProcessSample
@@ -54,6 +55,7 @@ FILES = {
     "probe.final": File(nats.FINAL, FinalSnapshot),
     "probe.clock": File(probe.CLOCK, ClockExchange),
     "network": File(network.NAME, NetworkResult),
+    "metrics": File(metrics.NAME, KeptMetrics),
     "seal": File(seal.NAME, Seal),
     "consumers": File("consumers-[0-9]*.json", WorkerResult),
     "consumers.samples": File("consumers-[0-9]*.samples.jsonl", WorkerSample),

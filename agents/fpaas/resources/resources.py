@@ -10,6 +10,8 @@ from fpaas.measures import figures
 from fpaas.measures.figures import Window
 
 PROCESSES = ("nats", "shuffler", "consumers", "relay")
+#: Only where there are any.
+WATCHING = ("prometheus", "grafana")
 #: Counters of a host, as they grew in the window.
 GROWING = (
     *("net_rx_bytes", "net_tx_bytes", "loopback_bytes", "disk_read_bytes", "disk_write_bytes"),
@@ -87,6 +89,8 @@ def processes(bundle: Bundle, window: Window) -> dict[str, JsonObject]:
 
     Several processes of one name are added up.
     """
+    samples = [sample for part in _parts(bundle) for sample in part.process_samples]
+    watching = {sample.process for sample in samples}.intersection(WATCHING)
     return {
         process: {
             name: figures.mean_max(
@@ -94,14 +98,18 @@ def processes(bundle: Bundle, window: Window) -> dict[str, JsonObject]:
             )
             for name in ("cpu_pct", "rss_mb")
         }
-        for process in PROCESSES
+        for process in (*PROCESSES, *sorted(watching))
     }
+
+
+def _parts(bundle: Bundle) -> list[HostPart]:
+    return [*bundle.hosts.values(), *bundle.watching]
 
 
 def _samples(
     bundle: Bundle, window: Window, process: str, name: str
 ) -> Iterator[tuple[tuple[str, int], int, float]]:
-    for part in bundle.hosts.values():
+    for part in _parts(bundle):
         yield from _of_host(part, window, process, name)
 
 

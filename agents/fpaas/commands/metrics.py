@@ -1,0 +1,36 @@
+"""`fpaas metrics`: a run's Prometheus samples, kept and served again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from fpaas.control import metrics_server
+from fpaas.errors import BadInput
+from fpaas.metrics import parse_listen
+
+
+@click.command
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--listen", default="127.0.0.1:9091", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--prometheus",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The program; without, one on PATH, or Debian's package unpacked into .cache.",
+)
+def command(*, run_dir: Path, listen: str, prometheus: Path | None) -> None:
+    """Serve a run's metrics in a Prometheus until Ctrl-C.
+
+    RUN_DIR is a bundle, results/<run-id>, of a run with bench_keep_metrics=true. It stays as it is.
+    """
+    parse_listen(listen)
+    kept = metrics_server.find(run_dir)
+    with metrics_server.serve(kept, listen, prometheus) as server:
+        click.echo(f"{run_dir}: {server.url}\nCtrl-C ends it.")
+        try:
+            code = server.process.wait()
+        except KeyboardInterrupt:
+            sys.exit(0)
+    raise BadInput(f"prometheus ended by itself, with {code}: {server.last_words()}")
