@@ -145,7 +145,7 @@ def test_old_nats_server_is_refused(lab: Lab) -> None:
 @pytest.mark.parametrize("port", PORTS)
 def test_port_in_use_is_named(lab: Lab, port: str) -> None:
     with socket.create_server(("127.0.0.1", lab.variables[port])):
-        played = lab.play()
+        played = lab.play(lab_monitoring=True)
     assert played.exit_code != 0
     assert f"{port}: 127.0.0.1:{lab.variables[port]} is in use by another process" in played.flat
     assert lab.running() == []

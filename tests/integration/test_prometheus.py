@@ -88,7 +88,7 @@ def test_what_was_kept_is_served_again_and_stays_as_it_was(bundle: Path) -> None
         url = f"http://127.0.0.1:{port}/api/v1/query?{query}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             [found] = json.load(answer)["data"]["result"]
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     assert float(found["value"][1]) > 0
     assert sorted((part(bundle) / metrics.BLOCKS).rglob("*")) == before

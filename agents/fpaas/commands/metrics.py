@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def command(*, run_dir: Path, listen: str, prometheus: Path | None) -> None:
     RUN_DIR is a bundle, results/<run-id>, of a run with bench_keep_metrics=true. It stays as it is.
     """
     parse_listen(listen)
+    # It ends Prometheus, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     kept = metrics_server.find(run_dir)
     with metrics_server.serve(kept, listen, prometheus) as server:
         click.echo(f"{run_dir}: {server.url}\nCtrl-C ends it.")
