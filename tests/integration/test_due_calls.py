@@ -16,7 +16,7 @@ import pytest
 
 from fpaas.agent import LOOP_LAG_INTERVAL_NS
 from fpaas.firehose.capture import LENGTH
-from fpaas.measures.histograms import BY_BEGINNING
+from fpaas.measures.histogram_log import BY_BEGINNING
 from fpaas.spec import NS_PER_S
 from tests.support.processes_lab import LOAD_HOST
 from tests.support.side_by_side import OwnLab, play_all

@@ -20,7 +20,7 @@ import msgspec
 
 from fpaas.measures import delivery_log, first_fetch
 from fpaas.measures.delivery_log import DeliveryLog
-from fpaas.measures.histograms import HistogramLog, Recorder
+from fpaas.measures.histogram_log import HistogramLog, Recorder
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import seal
 from fpaas.records import consumers, files, nats, probe, relay, shuffler, status

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.measures.calls import NS_PER_S, Bins, CallRecorder
-from fpaas.measures.histograms import Recorder
+from fpaas.measures.histogram_log import Recorder
 from fpaas.records.calls import CallFigures, sampled
 
 T0 = 1_800_000_000_123_456_789
@@ -68,7 +68,7 @@ def test_lines_have_every_call_where_it_began(
     # Cuts that are less than a float's precision apart have one start.
     found: Counter[tuple[str, float]] = Counter()
     for line in lines:
-        found[line.tag, line.start_unix_s] += line.histogram.get_total_count()
+        found[line.tag, line.start_unix_s] += line.counts.total()
     expected = Counter(("leg", bins.bounds(began)[0] / NS_PER_S) for began, _ in answered)
     expected.update(("leg.open", bins.bounds(began)[0] / NS_PER_S) for began, _ in given_up)
     assert found == expected
@@ -81,7 +81,7 @@ def test_a_call_given_up_before_it_was_due_by_a_clock_set_back_has_no_age() -> N
 
     (line,) = recorder.take(0, 0)
 
-    assert line.histogram.get_max_value() == 0
+    assert line.max_us == 0
 
 
 def test_a_sample_has_what_began_since_the_last_and_what_is_open_now() -> None:

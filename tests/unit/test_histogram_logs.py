@@ -11,7 +11,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
-from fpaas.measures.histograms import (
+from fpaas.measures.histogram_log import (
     BEYOND_SUFFIX,
     HIGHEST_US,
     LOWEST_US,
@@ -19,9 +19,8 @@ from fpaas.measures.histograms import (
     SIGNIFICANT_DIGITS,
     HistogramLog,
     Recorder,
-    merge_logs,
-    read_log,
 )
+from fpaas.measures.histograms import merge_logs, read_log
 from tests.support.raw_run import HOST, RawRun
 
 #: https://github.com/HdrHistogram/HdrHistogram: V2, and V2 compressed by DEFLATE.

@@ -9,15 +9,15 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.measures.histograms import (
+from fpaas.measures.histogram_log import (
     HIGHEST_US,
     HistogramLog,
     Recorder,
-    merge_logs,
-    new_histogram,
-    read_log,
-    record_all,
+    counts_indices,
+    encode,
+    lines_of,
 )
+from fpaas.measures.histograms import merge_logs, new_histogram, read_log, record_all
 
 VALUES_US = st.lists(
     st.one_of(st.integers(0, 5000), st.integers(0, HIGHEST_US), st.integers(0, 10 * HIGHEST_US)),
@@ -57,6 +57,16 @@ def test_recording_a_list_equals_recording_each_value(values_us: list[int]) -> N
     assert figures(histogram) == figures(reference(values_us))
 
 
+@given(VALUES_US)
+def test_a_log_has_what_the_library_would_write(values_us: list[int]) -> None:
+    within = [value for value in values_us if not is_beyond(value)]
+    expected = reference(within)
+
+    assert encode(Counter(counts_indices(within))) == expected.encode().decode()
+    for line in lines_of("leg", [value * 1000 for value in within], 0, 1):
+        assert line.max_us == expected.get_max_value()
+
+
 @given(VALUES_US, VALUES_US)
 def test_a_histogram_can_be_recorded_into_twice(first: list[int], second: list[int]) -> None:
     histogram = new_histogram()
@@ -82,9 +92,7 @@ def test_no_sample_is_dropped_or_clamped_at_zero(samples_ns: list[int]) -> None:
     recorder = Recorder("leg")
     recorder.samples_ns.extend(samples_ns)
 
-    counts = Counter(
-        {line.tag: line.histogram.get_total_count() for line in recorder.take(1000.0, 1001.0)}
-    )
+    counts = Counter({line.tag: line.counts.total() for line in recorder.take(1000.0, 1001.0)})
 
     beyond_us = [v // 1000 if v >= 0 else -v // 1000 for v in samples_ns]
     assert counts["leg"] + counts["leg.beyond"] == sum(v >= 0 for v in samples_ns)

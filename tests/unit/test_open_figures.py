@@ -16,7 +16,7 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.latency import lower_bounds
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.measures import first_fetch
-from fpaas.measures.histograms import BY_BEGINNING
+from fpaas.measures.histogram_log import BY_BEGINNING
 from fpaas.probe import seal
 from fpaas.report import figure_files, page
 from fpaas.report.goals_table import goal_rows

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from fpaas.control import payload
-from fpaas.errors import BadInput
+from fpaas.errors import BadInput, RunInvalid
 
 TARGET = payload.Target("3.13", "x86_64")
 
@@ -55,6 +57,32 @@ def test_environment_is_whole_and_of_root(tmp_path: Path) -> None:
     assert entries["agents-1/bin/python"].linkname == "/usr/bin/python3"
     assert "agents-1/lib/python3.13/site-packages/fpaas/cli.py" in entries
     assert {(entry.uid, entry.gid) for entry in entries.values()} == {(0, 0)}
+    # None is left to the umask of whoever unpacks.
+    for name in entries:
+        for above in list(Path(name).parents)[:-1]:
+            assert entries[str(above)].mode == 0o755, above
+
+
+def test_agents_need_nothing_that_only_the_control_node_has() -> None:
+    """Of what is brought to a host; for libraries of it see pyproject.toml's extras."""
+    agents = ("relay", "shuffler", "consumers", "probe", "faults", "seal", "network", "provision")
+    program = (
+        "import sys\n"
+        "for name in ('hdrh', 'pyhdrh', 'ansible', 'jinja2', 'requests', 'rich', 'supervisor'):\n"
+        "    sys.modules[name] = None\n"
+    ) + "".join(f"import fpaas.commands.{name}\n" for name in agents)
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_library_for_another_machine_is_refused(tmp_path: Path) -> None:
+    library = tmp_path / "a" / "fast.so"
+    library.parent.mkdir()
+    library.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xb7\x00")
+
+    payload.check_machine(tmp_path, "aarch64")
+
+    with pytest.raises(RunInvalid, match=r"a/fast\.so is for aarch64, and was to be for x86_64"):
+        payload.check_machine(tmp_path, "x86_64")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.measures.histograms import HIGHEST_US, Leg, new_leg, record_all, start_ms
+from fpaas.measures.histogram_log import HIGHEST_US
+from fpaas.measures.histograms import Leg, new_leg, record_all, start_ms
 
 VALUES_US = st.lists(st.integers(0, HIGHEST_US), max_size=40)
 PERCENTILES = st.sampled_from([0.0, 1.0, 50.0, 90.0, 99.0, 99.9, 100.0])

@@ -10,7 +10,7 @@ import pytest
 from fpaas.bundle.bundle import Bundle, JsonObject
 from fpaas.latency.open_calls import CallWindow
 from fpaas.measures.calls import Bins
-from fpaas.measures.histograms import BY_BEGINNING
+from fpaas.measures.histogram_log import BY_BEGINNING
 from fpaas.probe import seal
 from fpaas.summary import summary
 from fpaas.verdict import codes

@@ -25,13 +25,23 @@ from fpaas.control import host_program, own_prometheus
 @click.option("--checksum", help="SHA-256 of that file; archives need it.")
 @click.option("--machine", help="The host's, such as x86_64; this one's without.")
 @click.option("--cache", required=True, type=click.Path(path_type=Path), help="To unpack into.")
+@click.option(
+    "--checkout",
+    type=click.Path(path_type=Path, exists=True),
+    help="Has locked the control node's own programs for other machines.",
+)
 def command(
-    *, program: str, source: str, checksum: str | None, machine: str | None, cache: Path
+    *,
+    program: str,
+    source: str,
+    checksum: str | None,
+    machine: str | None,
+    cache: Path,
+    checkout: Path | None,
 ) -> None:
     """Print the path of a program that runs on a host, or say why there is none."""
     if program == host_program.PROMETHEUS and not source:
         click.echo(own_prometheus.find(cache))
     else:
-        click.echo(
-            host_program.find(program, source, machine or platform.machine(), cache, checksum)
-        )
+        machine = machine or platform.machine()
+        click.echo(host_program.find(program, source, machine, cache, checksum, checkout=checkout))

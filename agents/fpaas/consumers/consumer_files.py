@@ -12,7 +12,7 @@ from fpaas import common_time
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import DeliveryJournal, DeliveryLog
-from fpaas.measures.histograms import HistogramLog, LoggedRecorder
+from fpaas.measures.histogram_log import HistogramLog, LoggedRecorder
 from fpaas.records import consumers, events, files
 from fpaas.records.calls import Calls
 from fpaas.records.consumers import WorkerResult, WorkerSample

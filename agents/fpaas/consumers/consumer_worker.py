@@ -41,7 +41,7 @@ from fpaas.jetstream.nats_connection import NatsConnection, NatsError
 from fpaas.jetstream.progress import Progress
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.delivery_log import DeliveryLog
-from fpaas.measures.histograms import LoggedRecorder
+from fpaas.measures.histogram_log import LoggedRecorder
 from fpaas.records import calls
 from fpaas.records.consumers import ClassFetches, Connections, WorkerOutage, WorkerResult
 from fpaas.records.events import DURABLES_MADE_AGAIN, EventLog, Value

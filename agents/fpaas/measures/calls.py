@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from fpaas.measures.histograms import OPEN_SUFFIX, Line, lines_of
+from fpaas.measures.histogram_log import OPEN_SUFFIX, Line, lines_of
 
 NS_PER_S = 1_000_000_000
 

@@ -7,10 +7,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fpaas.measures.histograms import Leg
 from fpaas.spec import NS_PER_S
+
+if TYPE_CHECKING:
+    # Its library is on the control node only.
+    from fpaas.measures.histograms import Leg
 
 #: A window of which less than this was covered by samples gives no rate.
 COVERED_MIN_S = 0.5

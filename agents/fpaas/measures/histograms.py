@@ -1,88 +1,43 @@
-"""Latency histograms: recorded cheaply, logged per second, merged exactly.
+"""Latency histograms on the control node: logs that agents wrote, merged exactly.
 
-Values are integer microseconds in HdrHistogram V2 (1 µs … 1 h, three significant digits). Recorders
-take nanoseconds, buffer them in a list and sort them into buckets once per interval, so that the
-hot path pays one `list.append`. What does not fit into a leg's own histogram has one beside it, by
-the tag's suffix, so that nothing is dropped or clamped:
-
-- `.negative`: magnitudes of samples below zero (clocks that disagree);
-- `.open`: ages of calls that were given up unanswered; their latency is at least that;
-- `.beyond`, `.negative.beyond`: samples of more than an hour; only their number counts.
-
-The `.hlog` files follow the HistogramLog format 1.3 (http://hdrhistogram.org), tags included.
+`histogram_log` has their layout and how they are recorded. This needs HdrHistogram's own library.
 """
 
 from __future__ import annotations
 
 import base64
 import ctypes
-import struct
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, TextIO
 
 import pyhdrh
 from hdrh.histogram import HdrHistogram
 
-LOWEST_US = 1
-HIGHEST_US = 3_600_000_000
-SIGNIFICANT_DIGITS = 3
-NEGATIVE_SUFFIX = ".negative"
-OPEN_SUFFIX = ".open"
-BEYOND_SUFFIX = ".beyond"
-#: Marks logs whose lines are of when calls began; older ones are of when they ended.
-BY_BEGINNING = "#[Calls are filed under the time they began]"
+from fpaas.measures.histogram_log import (
+    BY_BEGINNING,
+    HEADER_BYTES,
+    HIGHEST_US,
+    LOWEST_US,
+    OUTER_HEADER_BYTES,
+    SETTINGS_END,
+    SIGNIFICANT_DIGITS,
+    counts_indices,
+    index_shift,
+    inner_header,
+    outer_header,
+    take_beyond,
+)
 
-# Layout of an HdrHistogram with three digits: 2048 sub-buckets, then 1024 per power of two.
-_SUB_BUCKET_BITS = 11
-_SUB_BUCKET_COUNT = 1 << _SUB_BUCKET_BITS
-_HALF_COUNT_BITS = 10
+_WORD_BYTES = 8
 
 
 def new_histogram() -> HdrHistogram:
     """Return an empty histogram with the project's range and precision."""
     return HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
-
-
-def counts_indices(values_us: Iterable[int]) -> list[int]:
-    """Return where values lie in an HdrHistogram's counts array (unit magnitude 0).
-
-    This is the histogram's own arithmetic for a whole list at once: every sample of a run comes
-    through here, and a function call a sample would cost more than the sum.
-    """
-    return [
-        value
-        if value < _SUB_BUCKET_COUNT
-        else ((shift := value.bit_length() - _SUB_BUCKET_BITS) << _HALF_COUNT_BITS)
-        + (value >> shift)
-        for value in values_us
-    ]
-
-
-# An encoded histogram: cookie and length; then, compressed, a header and the counts.
-_OUTER_HEADER_BYTES = 8
-_HEADER_BYTES = 40
-_WORD_BYTES = 8
-#: Of the header: cookie, length, an offset that we do not use, and the layout.
-_SETTINGS_END = 32
-_COMPRESSED_COOKIE, _COOKIE = 0x1C849314, 0x1C849313
-
-
-def _outer_header(length: int) -> bytes:
-    return struct.pack(">II", _COMPRESSED_COOKIE, length)
-
-
-def _inner_header(length: int) -> bytes:
-    return struct.pack(
-        ">IIIIQQ", _COOKIE, max(0, length), 0, SIGNIFICANT_DIGITS, LOWEST_US, HIGHEST_US
-    )
-
-
-_HIGHEST_INDEX = counts_indices([HIGHEST_US])[0]
 
 
 def record_all(histogram: HdrHistogram, values_us: Iterable[int]) -> int:
@@ -99,13 +54,9 @@ def record_counts(histogram: HdrHistogram, counts: Mapping[int, int]) -> int:
 
 
 def _record_indices(histogram: HdrHistogram, by_index: Counter[int]) -> int:
+    beyond = take_beyond(by_index)
     if not by_index:
-        return 0
-    beyond = 0
-    if max(by_index) > _HIGHEST_INDEX:
-        beyond = sum(by_index.pop(index) for index in list(by_index) if index > _HIGHEST_INDEX)
-        if not by_index:
-            return beyond
+        return beyond
     counts = histogram.counts
     for index, count in by_index.items():
         counts[index] += count
@@ -116,116 +67,6 @@ def _record_indices(histogram: HdrHistogram, by_index: Counter[int]) -> int:
     histogram.min_value = min(histogram.min_value, smallest_us)
     histogram.max_value = max(histogram.max_value, largest_us)
     return beyond
-
-
-class Line(NamedTuple):
-    """What becomes one line of a log: samples of one tag and one stretch of time."""
-
-    tag: str
-    start_unix_s: float
-    length_s: float
-    histogram: HdrHistogram
-
-
-class LoggedRecorder(Protocol):
-    """What a `HistogramLog` can write."""
-
-    def take(self, start_unix_s: float, until_unix_s: float) -> Iterator[Line]:
-        """Return what was recorded in the interval, and forget it."""
-
-
-class Recorder:
-    """Collects the samples of a leg that is filed under when it was recorded: an age.
-
-    `samples_ns.append` is the hot path. For calls there is `calls.CallRecorder`.
-    """
-
-    __slots__ = ("leg", "samples_ns")
-
-    def __init__(self, leg: str) -> None:
-        self.leg = leg
-        self.samples_ns: list[int] = []
-
-    def take(self, start_unix_s: float, until_unix_s: float) -> Iterator[Line]:
-        """Return what was recorded in the interval, and forget it."""
-        samples_ns, self.samples_ns = self.samples_ns, []
-        return lines_of(self.leg, samples_ns, start_unix_s, until_unix_s)
-
-
-def lines_of(
-    tag: str, samples_ns: Sequence[int], start_unix_s: float, until_unix_s: float
-) -> Iterator[Line]:
-    """Sort samples into histograms, a line for each that has some."""
-    length_s = max(until_unix_s - start_unix_s, 0.0)
-    magnitudes_us = {tag: samples_ns, tag + NEGATIVE_SUFFIX: ()}
-    if samples_ns and min(samples_ns) < 0:
-        magnitudes_us = {
-            tag: [value for value in samples_ns if value >= 0],
-            tag + NEGATIVE_SUFFIX: [-value for value in samples_ns if value < 0],
-        }
-    for name, values_ns in magnitudes_us.items():
-        if not values_ns:
-            continue
-        histogram = new_histogram()
-        beyond = record_all(histogram, [value // 1000 for value in values_ns])
-        if beyond < len(values_ns):
-            yield Line(name, start_unix_s, length_s, histogram)
-        if beyond:
-            at_highest = new_histogram()
-            record_counts(at_highest, {HIGHEST_US: beyond})
-            yield Line(name + BEYOND_SUFFIX, start_unix_s, length_s, at_highest)
-
-
-class HistogramLog:
-    """Writes what several recorders took to one `.hlog` file, interval by interval.
-
-    `by_beginning` tells readers that calls are filed under the time they began. Whoever `goes_on`
-    adds to the file of a process that was killed.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        recorders: Sequence[LoggedRecorder],
-        start_unix_s: float,
-        *,
-        by_beginning: bool = False,
-        goes_on: bool = False,
-    ) -> None:
-        self._recorders = recorders
-        self._interval_start_unix_s = start_unix_s
-        is_there = goes_on and path.exists() and path.stat().st_size > 0
-        self._file: TextIO = path.open("a" if is_there else "w", encoding="utf-8")
-        if is_there:
-            return
-        self._file.write("#[Histogram log format version 1.3]\n")
-        self._file.write(f"#[StartTime: {start_unix_s:.3f} (seconds since epoch)]\n")
-        self._file.write("#[unit: microseconds]\n")
-        if by_beginning:
-            self._file.write(f"{BY_BEGINNING}\n")
-        self._file.write(
-            '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
-        )
-
-    def end_interval(self, now_unix_s: float) -> None:
-        """Write what was recorded since the last call."""
-        for recorder in self._recorders:
-            for line in recorder.take(self._interval_start_unix_s, now_unix_s):
-                self._write(line)
-        self._file.flush()
-        self._interval_start_unix_s = now_unix_s
-
-    def close(self, now_unix_s: float) -> None:
-        """Write the last interval and close the file."""
-        self.end_interval(now_unix_s)
-        self._file.close()
-
-    def _write(self, line: Line) -> None:
-        payload = line.histogram.encode().decode("ascii")
-        self._file.write(
-            f"Tag={line.tag},{line.start_unix_s:.3f},{line.length_s:.3f},"
-            f"{line.histogram.get_max_value():.3f},{payload}\n"
-        )
 
 
 @dataclass(frozen=True)
@@ -416,8 +257,7 @@ def _middles(histogram: HdrHistogram) -> Iterator[tuple[int, int]]:
     """Iterate over (middle of a bucket, samples in it) of the buckets that have some."""
     for index, count in enumerate(histogram.counts):
         if count:
-            shift = max(0, (index >> _HALF_COUNT_BITS) - 1)
-            yield histogram.get_value_from_index(index) + (1 << shift >> 1), count
+            yield histogram.get_value_from_index(index) + (1 << index_shift(index) >> 1), count
 
 
 def _value_at_rank(histogram: HdrHistogram, rank: int) -> int:
@@ -494,14 +334,14 @@ class _Adder:
         """
         encoded = base64.b64decode(payload, validate=True)
         content = b""
-        if encoded[:_OUTER_HEADER_BYTES] == _outer_header(len(encoded) - _OUTER_HEADER_BYTES):
-            content = zlib.decompress(encoded[_OUTER_HEADER_BYTES:])
-        if content[:_SETTINGS_END] != _inner_header(len(content) - _HEADER_BYTES):
+        if encoded[:OUTER_HEADER_BYTES] == outer_header(len(encoded) - OUTER_HEADER_BYTES):
+            content = zlib.decompress(encoded[OUTER_HEADER_BYTES:])
+        if content[:SETTINGS_END] != inner_header(len(content) - HEADER_BYTES):
             before = target.get_total_count()
             target.decode_and_add(payload)
             return int(target.get_total_count() - before)
         address = ctypes.addressof(self._counts)
-        found = pyhdrh.decode(content, _HEADER_BYTES, address, self._length, _WORD_BYTES)
+        found = pyhdrh.decode(content, HEADER_BYTES, address, self._length, _WORD_BYTES)
         total = int(found["total"])
         if not total:
             return 0

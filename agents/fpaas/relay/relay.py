@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from fpaas import agent, common_time, metrics
 from fpaas.errors import RunInvalid
 from fpaas.measures.calls import Bins, CallRecorder
-from fpaas.measures.histograms import HistogramLog
+from fpaas.measures.histogram_log import HistogramLog
 from fpaas.records import calls, events, files
 from fpaas.records.relay import NAME, SAMPLES
 from fpaas.records.status import State, figures_of

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from hdrh.histogram import HdrHistogram
 
-from fpaas.measures.histograms import HIGHEST_US, Leg, new_histogram
+from fpaas.measures.histogram_log import HIGHEST_US
+from fpaas.measures.histograms import Leg, new_histogram
 from fpaas.records.summary import Event
 from fpaas.report.series import RunSeries, Series, downsample
 

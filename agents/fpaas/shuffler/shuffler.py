@@ -35,7 +35,7 @@ from fpaas.jetstream.nats_connection import NatsError
 from fpaas.jetstream.progress import Listener
 from fpaas.jetstream.stream_keeper import StreamKeeper
 from fpaas.measures.calls import Bins, CallRecorder
-from fpaas.measures.histograms import HistogramLog
+from fpaas.measures.histogram_log import HistogramLog
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records import calls, events, files
 from fpaas.records import shuffler as records
