@@ -69,6 +69,12 @@ problems:
   type: list
   elements: str
   returned: always
+size:
+  description: >-
+    What the host has: memory_mb, disk_free_mb (of the first directory; 10^6 bytes) and
+    net_mbit_per_s (of its fastest interface); null if it does not say.
+  type: dict
+  returned: always
 """
 
 
@@ -163,6 +169,31 @@ def nats_server_problems(binary: str, oldest: str) -> list[str]:
     return []
 
 
+def size_of(directory: str | None) -> dict[str, float | None]:
+    """Return what the host has, by its container's limits where it is one."""
+    existing = Path(directory or "/")
+    while not existing.exists():
+        existing = existing.parent
+    found = re.search(r"^MemTotal:\s+(\d+) kB", _text("/proc/meminfo"), re.MULTILINE)
+    memory = [int(found[1]) * 1024] if found else []
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        memory += [int(_text(limit))] if _text(limit).isdigit() else []
+    devices = Path("/sys/class/net").glob("*/device")
+    speeds = [_text(device.parent / "speed") for device in devices]
+    return {
+        "memory_mb": min(memory) / 1e6 if memory else None,
+        "disk_free_mb": shutil.disk_usage(existing).free / 1e6,
+        "net_mbit_per_s": max((float(s) for s in speeds if s.isdigit() and s != "0"), default=None),
+    }
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def main() -> None:
     """See DOCUMENTATION."""
     module = AnsibleModule(
@@ -185,7 +216,8 @@ def main() -> None:
     ]
     if wanted["nats_server"]:
         problems += nats_server_problems(wanted["nats_server"], wanted["nats_server_oldest"])
-    module.exit_json(changed=False, problems=problems)
+    size = size_of(next(iter(wanted["directories"]), None))
+    module.exit_json(changed=False, problems=problems, size=size)
 
 
 if __name__ == "__main__":
