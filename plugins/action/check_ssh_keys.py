@@ -80,9 +80,9 @@ def unknown_keys(command: list[str]) -> Iterator[str]:
     jumps = [] if settings.get("proxyjump", "none") == "none" else settings["proxyjump"].split(",")
     for jump in jumps:
         if hop := HOP.fullmatch(jump):
-            port = ["-p", hop["port"]] if hop["port"] else []
+            on_port = ["-p", hop["port"]] if hop["port"] else []
             user = hop["user"] or ""
-            yield from unknown_keys([command[0], *port, user + (hop["v6"] or hop["host"])])
+            yield from unknown_keys([command[0], *on_port, user + (hop["v6"] or hop["host"])])
     if settings.get("stricthostkeychecking") not in ASKS_OR_REFUSES:
         return
     if settings.get("knownhostscommand", "none") != "none":

@@ -14,6 +14,8 @@ from fpaas.spec import RunSpec, SpecError
 DOCUMENTATION = """
 name: host_shortages
 short_description: Say what a host is too small for in a run
+description:
+  - Memory, disk and network, against what the run is planned to take of them.
 positional: _input, host, size
 options:
   _input:

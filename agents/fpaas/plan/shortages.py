@@ -31,8 +31,9 @@ def shortages(spec: RunSpec, planned: dict[str, Any], host: str, has: HostSize) 
         if rss_mb is not None and has.memory_mb is not None and rss_mb > has.memory_mb:
             yield (
                 f"{host}: NATS and its stream in memory are planned to take {rss_mb:,.0f} MB, the "
-                f"host has {has.memory_mb:,.0f} MB; nats-server may be killed for want of memory. Lower "
-                "bench_stream_max_bytes or bench_stream_max_age_s, or use bench_stream_storage=file"
+                f"host has {has.memory_mb:,.0f} MB; nats-server may be killed for want of memory. "
+                "Lower bench_stream_max_bytes or bench_stream_max_age_s, or use "
+                "bench_stream_storage=file"
             )
         if rss_mb is None and has.disk_free_mb is not None and stream_mb > has.disk_free_mb:
             yield (
