@@ -152,6 +152,12 @@ def test_every_point_is_played_and_shown(lab: Lab) -> None:
     assert (lab.directory / "figures.csv").exists()
 
 
+def test_runs_have_their_sweep_s_name_for_another_may_begin_in_the_same_second(lab: Lab) -> None:
+    lab.player().play()
+
+    assert {run_id.partition("Z-")[2] for _, _, run_id in lab.played} == {"tried"}
+
+
 def test_repeats_are_played_round_by_round(lab: Lab) -> None:
     assert lab.player(repeats=2).play() == ""
     assert lab.consumers == CONSUMERS * 2

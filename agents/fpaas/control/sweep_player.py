@@ -142,7 +142,8 @@ class Player:
     def _play_run(self, point: SweepPoint, repetition: int, *, is_long: bool = False) -> PlayedRun:
         """Play one run and show how it ended. Raises SpecError if the lab cannot run at all."""
         sweep, directory = self._sweep, self._directory
-        run = PlayedRun(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{sweep.name}", repetition)
+        # With the sweep's own name: another lab's sweep may begin a run in the same second.
+        run = PlayedRun(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{sweep.sweep_id}", repetition)
         run.is_long = is_long
         point.runs.append(run)
         sweep.write(directory)
