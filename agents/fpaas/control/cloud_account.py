@@ -88,8 +88,9 @@ def _ask_hetzner(path: str, **query: Any) -> dict[str, Any]:  # noqa: ANN401
         raise CloudError(f"{url} does not answer: {error}") from error
     if not answer.ok or not isinstance(content, dict):
         said = content.get("error", {}) if isinstance(content, dict) else {}
+        token_is_wrong = "; HCLOUD_TOKEN is not valid" if answer.status_code == 401 else ""
         raise CloudError(
-            f"{url} refused: {said.get('message', answer.reason)} ({answer.status_code})"
+            f"{url}: {said.get('message', answer.reason)} ({answer.status_code}){token_is_wrong}"
         )
     return content
 
@@ -147,7 +148,6 @@ def hetzner_prices() -> dict[str, Any] | None:
 def _aws_things(region: str, everywhere: bool) -> list[Thing]:  # noqa: FBT001
     try:
         boto3 = importlib.import_module("boto3")
-        errors = importlib.import_module("botocore.exceptions")
     except ModuleNotFoundError as error:
         raise CloudError(f"{error}: run make cloud") from error
     session = boto3.Session()
@@ -162,9 +162,15 @@ def _aws_things(region: str, everywhere: bool) -> list[Thing]:  # noqa: FBT001
                 found += [
                     t for part in pool.map(lambda each: _elsewhere(*each), clients) for t in part
                 ]
-    except (errors.BotoCoreError, errors.ClientError) as error:
+    except _aws_errors() as error:
         raise CloudError(f"AWS, region {region}: {error}") from error
     return found
+
+
+def _aws_errors() -> tuple[type[Exception], ...]:
+    errors = importlib.import_module("botocore.exceptions")
+    parsers = importlib.import_module("botocore.parsers")
+    return errors.BotoCoreError, errors.ClientError, parsers.ResponseParserError
 
 
 def _elsewhere(client: Any, region: str) -> list[Thing]:  # noqa: ANN401
@@ -175,7 +181,6 @@ def _elsewhere(client: Any, region: str) -> list[Thing]:  # noqa: ANN401
 
 
 def _in_region(client: Any, region: str) -> list[Thing]:  # noqa: ANN401
-    errors = importlib.import_module("botocore.exceptions")
     labelled = [{"Name": "tag-key", "Values": [LAB_LABEL]}]
     alive = [*labelled, {"Name": "instance-state-name", "Values": ALIVE}]
     found = []
@@ -204,7 +209,7 @@ def _in_region(client: Any, region: str) -> list[Thing]:  # noqa: ANN401
     # These two, and VPCs, could have the lab's name and be somebody else's.
     try:
         groups = client.describe_placement_groups()["PlacementGroups"]
-    except (errors.ClientError, errors.BotoCoreError) as error:
+    except _aws_errors() as error:
         # Not everybody may ask; they cost nothing.
         groups = []
         why = str(error).splitlines()[0][:200]
