@@ -421,3 +421,36 @@ def test_without_a_run_a_kill_at_the_first_event_loses_nothing(
     assert shuffler.wait(timeout=10) == 0
     found = [int((message.headers or {})["Fpaas-Seq"]) for message in stored(nats_server.url)]
     assert sorted(found) == list(range(first, first + len(found)))
+
+
+def test_without_a_stream_it_waits_for_one(
+    tmp_path: Path, nats_server: NatsServer, processes: Processes
+) -> None:
+    port, metrics_port = free_port(), free_port()
+
+    def counted(name: str) -> float:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics") as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return 0
+        return float(next((line.rsplit(" ", 1)[1] for line in lines if line.startswith(name)), 0))
+
+    read = "fpaas_shuffler_frames_read_total"
+    processes.start("relay", "--rate-per-s", "500", "--listen", f"127.0.0.1:{port}")
+    time.sleep(1)
+    cursor = ("--cursor-file", tmp_path / "cursor.json")
+    relay = ("--relay", f"ws://127.0.0.1:{port}", "--nats-url", nats_server.url)
+    metrics_listen = f"127.0.0.1:{metrics_port}"
+    shuffler = processes.start("shuffler", *relay, *cursor, "--metrics-listen", metrics_listen)
+    wait_for(lambda: counted("fpaas_shuffler_publish_refusals_total") > 0)
+    time.sleep(0.5)
+    before = counted(read)
+    time.sleep(3)
+    assert counted(read) == before > 0
+    create_stream(nats_server.url)
+    wait_for(partial(stored_more_than, nats_server.url, int(before) + 500))
+    shuffler.send_signal(signal.SIGTERM)
+    assert shuffler.wait(timeout=10) == 0
+    found = [int((message.headers or {})["Fpaas-Seq"]) for message in stored(nats_server.url)]
+    assert sorted(found) == list(range(min(found), min(found) + len(found)))

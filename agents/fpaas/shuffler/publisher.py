@@ -41,8 +41,8 @@ OUTAGES_MAX = 1000
 class Recovery(Protocol):
     """Looks after the stream; see fpaas.shuffler.recovery."""
 
-    async def look(self) -> None:
-        """Find out whether the stream is the one that it was."""
+    async def look(self) -> bool:
+        """Find out whether the stream is the one that it was; returns whether there is one."""
 
     async def replay(self) -> None:
         """Publish again what a lost stream had."""
@@ -87,6 +87,8 @@ class Publisher:
         #: What is read meanwhile, which comes after all that is repeated and replayed.
         self._held: list[tuple[Event, bytes]] | None = None
         self._looked_s = 0.0
+        #: No stream took what was published last: what waits is repeated, nothing new comes.
+        self._has_no_stream = False
         self.outages: list[NatsOutage] = []
         self._room = asyncio.Event()
         self._room.set()
@@ -173,7 +175,7 @@ class Publisher:
 
     @property
     def has_room(self) -> bool:
-        """Whether NATS takes what is written, and the window has room."""
+        """Whether NATS takes what is written, a stream is there, and the window has room."""
         return self.connection.writable.is_set() and self._room.is_set()
 
     async def wait_for_own_room(self) -> None:
@@ -279,7 +281,8 @@ class Publisher:
             self._held = []
         if recovery is not None:
             self._looking = True
-            await recovery.look()
+            if await recovery.look():
+                self._has_no_stream = False
             self._looking = False
         if is_reconnected and self.window.pending:
             publishes = self.window.on_their_way()
@@ -335,8 +338,11 @@ class Publisher:
         if answer.__class__ is Refusal:
             self._log_refusal(answer.reason)
             if answer.reason == NO_STREAM:
+                self._has_no_stream = True
+                self._room.clear()
                 self._look_after_refusal()
         elif publish is not None:
+            self._has_no_stream = False
             now_ns = common_time.now_ns()
             self.publish_ack.samples_ns.append(now_ns - publish.first_written_ns)
             self.publish_ack.began_unix_ns.append(publish.first_written_ns)
@@ -368,7 +374,10 @@ class Publisher:
             yield from (due_ns(event.seq) for event, _ in self._held or ())
 
     def _open_room(self) -> None:
-        if not self._room.is_set() and self.window.roomy:
+        if self._room.is_set() or not self.window.roomy:
+            return
+        # What waits finds out when there is a stream again.
+        if not (self._has_no_stream and self.window.pending):
             self._room.set()
 
     def _log_refusal(self, reason: str) -> None:

@@ -54,19 +54,23 @@ class Recovery:
         self._listener = listener
         self._event: EventRecord | None = None
 
-    async def look(self) -> None:
-        """Find out whether the stream is the one that it was; if not, what is to be replayed."""
+    async def look(self) -> bool:
+        """Find out whether the stream is the one that it was; if not, what is to be replayed.
+
+        Returns whether there is one.
+        """
         account = self._account
         life = await self._keeper.look(account.stream.created)
         if self._keeper.asked is not None:
             # None is 0 there, which is for ever.
             self.trail.max_age_s = (self._keeper.asked.get("max_age") or math.inf) / NS_PER_S
-        if life is None or life.created == account.stream.created:
-            return
+        if life is None:
+            return False
         if account.stream.created is None and not account.last_stream_seq:
             account.stream.created = life.created
-            return
-        self._begin(life)
+        elif life.created != account.stream.created:
+            self._begin(life)
+        return True
 
     async def replay(self) -> None:
         """Read again what is to be replayed, and publish it."""
