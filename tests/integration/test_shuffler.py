@@ -446,10 +446,10 @@ def test_without_a_stream_it_waits_for_one(
     wait_for(lambda: counted("fpaas_shuffler_publish_refusals_total") > 0)
     time.sleep(0.5)
     before = counted(read)
-    time.sleep(3)
+    time.sleep(1.5)
     assert counted(read) == before > 0
     create_stream(nats_server.url)
-    wait_for(partial(stored_more_than, nats_server.url, int(before) + 500))
+    wait_for(partial(stored_more_than, nats_server.url, int(before) + 100))
     shuffler.send_signal(signal.SIGTERM)
     assert shuffler.wait(timeout=10) == 0
     found = [int((message.headers or {})["Fpaas-Seq"]) for message in stored(nats_server.url)]
