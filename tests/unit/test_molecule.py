@@ -12,36 +12,41 @@ import yaml  # type: ignore[import-untyped]
 from tests.support.checkout import CHECKOUT
 
 SCENARIOS = sorted(path.parent for path in CHECKOUT.glob("molecule/*/molecule.yml"))
-INVENTORIES = [CHECKOUT / "inventory/containers.yml"] + [
+INVENTORIES = [CHECKOUT / "inventory/containers.yml", CHECKOUT / "inventory/vms.yml"] + [
     scenario / "inventory/hosts.yml" for scenario in SCENARIOS
 ]
 
 
-def containers(inventory: Path) -> dict[str, Any]:
-    content = yaml.safe_load(inventory.read_text())
-    group: dict[str, Any] = content["all"]["children"]["containers"]
+def hosts(inventory: Path) -> dict[str, Any]:
+    content = yaml.safe_load(inventory.read_text())["all"]["children"]
+    group: dict[str, Any] = content.get("containers") or content["machines"]
     return group
 
 
+def setting(inventory: Path, name: str) -> str:
+    settings = hosts(inventory)["vars"]
+    value: str = settings.get(f"container_lab_{name}") or settings[f"machine_lab_{name}"]
+    return value
+
+
 def test_labs_have_names_and_subnets_of_their_own() -> None:
-    settings = [containers(inventory)["vars"] for inventory in INVENTORIES]
-    for variable in ("container_lab_name", "container_lab_subnet"):
-        assert len({each[variable] for each in settings}) == len(INVENTORIES)
+    for name in ("name", "subnet"):
+        assert len({setting(inventory, name) for inventory in INVENTORIES}) == len(INVENTORIES)
 
 
 @pytest.mark.parametrize("inventory", INVENTORIES, ids=lambda path: path.parent.parent.name)
 def test_hosts_are_in_their_subnet(inventory: Path) -> None:
-    group = containers(inventory)
-    subnet = ipaddress.ip_network(group["vars"]["container_lab_subnet"])
-    addresses = [ipaddress.ip_address(host["ansible_host"]) for host in group["hosts"].values()]
+    subnet = ipaddress.ip_network(setting(inventory, "subnet"))
+    addresses = [
+        ipaddress.ip_address(host["ansible_host"]) for host in hosts(inventory)["hosts"].values()
+    ]
     assert len(set(addresses)) == len(addresses)
     assert all(address in subnet for address in addresses)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
 def test_lab_is_named_as_molecules_settings_expect(scenario: Path) -> None:
-    name = containers(scenario / "inventory/hosts.yml")["vars"]["container_lab_name"]
-    assert name == f"fpaas-molecule-{scenario.name}"
+    assert setting(scenario / "inventory/hosts.yml", "name") == f"fpaas-molecule-{scenario.name}"
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
