@@ -22,11 +22,11 @@ from fpaas.ledger.ledger import Evidence, Ledger
 from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records.consumers import Connections, Fetches, WorkerResult
+from fpaas.records.consumers import Connections, Fetches, WorkerOutage, WorkerResult
 from fpaas.records.nats import DurableState, NatsSample, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.shuffler.subjects import ClassesOf
-from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
+from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
 from tests.support.shuffler_results import FIRST_SEQ, make_shuffler
 
 DELIVERED, PENDING, LOST, EXPIRED = "delivered", "pending", "lost", "expired"
@@ -84,6 +84,9 @@ class Simulation:
         self.classes_of = ClassesOf(())
         self.first = 1
         self.last = 0
+        #: Seconds since T0; a server that is killed is there again a second later.
+        self.now_s = 0
+        self.killed_s: list[int] = []
 
     def publish(self, count: int) -> None:
         self.last += count
@@ -146,7 +149,7 @@ class Simulation:
                 continue
             durable.received.add(seq)
             durable.receptions += 1
-            log.record(seq, durable.consumer_seq, 0)
+            log.record(seq, durable.consumer_seq, 1000 * self.now_s)
             if durable.unacked[seq] > 1:
                 log.repeats.append(durable.consumer_seq)
             if fate == "r":
@@ -170,6 +173,15 @@ class Simulation:
             durable.stream_seq, durable.consumer_seq = stream_seq, consumer_seq
             durable.unacked = {s: n for s, n in unacked.items() if s >= self.first}
             durable.to_repeat = [s for s in to_repeat if s >= self.first]
+
+    def kill(self) -> None:
+        """Kill the server; it comes back with what it had written by `remember`."""
+        self.killed_s.append(self.now_s + 1)
+        self.now_s += 2
+        self.fail_over()
+        for durable in self.durables:
+            for log in durable.logs:
+                log.end_life()
 
     def outcome(self, durable: Durable, seq: int) -> str:
         if seq in durable.received:
@@ -210,9 +222,20 @@ class Simulation:
                 0, stream, stream, {d.name: self._state(d) for d in self.durables}, None
             ),
             deliveries=logs,
-            workers=[make_worker(len(logs), receptions, reconnects=int(troubled))],
+            workers=[
+                replace(
+                    make_worker(
+                        len(logs), receptions, reconnects=int(troubled or bool(self.killed_s))
+                    ),
+                    nats_outages=[
+                        WorkerOutage(NS_PER_S * at_s, NS_PER_S * (at_s + 1))
+                        for at_s in self.killed_s
+                    ],
+                )
+            ],
             dids=[self.did(seq) for seq in range(1, last + 1)],
             classes=[self.classes_of(self.subject(seq).encode()) for seq in range(1, last + 1)],
+            restarts=[(NS_PER_S * at_s - 1, NS_PER_S * (at_s + 1) + 1) for at_s in self.killed_s],
         )
 
     def _state(self, durable: Durable) -> DurableState:
@@ -472,6 +495,49 @@ def test_deliveries_that_a_new_leader_makes_again_balance(
             simulation.fail_over()
     truth = simulation.truth()
     balanced = ledger.account(replicated(spec), simulation.evidence())
+    assert balanced.disagreements == []
+    assert balanced.unexplained == 0
+    assert identities_hold(balanced)
+    assert balanced.delivered == truth[DELIVERED]
+    assert balanced.pending_at_end == truth[PENDING]
+
+
+@pytest.mark.parametrize("make", [fanout, shared])
+@settings(max_examples=100, deadline=None)
+@given(
+    consumers=st.integers(1, 3),
+    phases=st.lists(
+        st.tuples(
+            st.integers(1, 20),
+            st.lists(
+                st.tuples(
+                    st.integers(0, 2),
+                    st.integers(0, 2),
+                    st.integers(1, 12),
+                    st.text("rrax", min_size=1, max_size=4),
+                )
+            ),
+            st.sampled_from(["remember", "kill", "pass_ack_wait"]),
+        ),
+        max_size=8,
+    ),
+)
+def test_deliveries_that_a_killed_server_makes_again_are_repeats(
+    make: Callable[[int], tuple[RunSpec, Simulation]],
+    consumers: int,
+    phases: list[tuple[int, list[tuple[int, int, int, str]], str]],
+) -> None:
+    """It comes back with its stream, and has forgotten its last deliveries and their acks."""
+    spec, simulation = make(consumers)
+    for published, polls, then in phases:
+        simulation.publish(published)
+        for which, puller, batch, fates in polls:
+            simulation.poll(
+                simulation.durables[which % len(simulation.durables)], puller, batch, fates
+            )
+        getattr(simulation, then)()
+    truth = simulation.truth()
+    balanced = ledger.account(spec, simulation.evidence())
     assert balanced.disagreements == []
     assert balanced.unexplained == 0
     assert identities_hold(balanced)

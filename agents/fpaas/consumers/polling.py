@@ -275,6 +275,7 @@ class Polling:
                 puller.habit.fetches.lost += 1
                 self._give_up(puller, now)
                 self._end_poll(puller, now)
+            puller.log.end_life()
 
     def stop(self, now: int) -> None:
         """Start no more; pulls in flight may still end. Polls that are due and unsent stay so."""

@@ -12,7 +12,8 @@ from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.nats import DurableState
 
-Run = tuple[int, int, int, bool]
+#: (server's life, consumer sequence, stream sequence, count, repeated)
+Run = tuple[int, int, int, int, bool]
 
 
 class OwedSeqs:
@@ -59,7 +60,8 @@ class Walk:
     """A durable's deliveries, taken apart.
 
     `new` were received at first delivery, up to `frontier`; `late` are the other sequences
-    received: as repeats, so that a first delivery went before.
+    received: as repeats, so that a first delivery went before. `made_again` of them were called
+    first deliveries by a server that was killed and had forgotten that it had made them.
     """
 
     gaps: list[Gap] = field(default_factory=list)
@@ -67,19 +69,31 @@ class Walk:
     new: int = 0
     received: int = 0
     overlapping: int = 0
+    made_again: int = 0
+    life: int = 0
     frontier: int = 0
     next_consumer_seq: int = 1
     holes: int = 0
 
-    def take(self, consumer_seq: int, stream_seq: int, count: int, *, repeated: bool) -> None:
-        """Go on by one run; runs come in the order of their consumer sequence."""
+    def take(
+        self, life: int, consumer_seq: int, stream_seq: int, count: int, *, repeated: bool
+    ) -> None:
+        """Go on by one run; in a life of the server they come in the order of consumer sequences.
+
+        The next life may begin with sequences that were there in the one before.
+        """
         self.received += count
+        if life != self.life:
+            self.life = life
+            self.next_consumer_seq = min(self.next_consumer_seq, consumer_seq)
         if consumer_seq < self.next_consumer_seq:
             self.overlapping += min(count, self.next_consumer_seq - consumer_seq)
         else:
             self.holes += consumer_seq - self.next_consumer_seq
         self.next_consumer_seq = max(self.next_consumer_seq, consumer_seq + count)
         last = stream_seq + count - 1
+        if life and not repeated:
+            self.made_again += max(0, min(last, self.frontier) + 1 - stream_seq)
         if repeated or last <= self.frontier:
             self.late.add_range(stream_seq, last)
             return
@@ -116,19 +130,20 @@ class Walk:
         return self.new + filled + self.late.count_within(self.frontier + 1, self.reached)
 
 
-def split_repeats(log: ConsumerDeliveries) -> Iterator[Run]:
-    """Iterate over a log's runs as (consumer sequence, stream sequence, count, repeated)."""
-    repeats = sorted(log.repeats)
-    for _, stream_seq, consumer_seq, count in log.runs:
-        ahead = stream_seq - consumer_seq
-        first, end = consumer_seq, consumer_seq + count
-        for repeat in repeats[bisect_left(repeats, first) : bisect_left(repeats, end)]:
-            if repeat > first:
-                yield first, first + ahead, repeat - first, False
-            yield repeat, repeat + ahead, 1, True
-            first = repeat + 1
-        if end > first:
-            yield first, first + ahead, end - first, False
+def split_repeats(log: ConsumerDeliveries, restarts_ms: Sequence[int] = ()) -> Iterator[Run]:
+    """Iterate over a log's runs; the server's lives are parted by its restarts, in ms since T0."""
+    for runs, repeats in log.lives():
+        for at_ms, stream_seq, consumer_seq, count in runs:
+            life = bisect_right(restarts_ms, at_ms)
+            ahead = stream_seq - consumer_seq
+            first, end = consumer_seq, consumer_seq + count
+            for repeat in repeats[bisect_left(repeats, first) : bisect_left(repeats, end)]:
+                if repeat > first:
+                    yield life, first, first + ahead, repeat - first, False
+                yield life, repeat, repeat + ahead, 1, True
+                first = repeat + 1
+            if end > first:
+                yield life, first, first + ahead, end - first, False
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,8 @@ class DurableCase:
     """What is known of one durable.
 
     `had_trouble`: connections broke, or pulls went unanswered, so repeats may have been lost too.
-    `may_forget`: the server's part is replicated, and a new leader may be behind the one before.
+    `may_forget`: the server's part is replicated, and a new leader may be behind the one before; or
+    the server was killed, and what it came back with is behind.
     `was_killed`: a process that received for this durable.
     """
 

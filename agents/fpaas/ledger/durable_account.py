@@ -12,7 +12,8 @@ the worse.
 The new leader of a replicated durable may not know of the last deliveries of the one before, which
 were sent before the servers had agreed on them. It makes them once more under the same consumer
 sequences, and they are repeats; or it has not been asked since, and counts as pending what was
-received. Of a stream with replicas neither is a disagreement.
+received. Of a stream with replicas neither is a disagreement. A server that was killed, and came
+back with its stream, forgets in the same way; its lives are told apart.
 
 Of a consumer whose process was killed, the last deliveries are not logged. Of these the server
 knows which were acknowledged: they were received. Those that it waits for are pending; those that
@@ -158,7 +159,15 @@ def _account_gap(
     if expired > 0 and case.removals.by_size:
         until = owed.nth(gap.first, expired + gone)
         account.expired_by_size += owed.count_in(case.removals.by_size, gap.first, until)
-    return again, alive - again, gap.holes - made
+    passed = alive - again
+    if case.may_forget:
+        # What it has forgotten that it delivered, it will deliver for the first time.
+        anew_from = max(alive_from, case.state.delivered_stream_seq + 1)
+        anew = owed.count(anew_from, gap.last) - walk.late.count_within(anew_from, gap.last)
+        anew = min(again, anew - owed.count_in(removed, anew_from, gap.last))
+        account.pending_at_end += anew
+        again -= anew
+    return again, passed, gap.holes - made
 
 
 def _account_unacked(

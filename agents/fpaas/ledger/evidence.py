@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -38,7 +39,20 @@ def evidence_of(bundle: Bundle) -> Evidence:
         removals=_removals(bundle, samples),
         lost_stream=_lost_stream(bundle, samples, by_stream[-1]),
         lost=_lost(bundle, samples, by_stream if complete else None),
+        restarts=_restarts(bundle, samples),
     )
+
+
+def _restarts(bundle: Bundle, samples: list[NatsSample]) -> list[tuple[int, int]]:
+    """Return when a server was seen last and first again that came back with its stream."""
+    if len(bundle.parts("nats")) > 1 or bundle.spec.stream.storage != "file":
+        return []
+    seen = [(one.unix_ns, one.varz.server_id) for one in samples if one.varz is not None]
+    return [
+        (since, until)
+        for (since, before), (until, after) in itertools.pairwise(seen)
+        if before != after
+    ]
 
 
 def _lost_records(bundle: Bundle) -> list[LostStream]:

@@ -84,6 +84,9 @@ class Evidence:
     lost_stream: StreamState | None = None
     #: Streams that were lost and made again; `deliveries` are of the last one.
     lost: Sequence[LostEvidence] = ()
+    #: When the server was seen last and first again, of each time that it came back with its
+    #: stream: Unix ns.
+    restarts: Sequence[tuple[int, int]] = ()
 
 
 class Ledger(LedgerFigures, kw_only=True):
@@ -317,14 +320,17 @@ def _account_deliveries(
     disagreements: Disagreements,
 ) -> None:
     durables = list(dict.fromkeys(map(spec.durable_of, range(spec.consumers.count))))
-    walks = _walks(spec, evidence.deliveries or (), durables, disagreements)
+    walks = _walks(spec, evidence, evidence.deliveries or (), durables, disagreements)
     lost_walks = [
-        _walks(spec, one.deliveries or (), durables, disagreements) for one in streams.lost
+        _walks(spec, evidence, one.deliveries or (), durables, disagreements)
+        for one in streams.lost
     ]
     every_walk = [walk for one in (*lost_walks, walks) for walk in one.values()]
     received = sum(walk.received for walk in every_walk)
     ledger.delivered = sum(walk.distinct() for walk in every_walk)
     ledger.duplicate_deliveries = received - ledger.delivered
+    if ledger.redelivered is not None:
+        ledger.redelivered += sum(walk.made_again for walk in every_walk)
     workers = evidence.workers or ()
     if evidence.workers is not None and all(worker.complete for worker in workers):
         processed = sum(worker.processed for worker in workers)
@@ -460,21 +466,46 @@ def _add_up(
 
 def _walks(
     spec: RunSpec,
+    evidence: Evidence,
     deliveries: Iterable[ConsumerDeliveries],
     durables: list[str],
     disagreements: Disagreements,
 ) -> dict[str, Walk]:
     runs: dict[str, list[Run]] = {durable: [] for durable in durables}
+    restarts_ms = _restarts_ms(spec, evidence)
     for log in deliveries:
-        runs.setdefault(log.durable, []).extend(split_repeats(log))
+        runs.setdefault(log.durable, []).extend(
+            split_repeats(log, restarts_ms.get(log.consumer_index, ()))
+        )
     walks = {}
     for durable, durable_runs in runs.items():
         walk = walks[durable] = Walk()
-        for consumer_seq, stream_seq, count, repeated in sorted(durable_runs):
-            walk.take(consumer_seq, stream_seq, count, repeated=repeated)
+        for life, consumer_seq, stream_seq, count, repeated in sorted(durable_runs):
+            walk.take(life, consumer_seq, stream_seq, count, repeated=repeated)
         if not spec.stream.replicas > 1:
             disagreements.note(walk.overlapping, About.RECEIVED_TWICE, durable=durable)
     return walks
+
+
+def _restarts_ms(spec: RunSpec, evidence: Evidence) -> dict[int, list[int]]:
+    """Return by consumer when the server was gone before it came back with its stream, ms since T0.
+
+    A connection that broke while the server lived on is no reason for it to forget anything.
+    """
+    found: dict[int, list[int]] = {}
+    for worker in evidence.workers or ():
+        restarts_ms = [
+            (outage.lost_unix_ns - spec.t0_unix_ns) // 1_000_000
+            for outage in worker.nats_outages
+            if any(
+                outage.lost_unix_ns <= until and (outage.resumed_unix_ns or until) >= since
+                for since, until in evidence.restarts
+            )
+        ]
+        if restarts_ms:
+            consumers = range(worker.first, worker.first + worker.count)
+            found.update(dict.fromkeys(consumers, restarts_ms))
+    return found
 
 
 def _cases(
@@ -504,7 +535,7 @@ def _cases(
                 state,
                 server,
                 had_trouble=had_trouble or bool(killed),
-                may_forget=spec.stream.replicas > 1,
+                may_forget=spec.stream.replicas > 1 or bool(evidence.restarts),
                 was_killed=durable in killed,
                 removals=evidence.removals or Removals(),
             )

@@ -9,10 +9,10 @@ server says it delivered before, nor what this consumer had received.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from fpaas.bundle.bundle import NO_DID
+from fpaas.ledger.deliveries import split_repeats
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 
@@ -71,16 +71,9 @@ def violations_at_consumers(
 
 def _first_spans(log: ConsumerDeliveries) -> Iterator[tuple[int, int]]:
     """Iterate over (first, last) stream sequence of first deliveries, in the order of arrival."""
-    repeats = sorted(log.repeats)
-    for _, stream_seq, consumer_seq, count in log.runs:
-        ahead = stream_seq - consumer_seq
-        start, end = consumer_seq, consumer_seq + count
-        for repeat in repeats[bisect_left(repeats, start) : bisect_left(repeats, end)]:
-            if repeat > start:
-                yield start + ahead, repeat - 1 + ahead
-            start = repeat + 1
-        if end > start:
-            yield start + ahead, end - 1 + ahead
+    for _, _, stream_seq, count, repeated in split_repeats(log):
+        if not repeated:
+            yield stream_seq, stream_seq + count - 1
 
 
 def _earliest_late(spans: Iterable[tuple[int, int]]) -> int | None:

@@ -9,7 +9,8 @@ Each stream has a log of its own, as a stream that was lost and made again count
 so do its durables: `stream` says how many the writer had seen before.
 
 Which deliveries were *repeats* of their message is kept beside the runs: a message that first came
-as a repeat had an earlier delivery that this consumer never saw.
+as a repeat had an earlier delivery that this consumer never saw. Consumer sequences may come twice
+over the *lives* of a connection: a server that was killed makes its last deliveries once more.
 
 While a run goes on, its runs are appended to a *journal*, as they are and larger, so that a process
 that is killed leaves all but its last second; at the end the log takes its place.
@@ -21,7 +22,7 @@ import gzip
 import sys
 import zlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class DeliveryLog:
     """The runs of one consumer, in order of arrival.
 
     The hot path may inline `record`: it touches `next_stream_seq`, `next_consumer_seq` and `count`.
-    Whoever records a repeat appends its consumer sequence to `repeats`.
+    Whoever records a repeat appends its consumer sequence to `repeats`. Below 0 stands there how
+    many runs there were when a life ended, -1 for none.
     """
 
     __slots__ = (
@@ -104,12 +106,19 @@ class DeliveryLog:
             self.reached = max(self.reached, self.next_stream_seq - 1)
             self.next_stream_seq = -1
 
+    def end_life(self) -> None:
+        """Keep what comes from now on apart from what came: the connection was lost."""
+        self.end_run()
+        ended = -1 - len(self.runs) // FIELDS_PER_RUN
+        if self.runs and ended not in self.repeats[-1:]:
+            self.repeats.append(ended)
+
 
 @dataclass
 class ConsumerDeliveries:
     """One consumer's deliveries as read back: runs of (since_t0_ms, stream, consumer, count).
 
-    `repeats` are the consumer sequences of deliveries that were not their message's first.
+    `repeats` are as DeliveryLog has them.
     """
 
     consumer_index: int
@@ -117,6 +126,19 @@ class ConsumerDeliveries:
     runs: list[tuple[int, int, int, int]] = field(default_factory=list)
     repeats: list[int] = field(default_factory=list)
     stream: int = 0
+
+    def lives(self) -> Iterator[tuple[list[tuple[int, int, int, int]], list[int]]]:
+        """Iterate over the connection's lives: runs, and repeats in the order of their numbers."""
+        begin = 0
+        repeats: list[int] = []
+        for repeat in self.repeats:
+            if repeat >= 0:
+                repeats.append(repeat)
+                continue
+            end = -1 - repeat
+            yield self.runs[begin:end], sorted(repeats)
+            begin, repeats = end, []
+        yield self.runs[begin:], sorted(repeats)
 
 
 def write(path: Path, logs: list[DeliveryLog]) -> None:
