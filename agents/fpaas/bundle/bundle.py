@@ -13,7 +13,7 @@ import re
 import sys
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,6 +89,8 @@ class WorkerPart:
     first_fetches: list[array[int] | None] = field(default_factory=list)
     samples: list[WorkerSample] = field(default_factory=list)
     events: list[EventRecord] = field(default_factory=list)
+    #: Whether another worker went on with its consumers, after it had ended in the run.
+    is_gone_on: bool = False
 
 
 @dataclass
@@ -306,7 +308,10 @@ class _Loader:
             for path in part.directory.iterdir()
             if (match := re.match(r"consumers-(\d+)\.", path.name))
         }
-        part.workers = [self._load_worker(part, number) for number in sorted(numbers)]
+        # The last first: what a worker left out that another went on for is none's fault.
+        for number in sorted(numbers, reverse=True):
+            others = {one.result.first for one in part.workers if one.result is not None}
+            part.workers.insert(0, self._load_worker(part, number, others))
         share = self._spec.shares.get(part.host, Share(0, 0))
         covered = IntervalSet(
             (result.first, result.first + result.count - 1)
@@ -318,11 +323,14 @@ class _Loader:
             counts = {"missing": missing, "count": share.count}
             self._bundle.problems.append(Reason("consumers_missing", part.host, counts))
 
-    def _load_worker(self, part: HostPart, number: int) -> WorkerPart:
+    def _load_worker(
+        self, part: HostPart, number: int, gone_on_with: Collection[int]
+    ) -> WorkerPart:
         stem = consumers.stem(number)
         self._check_histogram_log(part, f"{stem}.hlog")
         result = self._record(part, consumers.name(number), WorkerResult)
-        if result is not None and not result.complete:
+        is_gone_on = result is not None and result.first in gone_on_with
+        if result is not None and not result.complete and not is_gone_on:
             self._problem(part, consumers.name(number), "worker_account_cut")
         streams = len(result.streams) if result is not None else 1
         return WorkerPart(
@@ -330,12 +338,19 @@ class _Loader:
             result=result,
             deliveries=self._load_deliveries(part, stem),
             first_fetches=[
-                self._array(part, consumers.first_fetch_name(number, stream, streams), "I")
+                self._first_fetches(part, name, is_gone_on=is_gone_on)
                 for stream in range(streams)
+                for name in [consumers.first_fetch_name(number, stream, streams)]
             ],
+            is_gone_on=is_gone_on,
             samples=self._records(part, consumers.samples_name(number), WorkerSample),
             events=self._agent_events(part, stem),
         )
+
+    def _first_fetches(self, part: HostPart, name: str, *, is_gone_on: bool) -> array[int] | None:
+        if is_gone_on and not (part.directory / name).exists():
+            return None
+        return self._array(part, name, "I")
 
     def _load_deliveries(self, part: HostPart, stem: str) -> list[ConsumerDeliveries] | None:
         journal = f"{stem}.deliveries.journal"

@@ -14,7 +14,10 @@ from fpaas.spec import RunSpec
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one worker plays: consumers first … first + count - 1, into `out` (None: no files)."""
+    """What one worker plays: consumers first … first + count - 1, into `out` (None: no files).
+
+    Whoever `goes_on` plays what another did that ended in this run.
+    """
 
     spec: RunSpec
     worker: int
@@ -22,6 +25,7 @@ class Assignment:
     count: int
     nats_url: str
     out: Path | None
+    goes_on: bool = False
 
     def to_line(self) -> bytes:
         """Encode for a child's standard input."""
@@ -32,6 +36,7 @@ class Assignment:
             "count": self.count,
             "nats_url": self.nats_url,
             "out": str(self.out) if self.out else None,
+            "goes_on": self.goes_on,
             "log_level": logging.getLogger().level,
             "clock_shift_ns": common_time.shift_ns(),
         }

@@ -89,6 +89,8 @@ class ConsumerWorker:
             self._pullers,
             until_unix_ns=spec.end_unix_ns,
             bins=bins,
+            # What fell due while nobody played is not made up for.
+            from_unix_ns=common_time.now_ns() if assignment.goes_on else 0,
         )
         self._polling.watch(common_time.now_ns)
         self._figures = Figures(consumers=assignment.count)

@@ -29,6 +29,8 @@ from fpaas.consumers.consumer_worker import ConsumerWorker
 from fpaas.consumers.worker_process import cannot_write
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.measures.cgroup import Cgroup
+from fpaas.records import consumers, files
+from fpaas.records.consumers import WorkerResult
 from fpaas.records.status import State
 from fpaas.spec import RunSpec, Share
 
@@ -66,15 +68,43 @@ def worker_count(workers: str | int, consumers: int, cores: float) -> int:
 
 
 def assignments(play: Play, workers: int) -> list[Assignment]:
-    """Split a share over workers as evenly as whole numbers allow."""
+    """Split a share over workers as evenly as whole numbers allow.
+
+    If others played it before, in this run, and ended, these go on with numbers after theirs.
+    """
     share = play.share
     result = []
     first = share.first
+    before = _played_before(play)
     for worker in range(workers):
         count = share.count // workers + (worker < share.count % workers)
-        result.append(Assignment(play.spec, worker, first, count, play.nats_url, play.out))
+        result.append(
+            Assignment(
+                play.spec,
+                before + worker,
+                first,
+                count,
+                play.nats_url,
+                play.out,
+                goes_on=before > 0,
+            )
+        )
         first += count
     return result
+
+
+def _played_before(play: Play) -> int:
+    """Return how many workers of this run left an account here; an earlier run's are none."""
+    count = 0
+    while play.out is not None:
+        try:
+            result = files.read(play.out / consumers.name(count), WorkerResult)
+        except (OSError, files.UnreadableError):
+            break
+        if (result.started_unix_ns or 0) < play.spec.t0_unix_ns:
+            break
+        count += 1
+    return count
 
 
 async def run(play: Play, on_tick: OnTick | None = None) -> None:

@@ -154,6 +154,7 @@ class Polling:
         *,
         until_unix_ns: int,
         bins: Bins | None = None,
+        from_unix_ns: int = 0,
     ) -> None:
         #: Of each class that is played here.
         self.habits = list(dict.fromkeys(puller.habit for puller in pullers))
@@ -169,7 +170,13 @@ class Polling:
         self._sent: deque[tuple[int, Puller, int]] = deque()
         for position, puller in enumerate(pullers):
             puller.position = position
-            puller.due_unix_ns = puller.habit.schedule.first_due(puller.log.consumer_index)
+            schedule = puller.habit.schedule
+            puller.due_unix_ns = schedule.first_due(puller.log.consumer_index)
+            while puller.due_unix_ns < from_unix_ns:
+                puller.poll += 1
+                puller.due_unix_ns = schedule.next_due(
+                    puller.log.consumer_index, puller.poll, puller.due_unix_ns
+                )
             self._sleep_until_due(puller)
 
     @property

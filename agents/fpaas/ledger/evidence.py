@@ -129,7 +129,8 @@ def _of_last_stream(bundle: Bundle, samples: list[NatsSample]) -> list[NatsSampl
 def worker_results(bundle: Bundle) -> list[WorkerResult] | None:
     """Return every worker's figures; None unless all of the run's consumers are among them."""
     results = [worker.result for _, worker in bundle.workers if worker.result is not None]
-    played = sum(result.count for result in results)
+    # Of consumers that others went on with, once.
+    played = sum({result.first: result.count for result in results}.values())
     return results if played == bundle.spec.consumers.count else None
 
 

@@ -386,6 +386,15 @@ CODES: dict[str, Code] = {
         "Read shuffler.log on its host.",
         {"times": "how often it was started again"},
     ),
+    "workers_restarted": Code(
+        NOTE,
+        "{count} consumers workers ended in the run and were started again; others went on with "
+        "their durables, and polls that fell due meanwhile were not made",
+        "A process full of consumers died in the run, and was started again. What it had received "
+        "in its last second is known from the server; what it had not acknowledged came again.",
+        "Read consumers.log on its host.",
+        {"count": "processes"},
+    ),
     "stream_recreated": Code(
         NOTE,
         _stream_recreated,

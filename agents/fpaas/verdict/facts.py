@@ -83,6 +83,8 @@ class Facts:
     stream_began_anew: bool = False
     #: How often the shuffler was started in the run.
     shuffler_lives: int = 1
+    #: Consumers workers that ended in the run, and with whose consumers others went on.
+    workers_gone_on: int = 0
     #: Whether the server told its figures at the end.
     has_final: bool = False
 
@@ -130,6 +132,7 @@ def collect(
         publish_failures=shuffler.failures_by_reason if shuffler else {},
         stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
         shuffler_lives=shuffler.lives if shuffler is not None else 1,
+        workers_gone_on=sum(worker.is_gone_on for _, worker in bundle.workers),
         has_final=bundle.server_final is not None,
     )
 
@@ -158,6 +161,8 @@ def _last_samples(part: HostPart, name: str) -> Iterator[int]:
 
 def _workers_killed(bundle: Bundle) -> Iterator[WorkerDeath]:
     for part, worker in bundle.workers:
+        if worker.is_gone_on:
+            continue
         if worker.result is not None and not worker.result.complete:
             last_unix_ns = max(
                 (sample.unix_ns for sample in worker.samples[-1:]),

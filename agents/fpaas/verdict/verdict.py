@@ -154,6 +154,8 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     broken = list(goal_figures.broken_exchanges(measured)) if failovers else []
     if facts.shuffler_lives > 1:
         failovers.append(Reason("shuffler_restarted", None, {"times": facts.shuffler_lives - 1}))
+    if facts.workers_gone_on:
+        failovers.append(Reason("workers_restarted", None, {"count": facts.workers_gone_on}))
     notes = [
         *failovers,
         *excused,
