@@ -80,8 +80,7 @@ class ProcessesLab:
         if self.spec.firehose.first_seq is not None:
             self._start("relay", host_of["relay"], "--listen", listen)
         self._start("shuffler", host_of["shuffler"], "--metrics-listen", "127.0.0.1:0")
-        host = host_of["consumers"]
-        self._start("consumers", host, "--host", host, "--metrics-listen", "")
+        self._start_consumers()
         for host in self._hosts:
             if host not in self._servers:
                 self._start("probe", host, "--host", host)
@@ -140,6 +139,15 @@ class ProcessesLab:
         host = self._host_of["shuffler"]
         self._processes[f"shuffler on {host}"].wait(timeout=5)
         self._start("shuffler", host, "--metrics-listen", "127.0.0.1:0")
+
+    def start_consumers_again(self) -> None:
+        """Start consumers in place of those that were killed."""
+        self._processes[f"consumers on {self._host_of['consumers']}"].wait(timeout=5)
+        self._start_consumers()
+
+    def _start_consumers(self) -> None:
+        host = self._host_of["consumers"]
+        self._start("consumers", host, "--host", host, "--metrics-listen", "")
 
     def sleep_until(self, seconds_after_t0: float) -> None:
         """Wait for a time of the run."""

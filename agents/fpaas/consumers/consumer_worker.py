@@ -168,11 +168,11 @@ class ConsumerWorker:
         self._started_unix_ns = common_time.now_ns()
         if self._files:
             self._files.open(self._recorders(), self._logs)
-        t0_unix_ns = spec.t0_unix_ns
+        watched_from = self._started_unix_ns if self.assignment.goes_on else spec.t0_unix_ns
         watching = asyncio.ensure_future(
-            watch(self._files.events_path, self._peers(), self._loop_lag, t0_unix_ns)
+            watch(self._files.events_path, self._peers(), self._loop_lag, watched_from)
             if self._files
-            else agent.measure_loop_lag(self._loop_lag, t0_unix_ns)
+            else agent.measure_loop_lag(self._loop_lag, watched_from)
         )
         try:
             self._wake()

@@ -423,14 +423,16 @@ class _Summary:
 
         Agents start by their own host's clock; this is by the NATS host's.
         """
-        started = [
-            worker.result.started_unix_ns + round(1e6 * self._clocks.offset_ms(part.host))
-            for part, worker in self._bundle.workers
+        # Workers that went on with another's consumers have later numbers: the first start counts.
+        by_consumers = {
+            worker.result.first: worker.result.started_unix_ns
+            + round(1e6 * self._clocks.offset_ms(part.host))
+            for part, worker in reversed(self._bundle.workers)
             if worker.result and worker.result.started_unix_ns is not None
-        ]
-        if not started or self._results is None:
+        }
+        if not by_consumers or self._results is None:
             return None
-        started.append(self._spec.t0_unix_ns)
+        started = [*by_consumers.values(), self._spec.t0_unix_ns]
         return (max(started) - min(started)) / 1e6
 
 

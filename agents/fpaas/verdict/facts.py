@@ -120,7 +120,7 @@ def collect(
         servers_answered=_servers_answered(bundle),
         disagreements=balance.disagreements,
         tolerated=balance.tolerated,
-        never_fetched=None if results is None else sum(r.consumers_never_fetched for r in results),
+        never_fetched=None if results is None else _never_fetched(bundle, results),
         loop_lag_p99_ms=lags if outside is None else outside.loop_lag,
         own_lateness_p99_ms=None if outside is None else outside.own,
         process_cpu_pct=resources.agent_cpu_pct(bundle, window),
@@ -157,6 +157,19 @@ def _last_samples(part: HostPart, name: str) -> Iterator[int]:
     }
     for samples in by_agent.get(name, []):
         yield from (sample.unix_ns for sample in samples[-1:])
+
+
+def _never_fetched(bundle: Bundle, results: list[WorkerResult]) -> int:
+    """Count consumers that received nothing; of those that others went on with, from none."""
+    if not any(worker.is_gone_on for _, worker in bundle.workers):
+        return sum(result.consumers_never_fetched for result in results)
+    fetched = {
+        log.consumer_index
+        for _, worker in bundle.workers
+        for log in worker.deliveries or ()
+        if log.runs
+    }
+    return bundle.spec.consumers.count - len(fetched)
 
 
 def _workers_killed(bundle: Bundle) -> Iterator[WorkerDeath]:

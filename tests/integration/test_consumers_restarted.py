@@ -1,0 +1,60 @@
+"""Consumers that are killed in a run, and started again: their durables go on, to the event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import verdict_codes
+from tests.support.nats_servers import NatsServer
+from tests.support.processes_lab import ProcessesLab
+
+pytestmark = pytest.mark.integration
+
+
+def test_what_was_not_acknowledged_comes_again(tmp_path: Path, nats_server: NatsServer) -> None:
+    lab = ProcessesLab(
+        tmp_path,
+        {"nats": nats_server},
+        bench_consumers=4,
+        bench_poll_interval_s=0.5,
+        bench_batch_size=400,
+        bench_firehose_rate_per_s=200,
+        bench_warmup_s=1,
+        bench_measure_s=7,
+        bench_drain_s=6,
+        bench_workers=1,
+        bench_ack_wait_s=2,
+    )
+    offered = 200 * 8
+    try:
+        lab.start()
+        for at_s in (2.7, 5.2):
+            lab.sleep_until(at_s)
+            lab.kill("consumers")
+            lab.sleep_until(at_s + 0.5)
+            lab.start_consumers_again()
+        codes = lab.wait()
+        summary = lab.report()
+    finally:
+        lab.end()
+
+    assert set(codes.values()) == {0}, codes
+    ledger = summary["ledger"]
+    assert ledger["unexplained"] == 0, summary["verdict"]
+    assert ledger["stored"] == ledger["offered"] == offered
+    assert ledger["delivered"] == ledger["owed"] == 4 * offered
+    assert ledger["lost"] == 0
+    assert verdict_codes.blamed(summary) == []
+    # Who was started again did not begin late.
+    assert summary["fidelity"]["start_spread_ms"] < 5000
+    (note,) = [
+        one for one in verdict_codes.entries(summary, "note") if one["code"] == "workers_restarted"
+    ]
+    assert note["parameters"] == {"count": 2}
+    # The first life is there beside the others, as far as it got.
+    names = {path.name for path in (lab.bundle / "hosts" / "load").glob("consumers-?.json")}
+    assert names == {"consumers-0.json", "consumers-1.json", "consumers-2.json"}
+    # What nobody knows of all lives is not made up.
+    assert summary["latency_ms"]["publish_to_first_fetch"]["count"] is None
