@@ -18,7 +18,7 @@ BAR_WIDTH = 24
 #: What a fault has ended or stopped has this long to be back, once that is undone.
 BACK_WITHIN_S = 20.0
 #: Agents that the service manager starts again, and how long that may take.
-STARTED_AGAIN = ("shuffler", "consumers")
+STARTED_AGAIN = ("shuffler",)
 STARTED_AGAIN_WITHIN_S = 10.0
 ENDED = (State.DONE, State.STOPPED, State.FAILED)
 #: Figures that tell how far an agent is, in the order they are shown.
