@@ -56,5 +56,10 @@ def test_what_was_not_acknowledged_comes_again(tmp_path: Path, nats_server: Nats
     # The first life is there beside the others, as far as it got.
     names = {path.name for path in (lab.bundle / "hosts" / "load").glob("consumers-?.json")}
     assert names == {"consumers-0.json", "consumers-1.json", "consumers-2.json"}
+    # Figures are of all lives: nobody is counted twice, and what came before is not left out.
+    throughput = summary["throughput"]
+    assert throughput["per_consumer_per_s"]["p50"] == pytest.approx(
+        throughput["processed_per_s"] / 4, rel=0.3
+    )
     # What nobody knows of all lives is not made up.
     assert summary["latency_ms"]["publish_to_first_fetch"]["count"] is None

@@ -13,7 +13,7 @@ import re
 import sys
 import zlib
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,8 +89,8 @@ class WorkerPart:
     first_fetches: list[array[int] | None] = field(default_factory=list)
     samples: list[WorkerSample] = field(default_factory=list)
     events: list[EventRecord] = field(default_factory=list)
-    #: Whether another worker went on with its consumers, after it had ended in the run.
-    is_gone_on: bool = False
+    #: From when on another worker played its consumers, if it had ended in the run.
+    gone_on_unix_ns: int | None = None
 
 
 @dataclass
@@ -184,6 +184,16 @@ class Bundle:
         """The server's final figures; of a cluster, those of the host that saw most durables."""
         finals = [part.server_final for part in self.parts("nats") if part.server_final]
         return max(finals, key=lambda final: len(final.durables), default=None)
+
+    def consumer_counters(self, name: str) -> list[list[tuple[int, float]]]:
+        """Return a counter of the consumers as (Unix ns, value), over all lives of a worker."""
+        series: dict[tuple[str, int], list[tuple[int, float]]] = {}
+        for part, worker in self.workers:
+            first = worker.worker if worker.result is None else worker.result.first
+            one = series.setdefault((part.host, first), [])
+            before = one[-1][1] if one else 0.0
+            one += [(at, before + value) for at, value in cumulative(worker.samples, name)]
+        return list(series.values())
 
     @property
     def workers(self) -> list[tuple[HostPart, WorkerPart]]:
@@ -310,7 +320,11 @@ class _Loader:
         }
         # The last first: what a worker left out that another went on for is none's fault.
         for number in sorted(numbers, reverse=True):
-            others = {one.result.first for one in part.workers if one.result is not None}
+            others = {
+                one.result.first: one.result.polls_from_unix_ns
+                for one in reversed(part.workers)
+                if one.result is not None and one.result.polls_from_unix_ns is not None
+            }
             part.workers.insert(0, self._load_worker(part, number, others))
         share = self._spec.shares.get(part.host, Share(0, 0))
         covered = IntervalSet(
@@ -324,12 +338,13 @@ class _Loader:
             self._bundle.problems.append(Reason("consumers_missing", part.host, counts))
 
     def _load_worker(
-        self, part: HostPart, number: int, gone_on_with: Collection[int]
+        self, part: HostPart, number: int, gone_on_from: Mapping[int, int]
     ) -> WorkerPart:
         stem = consumers.stem(number)
         self._check_histogram_log(part, f"{stem}.hlog")
         result = self._record(part, consumers.name(number), WorkerResult)
-        is_gone_on = result is not None and result.first in gone_on_with
+        gone_on_unix_ns = gone_on_from.get(result.first) if result is not None else None
+        is_gone_on = gone_on_unix_ns is not None
         if result is not None and not result.complete and not is_gone_on:
             self._problem(part, consumers.name(number), "worker_account_cut")
         streams = len(result.streams) if result is not None else 1
@@ -342,7 +357,7 @@ class _Loader:
                 for stream in range(streams)
                 for name in [consumers.first_fetch_name(number, stream, streams)]
             ],
-            is_gone_on=is_gone_on,
+            gone_on_unix_ns=gone_on_unix_ns,
             samples=self._records(part, consumers.samples_name(number), WorkerSample),
             events=self._agent_events(part, stem),
         )

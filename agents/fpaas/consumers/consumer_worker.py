@@ -85,12 +85,13 @@ class ConsumerWorker:
         self._address = _address(assignment.nats_url)
         self._build()
         bins = Bins(spec.t0_unix_ns, spec.cuts_unix_ns) if assignment.out else None
+        #: What fell due while nobody played is not made up for.
+        self._polls_from_unix_ns = common_time.now_ns() if assignment.goes_on else None
         self._polling = Polling(
             self._pullers,
             until_unix_ns=spec.end_unix_ns,
             bins=bins,
-            # What fell due while nobody played is not made up for.
-            from_unix_ns=common_time.now_ns() if assignment.goes_on else 0,
+            from_unix_ns=self._polls_from_unix_ns or 0,
         )
         self._polling.watch(common_time.now_ns)
         self._figures = Figures(consumers=assignment.count)
@@ -503,6 +504,7 @@ class ConsumerWorker:
             started_unix_ns=self._started_unix_ns,
             nats_rtt_ms=min(round_trips_s) * 1000 if round_trips_s else None,
             polls_until_unix_ns=self._stopped_unix_ns,
+            polls_from_unix_ns=self._polls_from_unix_ns,
             complete=complete,
             streams=[*self._streams, self._keeper.created],
             nats_outages=self._outages,

@@ -74,7 +74,9 @@ class FramesDue:
 
 @dataclass(frozen=True)
 class PollsDue:
-    """Polls of consumers until they stopped polling; `schedules` have those whose they are.
+    """Polls of consumers from when on they were its own until they stopped polling.
+
+    `schedules` have those whose they are.
 
     `begun` are calls that no schedule foretells, by the start of their bin: a drain's next pulls.
     """
@@ -82,6 +84,7 @@ class PollsDue:
     schedules: Sequence[tuple[PollSchedule, Sequence[int]]]
     until_unix_ns: int
     begun: BegunDue
+    from_unix_ns: int = 0
 
     def with_begun(self, by_start: Mapping[int, int]) -> PollsDue:
         """Return the same with calls that no schedule foretells."""
@@ -89,7 +92,9 @@ class PollsDue:
 
     def count(self, from_ns: int, until_ns: int) -> int:
         """See Due."""
-        from_ns, until_ns = (min(one, self.until_unix_ns) for one in (from_ns, until_ns))
+        from_ns, until_ns = (
+            max(self.from_unix_ns, min(one, self.until_unix_ns)) for one in (from_ns, until_ns)
+        )
         return self.begun.count(from_ns, until_ns) + sum(
             schedule.due_before(consumer, until_ns) - schedule.due_before(consumer, from_ns)
             for schedule, consumers in self.schedules

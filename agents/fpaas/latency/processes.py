@@ -37,12 +37,15 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
     samples = by_agent.get(agent_name, worker.samples if worker else [])
     status = part.statuses.get(agent_name)
     ended = status is not None and status.state in ENDED
+    gone_on_unix_ns = bundle.spec.end_unix_ns
     if worker is not None:
         ended = worker.result is not None and worker.result.complete
+        # Then somebody else looked.
+        gone_on_unix_ns = worker.gone_on_unix_ns or gone_on_unix_ns
     if agent_name == "shuffler" and part.shuffler is not None and part.shuffler.lives > 1:
         # What it had open when it was killed has no end.
         ended = False
-    looked_until = bundle.spec.end_unix_ns
+    looked_until = min(bundle.spec.end_unix_ns, gone_on_unix_ns)
     if ended and samples:
         looked_until = min(looked_until, samples[-1].unix_ns)
     stopped = status is not None and status.state == State.STOPPED
@@ -56,7 +59,9 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
         # Its own counts of what began are cut as its answers are, so they prove nothing.
         due = {leg: one for leg, one in due.items() if not isinstance(one, BegunDue)}
     if ended and not stopped:
-        due["loop_lag"] = WakeUpsDue(bundle.spec.t0_unix_ns)
+        result = worker.result if worker is not None else None
+        begin = result.started_unix_ns if result and result.polls_from_unix_ns else None
+        due["loop_lag"] = WakeUpsDue(begin or bundle.spec.t0_unix_ns)
     return Process(
         bins_of(bundle.spec), due, samples[-1] if samples else None, not ended, looked_until
     )
@@ -115,8 +120,9 @@ def _of_worker(spec: RunSpec, worker: WorkerPart | None) -> dict[str, Due]:
             )
             for number, of_class in enumerate(spec.by_class())
         ],
-        result.polls_until_unix_ns or spec.end_unix_ns,
+        worker.gone_on_unix_ns or result.polls_until_unix_ns or spec.end_unix_ns,
         BegunDue({}),
+        result.polls_from_unix_ns or 0,
     )
     begun = _begun(worker.samples, "fetch_call_intended", spec)
     return {

@@ -117,6 +117,10 @@ class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
         UnixNs | None,
         doc("polls due by then are accounted for; null of a worker that was killed"),
     ] = None
+    polls_from_unix_ns: Annotated[
+        UnixNs | None,
+        doc("it went on with another worker's consumers: polls due before are not its own"),
+    ] = None
     complete: Annotated[bool, doc("false: as of up to a second before the worker was killed")] = (
         True
     )

@@ -168,7 +168,6 @@ class _Summary:
     def _throughput(self) -> records.Throughput:
         shufflers = [part.shuffler_samples for part in self._bundle.parts("shuffler")]
         relays = [part.relay_samples for part in self._bundle.parts("relay")]
-        workers = [worker.samples for _, worker in self._bundle.workers]
         # Of a foreign relay, what was read is what was offered.
         offered = (
             (shufflers, "read") if self._spec.firehose.rate_per_s is None else (relays, "events")
@@ -176,13 +175,16 @@ class _Summary:
         return records.Throughput(
             offered_per_s=self._rate(*offered),
             published_per_s=self._rate(shufflers, "published"),
-            processed_per_s=self._rate(workers, "processed") if self._results else None,
+            processed_per_s=self._consumers_rate("processed") if self._results else None,
             per_consumer_per_s=records.PerConsumer(**self._per_consumer()),
         )
 
     def _rate(self, sources: Iterable[Sequence[AgentSample]], name: str) -> float | None:
         counters: list[CounterSeries] = [list(cumulative(samples, name)) for samples in sources]
         return figures.rate_per_s(counters, self._window)
+
+    def _consumers_rate(self, name: str) -> float | None:
+        return figures.rate_per_s(self._bundle.consumer_counters(name), self._window)
 
     def _per_consumer(self) -> dict[str, float | None]:
         logs = [one for _, worker in self._bundle.workers for one in worker.deliveries or ()]
@@ -193,14 +195,16 @@ class _Summary:
         return bool(self._results) and all(logs is not None for logs in every)
 
     def _rates(self, logs: list[ConsumerDeliveries]) -> list[float]:
-        """Return the messages a second of each log in the window."""
+        """Return the messages a second of each consumer in the window."""
         since_ms = (self._window.from_unix_ns - self._spec.t0_unix_ns) / 1e6
         until_ms = (self._window.until_unix_ns - self._spec.t0_unix_ns) / 1e6
-        return [
-            sum(count for at_ms, _, _, count in one.runs if since_ms <= at_ms < until_ms)
-            / self._window.length_s
-            for one in logs
-        ]
+        # A consumer may have several logs: of streams, and of workers that ended.
+        counts: Counter[int] = Counter()
+        for one in logs:
+            counts[one.consumer_index] += sum(
+                count for at_ms, _, _, count in one.runs if since_ms <= at_ms < until_ms
+            )
+        return [count / self._window.length_s for count in counts.values()]
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -302,8 +306,7 @@ class _Summary:
         """
         if self._spec.consumers.classes:
             return None
-        workers = [worker.samples for _, worker in self._bundle.workers]
-        messages, pulls = self._rate(workers, "processed"), self._rate(workers, "ok")
+        messages, pulls = self._consumers_rate("processed"), self._consumers_rate("ok")
         if not pulls or messages is None:
             return None
         return 100 * messages / (pulls * self._spec.consumers.batch_size)

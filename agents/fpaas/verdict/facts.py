@@ -132,7 +132,7 @@ def collect(
         publish_failures=shuffler.failures_by_reason if shuffler else {},
         stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
         shuffler_lives=shuffler.lives if shuffler is not None else 1,
-        workers_gone_on=sum(worker.is_gone_on for _, worker in bundle.workers),
+        workers_gone_on=sum(one.gone_on_unix_ns is not None for _, one in bundle.workers),
         has_final=bundle.server_final is not None,
     )
 
@@ -161,7 +161,7 @@ def _last_samples(part: HostPart, name: str) -> Iterator[int]:
 
 def _never_fetched(bundle: Bundle, results: list[WorkerResult]) -> int:
     """Count consumers that received nothing; of those that others went on with, from none."""
-    if not any(worker.is_gone_on for _, worker in bundle.workers):
+    if not any(worker.gone_on_unix_ns is not None for _, worker in bundle.workers):
         return sum(result.consumers_never_fetched for result in results)
     fetched = {
         log.consumer_index
@@ -174,7 +174,7 @@ def _never_fetched(bundle: Bundle, results: list[WorkerResult]) -> int:
 
 def _workers_killed(bundle: Bundle) -> Iterator[WorkerDeath]:
     for part, worker in bundle.workers:
-        if worker.is_gone_on:
+        if worker.gone_on_unix_ns is not None:
             continue
         if worker.result is not None and not worker.result.complete:
             last_unix_ns = max(
