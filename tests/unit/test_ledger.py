@@ -538,8 +538,9 @@ def test_deliveries_that_a_killed_server_makes_again_are_repeats(
         getattr(simulation, then)()
     truth = simulation.truth()
     balanced = ledger.account(spec, simulation.evidence())
-    # A false alarm is left, which makes a good run invalid and never the other way round.
-    assert {one.about for one in balanced.disagreements} <= {About.PASSED_OVER}
+    # If more is lost on the way, a good run may be called invalid, and never the other way round.
+    if not any("x" in fates for _, polls, _ in phases for *_, fates in polls):
+        assert balanced.disagreements == []
     assert balanced.delivered == truth[DELIVERED]
     if not balanced.disagreements:
         assert balanced.unexplained == 0
