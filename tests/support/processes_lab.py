@@ -126,24 +126,32 @@ class ProcessesLab:
 
     def start_relay_again(self) -> None:
         """Start a relay in place of one that was killed."""
-        host = self._host_of["relay"]
-        self._processes[f"relay on {host}"].wait(timeout=5)
-        self._start("relay", host, "--listen", f"127.0.0.1:{self._relay_port}")
-        deadline = time.monotonic() + UP_WITHIN_S
-        while self.pids("relay")[0] != self._processes[f"relay on {host}"].pid:
-            assert time.monotonic() < deadline, "the relay did not come up again"
-            time.sleep(0.05)
+        self._await_end("relay")
+        self._start("relay", self._host_of["relay"], "--listen", f"127.0.0.1:{self._relay_port}")
+        self._await_status("relay")
 
     def start_shuffler_again(self) -> None:
         """Start a shuffler in place of one that was killed, as a service manager does."""
-        host = self._host_of["shuffler"]
-        self._processes[f"shuffler on {host}"].wait(timeout=5)
-        self._start("shuffler", host, "--metrics-listen", "127.0.0.1:0")
+        self._await_end("shuffler")
+        self._start("shuffler", self._host_of["shuffler"], "--metrics-listen", "127.0.0.1:0")
+        self._await_status("shuffler")
 
     def start_consumers_again(self) -> None:
         """Start consumers in place of those that were killed."""
-        self._processes[f"consumers on {self._host_of['consumers']}"].wait(timeout=5)
+        self._await_end("consumers")
         self._start_consumers()
+        self._await_status("consumers")
+
+    def _await_end(self, agent: str) -> None:
+        self._processes[f"{agent} on {self._host_of[agent]}"].wait(timeout=5)
+
+    def _await_status(self, agent: str) -> None:
+        """Wait until an agent that was started again says so itself."""
+        process = self._processes[f"{agent} on {self._host_of[agent]}"]
+        deadline = time.monotonic() + UP_WITHIN_S
+        while self.pids(agent)[0] != process.pid:
+            assert time.monotonic() < deadline, f"{agent} did not come up again"
+            time.sleep(0.05)
 
     def _start_consumers(self) -> None:
         host = self._host_of["consumers"]
