@@ -157,6 +157,7 @@ def test_relay_then_shuffler(lab: ProcessesLab) -> None:
     check_blame(report(lab), "relay_died", "shuffler_died")
 
 
+@pytest.mark.matrix
 def test_shuffler_then_relay(lab: ProcessesLab) -> None:
     lab.start()
     lab.sleep_until(KILLED_AT_S)

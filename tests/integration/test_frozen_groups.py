@@ -96,6 +96,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     guard.Lab(made.lab_dir).release()
 
 
+@pytest.mark.matrix
 def test_a_sweep_shows_the_freeze_in_every_run(lab: Lab) -> None:
     freezer = Freezer(lab)
     freezer.start()

@@ -91,6 +91,7 @@ def check_manners(summary: dict[str, Any], relay: dict[str, Any]) -> None:
     assert not found & {"latency_negative", "relay_lateness_own", "frames_not_offered"}
 
 
+@pytest.mark.matrix
 def test_frames_of_every_kind_and_size_go_through(tmp_path: Path) -> None:
     mix = {"too_big": 30, "many_operations": 10, "account": 50, "sync": 30, "largest": 2}
     lab = Run(tmp_path / "lab", bench_firehose_mix=mix)

@@ -61,7 +61,7 @@ def with_replicas(spec: RunSpec, replicas: int) -> RunSpec:
     ("role", "delivery", "storage", "comes_back"),
     [
         ("leader", "fanout", "memory", True),
-        ("leader", "shared", "file", False),
+        pytest.param("leader", "shared", "file", False, marks=pytest.mark.matrix),
         pytest.param("follower", "shared", "memory", True, marks=pytest.mark.matrix),
     ],
 )

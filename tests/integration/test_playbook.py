@@ -161,7 +161,7 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGINT)
 
 
-@pytest.mark.parametrize("end", [kill, interrupt])
+@pytest.mark.parametrize("end", [kill, pytest.param(interrupt, marks=pytest.mark.matrix)])
 def test_killed_playbook_leaves_nothing_but_an_invalid_report(
     lab: Lab, end: Callable[[subprocess.Popen[str]], None]
 ) -> None:

@@ -285,7 +285,7 @@ def test_without_nats_the_host_is_sampled_and_the_run_is_invalid(
     url = f"nats://127.0.0.1:{free_port()}"
     spec = make_spec(url, f"http://127.0.0.1:{free_port()}", measure_s=1, lead_s=1)
     probe = start_probe(spec)
-    assert probe.wait(timeout=20) == 3
+    assert probe.wait(timeout=60) == 3
     assert probe.stderr is not None
     assert "no final snapshot of NATS" in probe.stderr.read()
     assert status(run_directory)["state"] == "failed"

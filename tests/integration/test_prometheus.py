@@ -22,7 +22,7 @@ from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.playbook_lab import Lab
 from tests.support.ports import free_port
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.matrix]
 
 INTERVAL_S = 1
 

@@ -87,7 +87,12 @@ async def durables_of(url: str) -> list[ConsumerInfo]:
 
 
 @pytest.mark.parametrize(
-    ("delivery", "workers"), [("fanout", 2), ("shared", 2), ("partitioned", 1)]
+    ("delivery", "workers"),
+    [
+        ("fanout", 2),
+        pytest.param("shared", 2, marks=pytest.mark.matrix),
+        pytest.param("partitioned", 1, marks=pytest.mark.matrix),
+    ],
 )
 def test_a_memory_stream_is_made_again_and_nothing_is_lost(
     nats_server: NatsServer, make_lab: MakeLab, delivery: str, workers: int

@@ -74,6 +74,7 @@ def test_make_plays_with_an_odd_locale_home_and_path(
     assert sorted(path.name for path in home.iterdir()) == [".ansible.cfg"]
 
 
+@pytest.mark.matrix
 def test_a_playbook_plays_from_anywhere_with_settings_of_the_users_own(lab: Lab) -> None:
     settings = lab.directory / "ansible.cfg"
     settings.write_text(

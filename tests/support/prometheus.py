@@ -17,7 +17,7 @@ import pytest
 from tests.support.checkout import CHECKOUT
 from tests.support.ports import free_port
 
-_UNPACKED = CHECKOUT / ".cache" / "prometheus"
+_UNPACKED = CHECKOUT / ".cache" / "prometheus-of-tests"
 _DOWNLOAD_S = 120
 UP_WITHIN_S = 60
 

@@ -51,7 +51,7 @@ def test_every_json_file_of_a_bundle_fits_its_schema(bundle: Path) -> None:
                 f"{error.json_path}: {error.message}" for error in validator.iter_errors(content)
             ]
             assert wrong == [], path
-    assert found >= schemas.FILES.keys() - {"events", "network", "invalid", "control"}
+    assert found >= schemas.FILES.keys() - {"events", "network", "invalid", "control", "metrics"}
 
 
 @pytest.mark.parametrize("name", schemas.FILES)
