@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 from pathlib import Path
@@ -75,7 +76,9 @@ def command(
     new_reasons = [reason for reason in invalid_reasons if reason not in bundle.invalid_reasons]
     bundle.invalid_reasons += new_reasons
     figures = summary.analyse(bundle, warmup_s)
-    _show(bundle, figures)
+    # Who reads only the top of it, as `head` does, gets its files all the same.
+    with contextlib.suppress(BrokenPipeError):
+        _show(bundle, figures)
     if new_reasons:
         _write_json(run_dir / control.INVALID, InvalidMarks(reasons=bundle.invalid_reasons))
     report = run_dir / "report.html"

@@ -60,6 +60,13 @@ def legs_ms(
             found[name] = {**figures.NO_LEG}
             if leg is not None:
                 found[name] = figures.leg_ms(leg, clocks.error_ms(name), due_count)
+                if kind.agent in legs.cut_short:
+                    # Nobody knows what ended between a killed process's last sample and its death.
+                    found[name]["at_least"] = {
+                        column: None
+                        for column in (*figures.PERCENTILES, "max")
+                        if found[name][column] is not None
+                    }
                 if not legs.by_beginning or kind.is_age:
                     found[name] |= dict.fromkeys(("open_count", "open_min_ms", "missing_count"))
             if kind.is_age:
@@ -119,8 +126,18 @@ def _age_at_end_ms(bundle: Bundle, stream_seq: int) -> float | None:
     """Return how long a message had been stored when consumers stopped polling, at least."""
     for (_, before_seq), (at_ns, seq) in pairwise(_stored_at(bundle, 0)):
         if before_seq < stream_seq <= seq:
-            return max(0.0, (bundle.spec.end_unix_ns - at_ns) / 1e6)
+            return max(0.0, (_polled_until_unix_ns(bundle) - at_ns) / 1e6)
     return None
+
+
+def _polled_until_unix_ns(bundle: Bundle) -> int:
+    """Return until when each consumer polled at least: a run may end early."""
+    last = (
+        worker.samples[-1].unix_ns
+        for _, worker in bundle.workers
+        if worker.samples and worker.gone_on_unix_ns is None
+    )
+    return min([bundle.spec.end_unix_ns, *last])
 
 
 def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:

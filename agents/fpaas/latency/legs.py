@@ -31,6 +31,8 @@ class Legs:
     by_log: dict[str, list[tuple[str, dict[str, Leg]]]]
     due: dict[tuple[str, str], int | None] = field(default_factory=dict)
     by_beginning: bool = True
+    #: Agents of which a process was killed: what ended in its last second was not written down.
+    cut_short: set[str] = field(default_factory=set)
 
     @classmethod
     def read(cls, bundle: Bundle, window: Window) -> Legs:
@@ -106,6 +108,8 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
                     continue
                 if by_beginning:
                     process = process_of(bundle, part, agent_name, name)
+                    if process.died:
+                        legs.cut_short.add(agent_name)
                     counts = open_calls.complete(one, process, calls)
                     _sum_up(legs.due, agent_name, {leg: counts.get(leg) for leg in one} | counts)
                 else:

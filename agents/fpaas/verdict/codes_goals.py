@@ -144,6 +144,8 @@ def _reader_blocked(p: Parameters) -> str:
 
 
 def _calls_open(p: Parameters) -> str:
+    if not p["open_count"]:
+        return "a process was killed, and nobody knows the calls that ended in its last second"
     least = "" if p["open_min_ms"] is None else f", the youngest after {p['open_min_ms']:.4g} ms"
     return f"{p['open_count']} calls were still open when the run ended{least}"
 
