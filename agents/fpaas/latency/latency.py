@@ -178,8 +178,9 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:
         never += of_one.never
         latest_never_ns = max(latest_never_ns, of_one.latest_never_ns)
     leg = figures.leg_of_counts_ms(counts, first_fetch.UNITS_PER_MS, clocks.error_ms(name))
-    end_ns = bundle.spec.end_unix_ns
-    youngest_ms = max(0.0, (end_ns - latest_never_ns) / 1e6) if never else None
+    youngest_ms = (
+        max(0.0, (_polled_until_unix_ns(bundle) - latest_never_ns) / 1e6) if never else None
+    )
     return leg | {"missing_count": never, "missing_min_ms": youngest_ms}
 
 

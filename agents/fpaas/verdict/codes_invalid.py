@@ -122,6 +122,11 @@ def _goals_not_measured(p: Parameters) -> str:
 
 
 def _goal_undecided(p: Parameters) -> str:
+    if not p["open_count"]:
+        return (
+            f"the goal {p['goal']} cannot be judged: a process was killed, and nobody knows the "
+            f"calls of {p['leg']} that ended in its last second"
+        )
     least = "" if p["open_min_ms"] is None else f", the youngest after {p['open_min_ms']:.4g} ms"
     return (
         f"the goal {p['goal']} cannot be judged: {p['open_count']} calls of {p['leg']} were still "
