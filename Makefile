@@ -80,7 +80,7 @@ test: lint ## Pass the tests: style, types, playbooks, unit, integration; on con
 	  else printf '\n%s\n' "LEFT OUT: the playbooks were not tried on containers (make molecule): $$why"; fi)
 
 # The scenarios share their images, which go with the last of them. `machines`, on emulated machines, takes
-# longer than all others together: it is played where it is named.
+# longer than all others together; with `interrupted` CI would not end in time. Both are played if named.
 molecule: $(READY) ## Try the playbooks on containers of their own: SCENARIO=, or all but `machines` and `interrupted`
 	@$(if $(filter machines,$(SCENARIO)),,$(BIN)/python -m tests.support.docker_engine)
 	@FPAAS_KEEP_IMAGES=true timeout $$([ -t 0 ] && echo --foreground) --kill-after=60 \
