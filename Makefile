@@ -3,7 +3,7 @@
 PYTHON ?= python3
 INVENTORY ?=
 # Most of the integration tests' time is waiting for real runs to pass.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 5
 # All scenarios take some 9 minutes on two cores that nobody else uses.
 MOLECULE_LIMIT_S ?= 1800
 # An hour finds more.
@@ -32,7 +32,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud cloud-up cloud-down watch demo failure-matrix sweep capacity expected-results test molecule fuzz lint readmes dashboards docs bench lab lab-down vms vms-down teardown clean
+.PHONY: help setup cloud cloud-up cloud-down watch demo failure-matrix sweep capacity expected-results test molecule fuzz lint lint-python lint-playbooks readmes dashboards docs bench lab lab-down vms vms-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -100,10 +100,15 @@ fuzz: $(READY) ## Feed bad bytes to all that reads bytes from outside, for FUZZ_
 	@nice $(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) $(TARGET)
 
 lint: $(READY)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint-playbooks lint-python
+
+lint-python: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(PYTHON_SOURCES)
 	$(BIN)/lint-imports --no-cache
+
+lint-playbooks: $(READY)
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --offline --profile production
 

@@ -165,6 +165,7 @@ class Repeat(OwnLab):
         return self.bundle
 
 
+@pytest.mark.matrix
 def test_compare_tells_frozen_repeats_from_others(tmp_path: Path) -> None:
     across_end_s = WARMUP_S + MEASURE_S - FREEZE_S / 2
     groups = {"calm": None, "frozen": across_end_s}

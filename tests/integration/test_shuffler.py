@@ -34,7 +34,7 @@ RATE_PER_S = 400.0
 FIRST_SEQ = 1
 #: From a test's start to T0: relay and shuffler start meanwhile, on a machine that may be busy.
 START_S = 4
-#: Of runs whose NATS is killed in mid-run: agents that start some seconds late still find it going on.
+#: Agents that start some seconds late still find such a run going on.
 LONG = {"bench_measure_s": 10, "bench_firehose_rate_per_s": 120.0, "bench_drain_s": 3}
 
 

@@ -142,6 +142,14 @@ class ProcessesLab:
         self._start_consumers()
         self._await_status("consumers")
 
+    def wait_until_counted(self, agent: str, figure: str, count: int) -> None:
+        """Wait until an agent's status says that it has counted so many."""
+        path = self.bundle / "hosts" / self._host_of[agent] / f"{agent}.status.json"
+        deadline = time.monotonic() + UP_WITHIN_S
+        while json.loads(path.read_text())["figures"].get(figure, 0) < count:
+            assert time.monotonic() < deadline, f"{agent} did not get to {count} {figure}"
+            time.sleep(0.05)
+
     def _await_end(self, agent: str) -> None:
         self._processes[f"{agent} on {self._host_of[agent]}"].wait(timeout=5)
 
