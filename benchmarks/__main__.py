@@ -1,7 +1,7 @@
 """Runs the benchmarks, prints a table and writes JSON: `python -m benchmarks --help`.
 
 Every module of this package that has `run(*, quick)` is one. It returns its figures as dicts with
-`name`, `value`, `unit`, `target` (text, None where there is none) and `met` (None where it has no
+`name`, `value`, `unit`, `target` (text, None if there is none) and `met` (None if it has no
 target), and where a value is a median, `repeats`: what it is the median of. A target that is missed
 is said plainly and is no error: the figure depends on the machine, which stands next to it.
 """
@@ -82,7 +82,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def commit() -> dict[str, Any]:
-    """Tell which source was measured; None where this is no git checkout."""
+    """Tell which source was measured; None if this is no git checkout."""
 
     def git(*arguments: str) -> str | None:
         done = subprocess.run(

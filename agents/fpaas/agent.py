@@ -77,7 +77,7 @@ class Arming:
 
     Starting takes long where processors are few. Agents start before T0 is chosen, so it need not
     allow for that. From then on this process goes by the common time; `host` is the one it is on,
-    None where the run does not say.
+    None if the run does not say.
     """
 
     def __init__(self, path: Path, planned: RunSpec, own: Status, host: str | None) -> None:
@@ -89,7 +89,7 @@ class Arming:
         own.set(State.STARTING, "waits until the run is armed")
 
     def is_over(self) -> bool:
-        """Whether it is armed. Raises RunInvalid where nobody arms it."""
+        """Whether it is armed. Raises RunInvalid if nobody arms it."""
         if not self.run.is_armed:
             self.run = RunSpec.load(self._path)
         if not self.run.is_armed:
@@ -123,7 +123,7 @@ def stop_event() -> asyncio.Event:
 
 
 async def sleep_until_unix_ns(due_unix_ns: int, stop: asyncio.Event) -> bool:
-    """Sleep until a wall-clock time; returns False where `stop` came first."""
+    """Sleep until a wall-clock time; returns False if `stop` came first."""
     while not stop.is_set():
         left_s = (due_unix_ns - common_time.now_ns()) / 1e9
         if left_s <= 0:

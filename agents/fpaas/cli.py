@@ -25,7 +25,7 @@ COMMANDS = {
     "results": "List all runs and sweeps, and write results/index.html.",
     "compare": "Compare runs.",
     "metrics": "Serve what Prometheus saw of a run again.",
-    "provision": "Create a run's stream and consumers anew.",
+    "provision": "Recreate a run's stream and consumers.",
     "size": "Predict what consumers need, from measured runs.",
     "explain": "Say what a verdict's reason means, and what to do.",
     "schema": "Print JSON Schema of a file of a run.",

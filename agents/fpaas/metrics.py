@@ -8,7 +8,7 @@ from fpaas.errors import BadInput
 
 
 def parse_listen(listen: str) -> tuple[str, int]:
-    """Split `host:port`; raises BadInput where it is none."""
+    """Split `host:port`; raises BadInput if it is none."""
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65_535:
         raise BadInput(f"{listen!r} is no address to listen on; expected host:port")
@@ -16,7 +16,7 @@ def parse_listen(listen: str) -> tuple[str, int]:
 
 
 def serve(registry: CollectorRegistry, listen: str) -> None:
-    """Serve /metrics on `host:port` from a thread; raises BadInput where the port is taken."""
+    """Serve /metrics on `host:port` from a thread; raises BadInput if the port is taken."""
     host, port = parse_listen(listen)
     try:
         start_http_server(port, addr=host, registry=registry)

@@ -28,7 +28,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`await_agents: {directory: the run's on the host, agents: […], patience_s: …}`.
 
     Fails where one of them failed, with what it says, or is not up in time. Returns `clock`: how
-    far the host's is off, None where there is no probe, or NATS does not answer it.
+    far the host's is off, None if there is no probe, or NATS does not answer it.
     """
 
     TRANSFERS_FILES = False
@@ -73,7 +73,7 @@ def clock_of(statuses: dict[str, AgentStatus]) -> HostClock | None:
 
 
 def failure(statuses: dict[str, AgentStatus]) -> str:
-    """Say which agents failed and why; empty where none did."""
+    """Say which agents failed and why; empty if none did."""
     return "; ".join(
         f"the {name} failed: {status.message}"
         for name, status in sorted(statuses.items())

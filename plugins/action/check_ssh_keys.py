@@ -48,7 +48,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
 
 def ssh_command(variables: Mapping[str, Any], host: str) -> list[str]:
-    """Return how Ansible calls ssh for a host; empty where it does not, or checks no key."""
+    """Return how Ansible calls ssh for a host; empty if it does not, or checks no key."""
 
     def option(name: str) -> Any:  # noqa: ANN401
         return constants.config.get_config_value(

@@ -79,7 +79,7 @@ kept:
   elements: str
   returned: always
 run_id:
-  description: The run that services write to; empty where there is none.
+  description: The run that services write to; empty if there is none.
   type: str
   returned: always
 left_s:
@@ -101,7 +101,7 @@ SHAPING_QDISCS = ("netem", "tbf", "htb", "hfsc", "cake", "cbq", "ets")
 
 
 def output_of(*command: str) -> str:
-    """Return what a command prints; nothing where it is missing or hangs."""
+    """Return what a command prints; nothing if it is missing or hangs."""
     try:
         return subprocess.run(  # noqa: S603
             command, capture_output=True, text=True, timeout=10, check=False

@@ -47,7 +47,7 @@ EXAMPLES = """
 
 RETURN = """
 kept:
-  description: What could not be set, and why; empty where all was.
+  description: What could not be set, and why; empty if all was.
   type: str
   returned: always
 """
@@ -66,7 +66,7 @@ def normal(value: object) -> str:
 
 
 def read(name: str) -> str | None:
-    """Return a setting's value; None where there is none of that name."""
+    """Return a setting's value; None if there is none of that name."""
     try:
         return normal(path_of(name).read_text(encoding="ascii"))
     except OSError:

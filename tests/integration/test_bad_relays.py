@@ -168,7 +168,7 @@ def test_numbering_anew_between_connections(
         50,
         seq=lambda event: 1000 + event if event < 50 else event - 49,
         anew=(50,),
-        # Long before it numbers anew: a busy machine closes late.
+        # Long before it renumbers: a busy machine closes late.
         manner=lambda s: "close" if 0.5 < s < 1.2 else "serve",
         says_future=says_future,
         count=150,

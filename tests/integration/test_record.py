@@ -258,7 +258,7 @@ def test_relay_that_numbers_anew_ends_the_recording(tmp_path: Path) -> None:
     with relay_that(handler) as url:
         code, stderr = record(url, "--output", output)
     assert code == 3
-    assert "numbers its events anew" in stderr
+    assert "renumbers its events" in stderr
     assert recorded(output) == [FIREHOSE.frame(0)]
 
 
@@ -288,7 +288,7 @@ def test_numbering_anew_bad_frames_and_lost_connections_are_recorded_through(
         output = tmp_path / "capture"
         code, stderr = record(relay.url, "--output", output, "--max-frames", 1500)
     assert code == 0, stderr
-    assert "numbered anew 1 times" in stderr
+    assert "renumbered 1 times" in stderr
     events = [message(frame)[1]["rev"] for frame in recorded(output)]
     assert len(events) == len(set(events)) == 1500
     numbers = [int(rev) for rev in events]

@@ -56,7 +56,7 @@ def result(directory: Path) -> dict[str, Any]:
 
 
 def read_until_closed(connection: ClientConnection) -> tuple[list[bytes], int | None]:
-    """Return the frames, and the close code: None where there was no close frame."""
+    """Return the frames, and the close code: None if there was no close frame."""
     frames = []
     try:
         while True:

@@ -17,7 +17,7 @@ WHAT_TO_DO = (
 
 
 def request_of_engine(method: str, path: str) -> bytes:
-    """Body of the answer of the engine's API; OSError where none answers."""
+    """Body of the answer of the engine's API; OSError if none answers."""
     connection = http.client.HTTPConnection("localhost", timeout=30)
     try:
         connection.sock = socket.socket(socket.AF_UNIX)
@@ -37,7 +37,7 @@ def ask_engine(path: str) -> Any:  # noqa: ANN401
 
 
 def why_not() -> str | None:
-    """Why no engine answers; None where one does."""
+    """Why no engine answers; None if one does."""
     try:
         ask_engine("/info")
     except (OSError, http.client.HTTPException, AssertionError) as error:

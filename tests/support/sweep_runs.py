@@ -43,7 +43,7 @@ def write(
     title: str = "Sweep",
     status: str = "pass",
 ) -> Path:
-    """Write a run for each number of consumers, none where its CPU is None; returns the sweep's."""
+    """Write a run for each number of consumers, none if its CPU is None; returns the sweep's."""
     directory = results / "sweeps" / f"{name}-1"
     directory.mkdir(parents=True)
     points = []

@@ -1,4 +1,4 @@
-"""Decoding of firehose frames: what is an event, what is passed by, what is malformed."""
+"""Decoding of firehose frames: what is an event, what is skipped, what is malformed."""
 
 from __future__ import annotations
 

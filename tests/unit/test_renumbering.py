@@ -1,4 +1,4 @@
-"""How a reader counts what our relay numbers anew, against the reader's own numbering."""
+"""How a reader counts what our relay renumbers, against the reader's own numbering."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class ServerFinal:
 
 @dataclass
 class WorkerPart:
-    """All files of one consumers worker; None or empty where a file is missing."""
+    """All files of one consumers worker; None or empty if a file is missing."""
 
     worker: int
     result: WorkerResult | None = None
@@ -95,7 +95,7 @@ class WorkerPart:
 
 @dataclass
 class HostPart:
-    """What one host brought back; None or empty where a file is missing or not this host's."""
+    """What one host brought back; None or empty if a file is missing or not this host's."""
 
     host: str
     directory: Path
@@ -148,7 +148,7 @@ class Bundle:
 
     @classmethod
     def load(cls, directory: Path) -> Bundle:
-        """Read results/<run-id>. Raises spec.SpecError where run.json is no begun run's."""
+        """Read results/<run-id>. Raises spec.SpecError if run.json is no begun run's."""
         spec = RunSpec.load(directory / SPEC_FILE)
         check_run(spec, str(directory / SPEC_FILE))
         if not spec.is_armed:
@@ -171,7 +171,7 @@ class Bundle:
 
     @property
     def relay(self) -> RelayResult | None:
-        """Our relay's account; None where it was a foreign relay, or its file is missing."""
+        """Our relay's account; None if it was a foreign relay, or its file is missing."""
         return next((part.relay for part in self.parts("relay") if part.relay), None)
 
     @property

@@ -181,7 +181,7 @@ def _load(directory: Path) -> Run:
     if content.get("schema") != summary.SCHEMA:
         raise BadInput(
             f"{directory / 'summary.json'}: schema {content.get('schema')}, expected "
-            f"{summary.SCHEMA}; `fpaas report {directory}` writes it anew"
+            f"{summary.SCHEMA}; `fpaas report {directory}` rewrites it"
         )
     judged = _object(content, "verdict")
     is_judged = judged.get("status") in verdict.STATUSES
@@ -240,7 +240,7 @@ def _facts(
 
 
 def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return what is there under a name; nothing where it is no object."""
+    """Return what is there under a name; nothing if it is no object."""
     found = content.get(name)
     return found if isinstance(found, dict) else {}
 

@@ -196,7 +196,7 @@ def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
 
     That is None if it is as on the network, or not known.
 
-    A capture's path is made absolute in `values`. Raises BadInput where it cannot be played.
+    A capture's path is made absolute in `values`. Raises BadInput if it cannot be played.
     """
     source = values["bench_firehose_source"]
     if source == "synthetic":
@@ -226,7 +226,7 @@ def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
 def shares_of(values: dict[str, Any]) -> list[float]:
     """Return what part of the stream each class of a mix is owed; of a foreign relay, assumed.
 
-    Raises SpecError where the mix is none.
+    Raises SpecError if the mix is none.
     """
     classes = mix.classes_of(values["bench_mix"], values)
     if not any(one.is_filtered for one in classes):
@@ -253,7 +253,7 @@ def limits_here(run: spec.RunSpec) -> dict[str, Any]:
 
 
 def write(path: Path, text: str) -> None:
-    """Write run.json; raises BadInput that names it where that fails."""
+    """Write run.json; raises BadInput that names it if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

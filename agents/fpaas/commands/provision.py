@@ -1,4 +1,4 @@
-"""`fpaas provision`: create a run's stream and durables anew, or remove them."""
+"""`fpaas provision`: recreate a run's stream and durables, or remove them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROGRESS_INTERVAL_S = 5.0
 @click.option("--nats-url", envvar="NATS_URL", help="Instead of the run's own.")
 @click.option("--remove", is_flag=True, help="Delete the stream, its durables with it.")
 def command(run_path: Path, nats_url: str | None, *, remove: bool) -> None:
-    """Create a run's stream and durables anew, every limit explicit.
+    """Recreate a run's stream and durables, every limit explicit.
 
     A stream of the same name is deleted first, with everything in it.
     """

@@ -114,7 +114,7 @@ def _report_sweep(directory: Path, warmup_s: float | None) -> None:
 
 
 def _renew_results(inside: Path) -> None:
-    """Write the page of the folder that it lies in anew; a report does not fail for it."""
+    """Rewrite the page of the folder that it lies in; a report does not fail for it."""
     from fpaas.report import results_page  # noqa: PLC0415
 
     wrong = results_page.renew(inside.resolve().parent)

@@ -20,7 +20,7 @@ from fpaas.records.files import LineWriter
 
 
 class ConsumerFiles:
-    """`consumers-W.*` in a run directory. Every method raises OSError where the disk does not."""
+    """`consumers-W.*` in a run directory. Every method raises OSError if the disk does not."""
 
     def __init__(self, directory: Path, worker: int) -> None:
         self._directory = directory

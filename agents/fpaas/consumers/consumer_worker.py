@@ -80,7 +80,7 @@ class ConsumerWorker:
         )
         self._connections: dict[Gate, NatsConnection] = {}
         self._pullers: list[Puller] = []
-        #: By the name of their class; empty where all poll alike.
+        #: By the name of their class; empty if all poll alike.
         self._habits: dict[str, Habit] = {}
         self._address = _address(assignment.nats_url)
         self._build()
@@ -120,9 +120,9 @@ class ConsumerWorker:
     # -- life cycle ------------------------------------------------------------------------------
 
     async def connect(self, stop: asyncio.Event) -> bool:
-        """Connect and subscribe; returns False where `stop` came first.
+        """Connect and subscribe; returns False if `stop` came first.
 
-        Raises RunInvalid where NATS does not let us.
+        Raises RunInvalid if NATS does not let us.
         """
         connecting = asyncio.ensure_future(self._connect_all())
         stopping = asyncio.ensure_future(stop.wait())
@@ -161,7 +161,7 @@ class ConsumerWorker:
     async def play(self, stop: asyncio.Event, on_tick: Callable[[Figures], None]) -> None:
         """Poll from T0 to the end of the run or until `stop`; `on_tick` is called every second.
 
-        Raises OSError where results cannot be written.
+        Raises OSError if results cannot be written.
         """
         spec = self.assignment.spec
         if not await agent.sleep_until_unix_ns(spec.t0_unix_ns, stop):
@@ -190,7 +190,7 @@ class ConsumerWorker:
         self._tick(on_tick)
 
     async def finish(self) -> None:
-        """Disconnect and write the files. Raises OSError where they cannot be written."""
+        """Disconnect and write the files. Raises OSError if they cannot be written."""
         if self._timer:
             self._timer.cancel()
         if self._recovering is not None:

@@ -48,7 +48,7 @@ OnTick = Callable[[Figures], None]
 
 @dataclass(frozen=True)
 class Play:
-    """What one consumers agent is to do; `out` is None where no files are wanted."""
+    """What one consumers agent is to do; `out` is None if no files are wanted."""
 
     spec: RunSpec
     share: Share
@@ -110,7 +110,7 @@ def _played_before(play: Play) -> int:
 async def run(play: Play, on_tick: OnTick | None = None) -> None:
     """Play a share of a run to its end, or until SIGTERM or SIGINT.
 
-    Raises RunInvalid where the run cannot be trusted, BadInput where the metrics port is taken;
+    Raises RunInvalid if the run cannot be trusted, BadInput if the metrics port is taken;
     `consumers.status.json` says the same.
     """
     status = Status(play.out, AGENT)
@@ -182,7 +182,7 @@ class _Children:
         self._failures: list[str] = []
 
     async def play(self) -> None:
-        """Start, watch, and wait for all of them. Raises RunInvalid where one failed."""
+        """Start, watch, and wait for all of them. Raises RunInvalid if one failed."""
         processes = [await self._start(part) for part in self._parts]
         self._status.pids = [os.getpid(), *(process.pid for process in processes)]
         self._status.write()

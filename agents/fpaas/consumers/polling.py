@@ -195,7 +195,7 @@ class Polling:
 
     @property
     def next_due_unix_ns(self) -> int | None:
-        """When the next idle consumer's poll is due; None where none will poll again."""
+        """When the next idle consumer's poll is due; None if none will poll again."""
         return self._idle[0][0] if self._idle else None
 
     def start_due(self, now: int) -> None:

@@ -56,7 +56,7 @@ class PullSize:
 
     @property
     def stated_bytes_max(self) -> int | None:
-        """What a pull has to state; None where its batch is limit enough."""
+        """What a pull has to state; None if its batch is limit enough."""
         return None if self.is_sure and self.batch_bytes <= self.bytes_max else self.bytes_max
 
     @property

@@ -27,7 +27,7 @@ class HostClock:
     def seen(cls, status: AgentStatus, control_unix_ns: int) -> HostClock | None:
         """Read a probe's status, which was there at a time of the control node's clock.
 
-        None where the probe has not compared clocks yet.
+        None if the probe has not compared clocks yet.
         """
         at_start = ClockAtStart.of(status.figures)
         if at_start is None:

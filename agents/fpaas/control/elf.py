@@ -11,7 +11,7 @@ MACHINES = {0x3E: "x86_64", 0xB7: "aarch64"}
 
 
 def machine_of(path: Path) -> str | None:
-    """Return the machine as `uname -m` calls it; None where it is no program or library."""
+    """Return the machine as `uname -m` calls it; None if it is no program or library."""
     with path.open("rb") as file:
         header = file.read(MACHINE_OFFSET + 2)
     if not header.startswith(MAGIC) or len(header) < MACHINE_OFFSET + 2:

@@ -156,7 +156,7 @@ def playbook_above() -> psutil.Process:
     """Return the ansible-playbook that this process was started by: the main one, not a worker.
 
     A worker is a fork and has its command line; one with another command line is a sweep's, which
-    started this one as a run of its own. Raises BadInput where there is none.
+    started this one as a run of its own. Raises BadInput if there is none.
     """
     playbook = None
     for parent in psutil.Process().parents():
@@ -222,7 +222,7 @@ class Lab:
     def acquire(self) -> TextIO:
         """Take the lab; the caller holds it for as long as the file stays open.
 
-        Waits while a guard still cleans up. Raises BadInput where another playbook uses the lab.
+        Waits while a guard still cleans up. Raises BadInput if another playbook uses the lab.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         lock = self._lock_path.open("a+", encoding="utf-8")

@@ -44,7 +44,7 @@ class Target:
     interpreter: str = "/usr/bin/python3"
 
     def check(self) -> None:
-        """Raise BadInput where there are no wheels for it."""
+        """Raise BadInput if there are no wheels for it."""
         if not re.fullmatch(r"3\.\d+", self.python):
             raise BadInput(f"--python {self.python!r}: expected a version like 3.13")
         if tuple(map(int, self.python.split("."))) < OLDEST_PYTHON:
@@ -150,7 +150,7 @@ def _install(uv: str, into: Path, machine: str, *options: str) -> list[str | Pat
 
 
 def check_machine(directory: Path, machine: str) -> None:
-    """Raise RunInvalid where something in a directory is a program for another machine."""
+    """Raise RunInvalid if something in a directory is a program for another machine."""
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):
         built_for = elf.machine_of(path)
         if built_for not in (None, machine):

@@ -100,7 +100,7 @@ class Progress:
 
     @property
     def nats_trouble(self) -> str:
-        """What is wrong with this host's NATS now, as its probe says; empty where nothing is."""
+        """What is wrong with this host's NATS now, as its probe says; empty if nothing is."""
         probe = self._statuses.get("probe")
         return probe.message if probe is not None and probe.state == State.RUNNING else ""
 

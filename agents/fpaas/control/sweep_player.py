@@ -220,7 +220,7 @@ class Player:
 
 
 def last_error(log: Path) -> str:
-    """Return why a playbook failed, by what it printed; empty where it does not say."""
+    """Return why a playbook failed, by what it printed; empty if it does not say."""
     if not log.exists():
         return ""
     reasons = [

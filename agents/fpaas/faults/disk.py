@@ -64,7 +64,7 @@ class FillDisk:
 def fill(directory: Path, free_bytes: int) -> tuple[int, int]:
     """Take what is free but for `free_bytes`; returns the open file and its size.
 
-    Raises OSError where the file system takes no file without a name, or no space in advance.
+    Raises OSError if the file system takes no file without a name, or no space in advance.
     """
     fd = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
     size = 0

@@ -174,7 +174,7 @@ class _Schedule:
         return time.monotonic_ns() - self._unix_to_monotonic_ns
 
     async def _sleep_until(self, due_ns: int) -> bool:
-        """Sleep until a time of the monotonic clock; returns False where `stop` came first."""
+        """Sleep until a time of the monotonic clock; returns False if `stop` came first."""
         left_s = (due_ns - time.monotonic_ns()) / NS_PER_S
         if left_s > 0:
             with contextlib.suppress(TimeoutError):

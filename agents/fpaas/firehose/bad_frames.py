@@ -3,7 +3,7 @@
 The event stream specification wants the connection dropped on such a frame. The relay is resumed
 after the event read last, so the frame comes again. If it was damaged on its way, it is good now.
 If not, it is stepped over on that connection, with all bad ones that follow it. So no cursor needs
-to be guessed, relays may replay from the cursor or after it, and no good frame is passed by.
+to be guessed, relays may replay from the cursor or after it, and no good frame is skipped.
 """
 
 from __future__ import annotations

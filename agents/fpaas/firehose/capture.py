@@ -44,7 +44,7 @@ _NO_TIME = -(2**63)
 class Layout(NamedTuple):
     """A frame that has a seq, and where in it the items lie that a replay changes.
 
-    `event` is None where it is of a kind that is no event to us. The text is the rev, or the time
+    `event` is None if it is of a kind that is no event to us. The text is the rev, or the time
     of a kind that has no rev; its offsets are 0 where there is no event.
     """
 
@@ -114,7 +114,7 @@ class Capture:
                 f"replay counts on from there, to {SEQ_MAX} at most; leave out the frame"
             )
         self._texts.settle()
-        #: How many frames there are to send; None where it loops.
+        #: How many frames there are to send; None if it loops.
         self.count = None if loop else self.frames
 
     @property
@@ -200,7 +200,7 @@ def _opened(path: Path) -> mmap.mmap:
 
 
 def _frames(path: Path, data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
-    """Iterate over (offset of the frame, frame). Raises BadInput where the file is cut short."""
+    """Iterate over (offset of the frame, frame). Raises BadInput if the file is cut short."""
     at = 0
     end = len(data)
     while at < end:

@@ -52,7 +52,7 @@ class FrameError(Exception):
 class Event(NamedTuple):
     """One event of the firehose; its kind is the message type without `#`.
 
-    `rev` is None where the kind has none (identity, account); `digest` then tells apart what `rev`
+    `rev` is None if the kind has none (identity, account); `digest` then tells apart what `rev`
     would (hex of a hash over the content without seq), and is None otherwise. `collections` are the
     NSIDs that a commit's operations touch, each once, in order of appearance, the first 20 of them.
     """
@@ -76,7 +76,7 @@ class ErrorFrame(NamedTuple):
 class Ignored(NamedTuple):
     """A valid frame that is no event to us: #info, an unknown type or operation.
 
-    `detail` is for the log; `seq` is None where the frame has none.
+    `detail` is for the log; `seq` is None if the frame has none.
     """
 
     detail: str

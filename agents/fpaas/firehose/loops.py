@@ -114,7 +114,7 @@ class LoopTexts:
 
 
 def unix_us(time: str) -> int | None:
-    """Return a time in µs since 1970; None where it is no RFC 3339 time."""
+    """Return a time in µs since 1970; None if it is no RFC 3339 time."""
     with suppress(ValueError, OverflowError):
         if _TIME.fullmatch(time):
             return (datetime.fromisoformat(time) - _UNIX_EPOCH) // timedelta(microseconds=1)

@@ -1,11 +1,11 @@
 """Where in a relay's stream a reader is, whatever the relay does with its sequence numbers.
 
-Relays number their events anew, jump, go back and repeat, and few say so. What was read is told
+Relays renumber their events, jump, go back and repeat, and few say so. What was read is told
 apart from what is new by the events themselves, as far as the last ones are remembered, and by
 their time beyond that. In doubt an event is new: the stream's duplicate window settles it.
 
 Each event has a `position`, which grows through all of that: a seq as long as the relay numbers as
-it began, and going on from the last one when it numbers anew. Two events never share one.
+it began, and going on from the last one when it renumbers. Two events never share one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Kind(enum.Enum):
     LATE = enum.auto()
     #: Read before.
     REREAD = enum.auto()
-    #: Behind, and another event than the one that had this seq: the relay numbers anew.
+    #: Behind, and another event than the one that had this seq: the relay renumbers.
     RESET = enum.auto()
 
 
@@ -169,7 +169,7 @@ class Numbering:
         return Kind.REREAD if event.time < oldest.time else Kind.RESET
 
     def _remembered(self) -> dict[int, Event]:
-        """Return the events remembered by their seq; made anew only if there are others."""
+        """Return the events remembered by their seq; rebuilt only if there are others."""
         index_of = self.next_seq, len(self.recent)
         if self._index_of != index_of:
             self._index_of = index_of

@@ -96,7 +96,7 @@ def is_final(status: int) -> bool:
 
 
 def subscription_url(relay: str) -> str:
-    """Make the URL to subscribe at from a host or a URL; raises BadInput where it is neither.
+    """Make the URL to subscribe at from a host or a URL; raises BadInput if it is neither.
 
     >>> subscription_url("bsky.network")
     'wss://bsky.network/xrpc/com.atproto.sync.subscribeRepos'

@@ -1,4 +1,4 @@
-"""How our relay numbers its frames anew, as a run's faults have it, and how its readers count on.
+"""How our relay renumbers its frames, as a run's faults have it, and how its readers count on.
 
 The relay's frames have indices 0, 1, …, and their seqs follow from its numberings. A reader counts
 in positions (`fpaas.firehose.numbering`): they are the seqs as long as these go up, gaps included,

@@ -3,7 +3,7 @@
 A key's layer is given by its hash, and every node holds keys of one layer, in order, with those of
 lower layers in the subtrees between them. A proof is the nodes from the root to where each key is,
 or would be. The neighbours are made up, but each lies where its hash puts it, so that whoever walks
-the tree finds what it should, and nothing where a key was deleted. See
+the tree finds what it should, and nothing if a key was deleted. See
 https://atproto.com/specs/repository.
 """
 

@@ -2,7 +2,7 @@
 
 `Synthetic.frame(i)` is a pure function of (seed, i). A pool of templates is drawn once from the
 distributions that were measured on the real firehose; frame i is template `i mod POOL` with its
-author, seq, rev, since, time and prevData filled in, and with the commit block's CID computed anew,
+author, seq, rev, since, time and prevData filled in, and with the commit block's CID recomputed,
 because rev and author are inside that block. So every CID is a true hash, every operation is
 proven by its commit's tree, an account's commits chain (since and prevData name its commit before),
 and only the signature is random bytes.
@@ -34,7 +34,7 @@ from fpaas.spec.frame_mix import NETWORK, WHOLE
 FIRST_SEQ = 1
 POOL = 2048
 ACCOUNTS = 20_000
-#: Length of the cycle of authors; shares no factor with POOL, so template and author pair anew.
+#: Length of the cycle of authors; shares no factor with POOL, so template and author never pair up twice.
 AUTHOR_CYCLE = 65_521
 EPOCH_UNIX_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 #: From one frame's rev and time to the next's: the nominal 450 frames/s, whatever the real rate.
@@ -112,7 +112,7 @@ _WORDS = tuple(
 class Template(NamedTuple):
     """A frame with holes; the segments between them, in the order of the wire.
 
-    `link` is the tree's root as prevData of the author's next commit, None where the kind has none.
+    `link` is the tree's root as prevData of the author's next commit, None if the kind has none.
     """
 
     render: Callable[[Hole], bytes]

@@ -30,7 +30,7 @@ def encode(value: int) -> str:
 
 
 def decode(text: str) -> int:
-    """Decode 13 characters. Raises ValueError where they are no timestamp id."""
+    """Decode 13 characters. Raises ValueError if they are no timestamp id."""
     if len(text) != LENGTH:
         raise ValueError(f"{text!r} is no timestamp id: {len(text)} characters, expected {LENGTH}")
     value = 0

@@ -60,7 +60,7 @@ class JetStreamApi:
     async def request(
         self, subject: str, body: bytes = b"", timeout_s: float = REQUEST_TIMEOUT_S
     ) -> Answer:
-        """Publish and wait for the answer. Raises JetStreamError where there is none."""
+        """Publish and wait for the answer. Raises JetStreamError if there is none."""
         if not self.connection.connected.is_set():
             raise JetStreamError(f"{subject}: not connected to NATS at {self.connection.address}")
         token = b"%d" % next(self._tokens)
@@ -125,7 +125,7 @@ class JetStreamApi:
 
 
 def decode(payload: bytes, subject: str) -> dict[str, Any]:
-    """Decode an API answer. Raises JetStreamError where it is an error or no JSON object."""
+    """Decode an API answer. Raises JetStreamError if it is an error or no JSON object."""
     try:
         answer = json_input.loads(payload)
     except ValueError:
@@ -144,7 +144,7 @@ def decode(payload: bytes, subject: str) -> dict[str, Any]:
 def page_of(answer: dict[str, Any], subject: str) -> tuple[list[dict[str, Any]], int]:
     """Return the consumers that a page lists, and how many there are in all.
 
-    Raises JetStreamError where it is no such page, or where some of them have no leader.
+    Raises JetStreamError if it is no such page, or if some of them have no leader.
     """
     missing = answer.get("missing")
     if isinstance(missing, list) and missing:

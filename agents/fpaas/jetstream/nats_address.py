@@ -70,7 +70,7 @@ def address_from_environment(url: str) -> NatsAddress:
     and is what the server's certificate must be signed by. None of it is in run.json, which is
     published.
 
-    Raises ValueError where the credentials file cannot be read.
+    Raises ValueError if the credentials file cannot be read.
     """
     tls = None
     ca_file = os.environ.get("NATS_CA_FILE")

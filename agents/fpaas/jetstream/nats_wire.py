@@ -17,7 +17,7 @@ MAX_CONTROL_LINE_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _ERROR_CHARACTERS_MAX = 300
 
-#: handler(subject, reply, header, payload, payload_bytes). `reply` and `header` are empty where the
+#: handler(subject, reply, header, payload, payload_bytes). `reply` and `header` are empty if the
 #: message has none; `payload` is empty for a subscription that does not want payloads;
 #: `payload_bytes` is its size without the header either way.
 MessageHandler = Callable[[bytes, bytes, bytes, bytes, int], None]
@@ -31,7 +31,7 @@ class Parser:
     """Turns chunks of bytes into calls of the handlers registered by subscription id.
 
     `subscriptions` maps a subscription id to `(handler, wants_payload)`; messages of an unknown id
-    (just unsubscribed) are passed by. `on_info`, `on_ping`, `on_pong` and `on_error` are called
+    (just unsubscribed) are skipped. `on_info`, `on_ping`, `on_pong` and `on_error` are called
     with the decoded INFO, nothing, nothing, and the text of -ERR.
     """
 

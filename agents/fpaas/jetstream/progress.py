@@ -38,7 +38,7 @@ class Listener:
         self._said: dict[str, dict[int, Progress]] = {}
 
     def take(self, payload: bytes) -> None:
-        """Take in a message; what is none is passed by."""
+        """Take in a message; what is none is skipped."""
         try:
             progress = _DECODER.decode(payload)
         except msgspec.DecodeError:

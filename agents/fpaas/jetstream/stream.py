@@ -76,7 +76,7 @@ def differences(asked: dict[str, Any], got: dict[str, Any]) -> list[str]:
 async def jetstream(url: str, wait_s: float = WAIT_FOR_NATS_S) -> AsyncIterator[JetStreamContext]:
     """Connect to a server that is fit for runs, waiting for it for `wait_s`.
 
-    Raises RunInvalid where it does not answer, is too old, or has no JetStream; BadInput where the
+    Raises RunInvalid if it does not answer, is too old, or has no JetStream; BadInput if the
     URL is none.
     """
     try:
@@ -155,7 +155,7 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
 
 
 async def create_stream(context: JetStreamContext, spec: RunSpec) -> None:
-    """Delete a leftover stream of that name, create it anew. Raises RunInvalid with the cause."""
+    """Delete a leftover stream of that name, create it again. Raises RunInvalid with the cause."""
     await remove_stream(context, spec.stream.name)
     wanted = stream_config(spec)
     try:
@@ -186,7 +186,7 @@ async def create_stream(context: JetStreamContext, spec: RunSpec) -> None:
 
 
 async def described(context: JetStreamContext, name: str) -> str | None:
-    """Say what a stream holds; None where there is none, or none that answers."""
+    """Say what a stream holds; None if there is none, or none that answers."""
     try:
         state = (await context.stream_info(name)).state
     except (APIError, nats.errors.TimeoutError):
@@ -253,7 +253,7 @@ async def _create_durable(context: JetStreamContext, spec: RunSpec, durable: Dur
 async def missing_durables(
     context: JetStreamContext, stream: str, durables: list[Durable]
 ) -> list[Durable]:
-    """Return those that the stream does not have. Raises RunInvalid where there is no stream."""
+    """Return those that the stream does not have. Raises RunInvalid if there is no stream."""
     present: set[str] = set()
     try:
         while True:

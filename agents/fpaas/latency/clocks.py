@@ -49,7 +49,7 @@ class HostClock:
     server: str | None = None
     steps: tuple[tuple[int, float], ...] = ()
     track: OffsetTrack | None = None
-    #: What was added to this host's clock all through the run; None where it was not compared
+    #: What was added to this host's clock all through the run; None if it was not compared
     #: before. All else is of the clock with that added, but for `figures`.
     shift_ms: float | None = None
 
@@ -109,7 +109,7 @@ class Clocks:
         return shift
 
     def error_ms(self, leg: str) -> float | None:
-        """Return how far a leg's corrected samples can be off; None where that is not known."""
+        """Return how far a leg's corrected samples can be off; None if that is not known."""
         spec = self._spec
         ends = spec.hosts[LEGS[leg].agent]
         errors = [self._error_of(leg, host) for host in ends]

@@ -145,7 +145,7 @@ def _nats_samples(bundle: Bundle) -> list[NatsSample]:
 
 
 def _removals(bundle: Bundle, samples: list[NatsSample]) -> Removals | None:
-    """Tell why messages left the stream; None where there are no times of storing to go by.
+    """Tell why messages left the stream; None if there are no times of storing to go by.
 
     These are the shuffler's; the stream was sampled by the NATS host's clock.
     """

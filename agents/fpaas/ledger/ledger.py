@@ -64,12 +64,12 @@ QUIET_AT_END_NS = NS_PER_S
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run left behind; None where a part is missing.
+    """What a run left behind; None if a part is missing.
 
     `deliveries` and `workers` are None unless every consumer's is there. `dids` holds the CRC-32 of
     the DID of each stream sequence from 1 on, `classes` a bit for each class of consumers that
     wants it. `lost_stream` is how a stream was seen last that was gone at the end. `removals` is
-    None where it is not known why messages left the stream.
+    None if it is not known why messages left the stream.
     """
 
     relay: RelayResult | None
@@ -173,7 +173,7 @@ def at_least_read(relay: RelayResult, shuffler: ShufflerResult | None) -> RelayR
 def offered_positions(relay: RelayResult) -> IntervalSet:
     """Return the frames that a relay offered, as who read them all counts them.
 
-    Those are its seqs, unless it numbered anew.
+    Those are its seqs, unless it renumbered.
     """
     offered = IntervalSet()
     for first, count in positions(relay.numberings or [(relay.first_seq, relay.offered)]):
@@ -565,7 +565,7 @@ def _owed_by_durable(
     durables: list[str],
     disagreements: Disagreements,
 ) -> dict[str, OwedSeqs] | None:
-    """Return who is owed what of a stream; None where that is not known."""
+    """Return who is owed what of a stream; None if that is not known."""
     if spec.has_filters:
         return _owed_by_class(spec, stored, evidence.classes, disagreements)
     dids = evidence.dids

@@ -22,7 +22,7 @@ def violations_in_stream(
 ) -> int | None:
     """Count messages that were stored after a later event of their DID.
 
-    `stream_seqs` are runs (relay seq, stream seq, count). None where `dids` would have to tell, and
+    `stream_seqs` are runs (relay seq, stream seq, count). None if `dids` would have to tell, and
     are not there.
     """
     runs = sorted((stream, relay, count) for relay, stream, count in stream_seqs)
@@ -36,7 +36,7 @@ def violations_in_stream(
         return 0
     if dids is None:
         return None
-    # Whatever comes before it in both orders cannot be passed by anything.
+    # Whatever comes before it in both orders cannot be overtaken by anything.
     latest: dict[int, int] = {}
     violations = 0
     for stream, relay, count in runs:
@@ -55,7 +55,7 @@ def violations_at_consumers(
 ) -> int | None:
     """Count first deliveries that came after the delivery of a later message of their DID.
 
-    None where `dids` would have to tell, and are not there.
+    None if `dids` would have to tell, and are not there.
     """
     violations = 0
     for log in logs:

@@ -1,4 +1,4 @@
-"""How the relay behaved: silence, falling behind, gaps, numbering anew, repeats."""
+"""How the relay behaved: silence, falling behind, gaps, renumbering, repeats."""
 
 from __future__ import annotations
 

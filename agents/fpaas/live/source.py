@@ -77,7 +77,7 @@ class OverHosts:
         self.unreached: list[str] = []
 
     def dumps(self) -> dict[str, HostDump]:
-        """Return the part of each host that answers. Raises BadInput where none does."""
+        """Return the part of each host that answers. Raises BadInput if none does."""
         program = Path(sys.executable).with_name("ansible")
         # Of the command only the lab's place is Ansible's to fill in.
         command = f"cd {LAB}/current/ && {{% raw %}}{{ {dump.COMMAND.strip()}\n}}{{% endraw %}}"

@@ -69,7 +69,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class View:
-    """The run, now. Counts are None where nobody has said."""
+    """The run, now. Counts are None if nobody has said."""
 
     run: RunSpec
     phase: str

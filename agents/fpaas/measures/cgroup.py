@@ -18,7 +18,7 @@ OWN = Path("/proc/self/cgroup")
 
 @dataclass(frozen=True)
 class Cgroup:
-    """The groups that limit this process; each None where nothing does."""
+    """The groups that limit this process; each None if nothing does."""
 
     #: Whose cpu.max is the tightest, and how many cores that is.
     cpu: Path | None = None
@@ -45,11 +45,11 @@ class Cgroup:
         return self.cpu_cores
 
     def cpu_used_us(self) -> int | None:
-        """Return what the limited group has used of processors; None where it does not say."""
+        """Return what the limited group has used of processors; None if it does not say."""
         return None if self.cpu is None else _entry(self.cpu / "cpu.stat", "usage_usec")
 
     def throttled_us(self) -> int | None:
-        """Return how long the group was held back; None where nothing limits it."""
+        """Return how long the group was held back; None if nothing limits it."""
         return None if self.cpu is None else _entry(self.cpu / "cpu.stat", "throttled_usec")
 
     def memory_used_bytes(self) -> int | None:
@@ -61,7 +61,7 @@ class Cgroup:
         return int(current) - droppable if current.isdecimal() else None
 
     def memory_left_bytes(self) -> float:
-        """Return what the limited group may still take; endless where nothing limits it."""
+        """Return what the limited group may still take; endless if nothing limits it."""
         if self.memory_bytes is None:
             return math.inf
         return max(0, self.memory_bytes - (self.memory_used_bytes() or 0))
@@ -71,7 +71,7 @@ class Cgroup:
         return None if self.memory is None else _entry(self.memory / "memory.events", "oom_kill")
 
     def pressure(self, resource: str) -> str:
-        """Return `<resource>.pressure` of the group that is limited; empty where there is none."""
+        """Return `<resource>.pressure` of the group that is limited; empty if there is none."""
         group = self.memory if resource == "memory" else self.cpu
         return "" if group is None else _read(group / f"{resource}.pressure")
 

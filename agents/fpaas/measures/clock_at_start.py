@@ -28,7 +28,7 @@ class ClockAtStart:
 
     @classmethod
     def of(cls, figures: Mapping[str, int | float]) -> ClockAtStart | None:
-        """Read what `figures` wrote; None where it has not been measured."""
+        """Read what `figures` wrote; None if it has not been measured."""
         if LOW not in figures or HIGH not in figures:
             return None
         return cls(int(figures[LOW]), int(figures[HIGH]))

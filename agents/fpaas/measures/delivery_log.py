@@ -155,7 +155,7 @@ def write(path: Path, logs: list[DeliveryLog]) -> None:
 
 
 def read(path: Path) -> list[ConsumerDeliveries]:
-    """Read a file of `write`. Raises ValueError that names the file where it is no such file."""
+    """Read a file of `write`. Raises ValueError that names the file if it is no such file."""
     try:
         content = libipld.decode_dag_cbor(_unpacked(path))
         schema = content["schema"]
@@ -191,7 +191,7 @@ def _unpacked(path: Path) -> bytes:
 
 
 class DeliveryJournal:
-    """Appends the runs of many logs to a file. Every method raises OSError where the disk does.
+    """Appends the runs of many logs to a file. Every method raises OSError if the disk does.
 
     A row is five little-endian 64-bit numbers: consumer index and a run; or consumer index and a
     repeat's consumer sequence, with a count of 0; or -1 and the stream that all that follows is of.
@@ -245,7 +245,7 @@ class DeliveryJournal:
 
 
 def read_journal(path: Path, durable_of: Callable[[int], str]) -> list[ConsumerDeliveries]:
-    """Read what a DeliveryJournal wrote; a torn last row is passed by. Raises OSError."""
+    """Read what a DeliveryJournal wrote; a torn last row is skipped. Raises OSError."""
     content = path.read_bytes()
     rows = array("q")
     row_bytes = rows.itemsize * DeliveryJournal.FIELDS_PER_ROW

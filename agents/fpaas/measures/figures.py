@@ -63,7 +63,7 @@ def value_at(counter: Counter, unix_ns: int) -> float | None:
 def growth(counter: Counter, window: Window) -> tuple[float, float] | None:
     """Return (growth, seconds) of a counter over that part of a window that its samples cover.
 
-    None where that is next to nothing: the process died early, or came late.
+    None if that is next to nothing: the process died early, or came late.
     """
     if not counter:
         return None
@@ -78,7 +78,7 @@ def growth(counter: Counter, window: Window) -> tuple[float, float] | None:
 
 
 def rate_per_s(counters: Iterable[Counter], window: Window) -> float | None:
-    """Add up the counters' rates over a window; None where one of them was not measured."""
+    """Add up the counters' rates over a window; None if one of them was not measured."""
     total = None
     for counter in counters:
         measured = growth(counter, window)
@@ -98,7 +98,7 @@ def percentile(ordered: Sequence[float], pct: float) -> float:
 
 
 def distribution(values: Iterable[float], *names: str) -> dict[str, float | None]:
-    """Return the named ones of min, p50, p90, p99, p999, max; None each where there is no value."""
+    """Return the named ones of min, p50, p90, p99, p999, max; None each if there is no value."""
     ordered = sorted(values)
     if not ordered:
         return dict.fromkeys(names)

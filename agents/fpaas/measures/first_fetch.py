@@ -26,7 +26,7 @@ def encode(age_ns: int) -> int:
 
 
 def earliest_units(parts: Iterable[tuple[array[int], int]]) -> Sequence[int | None]:
-    """Return the earliest fetch of each stream sequence, in units; None where there is none.
+    """Return the earliest fetch of each stream sequence, in units; None if there is none.
 
     `parts` are (what one process kept, units to add to correct its clock).
     """

@@ -21,7 +21,7 @@ class IntervalSet:
             self.add_range(first, last)
 
     def add(self, value: int) -> bool:
-        """Add one number; returns False where it was there already."""
+        """Add one number; returns False if it was there already."""
         ends = self._ends
         if ends and value == ends[-1] + 1:
             ends[-1] = value
@@ -36,7 +36,7 @@ class IntervalSet:
         return True
 
     def add_range(self, first: int, last: int) -> None:
-        """Add `first` … `last`, both included. Raises ValueError where last < first."""
+        """Add `first` … `last`, both included. Raises ValueError if last < first."""
         if last < first:
             raise ValueError(f"interval {first}…{last} ends before it starts")
         low = bisect_right(self._ends, first - 2)
@@ -130,10 +130,10 @@ class IntervalSet:
 
     @property
     def first(self) -> int | None:
-        """The smallest number, None where the set is empty."""
+        """The smallest number, None if the set is empty."""
         return self._starts[0] if self._starts else None
 
     @property
     def last(self) -> int | None:
-        """The largest number, None where the set is empty."""
+        """The largest number, None if the set is empty."""
         return self._ends[-1] if self._ends else None

@@ -212,7 +212,7 @@ def predict(spec: RunSpec) -> dict[str, Any]:
 
 
 def by_class(spec: RunSpec) -> dict[str, dict[str, Any]]:
-    """Predict each class of a mix; empty where all consumers poll alike."""
+    """Predict each class of a mix; empty if all consumers poll alike."""
     return {
         of_class.consumers.classes[0].name: _predict(of_class)
         for of_class in spec.by_class()

@@ -23,7 +23,7 @@ def estimate(
     stream_messages: int | None,
     measured_per_s: float | None,
 ) -> dict[str, Any]:
-    """Return `storage` of summary.json; None where what a figure follows from was not measured.
+    """Return `storage` of summary.json; None if what a figure follows from was not measured.
 
     `bytes_5_min_r3` are the bytes of 5 minutes at the row's rate on three replicas together.
     """

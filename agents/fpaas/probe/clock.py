@@ -57,7 +57,7 @@ class Clock:
         self._stream_exists = False
 
     async def exchange(self) -> Exchange:
-        """Make one exchange. Raises JetStreamError where NATS does not answer as it should."""
+        """Make one exchange. Raises JetStreamError if NATS does not answer as it should."""
         try:
             if not self._stream_exists:
                 await self._create_stream()
@@ -65,7 +65,7 @@ class Clock:
             exchange = await self._exchange()
             leader = await self._find_leader()
         except JetStreamError:
-            # A server that was restarted has lost a memory stream: make it anew next time.
+            # A server that was restarted has lost a memory stream: make it again next time.
             self._stream_exists = False
             raise
         before, self._leader = self._leader, leader

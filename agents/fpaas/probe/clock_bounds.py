@@ -30,7 +30,7 @@ _RFC3339 = re.compile(
 def parse_rfc3339_ns(text: str) -> int:
     """Read an RFC 3339 time as integer Unix nanoseconds: floats lose the last 200 ns.
 
-    Raises ValueError where the text is no such time.
+    Raises ValueError if the text is no such time.
 
     >>> parse_rfc3339_ns("1970-01-01T00:00:01.00000002Z")
     1000000020
@@ -50,7 +50,7 @@ def parse_rfc3339_ns(text: str) -> int:
 class Exchange:
     """One exchange; `sent` and `received` on this host's clock, `stored` on the NATS host's.
 
-    `server` is the name of the server that stored, None where there is but one.
+    `server` is the name of the server that stored, None if there is but one.
     """
 
     sent_unix_ns: int
@@ -87,7 +87,7 @@ class ClockBound:
     """At every exchange, the NATS host's clock minus this host's lay in [low, high] ns.
 
     `drifting`: no one offset explains all exchanges; `stepped`: not even drift does. `server` is
-    the one whose clock it was, None where there is but one.
+    the one whose clock it was, None if there is but one.
     """
 
     offset_low_ns: int

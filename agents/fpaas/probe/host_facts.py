@@ -70,7 +70,7 @@ def basic() -> MachineFacts:
 
 
 def _net_speed_mbit_per_s() -> int | None:
-    """Return what the fastest interface that is a device says of itself; None where none does.
+    """Return what the fastest interface that is a device says of itself; None if none does.
 
     Bridges and the ends of virtual cables name a speed that means nothing.
     """
@@ -136,7 +136,7 @@ def virtualization(*, dmi: str, has_hypervisor: bool) -> str | None:
 
 
 def container(*, has_docker_file: bool, systemd_container: str | None) -> str | None:
-    """Name what contains this host, None where nothing is known to."""
+    """Name what contains this host, None if nothing is known to."""
     if systemd_container:
         return systemd_container
     return "docker" if has_docker_file else None
@@ -153,7 +153,7 @@ def parse_nats_server_version(output: str) -> str | None:
 
 
 def nats_server_version(binary: Path) -> str | None:
-    """Ask a nats-server binary for its version; None where it does not run or does not tell."""
+    """Ask a nats-server binary for its version; None if it does not run or does not tell."""
     try:
         done = subprocess.run(  # noqa: S603  the operator names the binary
             [binary, "--version"],

@@ -30,7 +30,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 def cpu_shares_pct(before: CpuTimes, after: CpuTimes) -> dict[str, float | None]:
     """Return busy, stolen and waiting shares between two readings, in per cent of all cores.
 
-    Busy is what this host's work used: stolen time is not in it. None where no time passed.
+    Busy is what this host's work used: stolen time is not in it. None if no time passed.
     """
     # iowait may run backwards (see proc(5)): such a step counts as none.
     spent = {
@@ -94,7 +94,7 @@ class HostUsage:
         )
 
     def _busy_of_quota_pct(self) -> float | None:
-        """Return what was used of a quota since the sample before; None where there is none."""
+        """Return what was used of a quota since the sample before; None if there is none."""
         used_us, now_ns = self._cgroup.cpu_used_us(), time.monotonic_ns()
         before_us, self._used_us = self._used_us, used_us
         took_us, self._looked_ns = (now_ns - self._looked_ns) / 1000, now_ns
@@ -106,7 +106,7 @@ class HostUsage:
 
 
 def tcp_retransmits(snmp: str) -> int | None:
-    """Find segments sent again in /proc/net/snmp; None where it does not say.
+    """Find segments sent again in /proc/net/snmp; None if it does not say.
 
     >>> tcp_retransmits("Tcp: OutSegs RetransSegs\\nTcp: 100 3")
     3
@@ -132,7 +132,7 @@ def memory_events(vmstat: str) -> dict[str, int | None]:
 
 
 def pressure_us(content: str) -> int | None:
-    """Find how long some task waited for a resource; None where the kernel does not say.
+    """Find how long some task waited for a resource; None if the kernel does not say.
 
     >>> pressure_us("some avg10=0.00 avg60=0.00 avg300=0.00 total=17\\nfull avg10=0.00 total=3")
     17

@@ -31,7 +31,7 @@ def since(run_id: str, ahead_s: float = 0.0) -> str:
 def save(directory: Path, name: str, unit: str, ahead_s: float) -> None:
     """Write `<name>.log` of what a unit said since the run was planned; `ahead_s` as in `since`.
 
-    Raises RunInvalid that names the file where it cannot be written; a journal that cannot be read
+    Raises RunInvalid that names the file if it cannot be written; a journal that cannot be read
     says so in the file.
     """
     command = ["journalctl", "--quiet", "--no-pager", "--no-hostname", "--unit", unit]

@@ -65,7 +65,7 @@ class Prometheus:
 def keep(prometheus: Prometheus, data: Path, run: Path, host: str) -> KeptMetrics:
     """Write metrics.json, metrics.om.gz and metrics/ into a run's directory.
 
-    `data` is where Prometheus keeps its samples. Raises RunInvalid where it does not answer,
+    `data` is where Prometheus keeps its samples. Raises RunInvalid if it does not answer,
     OSError.
     """
     began_s, ended_s = window(RunSpec.load(run / "run.json"), host, _now_unix_s())

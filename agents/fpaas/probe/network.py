@@ -110,7 +110,7 @@ def serve(listener: socket.socket, token: bytes, clients: int, at_most_s: float)
 
 
 def _serve_one(connection: socket.socket, token: bytes) -> bool:
-    """Serve a client to its end; False where it does not know the token."""
+    """Serve a client to its end; False if it does not know the token."""
     connection.settimeout(INTRODUCTION_S)
     challenge = secrets.token_bytes(CHALLENGE_BYTES)
     connection.sendall(challenge)
@@ -148,7 +148,7 @@ def measure(directory: Path, host: str, peers: Sequence[Peer], token: bytes, cli
 
 
 def measure_link(host: str, peer: Peer, token: bytes, clients: int = 1) -> Link:
-    """Measure to one peer; `error` says why there are no figures, and is None where there are."""
+    """Measure to one peer; `error` says why there are no figures, and is None if there are."""
     rtt_ms = sent = received = problem = None
     try:
         with _join(peer, token, clients * TURN_S + PATIENCE_S) as connection:
@@ -218,7 +218,7 @@ def round_trip_figures(taken_ns: Sequence[int]) -> RoundTrips:
 
 
 def mbit_per_s(count: int, taken_ns: int) -> float | None:
-    """Return a rate with three significant digits; None where too little came to tell."""
+    """Return a rate with three significant digits; None if too little came to tell."""
     return float(f"{count * 8e3 / taken_ns:.3g}") if count and taken_ns else None
 
 

@@ -196,8 +196,8 @@ class Probe:
     async def run(self, exchanges: Sequence[Exchange]) -> None:
         """Sample until the run has settled, or until SIGTERM; then take the final snapshot.
 
-        `exchanges` were made before the run was armed. Raises RunInvalid where the snapshot was
-        impossible, OSError where the disk is full.
+        `exchanges` were made before the run was armed. Raises RunInvalid if the snapshot was
+        impossible, OSError if the disk is full.
         """
         stop = agent.stop_event()
         for exchange in exchanges:
@@ -225,7 +225,7 @@ class Probe:
                 await self._watched.close()
 
     async def _wait(self, work: Sequence[asyncio.Task[Any]], stop: asyncio.Event) -> bool:
-        """Wait until the run has settled; False where `stop` came first. Raises what work did."""
+        """Wait until the run has settled; False if `stop` came first. Raises what work did."""
         timeline = asyncio.create_task(self._follow_timeline(stop))
         pending: set[asyncio.Task[Any]] = {timeline, *work}
         try:
@@ -382,7 +382,7 @@ class Probe:
             await self._exchange(is_after=False)
 
     async def _exchange_burst(self, *, is_after: bool) -> bool:
-        """Make exchanges in a row, until one fails; False where the first did."""
+        """Make exchanges in a row, until one fails; False if the first did."""
         for number in range(CLOCK_BURST):
             if not await self._exchange(is_after=is_after):
                 return number > 0
@@ -390,7 +390,7 @@ class Probe:
         return True
 
     async def _exchange(self, *, is_after: bool) -> bool:
-        """Make one exchange and keep it; False where NATS did not answer."""
+        """Make one exchange and keep it; False if NATS did not answer."""
         try:
             exchange = await self._clock.exchange()
         except (JetStreamError, KeyError, ValueError) as error:
@@ -445,7 +445,7 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
 async def run(options: Options, run_json: Path) -> None:
     """Run a probe and keep its status file in step; `options` are of a run that is to be armed.
 
-    Raises RunInvalid where there is no final snapshot, or the disk is full; what was measured is
+    Raises RunInvalid if there is no final snapshot, or the disk is full; what was measured is
     kept.
     """
     status = agent.Status(options.directory, AGENT)

@@ -23,7 +23,7 @@ _START_TOLERANCE_S = 2.0
 
 @dataclass(frozen=True)
 class Listed:
-    """A process that a file names; `listed_unix_s` is when, None where the file does not say."""
+    """A process that a file names; `listed_unix_s` is when, None if the file does not say."""
 
     process: str
     pid: int
@@ -31,7 +31,7 @@ class Listed:
 
 
 def read_status_files(directory: Path) -> list[Listed]:
-    """Return all processes that agents' status files name; a file that is no status is passed by.
+    """Return all processes that agents' status files name; a file that is no status is skipped.
 
     Files come and go while agents do.
     """
@@ -46,7 +46,7 @@ def read_status_files(directory: Path) -> list[Listed]:
 
 
 def read_pid_file(path: Path, process: str) -> list[Listed]:
-    """Return the process that a pid file names; none where there is no such file, or no pid."""
+    """Return the process that a pid file names; none if there is no such file, or no pid."""
     try:
         return [Listed(process, int(path.read_text(encoding="ascii")), None)]
     except (OSError, ValueError):

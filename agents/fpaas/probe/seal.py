@@ -21,7 +21,7 @@ from fpaas.records.seal import NAME, SCHEMA, FileEntry, Seal
 def seal(directory: Path, host: str, nats_server: Path | None = None) -> Path:
     """Write seal.json and return its path; `nats_server` is a binary to ask for its version.
 
-    Raises BadInput where the directory is missing, RunInvalid that names the file where one cannot
+    Raises BadInput if the directory is missing, RunInvalid that names the file if one cannot
     be read or the disk is full.
     """
     if not directory.is_dir():

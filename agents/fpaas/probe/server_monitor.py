@@ -161,9 +161,9 @@ class ServerMonitor:
         return NatsSample(**line)
 
     async def final(self) -> FinalSnapshot:
-        """Return probe.final.json; `server` is None where the monitoring port does not answer.
+        """Return probe.final.json; `server` is None if the monitoring port does not answer.
 
-        Raises JetStreamError where the JetStream API does not.
+        Raises JetStreamError if the JetStream API does not.
         """
         self.cancel()
         unix_ns = common_time.now_ns()

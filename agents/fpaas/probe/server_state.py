@@ -91,7 +91,7 @@ def stream_state(state: Mapping[str, Any], created: str | None = None) -> Stream
 
 @_checked
 def stream_in_jsz(answer: Mapping[str, Any], name: str) -> StreamState | None:
-    """Find a stream in /jsz?accounts=true&streams=true; None where the server has no such one."""
+    """Find a stream in /jsz?accounts=true&streams=true; None if the server has no such one."""
     for account in answer.get("account_details") or []:
         for detail in account.get("stream_detail") or []:
             if detail["name"] == name:
@@ -101,7 +101,7 @@ def stream_in_jsz(answer: Mapping[str, Any], name: str) -> StreamState | None:
 
 @_checked
 def leader_in_jsz(answer: Mapping[str, Any], name: str) -> str | None:
-    """Find who leads a stream, by server name; None where the server has no such stream.
+    """Find who leads a stream, by server name; None if the server has no such stream.
 
     A server that is in no cluster names nobody: the empty string.
     """

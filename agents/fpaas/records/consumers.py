@@ -103,7 +103,7 @@ class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
     fetches: Fetches
     connections: Connections
     by_class: Annotated[
-        dict[str, ClassFetches], doc("by the name of the class; empty where all poll alike")
+        dict[str, ClassFetches], doc("by the name of the class; empty if all poll alike")
     ] = {}
     first_poll_unix_ns: UnixNs | None = None
     started_unix_ns: UnixNs | None = None

@@ -27,7 +27,7 @@ SUFFIX = "events.jsonl"
 #: something was due; `connected`: the connection stayed up all the while.
 NATS_SILENT = "nats_silent"
 RELAY_SILENT = "relay_silent"
-#: The relay sent a frame that could not be decoded: cause, its seq and the seq read before it where
+#: The relay sent a frame that could not be decoded: cause, its seq and the seq read before it if
 #: they are known, its size in bytes, and the file that has its first 64 KB (null: not kept).
 FRAME_UNDECODABLE = "frame_undecodable"
 #: The agent that writes it did not run at all.

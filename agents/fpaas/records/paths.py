@@ -7,7 +7,7 @@ from typing import Any
 
 
 def pick(content: Any, *keys: str) -> Any:  # noqa: ANN401
-    """Follow keys into nested objects; None where one is missing."""
+    """Follow keys into nested objects; None if one is missing."""
     for key in keys:
         if not isinstance(content, Mapping):
             return None

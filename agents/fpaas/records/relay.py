@@ -20,7 +20,7 @@ class RelayResult(msgspec.Struct, frozen=True):
     last_seq: Annotated[
         int,
         doc(
-            "first_seq + offered - 1, also if it numbered anew: before the first if nothing was "
+            "first_seq + offered - 1, also if it renumbered: before the first if nothing was "
             "offered"
         ),
     ]
@@ -39,7 +39,7 @@ class RelayResult(msgspec.Struct, frozen=True):
     complete: Annotated[bool, doc("false: as of up to a second before the relay was killed")] = True
     numberings: Annotated[
         list[tuple[int, Count]],
-        doc("[first seq, frames] in order, if it numbered anew; empty: once from first_seq on"),
+        doc("[first seq, frames] in order, if it renumbered; empty: once from first_seq on"),
     ] = []
     damaged: Annotated[Count, doc("offered frames that were malformed, as a fault had it")] = 0
 

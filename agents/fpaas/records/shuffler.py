@@ -83,7 +83,7 @@ class LostStream(msgspec.Struct, frozen=True, kw_only=True):
 class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     """`shuffler.json`: sets of the relay's sequence numbers, as `[[first, last], …]`, and counts.
 
-    If the relay numbers anew, its numbers go on from the last one here: two events never share one.
+    If the relay renumbers, its numbers go on from the last one here: two events never share one.
     A seq that was read has one outcome. The file is replaced every second, for a shuffler that is
     killed, and for the one that goes on in its place.
     """

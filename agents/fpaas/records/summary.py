@@ -497,7 +497,7 @@ class Summary(msgspec.Struct, kw_only=True):
     fidelity: Fidelity
     plan: Annotated[dict[str, Number | str | bool | None], doc("what the parameters predict")]
     classes: Annotated[
-        dict[str, ClassFigures], doc("by class of a mix; empty where all consumers poll alike")
+        dict[str, ClassFigures], doc("by class of a mix; empty if all consumers poll alike")
     ] = {}
     clock: Annotated[dict[str, HostClock], doc("by host")]
     events: Annotated[list[Event], doc("what happened, in order of time")]

@@ -61,7 +61,7 @@ class Start:
 def read_cursor(query: str) -> int | None:
     """Read the cursor of a request's query; an empty one is none.
 
-    Raises ValueError where it is no sequence number.
+    Raises ValueError if it is no sequence number.
     """
     values = parse_qs(query, keep_blank_values=True).get("cursor")
     if not values or not values[-1]:
@@ -78,7 +78,7 @@ def start_of(cursor: int | None, backlog: Backlog, *, inclusive: bool = True) ->
     """Find where a subscription begins.
 
     Without a cursor with the next frame; with 0 at the oldest; else at seq ≥ cursor, or after it
-    where a replay is not `inclusive`. Raises Refused for a cursor in the future.
+    if a replay is not `inclusive`. Raises Refused for a cursor in the future.
     """
     if cursor is None:
         return Start(backlog.end, outdated=False)

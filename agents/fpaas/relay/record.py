@@ -47,7 +47,7 @@ class Options:
 
 
 class CaptureWriter:
-    """Appends frames to a new file. Raises BadInput where that cannot be made."""
+    """Appends frames to a new file. Raises BadInput if that cannot be made."""
 
     def __init__(self, path: Path, *, force: bool) -> None:
         try:
@@ -165,7 +165,7 @@ class Recording:
         if isinstance(decoded, frames.ErrorFrame):
             log.warning("the relay says %s: %s", decoded.name, decoded.message)
             if decoded.name == "FutureCursor":
-                self._break_off(f"it numbers its events anew ({decoded.message})")
+                self._break_off(f"it renumbers its events ({decoded.message})")
         elif isinstance(decoded, frames.Event):
             if self._is_new(decoded):
                 self._keep(frame, decoded.seq)
@@ -232,7 +232,7 @@ class Recording:
 async def run(options: Options, report: Callable[[str], None]) -> None:
     """Record until a bound is reached or SIGINT or SIGTERM comes; `report` gets progress lines.
 
-    Raises BadInput where the relay cannot be subscribed to, RunInvalid where a recording had to be
+    Raises BadInput if the relay cannot be subscribed to, RunInvalid if a recording had to be
     broken off or has no frame.
     """
     stop = agent.stop_event()
@@ -324,7 +324,7 @@ class _Progress:
         if recording.first_seq is not None:
             line += f", seq {recording.first_seq} to {recording.last_seq}"
         if recording.resets:
-            line += f", numbered anew {recording.resets} times"
+            line += f", renumbered {recording.resets} times"
         if recording.undecodable:
             line += f", {recording.undecodable} undecodable left out"
         return line

@@ -109,7 +109,7 @@ class Records:
             await asyncio.wait([lag])
 
     def close(self) -> None:
-        """Write the rest; raises RunInvalid where something could not be written."""
+        """Write the rest; raises RunInvalid if something could not be written."""
         self._write(self._close)
         if self.error is not None:
             self._status.set(State.FAILED, str(self.error))

@@ -28,7 +28,7 @@ class Relay:
         self._timer: asyncio.TimerHandle | None = None
 
     async def listen(self, host: str, port: int) -> str:
-        """Accept subscribers from now on; returns the URL. Raises BadInput where that fails."""
+        """Accept subscribers from now on; returns the URL. Raises BadInput if that fails."""
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(

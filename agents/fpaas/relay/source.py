@@ -8,7 +8,7 @@ from typing import Protocol
 class Source(Protocol):
     """Where frames come from; `frame(i)` is the same bytes every time.
 
-    Its seq is first_seq + i, and `shift`, which is for relays that number anew.
+    Its seq is first_seq + i, and `shift`, which is for relays that renumber.
     """
 
     @property
@@ -17,7 +17,7 @@ class Source(Protocol):
 
     @property
     def count(self) -> int | None:
-        """How many frames there are, None where there is no end."""
+        """How many frames there are, None if there is no end."""
 
     def frame(self, index: int, shift: int = 0) -> bytes:
         """Return frame `index`."""

@@ -1,4 +1,4 @@
-"""What goes over the wire: the offered frames, numbered anew or damaged as a run's faults have it.
+"""What goes over the wire: the offered frames, renumbered or damaged as a run's faults have it.
 
 All of it follows from the schedule: a relay that is started again in a run goes on as it would
 have, and a frame is the same bytes every time it is replayed.

@@ -100,7 +100,7 @@ def _lost(summary: JsonObject) -> str:
 
 
 def planned_unread(spec: RunSpec, summary: JsonObject) -> list[str]:
-    """Explain the unread share of a fan-out overloaded by design; empty where it is not."""
+    """Explain the unread share of a fan-out overloaded by design; empty if it is not."""
     plan = summary.get("plan") or {}
     capacity, owed_per_s = plan.get("capacity_per_s"), plan.get("owed_per_s")
     c = spec.consumers

@@ -48,7 +48,7 @@ LINE_WIDTHS = {"offered": 6.0, "read": 3.5, "publish_to_fetch": 4.5}
 def time_chart(
     lines: Mapping[str, Series], unit: str, run: RunSeries, events: Sequence[Event] = ()
 ) -> Figure | None:
-    """Draw lines over seconds since T0, warm-up and draining shaded; None where all are empty.
+    """Draw lines over seconds since T0, warm-up and draining shaded; None if all are empty.
 
     `events` are marked, by a band what lasted; those close together have one label.
     """
@@ -114,7 +114,7 @@ def percentile_chart(curves: Mapping[str, Curve]) -> Figure | None:
     """Draw each leg's percentiles, in ms, over 1 / (1 - p), with its bound as a band around it.
 
     What lies below its bound is dotted: not resolvable. A curve is dashed from the first percentile
-    on that open calls could change: at least that. None where no leg has samples.
+    on that open calls could change: at least that. None if no leg has samples.
     """
     drawn = {name: curve for name, curve in curves.items() if curve.points}
     if not drawn:

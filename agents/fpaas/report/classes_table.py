@@ -15,7 +15,7 @@ HEADS = ("owed", *(name for name, _, _ in OWED_TERMS), "messages/s each", "polls
 
 
 def rows(spec: RunSpec, summary: JsonObject) -> list[dict[str, Any]]:
-    """Return a row for each class, written; none where all consumers poll alike."""
+    """Return a row for each class, written; none if all consumers poll alike."""
     found: list[dict[str, Any]] = []
     for one, of_class in zip(spec.consumers.classes, spec.by_class(), strict=False):
         figures = pick(summary, "classes", one.name) or {}

@@ -26,7 +26,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure with its heading; `figure` is None where nothing was measured."""
+    """A figure with its heading; `figure` is None if nothing was measured."""
 
     key: str
     title: str

@@ -111,7 +111,7 @@ def _clock(clock: JsonObject) -> str:
 
 
 def network_rows(bundle: Bundle) -> list[dict[str, str]]:
-    """Return round trips and throughput between hosts; nothing where there was only one."""
+    """Return round trips and throughput between hosts; nothing if there was only one."""
     return [
         {
             "name": f"{link.from_host} → {link.to}",

@@ -11,8 +11,8 @@ CAUSES = {
     "outdated_cursor": "the relay does not reach back so far (OutdatedCursor)",
     "seq_jump": "its numbers go on further ahead",
     "after_reconnect": "its numbers went on further ahead after a lost connection",
-    "future_cursor": "it numbered anew, and said so (FutureCursor)",
-    "renumbered": "it numbered anew after a lost connection",
+    "future_cursor": "it renumbered, and said so (FutureCursor)",
+    "renumbered": "it renumbered after a lost connection",
 }
 GAPS_SHOWN_MAX = 20
 
@@ -35,7 +35,7 @@ def relay_rows(spec: RunSpec, summary: JsonObject) -> dict[str, str]:
         "without an event, longest": with_unit(pick(silent, "longest"), "s"),
         "without an event, in all": with_unit(pick(silent, "total"), "s") + note,
         "gaps": gaps,
-        "numbered anew": _times(relay.get("seq_resets")),
+        "renumbered": _times(relay.get("seq_resets")),
         "read again": with_unit(relay.get("reread"), "frames"),
         "undecodable": with_unit(relay.get("undecodable"), "frames"),
     }

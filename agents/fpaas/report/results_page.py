@@ -28,7 +28,7 @@ def write(results: Path) -> list[Entry]:
 
 
 def renew(results: Path) -> str:
-    """Write the page anew if the folder has one; returns what went wrong, empty if nothing."""
+    """Rewrite the page if the folder has one; returns what went wrong, empty if nothing."""
     if not (results / NAME).exists():
         return ""
     try:

@@ -77,7 +77,7 @@ def _between(x: Sequence[float], y: Sequence[float], position: int, at: float) -
 
 
 class RunSeries:
-    """The series of one run, out of its bundle; each is empty where nothing was sampled."""
+    """The series of one run, out of its bundle; each is empty if nothing was sampled."""
 
     def __init__(self, bundle: Bundle, warmup_s: float) -> None:
         self._bundle = bundle

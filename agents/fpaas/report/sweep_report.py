@@ -32,9 +32,9 @@ def bundle_of(directory: Path, run_id: str) -> Path:
 
 
 def read_runs(sweep: Sweep, directory: Path, warmup_s: float | None = None) -> dict[str, Values]:
-    """Judge all runs that came to their end anew, by their bundles; returns figures by run id.
+    """Judge all runs that came to their end again, by their bundles; returns figures by run id.
 
-    `warmup_s` trims anew from the raw data; otherwise summary.json is taken as it is.
+    `warmup_s` trims again from the raw data; otherwise summary.json is taken as it is.
     """
     values = {}
     for point in sweep.points:
@@ -137,7 +137,7 @@ def _sizes(sweep: Sweep, directory: Path) -> list[Size]:
 
 
 def figures_csv(sweep: Sweep, values: dict[str, Values]) -> str:
-    """Return a line for each attempt at each point; a cell is empty where it was not measured.
+    """Return a line for each attempt at each point; a cell is empty if it was not measured.
 
     `at_least` names the figures that are lower bounds.
     """

@@ -34,7 +34,7 @@ def points(value: Any) -> str:  # noqa: ANN401
 
 
 def share(part: Any, whole: Any) -> str:  # noqa: ANN401
-    """Write a part as per cent of a whole; empty where either is not measured."""
+    """Write a part as per cent of a whole; empty if either is not measured."""
     if not isinstance(part, int | float) or not isinstance(whole, int | float) or not whole:
         return ""
     per_cent = 100 * part / whole
@@ -44,7 +44,7 @@ def share(part: Any, whole: Any) -> str:  # noqa: ANN401
 
 
 def megabytes(count: Any) -> float | None:  # noqa: ANN401
-    """Convert bytes to MB, None where not measured."""
+    """Convert bytes to MB, None if not measured."""
     return count / 1e6 if isinstance(count, int | float) else None
 
 
@@ -73,7 +73,7 @@ def _fact(value: Any) -> str:  # noqa: ANN401
 
 
 def unread_share(summary: JsonObject) -> float | None:
-    """Share of what was owed that nobody received; None where not measured."""
+    """Share of what was owed that nobody received; None if not measured."""
     owed, delivered = pick(summary, "ledger", "owed"), pick(summary, "ledger", "delivered")
     if not owed or delivered is None:
         return None

@@ -1,4 +1,4 @@
-"""What hosts and processes used in a window, by the probes' samples; None where not measured."""
+"""What hosts and processes used in a window, by the probes' samples; None if not measured."""
 
 from __future__ import annotations
 

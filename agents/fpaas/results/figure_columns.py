@@ -20,7 +20,7 @@ Column = list[float | None] | list[str | None]
 def columns(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> dict[str, Column]:
     """Turn rows of cells into typed columns; an empty cell, or None, is None.
 
-    Raises ValueError where a column of numbers has something else.
+    Raises ValueError if a column of numbers has something else.
     """
     cells = list(zip(*rows, strict=True)) or [()] * len(heads)
     return {

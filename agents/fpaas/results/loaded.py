@@ -27,7 +27,7 @@ class LoadedRun:
     def table(self, name: str) -> dict[str, Column]:
         """Return a table's columns by name, as pandas and polars take them.
 
-        Numbers are floats, None where nothing was measured. Raises ValueError.
+        Numbers are floats, None if nothing was measured. Raises ValueError.
         """
         path = self.directory / "figures" / f"{name}.csv"
         try:

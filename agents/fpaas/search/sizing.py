@@ -22,7 +22,7 @@ MBIT_PER_BYTE = 8e-6
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run of some consumers needed; None where not measured.
+    """What one run of some consumers needed; None if not measured.
 
     `cores_per_host` are the processors of its consumers hosts.
     """

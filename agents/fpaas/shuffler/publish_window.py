@@ -97,7 +97,7 @@ class Publish:
 
 
 class PublishWindow:
-    """What is in flight, bounded by count and bytes; a bound may be passed by what one read brings.
+    """What is in flight, bounded by count and bytes; one read may exceed a bound.
 
     Publishes are known by a token, the last of their answer's subject. `ready` are those to be
     written for the first time: of each DID the oldest, once those before it have their outcome.
@@ -170,7 +170,7 @@ class PublishWindow:
         return [item for item in self.pending.items() if item[1].has_turn]
 
     def oldest_seq(self) -> int | None:
-        """Smallest relay seq that the stream has yet to take; None where there is none."""
+        """Smallest relay seq that the stream has yet to take; None if there is none."""
         pending = (publish.seq for publish in self.pending.values())
         again = () if self.to_replay.first is None else (self.to_replay.first,)
         return min(chain(pending, self.withdrawn, again), default=None)

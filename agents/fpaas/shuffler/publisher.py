@@ -162,7 +162,7 @@ class Publisher:
 
     @property
     def oldest_seq(self) -> int | None:
-        """Smallest relay seq that the stream has yet to take; None where there is none."""
+        """Smallest relay seq that the stream has yet to take; None if there is none."""
         held = [event.seq for event, _ in self._held or ()]
         oldest = self.window.oldest_seq()
         return min([*held, *(() if oldest is None else (oldest,))], default=None)

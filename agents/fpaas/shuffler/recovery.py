@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Recovery:
-    """Looks after a publisher's stream; `events` is None where nobody keeps them."""
+    """Looks after a publisher's stream; `events` is None if nobody keeps them."""
 
     def __init__(
         self,

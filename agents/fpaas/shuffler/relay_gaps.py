@@ -9,7 +9,7 @@ from __future__ import annotations
 from fpaas.records.shuffler import RelayGap
 
 #: Why events are missing: the relay does not reach back so far; or it goes on further ahead, on one
-#: connection or on the next; or it numbers anew, said so or did not.
+#: connection or on the next; or it renumbers, said so or did not.
 OUTDATED_CURSOR = "outdated_cursor"
 SEQ_JUMP = "seq_jump"
 AFTER_RECONNECT = "after_reconnect"

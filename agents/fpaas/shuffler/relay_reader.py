@@ -113,7 +113,7 @@ class RelayReader:
 
     @property
     def last_read(self) -> int | None:
-        """The position of the event read last: its seq, unless the relay numbered anew."""
+        """The position of the event read last: its seq, unless the relay renumbered."""
         return self.numbering.last_position
 
     @property
@@ -135,7 +135,7 @@ class RelayReader:
 
     @property
     def discarding(self) -> bool:
-        """Whether frames are passed by without a trace: the run has not begun, or is over."""
+        """Whether frames are skipped without a trace: the run has not begun, or is over."""
         return self._discarding
 
     @discarding.setter
@@ -374,7 +374,7 @@ class RelayReader:
         if isinstance(frame, ErrorFrame):
             self._got_error_frame(frame)
             return True
-        log.info("relay %s: passed by: %s", self.url, frame.detail)
+        log.info("relay %s: skipped: %s", self.url, frame.detail)
         if frame.detail.startswith("#info OutdatedCursor"):
             self._is_outdated = True
         seq, numbering, account = frame.seq, self.numbering, self._account
@@ -402,7 +402,7 @@ class RelayReader:
                 # What is beyond the frame that cannot be received is still to come.
                 self._unreceivable -= 1
             elif not self.numbering.start_anew():
-                log.error("the relay numbers its events anew; reading on from its live tail")
+                log.error("the relay renumbers its events; reading on from its live tail")
                 self.seq_resets += 1
                 self._pending_gap = relay_gaps.FUTURE_CURSOR
         self.subscription.close(CloseCode.NORMAL_CLOSURE, f"error frame {frame.name}")

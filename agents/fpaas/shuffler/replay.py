@@ -2,7 +2,7 @@
 
 The reader waits meanwhile with its own place in the relay's stream, so that what is new comes after
 what is read again. Only what is wanted is published; frames that cannot be decoded were counted
-when they were read first. What a relay had before it numbered anew cannot be asked for.
+when they were read first. What a relay had before it renumbered cannot be asked for.
 """
 
 from __future__ import annotations

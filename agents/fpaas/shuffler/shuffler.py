@@ -279,7 +279,7 @@ class Left:
 
     @classmethod
     def load(cls, directory: Path) -> Left | None:
-        """Read it; None if there is none. Raises RunInvalid where it cannot be read."""
+        """Read it; None if there is none. Raises RunInvalid if it cannot be read."""
         try:
             result = files.read(directory / NAME, ShufflerResult)
             numbers = [*range(len(result.lost_streams)), None]
@@ -373,7 +373,7 @@ class RunFiles:
 async def run(spec: RunSpec, directory: Path, endpoints: Endpoints) -> None:
     """Shuffle one run.
 
-    Raises RunInvalid where a side could not be connected or a file not be written, BadInput where
+    Raises RunInvalid if a side could not be connected or a file not be written, BadInput if
     the metrics' port is taken.
     """
     stop = agent.stop_event()
@@ -641,7 +641,7 @@ class CursorFile:
         self.errors = 0
 
     def load(self) -> int | None:
-        """Return the cursor, None where there is none yet. Raises BadInput that names the file."""
+        """Return the cursor, None if there is none yet. Raises BadInput that names the file."""
         try:
             content = json.loads(self._path.read_text(encoding="utf-8"))
             relay, cursor = content["relay"], int(content["cursor"])
@@ -676,7 +676,7 @@ class CursorFile:
 async def serve(endpoints: Endpoints, cursor_path: Path | None) -> None:
     """Shuffle until SIGTERM or SIGINT.
 
-    Raises BadInput where NATS is not there or the relay's URL is wrong.
+    Raises BadInput if NATS is not there or the relay's URL is wrong.
     """
     stop = agent.stop_event()
     cursor_file = CursorFile(cursor_path, endpoints.relay_url) if cursor_path else None

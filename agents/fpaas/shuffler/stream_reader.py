@@ -26,7 +26,7 @@ READS_MAX = 2000
 
 
 async def settle(api: JetStreamApi, stream: str, account: Account, window: PublishWindow) -> None:
-    """Read every place that no answer named. Raises JetStreamError where NATS does not answer."""
+    """Read every place that no answer named. Raises JetStreamError if NATS does not answer."""
     state: Any = (await api.stream_info(stream)).get("state")
     try:
         first_kept, last_seq = int(state["first_seq"]), int(state["last_seq"])

@@ -40,7 +40,7 @@ _LABELS_MAX = 2_000
 class Address(NamedTuple):
     """Subject and headers of one event; `label` is `<kind> <collection>`, for statistics.
 
-    `did_crc` is the CRC-32 of its DID, which stands for it where order and partitions are checked.
+    `did_crc` is the CRC-32 of its DID, which stands for it if order and partitions are checked.
     """
 
     subject: bytes

@@ -333,7 +333,7 @@ def check(
     """Check faults against an inventory and a timeline. Raises SpecError that names the entry.
 
     `length_s` is from T0 to the end of draining; `plays_relay`: whether the relay is ours;
-    `workers` of each consumers host, None where its cores decide.
+    `workers` of each consumers host, None if its cores decide.
     """
     if not plays_relay:
         hosts = {group: names for group, names in hosts.items() if group != RELAY}

@@ -194,7 +194,7 @@ _LISTED = {
 def classes_of(entries: list[dict[str, Any]], values: Mapping[str, Any]) -> list[ConsumerClass]:
     """Make the classes of a run from `bench_mix` and the run's other variables.
 
-    Raises SpecError where they do not add up to its consumers.
+    Raises SpecError if they do not add up to its consumers.
     """
     if not entries:
         return []

@@ -31,7 +31,7 @@ SETTLE_S = 2.0
 class Scenario:
     """Name and goal, for the report; `goals` are limits by name (fpaas.verdict.goals).
 
-    None where it states none: then there are defaults.
+    None if it states none: then there are defaults.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Firehose:
 
     Of our relay, frame i (i = 0, 1, …) has seq `first_seq + i` and is due at T0 + i / rate, for as
     long as warm-up and measuring last; `replay` is one of REPLAYS. `frame_bytes_mean` is a
-    capture's own, None of others. A relay that sends no event for `stuck_s` is connected anew;
+    capture's own, None of others. A relay that sends no event for `stuck_s` is reconnected;
     `silent_max_s` and `lag_max_s` are how long it may be silent, and fall behind, in a valid run
     (None: follows from the window). A valid run has at most `undecodable_max_frames` that cannot be
     decoded.
@@ -152,7 +152,7 @@ class RunSpec:
         return self.clock_shifts_ns.get(host, 0) if host else 0
 
     def only_host(self, group: str) -> str | None:
-        """Name the host of a group that has one; None where it has none."""
+        """Name the host of a group that has one; None if it has none."""
         hosts = self.hosts.get(group)
         return hosts[0] if hosts else None
 
@@ -414,7 +414,7 @@ def build(
     """Make a run from checked variables (`read_variables`) and a lab's topology.
 
     `first_seq` is our relay's first sequence number, None for a foreign relay; `frame_bytes_mean`
-    that of the capture it plays; `owed_shares` are of a mix's classes. Raises SpecError where the
+    that of the capture it plays; `owed_shares` are of a mix's classes. Raises SpecError if the
     NATS hosts cannot hold the stream, or a fault is on what there is not.
     """
     v = values

@@ -85,8 +85,8 @@ class Sample:
 class Row:
     """One figure of two groups.
 
-    `p_value` is None where no test can tell with so few runs; `why_not` says why a difference does
-    not count, None where it does. `noise_floor` is the greater one of both groups'. If `after` has
+    `p_value` is None if no test can tell with so few runs; `why_not` says why a difference does
+    not count, None if it does. `noise_floor` is the greater one of both groups'. If `after` has
     lower bounds and is worse, it is at least that much worse.
     """
 
@@ -231,7 +231,7 @@ def noise_floor(values: Sequence[float]) -> float | None:
 
 
 def mann_whitney_p(before: Sequence[float], after: Sequence[float]) -> float | None:
-    """Two-sided exact p-value; None where even perfect separation would not be significant.
+    """Two-sided exact p-value; None if even perfect separation would not be significant.
 
     With ties the exact distribution is conservative: p is an upper bound.
     """
@@ -239,7 +239,7 @@ def mann_whitney_p(before: Sequence[float], after: Sequence[float]) -> float | N
     if 2 / math.comb(m + n, m) > SIGNIFICANCE:
         return None
     twice_u = sum(2 * (new > old) + (new == old) for old in before for new in after)
-    # Distance from the middle, rounded towards it where ties leave half a rank.
+    # Distance from the middle, rounded towards it if ties leave half a rank.
     extreme = min(twice_u, 2 * m * n - twice_u)
     tail = sum(_arrangements(m, n, u) for u in range((extreme + 1) // 2 + 1))
     return min(1.0, 2 * tail / math.comb(m + n, m))
@@ -346,7 +346,7 @@ def _clock_error(runs: Sequence[Mapping[str, Any]], figure: str) -> float:
 
 
 def _lookup(content: Any, keys: list[str]) -> Any:  # noqa: ANN401
-    """Follow keys; None where one is missing, what is there if it is no object to look into."""
+    """Follow keys; None if one is missing, what is there if it is no object to look into."""
     for key in keys:
         if not isinstance(content, Mapping):
             return content

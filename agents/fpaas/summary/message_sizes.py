@@ -13,7 +13,7 @@ Sizes = Mapping[str, Mapping[int, int]]
 
 
 def total(sizes: Sizes | None) -> MessageBytes:
-    """Return `message_bytes` of summary.json; None each where no shuffler left its account."""
+    """Return `message_bytes` of summary.json; None each if no shuffler left its account."""
     if sizes is None:
         return MessageBytes(count=None, mean=None, p50=None, p99=None, max=None)
     counts: Counter[int] = Counter()

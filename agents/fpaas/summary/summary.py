@@ -42,7 +42,7 @@ DECIMALS = 4
 def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
     """Reduce a bundle to the content of summary.json, ledger and verdict included.
 
-    `warmup_s` trims anew, in place of the run's own warm-up. Raises SpecError where it leaves
+    `warmup_s` trims again, in place of the run's own warm-up. Raises SpecError if it leaves
     nothing to measure.
     """
     spec = bundle.spec
@@ -73,7 +73,7 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
 
 
 def measure_window(spec: RunSpec, warmup_s: float | None = None) -> Window:
-    """Return the window that figures are of. Raises SpecError where it is empty."""
+    """Return the window that figures are of. Raises SpecError if it is empty."""
     from_ns = spec.measure_from_unix_ns
     if warmup_s is not None:
         offer_s = spec.warmup_s + spec.measure_s
@@ -265,7 +265,7 @@ class _Summary:
             if part.server_final is not None and part.server_final.server is not None:
                 lives.append(part.server_final.server)
             for life in lives:
-                # A server that is started again counts anew.
+                # A server that is started again starts counting from 0.
                 slow[life.server_id] = max(slow[life.server_id], life.slow_consumers or 0)
         samples = [sample for part in parts for sample in part.nats_samples]
         for sample in sorted(samples, key=lambda sample: sample.unix_ns):
@@ -469,7 +469,7 @@ def _fetch_figures(parts: list[Fetches] | None) -> records.FetchFigures:
 
 
 def _sum_of_known(*counts: int | None) -> int | None:
-    """Add counts up; None where one of them is."""
+    """Add counts up; None if one of them is."""
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
 

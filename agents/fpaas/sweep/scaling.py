@@ -34,7 +34,7 @@ INTERVAL_POINTS_MIN = 3
 
 @dataclass(frozen=True)
 class Fit:
-    """A slope and its 95 % interval, None where there are too few points for one."""
+    """A slope and its 95 % interval, None if there are too few points for one."""
 
     value: float
     low: float | None
@@ -93,14 +93,14 @@ def _variance(points: Points, slope: float, intercept: float) -> float:
 
 
 def exponent(points: Points) -> Fit | None:
-    """Fit y = c * x ** value; None where a figure or variable is not positive."""
+    """Fit y = c * x ** value; None if a figure or variable is not positive."""
     if any(x <= 0 or y <= 0 for x, y in points):
         return None
     return line([(math.log(x), math.log(y)) for x, y in points])
 
 
 def exponent_beyond_least(points: Points) -> Fit | None:
-    """Fit the exponent of what is needed beyond the smallest x; None where some need no more.
+    """Fit the exponent of what is needed beyond the smallest x; None if some need no more.
 
     Of y = a + b * x it is 1, whatever a is. Its interval holds the error of the smallest point:
     that is subtracted from all others, which do not scatter by it among themselves.

@@ -88,7 +88,7 @@ Values = dict[str, Measure | None]
 
 
 def of_run(summary: Mapping[str, Any]) -> Values:
-    """Return a run's figures; None where not measured, or where its clocks cannot resolve it."""
+    """Return a run's figures; None if not measured, or if its clocks cannot resolve it."""
     return {figure.name: _value(summary, figure) for figure in FIGURES}
 
 
@@ -137,7 +137,7 @@ def lines(sweep: Sweep, over: str) -> dict[str, list[SweepPoint]]:
 
 
 def summarise(runs: list[Values]) -> dict[str, dict[str, float | int] | None]:
-    """Return each figure's median and range over the runs of a point; None where no run has it.
+    """Return each figure's median and range over the runs of a point; None if no run has it.
 
     `at_least` counts the runs whose figure is a lower bound; with any, the median is one.
     """
@@ -161,7 +161,7 @@ def summarise(runs: list[Values]) -> dict[str, dict[str, float | int] | None]:
 
 @dataclass(frozen=True)
 class Growth:
-    """How one figure grows along one line; each fit None where there is too little to fit."""
+    """How one figure grows along one line; each fit None if there is too little to fit."""
 
     figure: Figure
     line: str

@@ -25,7 +25,7 @@ WORDS = {"bench_consumers": "consumer"}
 
 
 def figure(value: float | None) -> str:
-    """Write a figure with three significant digits; a dash where there is none."""
+    """Write a figure with three significant digits; a dash if there is none."""
     if value is None:
         return NOT_MEASURED
     if value == 0:

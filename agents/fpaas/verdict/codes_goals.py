@@ -513,7 +513,7 @@ CODES: dict[str, Code] = {
         NOTE,
         "the sequence numbers of the relay {relay_url} went back to new events {count} times; they "
         "were read on",
-        "The relay numbered its events anew. What came was told apart from repeats by the events "
+        "The relay renumbered its events. What came was told apart from repeats by the events "
         "themselves.",
         "Nothing, unless you run that relay. What it sent while it changed may be missing.",
         {"count": "times", "relay_url": ""},

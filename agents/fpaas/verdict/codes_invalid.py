@@ -545,10 +545,10 @@ CODES: dict[str, Code] = {
     ),
     "relay_unsteady": Code(
         INVALID,
-        "the relay {relay_url} numbered its events anew {seq_resets} times (the limit is "
+        "the relay {relay_url} renumbered its events {seq_resets} times (the limit is "
         "{resets_limit}) and sent {reread} frames again, {reread_pct:.1f} % of all (the limit is "
         "{reread_limit_pct:g} %)",
-        "The relay kept repeating itself or numbering anew, so what was read is not a firehose's "
+        "The relay kept repeating itself or renumbering, so what was read is not a firehose's "
         "load.",
         "Use another relay.",
         {

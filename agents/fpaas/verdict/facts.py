@@ -98,7 +98,7 @@ def collect(
     *,
     faults: Sequence[JsonObject],
 ) -> Facts:
-    """Collect facts; `results` are the workers' figures, None where one is missing.
+    """Collect facts; `results` are the workers' figures, None if one is missing.
 
     `faults` are those of summary.json.
     """

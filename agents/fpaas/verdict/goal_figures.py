@@ -50,7 +50,7 @@ class Measured:
             yield name, Measured(of_class, figures, figures.get("consumers_never_fetched"))
 
     def pick(self, *path: str) -> Any:  # noqa: ANN401
-        """Follow keys into the summary; None where one is missing."""
+        """Follow keys into the summary; None if one is missing."""
         return pick(self.summary, *path)
 
 
@@ -83,7 +83,7 @@ class Open:
 class Figure:
     """What goals can be about. `causes` say why it is not what it should be.
 
-    `open` are the calls that could still change it; None where there are none.
+    `open` are the calls that could still change it; None if there are none.
     """
 
     meaning: str

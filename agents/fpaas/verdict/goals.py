@@ -96,7 +96,7 @@ def _hint(name: str) -> str:
 
 
 def figure_of(name: str) -> Figure | None:
-    """Return what a goal is about; None where there is no such goal."""
+    """Return what a goal is about; None if there is no such goal."""
     return FIGURES.get(name[: -len(AT_MOST)]) if name.endswith((AT_MOST, AT_LEAST)) else None
 
 

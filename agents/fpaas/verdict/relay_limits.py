@@ -1,7 +1,7 @@
 """What a relay may do in a run that is to be trusted. Pure.
 
 A relay owes us nothing, so nothing that it does is taken for granted: silence, falling behind,
-gaps, numbering anew and repeats are measured, told, and make a run invalid beyond their limits.
+gaps, renumbering and repeats are measured, told, and make a run invalid beyond their limits.
 """
 
 from __future__ import annotations

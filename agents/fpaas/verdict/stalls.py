@@ -18,7 +18,7 @@ PARTS = {NATS_SILENT: "nats", RELAY_SILENT: "relay", AGENT_PAUSED: None}
 class Stall:
     """A part that answered nothing from `begin_s` to `end_s` after T0; None: to the run's end.
 
-    `host` is the one that noticed, or was paused; None where an event names none.
+    `host` is the one that noticed, or was paused; None if an event names none.
     """
 
     kind: str
