@@ -34,7 +34,7 @@ from fpaas.spec.frame_mix import NETWORK, WHOLE
 FIRST_SEQ = 1
 POOL = 2048
 ACCOUNTS = 20_000
-#: Length of the cycle of authors; shares no factor with POOL, so template and author never pair up twice.
+#: Length of the cycle of authors; shares no factor with POOL, so that pairs with templates vary.
 AUTHOR_CYCLE = 65_521
 EPOCH_UNIX_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 #: From one frame's rev and time to the next's: the nominal 450 frames/s, whatever the real rate.
