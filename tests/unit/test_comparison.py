@@ -476,3 +476,24 @@ def test_a_page_needs_two_groups_and_runs_without_raw_data_have_no_lines(tmp_pat
     assert done.exit_code == 0, done.output
     assert "has no lines" in page.read_text()
     assert _compare(one, "vs", other, "--html", str(tmp_path / "no" / "x")).exit_code == 2
+
+
+def test_a_run_with_a_stall_is_said_to_have_one(tmp_path: Path) -> None:
+    def event(kind: str, begin_s: float) -> dict[str, Any]:
+        return {"kind": kind, "begin_s": begin_s, "end_s": None, "sentence": f"it was {kind}"}
+
+    events = [
+        *(event("agent_restarted", 8.1), event("nats_silent", 3.0), event("nats_silent", 9.0)),
+        *(event("fault", 8.0), {"at_s": 1.0, "sentence": "of an old version"}),
+    ]
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory, found in ((old, []), (new, events)):
+        directory.mkdir()
+        content = _summary(1.0) | {"events": found}
+        (directory / "summary.json").write_text(json.dumps(content))
+        (directory / "run.json").write_text("{}")
+    told = json.loads(_compare(str(old), "vs", str(new), "--format", "json").stdout)["warnings"]
+    assert [one for one in told if "manifest" not in one] == [
+        f"{new}: agent_restarted at 8.1 s: it was agent_restarted",
+        f"{new}: nats_silent at 3.0 s: it was nats_silent (and 1 more of this kind)",
+    ]

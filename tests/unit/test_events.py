@@ -101,7 +101,7 @@ def test_what_agents_noticed_has_begin_and_end(tmp_path: Path) -> None:
         # What ended before anything was due.
         note(host, "probe", AGENT_PAUSED, -3, -1)
         note(host, "probe", AGENT_PAUSED, -1, 0.5)
-        note(host, "shuffler", "of_a_later_version", 25, 26)
+        note(host, "shuffler", "of_a_later_version", 25, None)
 
     bundle, content = analyse(tmp_path, spoil)
     found = [
@@ -113,8 +113,9 @@ def test_what_agents_noticed_has_begin_and_end(tmp_path: Path) -> None:
         (NATS_SILENT, "observer", 10.1, 14.05),
         (READER_BLOCKED, "observer", 11.0, 14.0),
         (AGENT_PAUSED, "agent", 20.0, 22.0),
-        ("of_a_later_version", "observer", 25.0, 26.0),
-        (RELAY_SILENT, "observer", 30.0, None),
+        ("of_a_later_version", "observer", 25.0, None),
+        # To the firehose's end.
+        (RELAY_SILENT, "observer", 30.0, 35.0),
     ]
     assert [event["parameters"] for event in content["events"]] == [
         {"agent": "probe"},
@@ -271,3 +272,14 @@ def test_a_change_of_leader(tmp_path: Path) -> None:
     assert [(event["kind"], event["parameters"]) for event in content["events"]] == [
         (LEADER_CHANGED, {"leader": "n2", "before": "n1"})
     ]
+
+
+def test_a_silence_that_was_noticed_ends_with_the_firehose(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        note(host, "shuffler", RELAY_SILENT, 33, 38, url="ws://relay", connected=True)
+        note(host, "shuffler", RELAY_SILENT, 36, None, url="ws://relay", connected=True)
+
+    _, content = analyse(tmp_path, spoil)
+    (event,) = content["events"]
+    assert (event["begin_s"], event["end_s"]) == (33.0, 35.0)
+    assert event["sentence"].endswith("for 2.0 s")

@@ -215,3 +215,23 @@ def test_too_many_repeats_and_resets(tmp_path: Path) -> None:
 
 def test_a_repeat_is_noted(tmp_path: Path) -> None:
     assert "relay_reread" in codes(summary(tmp_path, foreign=True, reread=1))
+
+
+def test_after_the_firehose_s_end_no_relay_is_silent(tmp_path: Path) -> None:
+    end_s = 35.0
+    for quiet, expected in (
+        ((31.0, 38.0), [(31.0, end_s)]),
+        # What is left before the end is too short to be a silence.
+        ((34.6, 38.0), []),
+        ((36.0, 39.0), []),
+    ):
+        content = summary(tmp_path / str(quiet[0]), quiet=[quiet])
+        found = [one for one in content["events"] if one["kind"] == "relay_silent"]
+        assert [(one["begin_s"], one["end_s"]) for one in found] == expected
+        assert content["relay"]["silent_s"]["longest"] == sum(b - a for a, b in expected)
+
+
+def test_a_moment_of_silence_in_the_window_is_not_told_as_none(tmp_path: Path) -> None:
+    content = summary(tmp_path, quiet=[(2.0, 5.03)])
+    assert 0 < content["relay"]["silent_s"]["longest"] < 0.1
+    assert not [note for note in content["notes"] if "no event came" in note]

@@ -7,13 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.reason import Reason
+from fpaas.records import files
+from fpaas.records.consumers import WorkerResult
+from fpaas.records.control import Trouble
+from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
 from fpaas.verdict import codes, verdict
-from fpaas.verdict.facts import AgentEnd, Facts, WorkerDeath
+from fpaas.verdict.facts import AgentEnd, Facts, WorkerDeath, _polled_s
 from tests.support import verdict_codes
 from tests.support.raw_run import HOST, RawRun
 
@@ -496,3 +501,54 @@ def test_an_interruption_comes_before_what_it_stopped(
     assert of(judged.reasons) == ["interrupted", "agent_stopped", "agent_stopped"]
     assert judged.reasons[1].parameters["agent"] == "shuffler"
     assert judged.breakdowns[0].code == "interrupted"
+
+
+def test_a_death_that_a_playbook_noticed_too_is_one_reason(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    def noticed(problem: Trouble, host: str = HOST, **parameters: object) -> Reason:
+        return Reason("control_problem", host, {"problem": problem, **parameters})
+
+    lost = noticed(Trouble.HOST_LOST, "other", silent_s=9.0, message="gone")
+    facts = Facts(
+        problems=[
+            noticed(Trouble.DIED, agent="relay", pid=7),
+            noticed(Trouble.FAILED, agent="probe", message="disk full"),
+            noticed(Trouble.STOPPED, agent="consumers"),
+            noticed(Trouble.NATS_DOWN, message="bye"),
+            # Of agents that ended well in the end, and what is no agent's.
+            noticed(Trouble.SILENT, agent="shuffler", silent_s=9.0),
+            *(lost, lost),
+        ],
+        agents=[
+            *(ended("running", "relay"), ended("failed", "probe", 8.0)),
+            *(ended("stopped", "consumers", 9.0), ended("done", "shuffler")),
+        ],
+        servers_silent={HOST: 10.0},
+    )
+    assert of(judge(healthy, facts).reasons) == [
+        *("relay_died", "agent_failed", "nats_died"),
+        *("control_problem", "agent_stopped", "control_problem"),
+    ]
+
+
+def test_nobody_is_blamed_for_polls_that_never_came(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    # A poll every 5 s, of which the first may find nothing yet.
+    assert judge(healthy, Facts(never_fetched=2, polled_s=20.0)).status == "fail"
+    cut = judge(healthy, Facts(never_fetched=2, polled_s=4.0))
+    assert "consumers_never_fetched" not in str(cut.goals)
+    assert "consumers_without_poll" in of(cut.notes)
+
+
+def test_how_long_all_consumers_were_polled(tmp_path: Path) -> None:
+    run = RawRun(workers=2)
+    directory = run.write(tmp_path / "run", sealed=False)
+    whole = Bundle.load(directory)
+    assert _polled_s(whole) == (run.spec.end_unix_ns - run.spec.t0_unix_ns) / NS_PER_S
+    path = directory / "hosts" / HOST / "consumers-1.json"
+    result = files.read(path, WorkerResult)
+    until_unix_ns = run.spec.t0_unix_ns + 7 * NS_PER_S
+    files.write(path, msgspec.structs.replace(result, polls_until_unix_ns=until_unix_ns))
+    assert _polled_s(Bundle.load(directory)) == 7.0

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from fpaas.bundle import playbook_events, relay_silence
 from fpaas.bundle.bundle import AgentSample, Bundle, HostPart, JsonObject, cumulative
 from fpaas.measures.figures import Window
@@ -33,6 +35,7 @@ RELAY_RECONNECTED = "relay_reconnected"
 NATS_RESTARTED = "nats_restarted"
 LEADER_CHANGED = "leader_changed"
 AGENT_DIED = "agent_died"
+AGENT_RESTARTED = "agent_restarted"
 CLOCK_SET = "clock_set"
 
 #: Who says so: an agent of itself, a NATS server of itself, one who watches another.
@@ -119,9 +122,18 @@ def _noticed(bundle: Bundle) -> Iterator[_Found]:
     alike: defaultdict[tuple[object, ...], list[_Seen]] = defaultdict(list)
     for seen in _seen(bundle):
         record = seen.record
+        if record.kind == RELAY_SILENT:
+            begin_unix_ns, end_unix_ns = record.begin_unix_ns, record.end_unix_ns
+            # Of a run that ended early nobody knows how the silence went on.
+            until_unix_ns = end_unix_ns or _last_sign(bundle.hosts[seen.host], seen.agent, 0)
+            due = relay_silence.while_due(bundle.spec, (begin_unix_ns, until_unix_ns))
+            if due is None:
+                continue
+            if due[1] == bundle.spec.offer_until_unix_ns:
+                record = msgspec.structs.replace(record, end_unix_ns=due[1])
         if record.end_unix_ns is None or record.end_unix_ns >= bundle.spec.t0_unix_ns:
             whom = sorted(_whom(record).items())
-            alike[seen.host, seen.agent, record.kind, *whom].append(seen)
+            alike[seen.host, seen.agent, record.kind, *whom].append(seen._replace(record=record))
     for group in alike.values():
         for stretch in _stretches(group):
             yield _merged(stretch)

@@ -53,11 +53,19 @@ def find(bundle: Bundle, window: Window) -> Silences | None:
     part = next((part for part in bundle.parts("shuffler") if part.shuffler is not None), None)
     if part is None or part.shuffler is None or part.shuffler.quiet is None:
         return None
-    quiet = list(_without(part.shuffler.quiet, _own_pauses(part)))
+    due = filter(None, (while_due(bundle.spec, one) for one in part.shuffler.quiet))
+    quiet = list(_without(due, _own_pauses(part)))
     least_s = _least_s(bundle.spec, part, quiet)
     long_enough = [one for one in quiet if one[1] - one[0] > least_s * NS_PER_S]
     unasked = _without(long_enough, _faults(bundle.spec))
     return Silences(_in(long_enough, window), _in(unasked, window), least_s, window)
+
+
+def while_due(spec: RunSpec, stretch: Stretch) -> Stretch | None:
+    """Return what of a stretch lies before the firehose's end; after it no event is due."""
+    since, until = stretch
+    until = min(until, spec.offer_until_unix_ns)
+    return (since, until) if since < until else None
 
 
 def _in(stretches: Iterable[Stretch], window: Window) -> list[Stretch]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fpaas.records import control
 from fpaas.summary import comparison, summary
 from fpaas.text import comparison_text
 from fpaas.text.comparison_text import Caution
-from fpaas.verdict import verdict
+from fpaas.verdict import stalls, verdict
 
 SEPARATOR = "vs"
 #: Of manifest.json's host facts, what makes two machines or installations different.
@@ -164,7 +165,7 @@ def _caution(
             )
         warnings.append(f"{run.directory} is INVALID: {why}")
     for run in everything:
-        warnings += [f"{run.directory}: {what}" for what in run.unknown]
+        warnings += [f"{run.directory}: {what}" for what in (*_broken(run), *run.unknown)]
     if before is not after:
         there = {run.identity or run.directory.resolve() for run in before}
         warnings += [
@@ -174,6 +175,17 @@ def _caution(
         ]
     facts = [[run.facts for run in group] for group in (before, after)]
     return Caution(warnings, comparison.differences(*facts))
+
+
+def _broken(run: Run) -> Iterator[str]:
+    """Iterate over what stood still, died or was started again in a run; each kind once."""
+    by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in run.summary.get("events") or ():
+        if event.get("kind") in stalls.BREAKING:
+            by_kind[event["kind"]].append(event)
+    for kind, (first, *others) in by_kind.items():
+        more = f" (and {len(others)} more of this kind)" if others else ""
+        yield f"{kind} at {first['begin_s']:.1f} s: {first['sentence']}{more}"
 
 
 def _load(directory: Path) -> Run:

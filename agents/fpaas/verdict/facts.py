@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -66,6 +67,8 @@ class Facts:
     #: Of the server's counts, what is known not to be exact.
     tolerated: list[Disagreement] = field(default_factory=list)
     never_fetched: int | None = None
+    #: Every consumer was polled for at least so long without a break; None: as the spec has it.
+    polled_s: float | None = None
     loop_lag_p99_ms: dict[str, float] = field(default_factory=dict)
     #: Lateness that is the agents' own, outside of the times in which faults of the run's own
     #: explain it; None if there is nothing to leave out. So is the lag above.
@@ -121,6 +124,7 @@ def collect(
         disagreements=balance.disagreements,
         tolerated=balance.tolerated,
         never_fetched=None if results is None else _never_fetched(bundle, results),
+        polled_s=_polled_s(bundle),
         loop_lag_p99_ms=lags if outside is None else outside.loop_lag,
         own_lateness_p99_ms=None if outside is None else outside.own,
         process_cpu_pct=resources.agent_cpu_pct(bundle, window),
@@ -170,6 +174,27 @@ def _never_fetched(bundle: Bundle, results: list[WorkerResult]) -> int:
         if log.runs
     }
     return bundle.spec.consumers.count - len(fetched)
+
+
+def _polled_s(bundle: Bundle) -> float | None:
+    """Return how long the polls of those consumers came who were polled least; None: not known.
+
+    Of consumers that several workers polled in turn, the longest turn counts.
+    """
+    spec = bundle.spec
+    turns_ns: defaultdict[tuple[str, int], int] = defaultdict(int)
+    for part, worker in bundle.workers:
+        result = worker.result
+        if result is None:
+            return None
+        until_unix_ns = result.polls_until_unix_ns
+        if until_unix_ns is None:
+            is_cut = not result.complete and worker.samples
+            until_unix_ns = worker.samples[-1].unix_ns if is_cut else spec.end_unix_ns
+        turn_ns = until_unix_ns - (result.polls_from_unix_ns or spec.t0_unix_ns)
+        whose = part.host, result.first
+        turns_ns[whose] = max(turns_ns[whose], turn_ns)
+    return min(turns_ns.values()) / NS_PER_S if turns_ns else None
 
 
 def _workers_killed(bundle: Bundle) -> Iterator[WorkerDeath]:

@@ -41,13 +41,16 @@ class Measured:
     publish_failures: Mapping[str, int] = field(default_factory=dict)
     #: A server of a cluster failed, and the cluster went on.
     failed_over: bool = False
+    #: Every consumer was polled for at least so long without a break; None: as the spec has it.
+    polled_s: float | None = None
 
     def by_class(self) -> Iterator[tuple[str, Measured]]:
         """Iterate over the classes of a mix, each as if it were a run of its own."""
         for of_class in self.spec.by_class() if self.spec.consumers.classes else ():
             name = of_class.consumers.classes[0].name
             figures = self.pick("classes", name) or {}
-            yield name, Measured(of_class, figures, figures.get("consumers_never_fetched"))
+            never = figures.get("consumers_never_fetched")
+            yield name, Measured(of_class, figures, never, polled_s=self.polled_s)
 
     def pick(self, *path: str) -> Any:  # noqa: ANN401
         """Follow keys into the summary; None if one is missing."""
@@ -94,7 +97,7 @@ class Figure:
     open: Callable[[Measured], Open | None] = lambda _: None
 
 
-def polls_are_certain(spec: RunSpec) -> bool:
+def polls_are_certain(run: Measured) -> bool:
     """Whether every consumer has a poll that finds something, if anything is stored.
 
     A consumer whose first poll comes before the first message has to wait for its second, at most
@@ -102,9 +105,11 @@ def polls_are_certain(spec: RunSpec) -> bool:
     """
     longest_s = max(
         of_class.consumers.poll_interval_s * (1 + of_class.consumers.poll_jitter_pct / 100)
-        for of_class in spec.by_class()
+        for of_class in run.spec.by_class()
     )
-    return longest_s + FIRST_MESSAGE_S <= spec.warmup_s + spec.measure_s + spec.drain_s
+    planned_s = run.spec.warmup_s + run.spec.measure_s + run.spec.drain_s
+    polled_s = planned_s if run.polled_s is None else run.polled_s
+    return longest_s + FIRST_MESSAGE_S <= polled_s
 
 
 def _fetched_pct(run: Measured) -> float | None:
@@ -116,7 +121,7 @@ def _fetched_pct(run: Measured) -> float | None:
 def _finds_are_chance(run: Measured) -> Reason | None:
     if run.spec.has_filters and run.pick("ledger", "owed") == 0:
         return Reason("nothing_owed")
-    if not polls_are_certain(run.spec):
+    if not polls_are_certain(run):
         interval_s = max(one.consumers.poll_interval_s for one in run.spec.by_class())
         return Reason("polls_too_rare", None, {"poll_interval_s": interval_s})
     if run.spec.consumers.delivery != "shared":

@@ -16,6 +16,8 @@ from fpaas.spec import RunSpec
 SHARE = 0.1
 AUTO_LEAST_S = 2.0
 AUTO_MOST_S = 10.0
+#: Less of a silence lies in the window by chance, and would be told as 0.0 s.
+TOLD_LEAST_S = 0.1
 MISSING_LIMIT_PCT = 1.0
 RESETS_LIMIT = 10
 REREAD_LIMIT_PCT = 10.0
@@ -46,8 +48,9 @@ def beyond(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
 def notes(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
     """Name what was within its limits, and worth knowing."""
     relay = summary.get("relay") or {}
-    if relay.get("silent_s", {}).get("total") and not any(_silent(spec, summary)):
-        silent = {name: relay["silent_s"][name] for name in ("longest", "total")}
+    silent_s = relay.get("silent_s", {})
+    if (silent_s.get("longest") or 0.0) >= TOLD_LEAST_S and not any(_silent(spec, summary)):
+        silent = {name: silent_s[name] for name in ("longest", "total")}
         yield Reason("relay_was_silent", None, {**silent, **_url(spec)})
     if relay.get("gap_count"):
         gaps = {"count": relay["gap_count"], "missing": relay["missing"]}

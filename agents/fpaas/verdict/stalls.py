@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-NATS_SILENT = "nats_silent"
-RELAY_SILENT = "relay_silent"
-AGENT_PAUSED = "agent_paused"
-#: Kind of event → the part that answered nothing; of a paused agent, its name is a parameter.
-PARTS = {NATS_SILENT: "nats", RELAY_SILENT: "relay", AGENT_PAUSED: None}
+from fpaas.bundle.events import AGENT_DIED, AGENT_RESTARTED, NATS_RESTARTED
+from fpaas.records.events import AGENT_PAUSED, NATS_SILENT, RELAY_SILENT
+
+#: Kind of event → the part that answered nothing; of an agent, its name is a parameter.
+PARTS = {NATS_SILENT: "nats", RELAY_SILENT: "relay", AGENT_PAUSED: None, AGENT_RESTARTED: None}
+#: Kinds of events after which figures are of another run than an undisturbed one.
+BREAKING = (*PARTS, AGENT_DIED, NATS_RESTARTED)
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,14 @@ def of(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
 def causes(found: Iterable[Stall]) -> list[Stall]:
     """Leave out a relay's silence of which it is known that the relay did not run."""
     stalls = list(found)
-    paused = [stall for stall in stalls if (stall.kind, stall.part) == (AGENT_PAUSED, "relay")]
+    away = [
+        stall
+        for stall in stalls
+        if stall.kind in (AGENT_PAUSED, AGENT_RESTARTED) and stall.part == "relay"
+    ]
     return [
         stall
         for stall in stalls
         if stall.kind != RELAY_SILENT
-        or not any(one.overlaps(stall.begin_s, stall.begin_s + stall.length_s) for one in paused)
+        or not any(one.overlaps(stall.begin_s, stall.begin_s + stall.length_s) for one in away)
     ]

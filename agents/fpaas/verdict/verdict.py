@@ -20,7 +20,8 @@ from typing import Any, Final, Literal
 from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.reason import Reason
 from fpaas.records import summary as records
-from fpaas.records.events import AGENT_PAUSED
+from fpaas.records.control import Trouble
+from fpaas.records.events import AGENT_PAUSED, NATS_SILENT
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.verdict import codes, fault_excuses, goal_figures, goals, relay_limits, stalls
@@ -110,12 +111,18 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         facts.shuffler_reconnects,
         facts.publish_failures,
         failed_over=bool(failovers),
+        polled_s=facts.polled_s,
     )
     judged = goals.judge(measured)
     dead = _Dead(spec, summary, facts)
     given = [codes.given(text) for text in facts.invalid_reasons]
     stopped = list(_stopped(facts))
-    own_problems = [one for one in facts.problems if not dead.left(one)]
+    problems = [
+        one
+        for position, one in enumerate(facts.problems)
+        if one not in facts.problems[:position] and not dead.told(one)
+    ]
+    own_problems = [one for one in problems if not dead.left(one)]
     late = [*_late_generators(summary, facts), *_saturated_agents(facts)]
     invalid = [
         *dead.reasons,
@@ -134,7 +141,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_short_offer(spec, facts),
         *_unread_relay(spec, summary, facts),
         *_relay_beyond(spec, summary, dead.reasons),
-        *_shorten([one for one in facts.problems if dead.left(one)]),
+        *_shorten([one for one in problems if dead.left(one)]),
     ]
     explained = {
         position: found
@@ -219,6 +226,9 @@ class _Dead:
 
     def __init__(self, spec: RunSpec, summary: dict[str, Any], facts: Facts) -> None:
         self._parts: set[tuple[str, str]] = set()
+        self._stopped = {
+            (end.host, end.agent) for end in facts.agents if end.state == State.STOPPED
+        }
         found = [*self._agents(facts), *self._workers(facts)]
         if not spec.survives_a_server:
             found += self._servers(spec, summary, facts)
@@ -239,6 +249,15 @@ class _Dead:
         # Of a worker's file, the worker or its agent.
         owners = {part, part.split("-")[0]}
         return any((problem.host, owner) in self._parts for owner in owners)
+
+    def told(self, problem: Reason) -> bool:
+        """Whether a playbook only noticed the end of a part that gives its own reason."""
+        if problem.code != "control_problem":
+            return False
+        is_nats = problem.parameters["problem"] == Trouble.NATS_DOWN
+        part = "nats" if is_nats else problem.parameters.get("agent")
+        is_stopped = problem.parameters["problem"] == Trouble.STOPPED
+        return (problem.host, part) in (self._parts | (self._stopped if is_stopped else set()))
 
     def _agents(self, facts: Facts) -> Iterator[tuple[float, Reason]]:
         for end in facts.agents:
@@ -296,7 +315,7 @@ def _silent_since_s(host: str, since_s: float, summary: dict[str, Any], facts: F
     noticed = [
         stall.begin_s
         for stall in stalls.of(summary.get("events") or ())
-        if stall.kind == stalls.NATS_SILENT and stall.begin_s >= answered_s
+        if stall.kind == NATS_SILENT and stall.begin_s >= answered_s
     ]
     return min(noticed, default=answered_s)
 
@@ -465,10 +484,7 @@ def _blocked_reader(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
         stall
         for stall in stalls.of(summary.get("events") or ())
         if stall.overlaps(window["from_s"], window["until_s"])
-        and (
-            stall.kind == stalls.NATS_SILENT
-            or (stall.kind, stall.part) == (stalls.AGENT_PAUSED, "shuffler")
-        )
+        and (stall.kind == NATS_SILENT or (stall.kind, stall.part) == (AGENT_PAUSED, "shuffler"))
     ]
     cause = max(held_up, key=lambda stall: stall.length_s, default=None)
     yield Reason(
@@ -563,7 +579,7 @@ def _unread_relay(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Itera
 
 def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
     ledger = summary["ledger"]
-    run = goal_figures.Measured(spec, summary, facts.never_fetched)
+    run = goal_figures.Measured(spec, summary, facts.never_fetched, polled_s=facts.polled_s)
     yield from _expected(run)
     for name, of_class in run.by_class():
         for reason in _expected(of_class):
@@ -608,7 +624,7 @@ def _expected(run: goal_figures.Measured) -> Iterator[Reason]:
                 "nothing_lost": ledger["delivered"] is not None and not ledger["lost"],
             },
         )
-    if run.never_fetched and not goal_figures.polls_are_certain(run.spec):
+    if run.never_fetched and not goal_figures.polls_are_certain(run):
         yield Reason(
             "consumers_without_poll",
             None,
