@@ -206,7 +206,7 @@ def test_charts_show_what_lasted_as_spans_once(tmp_path: Path) -> None:
         note(host, "shuffler", NATS_SILENT, 10, 14, server=SERVER, connected=True)
         note(host, "consumers-0", NATS_SILENT, 10.5, 14.5, server=SERVER, connected=True)
         note(host, "relay", AGENT_PAUSED, 20, 22)
-        note(host, "shuffler", RELAY_SILENT, 30, None, url="ws://relay", connected=True)
+        note(host, "probe", AGENT_PAUSED, 30, None)
 
     bundle, content = analyse(tmp_path, spoil)
     run = RunSeries(bundle, 5)
