@@ -79,7 +79,7 @@ def test_a_relay_that_died_was_silent(tmp_path: Path, *, foreign: bool) -> None:
     assert "relay_silent" in codes(content)
     assert content["verdict"]["status"] == "invalid"
     (event,) = [one for one in content["events"] if one["kind"] == "relay_silent"]
-    assert (event["begin_s"], event["end_s"]) == (17, 37)
+    assert (event["begin_s"], event["end_s"]) == (17, 35)
     assert content["relay"]["foreign"] is foreign
 
 
