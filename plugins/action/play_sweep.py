@@ -128,12 +128,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             and all(s.variables[name] == value for s in specs)
         }
         compared["inventory"] = arguments["lab"]
+        asked = axes
+        if question is not None:
+            # From where it starts is no part of what it is: that follows from the machine's state.
+            asked = {name: v for name, v in asdict(question).items() if name != "start"}
         sweep = Sweep(
             sweep_id=arguments["sweep_id"]
             or grid.identity(
                 arguments["name"],
                 [
-                    axes if question is None else asdict(question),
+                    asked,
                     *(compared, arguments["topology"]["hosts"]),
                 ],
             ),

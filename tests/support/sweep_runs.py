@@ -9,6 +9,14 @@ from typing import Any
 
 from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
 
+#: A goal of a run whose polls take less than is owed.
+RULED_OUT = {
+    "meaning": "age at delivery, p99",
+    "status": "ruled out",
+    "why": ["each consumer is owed more than its polls take"],
+    "why_codes": [{"code": "polls_take_less", "parameters": {}}],
+}
+
 
 def summary(consumers: int, cpu_pct: float, status: str = "pass") -> dict[str, Any]:
     usage = {"cpu_pct": {"mean": cpu_pct}, "rss_mb": {"max": 40 + consumers / 10}}

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpaas.control import capacity_question
 from fpaas.search import capacity
 from fpaas.search.capacity import Answer, Evidence, Question, StoppedBy, Try, decide
+from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 
 CONSUMERS = Question("bench_consumers", 100, 1, 100_000, is_integer=True)
 POLLS = Question("bench_poll_interval_s", 10, 3600, 0.1, is_integer=False)
@@ -141,3 +143,72 @@ def test_a_long_run_that_disagrees_moves_the_answer() -> None:
     refuted = [value for value, verdicts in long_runs.items() if "fail" in verdicts]
     assert refuted
     assert all(long_runs[value] == ["fail", "fail"] for value in refuted)
+
+
+def test_runs_that_were_disturbed_below_a_load_that_was_measured_are_played_again() -> None:
+    disturbed: set[float] = set()
+
+    def play(value: float) -> str:
+        if value not in disturbed and value != 100:  # the first run at each but where it starts
+            disturbed.add(value)
+            return "invalid"
+        return up_to(8_765)(value)
+
+    answer, runs = search(CONSUMERS, play)
+    assert answer.stopped_by is StoppedBy.SYSTEM
+    assert answer.holds_at is not None
+    assert answer.stopped_at is not None
+    assert answer.holds_at <= 8_765 < answer.stopped_at
+    assert answer.holds_runs == answer.stopped_runs == (3, 3)
+    assert sum(map(len, runs.values())) <= capacity.TOTAL_RUNS_MAX
+
+
+def test_a_value_that_is_always_disturbed_gives_no_answer_rather_than_a_wrong_one() -> None:
+    answer, runs = search(CONSUMERS, lambda value: "invalid" if value < 100 else "fail")
+    assert answer.stopped_by is StoppedBy.NOISE
+    assert max(map(len, runs.values())) == capacity.RUNS_MAX
+
+
+def question_of(variable: str, current: float, **variables: float) -> Question:
+    def spec_at(value: float) -> RunSpec:
+        here = {group: ["h"] for group in ("relay", "nats", "shuffler", "consumers")}
+        return build(
+            read_variables(variables | {variable: value}),
+            run_id="r",
+            scenario=Scenario("s", "t", "g"),
+            topology=Topology(here, "nats://h", "http://h", "ws://h"),
+            first_seq=1,
+        )
+
+    asked = dict.fromkeys(("least", "most", "long_run")) | {
+        "variable": variable,
+        "resolution_pct": 5,
+    }
+    return capacity_question.read(asked, current, spec_at, lambda _: {})
+
+
+def test_it_starts_where_polls_still_take_what_is_owed() -> None:
+    # Up to the overload the plan warns of the short drain; the count of sentences stays the same.
+    question = question_of(
+        "bench_firehose_rate_per_s",
+        10,
+        bench_poll_interval_s=1,
+        bench_batch_size=50,
+        bench_warmup_s=3,
+        bench_measure_s=8,
+        bench_drain_s=1,
+    )
+    assert question.start == 40
+
+
+def test_an_answer_that_no_long_run_bore_out_is_none() -> None:
+    question = Question("x", 100, 1, 10_000, is_integer=True, needs_long_run=True)
+    runs: dict[float, list[str]] = {}
+    long_runs: dict[float, list[str]] = {}
+    while isinstance(step := decide(question, Evidence(runs, long_runs)), Try):
+        into = long_runs if step.is_long else runs
+        into.setdefault(step.value, []).append(
+            "invalid" if step.is_long else up_to(2_000)(step.value)
+        )
+    assert step.stopped_by is StoppedBy.NOISE
+    assert max(map(len, long_runs.values())) == capacity.RUNS_MAX

@@ -34,6 +34,7 @@ class Lab:
     results: Path
     ends: list[str] = field(default_factory=list)
     holds_up_to: int = 10**9
+    overloaded_above: int = 10**9
     played: list[tuple[str, int | None, str]] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
 
@@ -50,6 +51,8 @@ class Lab:
             return 2
         status = end.removesuffix(", killed")
         content = sweep_runs.summary(consumers or 1, 5.0, status)
+        if consumers and consumers > self.overloaded_above:
+            content["goals"] = [sweep_runs.RULED_OUT]
         (self.results / run_id).mkdir()
         (self.results / run_id / "summary.json").write_text(json.dumps(content))
         if end.endswith("killed"):
@@ -80,19 +83,19 @@ class Lab:
             show=lambda text, _: self.shown.append(text),
         )
 
-    def searcher(self, *, needs_long_run: bool = False) -> CapacityPlayer:
+    def searcher(self, *, start: int = 10, needs_long_run: bool = False) -> CapacityPlayer:
         question = Question(
-            "bench_consumers", 10, 1, 1000, is_integer=True, needs_long_run=needs_long_run
+            "bench_consumers", start, 1, 1000, is_integer=True, needs_long_run=needs_long_run
         )
         sweep = Sweep(
             sweep_id="tried",
             name="capacity",
             title="Capacity",
-            grid={"bench_consumers": [10]},
+            grid={"bench_consumers": [start]},
             repeats=1,
             variables={"bench_measure_s": 30.0, "bench_poll_interval_s": 5.0},
             hosts={"nats": ["localhost"]},
-            points=[SweepPoint(1, {"bench_consumers": 10})],
+            points=[SweepPoint(1, {"bench_consumers": start})],
             search=asdict(question),
         )
         return CapacityPlayer(
@@ -310,4 +313,32 @@ def test_a_search_in_which_nothing_holds_fails(lab: Lab) -> None:
 def test_a_search_that_the_lab_refuses_ends_at_once(lab: Lab) -> None:
     lab.ends = ["refused"]
     with pytest.raises(SpecError, match="nats_port: is in use"):
+        lab.searcher().play()
+
+
+def test_a_load_beyond_what_polls_can_take_does_not_hold(lab: Lab) -> None:
+    """A run passes whose goal the parameters rule out; as an answer that would be a lie."""
+    lab.overloaded_above = 40
+    assert lab.searcher().play() == ""
+    answer = lab.shown[-1].splitlines()[0]
+    assert answer.startswith("Holds at 40 consumers in 3 of 3, fails at 41 consumers in 3 of 3.")
+    assert "There: age at delivery, p99: each consumer is owed more than its polls take." in answer
+
+
+def test_a_search_goes_on_from_where_it_began(lab: Lab) -> None:
+    lab.ends = ["pass", "killed"]
+    with pytest.raises(Killed):
+        lab.searcher().play()
+    lab.holds_up_to = 87
+    # By now the machine has less memory free, say, and the plan would start from elsewhere.
+    assert lab.searcher(start=5).play() == ""
+    assert 5 not in lab.consumers
+    assert record.load(lab.directory).points[0].variables == {"bench_consumers": 10}
+    with pytest.raises(SpecError, match="sweep_id: tried exists"):
+        lab.player().play()
+
+
+def test_a_search_does_not_go_on_from_a_grid(lab: Lab) -> None:
+    lab.player().play()
+    with pytest.raises(SpecError, match="sweep_id: tried exists and is a sweep over a grid"):
         lab.searcher().play()

@@ -36,6 +36,16 @@ class CapacityPlayer(Player):
                     f"sweep_id: {before.sweep_id} exists and searches for {', '.join(before.grid)};"
                     " choose another sweep_id"
                 )
+            if before.search is None:
+                raise SpecError(
+                    f"sweep_id: {before.sweep_id} exists and is a sweep over a grid; choose "
+                    "another sweep_id"
+                )
+            # What the plan foresees of the machine as it is now does not begin it from elsewhere.
+            assert self._sweep.search is not None, "it is a search"  # noqa: S101
+            self._sweep.search["start"] = before.search["start"]
+            self._sweep.points.clear()
+            self._sweep.grid[next(iter(before.grid))].clear()
             for point in before.points:
                 self._point_at(float(next(iter(point.variables.values()))))
         super()._resume()

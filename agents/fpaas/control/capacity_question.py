@@ -18,6 +18,8 @@ RISING = {
     "bench_batch_size": True,
     "bench_poll_interval_s": False,
 }
+#: How many sentences a plan has on what is by design, and on what spoils the run.
+Troubles = tuple[int, int]
 RESOLUTION_PCT_MIN, RESOLUTION_PCT_MAX = 0.1, 50.0
 
 
@@ -58,11 +60,13 @@ def read(
         needs_long_run=bool(asked["long_run"]),
     )
 
-    def warnings(value: float) -> int:
+    def troubles(value: float) -> Troubles:
         spec = spec_at(value)
-        return len(plan_text.warnings(spec, plan.predict(spec), **limits_of(spec)))
+        planned = plan.predict(spec)
+        warned = plan_text.warnings(spec, planned, **limits_of(spec))
+        return len(plan_text.expectations(spec, planned)), len(warned)
 
-    return _started_by_plan(question, warnings)
+    return _started_by_plan(question, troubles)
 
 
 def _resolution(value: Any) -> float:  # noqa: ANN401
@@ -78,12 +82,12 @@ def _resolution(value: Any) -> float:  # noqa: ANN401
     return resolution_pct
 
 
-def _started_by_plan(question: Question, warnings: Callable[[float], int]) -> Question:
-    """Start at the heaviest load, by doubling, at which the plan warns of nothing more."""
+def _started_by_plan(question: Question, troubles: Callable[[float], Troubles]) -> Question:
+    """Start at the heaviest load, by doubling, at which the plan foresees nothing more."""
     step = STEP if question.is_rising else 1 / STEP
-    start, warned = question.start, warnings(question.start)
+    start, at_start = question.start, troubles(question.start)
     while question.heaviness(start * step) <= question.heaviness(question.most):
-        if warnings(start * step) > warned:
+        if any(now > then for now, then in zip(troubles(start * step), at_start, strict=True)):
             break
         start *= step
     return replace(question, start=start)

@@ -59,6 +59,14 @@ def judge(run: PlayedRun, content: dict[str, Any]) -> None:
     reasons = content["verdict"]["reasons"] or [""]
     run.reason = reasons[0][:REASON_LENGTH_MAX]
     run.limited_by = (content.get("limited_by") or {}).get("sentence") or ""
+    run.overload = next(
+        (
+            f"{goal['meaning']}: {'; '.join(goal['why'])}"
+            for goal in content.get("goals") or []
+            if any(one["code"] == "polls_take_less" for one in goal.get("why_codes") or [])
+        ),
+        "",
+    )
 
 
 def summary_of(bundle: Path) -> dict[str, Any]:

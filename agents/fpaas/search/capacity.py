@@ -9,6 +9,9 @@ Runs are noisy, so one run is no proof: a value that did not hold is tried again
 believed, and both ends of the final bracket are tried `RUNS_TO_CONFIRM` times. Most runs decide.
 If that turns an end over, the bracket is another, and the search goes on. Runs are short, so a long
 one must agree with the answer. If it does not, that value does not hold, and the search goes on.
+
+A run that is invalid although a heavier load could be made and measured was disturbed by something
+else: it says nothing, and is repeated.
 """
 
 from __future__ import annotations
@@ -107,6 +110,27 @@ class Evidence:
         """How many short runs there were."""
         return sum(map(len, self.runs.values()))
 
+    def undisturbed(self, question: Question) -> Evidence:
+        """Leave out invalid runs at less than the heaviest load that could be measured."""
+        measured = [
+            question.heaviness(value)
+            for value, verdicts in self.runs.items()
+            if any(one != INVALID for one in verdicts)
+        ]
+        heaviest = max(measured, default=0.0)
+
+        def kept(runs: Runs) -> Runs:
+            return {
+                value: [
+                    one
+                    for one in verdicts
+                    if one != INVALID or question.heaviness(value) >= heaviest
+                ]
+                for value, verdicts in runs.items()
+            }
+
+        return Evidence(kept(self.runs), kept(self.long_runs))
+
     def is_refuted(self, value: float) -> bool:
         """Whether long runs do not bear out what short ones say."""
         verdicts = self.long_runs.get(value, ())
@@ -132,7 +156,8 @@ class Evidence:
 
 def decide(question: Question, evidence: Evidence) -> Try | Answer:
     """Return what to do next."""
-    runs = evidence.runs
+    played, evidence = evidence, evidence.undisturbed(question)
+    runs = played.runs
     tried = sorted((value for value in runs if runs[value]), key=question.heaviness)
     if not tried:
         return Try(question.start)
@@ -141,27 +166,34 @@ def decide(question: Question, evidence: Evidence) -> Try | Answer:
         if len(runs[value]) < RUNS_MAX:
             return Try(value)
     low, high = _bracket(question, tried, evidence)
-    if unsettled or evidence.count >= TOTAL_RUNS_MAX:
+    if unsettled or played.count >= TOTAL_RUNS_MAX:
         return _answer(low, high, evidence, StoppedBy.NOISE)
     if not _is_narrow(question, low, high):
         return Try(_between(question, low, high))
-    return _confirm(question, low, high, evidence) or _answer(
-        low, high, evidence, _stopped_by(high, evidence)
-    )
+    if step := _confirm(question, low, high, played):
+        return step
+    is_sure = low is None or _is_borne_out(question, low, evidence)
+    stopped_by = _stopped_by(high, evidence) if is_sure else StoppedBy.NOISE
+    return _answer(low, high, evidence, stopped_by)
 
 
 def _confirm(
-    question: Question, low: float | None, high: float | None, evidence: Evidence
+    question: Question, low: float | None, high: float | None, played: Evidence
 ) -> Try | None:
     """Return what a final bracket still lacks, None if nothing."""
+    evidence = played.undisturbed(question)
     for end in (low, high):
         if end is None or evidence.is_refuted(end):
             continue
-        if len(evidence.runs[end]) < RUNS_TO_CONFIRM:
+        if len(evidence.runs[end]) < RUNS_TO_CONFIRM and len(played.runs[end]) < RUNS_MAX:
             return Try(end)
-    if low is not None and question.needs_long_run and HOLDS not in evidence.long_runs.get(low, ()):
-        return Try(low, is_long=True)
-    return None
+    if low is None or _is_borne_out(question, low, evidence):
+        return None
+    return Try(low, is_long=True) if len(played.long_runs.get(low, ())) < RUNS_MAX else None
+
+
+def _is_borne_out(question: Question, low: float, evidence: Evidence) -> bool:
+    return not question.needs_long_run or HOLDS in evidence.long_runs.get(low, ())
 
 
 def _bracket(

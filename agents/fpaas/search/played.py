@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from fpaas.search.capacity import INVALID, Answer, Evidence, Question, Try, decide
+from fpaas.search.capacity import FAILS, INVALID, Answer, Evidence, Question, Try, decide
 from fpaas.sweep import record
 from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
 
@@ -25,7 +25,7 @@ def evidence(sweep: Sweep) -> Evidence:
     for point in sweep.points:
         for run in point.runs:
             if run.status not in (None, record.INTERRUPTED):
-                verdict = VERDICTS.get(run.status, run.status)
+                verdict = FAILS if _falls_short(run) else VERDICTS.get(run.status, run.status)
                 found[run.is_long][float(point.variables[variable])].append(verdict)
     return Evidence(found[False], found[True])
 
@@ -45,5 +45,17 @@ def deciding_run(sweep: Sweep, value: float | None) -> PlayedRun | None:
     """Return the last run at a value that did not hold: it says why."""
     point = point_at(sweep, value)
     runs = [] if point is None else point.runs
-    against = [run for run in runs if run.status in (record.FAIL, record.INVALID, record.NO_RUN)]
+    against = [
+        run
+        for run in runs
+        if run.status in (record.FAIL, record.INVALID, record.NO_RUN) or _falls_short(run)
+    ]
     return against[-1] if against else None
+
+
+def _falls_short(run: PlayedRun) -> bool:
+    """Whether it passed only because nobody could expect it to reach a goal.
+
+    A scenario states its load on purpose, and is not blamed for it; here the load is the question.
+    """
+    return run.status == record.PASS and bool(run.overload)

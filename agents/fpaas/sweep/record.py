@@ -41,6 +41,8 @@ class PlayedRun:
     limited_by: str = ""
     #: In a capacity search, the run that is to bear out what shorter ones say.
     is_long: bool = False
+    #: Which goal could not be missed, because polls take less than is owed by the parameters alone.
+    overload: str = ""
 
 
 @dataclass

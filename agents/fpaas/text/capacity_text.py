@@ -54,7 +54,7 @@ def _why(sweep: Sweep, found: Answer) -> str:
     if run is None:
         return ""
     limited = f" Limited by: {run.limited_by}" if run.limited_by else ""
-    reason = run.reason.rstrip(".")
+    reason = (run.reason or run.overload).rstrip(".")
     return f" There: {reason}.{limited}" if reason else limited
 
 
@@ -65,7 +65,8 @@ def progress(sweep: Sweep, step: Try, run_number: int) -> str:
     again = ", again" if evidence.runs.get(step.value) and not step.is_long else ""
     long = ", for long" if step.is_long else ""
     weigh = question.heaviness
-    known = {one: evidence.holds(one) for one in evidence.runs}
+    undisturbed = evidence.undisturbed(question)
+    known = {one: undisturbed.holds(one) for one in undisturbed.runs}
     holding = max((one for one, holds in known.items() if holds), key=weigh, default=None)
     failing = min((one for one, holds in known.items() if holds is False), key=weigh, default=None)
     so_far = []
