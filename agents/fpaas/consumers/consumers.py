@@ -1,7 +1,8 @@
 """The consumers agent: shares consumers out to workers, adds up what they say, serves metrics.
 
-With one worker everything happens in one process. With several, each is a child process; a child
-that dies fails the agent, and the others go on, because what they measure is still worth having.
+With one worker everything happens in one process. With several, each is a child process. One that
+a fault of the run has ended is started again; any other that dies fails the agent, and the rest go
+on, because what they measure is still worth having.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from fpaas import agent, metrics
+from fpaas import agent, common_time, metrics
 from fpaas.agent import Status
 from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_figures import Figures, from_json, summed
@@ -32,7 +33,8 @@ from fpaas.measures.cgroup import Cgroup
 from fpaas.records import consumers, files
 from fpaas.records.consumers import WorkerResult
 from fpaas.records.status import State
-from fpaas.spec import RunSpec, Share
+from fpaas.spec import NS_PER_S, Fault, RunSpec, Share
+from fpaas.spec.faults import faults_that_end
 
 log = logging.getLogger(__name__)
 
@@ -168,32 +170,28 @@ async def _play_here(
 
 
 class _Children:
-    """Worker processes and what they said last."""
+    """Worker processes and what they said last. What a fault of the run ended is played on."""
 
     def __init__(
         self, parts: list[Assignment], status: Status, stop: asyncio.Event, on_tick: OnTick
     ) -> None:
         self._parts = parts
+        self._next_worker = parts[-1].worker + 1
         self._status = status
         self._stop = stop
         self._on_tick = on_tick
+        self._processes: list[Process] = []
         self._figures: dict[int, Figures] = {}
         self._ready: set[int] = set()
         self._failures: list[str] = []
 
     async def play(self) -> None:
         """Start, watch, and wait for all of them. Raises RunInvalid if one failed."""
-        processes = [await self._start(part) for part in self._parts]
-        self._status.pids = [os.getpid(), *(process.pid for process in processes)]
-        self._status.write()
-        stopping = asyncio.ensure_future(self._stop_all(processes))
+        self._processes = [await self._start(part) for part in self._parts]
+        self._note_processes()
+        stopping = asyncio.ensure_future(self._stop_all())
         try:
-            await asyncio.gather(
-                *(
-                    self._watch(part.worker, process)
-                    for part, process in zip(self._parts, processes, strict=True)
-                )
-            )
+            await asyncio.gather(*(self._keep(index) for index in range(len(self._parts))))
         finally:
             stopping.cancel()
         if self._failures:
@@ -213,7 +211,42 @@ class _Children:
         process.stdin.write(part.to_line())
         return process
 
-    async def _watch(self, worker: int, process: Process) -> None:
+    def _note_processes(self) -> None:
+        self._status.pids = [os.getpid(), *(process.pid for process in self._processes)]
+        self._status.write()
+
+    async def _keep(self, index: int) -> None:
+        """Play a part to its end, in one process or, if faults of the run end it, several."""
+        part = self._parts[index]
+        faults = faults_that_end(index, part.spec.faults)
+        while True:
+            process = self._processes[index]
+            said = await self._watch(index, part.worker, process)
+            code = await process.wait()
+            fault = self._ended_by(faults, part.spec, code)
+            if fault is None:
+                break
+            faults.remove(fault)
+            self._retire(part.worker)
+            until_unix_ns = part.spec.t0_unix_ns + round(fault.until_s * NS_PER_S)
+            if not await agent.sleep_until_unix_ns(until_unix_ns, self._stop):
+                return
+            part = replace(part, worker=self._next_worker, goes_on=True)
+            self._next_worker += 1
+            log.warning("worker %d goes on with what worker:%d played", part.worker, index)
+            self._processes[index] = await self._start(part)
+            self._note_processes()
+            if self._stop.is_set():
+                self._processes[index].terminate()
+        if code != 0:
+            why = said or f"it died of {_cause(code)}"
+            message = f"consumers worker {part.worker} (pid {process.pid}) failed: {why}"
+            log.error("%s", message)
+            self._failures.append(message)
+            self._status.set(State.FAILED, message)
+
+    async def _watch(self, index: int, worker: int, process: Process) -> str:
+        """Listen to a worker until it has ended; returns why it failed, if it says so."""
         assert process.stdout is not None  # noqa: S101
         said = ""
         async for line in process.stdout:
@@ -222,20 +255,28 @@ class _Children:
                 self._figures[worker] = from_json(content["figures"])
                 self._tell()
             elif content["state"] == State.READY:
-                self._ready.add(worker)
-                await self._all_ready()
+                self._ready.add(index)
+                self._tell_ready()
             else:
                 said = content["message"]
-        code = await process.wait()
-        if code != 0:
-            why = said or f"it died of {_cause(code)}"
-            message = f"consumers worker {worker} (pid {process.pid}) failed: {why}"
-            log.error("%s", message)
-            self._failures.append(message)
-            self._status.set(State.FAILED, message)
+        return said
 
-    async def _all_ready(self) -> None:
-        if len(self._ready) == len(self._parts) and not self._failures:
+    def _ended_by(self, faults: list[Fault], spec: RunSpec, code: int) -> Fault | None:
+        """Return the fault that has ended a worker in the run; None if it ended by itself."""
+        now = common_time.now_ns()
+        if self._stop.is_set() or now >= spec.end_unix_ns or code not in (0, -signal.SIGKILL):
+            return None
+        at_s = (now - spec.t0_unix_ns) / NS_PER_S
+        return next((one for one in faults if one.at_s <= at_s), None)
+
+    def _retire(self, worker: int) -> None:
+        """Keep what a worker counted; it has no consumers and connections any more."""
+        if worker in self._figures:
+            self._figures[worker] = replace(self._figures[worker], consumers=0, connections=0)
+
+    def _tell_ready(self) -> None:
+        is_first = self._status.state == State.STARTING
+        if is_first and len(self._ready) == len(self._parts) and not self._failures:
             self._status.set(State.READY)
 
     def _tell(self) -> None:
@@ -243,9 +284,9 @@ class _Children:
             self._status.state = State.RUNNING
         self._on_tick(summed(self._figures.values()))
 
-    async def _stop_all(self, processes: list[Process]) -> None:
+    async def _stop_all(self) -> None:
         await self._stop.wait()
-        for process in processes:
+        for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
 

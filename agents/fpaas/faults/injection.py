@@ -9,7 +9,7 @@ from typing import Protocol
 from fpaas.faults.processes import Process, Services, await_end
 from fpaas.faults.undo import Continue, Start, Undo, UndoError, run
 from fpaas.records.events import Value
-from fpaas.spec.faults import Fault, Target
+from fpaas.spec.faults import CONSUMERS, Fault, Target
 
 #: Agents write what they measured when they are asked to end.
 END_S = 15.0
@@ -67,17 +67,23 @@ class Pause:
 
 
 class Kill:
-    """Services end at once, or are asked to, and are started again."""
+    """Services end at once, or are asked to, and are started again.
+
+    Without `commands` they are workers whose agent starts them again by itself.
+    """
 
     def __init__(
-        self, services: dict[str, list[Process]], commands: ServiceCommands, *, asks: bool
+        self, services: dict[str, list[Process]], commands: ServiceCommands | None, *, asks: bool
     ) -> None:
         self._services = services
         self._commands = commands
         self._asks = asks
-        self.undo: list[Undo] = [
-            Start(processes, commands.starting(service)) for service, processes in services.items()
-        ]
+        self.undo: list[Undo] = []
+        if commands is not None:
+            self.undo += [
+                Start(processes, commands.starting(service))
+                for service, processes in services.items()
+            ]
 
     def begin(self) -> None:
         """End them; returns when they have."""
@@ -89,16 +95,20 @@ class Kill:
             everybody = await_end(everybody, END_S)
         for process in everybody:
             process.signal(signal.SIGKILL)
+        if self._commands is not None and not self._asks:
+            self._hold(self._commands)
+        left = await_end(everybody, END_S)
+        if left:
+            raise InjectionError(f"did not end: process {', '.join(str(p.pid) for p in left)}")
+
+    def _hold(self, commands: ServiceCommands) -> None:
         for service in self._services:
-            command = self._commands.holding(service)
-            if command and not self._asks:
+            command = commands.holding(service)
+            if command:
                 try:
                     run(command)
                 except UndoError as error:
                     raise InjectionError(str(error)) from error
-        left = await_end(everybody, END_S)
-        if left:
-            raise InjectionError(f"did not end: process {', '.join(str(p.pid) for p in left)}")
 
     def parameters(self) -> dict[str, Value]:
         """Return how many processes they are."""
@@ -112,4 +122,5 @@ def on_processes(
     found = {target.group: services.processes(target.group, fault.worker) for target in targets}
     if fault.do == "pause":
         return Pause([process for processes in found.values() for process in processes])
-    return Kill(found, commands, asks=fault.do == "restart")
+    is_child = fault.worker is not None and found[CONSUMERS] != [services.head(CONSUMERS)]
+    return Kill(found, None if is_child else commands, asks=fault.do == "restart")

@@ -84,12 +84,16 @@ class Services:
                 raise NoProcessError(f"there is no worker {worker}: the agent has {len(workers)}")
             return [Process.of(workers[worker])]
         pids = agent.pids if group == CONSUMERS else [agent.pid]
-        head = Process.of(agent.pid)
+        head = self.head(group)
         others = []
         for pid in pids:
             with contextlib.suppress(NoProcessError):
                 others += [Process.of(pid)] if pid != head.pid else []
         return [head, *others]
+
+    def head(self, group: str) -> Process:
+        """Return the process of an agent that its service manager knows. Raises NoProcessError."""
+        return Process.of(self._status(group).pid)
 
     def _status(self, agent: str) -> AgentStatus:
         path = self.directory / status.name(agent)

@@ -303,6 +303,12 @@ def targets(fault: Fault, hosts: Mapping[str, Sequence[str]]) -> list[Target]:
     return [Target(fault.on, group) for group in GROUPS if fault.on in hosts.get(group, ())]
 
 
+def faults_that_end(worker: int, faults: Sequence[Fault]) -> list[Fault]:
+    """Return the faults that end `worker:N` of a consumers agent, in the order of time."""
+    ending = (one for one in faults if one.worker == worker and one.do in ("kill", "restart"))
+    return sorted(ending, key=lambda one: one.at_s)
+
+
 @dataclass(frozen=True)
 class OfHost:
     """A fault that is on a host, or may be; `number` is its place in `bench_faults`."""
