@@ -12,7 +12,14 @@ from fpaas.control import failure_matrix
 from fpaas.control.failure_matrix import Matrix
 from tests.support.checkout import CHECKOUT
 
-FAULT = {"detected_s": 1.24, "recovered_s": 3.0}
+FAULT = {"detected_s": 1.24, "recovered_s": 3.0, "cost": {"lost_by_cause": None}}
+HOST = {
+    "cpu_count": 2,
+    "cpu_model": "a processor",
+    "mem_total_mb": 4000.0,
+    "os": "Debian",
+    "nats_server": "2.15.1",
+}
 
 
 class Played:
@@ -35,6 +42,7 @@ class Played:
         run = self._results / f"2026010{there}T000000Z-{name}"
         run.mkdir()
         (run / "summary.json").write_text(json.dumps(summary()))
+        (run / "manifest.json").write_text(json.dumps({"hosts": {"a": HOST}}))
         log.write_text("")
         return 0
 
@@ -78,6 +86,7 @@ def test_what_was_played_and_what_was_not(tmp_path: Path, playbooks: Path) -> No
     assert played == ["failure-nats-pause", "failure-partition", "failure-of-mine"]
     assert "| nats-pause | pass | 1.2 s | 3.0 s | 41 | 7 | 5 (5 max age) |" in table
     assert "- partition: a host is missing" in table
+    assert "Measured on 2 cores, 4 GB, a processor, Debian; nats-server 2.15.1." in table
     content = json.loads((tmp_path / "results/failures/failures.json").read_text())
     assert [row["name"] for row in content["failures"]] == ["nats-pause", "partition", "of-mine"]
 
@@ -100,6 +109,20 @@ def test_other_options_are_another_table(tmp_path: Path, playbooks: Path) -> Non
         run.rename(run.with_name("old-" + run.name[9:]))
     _, played = fill(tmp_path, playbooks, "-e", "bench_consumers=2")
     assert len(played) == 3
+
+
+def test_the_worst_of_several_faults_counts() -> None:
+    slow = FAULT | {"recovered_s": 9.0}
+    row = failure_matrix.row_of(
+        "of-mine", "1", summary(faults=[slow, FAULT | {"detected_s": None}])
+    )
+    assert "| of-mine | pass | - | 9.0 s | 41 |" in failure_matrix.table([row])
+
+
+def test_what_was_lost_with_a_stream_has_its_own_causes() -> None:
+    fault = FAULT | {"cost": {"lost_by_cause": {"in_delivery": 5}}}
+    row = failure_matrix.row_of("of-mine", "1", summary(faults=[fault]))
+    assert "| 5 (5 in delivery) |" in failure_matrix.table([row])
 
 
 def test_every_failure_of_the_lab_is_known_in_its_order() -> None:

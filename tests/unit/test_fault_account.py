@@ -19,7 +19,7 @@ from fpaas.records.status import AgentStatus, State
 from fpaas.report import page
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
-from fpaas.text import summary_text
+from fpaas.text import fault_text, summary_text
 from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
 
 PAUSE: dict[str, Value] = {"do": "pause", "on": "nats", "at_s": 10.0, "for_s": 2.0}
@@ -126,7 +126,11 @@ def test_a_single_fault_has_its_cost(tmp_path: Path) -> None:
     bundle = write(alone, tmp_path / "run", (0, 10.0, 12.0))
     content = summary.analyse(bundle)
     [pause] = content["faults"]
+    causes = pause["cost"].pop("lost_by_cause")
     assert pause["cost"] == {name: content["ledger"][name] for name in pause["cost"]}
+    assert causes == {why: n for why, n in content["ledger"]["lost_by_cause"].items() if n}
+    pause["cost"] |= {"lost": 1300, "lost_by_cause": {"in_delivery": 1300}}
+    assert "1,300 deliveries lost (1,300 in delivery)" in fault_text.cost(pause)
     shown = "\n".join(summary_text.lines(content, "t"))
     assert "pause on nats, 10.0 s to 12.0 s: noticed after 1.2 s" in shown
     html = page.render(bundle, content)

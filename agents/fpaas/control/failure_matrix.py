@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class Row:
     lost_by_cause: dict[str, int] = field(default_factory=dict)
     not_read: int | None = None
     replayed: int | None = None
+    measured_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ class Matrix:
             refusals = _REFUSAL.findall(log.read_text(encoding="utf-8", errors="replace"))
             why = refusals[0].strip() if refusals else f"there is no run; see {log}"
             return Row(name, not_played=why)
-        return row_of(name, done[-1].name, json.loads((done[-1] / "summary.json").read_text()))
+        row = row_of(name, done[-1].name, json.loads((done[-1] / "summary.json").read_text()))
+        row.measured_on = measured_on(json.loads((done[-1] / "manifest.json").read_text()))
+        return row
 
     def _read(self, path: Path) -> dict[str, Row]:
         """Read what an earlier call left, if its conditions were these."""
@@ -127,7 +131,11 @@ def names(playbooks: Path) -> list[str]:
 
 def row_of(name: str, run_id: str, summary: dict[str, Any]) -> Row:
     """Make a row of a run's summary.json."""
-    ledger = summary["ledger"]
+    ledger, faults = summary["ledger"], summary.get("faults") or []
+    lost_by_cause = ledger["lost_by_cause"]
+    for fault in faults:
+        # Only a fault that is alone has a cost.
+        lost_by_cause = fault["cost"].get("lost_by_cause") or lost_by_cause
     return Row(
         name,
         run_id,
@@ -135,10 +143,10 @@ def row_of(name: str, run_id: str, summary: dict[str, Any]) -> Row:
         reasons=[
             one["code"] for one in summary["verdict"]["reason_codes"] if one["severity"] != "note"
         ],
-        faults=summary.get("faults") or [],
+        faults=faults,
         redelivered=ledger["redelivered"],
         lost=ledger["lost"],
-        lost_by_cause={k: n for k, n in (ledger["lost_by_cause"] or {}).items() if n},
+        lost_by_cause={why: n for why, n in (lost_by_cause or {}).items() if n},
         not_read=ledger["not_read"],
         replayed=(summary.get("recovery") or {}).get("replayed"),
     )
@@ -153,17 +161,18 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         if row.run_id is None:
             continue
-        fault = row.faults[0] if row.faults else {"detected_s": None, "recovered_s": None}
         cells = [
             row.name,
             row.verdict or "",
-            fault_text.seconds(fault["detected_s"]),
-            fault_text.seconds(fault["recovered_s"]),
+            _worst(row.faults, "detected_s"),
+            _worst(row.faults, "recovered_s"),
             _count(row.replayed),
             _count(row.redelivered),
             _lost(row),
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    machines = dict.fromkeys(row.measured_on for row in rows if row.measured_on)
+    lines += [line for machine in machines for line in ("", f"Measured on {machine}.")]
     left_out = [f"- {row.name}: {row.not_played}" for row in rows if row.run_id is None]
     if left_out:
         lines += ["", "Not played:", "", *left_out]
@@ -175,11 +184,34 @@ def _count(value: int | None) -> str:
 
 
 def _lost(row: Row) -> str:
-    if row.lost is None:
-        return fault_text.UNKNOWN
-    causes = row.lost_by_cause.items()
-    why = ", ".join(f"{count} {cause.replace('_', ' ')}" for cause, count in causes)
-    return f"{row.lost}{f' ({why})' if why else ''}"
+    return _count(row.lost) + fault_text.causes(row.lost_by_cause)
+
+
+def _worst(faults: Sequence[dict[str, Any]], name: str) -> str:
+    seconds = [fault[name] for fault in faults]
+    return fault_text.seconds(None if None in seconds else max(seconds, default=None))
+
+
+def measured_on(manifest: dict[str, Any]) -> str:
+    """Say on what hosts a run was, from its manifest.json."""
+    hosts = manifest["hosts"].values()
+    alike = Counter(", ".join(_machine(host)) for host in hosts)
+    servers = sorted({host["nats_server"] for host in hosts if host["nats_server"]})
+    return "; ".join(
+        [
+            *(f"{n} hosts with {what}" if n > 1 else what for what, n in alike.items()),
+            *(f"nats-server {version}" for version in servers),
+        ]
+    )
+
+
+def _machine(host: dict[str, Any]) -> Iterator[str]:
+    """Iterate over what is known of a host."""
+    if host["cpu_count"]:
+        yield f"{host['cpu_count']} cores"
+    if host["mem_total_mb"]:
+        yield f"{host['mem_total_mb'] / 1000:.0f} GB"
+    yield from (host[name] for name in ("cpu_model", "os") if host[name])
 
 
 class Playbooks:

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 from fpaas.bundle.bundle import Bundle, cumulative
 from fpaas.bundle.events import INJECTED, NATS_RECONNECTED, RELAY_RECONNECTED
+from fpaas.ledger.durable_account import STREAM_LOST
 from fpaas.ledger.ledger import Ledger
 from fpaas.records.events import AGENT_PAUSED, FAULT
-from fpaas.records.summary import Event, FaultAccount, FaultCost
+from fpaas.records.summary import Event, FaultAccount, FaultCost, LedgerFigures
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.spec.faults import targets
 
@@ -43,9 +44,6 @@ def _account(
     ended_s = max(ends_s) if own and len(ends_s) == len(own) else None
     served_s, published_s = _served_s(bundle, ended_s), _published_s(bundle, ended_s)
     hit = {(target.host, target.group) for target in targets(fault, bundle.spec.hosts)}
-    ledger = balance.figures()
-    # Of several, the ledger does not say which of them cost what.
-    is_alone = len(bundle.spec.faults) == 1
     return FaultAccount(
         kind=fault.do,
         on=list(_hit(bundle, fault, {event.host for event in own})),
@@ -59,12 +57,25 @@ def _account(
         served_s=served_s,
         published_s=published_s,
         recovered_s=_longer(served_s, published_s),
-        cost=FaultCost(
-            **{
-                name: getattr(ledger, name) if is_alone else None
-                for name in FaultCost.__struct_fields__
-            }
-        ),
+        # Of several, the ledger does not say which of them cost what.
+        cost=_cost(balance if len(bundle.spec.faults) == 1 else None),
+    )
+
+
+def _cost(balance: Ledger | None) -> FaultCost:
+    ledger = LedgerFigures() if balance is None else balance.figures()
+    causes = ledger.lost_by_cause
+    if causes is not None and balance is not None and balance.stream_lost_by_cause is not None:
+        causes = {**causes, STREAM_LOST: 0, **balance.stream_lost_by_cause}
+    return FaultCost(
+        not_read=ledger.not_read,
+        publish_failed=ledger.publish_failed,
+        publish_unknown=ledger.publish_unknown,
+        duplicates_rejected=ledger.duplicates_rejected,
+        lost=ledger.lost,
+        redelivered=ledger.redelivered,
+        duplicate_deliveries=ledger.duplicate_deliveries,
+        lost_by_cause=None if causes is None else {why: n for why, n in causes.items() if n},
     )
 
 

@@ -440,6 +440,10 @@ class FaultCost(msgspec.Struct, kw_only=True):
     lost: Count | None
     redelivered: Count | None
     duplicate_deliveries: Count | None
+    lost_by_cause: Annotated[
+        dict[str, Count] | None,
+        doc("why, without zeros; of what went with a stream, recovery.lost_by_cause"),
+    ] = None
 
 
 class FaultAccount(msgspec.Struct, kw_only=True):

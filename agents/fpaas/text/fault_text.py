@@ -45,8 +45,16 @@ def when(fault: Mapping[str, Any]) -> str:
 
 def cost(fault: Mapping[str, Any]) -> str:
     """Say what it cost, in terms of the ledger."""
-    known = {name: count for name, count in fault["cost"].items() if count is not None}
+    terms = fault["cost"]
+    known = {name: terms[name] for name in COSTS if terms[name] is not None}
     if not known:
         return "not told apart from that of the run's other faults"
-    found = [f"{count:,} {COSTS[name]}" for name, count in known.items() if count and name in COSTS]
+    why = {"lost": causes(terms.get("lost_by_cause"))}
+    found = [f"{n:,} {COSTS[name]}{why.get(name, '')}" for name, n in known.items() if n]
     return ", ".join(found) or "nothing"
+
+
+def causes(by_cause: Mapping[str, int] | None) -> str:
+    """Write why something was lost, to be appended to how much: ` (40 in delivery)`."""
+    found = [f"{n:,} {why.replace('_', ' ')}" for why, n in (by_cause or {}).items() if n]
+    return f" ({', '.join(found)})" if found else ""
