@@ -27,8 +27,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`await_agents: {directory: the run's on the host, agents: […], patience_s: …}`.
 
-    Fails where one of them failed, with what it says, or is not up in time. Returns `clock`: how
-    far the host's is off, None if there is no probe, or NATS does not answer it.
+    Fails where one of them failed, with what it says, or is not up in time. Returns `directory`,
+    and `clock`: how far the host's is off, None where there is no probe, or NATS does not answer.
     """
 
     TRANSFERS_FILES = False
@@ -51,7 +51,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 clock_deadline = clock_deadline or time.monotonic() + CLOCK_PATIENCE_S
                 is_late = time.monotonic() > clock_deadline
                 if clock is not None or PROBE not in statuses or is_late:
-                    return {**result, "clock": None if clock is None else clock.to_dict()}
+                    told = None if clock is None else clock.to_dict()
+                    return {**result, "directory": directory, "clock": told}
             elif time.monotonic() > deadline:
                 message = (
                     f"not up within {arguments['patience_s']:g} s: {', '.join(missing)}; "

@@ -11,7 +11,9 @@ DOCUMENTATION = """
 name: run_account
 short_description: Sum up who began a run, who was collected, and what went wrong
 description:
-  - From what tasks noted of each host as C(run_armed_id), C(run_collected) and C(run_problems).
+  - >-
+    From what tasks noted of each host as C(run_up), C(run_armed_id), C(run_collected) and
+    C(run_problems).
 positional: _input, hostvars, run_id
 options:
   _input:
@@ -34,7 +36,8 @@ account: "{{ ansible_play_hosts_all | fpaas.bench_lab.run_account(hostvars, run_
 RETURN = """
 _value:
   description: >-
-    C(began), whether all hosts did; C(collected) and C(unreached), names; C(problems) and
+    C(is_up), whether all hosts' agents are; C(clocks), what their clocks are off; C(began), whether
+    all hosts did; C(collected) and C(unreached), names; C(problems) and
     C(unreached_problems) as in control.json; C(sentences), the former in words.
   type: dict
 """

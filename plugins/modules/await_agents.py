@@ -35,6 +35,10 @@ EXAMPLES = """
 """
 
 RETURN = """
+directory:
+  description: As it was given.
+  type: str
+  returned: success
 clock:
   description:
     - >-

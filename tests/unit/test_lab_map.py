@@ -123,6 +123,20 @@ def test_ports_of_what_a_host_plays() -> None:
     assert len(alone) == 7
 
 
+def test_ports_of_a_host_that_watches() -> None:
+    groups = {**GROUPS, "monitoring": ["m"]}
+
+    def names(grafana_port: int | None, *up: str) -> list[str]:
+        ports = {**PORTS, "prometheus_port": 9, "grafana_port": grafana_port}
+        return list(lab_map.ports_of("m", groups, ports, own_relay=True, up=up))
+
+    probe = "probe_metrics_port"
+    assert names(None) == [probe, "prometheus_port"]
+    assert names(3001) == [probe, "prometheus_port", "grafana_port"]
+    assert names(3001, "prometheus") == [probe, "grafana_port"]
+    assert names(3001, "prometheus", "grafana") == [probe]
+
+
 def test_a_host_that_the_play_leaves_out_is_at_its_own_address() -> None:
     noted = {**PORTS, "lab_address": "10.0.0.1"}
     assert lab_map.listens({"lab_listens": noted}, {}, "n") == noted

@@ -14,6 +14,8 @@ from fpaas.spec import SpecError
 PARTS = ("relay", "nats", "shuffler", "consumers")
 #: Its hosts watch the others; their own probe tells what that costs.
 MONITORING = "monitoring"
+#: On the same hosts, of a lab that has one.
+GRAFANA = "grafana"
 #: Groups as run.json has them.
 GROUPS = (*PARTS, MONITORING)
 #: On every host.
@@ -26,6 +28,7 @@ PORTS = {
     "consumers": ("consumers_metrics_port",),
     PROBE: ("probe_metrics_port",),
     MONITORING: ("prometheus_port",),
+    GRAFANA: ("grafana_port",),
 }
 #: What Prometheus scrapes, by its job: the port that an agent serves /metrics on.
 METRICS_PORTS = {
@@ -74,7 +77,8 @@ def ports_of(
 ) -> dict[str, Any]:
     """Return the ports that must be free on a host before a run, by their variables' names.
 
-    `ports` has all of the host's; `up` are the lab's own services that hold theirs already.
+    `ports` has all of the host's, Grafana's None if there is none; `up` are the lab's own services
+    that hold theirs already.
     """
     known = members(groups)
     parts = agents_of(host, groups, own_relay=own_relay)
@@ -82,7 +86,9 @@ def ports_of(
         parts.append("nats")
     if host in known[MONITORING] and "prometheus" not in up:
         parts.append(MONITORING)
-    names = [name for part in (*PARTS, PROBE, MONITORING) if part in parts for name in PORTS[part]]
+    if host in known[MONITORING] and GRAFANA not in up and ports["grafana_port"] is not None:
+        parts.append(GRAFANA)
+    names = [name for part, own in PORTS.items() if part in parts for name in own]
     if "nats" in parts and len(known["nats"]) > 1:
         names.append(CLUSTER_PORT)
     return {name: ports[name] for name in names}

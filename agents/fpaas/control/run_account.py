@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,15 +19,20 @@ def account(
 ) -> dict[str, Any]:
     """Sum up what tasks noted of each host.
 
-    They note `run_armed_id` once its part has begun, `run_collected` once it was, or could not be,
-    brought, and `run_problems` as control.json has them. A host without a note of `run_collected`
-    was not reached. `sentences` say what went wrong to who started the run.
+    They note `run_up` once its agents are up, `run_armed_id` once its part has begun,
+    `run_collected` once it was, or could not be, brought, and `run_problems` as control.json has
+    them. A host without a note of `run_collected` was not reached. `is_up` is whether all agents
+    are, so that the run can begin, `clocks` what each host's clock is off. `sentences` say what
+    went wrong to who started the run.
     """
     names = list(hosts)
     noted = {host: variables[host] for host in names}
     unreached = [host for host in names if "run_collected" not in noted[host]]
     problems = [one for host in names for one in noted[host].get("run_problems", [])]
+    up = {host: noted[host].get("run_up", {}) for host in names}
     return {
+        "is_up": all(Path(one.get("directory", "")).name == run_id for one in up.values()),
+        "clocks": {host: one.get("clock") for host, one in up.items()},
         "began": all(noted[host].get("run_armed_id") == run_id for host in names),
         "collected": [host for host in names if noted[host].get("run_collected")],
         "problems": problems,
