@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,46 @@ def test_a_shell_takes_the_login_over() -> None:
     )
     with pytest.raises(ValueError, match="NATS_USER"):
         login.credentials("nothing")
+
+
+SSH = """#!/bin/sh
+# Runs what comes behind the host's name here, as sshd does there.
+while [ "$1" != nats-1.example ]; do [ $# -gt 1 ] || exit 255; shift; done
+shift
+exec sh -c "$*"
+"""
+SUDO = """#!/bin/sh
+while [ "$1" != root ]; do shift; done
+shift
+echo became root >>"$0.log"
+exec "$@"
+"""
+
+
+def test_a_run_is_watched_over_its_inventorys_hosts(bundle: Path, tmp_path: Path) -> None:
+    """By Ansible's SSH connection and its way to become root; ssh and sudo are stand-ins."""
+    lab = tmp_path / "a lab"
+    lab.mkdir()
+    (lab / "current").symlink_to(bundle / "hosts" / "localhost")
+    shutil.copy(bundle / "run.json", lab / "current")
+    for name, text in {"ssh": SSH, "sudo": SUDO}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    reached = {
+        "ansible_ssh_executable": str(tmp_path / "ssh"),
+        "ansible_become_exe": str(tmp_path / "sudo"),
+        "lab_dir": str(lab),
+    }
+    host = {"nats-1": {"ansible_host": "nats-1.example", **reached}}
+    gone = {"gone-1": {"ansible_host": "gone-1.example", **reached}}
+    inventory = tmp_path / "lab.yml"
+    groups = {"nats": {"hosts": host}, "consumers": {"hosts": {**host, **gone}}}
+    inventory.write_text(json.dumps({"all": {"children": groups}}))
+    hosts = source.OverHosts(inventory)
+    dumps = hosts.dumps()
+    assert {name: bool(one.statuses) for name, one in dumps.items()} == {"nats-1": True}
+    assert hosts.run(dumps).run_id == RawRun().spec.run_id
+    # Agents' files are nobody else's to read.
+    assert (tmp_path / "sudo.log").exists()
+    [unreached] = hosts.unreached
+    assert unreached.startswith("gone-1: does not answer: ")

@@ -16,9 +16,7 @@ from fpaas.live.dump import HostDump
 from fpaas.spec import RunSpec
 
 ANSWER_LIMIT_S = 60.0
-HOSTS = "relay:nats:shuffler:consumers"
-#: On hosts; an inventory may say otherwise.
-LAB = "{{ lab_dir | default('/var/lib/fpaas') }}"
+PLAYBOOK = Path("playbooks") / "watch.yml"
 
 
 class Here:
@@ -77,15 +75,16 @@ class OverHosts:
         self.unreached: list[str] = []
 
     def dumps(self) -> dict[str, HostDump]:
-        """Return the part of each host that answers. Raises BadInput if none does."""
-        program = Path(sys.executable).with_name("ansible")
-        # Of the command only the lab's place is Ansible's to fill in.
-        command = f"cd {LAB}/current/ && {{% raw %}}{{ {dump.COMMAND.strip()}\n}}{{% endraw %}}"
-        arguments = [str(program), HOSTS, "-i", str(self._inventory), "-m", "raw", "-a", command]
+        """Return the part of each host that answers. Raises BadInput where none does."""
+        if not PLAYBOOK.exists():
+            raise BadInput(f"{PLAYBOOK} is not here; go to the lab's checkout")
+        program = Path(sys.executable).with_name("ansible-playbook")
+        command = {"watch_command": f"{{ {dump.COMMAND.strip()}\n}}"}
+        arguments = [str(program), str(PLAYBOOK), "-i", str(self._inventory)]
+        arguments += ["-e", json.dumps(command)]
         environment = {
             **os.environ,
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-            "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true",
             "ANSIBLE_DEPRECATION_WARNINGS": "false",
         }
         try:
@@ -98,7 +97,7 @@ class OverHosts:
                 check=False,
             )
             content = json.loads(done.stdout[done.stdout.index("{") :])
-            answers = content["plays"][0]["tasks"][0]["hosts"]
+            answers = content["plays"][-1]["tasks"][-1]["hosts"]
         except (OSError, ValueError, LookupError, subprocess.TimeoutExpired) as error:
             raise BadInput(
                 f"{self._inventory}: its hosts could not be asked: {error}; try "
