@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.checkout import CHECKOUT
+import pytest
 
+from tests.support.checkout import CHECKOUT
+from tests.support.plugin_modules import load
+
+action = load("action/place_files.py")
 MODULE = CHECKOUT / "plugins/modules/place_files.py"
 FILES = {"secret": "é\n", "plain": "no newline at its end"}
 
@@ -58,3 +62,39 @@ def test_check_mode_tells_and_changes_nothing(tmp_path: Path) -> None:
     there.write_text("old")
     assert "secret" in place(tmp_path, _ansible_check_mode=True, owner="nobody-yet")
     assert there.read_text() == "old"
+
+
+def finds_all_in_place(directory: Path, **options: str) -> bool:
+    """Ask as the action does, which then leaves the module out."""
+    wanted = {"directory": str(directory), "files": FILES, "mode": "0640"}
+    arguments = {"owner": None, "group": None, **wanted, **options}
+    asked = ["sh", "-c", action.question(arguments)]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return said.returncode == 0 and said.stdout.split() == action.answer(arguments)
+
+
+def test_the_module_is_left_out_where_all_is_in_place(tmp_path: Path) -> None:
+    directory = tmp_path / "a dir's"
+    directory.mkdir()
+    assert not finds_all_in_place(directory)
+    place(directory)
+    assert finds_all_in_place(directory)
+    path = directory / "secret"
+    assert finds_all_in_place(directory, owner=path.owner(), group=path.group())
+    assert not finds_all_in_place(directory, owner="nobody-yet")
+    assert not finds_all_in_place(directory, group="nobody-yet")
+
+
+@pytest.mark.parametrize("damage", ["mode", "content", "missing", "a directory"])
+def test_whatever_differs_is_the_modules(tmp_path: Path, damage: str) -> None:
+    place(tmp_path)
+    path = tmp_path / "plain"
+    if damage == "mode":
+        path.chmod(0o644)
+    elif damage == "content":
+        path.write_text(FILES["plain"] + "\n")
+    else:
+        path.unlink()
+    if damage == "a directory":
+        path.mkdir(mode=0o640)
+    assert not finds_all_in_place(tmp_path)
