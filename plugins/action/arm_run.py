@@ -16,6 +16,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "plan": {"type": "path", "required": True},
     "lead_s": {"type": "float", "required": True},
     "lead_s_per_1000_consumers": {"type": "float", "required": True},
+    "connect_s": {"type": "float", "default": 0.0},
     "clocks": {"type": "dict", "required": True},
 }
 
@@ -45,6 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             arguments["lead_s"],
             arguments["lead_s_per_1000_consumers"],
             clocks,
+            connect_s=arguments["connect_s"],
         )
         return {
             **result,

@@ -9,7 +9,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from fpaas.control.arming import PROBE, HostClock
-from fpaas.records.status import AgentStatus, State
+from fpaas.records.status import CONNECT_S, AgentStatus, State
 
 LOOK_INTERVAL_S = 0.1
 #: A probe that has not compared clocks this long after all are up is not waited for: its host's
@@ -28,7 +28,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`await_agents: {directory: the run's on the host, agents: […], patience_s: …}`.
 
     Fails where one of them failed, with what it says, or is not up in time. Returns `directory`,
-    and `clock`: how far the host's is off, None where there is no probe, or NATS does not answer.
+    `connect_s`: how long connecting takes, and `clock`: how far the host's is off, None where there
+    is no probe, or NATS does not answer.
     """
 
     TRANSFERS_FILES = False
@@ -52,7 +53,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 is_late = time.monotonic() > clock_deadline
                 if clock is not None or PROBE not in statuses or is_late:
                     told = None if clock is None else clock.to_dict()
-                    return {**result, "directory": directory, "clock": told}
+                    connect_s = max(s.figures.get(CONNECT_S, 0.0) for s in statuses.values())
+                    up = {"directory": directory, "clock": told, "connect_s": connect_s}
+                    return {**result, **up}
             elif time.monotonic() > deadline:
                 message = (
                     f"not up within {arguments['patience_s']:g} s: {', '.join(missing)}; "

@@ -22,6 +22,10 @@ options:
     description: Seconds added to it.
     type: float
     required: true
+  connect_s:
+    description: Seconds that connecting was measured to take; twice as many are added, too.
+    type: float
+    default: 0.0
   clocks:
     description: C(clock) of C(await_agents) by host; none of a host whose clock is taken as it is.
     type: dict
@@ -35,7 +39,7 @@ EXAMPLES = """
   fpaas.bench_lab.arm_run:
     plan: .lab/control/one.json
     lead_s: 3
-    lead_s_per_1000_consumers: 2
+    lead_s_per_1000_consumers: 0
     clocks:
       one: "{{ up.clock }}"
   run_once: true

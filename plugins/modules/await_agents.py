@@ -39,6 +39,10 @@ directory:
   description: As it was given.
   type: str
   returned: success
+connect_s:
+  description: Seconds that connecting to NATS takes where it takes longest; 0 where not measured.
+  type: float
+  returned: success
 clock:
   description:
     - >-

@@ -8,6 +8,11 @@ import signal
 
 import pytest
 
+from fpaas import spec
+from fpaas.commands.plan import LOCALHOST
+from fpaas.consumers import connecting
+from fpaas.consumers.assignment import Assignment
+from fpaas.consumers.consumer_worker import ConsumerWorker
 from fpaas.jetstream import nats_connection
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.jetstream.nats_connection import NatsConnection, NatsError
@@ -142,3 +147,32 @@ def test_none_of_several_servers_is_an_error_that_names_them_all() -> None:
         assert all(str(port) in str(caught.value) for port in ports)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"bench_consumers": 1000}, {"bench_consumers": 40, "bench_connections": "per_consumer"}],
+)
+def test_what_connecting_will_take_is_measured_before(
+    nats_server: NatsServer, variables: dict[str, object]
+) -> None:
+    run = spec.build(
+        spec.read_variables(variables),
+        run_id="one",
+        scenario=spec.Scenario("one", "", ""),
+        topology=LOCALHOST,
+        first_seq=1,
+    )
+    part = Assignment(run, 0, 0, run.consumers.count, nats_server.url, None)
+    counted = connecting.connections_of(part)
+    assert counted == len(ConsumerWorker(part)._connections) >= 40
+    took_s = asyncio.run(connecting.takes_s(nats_server.url, counted))
+    assert took_s is not None
+    assert took_s > 0
+
+
+def test_connecting_takes_nobody_knows_how_long_if_nats_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connecting, "WAIT_FOR_NATS_S", 0.2)
+    assert asyncio.run(connecting.takes_s(f"nats://127.0.0.1:{free_port()}", 8)) is None

@@ -42,6 +42,12 @@ def test_t0_is_the_lead_away_at_a_whole_second(now_ns: int, consumers: int, t0_s
     assert not run.is_armed
 
 
+def test_the_lead_follows_what_connecting_takes() -> None:
+    run = planned(10_000)
+    t0s = [arm(run, 100 * S, 3, 0, {}, connect_s=takes).t0_unix_ns for takes in (0, 0.4, 20)]
+    assert t0s == [103 * S, 104 * S, 143 * S]
+
+
 def test_nanoseconds_are_exact() -> None:
     now_ns = 1_790_000_000 * S
     assert arm(planned(1), now_ns, 0, 0, {}).t0_unix_ns == now_ns

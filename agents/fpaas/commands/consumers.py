@@ -16,6 +16,7 @@ from fpaas.consumers import consumers
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.errors import BadInput
 from fpaas.jetstream import asked, stream
+from fpaas.records.status import CONNECT_S
 from fpaas.spec import NS_PER_S, VARIABLES, RunSpec, Share
 
 #: A standalone agent without --duration-s plays until Ctrl-C.
@@ -101,7 +102,12 @@ def command(
         raise BadInput(
             f"--host: {host!r} plays no consumers in {run_path}; it has {', '.join(run.shares)}"
         )
-    run = armed(run_path, run, Status(out, consumers.AGENT), host)
+    status = Status(out, consumers.AGENT)
+    if not run.is_armed:
+        play = consumers.Play(run, share, nats_url or run.nats_url, None, None)
+        connect_s = run_loop(consumers.connecting_s(play))
+        status.figures = {} if connect_s is None else {CONNECT_S: connect_s}
+    run = armed(run_path, run, status, host)
     if common_time.now_ns() >= run.end_unix_ns:
         raise BadInput(f"{run_path}: the run is over; its T0 (t0_unix_ns) is {run.t0_unix_ns}")
     run_loop(consumers.run(consumers.Play(run, share, nats_url or run.nats_url, out, listen)))

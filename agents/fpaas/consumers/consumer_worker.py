@@ -82,7 +82,7 @@ class ConsumerWorker:
         self._pullers: list[Puller] = []
         #: By the name of their class; empty if all poll alike.
         self._habits: dict[str, Habit] = {}
-        self._address = _address(assignment.nats_url)
+        self._address = address_of(assignment.nats_url)
         self._build()
         bins = Bins(spec.t0_unix_ns, spec.cuts_unix_ns) if assignment.out else None
         #: What fell due while nobody played is not made up for.
@@ -227,14 +227,9 @@ class ConsumerWorker:
         )
         if consumers.classes:
             self._habits[consumers.classes[0].name] = habit
-        limit = size.pulls_at_a_time
-        if consumers.connections == "per_consumer":
-            shares = [1] * len(indices)
-        else:
-            shares = spread(len(indices), limit, CONNECTIONS_MAX)
         of_connections = iter(indices)
-        for share in shares:
-            gate = Gate(limit)
+        for share in shares_of(of_class, len(indices)):
+            gate = Gate(size.pulls_at_a_time)
             sids: dict[bytes, Puller] = {}
             connection = self._new_connection(gate, sids, len(self._connections))
             self._connections[gate] = connection
@@ -519,7 +514,15 @@ def _pass_by(_subject: bytes, _reply: bytes, _header: bytes, _payload: bytes, _s
     """Stand in as handler of inboxes, which the delivery parser reads itself."""
 
 
-def _address(nats_url: str) -> NatsAddress:
+def shares_of(of_class: RunSpec, count: int) -> list[int]:
+    """Return how many of a worker's consumers of one class are on each of its connections."""
+    if of_class.consumers.connections == "per_consumer":
+        return [1] * count
+    return spread(count, PullSize.of(of_class).pulls_at_a_time, CONNECTIONS_MAX)
+
+
+def address_of(nats_url: str) -> NatsAddress:
+    """Return where NATS is, with what the environment says. Raises BadInput."""
     try:
         return address_from_environment(nats_url)
     except ValueError as error:

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from fpaas import agent, common_time, metrics
 from fpaas.agent import Status
+from fpaas.consumers import connecting
 from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_figures import Figures, from_json, summed
 from fpaas.consumers.consumer_metrics import FiguresCollector
@@ -109,6 +110,20 @@ def _played_before(play: Play) -> int:
     return count
 
 
+async def connecting_s(play: Play) -> float | None:
+    """Measure how many seconds a share's connections will take, all workers' on end.
+
+    None where NATS does not let us.
+    """
+    connections = sum(connecting.connections_of(part) for part in _parts(play))
+    return await connecting.takes_s(play.nats_url, connections)
+
+
+def _parts(play: Play) -> list[Assignment]:
+    workers = worker_count(play.spec.consumers.workers, play.share.count, Cgroup.own().cores())
+    return assignments(play, workers)
+
+
 async def run(play: Play, on_tick: OnTick | None = None) -> None:
     """Play a share of a run to its end, or until SIGTERM or SIGINT.
 
@@ -140,9 +155,8 @@ async def run(play: Play, on_tick: OnTick | None = None) -> None:
             if on_tick:
                 on_tick(figures)
 
-        workers = worker_count(play.spec.consumers.workers, play.share.count, Cgroup.own().cores())
-        parts = assignments(play, workers)
-        if workers == 1:
+        parts = _parts(play)
+        if len(parts) == 1:
             await _play_here(parts[0], status, stop, tick)
         else:
             await _Children(parts, status, stop, tick).play()

@@ -14,6 +14,8 @@ PROBE = "probe"
 #: The control node only watches: a second more or less is none of its business. What it knows of
 #: the common time is as old as a status file and a login.
 CONTROL_SHIFT_MIN_NS = NS_PER_S
+#: Connections are measured while the host has less to do than when all agents connect.
+CONNECT_MARGIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,17 @@ def arm(
     lead_s: float,
     lead_s_per_1000_consumers: float,
     clocks: Mapping[str, HostClock],
+    *,
+    connect_s: float = 0.0,
 ) -> RunSpec:
     """Give a run its T0: now and the lead, up to the next whole second of the common time.
 
-    In the lead, seconds, agents, which are up already, hear of T0 and connect. `now_unix_ns` is the
-    control node's; `clocks` are those of hosts that were compared with the NATS host.
+    In the lead, seconds, agents, which are up already, hear of T0 and connect; `connect_s` is what
+    that was measured to take. `now_unix_ns` is the control node's; `clocks` are those of hosts that
+    were compared with the NATS host.
     """
     lead = lead_s + lead_s_per_1000_consumers * run.consumers.count / 1000
+    lead += CONNECT_MARGIN * connect_s
     control_shift_ns = max((clock.common_minus_control_ns for clock in clocks.values()), default=0)
     if abs(control_shift_ns) < CONTROL_SHIFT_MIN_NS:
         control_shift_ns = 0

@@ -11,6 +11,9 @@ import msgspec
 from fpaas.records import files
 from fpaas.records.fields import Number, UnixNs, doc
 
+#: Among figures of agents that wait for T0: seconds that their connections will take, as measured.
+CONNECT_S = "connect_s"
+
 
 class State(enum.StrEnum):
     """Where an agent is in its life."""
