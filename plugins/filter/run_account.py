@@ -38,7 +38,8 @@ _value:
   description: >-
     C(is_up), whether all hosts' agents are; C(clocks), what their clocks are off; C(connect_s), how
     long connecting takes at most; C(began), whether all hosts did; C(collected) and C(unreached),
-    names; C(problems) and C(unreached_problems) as in control.json; C(sentences), the former in words.
+    names; C(problems) and C(unreached_problems) as in control.json; C(sentences), the former in
+    words.
   type: dict
 """
 
