@@ -22,6 +22,8 @@ from fpaas.spec import RunSpec
 from fpaas.verdict import codes
 
 LOOK_INTERVAL_S = 1.0
+#: Agents are about to end: who waits for that waits no longer than it takes.
+LOOK_AT_END_INTERVAL_S = 0.25
 GONE = "gone "
 #: A host is given up when it did not answer for this long.
 LOST_S = 30.0
@@ -113,7 +115,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 said = f"in trouble: {trouble}" if trouble else "answers again"
                 shown.say(f"{host}: NATS {said}", color="yellow")
             shown.update(now_unix_ns)
-            time.sleep(LOOK_INTERVAL_S)
+            at_end = now_unix_ns >= progress.run.end_unix_ns
+            time.sleep(LOOK_AT_END_INTERVAL_S if at_end else LOOK_INTERVAL_S)
             if os.getppid() != control_pid:
                 # ansible-playbook was killed: nobody is left to look for.
                 os._exit(1)
