@@ -27,8 +27,8 @@ export ANSIBLE_HOME := $(CURDIR)/.ansible
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # Ansible refuses a locale that is not UTF-8, and one that is not installed.
 export LC_ALL := C.UTF-8
-# Modules and start-up files of other programs are none of the lab's.
-unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
+# Modules and start-up files of other programs are none of the lab's; what was compiled once stays so.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help

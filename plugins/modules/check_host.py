@@ -194,21 +194,8 @@ def _text(path: str | Path) -> str:
         return ""
 
 
-def main() -> None:
-    """See DOCUMENTATION."""
-    module = AnsibleModule(
-        argument_spec={
-            "address": {"type": "str", "required": True},
-            "ports": {"type": "dict", "default": {}},
-            "directories": {"type": "list", "elements": "path", "default": []},
-            "free_mb": {"type": "int", "required": True},
-            "open_files": {"type": "int", "required": True},
-            "nats_server": {"type": "str"},
-            "nats_server_oldest": {"type": "str", "default": "2.10.0"},
-        },
-        supports_check_mode=True,
-    )
-    wanted = module.params
+def check(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return what RETURN says; `wanted` are the module's arguments."""
     problems = [
         *port_problems(wanted["address"], wanted["ports"]),
         *disk_problems(wanted["directories"], wanted["free_mb"]),
@@ -217,7 +204,24 @@ def main() -> None:
     if wanted["nats_server"]:
         problems += nats_server_problems(wanted["nats_server"], wanted["nats_server_oldest"])
     size = size_of(next(iter(wanted["directories"]), None))
-    module.exit_json(changed=False, problems=problems, size=size)
+    return {"problems": problems, "size": size}
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "address": {"type": "str", "required": True},
+    "ports": {"type": "dict", "default": {}},
+    "directories": {"type": "list", "elements": "path", "default": []},
+    "free_mb": {"type": "int", "required": True},
+    "open_files": {"type": "int", "required": True},
+    "nats_server": {"type": "str"},
+    "nats_server_oldest": {"type": "str", "default": "2.10.0"},
+}
+
+
+def main() -> None:
+    """See DOCUMENTATION."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module.exit_json(changed=False, **check(module.params))
 
 
 if __name__ == "__main__":

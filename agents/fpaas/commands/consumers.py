@@ -15,7 +15,6 @@ from fpaas.agent import Status, armed, run_loop
 from fpaas.consumers import consumers
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.errors import BadInput
-from fpaas.jetstream import asked, stream
 from fpaas.records.status import CONNECT_S
 from fpaas.spec import NS_PER_S, VARIABLES, RunSpec, Share
 
@@ -141,6 +140,9 @@ def _standalone_run(values: dict[str, Any], nats_url: str, seconds: float) -> Ru
 
 
 async def _with_durables(play: consumers.Play) -> None:
+    # Agents of runs need none of it, and start by the thousand.
+    from fpaas.jetstream import asked, stream  # noqa: PLC0415
+
     durables = asked.durables_of(play.spec, range(play.share.count))
     name = play.spec.stream.name
     async with stream.jetstream(play.nats_url) as context:

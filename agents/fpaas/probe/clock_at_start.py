@@ -17,6 +17,7 @@ from fpaas.spec import RunSpec
 BURST = 20
 BURST_PAUSE_S = 0.01
 PAUSE_S = 0.25
+RETRY_S = 0.05
 
 
 async def compare_until_armed(
@@ -44,7 +45,7 @@ async def _compare(exchanges: list[Exchange], clock: Clock, status: agent.Status
             exchanges.append(await clock.exchange())
         except (JetStreamError, KeyError, ValueError):
             # Not connected yet, or a cluster that elects a leader.
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(RETRY_S)
             continue
         if len(exchanges) < BURST:
             await asyncio.sleep(BURST_PAUSE_S)
