@@ -6,7 +6,12 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+from ansible.plugins.loader import init_plugin_loader
+
 from tests.support.checkout import CHECKOUT
+
+# Plugins import each other as the collection's.
+init_plugin_loader([str(CHECKOUT / "playbooks/collections")])
 
 
 def load(path: str) -> ModuleType:
