@@ -41,13 +41,21 @@ class DagCborError(ValueError):
     """Bytes that are not DRISL; the message says what and at which offset."""
 
 
+#: Of each major type, for numbers below 256: frames are made of these.
+_SHORT_HEADS = [
+    [
+        bytes((kind << 5 | number,)) if number < 24 else bytes((kind << 5 | 24, number))
+        for number in range(256)
+    ]
+    for kind in range(8)
+]
+
+
 def head(major: int, number: int) -> bytes:
     """Encode an item's head: its major type, and its value, length or tag in the fewest bytes."""
-    kind = major << 5
-    if number < 24:
-        return bytes((kind | number,))
     if number < 1 << 8:
-        return bytes((kind | 24, number))
+        return _SHORT_HEADS[major][number]
+    kind = major << 5
     if number < 1 << 16:
         return (kind | 25).to_bytes(1, "big") + number.to_bytes(2, "big")
     if number < 1 << 32:

@@ -10,7 +10,7 @@ https://atproto.com/specs/repository.
 from __future__ import annotations
 
 import random
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
@@ -118,25 +118,32 @@ class Proof:
         neighbours = [key for key in chosen if key not in keys]
         self._left -= len(neighbours)
         entries = sorted([*own, *neighbours])
-        lows = [between.low, *entries]
-        subtrees = [
-            self._subtree(layer, Range(*gap), keys)
-            for gap in zip(lows, [*entries, between.high], strict=True)
-        ]
+        subtrees = self._subtrees(layer, between, entries, keys)
         if not entries and subtrees == [NULL]:
             del self.nodes[at:]
             return NULL
         self.nodes[at] = self._encode(entries, subtrees)
         return link(self.nodes[at])
 
-    def _subtree(self, layer: int, between: Range, keys: Sequence[bytes]) -> bytes:
+    def _subtrees(
+        self, layer: int, between: Range, entries: list[bytes], keys: Sequence[bytes]
+    ) -> list[bytes]:
+        """Make what lies before, between and behind a node's entries; `keys` are in order."""
         if not layer:
-            return NULL
-        low, high = between
-        inner = [key for key in keys if low < key and (high is None or key < high)]
-        if inner:
-            return self._build(layer - 1, between, inner)
-        return any_link(self._rng) if self._rng.random() < _SUBTREE_SHARE else NULL
+            return [NULL] * (len(entries) + 1)
+        found = []
+        random = self._rng.random
+        low = between.low
+        for high in (*entries, between.high):
+            first = bisect_right(keys, low)
+            last = len(keys) if high is None else bisect_left(keys, high)
+            if first < last:
+                found.append(self._build(layer - 1, Range(low, high), keys[first:last]))
+            else:
+                found.append(any_link(self._rng) if random() < _SUBTREE_SHARE else NULL)
+            # Behind the last one there is none.
+            low = high or low
+        return found
 
     def _encode(self, keys: list[bytes], subtrees: list[bytes]) -> bytes:
         entries = []
@@ -171,7 +178,8 @@ def link(block: bytes) -> bytes:
 
 def any_link(rng: random.Random) -> bytes:
     """Encode a link to a block that nobody has."""
-    return LINK_PREFIX + rng.randbytes(32)
+    # As randbytes(32), at half the time.
+    return LINK_PREFIX + rng.getrandbits(256).to_bytes(32, "little")
 
 
 def _shared_prefix(first: bytes, second: bytes) -> int:
