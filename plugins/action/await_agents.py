@@ -27,8 +27,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`await_agents: {directory: the run's on the host, agents: […], patience_s: …}`.
 
-    Fails where one of them failed, with what it says, or is not up in time. Returns `directory`,
-    `connect_s`: how long connecting takes, and `clock`: how far the host's is off, None where there
+    Fails if one of them failed, with what it says, or is not up in time. Returns `directory`,
+    `connect_s`: how long connecting takes, and `clock`: how far the host's is off, None if there
     is no probe, or NATS does not answer.
     """
 

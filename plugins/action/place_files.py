@@ -1,4 +1,4 @@
-"""Looks whether files are as they are to be, and only where one is not has the module mend it.
+"""Looks whether files are as they are to be, and has the module mend only those that are not.
 
 To look takes a shell on the host; the module a Python, several times as long, and most playbooks
 find everything in place.
@@ -50,7 +50,7 @@ def question(arguments: dict[str, Any]) -> str:
 
 
 def answer(arguments: dict[str, Any]) -> list[str]:
-    """Return what it says, word by word, where nothing is to be done."""
+    """Return what it says, word by word, if nothing is to be done."""
     files: dict[str, str] = arguments["files"]
     attributes = [f"{int(arguments['mode'], 8):o}", arguments["owner"], arguments["group"]]
     hashes = [hashlib.sha256(content.encode()).hexdigest() for content in files.values()]

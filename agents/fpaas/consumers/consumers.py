@@ -113,7 +113,7 @@ def _played_before(play: Play) -> int:
 async def connecting_s(play: Play) -> float | None:
     """Measure how many seconds a share's connections will take, all workers' on end.
 
-    None where NATS does not let us.
+    None if NATS does not let us.
     """
     connections = sum(connecting.connections_of(part) for part in _parts(play))
     return await connecting.takes_s(play.nats_url, connections)

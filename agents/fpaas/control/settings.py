@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-#: By libyaml where it is there: ten times as fast.
+#: By libyaml if it is there: ten times as fast.
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: Names that begin like this are the lab's: one that it does not know would have no effect.
 PREFIXES = (

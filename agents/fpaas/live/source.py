@@ -75,7 +75,7 @@ class OverHosts:
         self.unreached: list[str] = []
 
     def dumps(self) -> dict[str, HostDump]:
-        """Return the part of each host that answers. Raises BadInput where none does."""
+        """Return the part of each host that answers. Raises BadInput if none does."""
         if not PLAYBOOK.exists():
             raise BadInput(f"{PLAYBOOK} is not here; go to the lab's checkout")
         program = Path(sys.executable).with_name("ansible-playbook")
