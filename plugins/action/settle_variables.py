@@ -17,8 +17,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 COLLECTION = Path(__file__).resolve().parents[2]
 #: Ansible plays each task in a fork of its own, which would look for these, and import what they
-#: need, each time again: a quarter of what a playbook takes. What is loaded where it forks, and this
-#: file is, since every playbook begins with it, is there for all of them.
+#: need, each time again: a quarter of what a playbook takes. Every playbook begins with this file,
+#: and what is loaded where it forks is there for all tasks.
 LOADED_ONCE = {
     filter_loader: ("ansible.builtin.bool", "run_account", "host_shortages", "lab_map", "endpoint"),
     test_loader: ("ansible.builtin.match",),
