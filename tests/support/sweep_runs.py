@@ -17,6 +17,14 @@ RULED_OUT = {
     "why_codes": [{"code": "polls_take_less", "parameters": {}}],
 }
 
+#: A reason of a run on a host that was busy.
+SATURATED = {
+    "code": "host_saturated",
+    "severity": "invalid",
+    "host": "localhost",
+    "parameters": {"busy_pct": 99.4, "limit_pct": 98.0},
+}
+
 
 def summary(consumers: int, cpu_pct: float, status: str = "pass") -> dict[str, Any]:
     usage = {"cpu_pct": {"mean": cpu_pct}, "rss_mb": {"max": 40 + consumers / 10}}

@@ -212,3 +212,16 @@ def test_an_answer_that_no_long_run_bore_out_is_none() -> None:
         )
     assert step.stopped_by is StoppedBy.NOISE
     assert max(map(len, long_runs.values())) == capacity.RUNS_MAX
+
+
+def test_ends_that_are_mostly_disturbed_are_no_answer() -> None:
+    played: dict[float, int] = {}
+
+    def play(value: float) -> str:
+        played[value] = played.get(value, 0) + 1
+        if value > 8_765:
+            return "fail"
+        return "pass" if played[value] == 1 else "invalid"
+
+    answer, _ = search(CONSUMERS, play)
+    assert answer.stopped_by is StoppedBy.NOISE

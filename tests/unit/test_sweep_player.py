@@ -34,6 +34,7 @@ class Lab:
     results: Path
     ends: list[str] = field(default_factory=list)
     holds_up_to: int = 10**9
+    beyond: str = "fail"
     overloaded_above: int = 10**9
     played: list[tuple[str, int | None, str]] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
@@ -43,14 +44,18 @@ class Lab:
         self.played.append((playbook, consumers, run_id))
         end = self.ends.pop(0) if self.ends else "pass"
         if end == "pass" and consumers and consumers > self.holds_up_to:
-            end = "fail"
+            end = self.beyond
         if end == "killed":
             raise Killed
         if end == "refused":
             log.write_text("[ERROR]: Task failed: Action failed: nats_port: is in use\nOrigin: x\n")
             return 2
         status = end.removesuffix(", killed")
-        content = sweep_runs.summary(consumers or 1, 5.0, status)
+        content = sweep_runs.summary(consumers or 1, 5.0, status.partition(" ")[0])
+        if status.startswith("invalid "):
+            lab_pct = float(status.partition(" ")[2])
+            content["verdict"]["reason_codes"] = [sweep_runs.SATURATED]
+            content["resources"]["processes"] = {"nats": {"cpu_pct": {"mean": lab_pct}}}
         if consumers and consumers > self.overloaded_above:
             content["goals"] = [sweep_runs.RULED_OUT]
         (self.results / run_id).mkdir()
@@ -342,3 +347,27 @@ def test_a_search_does_not_go_on_from_a_grid(lab: Lab) -> None:
     lab.player().play()
     with pytest.raises(SpecError, match="sweep_id: tried exists and is a sweep over a grid"):
         lab.searcher().play()
+
+
+def test_runs_of_a_machine_that_others_keep_busy_do_not_count(lab: Lab) -> None:
+    lab.holds_up_to = 87
+    lab.ends = ["invalid 20", "pass", "invalid 20", "invalid 20", "pass"]
+    assert lab.searcher().play() == ""
+    assert lab.consumers[:5] == [10, 10, 20, 20, 20]
+    answer = lab.shown[-1].splitlines()[0]
+    assert answer.startswith("Holds at 85 consumers in 3 of 3, fails at 88 consumers in 3 of 3.")
+
+
+def test_a_search_on_a_machine_that_others_keep_busy_ends_and_goes_on_later(lab: Lab) -> None:
+    lab.holds_up_to = 87
+    lab.ends = ["pass"] + ["invalid 20"] * 5
+    with pytest.raises(SpecError, match=r"localhost was 99 % busy, and the lab took 10 %.*goes on"):
+        lab.searcher().play()
+    assert lab.searcher().play() == ""
+    assert lab.consumers[6] == 20
+
+
+def test_a_machine_that_the_lab_itself_keeps_busy_is_the_generators_limit(lab: Lab) -> None:
+    lab.holds_up_to, lab.beyond = 87, "invalid 150"
+    assert lab.searcher().play() == ""
+    assert "At 88 consumers the lab could not make or measure the load" in lab.shown[-1]

@@ -14,6 +14,8 @@ from fpaas.text import capacity_text
 
 #: How much longer the measured window of the run is that must bear out the answer.
 LONG_FACTOR = 4
+#: Runs in a row that something else disturbed, after which it is no use to go on.
+DISTURBED_MAX = 5
 
 
 class CapacityPlayer(Player):
@@ -52,12 +54,20 @@ class CapacityPlayer(Player):
 
     def _play_all(self) -> None:
         self._show(f"capacity search {self._sweep.sweep_id}, into {self._directory}")
+        disturbed = 0
         while isinstance(step := played.state(self._sweep), Try):
             number = 1 + sum(len(point.runs) for point in self._sweep.points)
             self._show(capacity_text.progress(self._sweep, step, number))
             point = self._point_at(step.value)
             repetition = len([run for run in point.runs if run.status != record.INTERRUPTED])
-            self._play_run(point, repetition, is_long=step.is_long)
+            run = self._play_run(point, repetition, is_long=step.is_long)
+            disturbed = disturbed + 1 if run.disturbed_by else 0
+            if disturbed == DISTURBED_MAX:
+                raise SpecError(
+                    f"{disturbed} runs in a row tell nothing of the lab, for something else kept "
+                    f"its machine busy: {run.disturbed_by}. Once it is quieter, the same command "
+                    "goes on."
+                )
         self._sweep.repeats = max(len(point.trusted) for point in self._sweep.points) or 1
 
     def _variables(self, point: SweepPoint, *, is_long: bool) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from fpaas.text import expected, sweep_text
 #: Beside the sweep's directory's parent: results/sweeps/<sweep-id> and results/<run-id>.
 DIRECTORY = "sweeps"
 REASON_LENGTH_MAX = 300
+#: What the lab takes of a saturated host's processor time, at most, if something else is to blame.
+LAB_SHARE_MAX = 0.5
 #: Consumers whose needs a capacity search predicts.
 SIZED = (1_000, 10_000, 100_000)
 
@@ -67,6 +69,27 @@ def judge(run: PlayedRun, content: dict[str, Any]) -> None:
         ),
         "",
     )
+    run.disturbed_by = _disturbed_by(content)
+
+
+def _disturbed_by(content: dict[str, Any]) -> str:
+    """Say which host something else than the lab kept busy, if nothing else is wrong with a run."""
+    codes = content["verdict"].get("reason_codes") or []
+    invalid = [one for one in codes if one.get("severity") == "invalid"]
+    if not invalid or any(one["code"] != "host_saturated" for one in invalid):
+        return ""
+    processes = content["resources"]["processes"].values()
+    lab_pct = sum(((one or {}).get("cpu_pct") or {}).get("mean") or 0.0 for one in processes)
+    said = []
+    for one in invalid:
+        cores = content["resources"]["hosts"][one["host"]].get("cpu_count")
+        busy_pct = one["parameters"]["busy_pct"]
+        if cores is None or lab_pct > busy_pct * cores * LAB_SHARE_MAX:
+            return ""
+        said.append(
+            f"{one['host']} was {busy_pct:.0f} % busy, and the lab took {lab_pct / cores:.0f} %"
+        )
+    return "; ".join(said)
 
 
 def summary_of(bundle: Path) -> dict[str, Any]:

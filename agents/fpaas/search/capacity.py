@@ -173,6 +173,7 @@ def decide(question: Question, evidence: Evidence) -> Try | Answer:
     if step := _confirm(question, low, high, played):
         return step
     is_sure = low is None or _is_borne_out(question, low, evidence)
+    is_sure = is_sure and not any(_is_unconfirmed(end, evidence) for end in (low, high))
     stopped_by = _stopped_by(high, evidence) if is_sure else StoppedBy.NOISE
     return _answer(low, high, evidence, stopped_by)
 
@@ -183,13 +184,19 @@ def _confirm(
     """Return what a final bracket still lacks, None if nothing."""
     evidence = played.undisturbed(question)
     for end in (low, high):
-        if end is None or evidence.is_refuted(end):
+        if end is None or len(played.runs[end]) >= RUNS_MAX:
             continue
-        if len(evidence.runs[end]) < RUNS_TO_CONFIRM and len(played.runs[end]) < RUNS_MAX:
+        if _is_unconfirmed(end, evidence):
             return Try(end)
     if low is None or _is_borne_out(question, low, evidence):
         return None
     return Try(low, is_long=True) if len(played.long_runs.get(low, ())) < RUNS_MAX else None
+
+
+def _is_unconfirmed(end: float | None, evidence: Evidence) -> bool:
+    if end is None or evidence.is_refuted(end):
+        return False
+    return len(evidence.runs[end]) < RUNS_TO_CONFIRM
 
 
 def _is_borne_out(question: Question, low: float, evidence: Evidence) -> bool:

@@ -19,12 +19,12 @@ def question(sweep: Sweep) -> Question:
 
 
 def evidence(sweep: Sweep) -> Evidence:
-    """Return the verdicts of all runs that came to their end."""
+    """Return the verdicts of all runs that came to their end, and were not disturbed."""
     variable = question(sweep).variable
     found: dict[bool, dict[float, list[str]]] = {False: defaultdict(list), True: defaultdict(list)}
     for point in sweep.points:
         for run in point.runs:
-            if run.status not in (None, record.INTERRUPTED):
+            if run.status not in (None, record.INTERRUPTED) and not run.disturbed_by:
                 verdict = FAILS if _falls_short(run) else VERDICTS.get(run.status, run.status)
                 found[run.is_long][float(point.variables[variable])].append(verdict)
     return Evidence(found[False], found[True])
@@ -48,7 +48,8 @@ def deciding_run(sweep: Sweep, value: float | None) -> PlayedRun | None:
     against = [
         run
         for run in runs
-        if run.status in (record.FAIL, record.INVALID, record.NO_RUN) or _falls_short(run)
+        if (run.status in (record.FAIL, record.INVALID, record.NO_RUN) or _falls_short(run))
+        and not run.disturbed_by
     ]
     return against[-1] if against else None
 

@@ -43,6 +43,8 @@ class PlayedRun:
     is_long: bool = False
     #: Which goal could not be missed, because polls take less than is owed by the parameters alone.
     overload: str = ""
+    #: What kept a host busy beside the lab, if that is all that made the run invalid.
+    disturbed_by: str = ""
 
 
 @dataclass
