@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from fpaas.commands import size as size_command
 from fpaas.report import sweep_page
 from fpaas.search import sizing
-from fpaas.search.capacity import Question
+from fpaas.search.capacity import Answer, Question, StoppedBy
 from fpaas.search.sizing import Measured
 from fpaas.sweep import record
 from fpaas.text import capacity_text, size_text
@@ -128,6 +128,36 @@ def test_fpaas_size_needs_two_numbers_of_consumers(tmp_path: Path) -> None:
     told = CliRunner().invoke(size_command.command, arguments)
     assert told.exit_code == 2
     assert "two numbers of consumers" in told.output
+
+
+def test_fpaas_size_counts_a_run_once(tmp_path: Path) -> None:
+    directory = write_sweep(tmp_path)
+    arguments = ["--consumers", "200", "--poll", "60", "--from", str(directory)]
+    twice = [one for bundle in tmp_path.glob("2*") for one in ("--from", str(bundle))]
+    once = CliRunner().invoke(size_command.command, arguments)
+    told = CliRunner().invoke(size_command.command, [*arguments, *twice])
+    assert told.exit_code == 0, told.output
+    assert told.output == once.output
+
+
+@pytest.mark.parametrize("poll", ["nan", "inf", "0", "-1", "often"])
+def test_fpaas_size_refuses_what_is_no_interval(tmp_path: Path, poll: str) -> None:
+    arguments = ["--consumers", "200", "--poll", poll, "--from", str(write_sweep(tmp_path))]
+    told = CliRunner().invoke(size_command.command, arguments)
+    assert told.exit_code == 2
+    assert "--poll" in told.output
+
+
+def test_an_answer_says_what_a_thousand_consumers_cost(tmp_path: Path) -> None:
+    sweep = record.load(write_sweep(tmp_path))
+    question = Question("bench_consumers", 10, 1, 1000, is_integer=True)
+    sweep.search = asdict(question)
+    point = sweep.points[-1]
+    point.figures = {"nats_cpu_pct": {"median": 7.0}}
+    found = Answer(float(point.variables["bench_consumers"]), (3, 3), None, (0, 0), StoppedBy.RANGE)
+    assert list(capacity_text.cost(sweep, found)) == [
+        "  cost there per 1 000 consumers, of 100: CPU of NATS 70 % of a core"
+    ]
 
 
 def test_the_page_of_a_search_has_its_answer_and_sizes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,13 +15,14 @@ from fpaas.errors import BadInput
 from fpaas.report import sweep_report
 from fpaas.search import sizing
 from fpaas.search.sizing import Measured
+from fpaas.spec import VARIABLES
 from fpaas.sweep import record
 from fpaas.text import size_text
 
-#: What must be alike, beside the variables that sizes are predicted over.
-ALIKE = (
-    *("bench_batch_size", "bench_delivery", "bench_fetch"),
-    *("bench_firehose_rate_per_s", "bench_stream_storage", "bench_stream_replicas"),
+#: What may differ: what sizes are predicted over, and what takes nothing. All else must be alike.
+MAY_DIFFER = (
+    *("bench_consumers", "bench_poll_interval_s"),
+    *("bench_seed", "bench_repeat", "bench_keep_metrics"),
 )
 
 
@@ -56,6 +58,8 @@ def command(
     Each figure has the 95 % interval of one more run. What lies beyond the largest load measured
     is marked as extrapolated. Invalid runs are left out.
     """
+    if not math.isfinite(poll_interval_s):
+        raise BadInput(f"--poll: {poll_interval_s} is not allowed; expected a number of seconds")
     measured = _read(paths)
     sizes = [sizing.size(measured, count, poll_interval_s) for count in consumers]
     if style == "json":
@@ -80,12 +84,17 @@ def _read(paths: Sequence[Path]) -> list[Measured]:
                 f"{bundle}: it has bench_mix; sizes are predicted from runs whose consumers all "
                 "poll alike"
             )
-        for name in ALIKE:
-            value, first = conditions.setdefault(name, (variables.get(name), bundle))
-            if value != variables.get(name):
+        alike = {
+            name: variables.get(name, variable.default)
+            for name, variable in VARIABLES.items()
+            if name not in MAY_DIFFER
+        }
+        for name, own in alike.items():
+            value, first = conditions.setdefault(name, (own, bundle))
+            if value != own:
                 raise BadInput(
-                    f"{bundle}: {name} is {variables.get(name)}, and {value} in {first}; sizes are "
-                    "predicted from runs that differ in consumers and poll interval only"
+                    f"{bundle}: {name} is {own}, and {value} in {first}; sizes are predicted from "
+                    "runs that differ in consumers and poll interval only"
                 )
         found.append(sizing.of_run(variables, summary))
     if len({one.consumers for one in found}) < 2:
@@ -97,12 +106,23 @@ def _read(paths: Sequence[Path]) -> list[Measured]:
 
 
 def _bundles(paths: Sequence[Path]) -> Iterator[Path]:
+    """Iterate over runs, each once: its repetition would make an interval too narrow."""
+    seen = set()
+    for bundle in _all_bundles(paths):
+        if bundle.resolve() not in seen:
+            seen.add(bundle.resolve())
+            yield bundle
+
+
+def _all_bundles(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if not (path / record.NAME).exists():
             yield path
             continue
         for point in record.load(path).points:
-            yield from (sweep_report.bundle_of(path, run.run_id) for run in point.trusted)
+            for run in point.trusted:
+                if not run.is_long:
+                    yield sweep_report.bundle_of(path, run.run_id)
 
 
 def _variables(bundle: Path) -> dict[str, Any]:

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from fpaas.search import played
 from fpaas.search.capacity import Answer, Question, StoppedBy, Try
 from fpaas.sweep.record import Sweep
+from fpaas.verdict.goals import written
 
+#: (figure, what it is, unit) of what consumers cost.
+COSTS = (
+    ("nats_cpu_pct", "CPU of NATS", "% of a core"),
+    ("nats_rss_mb", "its memory", "MB"),
+    ("consumers_cpu_pct", "CPU of the agents", "% of a core"),
+    ("consumers_rss_mb", "their memory", "MB"),
+)
 #: (before, after) the number, of what a variable counts.
 WORDS = {
     "bench_consumers": ("", " consumers"),
@@ -78,10 +86,32 @@ def progress(sweep: Sweep, step: Try, run_number: int) -> str:
     return f"run {run_number}: {value(question, step.value)}{again}{long}{known_text}"
 
 
+def cost(sweep: Sweep, found: Answer) -> Iterator[str]:
+    """Say what the heaviest load that held cost, for a thousand consumers."""
+    point = played.point_at(sweep, found.holds_at)
+    if point is None or not point.figures:
+        return
+    consumers = (sweep.variables | point.variables)["bench_consumers"]
+    costs = [
+        f"{title} {written(per_1000, unit)}"
+        for name, title, unit in COSTS
+        if (one := point.figures.get(name)) is not None
+        for per_1000 in [one["median"] * 1000 / consumers]
+    ]
+    rate, size = point.figures.get("processed_per_s"), point.figures.get("message_bytes_mean")
+    if rate and size:
+        mbit_per_s = rate["median"] * size["median"] * 8e-6 * 1000 / consumers
+        costs.append(f"to consumers {written(mbit_per_s, 'Mbit/s')}")
+    if costs:
+        yield f"  cost there per 1 000 consumers, of {consumers:g}: {', '.join(costs)}"
+
+
 def lines(sweep: Sweep) -> Iterator[str]:
     """Iterate over the answer, if there is one, and how each value fared."""
     state = played.state(sweep)
     yield answer(sweep, state) if isinstance(state, Answer) else "No answer yet."
+    if isinstance(state, Answer):
+        yield from cost(sweep, state)
     question, evidence = played.question(sweep), played.evidence(sweep)
     for number in sorted(evidence.runs, key=question.heaviness):
         verdicts = evidence.runs[number]
