@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fpaas.bundle import playbook_events, relay_silence
+from fpaas.bundle import playbook_events, relay_silence, restarts
 from fpaas.bundle.bundle import AgentSample, Bundle, HostPart, JsonObject, cumulative
 from fpaas.measures.figures import Window
 from fpaas.records.events import (
     AGENT_PAUSED,
+    AGENT_RESTARTED,
     FAULT,
     FRAME_UNDECODABLE,
     NATS_SILENT,
@@ -35,7 +36,6 @@ RELAY_RECONNECTED = "relay_reconnected"
 NATS_RESTARTED = "nats_restarted"
 LEADER_CHANGED = "leader_changed"
 AGENT_DIED = "agent_died"
-AGENT_RESTARTED = "agent_restarted"
 CLOCK_SET = "clock_set"
 
 #: Who says so: an agent of itself, a NATS server of itself, one who watches another.
@@ -77,6 +77,7 @@ def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
         *_servers(bundle, noticed),
         *_leaders(bundle),
         *_deaths(bundle),
+        *_restarts(bundle),
         *_steps(clock),
     ]
     events = [_event(each, bundle.spec.t0_unix_ns) for each in found]
@@ -142,7 +143,10 @@ def _noticed(bundle: Bundle) -> Iterator[_Found]:
 def _seen(bundle: Bundle) -> Iterator[_Seen]:
     for part in bundle.hosts.values():
         for name, records in part.events.items():
-            yield from (_Seen(part.host, name, None, record) for record in records)
+            for record in records:
+                # Told with what is known of the one before.
+                if record.kind != AGENT_RESTARTED:
+                    yield _Seen(part.host, name, None, record)
         for worker in part.workers:
             for record in worker.events:
                 yield _Seen(part.host, CONSUMERS, worker.worker, record)
@@ -409,6 +413,31 @@ def _deaths(bundle: Bundle) -> Iterator[_Found]:
                 f"{status.agent} {what}",
                 f"the {status.agent} {what}",
             )
+
+
+def _restarts(bundle: Bundle) -> Iterator[_Found]:
+    for one in restarts.find(bundle):
+        parameters: dict[str, Any] = {"agent": one.agent, "exact": one.is_exact}
+        if one.workers:
+            parameters["workers"] = one.workers
+        who = _who(one.agent, one.workers)
+        if one.end_unix_ns is None:
+            what = f"{who} ended and was started again, and did not serve from then on"
+        else:
+            up_to = "" if one.is_exact else "up to "
+            gone_s = (one.end_unix_ns - one.begin_unix_ns) / NS_PER_S
+            what = f"{who} ended, was started again, and served nobody for {up_to}{gone_s:.1f} s"
+        short = f"{one.agent} restarted"
+        yield _Found(
+            AGENT_RESTARTED,
+            OBSERVER,
+            one.host,
+            one.begin_unix_ns,
+            one.end_unix_ns,
+            parameters,
+            short,
+            what,
+        )
 
 
 def _last_sign(part: HostPart, name: str, status_unix_ns: int) -> int:

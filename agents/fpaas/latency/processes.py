@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from fpaas.bundle import restarts
 from fpaas.bundle.bundle import (
     AgentSample,
     Bundle,
@@ -42,7 +43,7 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
         ended = worker.result is not None and worker.result.complete
         # Then somebody else looked.
         gone_on_unix_ns = worker.gone_on_unix_ns or gone_on_unix_ns
-    if agent_name == "shuffler" and part.shuffler is not None and part.shuffler.lives > 1:
+    if restarts.was_restarted(part, agent_name):
         # What it had open when it was killed has no end.
         ended = False
     looked_until = min(bundle.spec.end_unix_ns, gone_on_unix_ns)

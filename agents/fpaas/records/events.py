@@ -32,6 +32,9 @@ RELAY_SILENT = "relay_silent"
 FRAME_UNDECODABLE = "frame_undecodable"
 #: The agent that writes it did not run at all.
 AGENT_PAUSED = "agent_paused"
+#: The agent that writes it went on where one had ended in the same run. It begins when the process
+#: was there, and ends when it served: the relay sent, the shuffler read and published.
+AGENT_RESTARTED = "agent_restarted"
 #: The socket of one of the relay's subscribers that had caught up took nothing (reader: address).
 READER_BLOCKED = "reader_blocked"
 #: The shuffler found that the stream was another one than before: it was gone and made again

@@ -20,7 +20,8 @@ from fpaas.errors import RunInvalid
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histogram_log import HistogramLog
 from fpaas.records import calls, events, files
-from fpaas.records.relay import NAME, SAMPLES
+from fpaas.records.events import AGENT_RESTARTED, EventLog
+from fpaas.records.relay import NAME, SAMPLES, RelayResult
 from fpaas.records.status import State, figures_of
 from fpaas.relay.blocked_reader import BlockedReader
 from fpaas.relay.cursors import Rules
@@ -65,10 +66,19 @@ class Options:
 
 
 class Records:
-    """The relay's files in a run directory. A full disk costs the files, not the offering."""
+    """The relay's files in a run directory. A full disk costs the files, not the offering.
+
+    Whoever `goes_on` adds to those of a relay that ended in the run.
+    """
 
     def __init__(
-        self, relay: Relay, status: agent.Status, options: Options, t0_unix_ns: int
+        self,
+        relay: Relay,
+        status: agent.Status,
+        options: Options,
+        t0_unix_ns: int,
+        *,
+        goes_on: bool,
     ) -> None:
         directory = options.directory
         self._relay = relay
@@ -76,13 +86,16 @@ class Records:
         self._cuts_unix_ns = options.cuts_unix_ns
         self._status = status
         self._directory = directory
-        self._samples = files.LineWriter(directory and directory / SAMPLES)
+        self._samples = files.LineWriter(directory and directory / SAMPLES, goes_on=goes_on)
         self._loop_lag = CallRecorder("loop_lag", relay.offering.lateness.bins)
         self._recorders = [relay.offering.lateness, relay.offering.lateness_own, self._loop_lag]
         self._log: HistogramLog | None = None
         if directory is not None:
+            path = directory / f"{AGENT}.hlog"
+            if goes_on:
+                files.cut_half_line(path)
             self._log = HistogramLog(
-                directory / f"{AGENT}.hlog", self._recorders, common_time.now_s(), by_beginning=True
+                path, self._recorders, common_time.now_s(), by_beginning=True, goes_on=goes_on
             )
         self.error: OSError | None = None
 
@@ -169,13 +182,16 @@ async def run(options: Options, status: agent.Status) -> None:
     )
     audience = Audience(options.rules)
     relay = Relay(offering, audience)
+    left = _left(options, now_unix_ns)
+    if left is not None:
+        relay.go_on(left)
     url = await relay.listen(options.host, options.port)
     if options.metrics_listen is not None:
         registry = CollectorRegistry()
         registry.register(RelayCollector(relay))
         metrics.serve(registry, options.metrics_listen)
     try:
-        records = Records(relay, status, options, t0_unix_ns)
+        records = Records(relay, status, options, t0_unix_ns, goes_on=left is not None)
     except OSError as error:
         raise RunInvalid(f"{options.directory}: cannot write there: {error.strerror}") from error
     status.set(State.READY, url)
@@ -198,6 +214,8 @@ async def run(options: Options, status: agent.Status) -> None:
         if finished:
             status.set(State.RUNNING, url)
             relay.start()
+            if left is not None:
+                _note_restart(options, now_unix_ns)
             finished = await _until(until_unix_ns, stop)
     finally:
         for task in (misbehaving, keeping):
@@ -215,6 +233,25 @@ async def run(options: Options, status: agent.Status) -> None:
     # Whoever serves until SIGTERM is done then.
     ended = finished or until_unix_ns is None
     status.set(State.DONE if ended else State.STOPPED, f"offered {offering.offered}")
+
+
+def _left(options: Options, now_unix_ns: int) -> RelayResult | None:
+    """Return the account of a relay that ended in this run; None if this is the first one."""
+    directory, t0_unix_ns = options.directory, options.t0_unix_ns
+    if directory is None or t0_unix_ns is None or now_unix_ns < t0_unix_ns:
+        return None
+    try:
+        return files.read(directory / NAME, RelayResult)
+    except (OSError, files.UnreadableError):
+        return None
+
+
+def _note_restart(options: Options, began_unix_ns: int) -> None:
+    """Write to the events that this relay, which began at a time, goes on where one had ended."""
+    if options.directory is not None:
+        with EventLog(options.directory / f"{AGENT}.{events.SUFFIX}") as event_log:
+            served_unix_ns = common_time.now_ns()
+            event_log.begin(AGENT_RESTARTED, began_unix_ns, {}, end_unix_ns=served_unix_ns)
 
 
 async def _until(unix_ns: int | None, stop: asyncio.Event) -> bool:

@@ -63,6 +63,12 @@ class Relay:
         for connection in tuple(connections):
             connection.abort()
 
+    def go_on(self, left: RelayResult) -> None:
+        """Go on where a relay ended in this run, before anybody is there."""
+        self.offering.offer_due()
+        self.offering.handed = left.handed
+        self.audience.go_on(left)
+
     def sample(self, calls: Calls | None = None) -> RelaySample:
         """Return the counts as of now."""
         offering, audience = self.offering, self.audience

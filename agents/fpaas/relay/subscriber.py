@@ -25,6 +25,7 @@ from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
 
 from fpaas import common_time
+from fpaas.records.relay import RelayResult
 from fpaas.relay.control_frames import error_frame, info_frame
 from fpaas.relay.cursors import Backlog, Refused, Rules, start_of
 from fpaas.relay.drip import Drip
@@ -83,6 +84,12 @@ class Audience:
         self.blocked_ns = 0
         #: The bad manners that everybody suffers now, whoever comes included.
         self.fault: Fault | None = None
+
+    def go_on(self, left: RelayResult) -> None:
+        """Count on from where a relay that ended in this run had come."""
+        self.sent, self.replayed = left.sent, left.replayed
+        self.connects, self.slow_disconnects = left.connects, left.slow_disconnects
+        self.blocked_ns = round(left.blocked_s * NS_PER_S)
 
     @property
     def blocked_s(self) -> float:

@@ -40,7 +40,7 @@ from fpaas.measures.intervals import IntervalSet
 from fpaas.records import calls, events, files
 from fpaas.records import shuffler as records
 from fpaas.records.calls import Calls
-from fpaas.records.events import EventLog
+from fpaas.records.events import AGENT_RESTARTED, EventLog, EventRecord
 from fpaas.records.fields import Number
 from fpaas.records.shuffler import (
     NAME,
@@ -412,6 +412,7 @@ class _Run:
             None if first_seq is None or frames_due is None else first_seq + frames_due - 1
         )
         self._events_path = directory / f"{AGENT}.{events.SUFFIX}"
+        self._restart: EventRecord | None = None
         self._kept_frames = KeptFrames(directory, EventLog(self._events_path))
         self._listener = Listener(spec.consumers.count, shared=spec.consumers.delivery == "shared")
         self._shuffler = Shuffler(
@@ -445,6 +446,8 @@ class _Run:
                 beyond = IntervalSet([(0, left.result.last_cursor)])
                 window.settled_before = account.outcomes().difference(beyond)
             shuffler.reader.recorded_to = left.result.read.last or -1
+            with EventLog(self._events_path) as event_log:
+                self._restart = event_log.begin(AGENT_RESTARTED, common_time.now_ns(), {})
         if common_time.now_ns() >= self._spec.t0_unix_ns:
             window.floor_before = account.last_stream_seq
             self._in_doubt_until_s = time.monotonic() + IN_DOUBT_S
@@ -520,6 +523,9 @@ class _Run:
         reader.discarding = False
         reader.subscription.expects_events = True
         self._status.set(State.RUNNING)
+        if self._restart is not None:
+            with EventLog(self._events_path) as event_log:
+                event_log.end(self._restart, common_time.now_ns(), {})
         while not stop.is_set() and not self._over():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), DONE_CHECK_S)

@@ -388,6 +388,14 @@ CODES: dict[str, Code] = {
         "Read shuffler.log on its host.",
         {"times": "how often it was started again"},
     ),
+    "relay_restarted": Code(
+        NOTE,
+        "the relay ended and was started again {times} time{plural}; it went on by its schedule",
+        "The relay's process ended in the run, and was started again. Frames that fell due "
+        "meanwhile were sent late, or replayed.",
+        "Read relay.log on its host.",
+        {"times": "how often it was started again", "plural": "s, if more than once"},
+    ),
     "workers_restarted": Code(
         NOTE,
         "{count} consumers workers ended in the run and were started again; others went on with "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fpaas.records.control import Trouble
-from fpaas.verdict.code import INVALID, Code, Parameters, spoken
+from fpaas.verdict.code import INVALID, Code, Parameters, between, spoken
 
 #: Of the agents, how a sentence names them.
 AGENTS = {
@@ -57,6 +57,12 @@ def _agent_paused(p: Parameters) -> str:
         f"{p['agent']}: did not run from {p['begin_s']:.1f} s {until} after the run's start "
         "(stopped, swapped out, or without CPU), so what it sent was late"
     )
+
+
+def _agent_restarted(p: Parameters) -> str:
+    agent = AGENTS.get(p["agent"], p["agent"])
+    gone = between(p["begin_s"], p["end_s"])
+    return f"{agent} ended and was started again; it served nobody {gone}"
 
 
 def _loss(p: Parameters) -> str:
@@ -442,6 +448,19 @@ CODES: dict[str, Code] = {
         "An agent that generates load stood still, so its figures are about that.",
         "Find what stopped it on that host: a debugger, memory that ran out, a busy hypervisor.",
         {"agent": "name", "begin_s": "s since T0", "end_s": "s since T0"},
+    ),
+    "agent_restarted": Code(
+        INVALID,
+        _agent_restarted,
+        "A part of the lab ended in the run and was started again, and the reasons after this one "
+        "follow from that. If nothing follows from it, it is only a note.",
+        "Read its log on that host, unless a fault of the run's own ended it. Goals on latencies "
+        "cannot be judged in such a run.",
+        {
+            "agent": "name",
+            "begin_s": "s since T0: its end, or its last sign of life, up to a second before",
+            "end_s": "s since T0, when it served again; null: it did not",
+        },
     ),
     "host_saturated": Code(
         INVALID,

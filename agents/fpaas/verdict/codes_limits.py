@@ -24,6 +24,9 @@ def _stall(p: Parameters) -> str:
     if p["kind"] == "agent_paused":
         who = _WORDS.get(p["part"], p["part"])
         return f"A stall: {who} on {p['host']} did not run {stretch}."
+    if p["kind"] == "agent_restarted":
+        who = _WORDS.get(p["part"], p["part"])
+        return f"A stall: {who} on {p['host']} ended and was started again, gone {stretch}."
     who = "NATS" if p["kind"] == "nats_silent" else "the relay"
     return f"A stall: {who} did not answer {stretch} (noticed on {p['host']})."
 
@@ -104,7 +107,7 @@ CODES: dict[str, Code] = {
         "A part did not answer for a while, and made everything late that waited for it.",
         "Read the log of that part, and look at the host at that time.",
         {
-            "kind": "of the event: nats_silent, relay_silent or agent_paused",
+            "kind": "of the event: nats_silent, relay_silent, agent_paused or agent_restarted",
             "part": "nats, relay, or the agent",
             "host": "where it was noticed",
             "begin_s": "s since T0",

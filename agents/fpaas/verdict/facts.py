@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from fpaas.bundle import restarts
 from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, Sample, cumulative
 from fpaas.latency import duties
 from fpaas.latency.legs import Legs
@@ -20,6 +21,7 @@ from fpaas.records.nats import ServerLife
 from fpaas.records.status import State
 from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
+from fpaas.spec.faults import RELAY
 
 #: A probe samples once a second; beyond both, what it left out could hide what went on.
 UNSAMPLED_MAX_S = 2
@@ -84,6 +86,8 @@ class Facts:
     shuffler_reconnects: int = 0
     publish_failures: dict[str, int] = field(default_factory=dict)
     stream_began_anew: bool = False
+    #: How often the relay ended in the run, and was started again.
+    relay_restarts: int = 0
     #: How often the shuffler was started in the run.
     shuffler_lives: int = 1
     #: Consumers workers that ended in the run, and with whose consumers others went on.
@@ -135,6 +139,7 @@ def collect(
         shuffler_reconnects=shuffler.nats_connections.reconnects if shuffler else 0,
         publish_failures=shuffler.failures_by_reason if shuffler else {},
         stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
+        relay_restarts=sum(one.agent == RELAY for one in restarts.find(bundle)),
         shuffler_lives=shuffler.lives if shuffler is not None else 1,
         workers_gone_on=sum(one.gone_on_unix_ns is not None for _, one in bundle.workers),
         has_final=bundle.server_final is not None,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fpaas.bundle.events import AGENT_DIED, AGENT_RESTARTED, NATS_RESTARTED
-from fpaas.records.events import AGENT_PAUSED, NATS_SILENT, RELAY_SILENT
+from fpaas.bundle.events import AGENT_DIED, NATS_RESTARTED
+from fpaas.records.events import AGENT_PAUSED, AGENT_RESTARTED, NATS_SILENT, RELAY_SILENT
 
 #: Kind of event → the part that answered nothing; of an agent, its name is a parameter.
 PARTS = {NATS_SILENT: "nats", RELAY_SILENT: "relay", AGENT_PAUSED: None, AGENT_RESTARTED: None}
@@ -20,7 +20,7 @@ BREAKING = (*PARTS, AGENT_DIED, NATS_RESTARTED)
 class Stall:
     """A part that answered nothing from `begin_s` to `end_s` after T0; None: to the run's end.
 
-    `host` is the one that noticed, or was paused; None if an event names none.
+    `host` is the one that noticed, or whose agent did not run; None if an event names none.
     """
 
     kind: str

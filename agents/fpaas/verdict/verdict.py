@@ -21,7 +21,7 @@ from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.reason import Reason
 from fpaas.records import summary as records
 from fpaas.records.control import Trouble
-from fpaas.records.events import AGENT_PAUSED, NATS_SILENT
+from fpaas.records.events import AGENT_PAUSED, AGENT_RESTARTED, NATS_SILENT
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.verdict import codes, fault_excuses, goal_figures, goals, relay_limits, stalls
@@ -124,14 +124,16 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     ]
     own_problems = [one for one in problems if not dead.left(one)]
     late = [*_late_generators(summary, facts), *_saturated_agents(facts)]
+    imbalance = [*_imbalance(summary, facts), *_calls_missing(summary)]
+    beyond = list(_relay_beyond(spec, summary, dead.reasons))
     invalid = [
         *dead.reasons,
         *given,
         *_shorten(own_problems),
         *stopped,
         *fault_excuses.amiss(spec, summary),
-        *_imbalance(summary, facts),
-        *_calls_missing(summary),
+        *(_restarted(summary) if imbalance or beyond else ()),
+        *imbalance,
         *_paused(summary, late),
         *late,
         *_unsampled(facts),
@@ -140,7 +142,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_wrong_clocks(spec, summary),
         *_short_offer(spec, facts),
         *_unread_relay(spec, summary, facts),
-        *_relay_beyond(spec, summary, dead.reasons),
+        *beyond,
         *_shorten([one for one in problems if dead.left(one)]),
     ]
     explained = {
@@ -154,11 +156,16 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     ]
     invalid = [reason for position, reason in enumerate(invalid) if position not in explained]
     # Where something is missing, so are figures.
-    invalid = invalid or list(_unjudged(judged))
+    if not invalid and (unjudged := list(_unjudged(judged))):
+        invalid = [*_restarted(summary), *unjudged]
     missed = [_missed(goal, summary) for goal in judged if goal.status == goals.MISSED]
     missed += _disorder(summary)
     # What a server's end breaks for a moment is the price of going on without it.
     broken = list(goal_figures.broken_exchanges(measured)) if failovers else []
+    if facts.relay_restarts:
+        plural = "s" if facts.relay_restarts > 1 else ""
+        times = {"times": facts.relay_restarts, "plural": plural}
+        failovers.append(Reason("relay_restarted", None, times))
     if facts.shuffler_lives > 1:
         failovers.append(Reason("shuffler_restarted", None, {"times": facts.shuffler_lives - 1}))
     if facts.workers_gone_on:
@@ -203,6 +210,14 @@ def _paused(summary: dict[str, Any], late: list[Reason]) -> Iterator[Reason]:
                 "end_s": event["end_s"],
             }
             yield Reason("agent_paused", event["host"], paused)
+
+
+def _restarted(summary: dict[str, Any]) -> Iterator[Reason]:
+    """Name what ended and was started again, if something follows from it: that is the cause."""
+    for stall in stalls.of(summary.get("events") or ()):
+        if stall.kind == AGENT_RESTARTED:
+            gone = {"agent": stall.part, "begin_s": stall.begin_s, "end_s": stall.end_s}
+            yield Reason("agent_restarted", stall.host, gone)
 
 
 def _missed(goal: goals.Goal, summary: dict[str, Any]) -> Reason:

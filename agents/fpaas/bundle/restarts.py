@@ -1,0 +1,118 @@
+"""Agents and workers that ended in a run and were started again, out of its bundle. Pure.
+
+Whoever goes on notes when it was there and when it served. When the one before it ended is known
+from a fault of the run's own, or from its last sample, which is up to a second older.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from fpaas.bundle.bundle import AgentSample, Bundle, HostPart
+from fpaas.records.events import AGENT_RESTARTED, FAULT
+from fpaas.spec.faults import CONSUMERS, RELAY, SHUFFLER, targets
+
+#: Faults that end a process which is started again.
+ENDING = ("kill", "restart")
+
+
+@dataclass(frozen=True)
+class Restart:
+    """An agent, or workers of one, that served nobody for a while; times in Unix ns.
+
+    `end_unix_ns` is None if it never served again. `is_exact`: it is known what ended it; otherwise
+    it began with the last sign of life.
+    """
+
+    host: str
+    agent: str
+    begin_unix_ns: int
+    end_unix_ns: int | None
+    is_exact: bool
+    workers: list[int] = field(default_factory=list)
+
+
+def find(bundle: Bundle) -> list[Restart]:
+    """Return all that were not over before T0; workers that were away together are one."""
+    found: list[Restart] = []
+    for one in sorted(_each(bundle), key=lambda one: (one.host, one.agent, one.begin_unix_ns)):
+        if one.end_unix_ns is not None and one.end_unix_ns < bundle.spec.t0_unix_ns:
+            continue
+        if found and one.workers and _are_together(found[-1], one):
+            found[-1] = _merged(found[-1], one)
+        else:
+            found.append(one)
+    return found
+
+
+def was_restarted(part: HostPart, agent: str) -> bool:
+    """Whether a host's relay or shuffler ended in the run and was started again."""
+    if agent == SHUFFLER and part.shuffler is not None and part.shuffler.lives > 1:
+        return True
+    return any(record.kind == AGENT_RESTARTED for record in part.events.get(agent, ()))
+
+
+def _each(bundle: Bundle) -> Iterator[Restart]:
+    for part in bundle.hosts.values():
+        for agent, samples in ((RELAY, part.relay_samples), (SHUFFLER, part.shuffler_samples)):
+            for record in part.events.get(agent, ()):
+                if record.kind == AGENT_RESTARTED:
+                    begin = _begin(bundle, part, agent, samples, record.begin_unix_ns)
+                    yield Restart(part.host, agent, begin[0], record.end_unix_ns, begin[1])
+        starts = {
+            (one.result.first, one.result.polls_from_unix_ns): one.result.started_unix_ns
+            for one in part.workers
+            if one.result is not None
+        }
+        for worker in part.workers:
+            again_unix_ns = worker.gone_on_unix_ns
+            if worker.result is None or again_unix_ns is None:
+                continue
+            begin = _begin(bundle, part, CONSUMERS, worker.samples, again_unix_ns)
+            served_unix_ns = starts.get((worker.result.first, again_unix_ns))
+            yield Restart(part.host, CONSUMERS, begin[0], served_unix_ns, begin[1], [worker.worker])
+
+
+def _begin(
+    bundle: Bundle,
+    part: HostPart,
+    agent: str,
+    samples: Sequence[AgentSample],
+    again_unix_ns: int,
+) -> tuple[int, bool]:
+    """Return when the one before ended whose samples are there, and whether that is exact."""
+    signs = [sample.unix_ns for sample in samples if sample.unix_ns <= again_unix_ns]
+    last_sign_unix_ns = max(signs, default=again_unix_ns)
+    for record in part.events.get("faults", ()):
+        number = record.parameters.get("number")
+        if (
+            record.kind == FAULT
+            and record.parameters.get("do") in ENDING
+            and isinstance(number, int)
+            and number < len(bundle.spec.faults)
+            and last_sign_unix_ns <= record.begin_unix_ns <= again_unix_ns
+            and any(
+                (target.host, target.group) == (part.host, agent)
+                for target in targets(bundle.spec.faults[number], bundle.spec.hosts)
+            )
+        ):
+            return record.begin_unix_ns, True
+    return last_sign_unix_ns, False
+
+
+def _are_together(one: Restart, later: Restart) -> bool:
+    return (one.host, one.agent) == (later.host, later.agent) and (
+        one.end_unix_ns is None or later.begin_unix_ns <= one.end_unix_ns
+    )
+
+
+def _merged(one: Restart, later: Restart) -> Restart:
+    ends = [each.end_unix_ns for each in (one, later)]
+    known = [end for end in ends if end is not None]
+    return replace(
+        one,
+        end_unix_ns=max(known) if len(known) == len(ends) else None,
+        is_exact=one.is_exact and later.is_exact,
+        workers=[*one.workers, *later.workers],
+    )
