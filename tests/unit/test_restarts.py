@@ -1,0 +1,169 @@
+"""Agents that ended in a run and were started again: events, causes, figures that are not sure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from fpaas.bundle import restarts
+from fpaas.bundle.bundle import Bundle
+from fpaas.latency.processes import process_of
+from fpaas.probe import seal
+from fpaas.records import files
+from fpaas.records.consumers import WorkerResult
+from fpaas.records.events import AGENT_RESTARTED, FAULT, RELAY_SILENT, EventLog, EventRecord
+from fpaas.records.summary import Event
+from fpaas.report import charts
+from fpaas.report.series import RunSeries
+from fpaas.spec import NS_PER_S, Fault
+from fpaas.summary import summary
+from fpaas.verdict import codes, verdict
+from fpaas.verdict.facts import Facts
+from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
+
+
+def at(seconds: float) -> int:
+    return T0_UNIX_NS + round(seconds * NS_PER_S)
+
+
+def note(host: Path, agent: str, begin_s: float, end_s: float | None) -> None:
+    with EventLog(host / f"{agent}.events.jsonl") as log:
+        end = None if end_s is None else at(end_s)
+        log.begin(AGENT_RESTARTED, at(begin_s), {}, end_unix_ns=end)
+
+
+def load(tmp_path: Path, spoil: Callable[[Path], None], workers: int = 1) -> Bundle:
+    directory = RawRun(workers=workers).write(tmp_path / "run", sealed=False)
+    spoil(directory / "hosts" / HOST)
+    seal.seal(directory / "hosts" / HOST, HOST)
+    return Bundle.load(directory)
+
+
+def without_samples(host: Path, agent: str, from_s: float, until_s: float) -> None:
+    """Take away what an agent could not write while it was gone."""
+    path = host / f"{agent}.samples.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [line for line in lines if not at(from_s) < line["unix_ns"] < at(until_s)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+@pytest.mark.parametrize("agent", ["relay", "shuffler"])
+def test_an_agent_that_was_started_again_is_an_event(tmp_path: Path, agent: str) -> None:
+    def spoil(host: Path) -> None:
+        without_samples(host, agent, 12, 14)
+        note(host, agent, 13.2, 13.9)
+        # Over before anything was due.
+        note(host, agent, -2, -1)
+
+    bundle = load(tmp_path, spoil)
+    content = summary.analyse(bundle)
+    (event,) = content["events"]
+    assert (event["kind"], event["begin_s"], event["end_s"]) == (AGENT_RESTARTED, 12.0, 13.9)
+    assert event["parameters"] == {"agent": agent, "exact": False}
+    assert "up to 1.9 s" in event["sentence"]
+    happened = msgspec.convert(content["events"], list[Event])
+    run = RunSeries(bundle, 5)
+    chart = charts.time_chart({"x": ([0.0, 40.0], [1.0, 2.0])}, "/s", run, happened)
+    assert chart is not None
+    spans = [one for one in chart["layout"]["shapes"] if (one["type"], one["name"]) == RECT]
+    assert [(one["x0"], one["x1"]) for one in spans] == [(12.0, 13.9)]
+    # Nothing else was worth a word, so the run is good, and what made it slow is named.
+    assert content["verdict"]["reasons"] == []
+    assert content["limited_by"]["what"] == "stall"
+    assert content["limited_by"]["parameters"]["part"] == agent
+
+
+RECT = ("rect", "event")
+
+
+def test_one_that_never_served_again_has_no_end(tmp_path: Path) -> None:
+    bundle = load(tmp_path, lambda host: note(host, "shuffler", 20.5, None))
+    (event,) = summary.analyse(bundle)["events"]
+    assert (event["begin_s"], event["end_s"]) == (20.0, None)
+
+
+@pytest.mark.parametrize("agent", ["relay", "shuffler"])
+def test_its_calls_are_cut_short(tmp_path: Path, agent: str) -> None:
+    bundle = load(tmp_path, lambda host: note(host, agent, 12.5, 13))
+    part = bundle.hosts[HOST]
+    assert process_of(bundle, part, agent, agent).died
+    other = "shuffler" if agent == "relay" else "relay"
+    assert not process_of(bundle, part, other, other).died
+
+
+def test_a_fault_says_to_the_moment_when_it_ended(tmp_path: Path) -> None:
+    bundle = load(tmp_path, lambda host: note(host, "shuffler", 14, 15))
+    kill = Fault("kill", "shuffler", 13.25, 0.5)
+    bundle.spec = replace(bundle.spec, faults=[kill])
+    part = bundle.hosts[HOST]
+    without = [one for one in part.shuffler_samples if not at(13) < one.unix_ns < at(15)]
+    part.shuffler_samples = without
+    for do, group, expected in (
+        ("kill", "shuffler", (at(13.25), True)),
+        ("kill", "relay", (at(13), False)),
+        ("pause", "shuffler", (at(13), False)),
+    ):
+        bundle.spec = replace(bundle.spec, faults=[replace(kill, do=do, on=group)])
+        record = EventRecord(
+            kind=FAULT,
+            begin_unix_ns=at(13.25),
+            end_unix_ns=at(13.75),
+            parameters={"number": 0, "do": do, "on": group},
+        )
+        part.events["faults"] = [record]
+        (found,) = restarts.find(bundle)
+        assert (found.begin_unix_ns, found.is_exact) == expected
+
+
+def test_workers_that_went_together_are_one(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        for worker in (0, 1):
+            path = host / f"consumers-{worker}.json"
+            result = files.read(path, WorkerResult)
+            for later in host.glob(f"consumers-{worker}.*"):
+                name = later.name.replace(f"consumers-{worker}.", f"consumers-{worker + 2}.")
+                (host / name).write_bytes(later.read_bytes())
+            files.write(path, msgspec.structs.replace(result, complete=False))
+            again = msgspec.structs.replace(
+                result,
+                worker=worker + 2,
+                polls_from_unix_ns=at(11.5),
+                started_unix_ns=at(12 + worker / 10),
+            )
+            files.write(host / f"consumers-{worker + 2}.json", again)
+            without_samples(host, f"consumers-{worker}", 10, 999)
+
+    bundle = load(tmp_path, spoil, workers=2)
+    (found,) = restarts.find(bundle)
+    assert (found.agent, found.workers, found.is_exact) == ("consumers", [0, 1], False)
+    assert (found.begin_unix_ns, found.end_unix_ns) == (at(10), at(12.1))
+
+
+def judge(tmp_path: Path, **changes: Any) -> verdict.Verdict:  # noqa: ANN401
+    def spoil(host: Path) -> None:
+        note(host, "relay", 13.2, 13.9)
+        with EventLog(host / "shuffler.events.jsonl") as log:
+            log.begin(RELAY_SILENT, at(12.1), {"url": "ws://r"}, end_unix_ns=at(14))
+
+    bundle = load(tmp_path, spoil)
+    content = summary.analyse(bundle)
+    for name, value in changes.items():
+        content["ledger"][name] = value
+    return verdict.judge(bundle.spec, content, Facts(never_fetched=0, relay_restarts=1))
+
+
+def test_the_restart_comes_before_what_follows_from_it(tmp_path: Path) -> None:
+    well = judge(tmp_path / "well")
+    assert well.status == "pass"
+    assert "relay_restarted" in [one.code for one in well.notes]
+    judged = judge(tmp_path / "ill", unexplained=3)
+    assert [one.code for one in judged.reasons][:2] == ["agent_restarted", "ledger_unbalanced"]
+    assert codes.sentence(judged.reasons[0]).endswith(
+        "it served nobody from 13.0 s to 13.9 s after the run's start"
+    )
