@@ -21,7 +21,13 @@ POSTS = "app.bsky.feed.post"
 MIX: list[dict[str, Any]] = [
     # Whose filters overlap; and two that differ in their polls only.
     {"name": "feeds", "count": 8, "fetch": "drain", "collections": ["app.bsky.feed.*", POSTS]},
-    {"name": "posts", "count": 4, "poll_interval_s": 0.5, "collections": [POSTS, "_mixed"]},
+    {
+        "name": "posts",
+        "count": 4,
+        "poll_interval_s": 0.5,
+        "collections": [POSTS, "_mixed"],
+        "terminate_pct": 10,
+    },
     {"name": "part", "count": 4, "fetch": "drain", "partitions": [0, 7, 63]},
     {"name": "slow", "count": 4, "poll_interval_s": 3, "poll_jitter_pct": 0, "batch_size": 5},
     {"name": "accounts", "count": 2, "fetch": "drain", "kinds": ["account", "identity"]},
@@ -92,6 +98,12 @@ def test_each_class_is_owed_what_its_filter_says(tmp_path: Path, nats_server: Na
     slow = classes["slow"]["ledger"]
     assert 0 < slow["delivered"] <= 4 * 5 * 3
     assert slow["expired_unread"] > slow["owed"] / 2
+    # What a class cannot process is a term of its own, and nobody is given it again.
+    posts = classes["posts"]["ledger"]
+    assert posts["terminated"] > 0
+    assert posts["delivered"] == posts["acked"] + posts["terminated"]
+    assert ledger["terminated"] == posts["terminated"]
+    assert ledger["unacked"] == ledger["redelivered"] == 0
     judged = {(goal["consumers"], goal["name"]) for goal in summary["goals"]}
     assert {(one["name"], "deliveries_lost_max") for one in MIX} <= judged
     page = (lab.bundle / "report.html").read_text(encoding="utf-8")

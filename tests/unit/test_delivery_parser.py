@@ -34,16 +34,20 @@ class Reader:
 
     def __post_init__(self) -> None:
         gate = Gate(1)
-        habit = Habit(PollSchedule(0, 10**9, 0, 1), batch_size=BATCH, drain=False)
+        self.habit = habit = Habit(PollSchedule(0, 10**9, 0, 1), batch_size=BATCH, drain=False)
         self.pullers = {
             b"%d" % sid: Puller(DeliveryLog(sid, f"fpaas-{sid:05d}"), gate, b"", habit)
             for sid in (1, 2)
         }
         for puller in self.pullers.values():
             puller.remaining = BATCH
-        self.parser = DeliveryParser(
+        self.parser = self.made()
+
+    def made(self) -> DeliveryParser:
+        parser = DeliveryParser(
             pullers=self.pullers,
             deliveries=self.deliveries,
+            habit=self.habit,
             write=self.written.append,
             on_answered=lambda puller, header, _now: self.answered.append(
                 (puller.log.consumer_index, header)
@@ -54,7 +58,8 @@ class Reader:
             on_pong=lambda: self.others.append("pong"),
             on_error=self.others.append,
         )
-        self.parser.subscriptions[b"9"] = (lambda *got: self.others.append(got), True)
+        parser.subscriptions[b"9"] = (lambda *got: self.others.append(got), True)
+        return parser
 
     @property
     def acked(self) -> list[bytes]:
@@ -95,6 +100,24 @@ def delivery(
 
 def status(sid: int) -> bytes:
     return f"HMSG _INBOX.a.{sid} {sid} {len(STATUS)} {len(STATUS)}\r\n".encode() + STATUS + b"\r\n"
+
+
+def test_what_its_class_cannot_process_is_terminated() -> None:
+    reader = Reader()
+    reader.habit.terminates = lambda stream_seq: stream_seq % 3 == 0
+    parts = [delivery(1, seq, seq, is_long=seq == 3) for seq in range(1, 5)]
+    reader.parser = reader.made()
+    reader.parser.feed(b"".join(message for message, _ in parts))
+    replies = [reply for _, reply in parts]
+    assert b"".join(reader.written) == (
+        b"PUB " + replies[2] + b" 5\r\n+TERM\r\n"
+        b"PUB " + replies[0] + b" 0\r\n\r\nPUB " + replies[1] + b" 0\r\n\r\n"
+        b"PUB " + replies[3] + b" 0\r\n\r\n"
+    )
+    assert (reader.deliveries.acks, reader.habit.terminated) == (3, 1)
+    assert reader.deliveries.processed == 4
+    reader.parser.feed(delivery(1, 6, 5)[0])
+    assert (reader.deliveries.acks, reader.habit.terminated) == (3, 2)
 
 
 EVENTS = st.lists(

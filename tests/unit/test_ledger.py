@@ -22,7 +22,13 @@ from fpaas.ledger.ledger import Evidence, Ledger
 from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records.consumers import Connections, Fetches, WorkerOutage, WorkerResult
+from fpaas.records.consumers import (
+    ClassFetches,
+    Connections,
+    Fetches,
+    WorkerOutage,
+    WorkerResult,
+)
 from fpaas.records.nats import DurableState, NatsSample, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.shuffler.subjects import ClassesOf
@@ -446,6 +452,55 @@ def test_a_delivery_that_a_filter_should_have_held_back_is_seen() -> None:
         assert ledger.account(spec, simulation.evidence()).unexplained
 
 
+def test_terminated_messages_are_their_own_term() -> None:
+    spec, simulation = mixed(2)
+    by_name = {one.name: one for one in spec.consumers.classes}
+    wanting = ("all", "posts")
+    classes = [
+        replace(one, terminate_pct=25) if one.name in wanting else one
+        for one in spec.consumers.classes
+    ]
+    spec = replace(spec, consumers=replace(spec.consumers, classes=classes))
+    simulation.publish(41)
+    for durable in simulation.durables:
+        simulation.poll(durable, 0, 30, "r")
+    truth = {
+        name: sum(
+            seq % 4 == 0
+            for index, durable in enumerate(simulation.durables)
+            if spec.consumers.classes[spec.class_of(index)].name == name
+            for seq in durable.received
+        )
+        for name in by_name
+    }
+    assert truth["all"] == 2 * 7
+    assert truth["posts"] > 0
+    evidence = simulation.evidence()
+    assert evidence.workers is not None
+    [worker] = evidence.workers
+
+    def told(terminated: dict[str, int]) -> Ledger:
+        nothing = Fetches(0, 0, 0, 0, 0, 0, 0, 0)
+        by_class = {name: ClassFetches(0, nothing, n) for name, n in terminated.items()}
+        acks = worker.processed - sum(terminated.values())
+        own = msgspec.structs.replace(worker, by_class=by_class, acks=acks)
+        return ledger.account(spec, replace(evidence, workers=[own]))
+
+    terminated = {name: truth[name] for name in wanting}
+    balanced = told(terminated)
+    assert balanced.unexplained == 0
+    assert balanced.terminated == sum(terminated.values())
+    assert balanced.delivered == (balanced.acked or 0) + (balanced.terminated or 0)
+    for name, of_class in balanced.by_class.items():
+        assert of_class.terminated == terminated.get(name, 0)
+        assert of_class.delivered == (of_class.acked or 0) + (of_class.terminated or 0)
+    # A consumer that terminates another number of messages than its class is to.
+    for wrong in ({**terminated, "all": 13}, {**terminated, "all": 15}, {}):
+        amiss = told(wrong)
+        assert amiss.unexplained
+        assert About.TERMINATIONS_COUNTED in {one.about for one in amiss.disagreements}
+
+
 def test_who_wants_what_must_be_known_of_every_message() -> None:
     spec, simulation = mixed(1)
     simulation.publish(30)
@@ -751,6 +806,7 @@ def test_publishing_outcomes_are_told_apart() -> None:
         "duplicate_deliveries": None,
         "unexplained": None,
         "stored_twice": 0,
+        "terminated": None,
         "acked": None,
         "unacked": None,
         "not_read_by_cause": {

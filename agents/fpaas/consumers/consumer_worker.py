@@ -226,12 +226,14 @@ class ConsumerWorker:
             drain=consumers.fetch == "drain",
         )
         if consumers.classes:
-            self._habits[consumers.classes[0].name] = habit
+            [own] = consumers.classes
+            self._habits[own.name] = habit
+            habit.terminates = own.terminates if own.terminate_pct else None
         of_connections = iter(indices)
         for share in shares_of(of_class, len(indices)):
             gate = Gate(size.pulls_at_a_time)
             sids: dict[bytes, Puller] = {}
-            connection = self._new_connection(gate, sids, len(self._connections))
+            connection = self._new_connection(gate, habit, sids, len(self._connections))
             self._connections[gate] = connection
             for index in islice(of_connections, share):
                 durable = spec.durable_of(index)
@@ -243,7 +245,9 @@ class ConsumerWorker:
                 self._pullers.append(puller)
                 sids[connection.subscribe(own_inbox, _pass_by, wants_payload=False)] = puller
 
-    def _new_connection(self, gate: Gate, sids: dict[bytes, Puller], number: int) -> NatsConnection:
+    def _new_connection(
+        self, gate: Gate, habit: Habit, sids: dict[bytes, Puller], number: int
+    ) -> NatsConnection:
         def write(data: bytes) -> None:
             connection.write(data)
 
@@ -256,6 +260,7 @@ class ConsumerWorker:
                 DeliveryParser,
                 pullers=sids,
                 deliveries=self._deliveries,
+                habit=habit,
                 write=write,
                 on_answered=self._answered,
                 clock=common_time.clock(),
@@ -486,7 +491,7 @@ class ConsumerWorker:
             consumers_never_fetched=self._never_fetched(),
             fetches=self._polling.fetches(),
             by_class={
-                name: ClassFetches(habit.polls, habit.fetches)
+                name: ClassFetches(habit.polls, habit.fetches, habit.terminated)
                 for name, habit in self._habits.items()
             },
             connections=Connections(

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fpaas import common_time
-from fpaas.consumers.polling import Puller
+from fpaas.consumers.polling import Habit, Puller
 from fpaas.jetstream.nats_wire import (
     MAX_CONTROL_LINE_BYTES,
     MAX_MESSAGE_BYTES,
@@ -31,6 +31,7 @@ _M = ord("M")
 _FIELDS_HEADERS_AND_REPLY = 6
 _FIELDS_REPLY = 5
 _ACK_PREFIX = b"$JS.ACK."
+_SHORT_FORM_TOKENS = 9
 _LONG_FORM_FIRST = 6
 _FIRST_FETCH_GROWTH = 1 << 16
 #: A stream is empty when a run begins, and grows by one message at a time.
@@ -76,7 +77,8 @@ class Deliveries:
 class DeliveryParser(Parser):
     """Parser of a connection that pullers receive on.
 
-    `pullers` maps subscription ids to pullers. `write` sends acks, one call a chunk; then
+    `pullers` maps subscription ids to pullers, all of one `habit`. `write` sends acks, one call a
+    chunk, and terminations of what the habit does not ack, if there are any; then
     `on_answered(puller, status_header, now)` is called for each pull that ended in the chunk; `now`
     is `clock`'s Unix nanoseconds. Other subscriptions work as they do in Parser.
 
@@ -89,6 +91,7 @@ class DeliveryParser(Parser):
         *,
         pullers: dict[bytes, Puller],
         deliveries: Deliveries,
+        habit: Habit | None = None,
         write: Callable[[bytes], None],
         on_answered: Callable[[Puller, bytes, int], None],
         clock: Callable[[], int] = common_time.now_ns,
@@ -97,6 +100,7 @@ class DeliveryParser(Parser):
         super().__init__(**callbacks)
         self._pullers = pullers
         self._deliveries = deliveries
+        self._terminating = habit if habit is not None and habit.terminates else None
         self._write = write
         self._on_answered = on_answered
         self._clock = clock
@@ -127,6 +131,9 @@ class DeliveryParser(Parser):
             self._pending = b""
         self._scan(data, position, len(data), now)
         replies = self._replies
+        if self._terminating is not None and replies:
+            replies = self._terminate(replies, self._terminating)
+            self._replies = []
         if replies:
             self._write(b"PUB " + b" 0\r\n\r\nPUB ".join(replies) + b" 0\r\n\r\n")
             self._deliveries.acks += len(replies)
@@ -135,6 +142,22 @@ class DeliveryParser(Parser):
             answered, self._answered = self._answered, []
             for puller, status_header in answered:
                 self._on_answered(puller, status_header, now)
+
+    def _terminate(self, replies: list[bytes], habit: Habit) -> list[bytes]:
+        """Terminate what the habit says; returns the replies that are left to ack."""
+        assert habit.terminates is not None, "it terminates"  # noqa: S101
+        acks: list[bytes] = []
+        terminations: list[bytes] = []
+        for reply in replies:
+            tokens = reply.split(b".")
+            is_short = len(tokens) == _SHORT_FORM_TOKENS
+            stream_token = tokens[5] if is_short else _tokens_of_long_form(reply)[1]
+            (terminations if habit.terminates(int(stream_token)) else acks).append(reply)
+        if terminations:
+            end = b" 5\r\n+TERM\r\n"
+            self._write(b"PUB " + (end + b"PUB ").join(terminations) + end)
+            habit.terminated += len(terminations)
+        return acks
 
     def _scan(  # noqa: C901, PLR0912, PLR0915 - one loop, see the module
         self, data: bytes, position: int, complete_to: int, now: int

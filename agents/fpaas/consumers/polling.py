@@ -79,15 +79,27 @@ class Gate:
 class Habit:
     """How the consumers of one class poll, and how their pulls ended so far."""
 
-    __slots__ = ("batch_size", "drain", "fetches", "polls", "schedule")
+    __slots__ = (
+        *("batch_size", "drain", "fetches", "polls", "schedule"),
+        *("terminated", "terminates"),
+    )
 
-    def __init__(self, schedule: Schedule, *, batch_size: int, drain: bool) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        batch_size: int,
+        drain: bool,
+    ) -> None:
         self.schedule = schedule
         self.batch_size = batch_size
         self.drain = drain
         self.fetches = Fetches()
         #: Polls sent; one that drains sends several pulls.
         self.polls = 0
+        #: Which stream sequences are terminated, not acked; and how many deliveries were.
+        self.terminates: Callable[[int], bool] | None = None
+        self.terminated = 0
 
 
 class Puller:

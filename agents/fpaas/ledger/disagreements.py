@@ -18,6 +18,7 @@ class About(enum.StrEnum):
     OFFERED_OUTCOMES = "offered_outcomes"
     DELIVERIES_COUNTED = "deliveries_counted"
     ACKS_COUNTED = "acks_counted"
+    TERMINATIONS_COUNTED = "terminations_counted"
     RECEIVED_TWICE = "received_twice"
     PARTITION_UNKNOWN = "partition_unknown"
     FILTERS_UNKNOWN = "filters_unknown"

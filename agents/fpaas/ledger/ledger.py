@@ -47,6 +47,7 @@ from fpaas.records.relay import RelayResult
 from fpaas.records.shuffler import ShufflerResult
 from fpaas.records.summary import LedgerFigures
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.spec.mix import ConsumerClass
 
 #: Why offered frames were not read: none of their neighbours was missed …
 DROPPED = "dropped_between_frames_read"
@@ -341,11 +342,23 @@ def _account_deliveries(
             logged=received,
         )
         acks = sum(worker.acks for worker in workers)
+        terminated = sum(one.terminated for worker in workers for one in worker.by_class.values())
         disagreements.note(
-            acks - processed,
+            acks + terminated - processed,
             About.ACKS_COUNTED,
             acks=acks,
+            terminated=terminated,
             counted=processed,
+        )
+        logged = sum(
+            spec.consumers.classes[spec.class_of(log.consumer_index)].terminated_in(
+                first, first + count - 1
+            )
+            for log in (_all_logs(evidence) if spec.consumers.classes else ())
+            for _, first, _, count in log.runs
+        )
+        disagreements.note(
+            terminated - logged, About.TERMINATIONS_COUNTED, counted=terminated, logged=logged
         )
     last = evidence.server.stream_before if evidence.server else evidence.lost_stream
     if last is None:
@@ -381,23 +394,41 @@ def _account_deliveries(
         owed_of_all = [*(one for one in lost_owed if one is not None), owed]
         _over_all_streams(evidence, streams, [*lost_accounts, by_durable], owed_of_all, ledger)
         accounts += [item for of_stream in lost_accounts for item in of_stream.items()]
-    _add_up(evidence, [one for _, one in accounts], received, ledger)
     members: list[set[str]] = [set() for _ in spec.consumers.classes]
     for index in range(spec.consumers.count if members else 0):
         members[spec.class_of(index)].add(spec.durable_of(index))
     for one, own_durables in zip(spec.consumers.classes, members, strict=True):
         of_class = ledger.by_class[one.name] = LedgerFigures()
+        of_class.terminated = _terminated(one, own_durables, evidence)
         own = [account for durable, account in accounts if durable in own_durables]
         received = sum(account.received for account in own)
         _add_up(evidence, own, received, of_class)
         unlogged = sum(account.unlogged for account in own)
         of_class.duplicate_deliveries = received - ((of_class.delivered or 0) - unlogged)
         of_class.redelivered = sum(
-            len(log.repeats)
-            for logs in (evidence.deliveries, *(lost.deliveries for lost in streams.lost))
-            for log in logs or ()
-            if log.durable in own_durables
+            len(log.repeats) for log in _all_logs(evidence) if log.durable in own_durables
         )
+    ledger.terminated = sum(one.terminated or 0 for one in ledger.by_class.values())
+    received = sum(walk.received for walk in every_walk)
+    _add_up(evidence, [one for _, one in accounts], received, ledger)
+
+
+def _all_logs(evidence: Evidence) -> Iterator[ConsumerDeliveries]:
+    for deliveries in (evidence.deliveries, *(lost.deliveries for lost in evidence.lost)):
+        yield from deliveries or ()
+
+
+def _terminated(one: ConsumerClass, durables: set[str], evidence: Evidence) -> int:
+    """Count messages that a class received and terminated, each once for each of its durables."""
+    if not one.terminate_pct:
+        return 0
+    return sum(
+        one.terminated_in(first, last)
+        for deliveries in (evidence.deliveries, *(lost.deliveries for lost in evidence.lost))
+        for durable, seqs in received_of(deliveries or ()).items()
+        if durable in durables
+        for first, last in seqs
+    )
 
 
 def _over_all_streams(
@@ -461,7 +492,10 @@ def _add_up(
         }
     if evidence.server is not None:
         ledger.unacked = sum(one.unacked for one in accounts)
-        ledger.acked = ledger.delivered - ledger.unacked
+        # Of what the server waits for, or nobody logged, it is not known whether it was terminated.
+        is_known = not (ledger.unacked or any(one.unlogged for one in accounts))
+        if is_known or not ledger.terminated:
+            ledger.acked = ledger.delivered - ledger.unacked - (ledger.terminated or 0)
 
 
 def _walks(

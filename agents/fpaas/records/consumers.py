@@ -80,6 +80,7 @@ class ClassFetches(msgspec.Struct, frozen=True):
 
     polls: Annotated[Count, doc("polls sent")]
     fetches: Fetches
+    terminated: Annotated[Count, doc("deliveries that were terminated, not acked")] = 0
 
 
 class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):

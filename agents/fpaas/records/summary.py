@@ -257,7 +257,10 @@ class LedgerFigures(msgspec.Struct, kw_only=True):
     duplicate_deliveries: Count | None = None
     unexplained: Annotated[Count | None, doc("what does not add up; 0 in a good run")] = None
     stored_twice: Annotated[Count | None, doc("repeats that the stream took as new")] = None
-    acked: Count | None = None
+    acked: Annotated[Count | None, doc("delivered = acked + unacked + terminated")] = None
+    terminated: Annotated[
+        Count | None, doc("messages that consumers terminated: they could not process them")
+    ] = None
     unacked: Annotated[
         Count | None, doc("deliveries received whose ack the server does not have")
     ] = None

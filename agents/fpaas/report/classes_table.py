@@ -25,6 +25,9 @@ def rows(spec: RunSpec, summary: JsonObject) -> list[dict[str, Any]]:
             f"{number(ledger.get(name))} {_of_owed(ledger, name)}".rstrip()
             for name, _, _ in OWED_TERMS
         ]
+        if one.terminate_pct:
+            # Of what is delivered, the first of the terms.
+            terms[0] += f", {number(ledger.get('terminated'))} of it terminated"
         cells = [
             number(ledger.get("owed")),
             *terms,

@@ -36,6 +36,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _COLLECTION = re.compile(r"(_mixed|_invalid|[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)*(\.\*)?)")
 _COUNT = integer(1, 1, 100_000, "consumers")
 _SHARE = number(100, 0.001, 100, "per cent")
+_TERMINATE = number(0, 0, 100, "per cent")
+#: 100 per cent, in the thousandths of a per cent by which messages are counted off.
+_WHOLE = 100_000
 _PARTITION = integer(0, 0, PARTITIONS - 1, "(a partition's number)")
 #: Variables of the run that a class may have its own value of.
 _OWN: dict[str, Variable] = {
@@ -44,7 +47,10 @@ _OWN: dict[str, Variable] = {
     "batch_size": BATCH_SIZE,
     "fetch": FETCH,
 }
-_FIELDS = ("name", "count", "share_pct", *_OWN, "kinds", "partitions", "collections")
+_FIELDS = (
+    *("name", "count", "share_pct", *_OWN, "kinds", "partitions", "collections"),
+    "terminate_pct",
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ class ConsumerClass:
     kinds: list[str] = field(default_factory=list)
     partitions: list[int] = field(default_factory=list)
     collections: list[str] = field(default_factory=list)
+    #: What part of the stream's messages it terminates in place of acking them.
+    terminate_pct: float = 0.0
     #: What part of the stream its filter lets through, of a sample of the run's frames.
     owed_share: float = 1.0
 
@@ -70,6 +78,15 @@ class ConsumerClass:
     def is_filtered(self) -> bool:
         """Whether its consumers are owed a part of the stream only."""
         return bool(self.kinds or self.partitions or self.collections)
+
+    def terminates(self, stream_seq: int) -> bool:
+        """Whether its consumers cannot process a message; none of them can, whoever gets it."""
+        return self.terminated_in(stream_seq, stream_seq) == 1
+
+    def terminated_in(self, first: int, last: int) -> int:
+        """Return how many of the messages from one stream sequence to another it terminates."""
+        part = round(self.terminate_pct * 1000)
+        return last * part // _WHOLE - (first - 1) * part // _WHOLE
 
     def filters(self) -> list[str]:
         """Return the subjects that its durables ask for; no message matches two of them."""
@@ -146,7 +163,8 @@ def _entry(what: str, entry: object) -> dict[str, Any]:
     read: dict[str, Any] = {"name": name}
     if ("count" in entry) == ("share_pct" in entry):
         raise SpecError(f"{what}: a class has either count, or share_pct")
-    for key, variable in {"count": _COUNT, "share_pct": _SHARE, **_OWN}.items():
+    numbers = {"count": _COUNT, "share_pct": _SHARE, "terminate_pct": _TERMINATE}
+    for key, variable in {**numbers, **_OWN}.items():
         if key in entry:
             read[key] = variable.read(f"{what}: {key}", entry[key])
     read |= {key: _listed(what, key, entry[key]) for key in _LISTED if key in entry}
@@ -210,7 +228,7 @@ def classes_of(entries: list[dict[str, Any]], values: Mapping[str, Any]) -> list
             entry["name"],
             count,
             **{name: entry.get(name, values[f"bench_{name}"]) for name in _OWN},
-            **{name: entry[name] for name in _LISTED if name in entry},
+            **{name: entry[name] for name in (*_LISTED, "terminate_pct") if name in entry},
         )
         for entry, count in zip(entries, counts, strict=True)
     ]

@@ -113,6 +113,8 @@ def wanted(one: ConsumerClass) -> str:
         )
         if values
     ]
+    if one.terminate_pct:
+        parts = [*(parts or ["everything"]), f"terminates {one.terminate_pct:g} %"]
     return "; ".join(parts) or "everything"
 
 

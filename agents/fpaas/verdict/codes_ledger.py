@@ -32,8 +32,12 @@ WORDS: dict[About, tuple[str, str]] = {
         "the consumers counted {counted}, their logs hold {logged}",
     ),
     About.ACKS_COUNTED: (
-        "deliveries acknowledged other than counted",
-        "the consumers sent {acks} acks for {counted} deliveries",
+        "deliveries answered other than counted",
+        "the consumers sent {acks} acks and {terminated} terminations for {counted} deliveries",
+    ),
+    About.TERMINATIONS_COUNTED: (
+        "deliveries terminated other than their class was to",
+        "the consumers sent {counted} terminations, their logs hold {logged} such messages",
     ),
     About.RECEIVED_TWICE: ("deliveries received twice over under one number", _DURABLE),
     About.PARTITION_UNKNOWN: (
