@@ -63,3 +63,45 @@ def test_what_was_not_acknowledged_comes_again(tmp_path: Path, nats_server: Nats
     )
     # What nobody knows of all lives is not made up.
     assert summary["latency_ms"]["publish_to_first_fetch"]["count"] is None
+
+
+@pytest.mark.matrix
+def test_one_worker_of_several_is_started_again(tmp_path: Path, nats_server: NatsServer) -> None:
+    lab = ProcessesLab(
+        tmp_path,
+        {"nats": nats_server},
+        bench_consumers=4,
+        bench_poll_interval_s=0.5,
+        bench_batch_size=400,
+        bench_firehose_rate_per_s=100,
+        bench_warmup_s=1,
+        bench_measure_s=8,
+        bench_drain_s=6,
+        bench_workers=2,
+        bench_ack_wait_s=2,
+        bench_faults=[
+            {"do": "kill", "on": "worker:0", "at_s": 3, "for_s": 1},
+            {"do": "restart", "on": "worker:0", "at_s": 6},
+        ],
+    )
+    try:
+        lab.start()
+        codes = lab.wait()
+        summary = lab.report()
+    finally:
+        lab.end()
+
+    assert set(codes.values()) == {0}, codes
+    ledger = summary["ledger"]
+    assert ledger["unexplained"] == 0, summary["verdict"]
+    assert ledger["stored"] == ledger["offered"] == 100 * 9
+    assert ledger["delivered"] == ledger["owed"] == 4 * 100 * 9
+    assert verdict_codes.blamed(summary) == []
+    (note,) = [
+        one for one in verdict_codes.entries(summary, "note") if one["code"] == "workers_restarted"
+    ]
+    assert note["parameters"] == {"count": 2}
+    assert [fault["undone"] for fault in summary["faults"]] == [True, True]
+    assert all(fault["served_s"] is not None for fault in summary["faults"])
+    names = {path.name for path in (lab.bundle / "hosts" / "load").glob("consumers-?.json")}
+    assert names == {f"consumers-{number}.json" for number in range(4)}

@@ -81,6 +81,8 @@ class ProcessesLab:
             self._start("relay", host_of["relay"], "--listen", listen)
         self._start("shuffler", host_of["shuffler"], "--metrics-listen", "127.0.0.1:0")
         self._start_consumers()
+        if any(not fault.is_by_relay for fault in self.spec.faults):
+            self._start("faults", LOAD_HOST, "--host", LOAD_HOST)
         for host in self._hosts:
             if host not in self._servers:
                 self._start("probe", host, "--host", host)
