@@ -20,7 +20,10 @@ from nats.js.api import RawStreamMsg, StorageType, StreamConfig
 
 from fpaas import spec as specs
 from fpaas.firehose.frames import Event, decode
+from fpaas.firehose.relay_client import subscription_url
+from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.measures.histograms import merge_logs
+from fpaas.shuffler.cursor_places import CursorBucket
 from fpaas.shuffler.subjects import Addresser
 from fpaas.spec import RunSpec
 from tests.support.checkout import SCRIPTS
@@ -423,6 +426,41 @@ def test_without_a_run_a_kill_at_the_first_event_loses_nothing(
     assert shuffler.wait(timeout=10) == 0
     found = [int((message.headers or {})["Fpaas-Seq"]) for message in stored(nats_server.url)]
     assert sorted(found) == list(range(first, first + len(found)))
+
+
+def test_a_cursor_in_nats_outlives_a_kill(nats_server: NatsServer, processes: Processes) -> None:
+    create_stream(nats_server.url)
+    port = free_port()
+    relay_url = f"ws://127.0.0.1:{port}"
+    processes.start("relay", "--rate-per-s", "200", "--listen", f"127.0.0.1:{port}")
+    time.sleep(1.5)
+    arguments = ("shuffler", "--relay", relay_url, "--nats-url", nats_server.url)
+    more = ("--cursor-kv", "place", "--metrics-listen", "127.0.0.1:0")
+
+    async def saved() -> int | None:
+        place = CursorBucket(
+            "place", subscription_url(relay_url), NatsAddress.parse(nats_server.url)
+        )
+        return await place.load()
+
+    shuffler = processes.start(*arguments, *more)
+    wait_for(lambda: asyncio.run(saved()) is not None)
+    shuffler.kill()
+    shuffler.wait()
+    cursor = asyncio.run(saved())
+    shuffler = processes.start(*arguments, *more)
+    wait_for(partial(stored_more_than, nats_server.url, 200))
+    shuffler.send_signal(signal.SIGTERM)
+    assert shuffler.wait(timeout=10) == 0
+    found = [int((message.headers or {})["Fpaas-Seq"]) for message in stored(nats_server.url)]
+    assert cursor is not None
+    # Whatever the first had published beyond its cursor was published again, and is there once.
+    assert min(found) <= cursor + 1
+    assert sorted(found) == list(range(min(found), min(found) + len(found)))
+    assert asyncio.run(saved()) == max(found)
+    # Another relay's numbers are others.
+    other = processes.start(*arguments[:1], "--relay", "ws://127.0.0.1:9", *arguments[3:], *more)
+    assert other.wait(timeout=10) == 2
 
 
 def test_without_a_stream_it_waits_for_one(

@@ -16,7 +16,8 @@ from fpaas.cli import main
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.measures.calls import CallRecorder
-from fpaas.shuffler.shuffler import CursorFile, Endpoints, RunFiles, Shuffler, due_times
+from fpaas.shuffler.cursor_places import CursorFile
+from fpaas.shuffler.shuffler import Endpoints, RunFiles, Shuffler, due_times
 from fpaas.shuffler.shuffler_metrics import ACK_BUCKETS_S, AckHistogram
 
 URL = "ws://127.0.0.1:1/xrpc/com.atproto.sync.subscribeRepos"
@@ -48,16 +49,16 @@ def test_due_times() -> None:
 def test_cursor_file(tmp_path: Path) -> None:
     path = tmp_path / "cursor.json"
     file = CursorFile(path, URL)
-    assert file.load() is None
+    assert asyncio.run(file.load()) is None
     file.save(None)
     assert not path.exists()
     file.save(12)
-    assert file.load() == 12
+    assert asyncio.run(file.load()) == 12
     with pytest.raises(BadInput, match="is the cursor of"):
-        CursorFile(path, "ws://other.test").load()
+        asyncio.run(CursorFile(path, "ws://other.test").load())
     path.write_text('{"relay": "')
     with pytest.raises(BadInput, match="is no cursor file"):
-        file.load()
+        asyncio.run(file.load())
 
 
 @given(st.lists(st.integers(0, 20_000_000_000)), st.integers(0, 3))
@@ -138,6 +139,9 @@ def test_a_full_disk_is_named_and_counted_and_costs_no_run(tmp_path: Path) -> No
         (["--metrics-listen", "nowhere"], "is no address to listen on"),
         (["--run", "missing.json", "--out", "."], "missing.json: cannot be read"),
         (["--run", "x", "--out", ".", "--cursor-file", "c"], "--cursor-file"),
+        (["--run", "x", "--out", ".", "--cursor-kv", "c"], "--cursor-kv"),
+        (["--cursor-file", "c", "--cursor-kv", "c"], "kept in one place"),
+        (["--cursor-kv", "a.b"], "letters, digits"),
     ],
 )
 def test_bad_arguments_end_with_exit_code_2(
@@ -179,5 +183,5 @@ def test_a_cursor_that_cannot_be_saved_is_counted(tmp_path: Path) -> None:
     assert cursor_file.errors == 2
     directory.mkdir()
     cursor_file.save(6)
-    assert cursor_file.load() == 6
+    assert asyncio.run(cursor_file.load()) == 6
     assert [path.name for path in directory.iterdir()] == ["cursor.json"]

@@ -12,6 +12,7 @@ from fpaas.errors import BadInput
 from fpaas.firehose.relay_client import DEFAULT_RELAY, subscription_url
 from fpaas.jetstream.nats_address import address_from_environment
 from fpaas.shuffler import shuffler
+from fpaas.shuffler.cursor_places import CursorBucket, CursorFile, CursorPlace
 from fpaas.spec import RunSpec
 
 DEFAULT_NATS = "nats://127.0.0.1:4222"
@@ -40,7 +41,13 @@ DEFAULT_NATS = "nats://127.0.0.1:4222"
 @click.option(
     "--cursor-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Resume here after a restart; without a run only.",
+    help="Resume here after a restart; without a run only. Default: CURSOR_FILE.",
+)
+@click.option(
+    "--cursor-kv",
+    metavar="BUCKET",
+    help="The same in NATS: key `cursor` of a key-value bucket, which is made if it is not there. "
+    "Default: CURSOR_KV.",
 )
 def command(
     *,
@@ -50,6 +57,7 @@ def command(
     nats_url: str | None,
     metrics_listen: str,
     cursor_file: Path | None,
+    cursor_kv: str | None,
 ) -> None:
     """Publish a relay's firehose into the stream ATPROTO_FIREHOSE, every frame byte for byte.
 
@@ -58,8 +66,8 @@ def command(
     """
     if (run_json is None) != (directory is None):
         raise BadInput("--run and --out belong together")
-    if run_json is not None and cursor_file is not None:
-        raise BadInput("--cursor-file: a run begins where run.json says; leave it out")
+    if run_json is not None and (cursor_file or cursor_kv):
+        raise BadInput("--cursor-file, --cursor-kv: a run begins where run.json says; leave it out")
     spec = RunSpec.load(run_json) if run_json else None
     # A run's relay is part of the run: an environment left over from elsewhere must not change it.
     default_relay = (
@@ -80,4 +88,18 @@ def command(
         spec = agent.armed(run_json, spec, status, spec.only_host("shuffler"))
         agent.run_loop(shuffler.run(spec, directory, endpoints))
     else:
-        agent.run_loop(shuffler.serve(endpoints, cursor_file))
+        agent.run_loop(shuffler.serve(endpoints, _cursor_place(cursor_file, cursor_kv, endpoints)))
+
+
+def _cursor_place(
+    cursor_file: Path | None, cursor_kv: str | None, endpoints: shuffler.Endpoints
+) -> CursorPlace | None:
+    """Return where the cursor is kept; what was said on the command line counts."""
+    if not cursor_file and not cursor_kv:
+        cursor_kv = os.environ.get("CURSOR_KV")
+        cursor_file = Path(path) if (path := os.environ.get("CURSOR_FILE")) else None
+    if cursor_file and cursor_kv:
+        raise BadInput("--cursor-file, --cursor-kv: a cursor is kept in one place; leave one out")
+    if cursor_kv:
+        return CursorBucket(cursor_kv, endpoints.relay_url, endpoints.nats)
+    return CursorFile(cursor_file, endpoints.relay_url) if cursor_file else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import json
 import logging
 import time
 from array import array
@@ -53,6 +52,7 @@ from fpaas.records.shuffler import (
 )
 from fpaas.records.status import State, figures_of
 from fpaas.shuffler import stream_reader
+from fpaas.shuffler.cursor_places import CursorPlace
 from fpaas.shuffler.kept_frames import KeptFrames
 from fpaas.shuffler.publish_account import Account, StreamPlaces
 from fpaas.shuffler.publisher import Publisher
@@ -636,61 +636,18 @@ def _named_disk_errors(directory: Path) -> Iterator[None]:
 # -- for good ------------------------------------------------------------------------------------
 
 
-class CursorFile:
-    """Keeps the cursor of one relay over restarts."""
-
-    def __init__(self, path: Path, relay_url: str) -> None:
-        self._path = path
-        self._relay_url = relay_url
-        self._saved: int | None = None
-        #: How often it could not be written.
-        self.errors = 0
-
-    def load(self) -> int | None:
-        """Return the cursor, None if there is none yet. Raises BadInput that names the file."""
-        try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-            relay, cursor = content["relay"], int(content["cursor"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BadInput(
-                f"{self._path}: is no cursor file: {error}; remove it to begin at the live tail"
-            ) from error
-        if relay != self._relay_url:
-            raise BadInput(
-                f"{self._path}: is the cursor of {relay}, not of {self._relay_url}; a cursor is "
-                "good for one relay: remove it or name another file"
-            )
-        return cursor
-
-    def save(self, cursor: int | None) -> None:
-        """Replace the file; where that fails the shuffler goes on, says so, and counts it."""
-        if cursor is None or cursor == self._saved:
-            return
-        try:
-            files.write(self._path, {"relay": self._relay_url, "cursor": cursor}, durable=True)
-        except OSError as error:
-            # A disk that stays full says the same every time.
-            level = logging.DEBUG if self.errors else logging.ERROR
-            log.log(level, "%s: cannot be written: %s", self._path, error.strerror)
-            self.errors += 1
-        else:
-            self._saved = cursor
-
-
-async def serve(endpoints: Endpoints, cursor_path: Path | None) -> None:
+async def serve(endpoints: Endpoints, cursor_place: CursorPlace | None) -> None:
     """Shuffle until SIGTERM or SIGINT.
 
     Raises BadInput if NATS is not there or the relay's URL is wrong.
     """
     stop = agent.stop_event()
-    cursor_file = CursorFile(cursor_path, endpoints.relay_url) if cursor_path else None
-    shuffler = Shuffler(endpoints, after=cursor_file.load() if cursor_file else None)
+    shuffler = Shuffler(endpoints, after=await cursor_place.load() if cursor_place else None)
     reader, publisher = shuffler.reader, shuffler.publisher
-    if cursor_file:
+    if cursor_place:
+        cursor_place.write_through(publisher.connection)
         # From the first event on, before it is published: whoever is killed then begins with it.
-        reader.on_first_read = lambda: cursor_file.save(reader.cursor)
+        reader.on_first_read = lambda: cursor_place.save(reader.cursor)
     try:
         await publisher.connect(NATS_PATIENCE_S)
     except NatsError as error:
@@ -708,26 +665,27 @@ async def serve(endpoints: Endpoints, cursor_path: Path | None) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), TICK_S)
         ticks += 1
-        _serve_tick(shuffler, cursor_file, ticks)
+        _serve_tick(shuffler, cursor_place, ticks)
     reading.cancel()
     (ended,) = await asyncio.gather(reading, return_exceptions=True)
     await publisher.drain(STOP_DRAIN_S)
-    if cursor_file:
-        cursor_file.save(reader.cursor)
+    if cursor_place:
+        cursor_place.save(reader.cursor)
+        await cursor_place.close()
     await publisher.close()
     log.info("stopped: %s", shuffler.figures())
     if isinstance(ended, RelayError):
         raise BadInput(str(ended)) from ended
 
 
-def _serve_tick(shuffler: Shuffler, cursor_file: CursorFile | None, ticks: int) -> None:
+def _serve_tick(shuffler: Shuffler, cursor_place: CursorPlace | None, ticks: int) -> None:
     shuffler.tick()
     shuffler.count_acks()
     for recorder in shuffler.recorders:
         recorder.forget()
-    if cursor_file:
-        cursor_file.save(shuffler.reader.cursor)
-        shuffler.cursor_errors = cursor_file.errors
+    if cursor_place:
+        cursor_place.save(shuffler.reader.cursor)
+        shuffler.cursor_errors = cursor_place.errors
     if ticks % PROGRESS_INTERVAL_S == 0:
         log.info("%s", shuffler.figures())
     if ticks % FORGET_INTERVAL_S == 0:
