@@ -162,7 +162,9 @@ exec "$@"
 """
 
 
-def test_a_run_is_watched_over_its_inventorys_hosts(bundle: Path, tmp_path: Path) -> None:
+def test_a_run_is_watched_over_its_inventorys_hosts(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By Ansible's SSH connection and its way to become root; ssh and sudo are stand-ins."""
     lab = tmp_path / "a lab"
     lab.mkdir()
@@ -181,6 +183,7 @@ def test_a_run_is_watched_over_its_inventorys_hosts(bundle: Path, tmp_path: Path
     inventory = tmp_path / "lab.yml"
     groups = {"nats": {"hosts": host}, "consumers": {"hosts": {**host, **gone}}}
     inventory.write_text(json.dumps({"all": {"children": groups}}))
+    monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "ansible.posix.profile_tasks")
     hosts = source.OverHosts(inventory)
     dumps = hosts.dumps()
     assert {name: bool(one.statuses) for name, one in dumps.items()} == {"nats-1": True}
