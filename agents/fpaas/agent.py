@@ -182,10 +182,10 @@ async def measure_loop_lag(
             recorder.give_up(due, now_unix_ns)
 
 
-def wakes_from(spec: RunSpec) -> int:
+def wakes_from(t0_unix_ns: int) -> int:
     """Return from when on an event loop's wake-ups are due, Unix ns: T0, or now if that is over."""
-    passed = -((spec.t0_unix_ns - common_time.now_ns()) // LOOP_LAG_INTERVAL_NS)
-    return spec.t0_unix_ns + max(0, passed) * LOOP_LAG_INTERVAL_NS
+    passed = -((t0_unix_ns - common_time.now_ns()) // LOOP_LAG_INTERVAL_NS)
+    return t0_unix_ns + max(0, passed) * LOOP_LAG_INTERVAL_NS
 
 
 def wake_ups_between(t0_unix_ns: int, from_unix_ns: int, until_unix_ns: int) -> int:

@@ -97,7 +97,7 @@ def test_a_killed_relay(lab: ProcessesLab) -> None:
 
 def test_a_relay_that_is_killed_and_started_twice(lab: ProcessesLab) -> None:
     lab.start()
-    for second in (2.0, 4.5):
+    for second in (2.3, 5.3):
         lab.sleep_until(second)
         lab.kill("relay")
         lab.start_relay_again()
@@ -107,6 +107,12 @@ def test_a_relay_that_is_killed_and_started_twice(lab: ProcessesLab) -> None:
     ledger = summary["ledger"]
     assert ledger["offered"] == ledger["published"] + ledger["not_read"] == DUE
     assert not {"relay_died", "relay_account_cut"} & set(verdict_codes.of_summary(summary))
+    # One that a busy machine started too late was killed before it served.
+    gone = [one for one in summary["events"] if one["kind"] == "agent_restarted"]
+    assert {one["parameters"]["agent"] for one in gone} == {"relay"}
+    assert 2.3 - 1.5 < gone[0]["begin_s"] < 2.3 < gone[-1]["end_s"]
+    # What it sent in the second before each end was not written down.
+    assert summary["fidelity"]["relay_lateness_ms"]["at_least"]["p99"] is None
 
 
 @pytest.mark.parametrize("lab", [{"bench_measure_s": 12}], indirect=True)

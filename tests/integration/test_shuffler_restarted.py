@@ -79,6 +79,10 @@ def check_balance(lab: Restarted, summary: dict[str, Any]) -> None:
     notes = verdict_codes.entries(summary, "note")
     (note,) = [one for one in notes if one["code"] == "shuffler_restarted"]
     assert note["parameters"] == {"times": len(lab.kills_at_s)}
+    gone = [one for one in summary["events"] if one["kind"] == "agent_restarted"]
+    assert [one["parameters"]["agent"] for one in gone] == ["shuffler"] * len(lab.kills_at_s)
+    for event, killed_s in zip(gone, lab.kills_at_s, strict=True):
+        assert killed_s - 1.5 < event["begin_s"] < killed_s + 0.5 < event["end_s"]
     # Nothing of the first life is lost.
     host = lab.bundle / "hosts" / "load"
     account = json.loads((host / "shuffler.json").read_text())

@@ -149,7 +149,7 @@ def judge(tmp_path: Path, **changes: Any) -> verdict.Verdict:  # noqa: ANN401
     def spoil(host: Path) -> None:
         note(host, "relay", 13.2, 13.9)
         with EventLog(host / "shuffler.events.jsonl") as log:
-            log.begin(RELAY_SILENT, at(12.1), {"url": "ws://r"}, end_unix_ns=at(14))
+            log.begin(RELAY_SILENT, at(13.1), {"url": "ws://r"}, end_unix_ns=at(14))
 
     bundle = load(tmp_path, spoil)
     content = summary.analyse(bundle)
@@ -165,5 +165,5 @@ def test_the_restart_comes_before_what_follows_from_it(tmp_path: Path) -> None:
     judged = judge(tmp_path / "ill", unexplained=3)
     assert [one.code for one in judged.reasons][:2] == ["agent_restarted", "ledger_unbalanced"]
     assert codes.sentence(judged.reasons[0]).endswith(
-        "it served nobody from 13.0 s to 13.9 s after the run's start"
+        "it served nobody from 13.1 s to 13.9 s after the run's start"
     )

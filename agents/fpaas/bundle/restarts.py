@@ -1,7 +1,8 @@
 """Agents and workers that ended in a run and were started again, out of its bundle. Pure.
 
 Whoever goes on notes when it was there and when it served. When the one before it ended is known
-from a fault of the run's own, or from its last sample, which is up to a second older.
+from a fault of the run's own, or from its last sign of life: a sample, up to a second older, or
+what the relay's reader heard of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fpaas.bundle.bundle import AgentSample, Bundle, HostPart
-from fpaas.records.events import AGENT_RESTARTED, FAULT
+from fpaas.records.events import AGENT_RESTARTED, FAULT, RELAY_SILENT
 from fpaas.spec.faults import CONSUMERS, RELAY, SHUFFLER, targets
 
 #: Faults that end a process which is started again.
@@ -82,8 +83,16 @@ def _begin(
     again_unix_ns: int,
 ) -> tuple[int, bool]:
     """Return when the one before ended whose samples are there, and whether that is exact."""
-    signs = [sample.unix_ns for sample in samples if sample.unix_ns <= again_unix_ns]
-    last_sign_unix_ns = max(signs, default=again_unix_ns)
+    signs = [sample.unix_ns for sample in samples]
+    if agent == RELAY:
+        # Its reader heard it until then.
+        signs += [
+            record.begin_unix_ns
+            for reader in bundle.parts(SHUFFLER)
+            for record in reader.events.get(SHUFFLER, ())
+            if record.kind == RELAY_SILENT
+        ]
+    last_sign_unix_ns = max((one for one in signs if one <= again_unix_ns), default=again_unix_ns)
     for record in part.events.get("faults", ()):
         number = record.parameters.get("number")
         if (

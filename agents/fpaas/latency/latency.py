@@ -62,11 +62,7 @@ def legs_ms(
                 found[name] = figures.leg_ms(leg, clocks.error_ms(name), due_count)
                 if kind.agent in legs.cut_short:
                     # Nobody knows what ended between a killed process's last sample and its death.
-                    found[name]["at_least"] = {
-                        column: None
-                        for column in (*figures.PERCENTILES, "max")
-                        if found[name][column] is not None
-                    }
+                    found[name]["at_least"] = figures.unsure(found[name])
                 if not legs.by_beginning or kind.is_age:
                     found[name] |= dict.fromkeys(("open_count", "open_min_ms", "missing_count"))
             if kind.is_age:

@@ -171,6 +171,12 @@ def resolvable(value_ms: float | None, clock_error_ms: float | None) -> bool:
     return value_ms is not None and clock_error_ms is not None and abs(value_ms) >= clock_error_ms
 
 
+def unsure(found: Mapping[str, Any]) -> dict[str, None]:
+    """Return `at_least` of figures of which some samples are not known at all."""
+    columns = (*PERCENTILES, "max")
+    return {name: None for name in columns if found.get(name) is not None}
+
+
 def leg_ms(leg: Leg, clock_error_ms: float | None, due_count: int | None = None) -> dict[str, Any]:
     """Return a latency leg as in summary.json, in milliseconds.
 

@@ -83,6 +83,7 @@ class Records:
         directory = options.directory
         self._relay = relay
         self._t0_unix_ns = t0_unix_ns
+        self._wakes_from_unix_ns = agent.wakes_from(t0_unix_ns) if goes_on else t0_unix_ns
         self._cuts_unix_ns = options.cuts_unix_ns
         self._status = status
         self._directory = directory
@@ -102,13 +103,13 @@ class Records:
     async def keep(self) -> None:
         """Write once a second, forever."""
         lag = asyncio.create_task(
-            agent.measure_loop_lag(self._loop_lag, self._t0_unix_ns)
+            agent.measure_loop_lag(self._loop_lag, self._wakes_from_unix_ns)
             if self._directory is None
             else watch(
                 self._directory / f"{AGENT}.{events.SUFFIX}",
                 [BlockedReader(self._relay.audience)],
                 self._loop_lag,
-                self._t0_unix_ns,
+                self._wakes_from_unix_ns,
             )
         )
         try:
@@ -138,7 +139,9 @@ class Records:
                 log.error("cannot write to %s: %s", self._directory, error.strerror)  # noqa: TRY400
             self.error = error
 
-    def _end_interval(self) -> None:
+    def _end_interval(self, *, complete: bool = False) -> None:
+        """Write the account first: who is killed then has recorded less than it says was sent."""
+        self._write_account(complete=complete)
         if self._log is None:
             sample = self._relay.sample()
             for recorder in self._recorders:
@@ -149,7 +152,6 @@ class Records:
             self._log.end_interval(common_time.now_s())
         self._status.figures = figures_of(sample)
         self._status.write()
-        self._write_account(complete=False)
 
     def _write_account(self, *, complete: bool) -> None:
         """Replace relay.json; of a relay that is killed the last one stays."""
@@ -158,11 +160,10 @@ class Records:
             files.write(self._directory / NAME, account)
 
     def _close(self) -> None:
-        self._end_interval()
+        self._end_interval(complete=True)
         self._samples.close()
         if self._log is not None:
             self._log.close(common_time.now_s())
-        self._write_account(complete=True)
 
 
 async def run(options: Options, status: agent.Status) -> None:

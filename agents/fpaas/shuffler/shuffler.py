@@ -470,7 +470,9 @@ class _Run:
         shuffler.recovery.events = EventLog(self._events_path)
         peers: list[Peer] = [NatsPeer(publisher.connection), RelayPeer(reader)]
         watching = asyncio.ensure_future(
-            watch(self._events_path, peers, shuffler.loop_lag, agent.wakes_from(self._spec))
+            watch(
+                self._events_path, peers, shuffler.loop_lag, agent.wakes_from(self._spec.t0_unix_ns)
+            )
         )
         timeline = asyncio.ensure_future(self._timeline())
         reading = asyncio.ensure_future(reader.run())

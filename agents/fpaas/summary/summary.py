@@ -384,9 +384,12 @@ class _Summary:
             poll_lateness_ms=self._lateness_ms("consumers", "poll_lateness"),
             poll_lateness_own_ms=self._poll_lateness_own_ms(),
             start_spread_ms=self._start_spread_ms(),
-            loop_lag_ms=_tail_ms(
-                lags.get("loop_lag"),
-                sum(lags_known) if lags_due and lags_known == lags_due else None,
+            loop_lag_ms=self._unsure(
+                _tail_ms(
+                    lags.get("loop_lag"),
+                    sum(lags_known) if lags_due and lags_known == lags_due else None,
+                ),
+                self._legs.by_log,
             ),
             relay_lateness_ms=self._lateness_ms("relay", "relay_lateness"),
             relay_lateness_own_ms=self._lateness_ms("relay", "relay_lateness_own"),
@@ -394,7 +397,16 @@ class _Summary:
         )
 
     def _lateness_ms(self, agent: str, leg: str) -> records.Lateness:
-        return _tail_ms(self._legs.get(agent, leg), self._legs.due.get((agent, leg)))
+        found = _tail_ms(self._legs.get(agent, leg), self._legs.due.get((agent, leg)))
+        return self._unsure(found, {agent})
+
+    def _unsure(self, found: records.Lateness, agents: Iterable[str]) -> records.Lateness:
+        """Mark figures as lower bounds if a process of these agents was killed; see `Legs`."""
+        if self._legs.cut_short.isdisjoint(agents):
+            return found
+        return msgspec.structs.replace(
+            found, at_least=figures.unsure(msgspec.structs.asdict(found))
+        )
 
     def _poll_lateness_own_ms(self) -> records.Lateness:
         """Return the lateness of polls whose predecessor and connection did not hold them up.
