@@ -48,7 +48,7 @@ class Relay:
         self._wake_up()
 
     async def close(self) -> None:
-        """Offer nothing more, and tell the subscribers."""
+        """Send nothing more, and tell subscribers; what falls due until they are gone counts."""
         if self._timer is not None:
             self._timer.cancel()
         if self._server is not None:
@@ -62,6 +62,8 @@ class Relay:
             await asyncio.sleep(0.05)
         for connection in tuple(connections):
             connection.abort()
+        if self._timer is not None:
+            self.offering.offer_due()
 
     def go_on(self, left: RelayResult) -> None:
         """Go on where a relay ended in this run, before anybody is there."""
