@@ -225,3 +225,9 @@ def test_ends_that_are_mostly_disturbed_are_no_answer() -> None:
 
     answer, _ = search(CONSUMERS, play)
     assert answer.stopped_by is StoppedBy.NOISE
+
+
+def test_a_bracket_as_wide_as_the_resolution_is_narrow_enough() -> None:
+    question = Question("x", 20, 1, 1000, is_integer=False, resolution=0.1)
+    runs = {20.0: ["pass"] * 3, 22.0: ["fail"] * 3}
+    assert isinstance(decide(question, Evidence(runs)), Answer)

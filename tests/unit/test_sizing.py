@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from fpaas.commands import report
 from fpaas.commands import size as size_command
 from fpaas.report import sweep_page
 from fpaas.search import sizing
@@ -158,6 +159,22 @@ def test_an_answer_says_what_a_thousand_consumers_cost(tmp_path: Path) -> None:
     assert list(capacity_text.cost(sweep, found)) == [
         "  cost there per 1 000 consumers, of 100: CPU of NATS 70 % of a core"
     ]
+
+
+def test_a_report_of_a_search_ends_with_its_answer(tmp_path: Path) -> None:
+    directory = write_sweep(tmp_path)
+    sweep = record.load(directory)
+    sweep.search = asdict(Question("bench_consumers", 100, 1, 100, is_integer=True))
+    sweep.write(directory)
+    told = CliRunner().invoke(report.command, [str(directory)])
+    assert told.exit_code == 3, told.output
+    assert "No answer yet." in told.output
+    [point] = [one for one in sweep.points if one.variables["bench_consumers"] == 100]
+    point.runs *= 3
+    sweep.write(directory)
+    told = CliRunner().invoke(report.command, [str(directory)])
+    assert told.exit_code == 0, told.output
+    assert "Holds at 100 consumers in 3 of 3, which is the most" in told.output
 
 
 def test_the_page_of_a_search_has_its_answer_and_sizes(tmp_path: Path) -> None:

@@ -326,7 +326,7 @@ def test_a_load_beyond_what_polls_can_take_does_not_hold(lab: Lab) -> None:
     lab.overloaded_above = 40
     assert lab.searcher().play() == ""
     answer = lab.shown[-1].splitlines()[0]
-    assert answer.startswith("Holds at 40 consumers in 3 of 3, fails at 41 consumers in 3 of 3.")
+    assert answer.startswith("Holds at 40 consumers in 3 of 3, fails at 42 consumers in 3 of 3.")
     assert "There: age at delivery, p99: each consumer is owed more than its polls take." in answer
 
 

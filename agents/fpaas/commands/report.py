@@ -16,9 +16,10 @@ from fpaas.records import control, files
 from fpaas.records import manifest as records_manifest
 from fpaas.records.control import InvalidMarks
 from fpaas.report import sweep_report
+from fpaas.search import played
 from fpaas.summary import manifest, summary
 from fpaas.sweep import record
-from fpaas.text import expected, summary_text, sweep_text
+from fpaas.text import capacity_text, expected, summary_text, sweep_text
 from fpaas.verdict import verdict
 
 EXIT_BY_STATUS = {
@@ -108,8 +109,12 @@ def _report_sweep(directory: Path, warmup_s: float | None) -> None:
     if expectations:
         click.echo("\n" + expected.text(expectations))
     _renew_results(directory.resolve().parent)
-    click.echo(f"\nreport      {directory / 'report.html'}")
-    if sweep.incomplete:
+    click.echo(f"\nreport      {directory / 'report.html'}\n")
+    if sweep.search is not None:
+        for line in capacity_text.lines(sweep):
+            click.echo(line)
+    is_done = not sweep.incomplete if sweep.search is None else played.has_answer(sweep)
+    if not is_done:
         sys.exit(EXIT_RUN_INVALID)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fpaas.control.sweep_player import Player
 from fpaas.search import played
-from fpaas.search.capacity import Answer, Try
+from fpaas.search.capacity import Try
 from fpaas.spec import SpecError
 from fpaas.sweep import record
 from fpaas.sweep.record import SweepPoint
@@ -91,6 +91,5 @@ class CapacityPlayer(Player):
         """Show the answer; returns it if it is none."""
         super()._finish()
         self._show("\n".join(capacity_text.lines(self._sweep)))
-        state = played.state(self._sweep)
-        has_answer = isinstance(state, Answer) and state.holds_at is not None
+        has_answer = played.has_answer(self._sweep)
         return "" if has_answer else next(capacity_text.lines(self._sweep))

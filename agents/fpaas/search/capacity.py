@@ -226,7 +226,8 @@ def _is_narrow(question: Question, low: float | None, high: float | None) -> boo
     if question.is_integer and abs(high - low) <= 1:
         return True
     width = question.heaviness(high) / question.heaviness(low) - 1
-    return width <= question.resolution
+    # 22 is ten per cent more than 20, whatever the digits behind.
+    return width <= question.resolution + 1e-9
 
 
 def _between(question: Question, low: float | None, high: float | None) -> float:

@@ -35,6 +35,12 @@ def state(sweep: Sweep) -> Try | Answer:
     return decide(question(sweep), evidence(sweep))
 
 
+def has_answer(sweep: Sweep) -> bool:
+    """Whether a search is over and found a load that holds."""
+    found = state(sweep)
+    return isinstance(found, Answer) and found.holds_at is not None
+
+
 def point_at(sweep: Sweep, value: float | None) -> SweepPoint | None:
     """Return the point of a value, None if it was never tried."""
     variable = question(sweep).variable
