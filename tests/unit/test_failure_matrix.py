@@ -48,7 +48,12 @@ class Played:
 
 
 def summary(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
-    ledger = {"redelivered": 7, "lost": 5, "lost_by_cause": {"max_age": 5, "other": 0}}
+    ledger = {
+        "redelivered": 7,
+        "duplicate_deliveries": 2,
+        "lost": 5,
+        "lost_by_cause": {"max_age": 5, "other": 0},
+    }
     return {
         "verdict": {
             "status": "pass",
@@ -84,7 +89,7 @@ def fill(tmp_path: Path, playbooks: Path, *options: str, **refused: str) -> tupl
 def test_what_was_played_and_what_was_not(tmp_path: Path, playbooks: Path) -> None:
     table, played = fill(tmp_path, playbooks, partition="a host is missing")
     assert played == ["failure-nats-pause", "failure-partition", "failure-of-mine"]
-    assert "| nats-pause | pass | 1.2 s | 3.0 s | 41 | 7 | 5 (5 max age) |" in table
+    assert "| nats-pause | pass | 1.2 s | 3.0 s | 41 | 7 | 2 | 5 (5 max age) |" in table
     assert "- partition: a host is missing" in table
     assert "Measured on 2 cores, 4 GB, a processor, Debian; nats-server 2.15.1." in table
     content = json.loads((tmp_path / "results/failures/failures.json").read_text())

@@ -437,6 +437,7 @@ def _restarts(bundle: Bundle) -> Iterator[_Found]:
             parameters,
             short,
             what,
+            one.noticed_unix_ns,
         )
 
 

@@ -29,6 +29,8 @@ class Restart:
     host: str
     agent: str
     begin_unix_ns: int
+    #: When the one that went on was there, and so knew.
+    noticed_unix_ns: int
     end_unix_ns: int | None
     is_exact: bool
     workers: list[int] = field(default_factory=list)
@@ -60,7 +62,8 @@ def _each(bundle: Bundle) -> Iterator[Restart]:
             for record in part.events.get(agent, ()):
                 if record.kind == AGENT_RESTARTED:
                     begin = _begin(bundle, part, agent, samples, record.begin_unix_ns)
-                    yield Restart(part.host, agent, begin[0], record.end_unix_ns, begin[1])
+                    times = begin[0], record.begin_unix_ns, record.end_unix_ns
+                    yield Restart(part.host, agent, *times, begin[1])
         starts = {
             (one.result.first, one.result.polls_from_unix_ns): one.result.started_unix_ns
             for one in part.workers
@@ -72,7 +75,8 @@ def _each(bundle: Bundle) -> Iterator[Restart]:
                 continue
             begin = _begin(bundle, part, CONSUMERS, worker.samples, again_unix_ns)
             served_unix_ns = starts.get((worker.result.first, again_unix_ns))
-            yield Restart(part.host, CONSUMERS, begin[0], served_unix_ns, begin[1], [worker.worker])
+            times = begin[0], again_unix_ns, served_unix_ns
+            yield Restart(part.host, CONSUMERS, *times, begin[1], [worker.worker])
 
 
 def _begin(
@@ -121,6 +125,7 @@ def _merged(one: Restart, later: Restart) -> Restart:
     known = [end for end in ends if end is not None]
     return replace(
         one,
+        noticed_unix_ns=min(one.noticed_unix_ns, later.noticed_unix_ns),
         end_unix_ns=max(known) if len(known) == len(ends) else None,
         is_exact=one.is_exact and later.is_exact,
         workers=[*one.workers, *later.workers],

@@ -40,7 +40,8 @@ HEADS = (
     "noticed after",
     "recovered after",
     "replayed",
-    "repeated",
+    "redelivered",
+    "received twice",
     "lost, and why",
 )
 JSON_NAME, TABLE_NAME = "failures.json", "failures.md"
@@ -58,6 +59,7 @@ class Row:
     reasons: list[str] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
     redelivered: int | None = None
+    duplicate_deliveries: int | None = None
     lost: int | None = None
     lost_by_cause: dict[str, int] = field(default_factory=dict)
     not_read: int | None = None
@@ -145,6 +147,7 @@ def row_of(name: str, run_id: str, summary: dict[str, Any]) -> Row:
         ],
         faults=faults,
         redelivered=ledger["redelivered"],
+        duplicate_deliveries=ledger["duplicate_deliveries"],
         lost=ledger["lost"],
         lost_by_cause={why: n for why, n in (lost_by_cause or {}).items() if n},
         not_read=ledger["not_read"],
@@ -168,6 +171,7 @@ def table(rows: Sequence[Row]) -> str:
             _worst(row.faults, "recovered_s"),
             _count(row.replayed),
             _count(row.redelivered),
+            _count(row.duplicate_deliveries),
             _lost(row),
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -461,7 +461,11 @@ class FaultAccount(msgspec.Struct, kw_only=True):
     ended_s: Annotated[float | None, doc("undone on its last host")]
     undone: bool
     detected_s: Annotated[
-        float | None, doc("from its begin until relay, shuffler or consumers noticed")
+        float | None,
+        doc(
+            "from its begin until relay, shuffler or consumers noticed; one that it ended, when it "
+            "was started again"
+        ),
     ]
     served_s: Annotated[
         float | None,
