@@ -14,7 +14,7 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.latency import duties
 from fpaas.measures.figures import Window
 from fpaas.records import status
-from fpaas.records.events import AGENT_PAUSED, FAULT, NATS_SILENT, EventLog, Value
+from fpaas.records.events import AGENT_PAUSED, AGENT_RESTARTED, FAULT, NATS_SILENT, EventLog, Value
 from fpaas.records.status import AgentStatus, State
 from fpaas.report import page
 from fpaas.spec import NS_PER_S
@@ -98,6 +98,17 @@ def test_an_agent_that_stood_still_by_itself_noticed_nothing(raw: Path, tmp_path
     assert pause["detected_s"] is None
     # The kill was on the relay.
     assert kill["detected_s"] == pytest.approx(0.4)
+
+
+def test_a_killed_process_is_noticed_when_it_is_started_again(raw: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    write(raw, directory, (0, 10.0, 12.0), (1, 20.0, 20.5))
+    host = directory / "hosts" / HOST
+    (host / "shuffler.events.jsonl").unlink()
+    line = {"kind": AGENT_RESTARTED, "begin_unix_ns": ns(20.9), "end_unix_ns": ns(21.4)}
+    (host / "relay.events.jsonl").write_text(json.dumps(line) + "\n")
+    pause, kill = summary.analyse(Bundle.load(directory))["faults"]
+    assert (pause["detected_s"], kill["detected_s"]) == (None, pytest.approx(0.9))
 
 
 def test_a_fault_without_an_end_has_no_recovery(raw: Path, tmp_path: Path) -> None:

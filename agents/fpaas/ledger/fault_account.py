@@ -30,16 +30,27 @@ def account(bundle: Bundle, happened: Sequence[Event], balance: Ledger) -> list[
     ]
 
 
-def _account(
-    bundle: Bundle, number: int, fault: Fault, happened: Sequence[Event], balance: Ledger
-) -> FaultAccount:
-    own = [
+def _events_of(number: int, fault: Fault, happened: Sequence[Event]) -> list[Event]:
+    return [
         event
         for event in happened
         if (event.kind, event.parameters.get("number"), event.parameters.get("do"))
         == (FAULT, number, fault.do)
     ]
-    began_s = min((event.begin_s for event in own if event.begin_s is not None), default=None)
+
+
+def _began_s(own: Sequence[Event]) -> float | None:
+    return min((event.begin_s for event in own if event.begin_s is not None), default=None)
+
+
+def _account(
+    bundle: Bundle, number: int, fault: Fault, happened: Sequence[Event], balance: Ledger
+) -> FaultAccount:
+    own = _events_of(number, fault, happened)
+    began_s = _began_s(own)
+    all_began_s = [
+        _began_s(_events_of(other, one, happened)) for other, one in enumerate(bundle.spec.faults)
+    ]
     ends_s = [event.end_s for event in own if event.end_s is not None]
     ended_s = max(ends_s) if own and len(ends_s) == len(own) else None
     served_s, published_s = _served_s(bundle, ended_s), _published_s(bundle, ended_s)
@@ -53,7 +64,7 @@ def _account(
         began_s=began_s,
         ended_s=ended_s,
         undone=ended_s is not None,
-        detected_s=_detected_s(hit, happened, began_s, ended_s),
+        detected_s=_detected_s(hit, happened, (began_s, ended_s), all_began_s),
         served_s=served_s,
         published_s=published_s,
         recovered_s=_longer(served_s, published_s),
@@ -94,17 +105,24 @@ def _longer(one: float | None, other: float | None) -> float | None:
 def _detected_s(
     hit: Collection[tuple[str, str]],
     happened: Sequence[Event],
-    began_s: float | None,
-    ended_s: float | None,
+    times_s: tuple[float | None, float | None],
+    all_began_s: Sequence[float | None],
 ) -> float | None:
-    """Return how long it took until somebody who carries load noticed; None if nobody did."""
+    """Return how long it took until somebody who carries load noticed; None if nobody did.
+
+    `times_s`: when it began and ended. What began after a later fault had, that one brought about.
+    """
+    began_s, ended_s = times_s
     if began_s is None:
         return None
+    later_s = min((one for one in all_began_s if one is not None and one > began_s), default=None)
     until_s = (began_s if ended_s is None else ended_s) + NOTICED_WITHIN_S
     after_s = [
         at_s - began_s
         for event in happened
-        if (at_s := _noticed_s(event, hit)) is not None and began_s <= at_s <= until_s
+        if (later_s is None or event.begin_s is None or event.begin_s < later_s)
+        and (at_s := _noticed_s(event, hit)) is not None
+        and began_s <= at_s <= until_s
     ]
     return min(after_s, default=None)
 
