@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -13,7 +15,7 @@ import cbor2
 import libipld
 import pytest
 
-from fpaas.firehose import synthetic, tid
+from fpaas.firehose import kept_trees, synthetic, tid
 from fpaas.firehose.frames import MAX_FRAME_BYTES, Event, decode
 from fpaas.firehose.synthetic import POOL, Synthetic
 from tests.support.tree_proofs import faults_of, value_at
@@ -355,3 +357,29 @@ def test_nothing_is_ignored(firehose: Synthetic) -> None:
     assert firehose.ignored(10_000) == 0
     assert firehose.count is None
     assert firehose.first_seq == synthetic.FIRST_SEQ
+
+
+def test_trees_that_were_kept_make_the_same_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kept" / "trees-1.pyc"
+    monkeypatch.setattr(kept_trees, "path_of", lambda *_: path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    mix = {"largest": 3, "many_operations": 5}
+    made, known = (Synthetic(3, mix, keeps=True) for _ in range(2))
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    indices = [*range(POOL), 3 * POOL + 1]
+    assert [made.frame(i) for i in indices] == [known.frame(i) for i in indices]
+    kept = path.read_bytes()
+    path.write_bytes(kept[:-1])
+    assert kept_trees.read(path) is None
+    # As with what Python compiles: where it is to write nothing, nothing is written.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    path.unlink()
+    kept_trees.write(path, kept_trees.KeptTrees((), []))
+    assert not path.exists()
+
+
+def test_trees_are_kept_by_all_that_they_follow_from() -> None:
+    paths = [kept_trees.path_of(*of) for of in ((1, {"sync": 1}), (2, {"sync": 1}), (1, {}))]
+    assert len(set(paths)) == len(paths)

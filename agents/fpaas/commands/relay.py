@@ -211,7 +211,7 @@ def _run_of(context: click.Context, run_json: Path, directory: Path | None) -> R
 
 def _source(source: str, seed: int, mix: dict[str, int], *, loop: bool) -> Synthetic | Capture:
     if source == SYNTHETIC:
-        return Synthetic(seed, mix)
+        return Synthetic(seed, mix, keeps=True)
     if mix:
         raise BadInput(f"--mix: is of synthetic frames, and --source is {source}")
     if is_relay_url(source):

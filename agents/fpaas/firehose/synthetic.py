@@ -25,9 +25,10 @@ from typing import Any, NamedTuple
 
 import libipld
 
-from fpaas.firehose import dag_cbor, tid
+from fpaas.firehose import dag_cbor, kept_trees, tid
 from fpaas.firehose.dag_cbor import FALSE, LINK_PREFIX, NULL, TRUE, byte_string, head, text
 from fpaas.firehose.frames import MAX_FRAME_BYTES
+from fpaas.firehose.kept_trees import KeptTrees
 from fpaas.firehose.search_tree import KeyBank, Proof, any_link, layer_of, link
 from fpaas.spec.frame_mix import NETWORK, WHOLE
 
@@ -135,15 +136,24 @@ class Hole(NamedTuple):
 class Synthetic:
     """An endless source of frames; frame i (i = 0, 1, …) has seq FIRST_SEQ + i.
 
-    `mix` has shares of 1000 frames by kind, where they are to be others than the network's.
+    `mix` has shares of 1000 frames by kind, where they are to be others than the network's. Who
+    `keeps` what takes longest to make finds it at the next start.
     """
 
     first_seq = FIRST_SEQ
     count: int | None = None
 
-    def __init__(self, seed: int, mix: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, seed: int, mix: Mapping[str, int] | None = None, *, keeps: bool = False
+    ) -> None:
         rng = random.Random(seed)
-        self._templates = _templates(rng, {**NETWORK, **(mix or {})})
+        shares = {**NETWORK, **(mix or {})}
+        path = kept_trees.path_of(seed, shares) if keeps else None
+        known = kept_trees.read(path) if path else None
+        trees = _Trees(known)
+        self._templates = _templates(rng, shares, trees)
+        if path and known is None:
+            kept_trees.write(path, trees.made)
         self._authors, self._gaps = _author_cycle(rng)
         self._second = -1
         self._second_text = ""
@@ -192,21 +202,21 @@ class Synthetic:
 # -- the pool ------------------------------------------------------------------------------------
 
 
-def _templates(rng: random.Random, mix: Mapping[str, int]) -> list[Template]:
+def _templates(rng: random.Random, mix: Mapping[str, int], trees: _Trees) -> list[Template]:
     kinds = _deck(rng, POOL, {"commit": WHOLE - sum(mix.values()), **mix})
-    keys = KeyBank(_KEYS, functools.partial(_any_key, rng))
-    commits = _commit_templates(rng, keys, kinds.count("commit"))
+    trees.draw_keys(rng)
+    commits = _commit_templates(rng, trees, kinds.count("commit"))
     accounts = itertools.count()
     account_count = kinds.count("account")
     # One is megabytes long.
-    largest = functools.cache(lambda: _largest(rng, keys))
+    largest = functools.cache(lambda: _largest(rng, trees))
     makers: dict[str, Callable[[], Template]] = {
         "commit": lambda: next(commits),
         "identity": lambda: _identity(rng),
         "account": lambda: _account(next(accounts), account_count),
         "sync": lambda: _sync(rng),
         "too_big": lambda: _too_big(rng),
-        "many_operations": lambda: _many_operations(rng, keys),
+        "many_operations": lambda: _many_operations(rng, trees),
         "largest": largest,
     }
     return [makers[kind]() for kind in kinds]
@@ -292,7 +302,7 @@ class Proven(NamedTuple):
     absent: list[bytes]
 
 
-def _commit_templates(rng: random.Random, keys: KeyBank, count: int) -> Iterator[Template]:
+def _commit_templates(rng: random.Random, trees: _Trees, count: int) -> Iterator[Template]:
     sizes = _sizes(rng, count)
     operation_counts = _deck(rng, count, OPERATIONS_PER_MILLE)
     total = sum(operation_counts)
@@ -302,17 +312,17 @@ def _commit_templates(rng: random.Random, keys: KeyBank, count: int) -> Iterator
         operations = [
             _operation(rng, next(actions), next(collections)) for _ in range(operation_count)
         ]
-        yield _commit(rng, keys, operations, size)
+        yield _commit(rng, trees, operations, size)
 
 
-def _many_operations(rng: random.Random, keys: KeyBank) -> Template:
+def _many_operations(rng: random.Random, trees: _Trees) -> Template:
     actions = _deck(rng, OPERATIONS_MAX, ACTIONS_PER_MILLE)
     collections = _deck(rng, OPERATIONS_MAX, COLLECTIONS_PER_MILLE)
     operations = [_operation(rng, *each) for each in zip(actions, collections, strict=True)]
-    return _commit(rng, keys, operations, 0)
+    return _commit(rng, trees, operations, 0)
 
 
-def _largest(rng: random.Random, keys: KeyBank) -> Template:
+def _largest(rng: random.Random, trees: _Trees) -> Template:
     """Return a commit that fills a frame, with a field that nobody knows."""
     # The widest seq: it must fit whatever the number.
     seq, text_13 = head(dag_cbor.UINT, 2**53 - 1), bytes(tid.LENGTH)
@@ -321,7 +331,7 @@ def _largest(rng: random.Random, keys: KeyBank) -> Template:
     seed = rng.getrandbits(64)
     padding = MAX_FRAME_BYTES // 2
     for _ in range(2):
-        template = _commit(random.Random(seed), keys, operations, 5400, padding)
+        template = _commit(random.Random(seed), trees, operations, 5400, padding)
         padding += MAX_FRAME_BYTES - len(template.render(hole))
     return template
 
@@ -343,7 +353,7 @@ def _operation(rng: random.Random, action: str, collection: str) -> Operation:
 
 def _commit(
     rng: random.Random,
-    keys: KeyBank,
+    trees: _Trees,
     operations: list[Operation],
     target_bytes: int,
     padding_bytes: int = 0,
@@ -359,7 +369,7 @@ def _commit(
         },
         [operation.path.encode() for operation in operations if operation.record is None],
     )
-    nodes = _tree(rng, keys, proven, target_bytes - fixed_bytes)
+    nodes = trees.nodes(rng, proven, target_bytes - fixed_bytes)
     sections = b"".join(map(_section, [*nodes, *records]))
     return _commit_of(
         rng,
@@ -479,13 +489,38 @@ class _Car:
         self.head = head(dag_cbor.BYTES, length) + header
 
 
-def _tree(rng: random.Random, keys: KeyBank, proven: Proven, budget_bytes: int) -> list[bytes]:
-    """Return nodes of a Merkle search tree, root first, of about `budget_bytes` with their CIDs."""
+class _Trees:
+    """Trees of a pool's commits, in the order in which they are asked for: made, or known."""
+
+    def __init__(self, known: KeptTrees | None) -> None:
+        self.made = KeptTrees((), [])
+        self._known = known
+        self._known_nodes = iter(known.nodes if known else ())
+        self._keys: KeyBank
+
+    def draw_keys(self, rng: random.Random) -> None:
+        """Draw the keys of all trees; afterwards `rng` is as if they had been."""
+        if self._known:
+            rng.setstate((random.Random.VERSION, self._known.state, None))
+            return
+        self._keys = KeyBank(_KEYS, functools.partial(_any_key, rng))
+        self.made.state = rng.getstate()[1]
+
+    def nodes(self, rng: random.Random, proven: Proven, budget_bytes: int) -> list[bytes]:
+        """Return a Merkle search tree's nodes, root first, of about that many bytes with CIDs."""
+        seed = rng.getrandbits(64)
+        if self._known:
+            return next(self._known_nodes)
+        nodes = _tree(seed, self._keys, proven, budget_bytes)
+        self.made.nodes.append(nodes)
+        return nodes
+
+
+def _tree(seed: int, keys: KeyBank, proven: Proven, budget_bytes: int) -> list[bytes]:
     depth = max(1, round(budget_bytes / _NODE_BYTES))
     bottom = 0 if proven.absent else min(map(layer_of, proven.values))
     root_layer = min(bottom + depth - 1, keys.top)
     count = max(1, (budget_bytes - depth * _NODE_OVERHEAD_BYTES) // _ENTRY_BYTES)
-    seed = rng.getrandbits(64)
     nodes: list[bytes] = []
     for _ in range(_TREES_TRIED_MAX):
         nodes = Proof(
