@@ -53,6 +53,9 @@ def test_what_was_not_acknowledged_comes_again(tmp_path: Path, nats_server: Nats
         one for one in verdict_codes.entries(summary, "note") if one["code"] == "workers_restarted"
     ]
     assert note["parameters"] == {"count": 2}
+    gone = [one for one in summary["events"] if one["kind"] == "agent_restarted"]
+    assert [one["parameters"]["workers"] for one in gone] == [[0], [1]]
+    assert all(one["begin_s"] < one["end_s"] for one in gone)
     # The first life is there beside the others, as far as it got.
     names = {path.name for path in (lab.bundle / "hosts" / "load").glob("consumers-?.json")}
     assert names == {"consumers-0.json", "consumers-1.json", "consumers-2.json"}

@@ -235,3 +235,8 @@ def test_a_moment_of_silence_in_the_window_is_not_told_as_none(tmp_path: Path) -
     content = summary(tmp_path, quiet=[(2.0, 5.03)])
     assert 0 < content["relay"]["silent_s"]["longest"] < 0.1
     assert not [note for note in content["notes"] if "no event came" in note]
+
+
+def test_before_t0_no_relay_is_silent(tmp_path: Path) -> None:
+    content = summary(tmp_path, quiet=[(-3.0, 0.1)])
+    assert [one for one in content["events"] if one["kind"] == "relay_silent"] == []

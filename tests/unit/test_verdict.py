@@ -552,3 +552,14 @@ def test_how_long_all_consumers_were_polled(tmp_path: Path) -> None:
     until_unix_ns = run.spec.t0_unix_ns + 7 * NS_PER_S
     files.write(path, msgspec.structs.replace(result, polls_until_unix_ns=until_unix_ns))
     assert _polled_s(Bundle.load(directory)) == 7.0
+
+
+def test_what_a_probe_that_ended_left_out_is_no_reason_of_its_own(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    facts = Facts(
+        agents=[ended("stopped", "probe"), ended("done", "probe", host="other")],
+        unsampled_s={HOST: 5, "other": 6},
+    )
+    found = [(reason.code, reason.host) for reason in judge(healthy, facts).reasons]
+    assert found == [("agent_stopped", HOST), ("host_unsampled", "other")]

@@ -62,9 +62,8 @@ def find(bundle: Bundle, window: Window) -> Silences | None:
 
 
 def while_due(spec: RunSpec, stretch: Stretch) -> Stretch | None:
-    """Return what of a stretch lies before the firehose's end; after it no event is due."""
-    since, until = stretch
-    until = min(until, spec.offer_until_unix_ns)
+    """Return what of a stretch lies between T0 and the firehose's end; else no event is due."""
+    since, until = max(stretch[0], spec.t0_unix_ns), min(stretch[1], spec.offer_until_unix_ns)
     return (since, until) if since < until else None
 
 

@@ -136,7 +136,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *imbalance,
         *_paused(summary, late),
         *late,
-        *_unsampled(facts),
+        *_unsampled(facts, dead),
         *_troubled_hosts(spec, summary),
         *_unsure_clocks(spec, summary),
         *_wrong_clocks(spec, summary),
@@ -193,9 +193,11 @@ def _relay_beyond(spec: RunSpec, summary: dict[str, Any], dead: list[Reason]) ->
             yield reason
 
 
-def _unsampled(facts: Facts) -> Iterator[Reason]:
+def _unsampled(facts: Facts, dead: _Dead) -> Iterator[Reason]:
     for host, missing_s in facts.unsampled_s.items():
-        yield Reason("host_unsampled", host, {"missing_s": missing_s})
+        # That there are no samples of a probe that ended goes without saying.
+        if not dead.has_ended(host, "probe"):
+            yield Reason("host_unsampled", host, {"missing_s": missing_s})
 
 
 def _paused(summary: dict[str, Any], late: list[Reason]) -> Iterator[Reason]:
@@ -271,8 +273,13 @@ class _Dead:
             return False
         is_nats = problem.parameters["problem"] == Trouble.NATS_DOWN
         part = "nats" if is_nats else problem.parameters.get("agent")
-        is_stopped = problem.parameters["problem"] == Trouble.STOPPED
-        return (problem.host, part) in (self._parts | (self._stopped if is_stopped else set()))
+        if problem.parameters["problem"] == Trouble.STOPPED:
+            return self.has_ended(problem.host, part)
+        return (problem.host, part) in self._parts
+
+    def has_ended(self, host: str | None, part: str | None) -> bool:
+        """Whether a part died or was stopped, for which there is a reason."""
+        return (host, part) in self._parts | self._stopped
 
     def _agents(self, facts: Facts) -> Iterator[tuple[float, Reason]]:
         for end in facts.agents:
