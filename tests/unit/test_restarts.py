@@ -88,6 +88,20 @@ def test_one_that_never_served_again_has_no_end(tmp_path: Path) -> None:
     assert (event["begin_s"], event["end_s"]) == (20.0, None)
 
 
+def test_one_that_was_killed_before_it_served_is_not_the_last(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        without_samples(host, "shuffler", 12, 20)
+        note(host, "shuffler", 13, None)
+        note(host, "shuffler", 16, 19)
+        note(host, "shuffler", 30.5, 31)
+
+    found = restarts.find(load(tmp_path, spoil))
+    assert [(one.begin_unix_ns, one.end_unix_ns) for one in found] == [
+        (at(12), at(19)),
+        (at(30), at(31)),
+    ]
+
+
 @pytest.mark.parametrize("agent", ["relay", "shuffler"])
 def test_its_calls_are_cut_short(tmp_path: Path, agent: str) -> None:
     bundle = load(tmp_path, lambda host: note(host, agent, 12.5, 13))

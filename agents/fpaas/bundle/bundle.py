@@ -13,7 +13,7 @@ import re
 import sys
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,6 +126,17 @@ class HostPart:
         """Paths of an agent's `.hlog` files; the consumers have one a worker."""
         pattern = "consumers-*.hlog" if agent == "consumers" else f"{agent}.hlog"
         return sorted(self.directory.glob(pattern))
+
+    def last_samples(self, agent: str) -> Iterator[int]:
+        """Iterate over times of an agent's last samples, later than what its status says (ns)."""
+        by_agent: dict[str, Sequence[Sequence[Sample]]] = {
+            "relay": [self.relay_samples],
+            "shuffler": [self.shuffler_samples],
+            "consumers": [worker.samples for worker in self.workers],
+            "probe": [self.host_samples],
+        }
+        for samples in by_agent.get(agent, ()):
+            yield from (sample.unix_ns for sample in samples[-1:])
 
 
 @dataclass

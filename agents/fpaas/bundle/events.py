@@ -442,13 +442,8 @@ def _restarts(bundle: Bundle) -> Iterator[_Found]:
 
 
 def _last_sign(part: HostPart, name: str, status_unix_ns: int) -> int:
-    """Return when an agent was last heard of; it writes samples more often than its status."""
-    by_agent: dict[str, Sequence[AgentSample]] = {
-        "relay": part.relay_samples,
-        "shuffler": part.shuffler_samples,
-    }
-    last = by_agent.get(name, ())[-1:]
-    return max([status_unix_ns, *(sample.unix_ns for sample in last)])
+    """Return when an agent was last heard of."""
+    return max([status_unix_ns, *part.last_samples(name)])
 
 
 def _steps(clock: JsonObject) -> Iterator[_Found]:

@@ -37,12 +37,13 @@ class Restart:
 
 
 def find(bundle: Bundle) -> list[Restart]:
-    """Return all that were not over before T0; workers that were away together are one."""
+    """Return all that were not over before T0; those that overlap are one."""
     found: list[Restart] = []
+    # One that was killed again before it served is part of the same time without service.
     for one in sorted(_each(bundle), key=lambda one: (one.host, one.agent, one.begin_unix_ns)):
         if one.end_unix_ns is not None and one.end_unix_ns < bundle.spec.t0_unix_ns:
             continue
-        if found and one.workers and _are_together(found[-1], one):
+        if found and _are_together(found[-1], one):
             found[-1] = _merged(found[-1], one)
         else:
             found.append(one)
@@ -59,24 +60,29 @@ def was_restarted(part: HostPart, agent: str) -> bool:
 def _each(bundle: Bundle) -> Iterator[Restart]:
     for part in bundle.hosts.values():
         for agent, samples in ((RELAY, part.relay_samples), (SHUFFLER, part.shuffler_samples)):
-            for record in part.events.get(agent, ()):
-                if record.kind == AGENT_RESTARTED:
-                    begin = _begin(bundle, part, agent, samples, record.begin_unix_ns)
-                    times = begin[0], record.begin_unix_ns, record.end_unix_ns
-                    yield Restart(part.host, agent, *times, begin[1])
-        starts = {
-            (one.result.first, one.result.polls_from_unix_ns): one.result.started_unix_ns
-            for one in part.workers
-            if one.result is not None
-        }
+            again = [one for one in part.events.get(agent, ()) if one.kind == AGENT_RESTARTED]
+            for record in again:
+                begin = _begin(bundle, part, agent, samples, record.begin_unix_ns)
+                end = _first_after(record.begin_unix_ns, [one.end_unix_ns for one in again])
+                times = begin[0], record.begin_unix_ns, end
+                yield Restart(part.host, agent, *times, begin[1])
         for worker in part.workers:
-            again_unix_ns = worker.gone_on_unix_ns
-            if worker.result is None or again_unix_ns is None:
+            if worker.result is None or worker.gone_on_unix_ns is None:
                 continue
-            begin = _begin(bundle, part, CONSUMERS, worker.samples, again_unix_ns)
-            served_unix_ns = starts.get((worker.result.first, again_unix_ns))
-            times = begin[0], again_unix_ns, served_unix_ns
+            begin = _begin(bundle, part, CONSUMERS, worker.samples, worker.gone_on_unix_ns)
+            starts = [
+                one.result.started_unix_ns
+                for one in part.workers
+                if one.result is not None and one.result.first == worker.result.first
+            ]
+            end = _first_after(worker.gone_on_unix_ns, starts)
+            times = begin[0], worker.gone_on_unix_ns, end
             yield Restart(part.host, CONSUMERS, *times, begin[1], [worker.worker])
+
+
+def _first_after(unix_ns: int, times: Sequence[int | None]) -> int | None:
+    """Return the first time from one on: who was killed before it served left the next one to."""
+    return min((one for one in times if one is not None and one >= unix_ns), default=None)
 
 
 def _begin(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fpaas.bundle import restarts
-from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, Sample, cumulative
+from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, cumulative
 from fpaas.latency import duties
 from fpaas.latency.legs import Legs
 from fpaas.ledger import ledger
@@ -151,21 +151,9 @@ def _agents(bundle: Bundle) -> Iterator[AgentEnd]:
         for name, status in part.statuses.items():
             last_unix_ns = status.unix_ns
             if status.state not in (State.FAILED, State.STOPPED):
-                last_unix_ns = max([last_unix_ns, *_last_samples(part, name)])
+                last_unix_ns = max([last_unix_ns, *part.last_samples(name)])
             at_s = _since_t0_s(bundle, min(last_unix_ns, bundle.spec.settled_unix_ns))
             yield AgentEnd(part.host, name, status.state, status.message, at_s)
-
-
-def _last_samples(part: HostPart, name: str) -> Iterator[int]:
-    """Iterate over times of an agent's last samples, which it writes more often than its status."""
-    by_agent: dict[str, Sequence[Sequence[Sample]]] = {
-        "relay": [part.relay_samples],
-        "shuffler": [part.shuffler_samples],
-        "consumers": [worker.samples for worker in part.workers],
-        "probe": [part.host_samples],
-    }
-    for samples in by_agent.get(name, []):
-        yield from (sample.unix_ns for sample in samples[-1:])
 
 
 def _never_fetched(bundle: Bundle, results: list[WorkerResult]) -> int:
