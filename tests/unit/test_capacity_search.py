@@ -187,6 +187,14 @@ def question_of(variable: str, current: float, **variables: float) -> Question:
     return capacity_question.read(asked, current, spec_at, lambda _: {})
 
 
+def test_it_starts_below_an_overload_that_is_of_its_own_variable() -> None:
+    # Batches of 50 every 5 s are 10/s.
+    polls = {"bench_poll_interval_s": 5, "bench_batch_size": 50}
+    assert question_of("bench_firehose_rate_per_s", 450, **polls).start == 450 / 64
+    # Fewer consumers would not be owed less.
+    assert question_of("bench_consumers", 100, bench_warmup_s=10, **polls).start >= 100
+
+
 def test_it_starts_where_polls_still_take_what_is_owed() -> None:
     # Up to the overload the plan warns of the short drain; the count of sentences stays the same.
     question = question_of(

@@ -83,9 +83,16 @@ def _resolution(value: Any) -> float:  # noqa: ANN401
 
 
 def _started_by_plan(question: Question, troubles: Callable[[float], Troubles]) -> Question:
-    """Start at the heaviest load, by doubling, at which the plan foresees nothing more."""
+    """Start at the heaviest load, by doubling, at which the plan foresees nothing more.
+
+    If polls take less than is owed because of the variable itself, start below, by halving.
+    """
     step = STEP if question.is_rising else 1 / STEP
     start, at_start = question.start, troubles(question.start)
+    if at_start[0] and not troubles(question.least)[0]:
+        while troubles(start)[0]:
+            start = max(start / step, question.least, key=question.heaviness)
+        return replace(question, start=start)
     while question.heaviness(start * step) <= question.heaviness(question.most):
         if any(now > then for now, then in zip(troubles(start * step), at_start, strict=True)):
             break
