@@ -157,7 +157,7 @@ def test_an_answer_says_what_a_thousand_consumers_cost(tmp_path: Path) -> None:
     point.figures = {"nats_cpu_pct": {"median": 7.0}}
     found = Answer(float(point.variables["bench_consumers"]), (3, 3), None, (0, 0), StoppedBy.RANGE)
     assert list(capacity_text.cost(sweep, found)) == [
-        "  cost there per 1 000 consumers, of 100: CPU of NATS 70 % of a core"
+        "  cost there per 1 000 consumers, scaled up from 100: CPU of NATS 70 % of a core"
     ]
 
 

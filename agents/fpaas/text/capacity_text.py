@@ -50,7 +50,8 @@ def answer(sweep: Sweep, found: Answer) -> str:
             f"{_of(found.stopped_runs)}), so the capacity is at least that; the system's own limit "
             f"is not known.{_why(sweep, found)}"
         )
-    return f"{holds}, fails at {beyond} in {_of(found.stopped_runs)}.{_why(sweep, found)}"
+    long = " long runs" if played.evidence(sweep).is_refuted(found.stopped_at) else ""
+    return f"{holds}, fails at {beyond} in {_of(found.stopped_runs)}{long}.{_why(sweep, found)}"
 
 
 def _of(runs: tuple[int, int]) -> str:
@@ -103,7 +104,9 @@ def cost(sweep: Sweep, found: Answer) -> Iterator[str]:
         mbit_per_s = rate["median"] * size["median"] * 8e-6 * 1000 / consumers
         costs.append(f"to consumers {written(mbit_per_s, 'Mbit/s')}")
     if costs:
-        yield f"  cost there per 1 000 consumers, of {consumers:g}: {', '.join(costs)}"
+        yield (
+            f"  cost there per 1 000 consumers, scaled up from {consumers:g}: {', '.join(costs)}"
+        )
 
 
 def lines(sweep: Sweep) -> Iterator[str]:
