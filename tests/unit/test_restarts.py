@@ -15,6 +15,7 @@ from fpaas.bundle import restarts
 from fpaas.bundle.bundle import Bundle
 from fpaas.latency.processes import process_of
 from fpaas.probe import seal
+from fpaas.reason import Reason
 from fpaas.records import files
 from fpaas.records.consumers import WorkerResult
 from fpaas.records.events import AGENT_RESTARTED, FAULT, RELAY_SILENT, EventLog, EventRecord
@@ -181,3 +182,20 @@ def test_the_restart_comes_before_what_follows_from_it(tmp_path: Path) -> None:
     assert codes.sentence(judged.reasons[0]).endswith(
         "it served nobody from 13.1 s to 13.9 s after the run's start"
     )
+
+
+@pytest.mark.parametrize(
+    ("agent", "reason", "follows"),
+    [
+        ("relay", Reason("relay_silent"), True),
+        ("shuffler", Reason("relay_silent"), False),
+        ("shuffler", Reason("goal_undecided", None, {"leg": "publish_ack"}), True),
+        ("relay", Reason("goal_undecided", None, {"leg": "publish_ack"}), False),
+        ("relay", Reason("ledger_unbalanced", None, {"unexplained": 3}), True),
+    ],
+)
+def test_what_may_follow_from_a_restart(agent: str, reason: Reason, *, follows: bool) -> None:
+    event = {"kind": AGENT_RESTARTED, "host": HOST, "begin_s": 5.0, "end_s": 6.0}
+    content = {"events": [event | {"parameters": {"agent": agent}}]}
+    found = list(verdict._restarted(content, [reason]))
+    assert bool(found) is follows

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
+from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.reason import Reason
 from fpaas.records import summary as records
@@ -132,7 +133,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *_shorten(own_problems),
         *stopped,
         *fault_excuses.amiss(spec, summary),
-        *(_restarted(summary) if imbalance or beyond else ()),
+        *_restarted(summary, [*imbalance, *beyond]),
         *imbalance,
         *_paused(summary, late),
         *late,
@@ -157,7 +158,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     invalid = [reason for position, reason in enumerate(invalid) if position not in explained]
     # Where something is missing, so are figures.
     if not invalid and (unjudged := list(_unjudged(judged))):
-        invalid = [*_restarted(summary), *unjudged]
+        invalid = [*_restarted(summary, unjudged), *unjudged]
     missed = [_missed(goal, summary) for goal in judged if goal.status == goals.MISSED]
     missed += _disorder(summary)
     # What a server's end breaks for a moment is the price of going on without it.
@@ -214,12 +215,21 @@ def _paused(summary: dict[str, Any], late: list[Reason]) -> Iterator[Reason]:
             yield Reason("agent_paused", event["host"], paused)
 
 
-def _restarted(summary: dict[str, Any]) -> Iterator[Reason]:
-    """Name what ended and was started again, if something follows from it: that is the cause."""
+def _restarted(summary: dict[str, Any], following: list[Reason]) -> Iterator[Reason]:
+    """Name what ended and was started again, if one of these reasons may follow from it."""
     for stall in stalls.of(summary.get("events") or ()):
-        if stall.kind == AGENT_RESTARTED:
+        may_follow = any(_follows_from(stall.part, reason) for reason in following)
+        if stall.kind == AGENT_RESTARTED and may_follow:
             gone = {"agent": stall.part, "begin_s": stall.begin_s, "end_s": stall.end_s}
             yield Reason("agent_restarted", stall.host, gone)
+
+
+def _follows_from(agent: str, reason: Reason) -> bool:
+    """Whether that an agent was gone may be behind a reason: of a leg, its own agent."""
+    if reason.code.startswith("relay_"):
+        return agent == "relay"
+    kind = LEGS.get(reason.parameters.get("leg", ""))
+    return kind is None or kind.agent == agent
 
 
 def _missed(goal: goals.Goal, summary: dict[str, Any]) -> Reason:
