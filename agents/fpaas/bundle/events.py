@@ -18,11 +18,13 @@ from fpaas.measures.figures import Window
 from fpaas.records.events import (
     AGENT_PAUSED,
     AGENT_RESTARTED,
+    DURABLES_MADE_AGAIN,
     FAULT,
     FRAME_UNDECODABLE,
     NATS_SILENT,
     READER_BLOCKED,
     RELAY_SILENT,
+    STREAM_LOST,
     EventRecord,
 )
 from fpaas.records.nats import Varz
@@ -212,21 +214,38 @@ def _injected(parameters: JsonObject) -> tuple[str, str, str]:
 
 def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
     """Return an event's source, how it is called in a chart, and what it says but for how long."""
-    lost = "" if parameters.get(CONNECTED, True) else " (the connection was lost)"
-    if kind == NATS_SILENT:
-        what = f"{who} heard nothing from NATS at {parameters.get('server')}{lost}"
-        return OBSERVER, "NATS silent", what
-    if kind == RELAY_SILENT:
-        what = f"{who} heard nothing from the relay at {parameters.get('url')}{lost}"
-        return OBSERVER, "relay silent", what
-    if kind == AGENT_PAUSED:
-        what = f"{who} did not run (stopped, swapped out, or without a processor)"
-        return AGENT, f"{parameters['agent']} paused", what
-    if kind == READER_BLOCKED:
-        return OBSERVER, "reader blocked", f"{parameters.get('reader')} took nothing from {who}"
-    if kind == FRAME_UNDECODABLE:
-        return OBSERVER, "malformed frame", _undecodable(who, parameters)
-    return OBSERVER, kind.replace("_", " "), f"{who} noted {kind}"
+    get = parameters.get
+    lost = "" if get(CONNECTED, True) else " (the connection was lost)"
+    told = {
+        NATS_SILENT: (
+            OBSERVER,
+            "NATS silent",
+            f"{who} heard nothing from NATS at {get('server')}{lost}",
+        ),
+        RELAY_SILENT: (
+            OBSERVER,
+            "relay silent",
+            f"{who} heard nothing from the relay at {get('url')}{lost}",
+        ),
+        AGENT_PAUSED: (
+            AGENT,
+            f"{get('agent')} paused",
+            f"{who} did not run (stopped, swapped out, or without a processor)",
+        ),
+        READER_BLOCKED: (OBSERVER, "reader blocked", f"{get('reader')} took nothing from {who}"),
+        FRAME_UNDECODABLE: (OBSERVER, "malformed frame", _undecodable(who, parameters)),
+        STREAM_LOST: (
+            OBSERVER,
+            "stream lost",
+            f"{who} had {get('to_replay')} events of a lost stream to publish again",
+        ),
+        DURABLES_MADE_AGAIN: (
+            OBSERVER,
+            "durables made again",
+            f"{who} had {get('durables')} durables of a lost stream to make again",
+        ),
+    }
+    return told.get(kind, (OBSERVER, kind.replace("_", " "), f"{who} noted {kind}"))
 
 
 def _undecodable(who: str, parameters: JsonObject) -> str:
