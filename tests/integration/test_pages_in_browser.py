@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,18 @@ from click.testing import CliRunner
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.commands import compare, report
-from fpaas.report import page, results_page
+from fpaas.report import page, results_page, sweep_page
+from fpaas.search import sizing
+from fpaas.search.capacity import Question
 from fpaas.summary import summary
+from fpaas.sweep import record
 from tests.support import axe, browser, sweep_runs
 from tests.support.browser import Tab
 from tests.support.raw_run import RawRun
 
 pytestmark = pytest.mark.integration
 
+MEASURED = sizing.Measured(1000, 5, 12.0, 100.0, 40.0, 20.0, 60.0, 2)
 MEDIA: dict[str, dict[str, Any]] = {
     "light": {},
     "dark": {"dark": True},
@@ -145,6 +150,23 @@ def test_a_sweep(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     look(tab, axe_script, directory / "report.html")
     # Of 13 charts three have nothing to show: what was not measured, or not resolvable.
     assert drawn(tab) == 10
+
+
+def test_a_search(tab: Tab, axe_script: str, tmp_path: Path) -> None:
+    directory = sweep_runs.write(tmp_path / "results", {10: 5.0, 500: 9.0, 1000: 12.0})
+    sweep = record.load(directory)
+    question = Question("bench_consumers", 10, 1, 1000, is_integer=True, resolution=1.0)
+    sweep.search = asdict(question)
+    for point in sweep.points:
+        point.runs *= 3
+    for run in sweep.points[-1].runs:
+        # As long as answers are, with all that they say of why.
+        run.status, run.reason = record.FAIL, "consumer lag, p99: 89 messages, " * 8
+    page_file = directory / "report.html"
+    sizes = [sizing.size([MEASURED, replace(MEASURED, consumers=2000)], 10_000, 5)]
+    html = sweep_page.render(sweep, [], [], sizes)
+    assert "Holds at 500 consumers in 3 of 3, fails at 1 000 consumers in 3 of 3. There:" in html
+    look(tab, axe_script, written(page_file, html))
 
 
 def test_a_comparison(tab: Tab, axe_script: str, tmp_path: Path) -> None:
