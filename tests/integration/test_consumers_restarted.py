@@ -54,7 +54,7 @@ def test_what_was_not_acknowledged_comes_again(tmp_path: Path, nats_server: Nats
     ]
     assert note["parameters"] == {"count": 2}
     gone = [one for one in summary["events"] if one["kind"] == "agent_restarted"]
-    assert [one["parameters"]["workers"] for one in gone] == [[0], [1]]
+    assert [worker for one in gone for worker in one["parameters"]["workers"]] == [0, 1]
     assert all(one["begin_s"] < one["end_s"] for one in gone)
     # The first life is there beside the others, as far as it got.
     names = {path.name for path in (lab.bundle / "hosts" / "load").glob("consumers-?.json")}
