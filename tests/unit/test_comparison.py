@@ -487,7 +487,8 @@ def test_a_run_with_a_stall_is_said_to_have_one(tmp_path: Path) -> None:
         *(event("fault", 8.0), {"at_s": 1.0, "sentence": "of an old version"}),
     ]
     old, new = tmp_path / "old", tmp_path / "new"
-    for directory, found in ((old, []), (new, events)):
+    # Files that somebody changed are compared as far as they go.
+    for directory, found in ((old, ["no event"]), (new, events)):
         directory.mkdir()
         content = _summary(1.0) | {"events": found}
         (directory / "summary.json").write_text(json.dumps(content))

@@ -109,7 +109,7 @@ def _begin(
             record.kind == FAULT
             and record.parameters.get("do") in ENDING
             and isinstance(number, int)
-            and number < len(bundle.spec.faults)
+            and 0 <= number < len(bundle.spec.faults)
             and last_sign_unix_ns <= record.begin_unix_ns <= again_unix_ns
             and any(
                 (target.host, target.group) == (part.host, agent)

@@ -180,12 +180,13 @@ def _caution(
 def _broken(run: Run) -> Iterator[str]:
     """Iterate over what stood still, died or was started again in a run; each kind once."""
     by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for event in run.summary.get("events") or ():
-        if event.get("kind") in stalls.BREAKING:
+    events = run.summary.get("events")
+    for event in events if isinstance(events, list) else ():
+        if isinstance(event, dict) and event.get("kind") in stalls.BREAKING:
             by_kind[event["kind"]].append(event)
     for kind, (first, *others) in by_kind.items():
         more = f" (and {len(others)} more of this kind)" if others else ""
-        yield f"{kind} at {first['begin_s']:.1f} s: {first['sentence']}{more}"
+        yield f"{kind} at {first.get('begin_s')} s: {first.get('sentence')}{more}"
 
 
 def _load(directory: Path) -> Run:
