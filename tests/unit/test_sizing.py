@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,34 @@ def test_processors_follow_polls_and_memory_follows_consumers() -> None:
     assert slow.nats_rss_mb is not None
     assert slow.nats_rss_mb.value == pytest.approx(300)
     assert size_text.row(slow)[-1] == "within what was measured"
+
+
+def test_what_is_delivered_follows_polls_only_as_far_as_they_ask_for_less_than_is_owed() -> None:
+    def mbit_per_s(batch_size: int | None, poll_interval_s: float) -> float:
+        asked = 10.0 if batch_size is None else min(10.0, batch_size / 10)
+        runs = [
+            replace(
+                one,
+                batch_size=batch_size,
+                offered_per_s=10,
+                delivered_mbit_per_s=one.consumers * asked * 0.04,
+            )
+            for one in RUNS
+        ]
+        size = sizing.size(runs, 10_000, poll_interval_s)
+        assert size.delivered_mbit_per_s is not None
+        assert size.nats_cores is not None
+        # Polls are rarer, and yet the messages have to be sent.
+        assert size.nats_cores.value >= 1 or batch_size == 50
+        return size.delivered_mbit_per_s.value
+
+    # Until empty: three times as rare polls bring the same.
+    assert mbit_per_s(None, 10) == mbit_per_s(None, 30) == pytest.approx(4000)
+    # Batches of 50 every 10 s are half of what is owed; of that every 30 s, a third.
+    assert mbit_per_s(50, 10) == pytest.approx(2000)
+    assert mbit_per_s(50, 30) == pytest.approx(2000 / 3)
+    # Every 2.5 s they would be twice what is owed.
+    assert mbit_per_s(50, 2.5) == pytest.approx(4000)
 
 
 def test_hosts_are_whole_and_leave_room_for_peaks() -> None:

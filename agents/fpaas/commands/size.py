@@ -96,7 +96,7 @@ def _read(paths: Sequence[Path]) -> list[Measured]:
                     f"{bundle}: {name} is {own}, and {value} in {first}; sizes are predicted from "
                     "runs that differ in consumers and poll interval only"
                 )
-        found.append(sizing.of_run(variables, summary))
+        found.append(sizing.of_run({**alike, **variables}, summary))
     if len({one.consumers for one in found}) < 2:
         raise BadInput(
             f"{', '.join(map(str, paths))}: expected valid runs of two numbers of consumers at "

@@ -1,8 +1,10 @@
 """What a number of consumers needs, by what measured runs needed. Pure.
 
-Straight lines by least squares over runs: processor time and bandwidth over polls a second, memory
-over consumers. A prediction has the 95 % interval of a single new run; beyond the largest measured
-load it is an extrapolation, and says by how much.
+Straight lines by least squares over runs: bandwidth over messages a second, processor time over
+messages or polls a second, whichever says more, memory over consumers. Polls that ask for less than
+is owed bring what they ask for; others bring what is owed, however often they come. A prediction
+has the 95 % interval of a single new run; beyond the largest measured load it is an extrapolation,
+and says by how much.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from typing import Any
 from fpaas.sweep import scaling, sweep_figures
 from fpaas.sweep.sweep_figures import Values
 
+BATCH_SIZE = "bench_batch_size"
 #: A host whose processors are busier than this has nothing left for peaks.
 USABLE_SHARE = 0.7
 MBIT_PER_BYTE = 8e-6
+DELIVERED = "delivered_mbit_per_s"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,21 @@ class Measured:
     agents_cpu_pct: float | None
     agents_rss_mb: float | None
     cores_per_host: int | None = None
+    #: What each poll brings at most; None: polls go on until all is there.
+    batch_size: int | None = None
+    #: Messages a second that the stream gets; None: not known, so that only polls count.
+    offered_per_s: float | None = None
+    #: Whether each consumer is owed every message, or all of them split it.
+    is_fanout: bool = True
+
+    def messages_per_s(self, consumers: int, poll_interval_s: float) -> float | None:
+        """Return what so many consumers would be delivered of this run's firehose."""
+        if self.offered_per_s is None:
+            return None
+        asked = math.inf if self.batch_size is None else self.batch_size / poll_interval_s
+        if self.is_fanout:
+            return consumers * min(self.offered_per_s, asked)
+        return min(self.offered_per_s, consumers * asked)
 
     @property
     def polls_per_s(self) -> float:
@@ -82,6 +101,9 @@ def of_run(variables: Mapping[str, Any], summary: Mapping[str, Any]) -> Measured
         agents_cpu_pct=_value(values, "consumers_cpu_pct"),
         agents_rss_mb=_value(values, "consumers_rss_mb"),
         cores_per_host=min(filter(None, (one.get("cpu_count") for one in hosts)), default=None),
+        batch_size=None if variables.get("bench_fetch") == "drain" else variables.get(BATCH_SIZE),
+        offered_per_s=_value(values, "published_per_s"),
+        is_fanout=variables.get("bench_delivery", "fanout") == "fanout",
     )
 
 
@@ -104,11 +126,26 @@ def size(measured: Sequence[Measured], consumers: int, poll_interval_s: float) -
         points = [(x, value * scale) for x, value in values if value is not None]
         return _predict(points, polls_per_s)
 
+    def over_messages(name: str, scale: float = 1.0) -> Prediction | None:
+        asked = measured[0].messages_per_s(consumers, poll_interval_s)
+        points = [
+            (x, value * scale)
+            for one in measured
+            if (value := getattr(one, name)) is not None
+            and (x := one.messages_per_s(one.consumers, one.poll_interval_s)) is not None
+        ]
+        return None if asked is None else _predict(points, asked)
+
+    def larger(name: str) -> Prediction | None:
+        """Nobody knows which of both it follows if both grew together."""
+        both = [one for one in (over_messages(name, 0.01), over_polls(name, 0.01)) if one]
+        return max(both, key=lambda one: one.value, default=None)
+
     def over_consumers(name: str) -> Prediction | None:
         values = [(float(one.consumers), getattr(one, name)) for one in measured]
         return _predict([(x, value) for x, value in values if value is not None], float(consumers))
 
-    agents_cores = over_polls("agents_cpu_pct", 0.01)
+    agents_cores = larger("agents_cpu_pct")
     cores = [one.cores_per_host for one in measured if one.cores_per_host]
     return Size(
         consumers=consumers,
@@ -116,10 +153,14 @@ def size(measured: Sequence[Measured], consumers: int, poll_interval_s: float) -
         beyond=max(
             polls_per_s / max(one.polls_per_s for one in measured),
             consumers / max(one.consumers for one in measured),
+            (measured[0].messages_per_s(consumers, poll_interval_s) or 0.0)
+            / max(
+                one.messages_per_s(one.consumers, one.poll_interval_s) or 1.0 for one in measured
+            ),
         ),
-        nats_cores=over_polls("nats_cpu_pct", 0.01),
+        nats_cores=larger("nats_cpu_pct"),
         nats_rss_mb=over_consumers("nats_rss_mb"),
-        delivered_mbit_per_s=over_polls("delivered_mbit_per_s"),
+        delivered_mbit_per_s=over_messages(DELIVERED) or over_polls(DELIVERED),
         agents_cores=agents_cores,
         agents_rss_mb=over_consumers("agents_rss_mb"),
         agents_hosts=(
