@@ -183,6 +183,7 @@ def test_a_run_is_watched_over_its_inventorys_hosts(
     inventory = tmp_path / "lab.yml"
     groups = {"nats": {"hosts": host}, "consumers": {"hosts": {**host, **gone}}}
     inventory.write_text(json.dumps({"all": {"children": groups}}))
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "ansible.posix.profile_tasks")
     hosts = source.OverHosts(inventory)
     dumps = hosts.dumps()

@@ -16,7 +16,8 @@ from fpaas.live.dump import HostDump
 from fpaas.spec import RunSpec
 
 ANSWER_LIMIT_S = 60.0
-PLAYBOOK = Path("playbooks") / "watch.yml"
+#: Of the checkout that this is part of, wherever the user is.
+PLAYBOOK = Path(__file__).resolve().parents[3] / "playbooks" / "watch.yml"
 
 
 class Here:
@@ -77,7 +78,7 @@ class OverHosts:
     def dumps(self) -> dict[str, HostDump]:
         """Return the part of each host that answers. Raises BadInput if none does."""
         if not PLAYBOOK.exists():
-            raise BadInput(f"{PLAYBOOK} is not here; go to the lab's checkout")
+            raise BadInput(f"{PLAYBOOK}: is not there; use the checkout's own .venv/bin/fpaas")
         program = Path(sys.executable).with_name("ansible-playbook")
         command = {"watch_command": f"{{ {dump.COMMAND.strip()}\n}}"}
         arguments = [str(program), str(PLAYBOOK), "-i", str(self._inventory)]
