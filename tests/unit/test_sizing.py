@@ -85,6 +85,13 @@ def test_what_is_delivered_follows_polls_only_as_far_as_they_ask_for_less_than_i
     assert mbit_per_s(50, 2.5) == pytest.approx(4000)
 
 
+def test_large_figures_are_written_out() -> None:
+    row = size_text.row(sizing.size(RUNS, 100_000_000, 10))
+    assert row[0] == "100 000 000"
+    assert row[2].startswith("5 000 000 [")
+    assert row[-1] == "extrapolated, 25 000 times the largest load measured"
+
+
 def test_hosts_are_whole_and_leave_room_for_peaks() -> None:
     size = sizing.size(RUNS, 10_000, 10)  # 2.02 cores
     assert size.agents_hosts == 2

@@ -37,15 +37,21 @@ def is_measured(size: Size) -> str:
     """Say whether anything as large was measured."""
     if size.beyond <= MEASURED_UP_TO:
         return "within what was measured"
-    return f"extrapolated, {size.beyond:.3g} times the largest load measured"
+    return f"extrapolated, {_number(size.beyond)} times the largest load measured"
 
 
 def _prediction(one: Prediction | None) -> str:
     if one is None:
         return "not measured"
     if one.low is None or one.high is None:
-        return f"{one.value:.3g} (no interval: too few runs)"
-    return f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}]"
+        return f"{_number(one.value)} (no interval: too few runs)"
+    return f"{_number(one.value)} [{_number(one.low)}, {_number(one.high)}]"
+
+
+def _number(value: float) -> str:
+    """Write three digits that tell, and no exponent: `14 900`."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}".replace(",", " ") if rounded >= 1000 else f"{rounded:g}"
 
 
 def lines(sizes: Sequence[Size]) -> Iterator[str]:
