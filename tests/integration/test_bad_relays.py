@@ -171,7 +171,7 @@ def test_numbering_anew_between_connections(
         # Long before it renumbers: a busy machine closes late.
         manner=lambda s: "close" if 0.5 < s < 1.2 else "serve",
         says_future=says_future,
-        count=150,
+        count=250,
     ) as relay:
         subject, stored = read_all(nats_server, relay, good=90)
     assert sorted(set(stored)) == sorted(stored)

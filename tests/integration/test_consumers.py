@@ -352,7 +352,7 @@ def test_sigterm_ends_it_with_what_was_measured(
 def test_a_worker_that_dies_fails_the_agent_and_the_other_goes_on(
     nats_server: NatsServer, tmp_path: Path, agents: list[Agent]
 ) -> None:
-    spec = short(nats_server.url, bench_workers=2)
+    spec = short(nats_server.url, bench_workers=2, bench_measure_s=8)
     assert provision(tmp_path, spec).returncode == 0
     fill(nats_server.url, 100)
     agent = start(agents, tmp_path, spec)
