@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
 import signal
 import subprocess
@@ -295,7 +296,9 @@ def test_numbering_anew_bad_frames_and_lost_connections_are_recorded_through(
     assert numbers == sorted(numbers)
     missing = set(range(numbers[0], numbers[-1])) - set(numbers)
     assert {number % 60 for number in missing} <= {20, 21, 22}
-    assert f"{len(missing)} undecodable left out" in stderr
+    left_out = re.findall(r"(\d+) undecodable left out", stderr)[-1]
+    # Three in a row may have come before the first good one.
+    assert 0 <= int(left_out) - len(missing) <= 3
 
 
 def test_a_final_answer_ends_the_recording_at_once(tmp_path: Path) -> None:
