@@ -104,7 +104,10 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
                     )
                 except Exception as error:  # noqa: BLE001 - the decoder's have no common class
                     wrong = {"file": path.name, "what": f"cannot be decoded: {error}"}
-                    bundle.problems.append(Reason("file_unreadable", part.host, wrong))
+                    problem = Reason("file_unreadable", part.host, wrong)
+                    # Another window has met it before.
+                    if problem not in bundle.problems:
+                        bundle.problems.append(problem)
                     continue
                 if by_beginning:
                     process = process_of(bundle, part, agent_name, name)

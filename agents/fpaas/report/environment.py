@@ -15,8 +15,8 @@ from fpaas.spec import Fault, RunSpec
 from fpaas.text.plan_text import DELIVERY_WORDS
 
 
-def parameters(spec: RunSpec) -> dict[str, str]:
-    """Return what the run was told to do."""
+def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
+    """Return what the run was told to do; `trimmed` says of which stretch the report is."""
     c = spec.consumers
     rate = "as the relay sends"
     if spec.firehose.rate_per_s is not None:
@@ -39,7 +39,7 @@ def parameters(spec: RunSpec) -> dict[str, str]:
         "firehose": f"{spec.firehose.source}, {rate}",
         "time": (
             f"{spec.warmup_s:g} s warm-up, {spec.measure_s:g} s measured, "
-            f"{spec.drain_s:g} s draining"
+            f"{spec.drain_s:g} s draining{f'; this report is {trimmed}' if trimmed else ''}"
         ),
         "stream": (
             f"{spec.stream.storage}, max age {spec.stream.max_age_s:g} s, "

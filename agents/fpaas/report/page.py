@@ -26,7 +26,7 @@ from fpaas.report import (
 )
 from fpaas.spec import Scenario
 from fpaas.text import leg_words, plan_text
-from fpaas.verdict import codes
+from fpaas.verdict import codes, trimming
 from fpaas.verdict.code import NOTE
 
 
@@ -56,10 +56,11 @@ def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None
         verdict=summary.get("verdict") or {"status": "invalid", "reasons": ["there is no verdict"]},
         problems=[codes.sentence(problem) for problem in bundle.problems],
         notes=notes,
+        trimmed=trimming.words(summary),
         answers=answers.answers(spec, summary),
         goals=goals_table.goal_rows(summary),
         planned_unread=planned_unread,
-        parameters=environment.parameters(spec),
+        parameters=environment.parameters(spec, trimming.words(summary)),
         plan_rows=plan_table.plan_rows(summary),
         warnings=plan_text.warnings(spec, plan) if plan else [],
         identities=[

@@ -12,6 +12,7 @@ from fpaas.latency.lower_bounds import is_at_least
 from fpaas.measures.figures import resolvable
 from fpaas.records import paths
 from fpaas.summary.summary import SCHEMA
+from fpaas.verdict import trimming
 from fpaas.verdict.verdict import INVALID, STATUSES
 
 #: How run ids begin: UTC.
@@ -69,12 +70,17 @@ class Entry:
     status: str = ""
     why: str = ""
     problem: str = ""
+    #: Which stretch its figures are of, if not the run's own.
+    trimmed: str = ""
     figures: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
         """Everything that a filter looks in, in lower case."""
-        parts = (self.name, self.kind, self.scenario, self.status, self.why, self.problem)
+        parts = (
+            *(self.name, self.kind, self.scenario, self.status, self.why, self.problem),
+            self.trimmed,
+        )
         return " ".join(parts).lower()
 
 
@@ -113,6 +119,7 @@ def of_summary(content: Any, name: str, began: datetime, path: str | None) -> En
         scenario=_text(content.get("scenario")),
         status=str(verdict["status"]),
         why=_text(why),
+        trimmed=trimming.words(content),
         figures={one.name: _value(content, one.path) for one in KEY_FIGURES},
     )
 

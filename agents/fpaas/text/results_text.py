@@ -58,6 +58,7 @@ def as_json(entries: Sequence[Entry]) -> str:
             "status": one.status,
             "why": one.why,
             "problem": one.problem,
+            "trimmed": one.trimmed,
             "figures": {name: _figure(value) for name, value in one.figures.items()},
         }
         for one in entries
@@ -74,7 +75,8 @@ def _figure(one: Value) -> dict[str, Any]:
 
 
 def _status(one: Entry) -> str:
-    return one.status or one.kind
+    status = one.status or one.kind
+    return f"{status}, {one.trimmed}" if one.trimmed else status
 
 
 def _cells(one: Entry) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from fpaas.latency.leg_kinds import LEGS, headline_legs
 from fpaas.latency.lower_bounds import is_at_least, is_goal_at_least, marked
 from fpaas.text import fault_text, leg_words
-from fpaas.verdict import goals
+from fpaas.verdict import goals, trimming
 
 WIDTH = 100
 GOAL_WIDTH = 48
@@ -33,7 +33,8 @@ def verdict(summary: dict[str, Any]) -> str:
 
 def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
     """Iterate over the summary's lines, from the verdict on; `title` names scenario and goal."""
-    yield f"{verdict(summary):<{LABEL_WIDTH}}{title}"
+    trimmed = trimming.words(summary)
+    yield f"{verdict(summary):<{LABEL_WIDTH}}{title}{f', {trimmed}' if trimmed else ''}"
     reasons = summary["verdict"]["reasons"]
     for reason in reasons[:REASONS_SHOWN_MAX]:
         yield from _wrapped("- " + reason)

@@ -39,6 +39,20 @@ class Code:
         return self.sentence(parameters)
 
 
+#: Of a window other than the run's own.
+WINDOW = {
+    "warmup_s": "s, as the report was asked for",
+    "run_warmup_s": "s, the run's own",
+    "from_s": "s since T0",
+    "until_s": "s since T0",
+}
+OWN_WINDOW = {
+    **WINDOW,
+    "reason": "{code, host, parameters}: the first that only the run's own window shows",
+    "more": "how many others it shows",
+}
+
+
 def counted(count: float | None) -> str:
     """Write a number with its thousands separated."""
     return "-" if count is None else f"{count:,.0f}".replace(",", " ")
@@ -49,6 +63,15 @@ def causes(counts: Mapping[str, int] | None, words: Mapping[str, str]) -> str:
     known = counts or {}
     found = [f"{known[name]} {text}" for name, text in words.items() if known.get(name)]
     return f": {'; '.join(found)}" if found else ""
+
+
+def of_own_window(p: Parameters) -> str:
+    """Write what another window than the run's own leaves out."""
+    more = f" (and {p['more']} more)" if p["more"] else ""
+    return (
+        f"by the run's own window, from {p['run_warmup_s']:g} s to {p['until_s']:g} s (this report "
+        f"has a warm-up of {p['warmup_s']:g} s): {p['reason']}{more}"
+    )
 
 
 def spoken(message: str | None) -> str:

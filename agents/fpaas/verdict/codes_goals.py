@@ -5,7 +5,18 @@ from __future__ import annotations
 from fpaas.latency.lower_bounds import marked
 from fpaas.ledger import durable_account, ledger, lost_streams
 from fpaas.verdict import goals
-from fpaas.verdict.code import FAIL, NOTE, Code, Parameters, between, causes, counted
+from fpaas.verdict.code import (
+    FAIL,
+    NOTE,
+    OWN_WINDOW,
+    WINDOW,
+    Code,
+    Parameters,
+    between,
+    causes,
+    counted,
+    of_own_window,
+)
 
 NOT_READ = {
     ledger.DROPPED: "vanished in transit, between frames that were read",
@@ -203,6 +214,15 @@ CODES: dict[str, Code] = {
         "Consumers sent acks that NATS does not have.",
         "Look for connections that broke; read nats.log.",
         {"count": "deliveries"},
+    ),
+    "failed_by_own_window": Code(
+        FAIL,
+        of_own_window,
+        "The report is of another window than the run's own (--warmup-s), by which the run missed "
+        "a goal that is met without what was cut off.",
+        "Report it without --warmup-s to see its own figures. If its warm-up was too short, run "
+        "again with a longer bench_warmup_s.",
+        OWN_WINDOW,
     ),
     # -- causes of a missed goal, or noted --------------------------------------------------------
     "consumers_never_fetched": Code(
@@ -422,6 +442,16 @@ CODES: dict[str, Code] = {
             "lost_s": "seconds since T0",
             "served_again_s": "seconds since T0, None: not known",
         },
+    ),
+    "window_trimmed": Code(
+        NOTE,
+        "figures are from {from_s:g} s to {until_s:g} s after the run's start: this report was "
+        "asked for a warm-up of {warmup_s:g} s, and the run's own is {run_warmup_s:g} s",
+        "Rates, latencies and resources are of another window than the run's own "
+        "(`fpaas report --warmup-s`); the ledger is of the whole run.",
+        "Nothing, if this is what you want; `fpaas report` without --warmup-s reports the run's "
+        "own window.",
+        WINDOW,
     ),
     "unread_as_planned": Code(
         NOTE,

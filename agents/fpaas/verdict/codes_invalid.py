@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fpaas.records.control import Trouble
-from fpaas.verdict.code import INVALID, Code, Parameters, between, spoken
+from fpaas.verdict.code import (
+    INVALID,
+    OWN_WINDOW,
+    Code,
+    Parameters,
+    between,
+    of_own_window,
+    spoken,
+)
 
 #: Of the agents, how a sentence names them.
 AGENTS = {
@@ -578,6 +586,14 @@ CODES: dict[str, Code] = {
             "reread_limit_pct": "%",
             "relay_url": "",
         },
+    ),
+    "invalid_by_own_window": Code(
+        INVALID,
+        of_own_window,
+        "The report is of another window than the run's own (--warmup-s), by which the run is "
+        "invalid for a reason that is not seen without what was cut off.",
+        "Report it without --warmup-s to see its own figures, and run again.",
+        OWN_WINDOW,
     ),
     "goals_not_measured": Code(
         INVALID,

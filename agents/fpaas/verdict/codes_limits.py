@@ -76,6 +76,13 @@ def _busiest(part: dict[str, Any]) -> str:
     return f"{_PLACES[part['resource']]} {part['host']} at {part['used_pct']:.0f} %{beside}"
 
 
+def _not_explained(p: Parameters) -> str:
+    return (
+        f"Not known: answers were late ({', '.join(p['goals'])}), and no part was at its limit in "
+        f"the mean; the busiest was {_busiest(p['busiest'])}."
+    )
+
+
 def _stream_size(p: Parameters) -> str:
     return (
         f"The size of the stream: it was full at {p['bytes'] / 1e6:,.0f} MB, and dropped messages "
@@ -181,6 +188,15 @@ CODES: dict[str, Code] = {
         "A host's link was full.",
         _SCALE,
         {"host": "", "used_pct": "%", "mbit_per_s": "Mbit/s"},
+    ),
+    "not_explained": Code(
+        LIMIT,
+        _not_explained,
+        "A goal on latency was missed, though no part was at its limit in the mean and no stall "
+        "was noticed. A stall of less than a second, or a peak, does that.",
+        "Look for a peak in the latencies over time, and at what the hosts and NATS did then; run "
+        "again to see if it comes back.",
+        {"goals": "the missed goals on latencies that nothing explains", **_BUSIEST},
     ),
     "polls": Code(
         LIMIT,

@@ -1,19 +1,21 @@
 """What limited a run. Pure.
 
 Looked at in this order: breakdowns, stalls, processors, the lab's own load generators, the
-shuffler, NATS, the stream's size, the network, the consumers' own polls. Where none was at its
-limit, the offered load was below what any part could take, and the busiest is named.
+shuffler, NATS, the stream's size, the network. If none was at its limit and a goal on latency was
+missed all the same, that is not explained; otherwise the consumers' own polls are looked at, and
+last, the offered load was below what any part could take, and the busiest is named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fpaas.reason import Reason
 from fpaas.records.paths import pick
 from fpaas.spec import RunSpec
 from fpaas.verdict import stalls
+from fpaas.verdict.goals import Goal
 
 #: Mean share beyond which a resource has nothing left for peaks.
 SATURATED_PCT = 90.0
@@ -33,8 +35,9 @@ def find(
     *,
     late_generators: list[Reason],
     breakdowns: list[Reason],
+    missed: Sequence[Goal] = (),
 ) -> Reason:
-    """Say what limited a run; lists are the verdict's reasons of these kinds."""
+    """Say what limited a run; lists are the verdict's reasons of these kinds, and missed goals."""
     if breakdowns:
         return Reason("breakdown", None, {"reason": breakdowns[0]})
     for stall in _stalls(summary):
@@ -42,8 +45,13 @@ def find(
     busiest = _busiest(summary)
     if busiest is None:
         return Reason("not_known")
-    for limit in _limits(spec, summary, late_generators, busiest):
+    # Polls that ask for little, or a load that is small, make nothing late.
+    late_answers = [goal.name for goal in missed if goal.unit == "ms" and not goal.why]
+    last = () if late_answers else _polls(spec, summary, busiest)
+    for limit in (*_limits(spec, summary, late_generators), *last):
         return limit
+    if late_answers:
+        return Reason("not_explained", None, {"goals": late_answers, "busiest": busiest})
     offered = pick(summary, "throughput", "offered_per_s")
     return Reason("nothing", None, {"offered_per_s": offered, "busiest": busiest})
 
@@ -61,9 +69,7 @@ def _stalls(summary: Mapping[str, Any]) -> list[stalls.Stall]:
     return sorted(within, key=lambda stall: stall.length_s, reverse=True)
 
 
-def _limits(
-    spec: RunSpec, summary: Mapping[str, Any], late: list[Reason], busiest: dict[str, Any]
-) -> Iterator[Reason]:
+def _limits(spec: RunSpec, summary: Mapping[str, Any], late: list[Reason]) -> Iterator[Reason]:
     hosts = summary["resources"]["hosts"]
     for host, figures in hosts.items():
         busy = figures["cpu_pct"]
@@ -82,7 +88,6 @@ def _limits(
             speed = figures["net_speed_mbit_per_s"]
             link = {"host": host, "used_pct": used, "mbit_per_s": speed}
             yield Reason("network", None, link)
-    yield from _polls(spec, summary, busiest)
 
 
 def _did_as_planned(summary: Mapping[str, Any]) -> bool:
