@@ -56,6 +56,7 @@ def render(
         },
         sweep=sweep,
         done=done,
+        trimmed=sweep_text.trimmed(sweep),
         incomplete=[
             (point.number, grid.label(point.variables), sweep_text.state(point, sweep.repeats))
             for point in ([] if sweep.search else sweep.incomplete)

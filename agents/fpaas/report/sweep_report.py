@@ -18,6 +18,7 @@ from fpaas.sweep import record, sweep_figures
 from fpaas.sweep.record import INTERRUPTED, NO_RUN, PlayedRun, Sweep
 from fpaas.sweep.sweep_figures import FIGURES, Growth, Values
 from fpaas.text import expected, sweep_text
+from fpaas.verdict import trimming
 
 #: Beside the sweep's directory's parent: results/sweeps/<sweep-id> and results/<run-id>.
 DIRECTORY = "sweeps"
@@ -36,7 +37,8 @@ def bundle_of(directory: Path, run_id: str) -> Path:
 def read_runs(sweep: Sweep, directory: Path, warmup_s: float | None = None) -> dict[str, Values]:
     """Judge all runs that came to their end again, by their bundles; returns figures by run id.
 
-    `warmup_s` trims again from the raw data; otherwise summary.json is taken as it is.
+    `warmup_s` trims again from the raw data; otherwise summary.json is taken as it is. Raises
+    SpecError if it does not suit a run.
     """
     values = {}
     for point in sweep.points:
@@ -70,6 +72,7 @@ def judge(run: PlayedRun, content: dict[str, Any]) -> None:
         "",
     )
     run.disturbed_by = _disturbed_by(content)
+    run.trimmed = trimming.words(content)
 
 
 def _disturbed_by(content: dict[str, Any]) -> str:
@@ -103,9 +106,14 @@ def _summary(bundle: Path, warmup_s: float | None) -> dict[str, Any]:
         raise BadInput(f"{bundle}: is not there")
     if warmup_s is not None or not path.exists():
         try:
-            return summary.analyse(Bundle.load(bundle), warmup_s)
+            loaded = Bundle.load(bundle)
         except SpecError as error:
             raise BadInput(f"{bundle}: {error}") from error
+        try:
+            return summary.analyse(loaded, warmup_s)
+        except SpecError as error:
+            # The option is wrong, and not the run.
+            raise SpecError(f"{bundle}: {error}") from error
     try:
         content = json_input.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != summary.SCHEMA:

@@ -45,6 +45,8 @@ class PlayedRun:
     overload: str = ""
     #: What kept a host busy beside the lab, if that is all that made the run invalid.
     disturbed_by: str = ""
+    #: Which stretch its figures are of, if not its own.
+    trimmed: str = ""
 
 
 @dataclass

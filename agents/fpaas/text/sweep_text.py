@@ -134,10 +134,21 @@ def outcome(run: PlayedRun, point: SweepPoint) -> str:
     return f"{run.status}{reason}: {', '.join(shown)}"
 
 
+def trimmed(sweep: Sweep) -> str:
+    """Say which runs' figures are of another window than their own; nothing if none are."""
+    runs = [run for point in sweep.points for run in point.runs]
+    found = [run.trimmed for run in runs if run.trimmed]
+    if not found:
+        return ""
+    return f"Of {len(runs)} runs, {len(found)} are {', '.join(dict.fromkeys(found))}."
+
+
 def lines(sweep: Sweep, growths: list[Growth]) -> Iterator[str]:
     """Iterate over the lines of a sweep's result: a table of points, then growth."""
     done = sum(point.status == "done" for point in sweep.points)
     yield f"Sweep {sweep.sweep_id}: {done} of {len(sweep.points)} points"
+    if trimmed(sweep):
+        yield trimmed(sweep)
     yield ""
     titles = {one.name: f"{one.title} ({one.unit})" for one in FIGURES}
     heads = [*sweep.grid, *SHOWN, ""]

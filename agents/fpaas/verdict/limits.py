@@ -47,8 +47,8 @@ def find(
         return Reason("not_known")
     # Polls that ask for little, or a load that is small, make nothing late.
     late_answers = [goal.name for goal in missed if goal.unit == "ms" and not goal.why]
-    last = () if late_answers else _polls(spec, summary, busiest)
-    for limit in (*_limits(spec, summary, late_generators), *last):
+    last = [] if late_answers else list(_polls(spec, summary, busiest))
+    for limit in [*_limits(spec, summary, late_generators), *last]:
         return limit
     if late_answers:
         return Reason("not_explained", None, {"goals": late_answers, "busiest": busiest})

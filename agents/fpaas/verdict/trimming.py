@@ -56,7 +56,10 @@ def words(summary: Mapping[str, Any]) -> str:
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, Mapping) and one.get("code") == NOTE_CODE:
             from_s, until_s = pick(one, "parameters", "from_s"), pick(one, "parameters", "until_s")
-            return f"trimmed to {from_s:g}\N{EN DASH}{until_s:g} s"
+            # Whatever a file has there, a row of a folder is not worth a crash.
+            if isinstance(from_s, int | float) and isinstance(until_s, int | float):
+                return f"trimmed to {from_s:g}\N{EN DASH}{until_s:g} s"
+            return "trimmed"
     return ""
 
 
