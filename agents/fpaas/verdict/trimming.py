@@ -65,5 +65,7 @@ def words(summary: Mapping[str, Any]) -> str:
 
 def _about(reason: Reason) -> tuple[object, ...]:
     """Return what a reason is about, without its figures."""
-    parts = (reason.parameters.get(name) for name in ("goal", "consumers", "leg", "process"))
+    parts = (
+        reason.parameters.get(name) for name in ("goal", "consumers", "leg", "process", "agent")
+    )
     return (reason.code, reason.host, *parts)
