@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from fpaas.bundle.bundle import Bundle
-from fpaas.bundle.events import LEADER_CHANGED
+from fpaas.bundle.events import AGENT_DIED, LEADER_CHANGED, WORKER_DIED
+from fpaas.records import files, status
+from fpaas.records.consumers import WorkerResult
 from fpaas.records.events import (
     AGENT_PAUSED,
     FRAME_UNDECODABLE,
@@ -18,6 +21,7 @@ from fpaas.records.events import (
     EventLog,
     Value,
 )
+from fpaas.records.status import AgentStatus, State
 from fpaas.records.summary import Event
 from fpaas.report import charts, page
 from fpaas.report.series import RunSeries
@@ -282,4 +286,119 @@ def test_a_silence_that_was_noticed_ends_with_the_firehose(tmp_path: Path) -> No
     _, content = analyse(tmp_path, spoil)
     (event,) = content["events"]
     assert (event["begin_s"], event["end_s"]) == (33.0, 35.0)
-    assert event["sentence"].endswith("for 2.0 s")
+    # It went on, but from then on nothing was due.
+    assert event["sentence"].endswith(" until the firehose's end")
+
+
+def gone(host: Path, agent: str, at_s: float) -> None:
+    """End an agent early: that is when its account says that it was there last."""
+    unix_ns = RawRun().spec.t0_unix_ns + round(at_s * NS_PER_S)
+    status.write(host, AgentStatus(agent=agent, state=State.DONE, unix_ns=unix_ns, pid=1))
+    cut(host / f"{agent}.samples.jsonl", at_s)
+
+
+@pytest.mark.parametrize(
+    ("gone_s", "end_s"),
+    [
+        (17.05, 16.958),
+        # Who had looked on for long after that would have seen it.
+        (30.0, None),
+    ],
+)
+def test_an_end_that_only_others_saw_is_an_end(
+    tmp_path: Path, gone_s: float, end_s: float | None
+) -> None:
+    def spoil(host: Path) -> None:
+        note(host, "shuffler", NATS_SILENT, 12.95, None, server=SERVER, connected=True)
+        note(host, "probe", NATS_SILENT, 12.83, 16.958, server=SERVER, connected=True)
+        note(host, "consumers-0", NATS_SILENT, 12.9, 16.999, server="10.0.0.2:4222", connected=True)
+        gone(host, "shuffler", gone_s)
+
+    _, content = analyse(tmp_path, spoil)
+    ends = {event["parameters"]["agent"]: event["end_s"] for event in content["events"]}
+    assert ends == {"shuffler": end_s, "probe": 16.958, "consumers": 16.999}
+
+
+def test_a_probe_that_was_answered_at_last_knows_the_end(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        note(host, "probe", NATS_SILENT, 36.0, None, server=SERVER, connected=True)
+
+    bundle, content = analyse(tmp_path, spoil)
+    assert bundle.server_final is not None
+    until_s = (bundle.server_final.until_unix_ns - bundle.spec.t0_unix_ns) / NS_PER_S
+    assert [event["end_s"] for event in content["events"]] == [pytest.approx(until_s, abs=1e-3)]
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.RUNNING])
+def test_a_worker_that_was_killed_died_at_its_last_sign_of_life(
+    tmp_path: Path, state: State
+) -> None:
+    def spoil(host: Path) -> None:
+        path = host / "consumers-0.json"
+        files.write(path, msgspec.structs.replace(files.read(path, WorkerResult), complete=False))
+        cut(host / "consumers-0.samples.jsonl", 12)
+        own = AgentStatus(agent="consumers", state=state, unix_ns=RawRun().spec.t0_unix_ns, pid=1)
+        status.write(host, own)
+
+    bundle, content = analyse(tmp_path, spoil)
+    found = {event["kind"]: event for event in content["events"]}
+    # Workers go with their agent.
+    assert set(found) == {AGENT_DIED} | ({WORKER_DIED} if state is State.FAILED else set())
+    if state is State.FAILED:
+        died = found[WORKER_DIED]
+        assert died["parameters"] == {"agent": "consumers", "workers": [0]}
+        last_unix_ns = bundle.workers[0][1].last_sign_unix_ns
+        assert last_unix_ns is not None
+        assert died["begin_s"] == round((last_unix_ns - bundle.spec.t0_unix_ns) / NS_PER_S, 3)
+
+
+@pytest.mark.parametrize(
+    ("workers", "worker_gone_s", "since_s"),
+    [
+        ("notice", None, 6.0),
+        # A client that heard NATS on: it was the others' way to it.
+        ("hear it", None, None),
+        # One that was gone before it could notice says nothing.
+        ("are gone", 6.5, 6.0),
+    ],
+)
+def test_a_server_that_all_clients_missed_for_good_died_with_its_probe(
+    tmp_path: Path,
+    workers: str,
+    worker_gone_s: float | None,
+    since_s: float | None,
+) -> None:
+    def spoil(host: Path) -> None:
+        (host / "probe.final.json").unlink()
+        for name in ("probe.nats.jsonl", "probe.host.jsonl"):
+            cut(host / name, 6)
+        note(host, "shuffler", NATS_SILENT, 6, None, server=SERVER, connected=False)
+        if workers == "notice":
+            note(host, "consumers-0", NATS_SILENT, 6, None, server=SERVER, connected=False)
+        if worker_gone_s is not None:
+            cut(host / "consumers-0.samples.jsonl", worker_gone_s)
+        gone(host, "shuffler", 12)
+        own = AgentStatus(
+            agent="probe",
+            state=State.RUNNING,
+            unix_ns=RawRun().spec.t0_unix_ns + 5 * NS_PER_S,
+            pid=1,
+        )
+        status.write(host, own)
+
+    _, content = analyse(tmp_path, spoil)
+    reasons = {one["code"]: one for one in content["verdict"]["reason_codes"]}
+    assert ("nats_died" in reasons) == (since_s is not None)
+    limit = content["limited_by"]["parameters"]["reason"]["code"]
+    if since_s is None:
+        assert limit == "probe_died"
+        return
+    assert reasons["nats_died"]["parameters"]["since_s"] == since_s
+    assert limit == "nats_died"
+    assert not {"unread_as_planned", "consumers_without_poll"} & set(reasons)
+
+
+def cut(path: Path, until_s: float) -> None:
+    until_unix_ns = RawRun().spec.t0_unix_ns + round(until_s * NS_PER_S)
+    kept = [x for x in path.read_text().splitlines() if json.loads(x)["unix_ns"] <= until_unix_ns]
+    path.write_text("".join(f"{line}\n" for line in kept))

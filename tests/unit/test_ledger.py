@@ -225,7 +225,7 @@ class Simulation:
             relay=RelayResult(FIRST_SEQ, FIRST_SEQ + last - 1, last, last, 0, 0, 1, 0, 0.0),
             shuffler=make_shuffler(last),
             server=ServerFinal(
-                0, stream, stream, {d.name: self._state(d) for d in self.durables}, None
+                0, stream, stream, {d.name: self._state(d) for d in self.durables}, None, 0
             ),
             deliveries=logs,
             workers=[

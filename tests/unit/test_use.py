@@ -139,6 +139,41 @@ def nats_silent(begin_s: float, end_s: float | None, **changes: object) -> dict[
     return event | {"parameters": {"agent": "shuffler"}} | changes
 
 
+def test_a_probe_that_died_limits_less_than_what_is_measured(
+    easy: tuple[RunSpec, dict[str, Any]],
+) -> None:
+    spec, content = easy
+    probe, stopped, nats = (
+        Reason(f"{code}") for code in ("probe_died", "agent_stopped", "nats_died")
+    )
+    for breakdowns, first in (
+        ([probe, stopped], probe),
+        ([probe, stopped, nats], nats),
+        ([stopped, probe, nats], stopped),
+    ):
+        limit = limits.find(spec, content, late_generators=[], breakdowns=breakdowns)
+        assert limit.parameters == {"reason": first}
+
+
+def test_who_only_looks_on_limits_nothing(easy: tuple[RunSpec, dict[str, Any]]) -> None:
+    for agent, what in (
+        ("probe", "load_generator"),
+        ("faults", "load_generator"),
+        ("relay", "stall"),
+    ):
+        paused = nats_silent(6.0, 14.0, kind="agent_paused", parameters={"agent": agent})
+        assert find(easy, {("events",): [paused]}, [LATE]).code == what
+
+
+def test_of_workers_the_one_that_was_paused_is_named(
+    easy: tuple[RunSpec, dict[str, Any]],
+) -> None:
+    whose = {"agent": "consumers", "workers": [1]}
+    limit = find(easy, {("events",): [nats_silent(6, 14, kind="agent_paused", parameters=whose)]})
+    assert limit.parameters["workers"] == [1]
+    assert "consumers worker 1 on" in codes.sentence(limit)
+
+
 PAUSED = {"kind": "agent_paused", "parameters": {"agent": "shuffler"}}
 
 

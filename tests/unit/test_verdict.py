@@ -191,13 +191,18 @@ def test_what_held_the_relay_up_is_not_its_lateness(
         "fidelity.relay_blocked_s": 3.9,
     }
     silent = {"kind": "nats_silent", "host": HOST, "begin_s": 9.2, "end_s": 13.2}
+    paused = {"kind": "agent_paused", "parameters": {"agent": "shuffler"}}
     for events, cause in (
         ([], None),
         ([silent], "nats_silent"),
         # Before the window.
         ([silent | {"begin_s": 1.0, "end_s": 4.0}], None),
         ([silent | {"kind": "agent_paused", "parameters": {"agent": "relay"}}], None),
-        ([silent | {"kind": "agent_paused", "parameters": {"agent": "shuffler"}}], "agent_paused"),
+        ([silent | paused], "agent_paused"),
+        # What NATS left unanswered meanwhile, the reader could not have noticed.
+        ([silent, silent | paused | {"begin_s": 9.25, "end_s": 13.25}], "agent_paused"),
+        ([silent, silent | paused | {"begin_s": 9.25, "end_s": 10.5}], "nats_silent"),
+        ([silent | {"end_s": None}, silent | paused | {"end_s": 13.25}], "nats_silent"),
     ):
         judged = judge(healthy, changes={**late, "events": events})
         assert (judged.status, judged.reasons, judged.late_generators) == ("pass", [], [])
@@ -417,6 +422,31 @@ def test_a_single_server_that_stays_away_is_the_first_reason(
     assert of(judged.reasons) == ["nats_died", "agent_failed", "file_missing", "file_missing"]
     assert [one.parameters.get("file") for one in judged.reasons[2:]] == ["x", "probe.final.json"]
     assert judged.breakdowns[0].code == "nats_died"
+
+
+def test_a_log_is_pointed_to_only_if_it_says_anything(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    for has_log in (True, False):
+        facts = Facts(
+            agents=[AgentEnd(HOST, "probe", "running", "", 5.0, has_log)],
+            servers_silent={HOST: 7.0},
+            servers_with_log=[HOST] if has_log else [],
+        )
+        for reason in judge(healthy, facts).breakdowns:
+            assert ("says more" in codes.sentence(reason)) == has_log
+            assert "running" not in codes.sentence(reason)
+
+
+def test_without_its_server_nothing_is_left_undone_as_planned(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    notes = of(judge(healthy, Facts(never_fetched=4, polled_s=4.0)).notes)
+    assert {"unread_as_planned", "consumers_without_poll"} <= set(notes)
+    facts = Facts(never_fetched=4, polled_s=4.0, servers_silent={HOST: 7.0})
+    assert not {"unread_as_planned", "consumers_without_poll"} & set(
+        of(judge(healthy, facts).notes)
+    )
 
 
 @pytest.mark.parametrize("dead", ["relay", "shuffler", "consumers", "probe"])

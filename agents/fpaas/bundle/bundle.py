@@ -76,6 +76,8 @@ class ServerFinal:
     stream_after: StreamState
     durables: dict[str, DurableState]
     server: ServerLife | None
+    #: When it was complete.
+    until_unix_ns: int
 
 
 @dataclass
@@ -91,6 +93,17 @@ class WorkerPart:
     events: list[EventRecord] = field(default_factory=list)
     #: From when on another worker played its consumers, if it had ended in the run.
     gone_on_unix_ns: int | None = None
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it ended before its time, and no other worker went on with its consumers."""
+        is_cut = self.result is not None and not self.result.complete
+        return is_cut and self.gone_on_unix_ns is None
+
+    @property
+    def last_sign_unix_ns(self) -> int | None:
+        """When it was last heard of; None if it never was."""
+        return self.samples[-1].unix_ns if self.samples else None
 
 
 @dataclass
@@ -126,6 +139,11 @@ class HostPart:
         """Paths of an agent's `.hlog` files; the consumers have one a worker."""
         pattern = "consumers-*.hlog" if agent == "consumers" else f"{agent}.hlog"
         return sorted(self.directory.glob(pattern))
+
+    def has_log(self, agent: str) -> bool:
+        """Whether an agent's log is there and says anything."""
+        log = self.directory / f"{agent}.log"
+        return log.is_file() and log.stat().st_size > 0
 
     def last_samples(self, agent: str) -> Iterator[int]:
         """Iterate over times of an agent's last samples, later than what its status says (ns)."""
@@ -486,6 +504,7 @@ def _server_final(path: Path) -> ServerFinal:
         stream_after=final.stream_after,
         durables={state.name: state for state in final.consumers},
         server=final.server,
+        until_unix_ns=final.unix_ns + round((final.took_ms or 0.0) * 1e6),
     )
 
 

@@ -29,7 +29,7 @@ from fpaas.records.events import (
 )
 from fpaas.records.nats import Varz
 from fpaas.records.probe import AGENT as PROBE
-from fpaas.records.status import State
+from fpaas.records.status import State, in_words
 from fpaas.records.summary import Event
 from fpaas.spec import NS_PER_S
 
@@ -38,6 +38,7 @@ RELAY_RECONNECTED = "relay_reconnected"
 NATS_RESTARTED = "nats_restarted"
 LEADER_CHANGED = "leader_changed"
 AGENT_DIED = "agent_died"
+WORKER_DIED = "worker_died"
 CLOCK_SET = "clock_set"
 
 #: Who says so: an agent of itself, a NATS server of itself, one who watches another.
@@ -50,7 +51,8 @@ CONSUMERS = "consumers"
 CONNECTED = "connected"
 #: Samples of NATS are so far apart.
 SAMPLES_APART_NS = 5 * NS_PER_S
-WORKERS_NAMED_MAX = 4
+#: Whoever saw no end of a silence, and was itself gone so soon after it, cannot have.
+LOOKED_AGAIN_NS = 2 * NS_PER_S
 DECIMALS = 3
 
 
@@ -134,12 +136,15 @@ def _noticed(bundle: Bundle) -> Iterator[_Found]:
                 continue
             if due[1] == bundle.spec.offer_until_unix_ns:
                 record = msgspec.structs.replace(record, end_unix_ns=due[1])
+        elif record.kind == NATS_SILENT and record.end_unix_ns is None:
+            end_unix_ns = _heard_again(bundle, seen)
+            record = msgspec.structs.replace(record, end_unix_ns=end_unix_ns)
         if record.end_unix_ns is None or record.end_unix_ns >= bundle.spec.t0_unix_ns:
             whom = sorted(_whom(record).items())
             alike[seen.host, seen.agent, record.kind, *whom].append(seen._replace(record=record))
     for group in alike.values():
         for stretch in _stretches(group):
-            yield _merged(stretch)
+            yield _merged(stretch, bundle.spec.offer_until_unix_ns)
 
 
 def _seen(bundle: Bundle) -> Iterator[_Seen]:
@@ -152,6 +157,33 @@ def _seen(bundle: Bundle) -> Iterator[_Seen]:
         for worker in part.workers:
             for record in worker.events:
                 yield _Seen(part.host, CONSUMERS, worker.worker, record)
+
+
+def _heard_again(bundle: Bundle, seen: _Seen) -> int | None:
+    """Return when others heard a server again of which one who was gone by then saw no end."""
+    record, part = seen.record, bundle.hosts[seen.host]
+    status = part.statuses.get(seen.agent)
+    last_sign_unix_ns = _last_sign(part, seen.agent, 0 if status is None else status.unix_ns)
+    since_unix_ns = max(record.begin_unix_ns, last_sign_unix_ns - LOOKED_AGAIN_NS)
+    return min(
+        (
+            end_unix_ns
+            for other in _seen(bundle)
+            if other.record.kind == NATS_SILENT and _whom(other.record) == _whom(record)
+            if other.record.begin_unix_ns <= last_sign_unix_ns
+            if (end_unix_ns := _end_known(bundle, other)) is not None
+            if end_unix_ns > since_unix_ns
+        ),
+        default=None,
+    )
+
+
+def _end_known(bundle: Bundle, seen: _Seen) -> int | None:
+    """Return when a silence of NATS ended; a probe stops looking before it asks a last time."""
+    final = bundle.hosts[seen.host].server_final
+    if seen.record.end_unix_ns is None and seen.agent == PROBE:
+        return None if final is None or final.server is None else final.until_unix_ns
+    return seen.record.end_unix_ns
 
 
 def _whom(record: EventRecord) -> dict[str, Any]:
@@ -174,7 +206,7 @@ def _stretches(group: list[_Seen]) -> Iterator[list[_Seen]]:
         yield stretch
 
 
-def _merged(stretch: list[_Seen]) -> _Found:
+def _merged(stretch: list[_Seen], offer_until_unix_ns: int) -> _Found:
     """Make one event, from the earliest begin to the latest end that somebody saw."""
     first = stretch[0]
     records = [seen.record for seen in stretch]
@@ -189,10 +221,11 @@ def _merged(stretch: list[_Seen]) -> _Found:
     if CONNECTED in first.record.parameters:
         parameters[CONNECTED] = all(record.parameters.get(CONNECTED) for record in records)
     kind = first.record.kind
+    firehose_end_unix_ns = offer_until_unix_ns if kind == RELAY_SILENT else None
     if kind == FAULT:
         source, short, what = _injected(parameters)
     else:
-        source, short, what = _told(kind, _who(first.agent, workers), parameters)
+        source, short, what = _told(kind, in_words(first.agent, workers), parameters)
     return _Found(
         kind,
         source,
@@ -201,7 +234,7 @@ def _merged(stretch: list[_Seen]) -> _Found:
         end_unix_ns,
         parameters,
         short,
-        what + _how_long(begin_unix_ns, end_unix_ns),
+        what + _how_long(begin_unix_ns, end_unix_ns, firehose_end_unix_ns),
         min((record.noticed_unix_ns for record in records if record.noticed_unix_ns), default=None),
     )
 
@@ -256,17 +289,14 @@ def _undecodable(who: str, parameters: JsonObject) -> str:
     return f"{who} got a frame{size} {where} that {parameters.get('cause')}{kept}"
 
 
-def _who(name: str, workers: list[int]) -> str:
-    if not workers:
-        return f"the {name}"
-    if len(workers) > WORKERS_NAMED_MAX:
-        return f"{len(workers)} consumers workers"
-    return f"consumers worker{'s' if len(workers) > 1 else ''} {', '.join(map(str, workers))}"
-
-
-def _how_long(begin_unix_ns: int, end_unix_ns: int | None) -> str:
+def _how_long(
+    begin_unix_ns: int, end_unix_ns: int | None, firehose_end_unix_ns: int | None = None
+) -> str:
     if end_unix_ns is None:
         return " from then on"
+    # Whether it ended then is not known: from then on nothing was due.
+    if end_unix_ns == firehose_end_unix_ns:
+        return " until the firehose's end"
     if end_unix_ns == begin_unix_ns:
         return ""
     return f" for {(end_unix_ns - begin_unix_ns) / NS_PER_S:.1f} s"
@@ -291,7 +321,9 @@ def _relay_silences(bundle: Bundle, noticed: list[_Found]) -> Iterator[_Found]:
         if 2 * known_ns > until - since:
             continue
         parameters = {"agent": "shuffler", "url": spec.firehose.relay_url}
-        what = "the shuffler got no event from the relay" + _how_long(since, until)
+        what = "the shuffler got no event from the relay" + _how_long(
+            since, until, spec.offer_until_unix_ns
+        )
         yield _Found(RELAY_SILENT, OBSERVER, host, since, until, parameters, "no events", what)
 
 
@@ -430,7 +462,19 @@ def _deaths(bundle: Bundle) -> Iterator[_Found]:
                 None,
                 {"agent": status.agent, "state": status.state},
                 f"{status.agent} {what}",
-                f"the {status.agent} {what}",
+                f"{in_words(status.agent)} {what}",
+            )
+    for part, worker in bundle.workers:
+        agent = part.statuses.get(CONSUMERS)
+        # Workers go with their agent.
+        has_agent = agent is not None and agent.state in (State.DONE, State.FAILED, State.STOPPED)
+        if worker.was_killed and has_agent:
+            at_unix_ns = worker.last_sign_unix_ns or bundle.spec.t0_unix_ns
+            parameters = {"agent": CONSUMERS, "workers": [worker.worker]}
+            what = f"{in_words(CONSUMERS, [worker.worker])} died"
+            short = f"worker {worker.worker} died"
+            yield _Found(
+                WORKER_DIED, OBSERVER, part.host, at_unix_ns, None, parameters, short, what
             )
 
 
@@ -439,7 +483,7 @@ def _restarts(bundle: Bundle) -> Iterator[_Found]:
         parameters: dict[str, Any] = {"agent": one.agent, "exact": one.is_exact}
         if one.workers:
             parameters["workers"] = one.workers
-        who = _who(one.agent, one.workers)
+        who = in_words(one.agent, one.workers)
         if one.end_unix_ns is None:
             what = f"{who} ended and was started again, and did not serve from then on"
         else:

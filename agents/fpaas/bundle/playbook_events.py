@@ -13,6 +13,7 @@ from fpaas.records.events import (
     TROUBLE_NOTED,
     EventRecord,
 )
+from fpaas.records.status import in_words
 from fpaas.records.summary import Event
 from fpaas.spec import NS_PER_S
 
@@ -52,7 +53,11 @@ _SHORT = {RUN_ARMED: "armed", TROUBLE_NOTED: "trouble", HOST_SILENT: "host silen
 
 def _said(record: EventRecord) -> str:
     if record.kind == TROUBLE_NOTED:
-        return f"the playbook noted trouble: {str(record.parameters['problem']).replace('_', ' ')}"
+        get = record.parameters.get
+        problem = str(get("problem")).replace("_", " ")
+        who = f"{in_words(str(get('agent')))} " if get("agent") else ""
+        said = f": {get('message')}" if get("message") else ""
+        return f"the playbook noted trouble: {who}{problem}{said}"
     ended = record.end_unix_ns is not None
     return {
         RUN_ARMED: "the playbook set when the run begins",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,16 @@ from fpaas.records.fields import Number, UnixNs, doc
 
 #: Among figures of agents that wait for T0: seconds that their connections will take, as measured.
 CONNECT_S = "connect_s"
+
+#: Of the agents, how a sentence names them.
+AGENTS = {
+    "relay": "the relay",
+    "shuffler": "the shuffler",
+    "consumers": "the consumers' agent",
+    "probe": "the probe",
+    "faults": "the faults agent",
+}
+WORKERS_NAMED_MAX = 4
 
 
 class State(enum.StrEnum):
@@ -46,6 +57,15 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.json.decode(line, type=cls)
         except msgspec.DecodeError:
             return None
+
+
+def in_words(agent: str, workers: Sequence[int] = ()) -> str:
+    """Name an agent in a sentence, or those of the consumers' workers that it is about."""
+    if not workers:
+        return AGENTS.get(agent, f"the {agent}")
+    if len(workers) > WORKERS_NAMED_MAX:
+        return f"{len(workers)} consumers workers"
+    return f"consumers worker{'s' if len(workers) > 1 else ''} {', '.join(map(str, workers))}"
 
 
 def name(agent: str) -> str:

@@ -138,6 +138,15 @@ def _unread_as_planned(p: Parameters) -> str:
     return f"{note}. This is not a failure." if p["nothing_lost"] else f"{note}."
 
 
+def _workers_restarted(p: Parameters) -> str:
+    were = "workers ended in the run and were" if p["count"] > 1 else "worker ended and was"
+    whose = "their" if p["count"] > 1 else "its"
+    return (
+        f"{p['count']} consumers {were} started again; others went on with {whose} durables, and "
+        "polls that fell due meanwhile were not made"
+    )
+
+
 def _consumers_without_poll(p: Parameters) -> str:
     return (
         f"{_of_class(p)}{p['count']} of {p['of']} consumers fetched nothing: with a poll every "
@@ -418,8 +427,7 @@ CODES: dict[str, Code] = {
     ),
     "workers_restarted": Code(
         NOTE,
-        "{count} consumers workers ended in the run and were started again; others went on with "
-        "their durables, and polls that fell due meanwhile were not made",
+        _workers_restarted,
         "A process full of consumers died in the run, and was started again. What it had received "
         "in its last second is known from the server; what it had not acknowledged came again.",
         "Read consumers.log on its host.",

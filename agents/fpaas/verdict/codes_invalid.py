@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fpaas.records.control import Trouble
+from fpaas.records.status import AGENTS, in_words
 from fpaas.verdict.code import (
     INVALID,
     OWN_WINDOW,
@@ -14,15 +15,6 @@ from fpaas.verdict.code import (
     of_own_window,
     spoken,
 )
-
-#: Of the agents, how a sentence names them.
-AGENTS = {
-    "relay": "the relay",
-    "shuffler": "the shuffler",
-    "consumers": "the consumers' agent",
-    "probe": "the probe",
-    "faults": "the faults agent",
-}
 
 _LOGS = "Read the log of that part in `results/<run-id>/hosts/<host>/`, and run again."
 _BUSY = (
@@ -37,17 +29,24 @@ _CLOCK = (
     "Synchronise the hosts' clocks (chrony), make sure that nothing sets them during a run, and "
     "run again."
 )
+_LOG = {"has_log": "whether its log says anything"}
 _REPORT = (
     "Parts of the lab contradict each other, which is a defect of the lab: keep the bundle and "
     "report it."
 )
 
 
+def _more(file: str, p: Parameters) -> str:
+    """Point to a log, unless it is empty or nobody knows."""
+    return f"; {file} says more" if p.get("has_log") else ""
+
+
 def _died(agent: str) -> Code:
     def sentence(p: Parameters) -> str:
+        said = f" ({p['message']})" if p["message"] else ""
         return (
             f"{AGENTS[agent]} died; its last sign of life came {p['at_s']:.0f} s after the run's "
-            f"start ({p['state']}{spoken(p['message'])}); its log says more"
+            f"start{said}{_more('its log', p)}"
         )
 
     return Code(
@@ -55,20 +54,21 @@ def _died(agent: str) -> Code:
         sentence,
         f"{AGENTS[agent].capitalize()} ended without a message: it was killed, or it crashed.",
         f"{_LOGS} If the host ran out of memory, the kernel killed it, and `dmesg` says so.",
-        {"at_s": "s since T0, last sign of life", "state": "", "message": ""},
+        {"at_s": "s since T0, last sign of life", "state": "", "message": "", **_LOG},
     )
 
 
 def _agent_paused(p: Parameters) -> str:
     until = "on" if p["end_s"] is None else f"to {p['end_s']:.1f} s"
+    who = in_words(p["agent"], p.get("workers") or ())
     return (
-        f"{p['agent']}: did not run from {p['begin_s']:.1f} s {until} after the run's start "
+        f"{who} did not run from {p['begin_s']:.1f} s {until} after the run's start "
         "(stopped, swapped out, or without CPU), so what it sent was late"
     )
 
 
 def _agent_restarted(p: Parameters) -> str:
-    agent = AGENTS.get(p["agent"], p["agent"])
+    agent = in_words(p["agent"])
     gone = between(p["begin_s"], p["end_s"])
     return f"{agent} ended and was started again; it served nobody {gone}"
 
@@ -87,7 +87,7 @@ def _loss(p: Parameters) -> str:
 def _nats_died(p: Parameters) -> str:
     return (
         "NATS failed during the run and did not come back: it stopped answering "
-        f"{p['since_s']:.0f} s after the run's start, {_loss(p)}; nats.log says more"
+        f"{p['since_s']:.0f} s after the run's start, {_loss(p)}{_more('nats.log', p)}"
     )
 
 
@@ -149,11 +149,11 @@ def _goal_undecided(p: Parameters) -> str:
 
 
 def _agent_failed(p: Parameters) -> str:
-    return f"{AGENTS.get(p['agent'], p['agent'])} failed{spoken(p['message'])}"
+    return f"{in_words(p['agent'])} failed{spoken(p['message'])}"
 
 
 def _agent_stopped(p: Parameters) -> str:
-    agent = AGENTS.get(p["agent"], p["agent"])
+    agent = in_words(p["agent"])
     return f"{agent} was stopped before the run's end{spoken(p['message'])}"
 
 
@@ -185,7 +185,7 @@ TROUBLE: dict[Trouble, str] = {
 def _control_problem(p: Parameters) -> str:
     words = dict(p)
     if "agent" in p:
-        words["agent"] = AGENTS.get(p["agent"], p["agent"])
+        words["agent"] = in_words(p["agent"])
     if p["problem"] == Trouble.FAILED:
         words["message"] = spoken(p["message"])
     return TROUBLE[p["problem"]].format_map(words)
@@ -206,6 +206,7 @@ def _unresolved(p: Parameters) -> str:
 _LATE = {"p99_ms": "ms", "limit_ms": "ms"}
 _SHARE = {"limit_pct": "%"}
 _NATS = {"storage": "memory or file", "servers": "NATS hosts", "replicas": "of the stream"}
+_WORKERS = "of the consumers, which of their workers; empty: not known"
 _FILE = {"file": "its name"}
 _WRONG = {**_FILE, "what": "what is wrong with it"}
 
@@ -241,7 +242,7 @@ CODES: dict[str, Code] = {
         "server.",
         "Read nats.log on that host. To survive such a loss, use three NATS hosts and "
         "bench_stream_replicas=3.",
-        {"since_s": "s since T0, the first query without an answer", **_NATS},
+        {"since_s": "s since T0, the first query without an answer", **_NATS, **_LOG},
     ),
     "nats_restarted": Code(
         INVALID,
@@ -455,7 +456,7 @@ CODES: dict[str, Code] = {
         _agent_paused,
         "An agent that generates load stood still, so its figures are about that.",
         "Find what stopped it on that host: a debugger, memory that ran out, a busy hypervisor.",
-        {"agent": "name", "begin_s": "s since T0", "end_s": "s since T0"},
+        {"agent": "name", "workers": _WORKERS, "begin_s": "s since T0", "end_s": "s since T0"},
     ),
     "agent_restarted": Code(
         INVALID,

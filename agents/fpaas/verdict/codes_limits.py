@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fpaas.records.status import AGENTS, in_words
 from fpaas.verdict.code import LIMIT, Code, Parameters, between
-from fpaas.verdict.codes_invalid import AGENTS
 
 _WORDS = {**AGENTS, "nats": "NATS", "consumers": "the consumers' agents"}
 _PLACES = {
@@ -21,11 +21,11 @@ _BUSIEST = {
 
 def _stall(p: Parameters) -> str:
     stretch = between(p["begin_s"], p["end_s"])
+    workers = p.get("workers")
+    who = in_words(p["part"], workers) if workers else _WORDS.get(p["part"], p["part"])
     if p["kind"] == "agent_paused":
-        who = _WORDS.get(p["part"], p["part"])
         return f"A stall: {who} on {p['host']} did not run {stretch}."
     if p["kind"] == "agent_restarted":
-        who = _WORDS.get(p["part"], p["part"])
         return f"A stall: {who} on {p['host']} ended and was started again, gone {stretch}."
     who = "NATS" if p["kind"] == "nats_silent" else "the relay"
     return f"A stall: {who} did not answer {stretch} (noticed on {p['host']})."
@@ -116,6 +116,7 @@ CODES: dict[str, Code] = {
         {
             "kind": "of the event: nats_silent, relay_silent, agent_paused or agent_restarted",
             "part": "nats, relay, or the agent",
+            "workers": "of the consumers, which of their workers; empty: not known",
             "host": "where it was noticed",
             "begin_s": "s since T0",
             "end_s": "s since T0; null: to the run's end",

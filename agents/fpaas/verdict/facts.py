@@ -16,7 +16,7 @@ from fpaas.ledger.ledger import Ledger
 from fpaas.measures.figures import Window, growth
 from fpaas.reason import Reason
 from fpaas.records.consumers import WorkerResult
-from fpaas.records.events import NATS_SILENT
+from fpaas.records.events import NATS_SILENT, EventRecord
 from fpaas.records.nats import ServerLife
 from fpaas.records.status import State
 from fpaas.resources import resources
@@ -26,6 +26,9 @@ from fpaas.spec.faults import RELAY
 #: A probe samples once a second; beyond both, what it left out could hide what went on.
 UNSAMPLED_MAX_S = 2
 UNSAMPLED_MAX_SHARE = 0.2
+
+#: A client notices a silence within this time.
+NOTICED_AFTER_NS = 2 * NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class AgentEnd:
     state: str
     message: str
     at_s: float
+    has_log: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class Facts:
     server_lives: dict[str, list[str]] = field(default_factory=dict)
     #: By NATS host, when after T0 it was first found not to answer any more.
     servers_silent: dict[str, float] = field(default_factory=dict)
+    #: NATS hosts whose nats.log says anything.
+    servers_with_log: list[str] = field(default_factory=list)
     #: By NATS host, when after T0 the first server that answered there did so last.
     servers_answered: dict[str, float] = field(default_factory=dict)
     disagreements: list[Disagreement] = field(default_factory=list)
@@ -124,6 +130,7 @@ def collect(
         workers_killed=list(_workers_killed(bundle)),
         server_lives=_server_lives(bundle),
         servers_silent=_servers_silent(bundle),
+        servers_with_log=[part.host for part in bundle.parts("nats") if part.has_log("nats")],
         servers_answered=_servers_answered(bundle),
         disagreements=balance.disagreements,
         tolerated=balance.tolerated,
@@ -153,7 +160,7 @@ def _agents(bundle: Bundle) -> Iterator[AgentEnd]:
             if status.state not in (State.FAILED, State.STOPPED):
                 last_unix_ns = max([last_unix_ns, *part.last_samples(name)])
             at_s = _since_t0_s(bundle, min(last_unix_ns, bundle.spec.settled_unix_ns))
-            yield AgentEnd(part.host, name, status.state, status.message, at_s)
+            yield AgentEnd(part.host, name, status.state, status.message, at_s, part.has_log(name))
 
 
 def _never_fetched(bundle: Bundle, results: list[WorkerResult]) -> int:
@@ -192,13 +199,8 @@ def _polled_s(bundle: Bundle) -> float | None:
 
 def _workers_killed(bundle: Bundle) -> Iterator[WorkerDeath]:
     for part, worker in bundle.workers:
-        if worker.gone_on_unix_ns is not None:
-            continue
-        if worker.result is not None and not worker.result.complete:
-            last_unix_ns = max(
-                (sample.unix_ns for sample in worker.samples[-1:]),
-                default=bundle.spec.t0_unix_ns,
-            )
+        if worker.was_killed:
+            last_unix_ns = worker.last_sign_unix_ns or bundle.spec.t0_unix_ns
             yield WorkerDeath(part.host, worker.worker, _since_t0_s(bundle, last_unix_ns))
 
 
@@ -246,6 +248,8 @@ def _servers_silent(bundle: Bundle) -> dict[str, float]:
         answered = [sample.varz is not None for sample in part.nats_samples]
         final = part.server_final
         fell_silent_ns = _silent_to_the_end_ns(bundle, part)
+        if fell_silent_ns is None and len(bundle.parts("nats")) == 1:
+            fell_silent_ns = _silent_for_all_ns(bundle)
         if final is None and fell_silent_ns is not None:
             # Its samples are seconds apart: the last may have been answered.
             silent[part.host] = _since_t0_s(bundle, fell_silent_ns)
@@ -264,11 +268,40 @@ def _silent_to_the_end_ns(bundle: Bundle, part: HostPart) -> int | None:
     begins = [
         event.begin_unix_ns
         for event in part.events.get("probe", [])
-        if event.kind == NATS_SILENT
-        and event.end_unix_ns is None
-        and event.begin_unix_ns < bundle.spec.settled_unix_ns
+        if _is_open(event) and event.begin_unix_ns < bundle.spec.settled_unix_ns
     ]
     return min(begins, default=None)
+
+
+def _silent_for_all_ns(bundle: Bundle) -> int | None:
+    """Return when the only server fell silent for good, if all clients that were left say so."""
+    clients = [
+        (part.events.get("shuffler", []), list(part.last_samples("shuffler")))
+        for part in bundle.parts("shuffler")
+    ]
+    clients += [
+        (worker.events, [sample.unix_ns for sample in worker.samples[-1:]])
+        for _, worker in bundle.workers
+    ]
+    begins = [
+        event.begin_unix_ns
+        for seen, _ in clients
+        for event in seen
+        if _is_open(event) and event.begin_unix_ns < bundle.spec.settled_unix_ns
+    ]
+    if not begins:
+        return None
+    since_unix_ns = min(begins)
+    for seen, last_signs in clients:
+        # Who was gone before it could notice says nothing.
+        could_notice = max(last_signs, default=0) >= since_unix_ns + NOTICED_AFTER_NS
+        if could_notice and not any(_is_open(event) for event in seen):
+            return None
+    return since_unix_ns
+
+
+def _is_open(event: EventRecord) -> bool:
+    return event.kind == NATS_SILENT and event.end_unix_ns is None
 
 
 def _servers_answered(bundle: Bundle) -> dict[str, float]:

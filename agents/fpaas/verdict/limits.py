@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fpaas.reason import Reason
+from fpaas.records.events import AGENT_PAUSED
 from fpaas.records.paths import pick
 from fpaas.spec import RunSpec
 from fpaas.verdict import stalls
@@ -39,7 +40,7 @@ def find(
 ) -> Reason:
     """Say what limited a run; lists are the verdict's reasons of these kinds, and missed goals."""
     if breakdowns:
-        return Reason("breakdown", None, {"reason": breakdowns[0]})
+        return Reason("breakdown", None, {"reason": _breakdown(breakdowns)})
     for stall in _stalls(summary):
         return Reason("stall", None, stall.parameters())
     busiest = _busiest(summary)
@@ -56,13 +57,27 @@ def find(
     return Reason("nothing", None, {"offered_per_s": offered, "busiest": busiest})
 
 
+def _breakdown(breakdowns: list[Reason]) -> Reason:
+    """Return the first one, but a probe's death only if nothing that is measured died."""
+    first = breakdowns[0]
+    if first.code != "probe_died":
+        return first
+    died = (one for one in breakdowns[1:] if one.code.endswith("_died"))
+    return next((one for one in died if one.code != first.code), first)
+
+
 def _stalls(summary: Mapping[str, Any]) -> list[stalls.Stall]:
     """Return the stalls that figures were made with, the longest first.
 
     Those after the window count only if frames were left behind by it.
     """
     from_s, until_s = summary["window"]["from_s"], summary["window"]["until_s"]
-    found = stalls.causes(stalls.of(summary.get("events") or ()))
+    found = [
+        stall
+        for stall in stalls.causes(stalls.of(summary.get("events") or ()))
+        # Nothing waits for those who only look on.
+        if not (stall.kind == AGENT_PAUSED and stall.part in ("probe", "faults"))
+    ]
     within = [stall for stall in found if stall.overlaps(from_s, until_s)]
     if not within and pick(summary, "ledger", "not_read"):
         within = [stall for stall in found if stall.begin_s >= until_s]

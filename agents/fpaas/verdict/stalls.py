@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fpaas.bundle.events import AGENT_DIED, NATS_RESTARTED
+from fpaas.bundle.events import AGENT_DIED, NATS_RESTARTED, WORKER_DIED
 from fpaas.records.events import AGENT_PAUSED, AGENT_RESTARTED, NATS_SILENT, RELAY_SILENT
 
 #: Kind of event → the part that answered nothing; of an agent, its name is a parameter.
 PARTS = {NATS_SILENT: "nats", RELAY_SILENT: "relay", AGENT_PAUSED: None, AGENT_RESTARTED: None}
 #: Kinds of events after which figures are of another run than an undisturbed one.
-BREAKING = (*PARTS, AGENT_DIED, NATS_RESTARTED)
+BREAKING = (*PARTS, AGENT_DIED, WORKER_DIED, NATS_RESTARTED)
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Stall:
     host: str | None
     begin_s: float
     end_s: float | None
+    #: Of consumers, the workers that did not run.
+    workers: list[int] = field(default_factory=list)
 
     @property
     def length_s(self) -> float:
@@ -37,6 +39,11 @@ class Stall:
     def overlaps(self, from_s: float, until_s: float) -> bool:
         """Whether some of it lies in a stretch of the run."""
         return self.begin_s < until_s and (self.end_s is None or self.end_s > from_s)
+
+    def shared_s(self, other: Stall) -> float:
+        """How long both lasted at once; infinite if neither ended."""
+        ends = [math.inf if one.end_s is None else one.end_s for one in (self, other)]
+        return max(0.0, min(ends) - max(self.begin_s, other.begin_s))
 
     def parameters(self) -> dict[str, Any]:
         """As parameters of a reason."""
@@ -52,6 +59,9 @@ def of(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
             host=event.get("host"),
             begin_s=event["begin_s"],
             end_s=event.get("end_s"),
+            workers=(event.get("parameters") or {}).get("workers") or []
+            if event["kind"] in (AGENT_PAUSED, AGENT_RESTARTED)
+            else [],
         )
         for event in events
         if event.get("kind") in PARTS

@@ -171,13 +171,14 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         failovers.append(Reason("shuffler_restarted", None, {"times": facts.shuffler_lives - 1}))
     if facts.workers_gone_on:
         failovers.append(Reason("workers_restarted", None, {"count": facts.workers_gone_on}))
+    died = {reason.code for reason in dead.reasons}
     notes = [
         *failovers,
         *excused,
         *broken,
         *_blocked_reader(summary, facts),
         *relay_limits.notes(spec, summary),
-        *_notes(spec, summary, facts),
+        *_notes(spec, summary, facts, has_nats_died="nats_died" in died),
     ]
     status: Status = INVALID if invalid else FAIL if missed else PASS
     breakdowns = [*dead.reasons, *given, *stopped]
@@ -209,6 +210,7 @@ def _paused(summary: dict[str, Any], late: list[Reason]) -> Iterator[Reason]:
         if event["kind"] == AGENT_PAUSED and is_load and event["begin_s"] < until_s:
             paused = {
                 "agent": event["parameters"]["agent"],
+                "workers": event["parameters"].get("workers") or [],
                 "begin_s": event["begin_s"],
                 "end_s": event["end_s"],
             }
@@ -300,7 +302,12 @@ class _Dead:
                 failed = {"agent": end.agent, "message": end.message}
                 yield end.at_s, Reason("agent_failed", end.host, failed)
             else:
-                died = {"at_s": end.at_s, "state": end.state, "message": end.message}
+                died = {
+                    "at_s": end.at_s,
+                    "state": end.state,
+                    "message": end.message,
+                    "has_log": end.has_log,
+                }
                 yield end.at_s, Reason(f"{end.agent}_died", end.host, died)
 
     def _workers(self, facts: Facts) -> Iterator[tuple[float, Reason]]:
@@ -327,7 +334,8 @@ class _Dead:
         for host, since_s in facts.servers_silent.items():
             self._parts.add((host, "nats"))
             at_s = _silent_since_s(host, since_s, summary, facts)
-            yield at_s, Reason("nats_died", host, {"since_s": at_s, **loss})
+            told = {"since_s": at_s, **loss, "has_log": host in facts.servers_with_log}
+            yield at_s, Reason("nats_died", host, told)
         for host, lives in facts.server_lives.items():
             if (
                 host not in facts.servers_silent
@@ -347,7 +355,10 @@ def _silent_since_s(host: str, since_s: float, summary: dict[str, Any], facts: F
     noticed = [
         stall.begin_s
         for stall in stalls.of(summary.get("events") or ())
-        if stall.kind == NATS_SILENT and stall.begin_s >= answered_s
+        if stall.kind == NATS_SILENT
+        and stall.begin_s >= answered_s
+        # It came back from those that were over.
+        and (stall.end_s is None or stall.end_s >= since_s)
     ]
     return min(noticed, default=answered_s)
 
@@ -518,7 +529,15 @@ def _blocked_reader(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
         if stall.overlaps(window["from_s"], window["until_s"])
         and (stall.kind == NATS_SILENT or (stall.kind, stall.part) == (AGENT_PAUSED, "shuffler"))
     ]
-    cause = max(held_up, key=lambda stall: stall.length_s, default=None)
+    pauses = [stall for stall in held_up if stall.kind == AGENT_PAUSED]
+
+    def held_s(stall: stalls.Stall) -> float:
+        """Of what NATS left unanswered, what the reader could have noticed."""
+        if stall.kind == AGENT_PAUSED or stall.end_s is None:
+            return stall.length_s
+        return stall.length_s - sum(stall.shared_s(pause) for pause in pauses)
+
+    cause = max(held_up, key=held_s, default=None)
     yield Reason(
         "reader_blocked",
         None,
@@ -609,13 +628,17 @@ def _unread_relay(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Itera
         yield Reason("nothing_read", None, {"relay_url": url})
 
 
-def _notes(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
+def _notes(
+    spec: RunSpec, summary: dict[str, Any], facts: Facts, *, has_nats_died: bool
+) -> Iterator[Reason]:
     ledger = summary["ledger"]
     run = goal_figures.Measured(spec, summary, facts.never_fetched, polled_s=facts.polled_s)
-    yield from _expected(run)
-    for name, of_class in run.by_class():
-        for reason in _expected(of_class):
-            yield replace(reason, parameters={**reason.parameters, "consumers": name})
+    # Without a server, nothing that is left undone is by the parameters.
+    if not has_nats_died:
+        yield from _expected(run)
+        for name, of_class in run.by_class():
+            for reason in _expected(of_class):
+                yield replace(reason, parameters={**reason.parameters, "consumers": name})
     if undecodable := ledger["undecodable"]:
         yield Reason("frames_left_out", None, {"count": undecodable})
     if ledger["duplicates_rejected"]:
@@ -653,7 +676,7 @@ def _expected(run: goal_figures.Measured) -> Iterator[Reason]:
                 "owed": ledger["owed"],
                 "expired": ledger["expired_unread"],
                 "pending": ledger["pending_at_end"],
-                "nothing_lost": ledger["delivered"] is not None and not ledger["lost"],
+                "nothing_lost": ledger["delivered"] is not None and ledger["lost"] == 0,
             },
         )
     if run.never_fetched and not goal_figures.polls_are_certain(run):
