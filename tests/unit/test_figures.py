@@ -18,24 +18,47 @@ def counter(*samples: tuple[float, float]) -> list[tuple[int, float]]:
     return [(round(at_s * NS_PER_S), value) for at_s, value in samples]
 
 
+def every_second(last_s: int) -> list[tuple[int, float]]:
+    """Return a counter of ten a second."""
+    return counter(*((second, 10 * second) for second in range(last_s + 1)))
+
+
 def test_a_rate_is_cut_at_the_window() -> None:
     samples = counter((0, 0), (9.5, 0), (10.5, 100), (19.5, 1000), (20.5, 1100), (30, 9000))
     assert figures.rate_per_s([samples], WINDOW) == pytest.approx(100)
 
 
 def test_rates_of_several_workers_add_up() -> None:
-    each = counter((0, 0), (30, 300))
+    each = every_second(30)
     assert figures.rate_per_s([each, each, each], WINDOW) == pytest.approx(30)
 
 
-def test_a_rate_is_of_what_samples_cover() -> None:
-    died_at_15_s = counter((0, 0), (15, 150))
-    assert figures.rate_per_s([died_at_15_s], WINDOW) == pytest.approx(10)
+def test_rates_of_several_workers_are_over_one_span() -> None:
+    died_at_15_s, came_at_12_s = every_second(15), every_second(30)[12:]
+    assert figures.rate_per_s([died_at_15_s], WINDOW) == pytest.approx(50 / 10)
+    both = [every_second(30), died_at_15_s]
+    assert figures.rate_per_s(both, WINDOW) == pytest.approx((100 + 50) / 10)
+    assert figures.rate_per_s([*both, came_at_12_s], WINDOW) == pytest.approx((80 + 30 + 80) / 8)
+
+
+@pytest.mark.parametrize("edge_s", [10, 20])
+def test_nobody_knows_what_a_frozen_agent_had_counted_at_an_end_of_the_window(edge_s: int) -> None:
+    samples = every_second(30)
+    frozen = [one for one in samples if not edge_s - 2 < one[0] / NS_PER_S < edge_s + 2]
+    assert figures.rate_per_s([frozen], WINDOW) is None
+    assert figures.rate_per_s([samples, frozen], WINDOW) is None
+    one_left_out = [one for one in samples if one[0] != edge_s * NS_PER_S]
+    assert figures.rate_per_s([one_left_out], WINDOW) == pytest.approx(10)
+
+
+def test_a_freeze_within_the_window_is_in_its_rate() -> None:
+    frozen = [one for one in every_second(30) if not 12 < one[0] / NS_PER_S < 17]
+    assert figures.rate_per_s([frozen], WINDOW) == pytest.approx(10)
 
 
 @pytest.mark.parametrize("samples", [[], counter((0, 1)), counter((0, 1), (5, 2))])
 def test_a_rate_that_was_not_measured_is_none(samples: list[tuple[int, float]]) -> None:
-    measured = counter((0, 0), (30, 300))
+    measured = every_second(30)
     assert figures.rate_per_s([measured, samples], WINDOW) is None
     assert figures.rate_per_s([], WINDOW) is None
 

@@ -46,7 +46,7 @@ from fpaas.records.probe import ClockExchange, HostSample, ProbeResult, ProcessS
 from fpaas.records.relay import RelayResult, RelaySample
 from fpaas.records.seal import Seal
 from fpaas.records.shuffler import ShufflerResult, ShufflerSample
-from fpaas.records.status import AgentStatus
+from fpaas.records.status import AgentStatus, State
 from fpaas.spec import RunSpec, Share, SpecError, check_run
 from fpaas.spec.faults import AGENT as FAULTS
 from fpaas.spec.faults import of_host
@@ -223,6 +223,25 @@ class Bundle:
             before = one[-1][1] if one else 0.0
             one += [(at, before + value) for at, value in cumulative(worker.samples, name)]
         return list(series.values())
+
+    @property
+    def lasted_until_unix_ns(self) -> int:
+        """When the run was over: as planned, or when its agents were stopped.
+
+        In a run that was stopped, no agent of the load came to its own end.
+        """
+        was_stopped = False
+        seen_ns: list[int] = []
+        for agent in ("relay", "shuffler", "consumers"):
+            for part in self.parts(agent):
+                seen_ns += part.last_samples(agent)
+                status = part.statuses.get(agent)
+                if status is not None and status.state == State.DONE:
+                    return self.spec.end_unix_ns
+                was_stopped |= status is not None and status.state == State.STOPPED
+        if not was_stopped:
+            return self.spec.end_unix_ns
+        return min([self.spec.end_unix_ns, max(seen_ns, default=self.spec.end_unix_ns)])
 
     @property
     def workers(self) -> list[tuple[HostPart, WorkerPart]]:

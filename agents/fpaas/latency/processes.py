@@ -14,6 +14,7 @@ from fpaas.bundle.bundle import (
     uses_own_relay,
 )
 from fpaas.consumers.schedule import PollSchedule
+from fpaas.firehose.pace import AtRate
 from fpaas.latency.open_calls import BegunDue, Due, FramesDue, PollsDue, Process, WakeUpsDue
 from fpaas.measures.calls import Bins
 from fpaas.measures.intervals import IntervalSet
@@ -38,7 +39,7 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
     samples = by_agent.get(agent_name, worker.samples if worker else [])
     status = part.statuses.get(agent_name)
     ended = status is not None and status.state in ENDED
-    gone_on_unix_ns = bundle.spec.end_unix_ns
+    gone_on_unix_ns = over_unix_ns = bundle.lasted_until_unix_ns
     if worker is not None:
         ended = worker.result is not None and worker.result.complete
         # Then somebody else looked.
@@ -46,7 +47,7 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
     if restarts.was_restarted(part, agent_name):
         # What it had open when it was killed has no end.
         ended = False
-    looked_until = min(bundle.spec.end_unix_ns, gone_on_unix_ns)
+    looked_until = min(over_unix_ns, gone_on_unix_ns)
     if ended and samples:
         looked_until = min(looked_until, samples[-1].unix_ns)
     stopped = status is not None and status.state == State.STOPPED
@@ -55,7 +56,7 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
     elif agent_name == "shuffler":
         due = _of_shuffler(bundle, part)
     else:
-        due = _of_worker(bundle.spec, worker)
+        due = _of_worker(bundle.spec, worker, over_unix_ns)
     if not ended:
         # Its own counts of what began are cut as its answers are, so they prove nothing.
         due = {leg: one for leg, one in due.items() if not isinstance(one, BegunDue)}
@@ -82,7 +83,9 @@ def _frames_offered(bundle: Bundle) -> int:
         status = part.statuses.get("relay")
         if part.relay is not None and status is not None and status.state in ENDED:
             return part.relay.offered
-    return bundle.spec.frames_due() or 0
+    spec = bundle.spec
+    lasted_ns = bundle.lasted_until_unix_ns - spec.t0_unix_ns
+    return min(spec.frames_due() or 0, AtRate(spec.firehose.rate_per_s or 0).due_count(lasted_ns))
 
 
 def _of_shuffler(bundle: Bundle, part: HostPart) -> dict[str, Due]:
@@ -105,7 +108,7 @@ def _indices(seqs: IntervalSet, first_seq: int) -> IntervalSet:
     return IntervalSet((first - first_seq, last - first_seq) for first, last in seqs)
 
 
-def _of_worker(spec: RunSpec, worker: WorkerPart | None) -> dict[str, Due]:
+def _of_worker(spec: RunSpec, worker: WorkerPart | None, over_unix_ns: int) -> dict[str, Due]:
     if worker is None:
         return {}
     due: dict[str, Due] = {"fetch_call": BegunDue(_begun(worker.samples, "fetch_call", spec))}
@@ -121,7 +124,7 @@ def _of_worker(spec: RunSpec, worker: WorkerPart | None) -> dict[str, Due]:
             )
             for number, of_class in enumerate(spec.by_class())
         ],
-        worker.gone_on_unix_ns or result.polls_until_unix_ns or spec.end_unix_ns,
+        worker.gone_on_unix_ns or result.polls_until_unix_ns or over_unix_ns,
         BegunDue({}),
         result.polls_from_unix_ns or 0,
     )

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: A window of which less than this was covered by samples gives no rate.
 COVERED_MIN_S = 0.5
+#: Agents sample each second. If samples are further apart than that, nobody knows when in between
+#: an agent counted: it may have been frozen.
+SAMPLES_APART_MAX_S = 2.5
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,39 @@ def growth(counter: Counter, window: Window) -> tuple[float, float] | None:
 
 
 def rate_per_s(counters: Iterable[Counter], window: Window) -> float | None:
-    """Add up the counters' rates over a window; None if one of them was not measured."""
-    total = None
-    for counter in counters:
-        measured = growth(counter, window)
-        if measured is None:
+    """Return what counters grew by together, over one span, a second.
+
+    The span is the window from when on all of them have samples. What ended in it counts no more.
+    None if one of them was not measured, or had no samples about an end of the span.
+    """
+    series = list(counters)
+    if not series or not all(series):
+        return None
+    start_ns = max([window.from_unix_ns, *(counter[0][0] for counter in series)])
+    seconds = (window.until_unix_ns - start_ns) / NS_PER_S
+    if seconds < COVERED_MIN_S:
+        return None
+    grown = 0.0
+    for counter in series:
+        if counter[-1][0] - start_ns < COVERED_MIN_S * NS_PER_S:
             return None
-        total = (total or 0.0) + measured[0] / measured[1]
-    return total
+        first = _counted_by(counter, start_ns)
+        last = _counted_by(counter, window.until_unix_ns)
+        if first is None or last is None:
+            return None
+        grown += last - first
+    return grown / seconds
+
+
+def _counted_by(counter: Counter, unix_ns: int) -> float | None:
+    """Return a counter's value at a time from its first sample on; None in a gap of its samples."""
+    after = bisect_right(counter, unix_ns, key=lambda sample: sample[0])
+    before_ns, before = counter[after - 1]
+    if after == len(counter) or before_ns == unix_ns:
+        return before
+    if counter[after][0] - before_ns > SAMPLES_APART_MAX_S * NS_PER_S:
+        return None
+    return value_at(counter, unix_ns)
 
 
 def percentile(ordered: Sequence[float], pct: float) -> float:

@@ -108,7 +108,11 @@ class PerConsumer(msgspec.Struct, kw_only=True):
 
 
 class Throughput(msgspec.Struct, kw_only=True):
-    """Messages a second in the window."""
+    """Messages a second in the window, as far as the run lasted.
+
+    null if an agent has no samples about an end of the window, because it was frozen, say: nobody
+    knows then what it had counted by that time.
+    """
 
     offered_per_s: float | None
     published_per_s: float | None

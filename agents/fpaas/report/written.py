@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fpaas.bundle.bundle import JsonObject
@@ -19,7 +20,10 @@ def number(value: Any, digits: int = 3) -> str:  # noqa: ANN401
     if value == 0:
         return "0"
     written = f"{value:.{digits}g}"
-    return written if "e" not in written else f"{value:.{digits - 1}e}"
+    if "e" in written:
+        places = digits - 1 - math.floor(math.log10(abs(value)))
+        return f"{value:.{places}f}"
+    return written
 
 
 def with_unit(value: Any, unit: str, digits: int = 3) -> str:  # noqa: ANN401

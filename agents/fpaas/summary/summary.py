@@ -126,6 +126,10 @@ class _Summary:
         self._ledger = balance
         self._clocks = Clocks(bundle)
         self._results = worker_results(bundle)
+        #: What rates are over: a run may have been stopped.
+        self._lasted = Window(
+            window.from_unix_ns, min(window.until_unix_ns, bundle.lasted_until_unix_ns)
+        )
 
     def sections(self) -> dict[str, Any]:
         """Return the fields of `Summary`, all but the verdict, which is about all of them."""
@@ -201,36 +205,50 @@ class _Summary:
         return records.Throughput(
             offered_per_s=self._rate(*offered),
             published_per_s=self._rate(shufflers, "published"),
-            processed_per_s=self._consumers_rate("processed") if self._results else None,
-            per_consumer_per_s=records.PerConsumer(**self._per_consumer()),
+            processed_per_s=self._processed_per_s(),
+            per_consumer_per_s=records.PerConsumer(**_per_consumer(self._rates_of_all())),
         )
 
     def _rate(self, sources: Iterable[Sequence[AgentSample]], name: str) -> float | None:
         counters: list[CounterSeries] = [list(cumulative(samples, name)) for samples in sources]
-        return figures.rate_per_s(counters, self._window)
+        return figures.rate_per_s(counters, self._lasted)
 
     def _consumers_rate(self, name: str) -> float | None:
-        return figures.rate_per_s(self._bundle.consumer_counters(name), self._window)
+        return figures.rate_per_s(self._bundle.consumer_counters(name), self._lasted)
 
-    def _per_consumer(self) -> dict[str, float | None]:
+    def _processed_per_s(self) -> float | None:
+        """Return the rate by what each consumer logged; by workers' samples if a log is missing."""
+        rates = self._rates_of_all()
+        if rates:
+            return sum(rates)
+        return self._consumers_rate("processed") if self._results else None
+
+    def _rates_of_all(self) -> list[float] | None:
+        if not self._has_all_deliveries():
+            return None
         logs = [one for _, worker in self._bundle.workers for one in worker.deliveries or ()]
-        return _per_consumer(self._rates(logs) if self._has_all_deliveries() else None)
+        return self._rates(logs, range(self._spec.consumers.count))
 
     def _has_all_deliveries(self) -> bool:
         every = [worker.deliveries for _, worker in self._bundle.workers]
         return bool(self._results) and all(logs is not None for logs in every)
 
-    def _rates(self, logs: list[ConsumerDeliveries]) -> list[float]:
-        """Return the messages a second of each consumer in the window."""
-        since_ms = (self._window.from_unix_ns - self._spec.t0_unix_ns) / 1e6
-        until_ms = (self._window.until_unix_ns - self._spec.t0_unix_ns) / 1e6
-        # A consumer may have several logs: of streams, and of workers that ended.
-        counts: Counter[int] = Counter()
+    def _rates(
+        self, logs: list[ConsumerDeliveries], consumers: Iterable[int]
+    ) -> list[float] | None:
+        """Return the messages a second of each of these consumers, whose logs these are."""
+        if self._lasted.length_s < figures.COVERED_MIN_S:
+            return None
+        since_ms = (self._lasted.from_unix_ns - self._spec.t0_unix_ns) / 1e6
+        until_ms = (self._lasted.until_unix_ns - self._spec.t0_unix_ns) / 1e6
+        # A consumer may have several logs, of streams and of workers that ended; or none, if its
+        # worker was killed before it got anything.
+        counts = Counter(dict.fromkeys(consumers, 0))
         for one in logs:
             counts[one.consumer_index] += sum(
                 count for at_ms, _, _, count in one.runs if since_ms <= at_ms < until_ms
             )
-        return [count / self._window.length_s for count in counts.values()]
+        return [count / self._lasted.length_s for count in counts.values()]
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -378,7 +396,10 @@ class _Summary:
         found = {}
         for number, one in enumerate(spec.consumers.classes):
             own = logs[number] if self._has_all_deliveries() else None
-            rates = None if own is None else self._rates(own)
+            indices = [
+                index for index in range(spec.consumers.count) if spec.class_of(index) == number
+            ]
+            rates = None if own is None else self._rates(own, indices)
             fetched = None if own is None else {log.consumer_index for log in own if log.runs}
             played = [
                 result.by_class[one.name]
