@@ -71,6 +71,16 @@ def test_a_healthy_run_passes(healthy: tuple[RawRun, dict[str, Any]]) -> None:
     assert judged.notes_written() == [codes.sentence(note)]
 
 
+def test_what_was_lost_is_not_unread_as_planned(healthy: tuple[RawRun, dict[str, Any]]) -> None:
+    owed, delivered = (healthy[1]["ledger"][name] for name in ("owed", "delivered"))
+    lost = {"ledger.expired_unread": 0, "ledger.pending_at_end": 0}
+    judged = judge(healthy, changes={**lost, "ledger.lost": owed - delivered})
+    assert "unread_as_planned" not in of(judged.notes)
+    # A few that were lost beside the others change nothing of that.
+    judged = judge(healthy, changes={"ledger.lost": 1})
+    assert "unread_as_planned" in of(judged.notes)
+
+
 @pytest.mark.parametrize(
     ("facts", "code"),
     [
