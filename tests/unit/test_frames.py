@@ -122,11 +122,11 @@ def test_seq_of_what_is_malformed(raw: bytes, seq: int | None) -> None:
 def test_all_that_is_malformed_is_refused_in_no_time() -> None:
     decoded = []
     for what, raw in malformed().items():
-        began_s = time.perf_counter()
+        began_s = time.process_time()
         with contextlib.suppress(FrameError):
             decode(raw)
             decoded.append(what)
-        assert time.perf_counter() - began_s < 1, what
+        assert time.process_time() - began_s < 1, what
     assert not decoded
 
 

@@ -906,9 +906,9 @@ def test_a_thousand_consumers_with_many_runs_take_seconds() -> None:
         durable.consumer_seq = durable.receptions = 60
     simulation.first = 16_000
     evidence = simulation.evidence()
-    began = time.perf_counter()
+    began = time.process_time()
     balanced = ledger.account(spec, evidence)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert balanced.unexplained == 0
     assert balanced.delivered == 60_000
 

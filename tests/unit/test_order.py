@@ -93,7 +93,7 @@ def test_an_hour_takes_seconds(late: bool) -> None:  # noqa: FBT001
         for relay, length in pieces:
             runs.append((relay, stream, length))
             stream += length
-    began = time.perf_counter()
+    began = time.process_time()
     found = violations_in_stream(runs, dids)
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     assert (found != 0) == late
