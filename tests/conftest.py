@@ -19,6 +19,11 @@ settings.load_profile("lab")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what keeps all cores busy: beside it run unit tests, which no load disturbs."""
+    items.sort(key=lambda item: item.path.name != "test_container_lab.py")
+
+
 @pytest.fixture
 def nats_cluster(tmp_path: Path) -> Iterator[NatsCluster]:
     cluster = NatsCluster(tmp_path / "nats-cluster")

@@ -88,7 +88,9 @@ def check_manners(summary: dict[str, Any], relay: dict[str, Any]) -> None:
     assert noted == set(range(len(MANNERS)))
     found = codes(summary)
     assert not found & {"frames_undecodable", "fault_not_injected", "ledger_unexplained"}
-    assert not found & {"latency_negative", "relay_lateness_own", "frames_not_offered"}
+    assert not found & {"latency_negative", "frames_not_offered"}
+    # Unless others made the relay late, as consumers show, whom its manners do not touch.
+    assert "relay_lateness_own" not in found or "poll_lateness_own" in found
 
 
 @pytest.mark.matrix
