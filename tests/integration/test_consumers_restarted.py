@@ -12,20 +12,24 @@ from tests.support.processes_lab import ProcessesLab
 
 pytestmark = pytest.mark.integration
 
+LOAD = {
+    "bench_consumers": 4,
+    "bench_poll_interval_s": 0.5,
+    "bench_batch_size": 400,
+    "bench_warmup_s": 1,
+    "bench_drain_s": 6,
+    "bench_ack_wait_s": 2,
+}
+
 
 def test_what_was_not_acknowledged_comes_again(tmp_path: Path, nats_server: NatsServer) -> None:
     lab = ProcessesLab(
         tmp_path,
         {"nats": nats_server},
-        bench_consumers=4,
-        bench_poll_interval_s=0.5,
-        bench_batch_size=400,
+        **LOAD,
         bench_firehose_rate_per_s=200,
-        bench_warmup_s=1,
         bench_measure_s=7,
-        bench_drain_s=6,
         bench_workers=1,
-        bench_ack_wait_s=2,
     )
     offered = 200 * 8
     try:
@@ -73,15 +77,10 @@ def test_one_worker_of_several_is_started_again(tmp_path: Path, nats_server: Nat
     lab = ProcessesLab(
         tmp_path,
         {"nats": nats_server},
-        bench_consumers=4,
-        bench_poll_interval_s=0.5,
-        bench_batch_size=400,
+        **LOAD,
         bench_firehose_rate_per_s=100,
-        bench_warmup_s=1,
         bench_measure_s=8,
-        bench_drain_s=6,
         bench_workers=2,
-        bench_ack_wait_s=2,
         bench_faults=[
             {"do": "kill", "on": "worker:0", "at_s": 3, "for_s": 1},
             {"do": "restart", "on": "worker:0", "at_s": 6},
