@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpaas import spec
-from fpaas.consumers import consumer_worker
 from fpaas.plan import capacity
 from fpaas.text import plan_text
 
@@ -187,8 +186,7 @@ def test_a_warning_has_the_arithmetic_and_the_variable(
     assert words in "\n".join(plan_text.warnings(run, capacity.predict(run)))
 
 
-def test_the_plan_and_the_consumers_agent_agree_on_connections() -> None:
-    assert capacity.CONNECTIONS_MAX == consumer_worker.CONNECTIONS_MAX
+def test_large_batches_are_spread_over_connections() -> None:
     assert capacity.predict(make_spec(consumers=50, batch_size=500))["connections"] == 17
 
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from fpaas.bundle.bundle import (
     ServerFinal,
 )
-from fpaas.ledger import ledger
+from fpaas.ledger.balance import balance
 from fpaas.ledger.disagreements import About
-from fpaas.ledger.ledger import Evidence, Ledger
+from fpaas.ledger.evidence import Evidence
+from fpaas.ledger.ledger import Ledger
 from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
 from fpaas.measures.intervals import IntervalSet
@@ -405,7 +406,7 @@ def test_agrees_with_what_happened(
     spec, simulation = make(consumers)
     play(simulation, steps)
     truth = simulation.truth()
-    balanced = ledger.account(spec, simulation.evidence())
+    balanced = balance(spec, simulation.evidence())
     assert balanced.disagreements == []
     assert balanced.unexplained == 0
     assert identities_hold(balanced)
@@ -440,7 +441,7 @@ def test_a_delivery_that_a_filter_should_have_held_back_is_seen() -> None:
     simulation.publish(30)
     for durable in simulation.durables:
         simulation.poll(durable, 0, 30, "r")
-    assert ledger.account(spec, simulation.evidence()).unexplained == 0
+    assert balance(spec, simulation.evidence()).unexplained == 0
     posts = next(i for i in range(6) if spec.consumers.classes[spec.class_of(i)].name == "posts")
     # The server's filter is not the one that was asked for: more, or less, than is owed.
     for filters in (["atproto.firehose.commit.>"], ["atproto.firehose.*.*._mixed"]):
@@ -449,7 +450,7 @@ def test_a_delivery_that_a_filter_should_have_held_back_is_seen() -> None:
         simulation.publish(30)
         for durable in simulation.durables:
             simulation.poll(durable, 0, 30, "r")
-        assert ledger.account(spec, simulation.evidence()).unexplained
+        assert balance(spec, simulation.evidence()).unexplained
 
 
 def test_terminated_messages_are_their_own_term() -> None:
@@ -484,7 +485,7 @@ def test_terminated_messages_are_their_own_term() -> None:
         by_class = {name: ClassFetches(0, nothing, n) for name, n in terminated.items()}
         acks = worker.processed - sum(terminated.values())
         own = msgspec.structs.replace(worker, by_class=by_class, acks=acks)
-        return ledger.account(spec, replace(evidence, workers=[own]))
+        return balance(spec, replace(evidence, workers=[own]))
 
     terminated = {name: truth[name] for name in wanting}
     balanced = told(terminated)
@@ -505,12 +506,12 @@ def test_who_wants_what_must_be_known_of_every_message() -> None:
     spec, simulation = mixed(1)
     simulation.publish(30)
     evidence = simulation.evidence()
-    unknown = ledger.account(spec, replace(evidence, classes=None))
+    unknown = balance(spec, replace(evidence, classes=None))
     assert unknown.owed is None
     assert unknown.unexplained is None
     assert not unknown.by_class
     assert evidence.classes is not None
-    short = ledger.account(spec, replace(evidence, classes=[*evidence.classes[:29], 0]))
+    short = balance(spec, replace(evidence, classes=[*evidence.classes[:29], 0]))
     assert About.FILTERS_UNKNOWN in {one.about for one in short.disagreements}
 
 
@@ -549,7 +550,7 @@ def test_deliveries_that_a_new_leader_makes_again_balance(
         else:
             simulation.fail_over()
     truth = simulation.truth()
-    balanced = ledger.account(replicated(spec), simulation.evidence())
+    balanced = balance(replicated(spec), simulation.evidence())
     assert balanced.disagreements == []
     assert balanced.unexplained == 0
     assert identities_hold(balanced)
@@ -592,7 +593,7 @@ def test_deliveries_that_a_killed_server_makes_again_are_repeats(
             )
         getattr(simulation, then)()
     truth = simulation.truth()
-    balanced = ledger.account(spec, simulation.evidence())
+    balanced = balance(spec, simulation.evidence())
     # If more is lost on the way, a good run may be called invalid, and never the other way round.
     if not any("x" in fates for _, polls, _ in phases for *_, fates in polls):
         assert balanced.disagreements == []
@@ -610,8 +611,8 @@ def test_without_replicas_a_delivery_made_twice_is_unexplained() -> None:
     simulation.fail_over()
     simulation.poll(simulation.durables[0], 0, 10, "r")
     evidence = simulation.evidence()
-    assert ledger.account(spec, evidence).unexplained
-    balanced = ledger.account(replicated(spec), evidence)
+    assert balance(spec, evidence).unexplained
+    balanced = balance(replicated(spec), evidence)
     assert balanced.unexplained == 0
     assert (balanced.delivered, balanced.duplicate_deliveries) == (10, 10)
 
@@ -734,7 +735,7 @@ NAMED: dict[str, tuple[About, dict[str, object]]] = {
 @pytest.mark.parametrize("corruption", NAMED)
 def test_the_figure_that_disagrees_is_named(corruption: str) -> None:
     spec, evidence = healthy()
-    balanced = ledger.account(spec, CORRUPTIONS[corruption](evidence))
+    balanced = balance(spec, CORRUPTIONS[corruption](evidence))
     about, figures = NAMED[corruption]
     (found,) = [one for one in balanced.disagreements if one.about == about]
     assert figures.items() <= found.example.items()
@@ -742,7 +743,7 @@ def test_the_figure_that_disagrees_is_named(corruption: str) -> None:
 
 def test_a_healthy_run_balances() -> None:
     spec, evidence = healthy()
-    balanced = ledger.account(spec, evidence)
+    balanced = balance(spec, evidence)
     assert balanced.unexplained == 0
     assert (balanced.owed, balanced.delivered, balanced.pending_at_end) == (100, 80, 20)
 
@@ -750,7 +751,7 @@ def test_a_healthy_run_balances() -> None:
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_every_corrupt_number_shows(corruption: str) -> None:
     spec, evidence = healthy()
-    balanced = ledger.account(spec, CORRUPTIONS[corruption](evidence))
+    balanced = balance(spec, CORRUPTIONS[corruption](evidence))
     assert balanced.unexplained is not None
     assert balanced.unexplained > 0
     assert balanced.disagreements
@@ -761,7 +762,7 @@ def test_a_durable_that_is_gone_shows() -> None:
     assert evidence.server is not None
     durables = {"fpaas-00000": evidence.server.durables["fpaas-00000"]}
     evidence = replace(evidence, server=replace(evidence.server, durables=durables))
-    balanced = ledger.account(spec, evidence)
+    balanced = balance(spec, evidence)
     assert balanced.unexplained
     (missing,) = [one for one in balanced.disagreements if one.about == About.DURABLE_MISSING]
     assert missing.example == {"durable": "fpaas-00001"}
@@ -784,7 +785,7 @@ def test_publishing_outcomes_are_told_apart() -> None:
         stream_seqs=[(first, 1, 3)],
     )
     relay = RelayResult(first, first + 9, 10, 10, 0, 1, 1, 0, 0.0)
-    balanced = ledger.account(
+    balanced = balance(
         spec, replace(evidence, relay=relay, shuffler=shuffler, server=None, deliveries=None)
     )
     assert balanced.disagreements == []
@@ -832,7 +833,7 @@ def test_unknown_publishes_may_have_been_stored() -> None:
     )
     relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 50, 51, 51, 0, 0, 1, 0, 0.0)
     evidence = replace(simulation.evidence(), shuffler=shuffler, relay=relay)
-    assert ledger.account(spec, evidence).unexplained == 0
+    assert balance(spec, evidence).unexplained == 0
 
 
 def test_a_foreign_relay_offers_what_was_read() -> None:
@@ -849,14 +850,14 @@ def test_a_foreign_relay_offers_what_was_read() -> None:
         ignored=3,
         stream_seqs=[(10, 1, 20), (100, 21, 30)],
     )
-    balanced = ledger.account(spec, replace(simulation.evidence(), shuffler=shuffler, relay=None))
+    balanced = balance(spec, replace(simulation.evidence(), shuffler=shuffler, relay=None))
     assert (balanced.offered, balanced.not_read, balanced.undecodable) == (52, None, 2)
     assert balanced.unexplained == 0
 
 
 def test_what_was_not_measured_is_none() -> None:
     spec = make_spec(1)
-    balanced = ledger.account(spec, Evidence(None, None, None, None, None))
+    balanced = balance(spec, Evidence(None, None, None, None, None))
     assert set(figures_of(balanced).values()) == {None}
 
 
@@ -873,7 +874,7 @@ def test_the_server_may_count_one_twice_where_it_passes_over_what_expires(
     simulation.expire(20)
     simulation.poll(simulation.durables[0], 0, 10, "r")
     evidence = with_durable(simulation.evidence(), "fpaas-00000", num_pending=num_pending)
-    balanced = ledger.account(spec, evidence)
+    balanced = balance(spec, evidence)
     assert balanced.unexplained == unexplained
     assert len(balanced.tolerated) == tolerated
     assert (balanced.delivered, balanced.expired_unread, balanced.pending_at_end) == (20, 10, 20)
@@ -888,7 +889,7 @@ def test_messages_may_expire_while_the_server_is_looked_at() -> None:
     after = replace(evidence.server.stream_before, first_seq=21)
     durable = replace(evidence.server.durables["fpaas-00000"], num_pending=35)
     server = replace(evidence.server, stream_after=after, durables={durable.name: durable})
-    balanced = ledger.account(spec, replace(evidence, server=server))
+    balanced = balance(spec, replace(evidence, server=server))
     assert balanced.unexplained == 0
     assert (balanced.expired_unread, balanced.pending_at_end) == (0, 40)
 
@@ -907,7 +908,7 @@ def test_a_thousand_consumers_with_many_runs_take_seconds() -> None:
     simulation.first = 16_000
     evidence = simulation.evidence()
     began = time.process_time()
-    balanced = ledger.account(spec, evidence)
+    balanced = balance(spec, evidence)
     assert time.process_time() - began < 5
     assert balanced.unexplained == 0
     assert balanced.delivered == 60_000
@@ -944,7 +945,7 @@ def test_a_worker_that_was_killed_leaves_an_account_that_balances(
     repeats = [repeat for repeat in log.repeats if repeat < logged]
     logs[killed % len(logs)] = replace(log, runs=runs, repeats=repeats)
     worker = replace(make_worker(len(logs), 0), complete=False)
-    balanced = ledger.account(spec, replace(evidence, deliveries=logs, workers=[worker]))
+    balanced = balance(spec, replace(evidence, deliveries=logs, workers=[worker]))
     assert balanced.disagreements == []
     assert identities_hold(balanced)
     assert balanced.delivered is not None
@@ -965,7 +966,7 @@ def test_acknowledged_deliveries_of_a_killed_worker_are_known_from_the_server() 
     assert evidence.deliveries is not None
     log = replace(evidence.deliveries[0], runs=[(0, 1, 1, 20)])
     worker = replace(make_worker(1, 20), complete=False)
-    balanced = ledger.account(spec, replace(evidence, deliveries=[log], workers=[worker]))
+    balanced = balance(spec, replace(evidence, deliveries=[log], workers=[worker]))
     assert balanced.unexplained == 0
     assert (balanced.delivered, balanced.pending_at_end, balanced.lost) == (30, 20, 0)
 
@@ -978,13 +979,13 @@ def test_what_a_killed_shuffler_left_out_is_known_from_the_stream() -> None:
     shuffler = make_shuffler(30, read=seqs(FIRST_SEQ, FIRST_SEQ + 39), complete=False)
     relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 69, 70, 70, 0, 0, 1, 0, 0.0)
     evidence = replace(simulation.evidence(), relay=relay, shuffler=shuffler)
-    balanced = ledger.account(spec, evidence)
+    balanced = balance(spec, evidence)
     assert balanced.disagreements == []
     assert (balanced.offered, balanced.published, balanced.not_read) == (70, 50, 20)
     assert balanced.not_read_by_cause is not None
     assert balanced.not_read_by_cause["shuffler_died"] == 20
     # Without anything of it, what was offered is known all the same.
-    balanced = ledger.account(spec, replace(evidence, shuffler=None))
+    balanced = balance(spec, replace(evidence, shuffler=None))
     assert (balanced.offered, balanced.published, balanced.unexplained) == (70, None, None)
 
 
@@ -1015,7 +1016,7 @@ def test_a_killed_relay_offered_at_least_what_was_read_of_it(
     evidence = replace(
         simulation.evidence(), relay=killed_relay(last_account), shuffler=make_shuffler(50)
     )
-    balanced = ledger.account(spec, evidence)
+    balanced = balance(spec, evidence)
     assert (balanced.disagreements, balanced.unexplained) == ([], 0)
     assert (balanced.offered, balanced.published, balanced.not_read) == (offered, 50, not_read)
     assert balanced.not_read_by_cause is not None
@@ -1038,7 +1039,7 @@ def test_frames_that_are_no_events_after_a_killed_relay_s_last_account() -> None
     for last_account, ignored in ((5, 0), (20, 1)):
         relay = killed_relay(last_account, ignored)
         evidence = replace(simulation.evidence(), relay=relay, shuffler=shuffler)
-        balanced = ledger.account(spec, evidence)
+        balanced = balance(spec, evidence)
         assert (balanced.disagreements, balanced.unexplained) == ([], 0)
         assert (balanced.offered, balanced.not_read) == (50, 0)
 
@@ -1052,7 +1053,7 @@ def test_relay_and_shuffler_were_killed() -> None:
     for last_account, offered in ((40, 50), (60, 60)):
         relay = killed_relay(last_account)
         evidence = replace(simulation.evidence(), relay=relay, shuffler=shuffler)
-        balanced = ledger.account(spec, evidence)
+        balanced = balance(spec, evidence)
         assert (balanced.disagreements, balanced.unexplained) == ([], 0)
         assert (balanced.offered, balanced.published) == (offered, 50)
         assert balanced.not_read == offered - 50
@@ -1070,7 +1071,7 @@ def test_a_frame_that_was_swallowed_shows_between_those_that_were_read() -> None
     evidence = replace(
         with_relay(evidence, offered=53, last_seq=FIRST_SEQ + 52, ignored=1), shuffler=shuffler
     )
-    balanced = ledger.account(spec, evidence)
+    balanced = balance(spec, evidence)
     assert balanced.disagreements == []
     assert (balanced.offered, balanced.not_read) == (52, 2)
     assert balanced.not_read_by_cause == {
@@ -1096,7 +1097,7 @@ def test_frames_that_are_no_events_are_known_by_their_number() -> None:
     evidence = replace(
         with_relay(evidence, offered=51, last_seq=FIRST_SEQ + 50, ignored=1), shuffler=shuffler
     )
-    balanced = ledger.account(spec, evidence)
+    balanced = balance(spec, evidence)
     assert balanced.disagreements == []
     assert (balanced.offered, balanced.not_read) == (50, 0)
 
@@ -1113,7 +1114,7 @@ def test_second_copies_are_counted_apart() -> None:
     )
     relay = RelayResult(FIRST_SEQ, FIRST_SEQ + 49, 50, 50, 0, 0, 1, 0, 0.0)
     evidence = replace(simulation.evidence(), shuffler=shuffler, relay=relay)
-    balanced = ledger.account(spec, evidence)
+    balanced = balance(spec, evidence)
     assert balanced.disagreements == []
     assert (balanced.published, balanced.stored_twice, balanced.stored) == (50, 1, 51)
 
@@ -1143,7 +1144,7 @@ def test_messages_removed_from_within_the_stream_are_lost(
     server = replace(server, stream_before=stream, stream_after=stream, durables=durables)
     removals = Removals(by_hand=IntervalSet([(removed_at, removed_at)]))
     evidence = replace(evidence, server=server, removals=removals)
-    balanced = ledger.account(spec, evidence)
+    balanced = balance(spec, evidence)
     assert {one.about for one in balanced.disagreements} <= {About.READ_NOT_OFFERED}
     assert balanced.lost == sum(truth)
     assert balanced.lost_by_cause is not None
@@ -1175,11 +1176,11 @@ def test_a_message_that_was_removed_later_than_passed_over_is_lost() -> None:
     )
     evidence = replace(evidence, server=server, deliveries=[log], workers=[make_worker(1, 19)])
     known = replace(evidence, removals=Removals(by_hand=seqs(6, 6)))
-    balanced = ledger.account(spec, known)
+    balanced = balance(spec, known)
     assert balanced.unexplained == 0
     assert (balanced.delivered, balanced.lost, balanced.expired_unread) == (19, 1, 0)
     # Nobody knows of a removal: then the server passed it over, which nothing explains.
-    assert ledger.account(spec, evidence).unexplained
+    assert balance(spec, evidence).unexplained
 
 
 def test_what_was_in_a_stream_that_was_lost_is_lost() -> None:
@@ -1190,7 +1191,7 @@ def test_what_was_in_a_stream_that_was_lost_is_lost() -> None:
     evidence = simulation.evidence()
     assert evidence.server is not None
     seen = evidence.server.stream_before
-    balanced = ledger.account(spec, replace(evidence, server=None, lost_stream=seen))
+    balanced = balance(spec, replace(evidence, server=None, lost_stream=seen))
     assert balanced.disagreements == []
     assert balanced.unexplained == 0
     assert (balanced.owed, balanced.delivered, balanced.expired_unread) == (100, 30, 10)
@@ -1209,7 +1210,7 @@ def test_expiry_by_size_is_told_from_expiry_by_age(
     simulation.expire(30)
     simulation.poll(simulation.durables[0], 0, 4, "r")
     removals = Removals(by_size=IntervalSet([(1, 10)]))
-    balanced = ledger.account(spec, replace(simulation.evidence(), removals=removals))
+    balanced = balance(spec, replace(simulation.evidence(), removals=removals))
     assert balanced.unexplained == 0
     expected = sum(
         simulation.outcome(durable, seq) == EXPIRED

@@ -13,13 +13,11 @@ from fpaas.consumers.polling import (
     Habit,
     Polling,
     Puller,
-    duplicate_deliveries,
     request_of,
-    spread,
 )
-from fpaas.consumers.pull_size import LARGEST_MESSAGE_BYTES, PullSize
+from fpaas.consumers.pull_size import LARGEST_MESSAGE_BYTES, PullSize, spread
 from fpaas.firehose.frames import MAX_FRAME_BYTES
-from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.measures.delivery_log import DeliveryLog, duplicate_deliveries
 from fpaas.verdict.goal_figures import GOOD_STATUSES
 
 BATCH = 10

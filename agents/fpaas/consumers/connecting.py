@@ -10,7 +10,7 @@ import asyncio
 import time
 
 from fpaas.consumers.assignment import Assignment
-from fpaas.consumers.consumer_worker import (
+from fpaas.consumers.pull_connections import (
     CONNECT_CONCURRENCY,
     WAIT_FOR_NATS_S,
     address_of,

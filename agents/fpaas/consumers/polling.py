@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Protocol
 
@@ -426,36 +426,3 @@ class Polling:
             self._offer(puller, now)
         else:
             self._sleep_until_due(puller)
-
-
-def spread(count: int, per_connection: int, connections_max: int) -> list[int]:
-    """Spread consumers over connections as evenly as whole numbers allow.
-
-    Returns the size of each connection's share; there are as few as `per_connection` allows, and
-    never more than `connections_max`.
-    """
-    connections = max(1, min(-(-count // per_connection), connections_max, count))
-    return [
-        count // connections + (position < count % connections) for position in range(connections)
-    ]
-
-
-def duplicate_deliveries(logs: Iterable[DeliveryLog]) -> int:
-    """Count deliveries of a stream sequence that the same durable had delivered before.
-
-    Whole runs are compared, not messages; logs must have no open run.
-    """
-    spans_by_durable: dict[tuple[str, int], list[tuple[int, int]]] = {}
-    for log in logs:
-        firsts, counts = log.runs[1::4], log.runs[3::4]
-        spans = spans_by_durable.setdefault((log.durable, log.stream), [])
-        spans.extend(zip(firsts, counts, strict=True))
-    duplicates = 0
-    for spans in spans_by_durable.values():
-        covered_to = 0
-        for first, count in sorted(spans):
-            end = first + count
-            new = max(0, end - max(first, covered_to))
-            duplicates += count - new
-            covered_to = max(covered_to, end)
-    return duplicates

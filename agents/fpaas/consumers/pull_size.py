@@ -21,6 +21,10 @@ P99_PER_MEAN = 1.65
 OUTSTANDING_BYTES_MAX = 16 * 1024 * 1024
 #: The largest frame with subject and headers. A pull that allows less would never get past it.
 LARGEST_MESSAGE_BYTES = MAX_FRAME_BYTES + 64 * 1024
+#: Of one worker process, unless each consumer has its own.
+CONNECTIONS_MAX = 256
+#: What a process needs besides a file descriptor a connection.
+OTHER_OPEN_FILES = 100
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,15 @@ class PullSize:
     def pulls_at_a_time(self) -> int:
         """How many one connection may have in flight."""
         return max(1, OUTSTANDING_BYTES_MAX // min(self.batch_bytes, OUTSTANDING_BYTES_MAX))
+
+
+def spread(count: int, per_connection: int, connections_max: int) -> list[int]:
+    """Spread consumers over connections as evenly as whole numbers allow.
+
+    Returns the size of each connection's share; there are as few as `per_connection` allows, and
+    never more than `connections_max`.
+    """
+    connections = max(1, min(-(-count // per_connection), connections_max, count))
+    return [
+        count // connections + (position < count % connections) for position in range(connections)
+    ]

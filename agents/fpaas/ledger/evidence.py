@@ -1,24 +1,52 @@
-"""What a bundle holds for the ledger."""
+"""What the ledger balances, collected from a bundle."""
 
 from __future__ import annotations
 
 import itertools
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.bundle import Bundle, ServerFinal
 from fpaas.latency.clocks import Clocks
-from fpaas.ledger.ledger import Evidence
 from fpaas.ledger.lost_streams import LostEvidence
 from fpaas.ledger.removals import Removals, StreamSample, classify
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.records.consumers import WorkerResult
 from fpaas.records.nats import NatsSample, StreamState
-from fpaas.records.shuffler import LostStream
+from fpaas.records.relay import RelayResult
+from fpaas.records.shuffler import LostStream, ShufflerResult
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run left behind; None if a part is missing.
+
+    `deliveries` and `workers` are None unless every consumer's is there. `dids` holds the CRC-32 of
+    the DID of each stream sequence from 1 on, `classes` a bit for each class of consumers that
+    wants it. `lost_stream` is how a stream was seen last that was gone at the end. `removals` is
+    None if it is not known why messages left the stream.
+    """
+
+    relay: RelayResult | None
+    shuffler: ShufflerResult | None
+    server: ServerFinal | None
+    deliveries: list[ConsumerDeliveries] | None
+    workers: list[WorkerResult] | None
+    dids: Sequence[int] | None = None
+    classes: Sequence[int] | None = None
+    nats_samples: Sequence[NatsSample] = ()
+    removals: Removals | None = None
+    lost_stream: StreamState | None = None
+    #: Streams that were lost and made again; `deliveries` are of the last one.
+    lost: Sequence[LostEvidence] = ()
+    #: When the server was seen last and first again, of each time that it came back with its
+    #: stream: Unix ns.
+    restarts: Sequence[tuple[int, int]] = ()
 
 
 def evidence_of(bundle: Bundle) -> Evidence:
-    """Collect what the ledger balances; consumers only where every one of them is there."""
+    """Collect a run's; consumers only if every one of them is there."""
     workers = bundle.workers
     results = worker_results(bundle)
     deliveries = [worker.deliveries for _, worker in workers]

@@ -22,7 +22,7 @@ import gzip
 import sys
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -281,3 +281,24 @@ def _sums(differences: list[int]) -> list[int]:
         total += difference
         values.append(total)
     return values
+
+
+def duplicate_deliveries(logs: Iterable[DeliveryLog]) -> int:
+    """Count deliveries of a stream sequence that the same durable had delivered before.
+
+    Whole runs are compared, not messages; logs must have no open run.
+    """
+    spans_by_durable: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for log in logs:
+        firsts, counts = log.runs[1::4], log.runs[3::4]
+        spans = spans_by_durable.setdefault((log.durable, log.stream), [])
+        spans.extend(zip(firsts, counts, strict=True))
+    duplicates = 0
+    for spans in spans_by_durable.values():
+        covered_to = 0
+        for first, count in sorted(spans):
+            end = first + count
+            new = max(0, end - max(first, covered_to))
+            duplicates += count - new
+            covered_to = max(covered_to, end)
+    return duplicates

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fpaas.consumers.pull_size import PullSize
+from fpaas.consumers.pull_size import CONNECTIONS_MAX, OTHER_OPEN_FILES, PullSize
 from fpaas.spec import SETTLE_S, RunSpec, split_consumers
 
 # Measured on the firehose in 2026.
@@ -32,10 +32,6 @@ NATS_BYTES_PER_ID = 220
 #: More than this pending on one connection, and the server cuts it off as a slow consumer.
 NATS_MAX_PENDING_BYTES = 64 * 1024 * 1024
 
-#: As in fpaas.consumers.consumer_worker; each worker process has connections of its own.
-CONNECTIONS_MAX = 256
-#: Descriptors of a process beside its load-carrying connections.
-OPEN_FILES_BASE = 64
 
 #: Polls of a durable followed one by one; of more, neighbours are taken as one larger poll.
 POLLS_FOLLOWED = 10_000
@@ -313,7 +309,7 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
         ),
         "nats_net_rx_mbit_per_s": rate_per_s * message_bytes * 8 / 1e6,
         "nats_net_tx_mbit_per_s": processed_per_s * message_bytes * 8 / 1e6,
-        "open_files": connections + OPEN_FILES_BASE,
+        "open_files": connections + OTHER_OPEN_FILES,
     }
 
 
@@ -357,7 +353,7 @@ def _over_classes(spec: RunSpec, classes: list[tuple[int, dict[str, Any]]]) -> d
         "connection_in_flight_bytes_max": max(
             plan["connection_in_flight_bytes_max"] for plan in plans
         ),
-        "open_files": connections + OPEN_FILES_BASE,
+        "open_files": connections + OTHER_OPEN_FILES,
     }
 
 

@@ -18,9 +18,10 @@ from fpaas.latency import latency
 from fpaas.latency.clocks import Clocks
 from fpaas.latency.legs import Legs, call_window, merge_into
 from fpaas.latency.processes import bins_of
-from fpaas.ledger import fault_account, ledger, order, recovery, relay_account
-from fpaas.ledger.evidence import evidence_of, worker_results
-from fpaas.ledger.ledger import Evidence, Ledger
+from fpaas.ledger import fault_account, order, recovery, relay_account
+from fpaas.ledger.balance import balance
+from fpaas.ledger.evidence import Evidence, evidence_of, worker_results
+from fpaas.ledger.ledger import Ledger
 from fpaas.measures import figures
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.figures import Counter as CounterSeries
@@ -57,10 +58,10 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
             f"allowed: whole seconds, and the run's own {spec.warmup_s:g}"
         )
     evidence = evidence_of(bundle)
-    balance = ledger.account(spec, evidence)
-    sections, judged, limit = _judge(bundle, window, evidence, balance)
+    ledger = balance(spec, evidence)
+    sections, judged, limit = _judge(bundle, window, evidence, ledger)
     if window != own:
-        _, by_own, own_limit = _judge(bundle, own, evidence, balance)
+        _, by_own, own_limit = _judge(bundle, own, evidence, ledger)
         judged, is_hidden = trimming.no_better(judged, by_own, sections["window"], spec)
         limit = own_limit if is_hidden else limit
     summary = Summary(
@@ -75,18 +76,18 @@ def analyse(bundle: Bundle, warmup_s: float | None = None) -> JsonObject:
 
 
 def _judge(
-    bundle: Bundle, window: Window, evidence: Evidence, balance: Ledger
+    bundle: Bundle, window: Window, evidence: Evidence, ledger: Ledger
 ) -> tuple[dict[str, Any], Verdict, Reason]:
     """Return the sections, the verdict and the limit of a window."""
     spec = bundle.spec
     legs = Legs.read(bundle, window)
-    sections = _Summary(bundle, window, legs, evidence, balance).sections()
+    sections = _Summary(bundle, window, legs, evidence, ledger).sections()
     clock: JsonObject = msgspec.to_builtins(sections["clock"])
     sections["events"] = events.find(bundle, clock)
-    sections["faults"] = fault_account.account(bundle, sections["events"], balance)
+    sections["faults"] = fault_account.account(bundle, sections["events"], ledger)
     figures: JsonObject = msgspec.to_builtins(sections)
     results = worker_results(bundle)
-    known = facts.collect(bundle, window, legs, balance, results, faults=figures["faults"])
+    known = facts.collect(bundle, window, legs, ledger, results, faults=figures["faults"])
     judged = verdict.judge(spec, figures, known)
     limit = limits.find(
         spec,
@@ -116,14 +117,14 @@ class _Summary:
     """Builds summary.json section by section."""
 
     def __init__(
-        self, bundle: Bundle, window: Window, legs: Legs, evidence: Evidence, balance: Ledger
+        self, bundle: Bundle, window: Window, legs: Legs, evidence: Evidence, ledger: Ledger
     ) -> None:
         self._bundle = bundle
         self._spec = bundle.spec
         self._window = window
         self._legs = legs
         self._evidence = evidence
-        self._ledger = balance
+        self._ledger = ledger
         self._clocks = Clocks(bundle)
         self._results = worker_results(bundle)
         #: What rates are over: a run may have been stopped.

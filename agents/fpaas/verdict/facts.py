@@ -10,9 +10,9 @@ from fpaas.bundle import restarts
 from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, cumulative
 from fpaas.latency import duties
 from fpaas.latency.legs import Legs
-from fpaas.ledger import ledger
 from fpaas.ledger.disagreements import Disagreement
 from fpaas.ledger.ledger import Ledger
+from fpaas.ledger.publishing import at_least_read
 from fpaas.measures.figures import Window, growth
 from fpaas.reason import Reason
 from fpaas.records.consumers import WorkerResult
@@ -122,7 +122,7 @@ def collect(
         if worst is not None:
             lags[worst[0]] = worst[1]
     shuffler = bundle.shuffler
-    relay = ledger.at_least_read(bundle.relay, shuffler) if bundle.relay else None
+    relay = at_least_read(bundle.relay, shuffler) if bundle.relay else None
     return Facts(
         problems=[*bundle.problems],
         invalid_reasons=bundle.invalid_reasons,

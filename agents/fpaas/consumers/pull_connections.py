@@ -1,0 +1,187 @@
+"""A worker's pullers, and the connections that carry their pulls."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import resource
+import secrets
+from collections.abc import Callable
+from itertools import islice
+
+from fpaas import common_time
+from fpaas.consumers.assignment import Assignment
+from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
+from fpaas.consumers.polling import Gate, Habit, Puller, request_of
+from fpaas.consumers.pull_size import CONNECTIONS_MAX, OTHER_OPEN_FILES, PullSize, spread
+from fpaas.consumers.schedule import PollSchedule
+from fpaas.errors import BadInput, RunInvalid
+from fpaas.jetstream.nats_address import NatsAddress, address_from_environment
+from fpaas.jetstream.nats_connection import NatsConnection, NatsError
+from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.spec import RunSpec
+from fpaas.watch.nats_peer import NatsPeer
+
+WAIT_FOR_NATS_S = 10.0
+CONNECT_CONCURRENCY = 32
+
+
+class PullConnections:
+    """Each carries pulls of one class, so that all of its pulls are equally large."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        deliveries: Deliveries,
+        *,
+        on_connected: Callable[[Gate], None],
+        on_disconnected: Callable[[Gate], None],
+        on_answered: Callable[[Puller, bytes, int], None],
+    ) -> None:
+        self.address = address_of(assignment.nats_url)
+        self.by_gate: dict[Gate, NatsConnection] = {}
+        self.pullers: list[Puller] = []
+        #: By the name of their class; empty if all poll alike.
+        self.habits: dict[str, Habit] = {}
+        self._assignment = assignment
+        self._deliveries = deliveries
+        self._on_connected = on_connected
+        self._on_disconnected = on_disconnected
+        self._on_answered = on_answered
+        self._build()
+
+    async def connect(self) -> None:
+        """Connect all, some at a time. Raises RunInvalid if NATS does not let us."""
+        connections = list(self.by_gate.values())
+        _allow_open_files(len(connections) + OTHER_OPEN_FILES)
+        queue = iter(connections)
+
+        async def connect_some() -> None:
+            for connection in queue:
+                await connection.connect_patiently(WAIT_FOR_NATS_S)
+
+        tasks = [asyncio.create_task(connect_some()) for _ in range(CONNECT_CONCURRENCY)]
+        try:
+            await asyncio.gather(*tasks)
+        except NatsError as error:
+            raise RunInvalid(f"{error}; is nats-server running there?") from error
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def close(self) -> None:
+        """Disconnect all."""
+        await asyncio.gather(*(connection.close() for connection in self.by_gate.values()))
+
+    def send(self, gates: list[Gate]) -> None:
+        """Write what these gates hold, and empty the list."""
+        if gates:
+            for gate in gates:
+                self.by_gate[gate].write(b"".join(gate.outbox))
+                gate.outbox.clear()
+            gates.clear()
+
+    def peers(self) -> list[NatsPeer]:
+        """Watch one connection to each server: what one server does to it, it does to all."""
+        by_server = {c.server: c for c in self.by_gate.values()}
+        return [NatsPeer(connection) for connection in by_server.values()]
+
+    @property
+    def logs(self) -> list[DeliveryLog]:
+        """What each consumer received of the stream that is there now."""
+        return [puller.log for puller in self.pullers]
+
+    def _build(self) -> None:
+        spec, assignment = self._assignment.spec, self._assignment
+        inbox = f"_INBOX.{secrets.token_hex(6)}"
+        indices: list[list[int]] = [[] for _ in spec.by_class()]
+        for index in range(assignment.first, assignment.first + assignment.count):
+            indices[spec.class_of(index)].append(index)
+        for of_class, members in zip(spec.by_class(), indices, strict=True):
+            if members:
+                self._build_class(of_class, members, inbox)
+
+    def _build_class(self, of_class: RunSpec, indices: list[int], inbox: str) -> None:
+        """Make the pullers and connections of consumers that poll alike."""
+        spec, consumers = self._assignment.spec, of_class.consumers
+        size = PullSize.of(of_class)
+        habit = Habit(
+            PollSchedule.of(of_class),
+            batch_size=consumers.batch_size,
+            drain=consumers.fetch == "drain",
+        )
+        if consumers.classes:
+            [own] = consumers.classes
+            self.habits[own.name] = habit
+            habit.terminates = own.terminates if own.terminate_pct else None
+        of_connections = iter(indices)
+        for share in shares_of(of_class, len(indices)):
+            gate = Gate(size.pulls_at_a_time)
+            sids: dict[bytes, Puller] = {}
+            connection = self._new_connection(gate, habit, sids, len(self.by_gate))
+            self.by_gate[gate] = connection
+            for index in islice(of_connections, share):
+                durable = spec.durable_of(index)
+                own_inbox = f"{inbox}.{index}"
+                request = request_of(
+                    spec.stream.name, durable, own_inbox, size.batch_size, size.stated_bytes_max
+                )
+                puller = Puller(DeliveryLog(index, durable), gate, request, habit)
+                self.pullers.append(puller)
+                sids[connection.subscribe(own_inbox, _ignore, wants_payload=False)] = puller
+
+    def _new_connection(
+        self, gate: Gate, habit: Habit, sids: dict[bytes, Puller], number: int
+    ) -> NatsConnection:
+        def write(data: bytes) -> None:
+            connection.write(data)
+
+        connection = NatsConnection(
+            self.address,
+            name=f"fpaas-consumers-{self._assignment.worker}-{number}",
+            on_connected=functools.partial(self._on_connected, gate),
+            on_disconnected=functools.partial(self._on_disconnected, gate),
+            make_parser=functools.partial(
+                DeliveryParser,
+                pullers=sids,
+                deliveries=self._deliveries,
+                habit=habit,
+                write=write,
+                on_answered=self._on_answered,
+                clock=common_time.clock(),
+            ),
+            # Of a cluster's servers, each gets its part of the connections.
+            turn=self._assignment.worker + number,
+        )
+        return connection
+
+
+def _ignore(_subject: bytes, _reply: bytes, _header: bytes, _payload: bytes, _size: int) -> None:
+    """Stand in as handler of inboxes, which the delivery parser reads itself."""
+
+
+def shares_of(of_class: RunSpec, count: int) -> list[int]:
+    """Return how many of a worker's consumers of one class are on each of its connections."""
+    if of_class.consumers.connections == "per_consumer":
+        return [1] * count
+    return spread(count, PullSize.of(of_class).pulls_at_a_time, CONNECTIONS_MAX)
+
+
+def address_of(nats_url: str) -> NatsAddress:
+    """Return where NATS is, with what the environment says. Raises BadInput."""
+    try:
+        return address_from_environment(nats_url)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def _allow_open_files(needed: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise RunInvalid(
+            f"{needed} open files are needed and {hard} allowed here; raise the limit (ulimit -n), "
+            "or set bench_connections to auto"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

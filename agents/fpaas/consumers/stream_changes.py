@@ -1,0 +1,169 @@
+"""What a worker does when its stream may be another one: find out, make its durables, go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from array import array
+from collections.abc import Callable
+
+from fpaas import common_time
+from fpaas.consumers.assignment import Assignment
+from fpaas.consumers.consumer_files import ConsumerFiles
+from fpaas.consumers.delivery_parser import Deliveries
+from fpaas.consumers.durable_keeper import DurableKeeper
+from fpaas.consumers.polling import Polling
+from fpaas.consumers.pull_connections import WAIT_FOR_NATS_S, PullConnections
+from fpaas.jetstream.asked import durables_of
+from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.records.consumers import WorkerOutage
+from fpaas.records.events import DURABLES_MADE_AGAIN, EventLog, Value
+
+log = logging.getLogger(__name__)
+
+#: How often durables that answer as if they were gone are looked after.
+LOOK_INTERVAL_S = 1.0
+OUTAGES_MAX = 1000
+_GONE = (b"NATS/1.0 503", b"NATS/1.0 409 Consumer Deleted")
+
+
+class StreamChanges:
+    """Notes outages, and what was received of streams that were lost.
+
+    `on_resumed` is called when connections carry pulls again.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        connections: PullConnections,
+        polling: Polling,
+        deliveries: Deliveries,
+        *,
+        files: ConsumerFiles | None,
+        on_resumed: Callable[[], None],
+    ) -> None:
+        self.outages: list[WorkerOutage] = []
+        self._spec = spec = assignment.spec
+        self._connections = connections
+        self._polling = polling
+        self._deliveries = deliveries
+        self._files = files
+        self._on_resumed = on_resumed
+        self._keeper = DurableKeeper(
+            connections.address,
+            spec,
+            durables_of(spec, range(assignment.first, assignment.first + assignment.count)),
+            name=f"fpaas-consumers-{assignment.worker}-keeper",
+        )
+        self._recovering: asyncio.Task[None] | None = None
+        self._looked_s = 0.0
+        #: Of streams that were lost: their logs, first fetches, and when they were made.
+        self._earlier_logs: list[DeliveryLog] = []
+        self._earlier_first_fetches: list[array[int] | None] = []
+        self._earlier_streams: list[str | None] = []
+
+    async def look_first(self) -> None:
+        """Note which stream is there before the run begins."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_FOR_NATS_S):
+                await self._keeper.look()
+
+    @property
+    def created(self) -> str | None:
+        """When the stream that is there now was made."""
+        return self._keeper.created
+
+    @property
+    def streams(self) -> list[str | None]:
+        """When each stream was made, the last one last."""
+        return [*self._earlier_streams, self._keeper.created]
+
+    @property
+    def all_logs(self) -> list[DeliveryLog]:
+        """Those of streams that were lost first."""
+        return [*self._earlier_logs, *self._connections.logs]
+
+    @property
+    def first_fetches(self) -> list[array[int] | None]:
+        """Of each stream, the last one last."""
+        return [*self._earlier_first_fetches, self._deliveries.first_fetch]
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether polls wait until it is known which stream is there.
+
+        Of a stream that outlives a server, only once it is known to be another one.
+        """
+        is_looking = self._recovering is not None and not self._recovering.done()
+        return is_looking and not self._spec.survives_a_server
+
+    def disconnected(self, now: int) -> None:
+        """Note that a connection is gone, and see what became of the stream."""
+        is_new = not self.outages or self.outages[-1].resumed_unix_ns is not None
+        if is_new and len(self.outages) < OUTAGES_MAX:
+            self.outages.append(WorkerOutage(now))
+        self._look_after_durables()
+
+    def answered(self, status_header: bytes) -> None:
+        """Find out whether stream and durables are gone though NATS is there, once a second."""
+        if not status_header.startswith(_GONE):
+            return
+        now_s = time.monotonic()
+        if now_s >= self._looked_s + LOOK_INTERVAL_S:
+            self._looked_s = now_s
+            self._look_after_durables()
+
+    def stop(self) -> None:
+        """Do no more."""
+        if self._recovering is not None:
+            self._recovering.cancel()
+
+    def _look_after_durables(self) -> None:
+        if self._keeper.created is None:
+            # Whatever is played has no stream of a run.
+            return
+        if self._recovering is None or self._recovering.done():
+            self._recovering = asyncio.ensure_future(self._recover())
+
+    async def _recover(self) -> None:
+        """Find out which stream is there, make durables again if it is another, and go on."""
+        before = self._keeper.created
+        # Again, should another server be gone before all is there.
+        while await self._keeper.look():
+            now = common_time.now_ns()
+            log.warning("the stream is another one: %d durables", len(self._keeper.durables))
+            self._begin_stream(before, now)
+            before = self._keeper.created
+            await self._keeper.make()
+            self._note_made_again()
+        now = common_time.now_ns()
+        for gate, connection in self._connections.by_gate.items():
+            if connection.connected.is_set() and not gate.is_open:
+                self._polling.connection_up(gate, now)
+        for outage in self.outages[-1:]:
+            outage.resumed_unix_ns = outage.resumed_unix_ns or now
+        self._on_resumed()
+
+    def _begin_stream(self, lost: str | None, now: int) -> None:
+        self._earlier_logs += self._connections.logs
+        self._earlier_first_fetches.append(self._deliveries.first_fetch)
+        self._earlier_streams.append(lost)
+        self._polling.begin_stream(len(self._earlier_streams), now)
+        self._deliveries.begin_stream()
+        if self._files:
+            self._files.begin_stream(self._connections.logs, len(self._earlier_streams))
+
+    def _note_made_again(self) -> None:
+        if not self._files:
+            return
+        now = common_time.now_ns()
+        began = min([now, *(outage.lost_unix_ns for outage in self.outages[-1:])])
+        parameters: dict[str, Value] = {
+            "created": self._keeper.created,
+            "durables": len(self._keeper.durables),
+        }
+        with EventLog(self._files.events_path) as events:
+            events.begin(DURABLES_MADE_AGAIN, began, parameters, end_unix_ns=now)

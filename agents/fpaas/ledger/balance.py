@@ -1,0 +1,64 @@
+"""The account of every event in a run, from what each part noted by itself.
+
+    offered = not_read + undecodable + published + duplicates_rejected
+              + publish_failed + publish_unknown
+    owed    = delivered + expired_unread + pending_at_end + lost
+
+Every term has evidence of its own and none is computed as a remainder, so the identities can fail;
+by how much, together with every disagreement between the parts, is `unexplained`. It is 0 in a good
+run. `publishing` has the first identity, `receiving` and `durable_account` the second,
+`server_checks` the server's own figures.
+
+Where a part was killed, what it left last is used, and the server's figures say what became of the
+rest: of a shuffler, what the stream has more than its account is published, and what is left of the
+offered was not read; of a relay, what was read of it counts as offered; of consumers, see
+`durable_account`. A memory stream that went with its server is accounted for as it was seen last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fpaas.ledger import server_checks
+from fpaas.ledger.disagreements import Disagreements
+from fpaas.ledger.evidence import Evidence
+from fpaas.ledger.ledger import Ledger
+from fpaas.ledger.lost_streams import Streams
+from fpaas.ledger.publishing import account_publishing, at_least_read
+from fpaas.ledger.receiving import account_deliveries
+from fpaas.spec import RunSpec
+
+
+def balance(spec: RunSpec, evidence: Evidence) -> Ledger:
+    """Balance a run's ledger."""
+    if evidence.relay is not None:
+        relay = at_least_read(evidence.relay, evidence.shuffler)
+        evidence = replace(evidence, relay=relay)
+    ledger = Ledger()
+    disagreements = Disagreements()
+    server = evidence.server
+    if evidence.relay is not None and spec.firehose.rate_per_s is not None:
+        ledger.offered = evidence.relay.offered - evidence.relay.ignored
+    if evidence.shuffler is not None:
+        account_publishing(spec, evidence, evidence.shuffler, ledger, disagreements)
+    if server is not None:
+        ledger.stored = server.stream_before.last_seq
+        server_checks.check_stream(server, evidence.nats_samples, disagreements)
+        if evidence.shuffler is not None:
+            server_checks.check_stored(evidence.shuffler, server, disagreements)
+    elif evidence.lost_stream is not None:
+        ledger.stored = evidence.lost_stream.last_seq
+    streams = Streams(evidence.lost, evidence.shuffler.stream_seqs if evidence.shuffler else ())
+    if ledger.stored is not None:
+        # Each event once, whichever of the streams had it.
+        ledger.stored += sum(one.state.last_seq for one in evidence.lost) - streams.stored_again
+    if evidence.workers is not None:
+        ledger.redelivered = sum(worker.redelivered for worker in evidence.workers)
+    if evidence.deliveries is not None:
+        account_deliveries(spec, evidence, streams, ledger, disagreements)
+    is_read = ledger.not_read is not None or spec.firehose.rate_per_s is None
+    if ledger.offered is not None and is_read and ledger.owed is not None:
+        ledger.unexplained = disagreements.total
+    ledger.disagreements = disagreements.noted()
+    ledger.tolerated = disagreements.tolerated()
+    return ledger
