@@ -27,7 +27,7 @@ from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records import events
 from fpaas.records.events import EventLog
-from fpaas.shuffler import shuffler
+from fpaas.shuffler import service
 from fpaas.shuffler.kept_frames import KeptFrames
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from tests.support.event_frames import frame, malformed
@@ -353,21 +353,21 @@ def test_without_a_run_a_wrong_url_fails_at_once(nats_server: NatsServer) -> Non
             subscription_url(url), NatsAddress.parse(nats_server.url), "127.0.0.1:0"
         )
         with pytest.raises(BadInput, match="answered HTTP 404") as caught:
-            await shuffler.serve(endpoints, None)
+            await service.serve(endpoints, None)
         assert caught.value.exit_code == 2
 
     run(answer_with(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", use))
 
 
 def test_without_nats_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shuffler, "NATS_PATIENCE_S", 0.5)
+    monkeypatch.setattr(service, "NATS_PATIENCE_S", 0.5)
     endpoints = Endpoints(
         subscription_url("ws://127.0.0.1:1"),
         NatsAddress.parse(f"nats://127.0.0.1:{free_port()}"),
         "127.0.0.1:0",
     )
     with pytest.raises(BadInput, match="cannot connect to NATS"):
-        run(shuffler.serve(endpoints, None))
+        run(service.serve(endpoints, None))
 
 
 def test_wss_with_back_pressure(

@@ -17,8 +17,10 @@ from fpaas.errors import BadInput, RunInvalid
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.measures.calls import CallRecorder
 from fpaas.shuffler.cursor_places import CursorFile
-from fpaas.shuffler.shuffler import Endpoints, RunFiles, Shuffler, due_times
+from fpaas.shuffler.run_files import RunFiles
+from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from fpaas.shuffler.shuffler_metrics import ACK_BUCKETS_S, AckHistogram
+from fpaas.shuffler.timeline import due_times
 
 URL = "ws://127.0.0.1:1/xrpc/com.atproto.sync.subscribeRepos"
 
@@ -164,8 +166,8 @@ def test_a_run_ignores_relay_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     async def note_serve(endpoints: Endpoints, _cursor: object) -> None:
         opened.append(endpoints.relay_url)
 
-    monkeypatch.setattr("fpaas.shuffler.shuffler.run", note)
-    monkeypatch.setattr("fpaas.shuffler.shuffler.serve", note_serve)
+    monkeypatch.setattr("fpaas.shuffler.timeline.run", note)
+    monkeypatch.setattr("fpaas.shuffler.service.serve", note_serve)
     path = tmp_path / "run.json"
     path.write_text(make_spec().to_json())
     runner = CliRunner()

@@ -11,8 +11,9 @@ from fpaas import agent
 from fpaas.errors import BadInput
 from fpaas.firehose.relay_client import DEFAULT_RELAY, subscription_url
 from fpaas.jetstream.nats_address import address_from_environment
-from fpaas.shuffler import shuffler
+from fpaas.shuffler import service, timeline
 from fpaas.shuffler.cursor_places import CursorBucket, CursorFile, CursorPlace
+from fpaas.shuffler.shuffler import Endpoints
 from fpaas.spec import RunSpec
 
 DEFAULT_NATS = "nats://127.0.0.1:4222"
@@ -78,21 +79,21 @@ def command(
         nats = address_from_environment(nats_url or default_nats)
     except ValueError as error:
         raise BadInput(f"--nats-url: {error}") from error
-    endpoints = shuffler.Endpoints(
+    endpoints = Endpoints(
         relay_url=subscription_url(relay or default_relay),
         nats=nats,
         metrics_listen=metrics_listen,
     )
     if run_json and spec and directory:
-        status = agent.Status(directory, shuffler.AGENT)
+        status = agent.Status(directory, timeline.AGENT)
         spec = agent.armed(run_json, spec, status, spec.only_host("shuffler"))
-        agent.run_loop(shuffler.run(spec, directory, endpoints))
+        agent.run_loop(timeline.run(spec, directory, endpoints))
     else:
-        agent.run_loop(shuffler.serve(endpoints, _cursor_place(cursor_file, cursor_kv, endpoints)))
+        agent.run_loop(service.serve(endpoints, _cursor_place(cursor_file, cursor_kv, endpoints)))
 
 
 def _cursor_place(
-    cursor_file: Path | None, cursor_kv: str | None, endpoints: shuffler.Endpoints
+    cursor_file: Path | None, cursor_kv: str | None, endpoints: Endpoints
 ) -> CursorPlace | None:
     """Return where the cursor is kept; what was said on the command line counts."""
     if not cursor_file and not cursor_kv:

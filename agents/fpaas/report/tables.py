@@ -9,7 +9,7 @@ from fpaas.latency.lower_bounds import MARK, marked
 from fpaas.records.consumers import PULL_ENDS
 from fpaas.records.paths import pick
 from fpaas.report.written import NOT_MEASURED, number, points, share, with_unit
-from fpaas.verdict import verdict
+from fpaas.verdict import generators
 
 PULL_END_MEANINGS = {
     "ok": "brought at least one message",
@@ -27,10 +27,10 @@ STATUS_MEANINGS = {
 }
 #: (figure, what it is, limit of its p99 in ms; None: it is not the lab's own doing alone).
 FIDELITY_LIMITS = (
-    ("poll_lateness_own_ms", "poll lateness, own", verdict.POLL_LATENESS_P99_LIMIT_MS),
+    ("poll_lateness_own_ms", "poll lateness, own", generators.POLL_LATENESS_P99_LIMIT_MS),
     ("poll_lateness_ms", "poll lateness with what it waited for", None),
-    ("loop_lag_ms", "event loop lag", verdict.LOOP_LAG_P99_LIMIT_MS),
-    ("relay_lateness_own_ms", "relay lateness, own", verdict.RELAY_LATENESS_P99_LIMIT_MS),
+    ("loop_lag_ms", "event loop lag", generators.LOOP_LAG_P99_LIMIT_MS),
+    ("relay_lateness_own_ms", "relay lateness, own", generators.RELAY_LATENESS_P99_LIMIT_MS),
     ("relay_lateness_ms", "relay lateness with what it waited for", None),
 )
 
@@ -121,6 +121,6 @@ def fidelity_rows(summary: JsonObject) -> dict[str, str]:
     if blocked_s is not None:
         rows["relay held up by its readers"] = with_unit(blocked_s, "s")
     spread_ms = pick(fidelity, "start_spread_ms")
-    limit = f" (limit {verdict.START_SPREAD_LIMIT_MS:g})" if spread_ms is not None else ""
+    limit = f" (limit {generators.START_SPREAD_LIMIT_MS:g})" if spread_ms is not None else ""
     rows["starts apart by"] = with_unit(spread_ms, "ms") + limit
     return rows

@@ -1,0 +1,286 @@
+"""Shuffles one run: connects before T0, reads until the last event due has its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fpaas import agent, common_time
+from fpaas.errors import BadInput, RunInvalid
+from fpaas.firehose.pace import AtRate
+from fpaas.firehose.relay_client import RelayError
+from fpaas.firehose.renumbering import index_of, numberings
+from fpaas.firehose.subscription import Patience
+from fpaas.jetstream import asked, progress
+from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
+from fpaas.jetstream.nats_connection import NatsError
+from fpaas.jetstream.progress import Listener
+from fpaas.measures.calls import Bins
+from fpaas.measures.intervals import IntervalSet
+from fpaas.records import events
+from fpaas.records.events import AGENT_RESTARTED, EventLog, EventRecord
+from fpaas.records.status import State
+from fpaas.shuffler import stream_reader
+from fpaas.shuffler.kept_frames import KeptFrames
+from fpaas.shuffler.relay_peer import RelayPeer
+from fpaas.shuffler.run_files import Left, RunFiles
+from fpaas.shuffler.shuffler import Endpoints, Shuffler
+from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, ClassesOf
+from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.watch.nats_peer import NatsPeer
+from fpaas.watch.watch import Peer, watch
+
+log = logging.getLogger(__name__)
+
+AGENT = "shuffler"
+NATS_PATIENCE_S = 10.0
+#: How often a run looks whether it is done.
+DONE_CHECK_S = 0.05
+#: On SIGTERM, what is in flight gets this long to be answered.
+STOP_DRAIN_S = 2.0
+BACKOFF_MAX_OWN_RELAY_S = 1.0
+#: At the end, NATS gets this long to tell what it never answered.
+SETTLE_TIMEOUT_S = 5.0
+#: A shuffler that is started again may publish for so long what the one before had published.
+IN_DOUBT_S = 10.0
+
+
+async def run(spec: RunSpec, directory: Path, endpoints: Endpoints) -> None:
+    """Shuffle one run.
+
+    Raises RunInvalid if a side could not be connected or a file not be written, BadInput if
+    the metrics' port is taken.
+    """
+    stop = agent.stop_event()
+    status = agent.Status(directory, AGENT)
+    status.set(State.STARTING)
+    try:
+        await _Run(spec, directory, endpoints, status, stop).play()
+    except (BadInput, RunInvalid) as error:
+        status.set(State.FAILED, error.message)
+        raise
+    status.set(State.STOPPED if stop.is_set() else State.DONE)
+
+
+class _Run:
+    """The timeline of one run."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        directory: Path,
+        endpoints: Endpoints,
+        status: agent.Status,
+        stop: asyncio.Event,
+    ) -> None:
+        first_seq = spec.firehose.first_seq
+        left = Left.load(directory)
+        after = None if first_seq is None else first_seq - 1
+        if left is not None and left.result.last_cursor is not None:
+            after = left.result.last_cursor
+        self._in_doubt_until_s: float | None = None
+        self._spec = spec
+        self._status = status
+        self._stop = stop
+        frames_due = spec.frames_due()
+        self._last_seq = (
+            None if first_seq is None or frames_due is None else first_seq + frames_due - 1
+        )
+        self._events_path = directory / f"{AGENT}.{events.SUFFIX}"
+        self._restart: EventRecord | None = None
+        self._kept_frames = KeptFrames(directory, EventLog(self._events_path))
+        self._listener = Listener(spec.consumers.count, shared=spec.consumers.delivery == "shared")
+        self._shuffler = Shuffler(
+            endpoints,
+            after=after,
+            partitions=spec.consumers.partitions or DEFAULT_PARTITIONS,
+            keep_dids=True,
+            classes_of=ClassesOf(spec.consumers.classes) if spec.has_filters else None,
+            contiguous=first_seq is not None,
+            due_ns=due_times(spec),
+            bins=Bins(spec.t0_unix_ns, spec.cuts_unix_ns),
+            patience=patience_of(spec),
+            kept_frames=self._kept_frames,
+            asked=asked.stream(spec),
+            listener=self._listener,
+        )
+        connection = self._shuffler.publisher.connection
+        connection.subscribe(progress.subject(spec.run_id), self._told, wants_payload=True)
+        self._go_on(left)
+        self._files = RunFiles(directory, self._shuffler, goes_on=left is not None)
+        self._nats = endpoints.nats
+
+    def _go_on(self, left: Left | None) -> None:
+        """Go on where a shuffler was killed, or, too late for T0, where one may have begun."""
+        shuffler = self._shuffler
+        account, window = shuffler.account, shuffler.publisher.window
+        if left is not None:
+            account.restore(left.result, left.dids, left.classes)
+            shuffler.left = left.result
+            if left.result.last_cursor is not None:
+                beyond = IntervalSet([(0, left.result.last_cursor)])
+                window.settled_before = account.outcomes().difference(beyond)
+            shuffler.reader.recorded_to = left.result.read.last or -1
+            with EventLog(self._events_path) as event_log:
+                self._restart = event_log.begin(AGENT_RESTARTED, common_time.now_ns(), {})
+        if common_time.now_ns() >= self._spec.t0_unix_ns:
+            window.floor_before = account.last_stream_seq
+            self._in_doubt_until_s = time.monotonic() + IN_DOUBT_S
+
+    def _told(self, _s: bytes, _r: bytes, _h: bytes, payload: bytes, _size: int) -> None:
+        self._listener.take(payload)
+
+    async def play(self) -> None:
+        shuffler = self._shuffler
+        reader, publisher = shuffler.reader, shuffler.publisher
+        left_s = (self._spec.end_unix_ns - common_time.now_ns()) / NS_PER_S
+        has_begun = common_time.now_ns() >= self._spec.t0_unix_ns
+        try:
+            # In a run that goes on, NATS may be away for a while.
+            await publisher.connect(max(left_s, NATS_PATIENCE_S) if has_begun else NATS_PATIENCE_S)
+        except NatsError as error:
+            raise RunInvalid(f"{error}; is NATS running there?") from error
+        reader.discarding = self._last_seq is None
+        reader.subscription.expects_events = False
+        shuffler.recovery.events = EventLog(self._events_path)
+        peers: list[Peer] = [NatsPeer(publisher.connection), RelayPeer(reader)]
+        watching = asyncio.ensure_future(
+            watch(
+                self._events_path, peers, shuffler.loop_lag, agent.wakes_from(self._spec.t0_unix_ns)
+            )
+        )
+        timeline = asyncio.ensure_future(self._timeline())
+        reading = asyncio.ensure_future(reader.run())
+        background = [reading, watching, timeline]
+        gc.collect()
+        gc.freeze()
+        try:
+            while not timeline.done():
+                spec = self._spec
+                tick_s = agent.seconds_to_next_tick(spec.t0_unix_ns, spec.cuts_unix_ns)
+                await asyncio.wait(
+                    [timeline, reading], timeout=tick_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                self._tick()
+                _check_reading(reading)
+            timeline.result()
+            watching.cancel()
+            await self._settle()
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            if self._stop.is_set():
+                await publisher.drain(STOP_DRAIN_S)
+            cursor = reader.position
+            await publisher.close()
+            self._kept_frames.close()
+            self._files.close(cursor)
+
+    async def _timeline(self) -> None:
+        """Wait until the run is over for the shuffler."""
+        reader = self._shuffler.reader
+        spec, stop = self._spec, self._stop
+        end_s = (spec.end_unix_ns - common_time.now_ns()) / NS_PER_S
+        stopped = asyncio.ensure_future(stop.wait())
+        connected = asyncio.ensure_future(reader.connected.wait())
+        await asyncio.wait(
+            [connected, stopped], timeout=max(end_s, 0), return_when=asyncio.FIRST_COMPLETED
+        )
+        if not connected.done():
+            connected.cancel()
+            if stop.is_set():
+                return
+            raise RunInvalid(
+                f"the relay could not be read in the whole run: {reader.subscription.last_error}"
+            )
+        self._status.set(State.READY)
+        if not await agent.sleep_until_unix_ns(spec.t0_unix_ns, stop):
+            return
+        reader.discarding = False
+        reader.subscription.expects_events = True
+        self._status.set(State.RUNNING)
+        if self._restart is not None:
+            with EventLog(self._events_path) as event_log:
+                event_log.end(self._restart, common_time.now_ns(), {})
+        while not stop.is_set() and not self._over():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), DONE_CHECK_S)
+
+    def _over(self) -> bool:
+        now_ns = common_time.now_ns()
+        reader = self._shuffler.reader
+        if now_ns < self._spec.offer_until_unix_ns:
+            return False
+        if now_ns >= self._spec.end_unix_ns:
+            return True
+        if self._last_seq is None:
+            reader.subscription.expects_events = False
+            reader.discarding = True
+        elif reader.last_read is None or reader.last_read < self._last_seq:
+            return False
+        publisher = self._shuffler.publisher
+        return publisher.is_idle
+
+    async def _settle(self) -> None:
+        """Read what no answer told from the stream, if NATS is there and the run has ended."""
+        if self._stop.is_set() or not self._shuffler.publisher.connection.connected.is_set():
+            return
+        api = JetStreamApi(self._nats, name="fpaas-shuffler-reader")
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT_S):
+                await api.connection.connect_patiently(SETTLE_TIMEOUT_S)
+                account, window = self._shuffler.account, self._shuffler.publisher.window
+                await stream_reader.settle(api, self._spec.stream.name, account, window)
+        except (JetStreamError, NatsError, TimeoutError) as error:
+            log.warning("the stream was not read at the end: %s", error or "no answer in time")
+        finally:
+            await api.close()
+
+    def _tick(self) -> None:
+        self._shuffler.tick()
+        self._files.tick(self._shuffler.reader.position)
+        if self._in_doubt_until_s is not None and time.monotonic() > self._in_doubt_until_s:
+            self._shuffler.publisher.window.floor_before = self._in_doubt_until_s = None
+        self._status.figures = self._shuffler.figures()
+        reader = self._shuffler.reader
+        self._status.message = self._files.last_error or (
+            "" if reader.connected.is_set() else reader.subscription.last_error
+        )
+        self._status.write()
+
+
+def _check_reading(reading: asyncio.Future[None]) -> None:
+    """Raise RunInvalid if the relay cannot be read any more."""
+    if reading.done():
+        try:
+            reading.result()
+        except RelayError as error:
+            raise RunInvalid(f"{error}; another try cannot help") from error
+
+
+def patience_of(spec: RunSpec) -> Patience:
+    """Return how long a run waits for its relay: nobody else needs ours to be spared."""
+    firehose = spec.firehose
+    if firehose.rate_per_s is None:
+        return Patience(stuck_s=firehose.stuck_s)
+    return Patience(BACKOFF_MAX_OWN_RELAY_S, firehose.stuck_s, firehose.rate_per_s)
+
+
+def due_times(spec: RunSpec) -> Callable[[int], int] | None:
+    """Return when a position of our relay is due, in Unix nanoseconds; None of a foreign relay."""
+    first_seq, rate_per_s = spec.firehose.first_seq, spec.firehose.rate_per_s
+    if first_seq is None or rate_per_s is None:
+        return None
+    pace = AtRate(rate_per_s)
+    t0_ns, due_ns = spec.t0_unix_ns, pace.due_ns
+    numbered = list(numberings(pace.due_count, spec.faults, first_seq))
+    if len(numbered) == 1:
+        return lambda seq: t0_ns + due_ns(seq - first_seq)
+    find = index_of(numbered)
+    return lambda position: t0_ns + due_ns(find(position))

@@ -1,0 +1,140 @@
+"""What died or was stopped in a run, in the order of time: agents, workers, servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fpaas.reason import Reason
+from fpaas.records.control import Trouble
+from fpaas.records.events import NATS_SILENT
+from fpaas.records.status import State
+from fpaas.spec import RunSpec
+from fpaas.verdict import stalls
+from fpaas.verdict.facts import Facts
+
+
+class Dead:
+    """What died in a run, in the order of time: agents, workers, servers."""
+
+    def __init__(self, spec: RunSpec, summary: dict[str, Any], facts: Facts) -> None:
+        self._parts: set[tuple[str, str]] = set()
+        self._stopped = {
+            (end.host, end.agent) for end in facts.agents if end.state == State.STOPPED
+        }
+        found = [*self._agents(facts), *self._workers(facts)]
+        if not spec.survives_a_server:
+            found += self._servers(spec, summary, facts)
+        #: One reason for each.
+        self.reasons = [reason for _, reason in sorted(found, key=lambda one: one[0])]
+        if facts.stream_began_anew:
+            self.reasons.append(Reason("stream_began_anew"))
+
+    def left(self, problem: Reason) -> bool:
+        """Whether a problem with files is what a death left behind."""
+        if problem.host is None:
+            return False
+        if problem.code == "control_problem":
+            return any(host == problem.host for host, _ in self._parts)
+        part = str(problem.parameters.get("file", "")).split(".")[0]
+        if part == "probe" and problem.parameters["file"] == "probe.final.json":
+            part = "nats" if (problem.host, "nats") in self._parts else part
+        # Of a worker's file, the worker or its agent.
+        owners = {part, part.split("-")[0]}
+        return any((problem.host, owner) in self._parts for owner in owners)
+
+    def told(self, problem: Reason) -> bool:
+        """Whether a playbook only noticed the end of a part that gives its own reason."""
+        if problem.code != "control_problem":
+            return False
+        is_nats = problem.parameters["problem"] == Trouble.NATS_DOWN
+        part = "nats" if is_nats else problem.parameters.get("agent")
+        if problem.parameters["problem"] == Trouble.STOPPED:
+            return self.has_ended(problem.host, part)
+        return (problem.host, part) in self._parts
+
+    def has_ended(self, host: str | None, part: str | None) -> bool:
+        """Whether a part died or was stopped, for which there is a reason."""
+        return (host, part) in self._parts | self._stopped
+
+    def _agents(self, facts: Facts) -> Iterator[tuple[float, Reason]]:
+        for end in facts.agents:
+            if end.state in (State.DONE, State.STOPPED):
+                continue
+            self._parts.add((end.host, end.agent))
+            if end.state == State.FAILED:
+                failed = {"agent": end.agent, "message": end.message}
+                yield end.at_s, Reason("agent_failed", end.host, failed)
+            else:
+                died = {
+                    "at_s": end.at_s,
+                    "state": end.state,
+                    "message": end.message,
+                    "has_log": end.has_log,
+                }
+                yield end.at_s, Reason(f"{end.agent}_died", end.host, died)
+
+    def _workers(self, facts: Facts) -> Iterator[tuple[float, Reason]]:
+        for death in facts.workers_killed:
+            self._parts.add((death.host, f"consumers-{death.worker}"))
+            # Workers go with their agent; the other way round, it fails because of them.
+            if any(
+                (end.host, end.agent) == (death.host, "consumers")
+                and end.state not in (State.DONE, State.STOPPED, State.FAILED)
+                for end in facts.agents
+            ):
+                continue
+            parameters = {"worker": death.worker, "at_s": death.at_s}
+            yield death.at_s, Reason("worker_died", death.host, parameters)
+
+    def _servers(
+        self, spec: RunSpec, summary: dict[str, Any], facts: Facts
+    ) -> Iterator[tuple[float, Reason]]:
+        loss = {
+            "storage": spec.stream.storage,
+            "servers": len(spec.hosts.get("nats", [])),
+            "replicas": spec.stream.replicas,
+        }
+        for host, since_s in facts.servers_silent.items():
+            self._parts.add((host, "nats"))
+            at_s = _silent_since_s(host, since_s, summary, facts)
+            told = {"since_s": at_s, **loss, "has_log": host in facts.servers_with_log}
+            yield at_s, Reason("nats_died", host, told)
+        for host, lives in facts.server_lives.items():
+            if (
+                host not in facts.servers_silent
+                and len(lives) > 1
+                and not has_recovered(summary, facts)
+            ):
+                at_s = _silent_since_s(host, 0.0, summary, facts)
+                yield at_s, Reason("nats_restarted", host, {"lives": lives, **loss})
+
+
+def _silent_since_s(host: str, since_s: float, summary: dict[str, Any], facts: Facts) -> float:
+    """Tell when a server fell silent: samples of it are seconds apart, its clients notice at once.
+
+    In doubt early, for what else died in those seconds may have died of it.
+    """
+    answered_s = facts.servers_answered.get(host, since_s)
+    noticed = [
+        stall.begin_s
+        for stall in stalls.of(summary.get("events") or ())
+        if stall.kind == NATS_SILENT
+        and stall.begin_s >= answered_s
+        # It came back from those that were over.
+        and (stall.end_s is None or stall.end_s >= since_s)
+    ]
+    return min(noticed, default=answered_s)
+
+
+def stopped(facts: Facts) -> Iterator[Reason]:
+    """Name agents that were told to end, in the order in which they did."""
+    for end in sorted(facts.agents, key=lambda end: end.at_s):
+        if end.state == State.STOPPED:
+            parameters = {"agent": end.agent, "message": end.message}
+            yield Reason("agent_stopped", end.host, parameters)
+
+
+def has_recovered(summary: dict[str, Any], facts: Facts) -> bool:
+    """Whether a run went on with a server that was started again, and accounts for all of it."""
+    return facts.has_final and summary["ledger"]["unexplained"] == 0

@@ -1,0 +1,122 @@
+"""What readers should know though nobody did wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+from fpaas.reason import Reason
+from fpaas.spec import RunSpec
+from fpaas.verdict import goal_figures
+from fpaas.verdict.deaths import has_recovered
+from fpaas.verdict.facts import Facts
+
+#: A clock that was further off before the run is worth knowing, though it is allowed for.
+CLOCK_OFF_MS = 1000.0
+
+
+def failovers(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
+    """NATS servers that failed, and streams that were lost, without an end to the run."""
+    recovery = summary.get("recovery") or {}
+    if recovery.get("streams_lost") and has_recovered(summary, facts):
+        yield Reason("stream_recreated", None, _cost(summary, recovery))
+    if not spec.survives_a_server:
+        for host, lives in facts.server_lives.items():
+            if (
+                host not in facts.servers_silent
+                and len(lives) > 1
+                and has_recovered(summary, facts)
+            ):
+                yield Reason("nats_restarted_recovered", host, {"lives": lives})
+        return
+    for host, lives in facts.server_lives.items():
+        if host in facts.servers_silent:
+            yield Reason("nats_died_outlived", host)
+        elif len(lives) > 1:
+            yield Reason("nats_restarted_outlived", host, {"lives": lives})
+
+
+def _cost(summary: dict[str, Any], recovery: dict[str, Any]) -> dict[str, Any]:
+    """Say what a lost stream cost."""
+    outages = recovery["outages"]
+    served = [outage["served_again_s"] for outage in outages]
+    return {
+        "streams": recovery["streams_lost"],
+        "rewound_to_seq": recovery["rewound_to_seq"],
+        "replayed": recovery["replayed"],
+        "lost": (summary["ledger"]["lost_by_cause"] or {}).get("stream_lost"),
+        "lost_by_cause": recovery["lost_by_cause"],
+        "repeats": summary["ledger"]["duplicate_deliveries"],
+        "lost_s": outages[0]["lost_s"] if outages else None,
+        "served_again_s": None if not served or None in served else max(served),
+    }
+
+
+def of(
+    spec: RunSpec, summary: dict[str, Any], facts: Facts, *, has_nats_died: bool
+) -> Iterator[Reason]:
+    """Say what the parameters left undone, and what came more than once."""
+    ledger = summary["ledger"]
+    run = goal_figures.Measured(spec, summary, facts.never_fetched, polled_s=facts.polled_s)
+    # Without a server, nothing that is left undone is by the parameters.
+    if not has_nats_died:
+        yield from _expected(run)
+        for name, of_class in run.by_class():
+            for reason in _expected(of_class):
+                yield replace(reason, parameters={**reason.parameters, "consumers": name})
+    if undecodable := ledger["undecodable"]:
+        yield Reason("frames_left_out", None, {"count": undecodable})
+    if ledger["duplicates_rejected"]:
+        yield Reason("duplicates_rejected", None, {"count": ledger["duplicates_rejected"]})
+    if ledger["redelivered"]:
+        repeats = {"count": ledger["redelivered"], "duplicates": ledger["duplicate_deliveries"]}
+        yield Reason("redelivered", None, repeats)
+    for one in facts.tolerated:
+        yield Reason("server_count_inexact", None, asdict(one))
+    for host, clock in summary["clock"].items():
+        offset_ms = clock.get("offset_at_start_ms")
+        if offset_ms is not None and abs(offset_ms) > CLOCK_OFF_MS:
+            yield Reason("clock_off", host, {"offset_ms": offset_ms})
+
+
+def _expected(run: goal_figures.Measured) -> Iterator[Reason]:
+    """Name what the parameters themselves leave undone."""
+    ledger, plan, consumers = run.summary["ledger"], run.summary["plan"], run.spec.consumers
+    capacity, owed = plan["capacity_per_consumer_per_s"], plan["owed_per_consumer_per_s"]
+    # What was lost with a stream, say, is not left unread by the parameters.
+    unread = (ledger["expired_unread"] or 0) + (ledger["pending_at_end"] or 0)
+    is_mostly_lost = (ledger["lost"] or 0) > unread
+    if capacity is not None and capacity < owed and not is_mostly_lost:
+        is_measured = ledger["owed"] and ledger["delivered"] is not None
+        yield Reason(
+            "unread_as_planned",
+            None,
+            {
+                "owed_per_s": owed,
+                "capacity_per_s": capacity,
+                "share_pct": 100 * capacity / owed,
+                "batch_size": consumers.batch_size,
+                "poll_interval_s": consumers.poll_interval_s,
+                "planned_unread_pct": 100 * plan["unread_share"],
+                "measured_unread_pct": 100 * (1 - ledger["delivered"] / ledger["owed"])
+                if is_measured
+                else None,
+                "owed": ledger["owed"],
+                "expired": ledger["expired_unread"],
+                "pending": ledger["pending_at_end"],
+                "nothing_lost": ledger["delivered"] is not None and ledger["lost"] == 0,
+            },
+        )
+    if run.never_fetched and not goal_figures.polls_are_certain(run):
+        yield Reason(
+            "consumers_without_poll",
+            None,
+            {
+                "count": run.never_fetched,
+                "of": consumers.count,
+                "poll_interval_s": max(
+                    one.consumers.poll_interval_s for one in run.spec.by_class()
+                ),
+            },
+        )
