@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.shuffler.publish_window import MAX_IN_FLIGHT
 from tests.support.nats_servers import NatsServer
 from tests.support.processes_lab import ProcessesLab
@@ -53,7 +53,7 @@ def test_what_nats_does_not_take_waits_in_the_relay(
     assert ledger["published"] == ledger["stored"] == ledger["offered"] == 15 * RATE_PER_S
     assert ledger["stored_twice"] == ledger["not_read"] == ledger["lost"] == 0
     assert summary["order"] == {"violations_in_stream": 0, "violations_at_consumers": 0}
-    (part,) = Bundle.load(lab.bundle).parts("shuffler")
+    (part,) = load_bundle(lab.bundle).parts("shuffler")
     in_flight = max(sample.in_flight for sample in part.shuffler_samples)
     # What the sockets hold, or the window's bound, whichever is reached first.
     assert 100 < in_flight <= MAX_IN_FLIGHT + CHUNK_FRAMES

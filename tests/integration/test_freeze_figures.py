@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.latency.legs import Legs
 from fpaas.measures.figures import Window
 from tests.support.freeze_arithmetic import NATS, RELAY, SHUFFLER, WORKER, Expected, Freeze
@@ -138,7 +138,7 @@ class FrozenLab(OwnLab):
         """Return the most that loops of parts that were not frozen woke up too late."""
         spec = self.spec
         window = Window(spec.measure_from_unix_ns, spec.offer_until_unix_ns)
-        by_log = Legs.read(Bundle.load(self.bundle), window).by_log
+        by_log = Legs.read(load_bundle(self.bundle), window).by_log
         agent = AGENT_OF.get(self.case.part, self.case.part)
         lags = [
             legs["loop_lag"].max_us or 0

@@ -165,7 +165,7 @@ def test_what_connecting_will_take_is_measured_before(
     )
     part = Assignment(run, 0, 0, run.consumers.count, nats_server.url, None)
     counted = connecting.connections_of(part)
-    assert counted == len(ConsumerWorker(part)._connections) >= 40
+    assert counted == len(ConsumerWorker(part)._connections.by_gate) >= 40
     took_s = asyncio.run(connecting.takes_s(nats_server.url, counted))
     assert took_s is not None
     assert took_s > 0

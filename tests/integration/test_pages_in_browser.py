@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.commands import compare, report
 from fpaas.report import page, results_page, sweep_page
 from fpaas.search import sizing
@@ -87,7 +87,7 @@ def test_a_report(tab: Tab, axe_script: str, tmp_path: Path, *, complete: bool) 
     else:
         directory.mkdir()
         (directory / "run.json").write_text(run.spec.to_json())
-    bundle = Bundle.load(directory)
+    bundle = load_bundle(directory)
     html = page.render(bundle, summary.analyse(bundle))
     look(tab, axe_script, written(directory / "report.html", html))
     assert drawn(tab) == (12 if complete else 0)
@@ -107,7 +107,7 @@ def test_a_report_in_a_single_file(tab: Tab, axe_script: str, tmp_path: Path) ->
 
 
 def test_a_phone_shows_what_became_of_goals(tab: Tab, tmp_path: Path) -> None:
-    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    bundle = load_bundle(RawRun().write(tmp_path / "run"))
     html = page.render(bundle, summary.analyse(bundle))
     tab.look_like(width=390)
     tab.open(written(tmp_path / "run.html", html).as_uri())
@@ -116,7 +116,7 @@ def test_a_phone_shows_what_became_of_goals(tab: Tab, tmp_path: Path) -> None:
 
 
 def test_contents_lead_to_every_section(tab: Tab, tmp_path: Path) -> None:
-    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    bundle = load_bundle(RawRun().write(tmp_path / "run"))
     html = page.render(bundle, summary.analyse(bundle))
     tab.look_like(width=1280)
     tab.open(written(tmp_path / "run.html", html).as_uri())
@@ -127,7 +127,7 @@ def test_contents_lead_to_every_section(tab: Tab, tmp_path: Path) -> None:
 
 
 def test_a_line_can_be_read_and_hidden(tab: Tab, tmp_path: Path) -> None:
-    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    bundle = load_bundle(RawRun().write(tmp_path / "run"))
     html = page.render(bundle, summary.analyse(bundle))
     tab.look_like()
     tab.open(written(tmp_path / "run.html", html).as_uri())
@@ -214,7 +214,7 @@ def test_documentation(tab: Tab, axe_script: str, docs: Path, name: str) -> None
 
 def test_looking_finds_what_is_wrong(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     """The tests above are worth something only if they can fail."""
-    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    bundle = load_bundle(RawRun().write(tmp_path / "run"))
     html = page.render(bundle, summary.analyse(bundle))
     script = "<script>document.title = 'taken over'</script></main>"
     tab.said.clear()

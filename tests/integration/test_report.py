@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 from tests.support import verdict_codes
 from tests.support.checkout import SCRIPTS
@@ -135,7 +135,7 @@ def test_a_real_run_balances(name: str, tmp_path: Path, nats_server: NatsServer)
     } | SCENARIOS[name]
     bundle = play(tmp_path, nats_server, values)
     code, shown, summary = report(bundle)
-    assert Bundle.load(bundle).problems == []
+    assert load_bundle(bundle).problems == []
     ledger = summary["ledger"]
     assert ledger["unexplained"] == 0, shown
     reasons = summary["verdict"]["reasons"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.reason import Reason
 from fpaas.spec import SpecError
 from fpaas.summary import summary
@@ -27,7 +27,7 @@ def run(written: Path, tmp_path: Path) -> Path:
 
 
 def test_a_whole_bundle_has_no_problems(run: Path) -> None:
-    bundle = Bundle.load(run)
+    bundle = load_bundle(run)
     assert bundle.problems == []
     part = bundle.hosts[HOST]
     assert bundle.relay is not None
@@ -88,7 +88,7 @@ def test_harm_to_any_file_is_said(run: Path, name: str, harm: Callable[[Path], N
     # Without the seal: its checksums would find everything.
     (run / "hosts" / HOST / "seal.json").unlink()
     harm(run / "hosts" / HOST / name)
-    problems = Bundle.load(run).problems
+    problems = load_bundle(run).problems
     assert (HOST, name) in [(one.host, one.parameters.get("file")) for one in problems]
     assert Reason("file_missing", HOST, {"file": "seal.json"}) in problems
 
@@ -96,7 +96,7 @@ def test_harm_to_any_file_is_said(run: Path, name: str, harm: Callable[[Path], N
 def test_a_change_after_sealing_is_said(run: Path) -> None:
     path = run / "hosts" / HOST / "relay.json"
     path.write_text(path.read_text().replace("3500", "3501"))
-    (problem,) = Bundle.load(run).problems
+    (problem,) = load_bundle(run).problems
     assert (problem.code, problem.host) == ("file_changed", HOST)
     assert problem.parameters["file"] == "relay.json"
 
@@ -105,12 +105,12 @@ def test_a_worker_without_any_file_is_said(run: Path) -> None:
     for path in (run / "hosts" / HOST).glob("consumers-1.*"):
         path.unlink()
     missing = Reason("consumers_missing", HOST, {"missing": 5, "count": 10})
-    assert missing in Bundle.load(run).problems
+    assert missing in load_bundle(run).problems
 
 
 def test_a_host_that_was_not_fetched_is_said_once(run: Path) -> None:
     shutil.rmtree(run / "hosts")
-    (problem,) = Bundle.load(run).problems
+    (problem,) = load_bundle(run).problems
     assert problem == Reason("host_missing", HOST)
 
 
@@ -122,7 +122,7 @@ def test_a_foreign_relay_leaves_no_files(tmp_path: Path) -> None:
     (run / "run.json").write_text(json.dumps(spec))
     for path in (run / "hosts" / HOST).glob("relay.*"):
         path.unlink()
-    bundle = Bundle.load(run)
+    bundle = load_bundle(run)
     assert [problem.parameters for problem in bundle.problems] == [{"file": "seal.json"}]
     assert bundle.relay is None
 
@@ -133,7 +133,7 @@ def test_what_the_control_node_noted_is_read(run: Path) -> None:
         '{"problem": "died", "host": "localhost", "parameters": {"agent": "relay", "pid": 7}}]}'
     )
     (run / "invalid.json").write_text('{"reasons": ["interrupted"]}')
-    bundle = Bundle.load(run)
+    bundle = load_bundle(run)
     assert bundle.problems == [
         Reason("control_problem", HOST, {"problem": "noted", "text": "x: y"}),
         Reason("control_problem", None, {"problem": "noted", "text": "h: x"}),
@@ -151,7 +151,7 @@ def test_no_run_json_is_no_run(run: Path, content: str | None) -> None:
     else:
         path.write_text(content)
     with pytest.raises(SpecError, match=r"run\.json"):
-        Bundle.load(run)
+        load_bundle(run)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_run_json_that_no_plan_wrote_is_refused(
     changed[keys[-1]] = value
     path.write_text(json.dumps(content))
     with pytest.raises(SpecError, match=r"run\.json: .*(not allowed|Expected|host)"):
-        Bundle.load(run)
+        load_bundle(run)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +217,6 @@ def test_a_figure_of_the_wrong_kind_is_said_and_the_rest_reported(
     changed[keys[-1]] = value
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     (path.parent / "seal.json").unlink()
-    bundle = Bundle.load(run)
+    bundle = load_bundle(run)
     assert (HOST, name) in [(one.host, one.parameters.get("file")) for one in bundle.problems]
     assert summary.analyse(bundle)["verdict"]["status"] == "invalid"

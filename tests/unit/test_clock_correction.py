@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.measures import figures, first_fetch
 from fpaas.measures.histograms import Leg, merge_logs, new_histogram, record_all, record_counts
 from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, OffsetTrack
@@ -134,7 +134,7 @@ def with_clock(directory: Path, **clock: Any) -> dict[str, Any]:  # noqa: ANN401
     probe["clock"] |= {name: value for name, value in clock.items() if name != "clock_steps"}
     probe["clock_steps"] = clock.get("clock_steps", [])
     path.write_text(json.dumps(probe))
-    return summary.analyse(Bundle.load(directory / "run"))
+    return summary.analyse(load_bundle(directory / "run"))
 
 
 @pytest.mark.parametrize("offset_ms", [-250.0, 3.0, 250.0])
@@ -175,12 +175,12 @@ def test_clocks_that_drift_are_corrected_second_by_second(tmp_path: Path) -> Non
         for second in range(0, 41, 5)
     ]
     lines = "".join(json.dumps(exchange) + "\n" for exchange in exchanges)
-    plain = summary.analyse(Bundle.load(tmp_path / "run"))["latency_ms"]["publish_to_fetch"]
+    plain = summary.analyse(load_bundle(tmp_path / "run"))["latency_ms"]["publish_to_fetch"]
     (host / "probe.clock.jsonl").write_text(lines)
     probe = json.loads((host / "probe.json").read_text())
     probe["clock"] |= {"bound_ms": 2.05, "offset_ms": 2.0, "drifting": True}
     (host / "probe.json").write_text(json.dumps(probe))
-    drifted = summary.analyse(Bundle.load(tmp_path / "run"))["latency_ms"]["publish_to_fetch"]
+    drifted = summary.analyse(load_bundle(tmp_path / "run"))["latency_ms"]["publish_to_fetch"]
     # Less than the hull's 2.05 ms: what 500 ppm allow between two exchanges.
     assert drifted["clock_error_ms"] == pytest.approx(1.06, abs=0.01)
     assert 0.5 < drifted["min"] - plain["min"] < 3.5
@@ -232,9 +232,9 @@ def test_what_expired_by_age_is_told_by_one_clock(offset_ms: float, tmp_path: Pa
     probe = json.loads(path.read_text())
     probe["clock"]["offset_ms"] = offset_ms
     path.write_text(json.dumps(probe))
-    ledger = summary.analyse(Bundle.load(run))["ledger"]
+    ledger = summary.analyse(load_bundle(run))["ledger"]
     assert ledger["lost"] == 0
     assert ledger["expired_by_cause"] == {"max_age": ledger["expired_unread"], "max_bytes": 0}
     assert ledger["expired_unread"] > 0
     path.unlink()
-    assert summary.analyse(Bundle.load(run))["ledger"]["expired_by_cause"] is None
+    assert summary.analyse(load_bundle(run))["ledger"]["expired_by_cause"] is None

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from fpaas.bundle.bundle import Bundle
-from fpaas.bundle.events import AGENT_DIED, LEADER_CHANGED, WORKER_DIED
+from fpaas.bundle.found_event import AGENT_DIED, LEADER_CHANGED, WORKER_DIED
+from fpaas.bundle.loader import load_bundle
 from fpaas.records import files, status
 from fpaas.records.consumers import WorkerResult
 from fpaas.records.events import (
@@ -33,7 +34,7 @@ from tests.support.raw_run import HOST, RawRun
 def analyse(tmp_path: Path, spoil: Callable[[Path], None]) -> tuple[Bundle, dict[str, Any]]:
     directory = RawRun().write(tmp_path / "run", sealed=False)
     spoil(directory / "hosts" / HOST)
-    bundle = Bundle.load(directory)
+    bundle = load_bundle(directory)
     return bundle, summary.analyse(bundle)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.latency import duties
 from fpaas.measures.figures import Window
 from fpaas.records import status
@@ -61,7 +62,7 @@ def write(raw: Path, directory: Path, *faults: tuple[int, float, float | None]) 
     (host / "probe.events.jsonl").write_text(
         json.dumps({**line, "noticed_unix_ns": ns(10.3)}) + "\n"
     )
-    return Bundle.load(directory)
+    return load_bundle(directory)
 
 
 def test_a_fault_has_its_times_and_who_noticed(raw: Path, tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_an_agent_that_stood_still_by_itself_noticed_nothing(raw: Path, tmp_path
             "noticed_unix_ns": ns(noticed_s),
         }
         (host / f"{agent}.events.jsonl").write_text(json.dumps(line) + "\n")
-    pause, kill = summary.analyse(Bundle.load(directory))["faults"]
+    pause, kill = summary.analyse(load_bundle(directory))["faults"]
     assert pause["detected_s"] is None
     # The kill was on the relay.
     assert kill["detected_s"] == pytest.approx(0.4)
@@ -107,7 +108,7 @@ def test_a_killed_process_is_noticed_when_it_is_started_again(raw: Path, tmp_pat
     (host / "shuffler.events.jsonl").unlink()
     line = {"kind": AGENT_RESTARTED, "begin_unix_ns": ns(20.9), "end_unix_ns": ns(21.4)}
     (host / "relay.events.jsonl").write_text(json.dumps(line) + "\n")
-    pause, kill = summary.analyse(Bundle.load(directory))["faults"]
+    pause, kill = summary.analyse(load_bundle(directory))["faults"]
     assert (pause["detected_s"], kill["detected_s"]) == (None, pytest.approx(0.9))
 
 
@@ -151,7 +152,7 @@ def test_a_single_fault_has_its_cost(tmp_path: Path) -> None:
 
 
 def test_a_run_without_faults_has_no_such_section(tmp_path: Path) -> None:
-    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    bundle = load_bundle(RawRun().write(tmp_path / "run"))
     content = summary.analyse(bundle)
     assert content["faults"] == []
     assert 'id="faults"' not in page.render(bundle, content)
@@ -181,13 +182,13 @@ def entry(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
     ],
 )
 def test_who_is_late_by_a_fault(raw: Path, changes: dict[str, Any], excuses: bool) -> None:  # noqa: FBT001
-    bundle = Bundle.load(raw)
+    bundle = load_bundle(raw)
     window = Window(ns(5), ns(35))
     assert (duties.outside(bundle, window, [entry(**changes)]) is not None) == excuses
 
 
 def test_lateness_is_judged_by_what_is_left_of_the_window(raw: Path) -> None:
-    bundle = Bundle.load(raw)
+    bundle = load_bundle(raw)
     window = Window(ns(5), ns(35))
     whole = duties.outside(bundle, window, [entry(began_s=1.0, ended_s=2.0)])
     holed = duties.outside(bundle, window, [entry()])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.spec import Fault, RunSpec
 from fpaas.summary import summary
 from fpaas.verdict import codes, verdict
@@ -23,7 +23,7 @@ RUN = RawRun()
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Json:
     directory = RUN.write(tmp_path_factory.mktemp("faults") / "run")
-    return summary.analyse(Bundle.load(directory))
+    return summary.analyse(load_bundle(directory))
 
 
 def injected(fault: Fault, number: int = 0, **changes: Any) -> Json:  # noqa: ANN401

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.records.events import AGENT_PAUSED, READER_BLOCKED, EventLog
 from fpaas.report import figure_files
 from fpaas.spec import NS_PER_S
@@ -27,7 +28,7 @@ def tables(bundle: Bundle) -> dict[str, Table]:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
-    return tables(Bundle.load(RawRun().write(tmp_path_factory.mktemp("csv") / "run")))
+    return tables(load_bundle(RawRun().write(tmp_path_factory.mktemp("csv") / "run")))
 
 
 def test_every_figure_is_there_by_its_path(full: dict[str, Table]) -> None:
@@ -75,7 +76,7 @@ def test_events_have_begin_and_end(tmp_path: Path) -> None:
     with EventLog(directory / "hosts" / HOST / "relay.events.jsonl") as log:
         log.begin(AGENT_PAUSED, t0 + 10 * NS_PER_S, {}, end_unix_ns=t0 + 12 * NS_PER_S)
         log.begin(READER_BLOCKED, t0 + 20 * NS_PER_S, {"reader": "a:1"})
-    rows = tables(Bundle.load(directory))["events.csv"]
+    rows = tables(load_bundle(directory))["events.csv"]
     assert [(row["kind"], row["begin_s"], row["end_s"]) for row in rows] == [
         (AGENT_PAUSED, "10.0", "12.0"),
         (READER_BLOCKED, "20.0", ""),
@@ -85,7 +86,7 @@ def test_events_have_begin_and_end(tmp_path: Path) -> None:
 
 def test_what_was_not_measured_is_an_empty_cell(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(RawRun().spec.to_json())
-    found = tables(Bundle.load(tmp_path))
+    found = tables(load_bundle(tmp_path))
     assert found["series.csv"] == found["percentiles.csv"] == []
     ledger = {row["term"]: row["count"] for row in found["ledger.csv"]}
     assert ledger["offered"] == ""

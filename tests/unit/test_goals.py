@@ -12,7 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from jinja2.nativetypes import NativeEnvironment
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.spec import RunSpec, SpecError
 from fpaas.summary import summary
 from fpaas.verdict import goal_figures, goals
@@ -25,7 +25,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSpec, dict[str, Any]]:
     run = RawRun()
     directory = run.write(tmp_path_factory.mktemp("goals") / "run")
-    return run.spec, summary.analyse(Bundle.load(directory))
+    return run.spec, summary.analyse(load_bundle(directory))
 
 
 def judge_one(

@@ -13,9 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpaas.bundle.bundle import (
-    ServerFinal,
-)
+from fpaas.bundle.parts import ServerFinal
 from fpaas.ledger.balance import balance
 from fpaas.ledger.disagreements import About
 from fpaas.ledger.evidence import Evidence

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.commands import watch
 from fpaas.control import login, terminal_line
 from fpaas.live import dump, screen, source, view
@@ -40,7 +40,7 @@ def test_it_shows_what_agents_have_written_so_far(bundle: Path) -> None:
     found = seen(bundle, 20)
     assert found.phase == "measuring"
     by_name = {flow.name: flow for flow in found.flows}
-    content = summary.analyse(Bundle.load(bundle))
+    content = summary.analyse(load_bundle(bundle))
     assert by_name["stored"].total == content["ledger"]["published"]
     assert by_name["delivered"].total == content["ledger"]["delivered"]
     assert by_name["offered"].rates
@@ -49,7 +49,7 @@ def test_it_shows_what_agents_have_written_so_far(bundle: Path) -> None:
 
 
 def test_a_reported_run_is_over_and_has_its_verdict_and_goals(bundle: Path) -> None:
-    content = summary.analyse(Bundle.load(bundle))
+    content = summary.analyse(load_bundle(bundle))
     (bundle / "summary.json").write_text(json.dumps(content))
     found = seen(bundle, 0)
     assert found.is_over

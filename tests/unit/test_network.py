@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.errors import BadInput
 from fpaas.probe import network, seal
 from fpaas.probe.network import CHUNK_BYTES, Peer
@@ -95,13 +95,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_links_are_in_the_manifest(run: Path) -> None:
-    bundle = Bundle.load(run)
+    bundle = load_bundle(run)
     assert bundle.problems == []
     assert manifest.describe(bundle).network == [LINK, BROKEN_LINK]
 
 
 def test_links_are_in_the_report(run: Path) -> None:
-    bundle = Bundle.load(run)
+    bundle = load_bundle(run)
     html = page.render(bundle, summary.analyse(bundle))
     assert "localhost → nats-&lt;1&gt;" in html
     assert "941" in html
@@ -109,7 +109,7 @@ def test_links_are_in_the_report(run: Path) -> None:
 
 
 def test_one_host_has_no_table(tmp_path: Path) -> None:
-    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    bundle = load_bundle(RawRun().write(tmp_path / "run"))
     assert manifest.describe(bundle).network == []
     assert "Network between hosts" not in page.render(bundle, summary.analyse(bundle))
 
@@ -117,5 +117,5 @@ def test_one_host_has_no_table(tmp_path: Path) -> None:
 def test_torn_file_is_said(run: Path) -> None:
     (run / "hosts" / HOST / NAME).write_text('{"links": [{}]}')
     seal.seal(run / "hosts" / HOST, HOST)
-    [problem] = Bundle.load(run).problems
+    [problem] = load_bundle(run).problems
     assert (problem.code, problem.parameters["file"]) == ("file_unreadable", NAME)

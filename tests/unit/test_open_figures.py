@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.latency import lower_bounds
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.measures import first_fetch
@@ -48,7 +49,7 @@ def write(directory: Path, *, open_count: int = OPEN) -> Bundle:
         sample["calls"] = {"publish_ack": {"begun": [[second, begun]], "open": open_now}}
     path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     seal.seal(run.directory, HOST)
-    return Bundle.load(directory)
+    return load_bundle(directory)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ def test_out_of_range_samples_are_shown(bundle: Bundle, content: dict[str, Any])
 
 
 def test_older_runs_say_what_they_leave_out(tmp_path: Path) -> None:
-    bundle = Bundle.load(RawRun().write(tmp_path / "run"))
+    bundle = load_bundle(RawRun().write(tmp_path / "run"))
     content = summary.analyse(bundle)
     assert leg_words.is_by_end(content)
     assert leg_words.BY_END in Page(page.render(bundle, content)).words
@@ -165,7 +166,7 @@ def test_older_runs_say_what_they_leave_out(tmp_path: Path) -> None:
 def test_ages_say_how_many_they_leave_out(tmp_path: Path) -> None:
     """Against arithmetic on what the simulated run stored, and its workers fetched."""
     run = RawRun()
-    bundle = Bundle.load(run.write(tmp_path / "run"))
+    bundle = load_bundle(run.write(tmp_path / "run"))
     legs = summary.analyse(bundle)["latency_ms"]
 
     ((_, worker),) = bundle.workers
@@ -220,7 +221,7 @@ class Run(RawRun):
             samples = samples | {"new_leg_recorded": {second: [7_000_000] for second in range(40)}}
         super()._histograms(name, samples)
 
-bundle = Bundle.load(Run().write(Path(sys.argv[1])))
+bundle = load_bundle(Run().write(Path(sys.argv[1])))
 content = summary.analyse(bundle)
 csv = figure_files.of_run(bundle, content, 5.0)
 goal = goals.figure_of("new_leg_p99_ms_max")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.records import control, events
 from fpaas.records.events import EventLog
 from fpaas.report import page
@@ -30,7 +30,7 @@ def test_what_a_playbook_did_is_told_with_begin_and_end(tmp_path: Path) -> None:
         log.begin(events.TROUBLE_NOTED, at(20), trouble, end_unix_ns=at(20))
         log.begin(events.RUN_COLLECTED, at(50), {"host": HOST})
 
-    bundle = Bundle.load(run)
+    bundle = load_bundle(run)
     assert bundle.problems == []
     figures = summary.analyse(bundle)
     found = [one for one in figures["events"] if one["source"] == "playbook"]
@@ -50,10 +50,10 @@ def test_what_a_playbook_did_is_told_with_begin_and_end(tmp_path: Path) -> None:
 def test_a_line_that_is_no_event_is_said(tmp_path: Path) -> None:
     run = RawRun().write(tmp_path / "run")
     (run / control.EVENTS).write_text("{}\n")
-    (problem,) = Bundle.load(run).problems
+    (problem,) = load_bundle(run).problems
     assert (problem.code, problem.parameters["file"]) == ("file_unreadable", control.EVENTS)
 
 
 def test_a_run_without_such_a_log_has_no_such_events(tmp_path: Path) -> None:
-    figures = summary.analyse(Bundle.load(RawRun().write(tmp_path / "run")))
+    figures = summary.analyse(load_bundle(RawRun().write(tmp_path / "run")))
     assert [one for one in figures["events"] if one["source"] == "playbook"] == []

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.probe.host_usage import cpu_shares_pct
-from fpaas.probe.probe import Ticks
 from fpaas.probe.process_usage import ProcessUsage, read_pid_file, read_status_files
+from fpaas.probe.ticks import Ticks
 from fpaas.records import status
 from fpaas.records.status import AgentStatus, State
 

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
+from fpaas.bundle.parts import JsonObject
 from fpaas.records.consumers import PULL_ENDS, Fetches
 from fpaas.report import figure_files, tables
 from fpaas.summary import summary
@@ -22,7 +24,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     content = json.loads(path.read_text())
     content["fetches"] |= ENDS | {"pulls": 100, "unsent": 4, "by_status": {"503": 12}}
     path.write_text(json.dumps(content))
-    return Bundle.load(run)
+    return load_bundle(run)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.records import files
 from fpaas.records.files import LineWriter
 from fpaas.records.shuffler import NAME, SAMPLES, RelayGap, ShufflerResult, ShufflerSample
@@ -64,7 +64,7 @@ def summary(
             "source": "wss://relay.test",
         }
         spec.write_bytes(msgspec.json.encode(content))
-    return analyse(Bundle.load(directory / "run"))
+    return analyse(load_bundle(directory / "run"))
 
 
 def codes(content: dict[str, Any]) -> set[str]:
@@ -138,7 +138,7 @@ def test_silence_of_a_fault_that_was_asked_for_is_no_reason(tmp_path: Path) -> N
 
 def test_of_older_runs_nothing_is_said(tmp_path: Path) -> None:
     RawRun().write(tmp_path / "run")
-    content = analyse(Bundle.load(tmp_path / "run"))
+    content = analyse(load_bundle(tmp_path / "run"))
     assert set(content["relay"]["silent_s"].values()) == {None}
     assert content["relay"]["gaps"] is None
     assert not {code for code in codes(content) if code.startswith("relay_s")}

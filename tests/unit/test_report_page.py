@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.reason import Reason
 from fpaas.report import page
 from fpaas.report.latency_table import latency_rows
@@ -23,13 +24,13 @@ from tests.support.report_page import BYTES_MAX, HOSTILE, Page
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return Bundle.load(RawRun().write(tmp_path_factory.mktemp("results") / "run"))
+    return load_bundle(RawRun().write(tmp_path_factory.mktemp("results") / "run"))
 
 
 @pytest.fixture
 def empty_bundle(tmp_path: Path) -> Bundle:
     (tmp_path / "run.json").write_text(RawRun().spec.to_json())
-    return Bundle.load(tmp_path)
+    return load_bundle(tmp_path)
 
 
 def render(bundle: Bundle) -> tuple[str, Page]:
@@ -142,7 +143,7 @@ def test_an_identity_that_does_not_balance_says_by_how_much() -> None:
 
 def test_nothing_is_explained_where_the_polls_suffice(tmp_path: Path) -> None:
     run = RawRun({"bench_delivery": "shared"})
-    bundle = Bundle.load(run.write(tmp_path / "run"))
+    bundle = load_bundle(run.write(tmp_path / "run"))
     _, parsed = render(bundle)
     assert "This was planned" not in parsed.words
 

@@ -13,6 +13,7 @@ import pytest
 
 from fpaas.bundle import restarts
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.latency.processes import process_of
 from fpaas.probe import seal
 from fpaas.reason import Reason
@@ -43,7 +44,7 @@ def load(tmp_path: Path, spoil: Callable[[Path], None], workers: int = 1) -> Bun
     directory = RawRun(workers=workers).write(tmp_path / "run", sealed=False)
     spoil(directory / "hosts" / HOST)
     seal.seal(directory / "hosts" / HOST, HOST)
-    return Bundle.load(directory)
+    return load_bundle(directory)
 
 
 def without_samples(host: Path, agent: str, from_s: float, until_s: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.latency.processes import process_of
 from fpaas.measures import delivery_log
 from fpaas.probe import seal
@@ -61,7 +62,7 @@ def stopped(tmp_path: Path, *, done: str | None = None) -> Bundle:
         state = "failed" if agent == "consumers" else "stopped"
         change(host / f"{agent}.status.json", state="done" if agent == done else state)
     seal.seal(host, HOST)
-    return Bundle.load(directory)
+    return load_bundle(directory)
 
 
 def test_a_dead_workers_polls_end_with_the_run(tmp_path: Path) -> None:

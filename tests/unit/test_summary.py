@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.spec import SpecError
 from fpaas.summary import summary
 from fpaas.text import summary_text
@@ -63,7 +63,7 @@ def write(directory: Path, **options: Any) -> RawRun:  # noqa: ANN401
 
 
 def analyse(directory: Path, warmup_s: float | None = None) -> dict[str, Any]:
-    return summary.analyse(Bundle.load(directory / "run"), warmup_s)
+    return summary.analyse(load_bundle(directory / "run"), warmup_s)
 
 
 @pytest.mark.parametrize("delivery", ["fanout", "shared", "partitioned"])

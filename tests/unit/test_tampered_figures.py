@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.ledger.disagreements import About
 from fpaas.summary import summary
 from tests.support import verdict_codes
@@ -62,7 +62,7 @@ FINAL: dict[str, tuple[Tamper, About]] = {
 
 
 def differing(run: Path) -> dict[str, dict[str, Any]]:
-    content = summary.analyse(Bundle.load(run))
+    content = summary.analyse(load_bundle(run))
     assert content["verdict"]["status"] == "invalid"
     assert content["ledger"]["unexplained"] > 0
     return {

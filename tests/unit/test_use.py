@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.probe.host_usage import memory_events, pressure_us, tcp_retransmits
 from fpaas.reason import Reason
 from fpaas.resources import use
@@ -26,7 +26,7 @@ def overloaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSpec, dict[
     """Return a run whose polls take a tenth of what is owed."""
     run = RawRun()
     directory = run.write(tmp_path_factory.mktemp("use") / "run")
-    return run.spec, summary.analyse(Bundle.load(directory))
+    return run.spec, summary.analyse(load_bundle(directory))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def easy(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSpec, dict[str, A
     """Return a run whose polls could take all."""
     run = RawRun({"bench_batch_size": 1000})
     directory = run.write(tmp_path_factory.mktemp("use") / "run")
-    return run.spec, summary.analyse(Bundle.load(directory))
+    return run.spec, summary.analyse(load_bundle(directory))
 
 
 def find(
@@ -212,7 +212,7 @@ def test_a_relay_that_was_paused_is_named_rather_than_its_silence(
 
 def test_a_run_of_which_nothing_came_back(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(RawRun().spec.to_json())
-    content = summary.analyse(Bundle.load(tmp_path))
+    content = summary.analyse(load_bundle(tmp_path))
     assert content["limited_by"]["what"] == "not_known"
     assert content["use"][HOST]["cpu"]["utilisation"]["busy_pct"] is None
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.reason import Reason
 from fpaas.records import files
 from fpaas.records.consumers import WorkerResult
@@ -27,7 +27,7 @@ from tests.support.raw_run import HOST, RawRun
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[RawRun, dict[str, Any]]:
     run = RawRun()
     directory = run.write(tmp_path_factory.mktemp("verdict") / "run")
-    return run, summary.analyse(Bundle.load(directory))
+    return run, summary.analyse(load_bundle(directory))
 
 
 def judge(
@@ -321,7 +321,7 @@ def test_consumers_that_never_fetched_fail_only_where_each_had_a_poll(
 def test_expiry_that_the_parameters_do_not_imply_fails(tmp_path: Path) -> None:
     """Batches as large as what is owed: nothing needs to expire."""
     run = RawRun({"bench_batch_size": 1000})
-    content = summary.analyse(Bundle.load(run.write(tmp_path / "run")))
+    content = summary.analyse(load_bundle(run.write(tmp_path / "run")))
     assert content["verdict"]["status"] == "pass"
     assert content["notes"] == []
     content["ledger"]["expired_unread"] = 5000
@@ -585,13 +585,13 @@ def test_nobody_is_blamed_for_polls_that_never_came(
 def test_how_long_all_consumers_were_polled(tmp_path: Path) -> None:
     run = RawRun(workers=2)
     directory = run.write(tmp_path / "run", sealed=False)
-    whole = Bundle.load(directory)
+    whole = load_bundle(directory)
     assert _polled_s(whole) == (run.spec.end_unix_ns - run.spec.t0_unix_ns) / NS_PER_S
     path = directory / "hosts" / HOST / "consumers-1.json"
     result = files.read(path, WorkerResult)
     until_unix_ns = run.spec.t0_unix_ns + 7 * NS_PER_S
     files.write(path, msgspec.structs.replace(result, polls_until_unix_ns=until_unix_ns))
-    assert _polled_s(Bundle.load(directory)) == 7.0
+    assert _polled_s(load_bundle(directory)) == 7.0
 
 
 def test_what_a_probe_that_ended_left_out_is_no_reason_of_its_own(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.bundle.loader import load_bundle
+from fpaas.bundle.parts import JsonObject
 from fpaas.latency.open_calls import CallWindow
 from fpaas.measures.calls import Bins
 from fpaas.measures.histogram_log import BY_BEGINNING
@@ -37,7 +38,7 @@ def analysed(
     ]
     path.write_text("\n".join(lines) + "\n")
     seal.seal(run.directory, HOST)
-    return summary.analyse(Bundle.load(directory))
+    return summary.analyse(load_bundle(directory))
 
 
 def test_what_arrives_after_the_window_is_in_the_ages(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_what_arrives_after_the_window_is_in_the_ages(tmp_path: Path) -> None:
 
 def test_every_delivery_after_warm_up_has_an_age(tmp_path: Path) -> None:
     content = analysed(tmp_path / "run")
-    whole = summary.analyse(Bundle.load(tmp_path / "run"), 0.0)
+    whole = summary.analyse(load_bundle(tmp_path / "run"), 0.0)
     assert whole["latency_ms"]["publish_to_fetch"]["count"] == content["ledger"]["delivered"]
 
 

@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from fpaas.bundle.bundle import Bundle, HostPart, cumulative
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import HostPart, cumulative
 from fpaas.measures import figures
 from fpaas.measures.figures import Window
 from fpaas.measures.quiet import Stretch

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from fpaas.bundle.bundle import AgentSample, Bundle, HostPart
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import AgentSample, HostPart
 from fpaas.records.events import AGENT_RESTARTED, FAULT, RELAY_SILENT
 from fpaas.spec.faults import CONSUMERS, RELAY, SHUFFLER, targets
 

@@ -10,6 +10,7 @@ from fpaas import agent
 from fpaas.errors import BadInput
 from fpaas.jetstream.nats_address import address_from_environment
 from fpaas.probe import probe
+from fpaas.probe.options import Options
 from fpaas.probe.server_monitor import MonitoringPort
 from fpaas.spec import RunSpec
 
@@ -71,7 +72,7 @@ def command(
     except ValueError as error:
         raise BadInput(f"--nats-url: {error}") from error
     on_nats_host = host in spec.hosts.get("nats", [])
-    options = probe.Options(
+    options = Options(
         spec=spec,
         directory=directory,
         host=host,

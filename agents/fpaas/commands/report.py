@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
 from fpaas.records import control, files
 from fpaas.records import manifest as records_manifest
@@ -73,7 +74,7 @@ def command(
             raise BadInput("--single-file is for single runs; a sweep's report links to its runs'")
         _report_sweep(run_dir, warmup_s)
         return
-    bundle = Bundle.load(run_dir)
+    bundle = load_bundle(run_dir)
     new_reasons = [reason for reason in invalid_reasons if reason not in bundle.invalid_reasons]
     bundle.invalid_reasons += new_reasons
     figures = summary.analyse(bundle, warmup_s)

@@ -21,7 +21,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fpaas.bundle.bundle import Bundle, HostPart, JsonObject
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import HostPart, JsonObject
 from fpaas.latency.leg_kinds import LEGS, OWN_CLOCK, RELAY_CLOCK, SERVER_CLOCK
 from fpaas.probe.clock_bounds import OffsetTrack
 from fpaas.spec import NS_PER_S, RunSpec

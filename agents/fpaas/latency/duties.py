@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import JsonObject
 from fpaas.latency.legs import call_window
 from fpaas.measures import histograms
 from fpaas.measures.figures import Window

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from fpaas.bundle.bundle import Bundle, JsonObject, cumulative
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import JsonObject, cumulative
 from fpaas.latency.clocks import Clocks
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.legs import Legs

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from fpaas import agent
-from fpaas.bundle.bundle import AgentSample
+from fpaas.bundle.parts import AgentSample
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.firehose.pace import AtRate
 from fpaas.measures.calls import Bins

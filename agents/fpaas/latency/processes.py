@@ -6,13 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from fpaas.bundle import restarts
-from fpaas.bundle.bundle import (
-    AgentSample,
-    Bundle,
-    HostPart,
-    WorkerPart,
-    uses_own_relay,
-)
+from fpaas.bundle.bundle import Bundle, uses_own_relay
+from fpaas.bundle.parts import AgentSample, HostPart, WorkerPart
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.firehose.pace import AtRate
 from fpaas.latency.open_calls import BegunDue, Due, FramesDue, PollsDue, Process, WakeUpsDue

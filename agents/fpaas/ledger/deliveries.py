@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fpaas.bundle.bundle import ServerFinal
+from fpaas.bundle.parts import ServerFinal
 from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet

@@ -7,7 +7,8 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from fpaas.bundle.bundle import Bundle, ServerFinal
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import ServerFinal
 from fpaas.latency.clocks import Clocks
 from fpaas.ledger.lost_streams import LostEvidence
 from fpaas.ledger.removals import Removals, StreamSample, classify

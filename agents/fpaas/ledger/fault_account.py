@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from fpaas.bundle.bundle import Bundle, cumulative
-from fpaas.bundle.events import INJECTED, NATS_RECONNECTED, RELAY_RECONNECTED
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.found_event import INJECTED, NATS_RECONNECTED, RELAY_RECONNECTED
+from fpaas.bundle.parts import cumulative
 from fpaas.ledger.durable_account import STREAM_LOST
 from fpaas.ledger.ledger import Ledger
 from fpaas.records.events import AGENT_PAUSED, FAULT

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from fpaas.bundle.bundle import NO_DID
+from fpaas.bundle.parts import NO_DID
 from fpaas.ledger.deliveries import split_repeats
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from fpaas.bundle.bundle import NO_DID
+from fpaas.bundle.parts import NO_DID
 from fpaas.ledger.deliveries import OwedSeqs
 from fpaas.ledger.disagreements import About, Disagreements
 from fpaas.ledger.evidence import Evidence

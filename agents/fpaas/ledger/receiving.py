@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from fpaas.bundle.bundle import ServerFinal
+from fpaas.bundle.parts import ServerFinal
 from fpaas.ledger.deliveries import DurableCase, OwedSeqs, Walk
 from fpaas.ledger.disagreements import About, Disagreements
 from fpaas.ledger.durable_account import (

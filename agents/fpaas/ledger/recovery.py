@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from fpaas.bundle.bundle import Bundle, WorkerPart
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import WorkerPart
 from fpaas.ledger.ledger import Ledger
 from fpaas.records.events import NATS_SILENT
 from fpaas.records.summary import Outage, Recovery

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fpaas.bundle.bundle import ServerFinal
+from fpaas.bundle.parts import ServerFinal
 from fpaas.ledger.disagreements import About, Disagreements, distance
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.nats import DurableState, NatsSample

@@ -9,20 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 from prometheus_client import CollectorRegistry
 
 from fpaas import agent, common_time, metrics
 from fpaas.errors import RunInvalid
 from fpaas.jetstream.jetstream_api import STREAM_NOT_FOUND, JetStreamApi, JetStreamError
-from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.jetstream.nats_connection import NatsConnection, NatsError
 from fpaas.probe import clock_bounds, host_facts
 from fpaas.probe.clock import Clock
@@ -30,21 +27,23 @@ from fpaas.probe.clock_at_start import compare_until_armed
 from fpaas.probe.clock_bounds import Exchange
 from fpaas.probe.clock_steps import ClockSteps
 from fpaas.probe.host_usage import HostUsage
+from fpaas.probe.options import Options
+from fpaas.probe.own_cost import Cost
 from fpaas.probe.probe_metrics import ProbeCollector
 from fpaas.probe.process_usage import ProcessUsage
-from fpaas.probe.server_monitor import MonitoringPort, ServerMonitor
+from fpaas.probe.server_monitor import ServerMonitor
+from fpaas.probe.ticks import Ticks, on_schedule
 from fpaas.records import events, files, nats
 from fpaas.records import probe as records
 from fpaas.records.files import LineWriter
 from fpaas.records.nats import FinalSnapshot
 from fpaas.records.probe import AGENT, ClockExchange, ProbeResult
 from fpaas.records.status import State
-from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.spec import NS_PER_S
 from fpaas.watch.nats_peer import NatsPeer
 from fpaas.watch.watch import watch_alone
 
 log = logging.getLogger(__name__)
-
 SAMPLE_INTERVAL_S = 1.0
 NATS_INTERVAL_S = 5.0
 #: Before the relay stops offering.
@@ -65,82 +64,6 @@ FINAL_RETRY_PAUSE_S = 0.5
 #: Whoever sent SIGTERM waits (a supervisor for 10 s): NATS gets this long for the snapshot, and as
 #: long for the clock.
 STOPPED_TIMEOUT_S = 3.0
-
-
-class Ticks:
-    """Due times start + k * interval (k = 1, 2, …); what is overslept is skipped and counted."""
-
-    def __init__(self, start_s: float, interval_s: float) -> None:
-        self._start_s = start_s
-        self._interval_s = interval_s
-        self._index = 0
-        self.missed = 0
-
-    def next_after(self, now_s: float) -> float:
-        """Return the next due time: in the future, or the latest that has just passed."""
-        self._index += 1
-        overslept = int((now_s - self._start_s) / self._interval_s) - self._index
-        if overslept > 0:
-            self.missed += overslept
-            self._index += overslept
-        return self._start_s + self._index * self._interval_s
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to sample; NATS is asked about itself where `monitoring` is given."""
-
-    spec: RunSpec
-    directory: Path
-    host: str
-    nats: NatsAddress
-    monitoring: MonitoringPort | None
-    #: Of servers: process → the file that has its pid.
-    pid_files: Mapping[str, Path]
-    #: Where it serves /metrics, `host:port`; None: nowhere.
-    metrics_listen: str | None = None
-    metrics_each_consumer: bool = False
-
-    @property
-    def is_clustered(self) -> bool:
-        """Whether there are several NATS servers."""
-        return len(self.spec.hosts.get("nats", [])) > 1
-
-    @property
-    def own_nats(self) -> NatsAddress | None:
-        """The server on this host; None if there is none."""
-        hosts, servers = self.spec.hosts.get("nats", []), self.nats.servers
-        if self.host not in hosts:
-            return None
-        # The run's URL has them in the order of the hosts.
-        own = servers[hosts.index(self.host) % len(servers)]
-        return replace(self.nats, servers=(own,))
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether the lab is one host."""
-        return all(host == self.host for hosts in self.spec.hosts.values() for host in hosts)
-
-
-@dataclass
-class Cost:
-    """Processor time and memory of this process since it was made."""
-
-    _process: psutil.Process = field(default_factory=psutil.Process)
-    _cpu_s: float = field(default_factory=time.process_time)
-    _began_s: float = field(default_factory=time.monotonic)
-    rss_mb_max: float = 0.0
-
-    def observe(self) -> None:
-        """Look at the memory now."""
-        self.rss_mb_max = max(self.rss_mb_max, self._process.memory_info().rss / 1e6)
-
-    def figures(self) -> records.OwnCost:
-        """As in probe.json."""
-        self.observe()
-        cpu_s = time.process_time() - self._cpu_s
-        cpu_pct = 100 * cpu_s / max(time.monotonic() - self._began_s, 1e-9)
-        return records.OwnCost(cpu_pct_mean=cpu_pct, cpu_s=cpu_s, rss_mb_max=self.rss_mb_max)
 
 
 class Asked:
@@ -300,7 +223,7 @@ class Probe:
         self._steps.look()
         # The first reading of a process is what the next one's processor share starts from.
         processes.sample()
-        async for _ in _on_schedule(self._ticks):
+        async for _ in on_schedule(self._ticks):
             self._samples_taken += 1
             self._steps.look()
             host_file.write(host.sample())
@@ -331,7 +254,7 @@ class Probe:
             self._spec.offer_until_unix_ns - common_time.now_ns()
         ) / NS_PER_S - NATS_LAST_LOOK_S
         first_s = loop.time() + last_s % NATS_INTERVAL_S
-        async for _ in _on_schedule(Ticks(first_s - NATS_INTERVAL_S, NATS_INTERVAL_S)):
+        async for _ in on_schedule(Ticks(first_s - NATS_INTERVAL_S, NATS_INTERVAL_S)):
             await self._write_nats_sample(monitor, file)
 
     async def _write_nats_sample(self, monitor: ServerMonitor, file: LineWriter) -> None:
@@ -378,7 +301,7 @@ class Probe:
                 break
             await asyncio.sleep(CLOCK_RETRY_S)
         loop = asyncio.get_running_loop()
-        async for _ in _on_schedule(Ticks(loop.time(), CLOCK_INTERVAL_S)):
+        async for _ in on_schedule(Ticks(loop.time(), CLOCK_INTERVAL_S)):
             await self._exchange(is_after=False)
 
     async def _exchange_burst(self, *, is_after: bool) -> bool:
@@ -425,15 +348,6 @@ async def _connect(connection: NatsConnection) -> None:
             await connection.connect_patiently(CONNECT_ATTEMPT_S)
         except NatsError as error:
             log.warning("%s; trying again", error)
-
-
-async def _on_schedule(ticks: Ticks) -> AsyncIterator[None]:
-    """Yield at each tick, for ever."""
-    loop = asyncio.get_running_loop()
-    while True:
-        now_s = loop.time()
-        await asyncio.sleep(max(0.0, ticks.next_after(now_s) - now_s))
-        yield
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
 from fpaas.report.ledger_table import OWED_TERMS
 from fpaas.report.written import number, share

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.errors import SpecError
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.report import charts, document, run_charts
@@ -80,7 +80,7 @@ def _tone(row: Row) -> str:
 
 
 def _read(name: str, directory: Path, summary: Mapping[str, Any]) -> _Run:
-    bundle = Bundle.load(directory)
+    bundle = load_bundle(directory)
     window = summary.get("window")
     from_s = window.get("from_s") if isinstance(window, Mapping) else None
     warmup_s = from_s if isinstance(from_s, int | float) else bundle.spec.warmup_s

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
 from fpaas.records.probe import MachineFacts
 from fpaas.records.seal import HostFacts

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fpaas.bundle.bundle import JsonObject
-from fpaas.bundle.events import INJECTED
+from fpaas.bundle.found_event import INJECTED
+from fpaas.bundle.parts import JsonObject
 from fpaas.text import fault_text
 
 #: What happens so long after a fault's end is told with it.

@@ -10,7 +10,8 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import JsonObject
 from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.measures.figures import resolvable
 from fpaas.records.consumers import PULL_ENDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.parts import JsonObject
 from fpaas.report.ledger_table import OWED_TERMS, published_terms
 from fpaas.report.written import number, share
 

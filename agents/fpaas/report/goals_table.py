@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.parts import JsonObject
 from fpaas.latency.lower_bounds import is_goal_at_least, marked
 from fpaas.report.written import NOT_MEASURED
 from fpaas.verdict import goals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.parts import JsonObject
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.lower_bounds import marked
 from fpaas.measures.figures import resolvable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
 from fpaas.report.written import NOT_MEASURED, megabytes, number, with_unit
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
 from fpaas.report.written import NOT_MEASURED, number, with_unit
 from fpaas.spec import RunSpec

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fpaas.bundle.bundle import Bundle, JsonObject
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import JsonObject
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.legs import Legs
 from fpaas.records.paths import pick

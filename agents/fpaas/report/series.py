@@ -10,7 +10,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from fpaas.bundle.bundle import AgentSample, Bundle, HostPart, Sample, cumulative
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import AgentSample, HostPart, Sample, cumulative
 from fpaas.records.probe import ProcessSample
 from fpaas.spec import NS_PER_S
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fpaas import json_input
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.errors import BadInput
 from fpaas.search import sizing
 from fpaas.search.sizing import Size
@@ -106,7 +106,7 @@ def _summary(bundle: Path, warmup_s: float | None) -> dict[str, Any]:
         raise BadInput(f"{bundle}: is not there")
     if warmup_s is not None or not path.exists():
         try:
-            loaded = Bundle.load(bundle)
+            loaded = load_bundle(bundle)
         except SpecError as error:
             raise BadInput(f"{bundle}: {error}") from error
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.parts import JsonObject
 from fpaas.latency.lower_bounds import MARK, marked
 from fpaas.records.consumers import PULL_ENDS
 from fpaas.records.paths import pick

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.parts import JsonObject
 from fpaas.report.written import NOT_MEASURED, number
 
 #: Figure of the view → how it is written.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
 
 NOT_MEASURED = "not measured"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, Sample, cumulative
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import HostPart, JsonObject, Sample, cumulative
 from fpaas.measures import figures
 from fpaas.measures.figures import Window
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fpaas.bundle.bundle import JsonObject
+from fpaas.bundle.parts import JsonObject
 
 
 def view(

@@ -2,6 +2,7 @@
 
 from fpaas.errors import SpecError
 from fpaas.spec.faults import Fault
+from fpaas.spec.from_variables import Topology, build
 from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
 from fpaas.spec.run_spec import (
     DURABLE_PREFIX,
@@ -15,8 +16,6 @@ from fpaas.spec.run_spec import (
     Scenario,
     Share,
     Stream,
-    Topology,
-    build,
     check_nats_hosts,
     check_run,
     split_consumers,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import metadata
 from typing import Any
 
-from fpaas.bundle.bundle import Bundle, HostPart
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import HostPart
 from fpaas.probe import seal
 from fpaas.records.manifest import NAME, SCHEMA, Manifest, RunHost
 from fpaas.records.probe import MachineFacts

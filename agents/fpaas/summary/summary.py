@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from fpaas.bundle import events
-from fpaas.bundle.bundle import AgentSample, Bundle, JsonObject, cumulative
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import AgentSample, JsonObject, cumulative
 from fpaas.latency import latency
 from fpaas.latency.clocks import Clocks
 from fpaas.latency.legs import Legs, call_window, merge_into

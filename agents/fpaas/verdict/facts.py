@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fpaas.bundle import restarts
-from fpaas.bundle.bundle import Bundle, HostPart, JsonObject, cumulative
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.parts import HostPart, JsonObject, cumulative
 from fpaas.latency import duties
 from fpaas.latency.legs import Legs
 from fpaas.ledger.disagreements import Disagreement

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fpaas.bundle.events import AGENT_DIED, NATS_RESTARTED, WORKER_DIED
+from fpaas.bundle.found_event import AGENT_DIED, NATS_RESTARTED, WORKER_DIED
 from fpaas.records.events import AGENT_PAUSED, AGENT_RESTARTED, NATS_SILENT, RELAY_SILENT
 
 #: Kind of event → the part that answered nothing; of an agent, its name is a parameter.

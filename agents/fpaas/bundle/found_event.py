@@ -1,0 +1,54 @@
+"""What happened beside the load: its kinds, and how it is kept before it is told."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fpaas.spec import NS_PER_S
+
+NATS_RECONNECTED = "nats_reconnected"
+RELAY_RECONNECTED = "relay_reconnected"
+NATS_RESTARTED = "nats_restarted"
+LEADER_CHANGED = "leader_changed"
+AGENT_DIED = "agent_died"
+WORKER_DIED = "worker_died"
+CLOCK_SET = "clock_set"
+#: Who says so: an agent of itself, a NATS server of itself, one who watches another.
+AGENT, SERVER, OBSERVER = "agent", "server", "observer"
+#: What the run did to itself.
+INJECTED = "fault"
+CONSUMERS = "consumers"
+#: A parameter of silences: whether the connection stayed up all the while.
+CONNECTED = "connected"
+#: Samples of NATS are so far apart.
+SAMPLES_APART_NS = 5 * NS_PER_S
+#: Whoever saw no end of a silence, and was itself gone so soon after it, cannot have.
+LOOKED_AGAIN_NS = 2 * NS_PER_S
+
+
+class Found(NamedTuple):
+    """`short` and `what` are for charts and for sentences."""
+
+    kind: str
+    source: str
+    host: str | None
+    begin_unix_ns: int
+    end_unix_ns: int | None
+    parameters: dict[str, Any]
+    short: str
+    what: str
+    noticed_unix_ns: int | None = None
+
+
+def how_long(
+    begin_unix_ns: int, end_unix_ns: int | None, firehose_end_unix_ns: int | None = None
+) -> str:
+    """Say how long something lasted."""
+    if end_unix_ns is None:
+        return " from then on"
+    # Whether it ended then is not known: from then on nothing was due.
+    if end_unix_ns == firehose_end_unix_ns:
+        return " until the firehose's end"
+    if end_unix_ns == begin_unix_ns:
+        return ""
+    return f" for {(end_unix_ns - begin_unix_ns) / NS_PER_S:.1f} s"

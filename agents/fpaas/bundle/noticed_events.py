@@ -1,0 +1,240 @@
+"""What agents noticed, as their event logs have it; one event of what several noticed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fpaas.bundle import relay_silence
+from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.found_event import (
+    AGENT,
+    CONNECTED,
+    CONSUMERS,
+    INJECTED,
+    LOOKED_AGAIN_NS,
+    OBSERVER,
+    Found,
+    how_long,
+)
+from fpaas.bundle.parts import JsonObject
+from fpaas.bundle.sampled_events import last_sign
+from fpaas.measures.figures import Window
+from fpaas.records.events import (
+    AGENT_PAUSED,
+    AGENT_RESTARTED,
+    DURABLES_MADE_AGAIN,
+    FAULT,
+    FRAME_UNDECODABLE,
+    NATS_SILENT,
+    READER_BLOCKED,
+    RELAY_SILENT,
+    STREAM_LOST,
+    EventRecord,
+)
+from fpaas.records.probe import AGENT as PROBE
+from fpaas.records.status import in_words
+
+
+class _Seen(NamedTuple):
+    """A record, and who wrote it; `worker` is None but for consumers workers."""
+
+    host: str
+    agent: str
+    worker: int | None
+    record: EventRecord
+
+
+def noticed(bundle: Bundle) -> Iterator[Found]:
+    """Iterate over what agents noticed; what workers of a host saw alike is one event."""
+    alike: defaultdict[tuple[object, ...], list[_Seen]] = defaultdict(list)
+    for seen in _seen(bundle):
+        record = seen.record
+        if record.kind == RELAY_SILENT:
+            begin_unix_ns, end_unix_ns = record.begin_unix_ns, record.end_unix_ns
+            # Of a run that ended early nobody knows how the silence went on.
+            until_unix_ns = end_unix_ns or last_sign(bundle.hosts[seen.host], seen.agent, 0)
+            due = relay_silence.while_due(bundle.spec, (begin_unix_ns, until_unix_ns))
+            if due is None:
+                continue
+            if due[1] == bundle.spec.offer_until_unix_ns:
+                record = msgspec.structs.replace(record, end_unix_ns=due[1])
+        elif record.kind == NATS_SILENT and record.end_unix_ns is None:
+            end_unix_ns = _heard_again(bundle, seen)
+            record = msgspec.structs.replace(record, end_unix_ns=end_unix_ns)
+        if record.end_unix_ns is None or record.end_unix_ns >= bundle.spec.t0_unix_ns:
+            whom = sorted(_whom(record).items())
+            alike[seen.host, seen.agent, record.kind, *whom].append(seen._replace(record=record))
+    for group in alike.values():
+        for stretch in _stretches(group):
+            yield _merged(stretch, bundle.spec.offer_until_unix_ns)
+
+
+def _seen(bundle: Bundle) -> Iterator[_Seen]:
+    for part in bundle.hosts.values():
+        for name, records in part.events.items():
+            for record in records:
+                # Told with what is known of the one before.
+                if record.kind != AGENT_RESTARTED:
+                    yield _Seen(part.host, name, None, record)
+        for worker in part.workers:
+            for record in worker.events:
+                yield _Seen(part.host, CONSUMERS, worker.worker, record)
+
+
+def _heard_again(bundle: Bundle, seen: _Seen) -> int | None:
+    """Return when others heard a server again of which one who was gone by then saw no end."""
+    record, part = seen.record, bundle.hosts[seen.host]
+    status = part.statuses.get(seen.agent)
+    last_sign_unix_ns = last_sign(part, seen.agent, 0 if status is None else status.unix_ns)
+    since_unix_ns = max(record.begin_unix_ns, last_sign_unix_ns - LOOKED_AGAIN_NS)
+    return min(
+        (
+            end_unix_ns
+            for other in _seen(bundle)
+            if other.record.kind == NATS_SILENT and _whom(other.record) == _whom(record)
+            if other.record.begin_unix_ns <= last_sign_unix_ns
+            if (end_unix_ns := _end_known(bundle, other)) is not None
+            if end_unix_ns > since_unix_ns
+        ),
+        default=None,
+    )
+
+
+def _end_known(bundle: Bundle, seen: _Seen) -> int | None:
+    """Return when a silence of NATS ended; a probe stops looking before it asks a last time."""
+    final = bundle.hosts[seen.host].server_final
+    if seen.record.end_unix_ns is None and seen.agent == PROBE:
+        return None if final is None or final.server is None else final.until_unix_ns
+    return seen.record.end_unix_ns
+
+
+def _whom(record: EventRecord) -> dict[str, Any]:
+    """Return the parameters that say whom an event is about."""
+    return {name: value for name, value in record.parameters.items() if name != CONNECTED}
+
+
+def _stretches(group: list[_Seen]) -> Iterator[list[_Seen]]:
+    """Split into stretches of time that overlap."""
+    stretch: list[_Seen] = []
+    until_unix_ns = 0
+    for seen in sorted(group, key=lambda seen: seen.record.begin_unix_ns):
+        record = seen.record
+        if stretch and record.begin_unix_ns > until_unix_ns:
+            yield stretch
+            stretch = []
+        stretch.append(seen)
+        until_unix_ns = max(until_unix_ns, record.end_unix_ns or record.begin_unix_ns)
+    if stretch:
+        yield stretch
+
+
+def _merged(stretch: list[_Seen], offer_until_unix_ns: int) -> Found:
+    """Make one event, from the earliest begin to the latest end that somebody saw."""
+    first = stretch[0]
+    records = [seen.record for seen in stretch]
+    begin_unix_ns = min(record.begin_unix_ns for record in records)
+    ends = [record.end_unix_ns for record in records if record.end_unix_ns is not None]
+    # As long as one of them still saw it, it had not ended.
+    end_unix_ns = max(ends) if len(ends) == len(records) else None
+    workers = sorted({seen.worker for seen in stretch if seen.worker is not None})
+    parameters = {"agent": first.agent, **_whom(first.record)}
+    if workers:
+        parameters["workers"] = workers
+    if CONNECTED in first.record.parameters:
+        parameters[CONNECTED] = all(record.parameters.get(CONNECTED) for record in records)
+    kind = first.record.kind
+    firehose_end_unix_ns = offer_until_unix_ns if kind == RELAY_SILENT else None
+    if kind == FAULT:
+        source, short, what = _injected(parameters)
+    else:
+        source, short, what = _told(kind, in_words(first.agent, workers), parameters)
+    return Found(
+        kind,
+        source,
+        first.host,
+        begin_unix_ns,
+        end_unix_ns,
+        parameters,
+        short,
+        what + how_long(begin_unix_ns, end_unix_ns, firehose_end_unix_ns),
+        min((record.noticed_unix_ns for record in records if record.noticed_unix_ns), default=None),
+    )
+
+
+def _injected(parameters: JsonObject) -> tuple[str, str, str]:
+    said = f"{parameters.get('do')} on {parameters.get('on')}"
+    what = f"{said}: the run's own fault, bench_faults[{parameters.get('number')}]"
+    return INJECTED, said.replace(" on ", " "), what
+
+
+def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
+    """Return an event's source, how it is called in a chart, and what it says but for how long."""
+    get = parameters.get
+    lost = "" if get(CONNECTED, True) else " (the connection was lost)"
+    told = {
+        NATS_SILENT: (
+            OBSERVER,
+            "NATS silent",
+            f"{who} heard nothing from NATS at {get('server')}{lost}",
+        ),
+        RELAY_SILENT: (
+            OBSERVER,
+            "relay silent",
+            f"{who} heard nothing from the relay at {get('url')}{lost}",
+        ),
+        AGENT_PAUSED: (
+            AGENT,
+            f"{get('agent')} paused",
+            f"{who} did not run (stopped, swapped out, or without a processor)",
+        ),
+        READER_BLOCKED: (OBSERVER, "reader blocked", f"{get('reader')} took nothing from {who}"),
+        FRAME_UNDECODABLE: (OBSERVER, "malformed frame", _undecodable(who, parameters)),
+        STREAM_LOST: (
+            OBSERVER,
+            "stream lost",
+            f"{who} had {get('to_replay')} events of a lost stream to publish again",
+        ),
+        DURABLES_MADE_AGAIN: (
+            OBSERVER,
+            "durables made again",
+            f"{who} had {get('durables')} durables of a lost stream to make again",
+        ),
+    }
+    return told.get(kind, (OBSERVER, kind.replace("_", " "), f"{who} noted {kind}"))
+
+
+def _undecodable(who: str, parameters: JsonObject) -> str:
+    seq, size_bytes, file = (parameters.get(name) for name in ("seq", "bytes", "file"))
+    where = f"after seq {parameters.get('after_seq')}" if seq is None else f"with seq {seq}"
+    size = "" if size_bytes is None else f" of {size_bytes} bytes"
+    kept = "" if file is None else f"; {file} has its bytes"
+    return f"{who} got a frame{size} {where} that {parameters.get('cause')}{kept}"
+
+
+def relay_silences(bundle: Bundle, noticed: list[Found]) -> Iterator[Found]:
+    """Iterate over stretches without an event from the relay, unless nothing at all came."""
+    spec = bundle.spec
+    silences = relay_silence.find(bundle, Window(spec.t0_unix_ns, spec.offer_until_unix_ns))
+    heard_nothing = [
+        (found.begin_unix_ns, found.end_unix_ns or until_unix_ns)
+        for found in noticed
+        if found.kind == RELAY_SILENT and found.parameters["agent"] == "shuffler"
+        for until_unix_ns in [spec.end_unix_ns]
+    ]
+    host = next((part.host for part in bundle.parts("shuffler")), None)
+    for since, until in silences.stretches if silences is not None else ():
+        known_ns = sum(
+            max(0, min(until, heard_until) - max(since, heard_since))
+            for heard_since, heard_until in heard_nothing
+        )
+        if 2 * known_ns > until - since:
+            continue
+        parameters = {"agent": "shuffler", "url": spec.firehose.relay_url}
+        what = "the shuffler got no event from the relay" + how_long(
+            since, until, spec.offer_until_unix_ns
+        )
+        yield Found(RELAY_SILENT, OBSERVER, host, since, until, parameters, "no events", what)
