@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,15 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 from click import ClickException
+from msgspec import structs
 
 from fpaas import spec
 from fpaas.commands import plan
 from fpaas.control import capacity_question, own_command, signals
 from fpaas.control.capacity_player import CapacityPlayer
 from fpaas.control.sweep_player import Player
+from fpaas.records.sweep import Sweep, SweepPoint
 from fpaas.sweep import grid
-from fpaas.sweep.record import Sweep, SweepPoint
 
 LOOK_INTERVAL_S = 0.5
 #: A line of a run's own progress is passed on this often.
@@ -131,7 +131,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         asked = axes
         if question is not None:
             # From where it starts is no part of what it is: that follows from the machine's state.
-            asked = {name: v for name, v in asdict(question).items() if name != "start"}
+            asked = {name: v for name, v in structs.asdict(question).items() if name != "start"}
         sweep = Sweep(
             sweep_id=arguments["sweep_id"]
             or grid.identity(
@@ -148,7 +148,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             variables=compared,
             hosts=arguments["topology"]["hosts"],
             points=[SweepPoint(number, point) for number, point in enumerate(points, 1)],
-            search=None if question is None else asdict(question),
+            search=question,
         )
         if not plan.RUN_ID.fullmatch(sweep.sweep_id):
             raise spec.SpecError(

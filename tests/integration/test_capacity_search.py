@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from fpaas.commands import report, size
 from fpaas.control import guard
+from fpaas.records import sweep as sweep_record
 from fpaas.search import played
 from fpaas.search.capacity import Answer, StoppedBy
 from fpaas.sweep import record
@@ -65,7 +66,7 @@ def test_a_search_that_was_killed_goes_on_to_its_answer(lab: Lab) -> None:
 
     sweep = record.load(directory)
     runs = [run for point in sweep.points for run in point.runs]
-    assert [run.status for run in runs].count(record.INTERRUPTED) == 1
+    assert [run.status for run in runs].count(sweep_record.INTERRUPTED) == 1
     answer = played.state(sweep)
     assert isinstance(answer, Answer)
     assert (answer.holds_at, answer.stopped_at) == (8, 12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from click.testing import CliRunner
 
 from fpaas.bundle.loader import load_bundle
 from fpaas.commands import compare, report
+from fpaas.records import sweep as sweep_record
+from fpaas.records.sweep import Question
 from fpaas.report import page, results_page, sweep_page
 from fpaas.search import sizing
-from fpaas.search.capacity import Question
 from fpaas.summary import summary
 from fpaas.sweep import record
 from tests.support import axe, browser, sweep_runs
@@ -156,12 +157,12 @@ def test_a_search(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     directory = sweep_runs.write(tmp_path / "results", {10: 5.0, 500: 9.0, 1000: 12.0})
     sweep = record.load(directory)
     question = Question("bench_consumers", 10, 1, 1000, is_integer=True, resolution=1.0)
-    sweep.search = asdict(question)
+    sweep.search = question
     for point in sweep.points:
         point.runs *= 3
     for run in sweep.points[-1].runs:
         # As long as answers are, with all that they say of why.
-        run.status, run.reason = record.FAIL, "consumer lag, p99: 89 messages, " * 8
+        run.status, run.reason = sweep_record.FAIL, "consumer lag, p99: 89 messages, " * 8
     page_file = directory / "report.html"
     sizes = [sizing.size([MEASURED, replace(MEASURED, consumers=2000)], 10_000, 5)]
     html = sweep_page.render(sweep, [], [], sizes)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from fpaas.commands import report
 from fpaas.control import guard
+from fpaas.records import sweep as sweep_record
 from fpaas.sweep import record
 from tests.support.playbook_lab import Lab, read_until
 
@@ -67,7 +68,7 @@ def test_a_sweep_that_was_killed_goes_on_with_what_is_missing(lab: Lab) -> None:
     lab.wait_until_nothing_runs()
     killed = record.load(directory)
     [first], [second] = (point.runs for point in killed.points)
-    assert first.status in (record.PASS, record.INVALID)
+    assert first.status in (sweep_record.PASS, sweep_record.INVALID)
     assert second.status is None
     left = json.loads((lab.results / second.run_id / "summary.json").read_text())
     assert left["verdict"]["status"] == "invalid"
@@ -80,13 +81,13 @@ def test_a_sweep_that_was_killed_goes_on_with_what_is_missing(lab: Lab) -> None:
     assert "1 of 2 points are done already" in output
     assert "point 1 of 2" not in output
     played = record.load(directory)
-    assert [run.status for run in played.points[0].runs] == [record.PASS]
+    assert [run.status for run in played.points[0].runs] == [sweep_record.PASS]
     assert [run.run_id for run in played.points[0].runs] == [first.run_id]
     interrupted, last = played.points[1].runs
     assert interrupted.run_id == second.run_id
-    assert interrupted.status == record.INTERRUPTED
-    assert last.status in (record.PASS, record.INVALID), last
-    assert (again.returncode == 0) == (last.status == record.PASS)
+    assert interrupted.status == sweep_record.INTERRUPTED
+    assert last.status in (sweep_record.PASS, sweep_record.INVALID), last
+    assert (again.returncode == 0) == (last.status == sweep_record.PASS)
     for point, run in zip(played.points, (first, last), strict=True):
         spec = json.loads((lab.results / run.run_id / "run.json").read_text())
         assert point.variables.items() <= spec["variables"].items()

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
+from fpaas.records.sweep import PlayedRun, Sweep, SweepPoint
+from fpaas.sweep import record
 
 #: A goal of a run whose polls take less than is owed.
 RULED_OUT = {
@@ -72,7 +73,7 @@ def write(
             (results / run_id / "summary.json").write_text(content)
             point.runs.append(PlayedRun(run_id, 0, status, took_s=60.0))
         points.append(point)
-    Sweep(
+    sweep = Sweep(
         sweep_id=f"{name}-1",
         name=name,
         title=title,
@@ -81,5 +82,6 @@ def write(
         variables={"bench_poll_interval_s": 60.0, "bench_measure_s": 300.0},
         hosts={"nats": ["localhost"], "monitoring": []},
         points=points,
-    ).write(directory)
+    )
+    record.write(sweep, directory)
     return directory

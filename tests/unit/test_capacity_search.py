@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.control import capacity_question
+from fpaas.records.sweep import Question
 from fpaas.search import capacity
-from fpaas.search.capacity import Answer, Evidence, Question, StoppedBy, Try, decide
+from fpaas.search.capacity import Answer, Evidence, StoppedBy, Try, decide
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 
 CONSUMERS = Question("bench_consumers", 100, 1, 100_000, is_integer=True)

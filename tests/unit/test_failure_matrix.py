@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
+from msgspec import structs
 
 from fpaas.control import failure_matrix
 from fpaas.control.failure_matrix import Matrix
+from fpaas.records import files
+from fpaas.records.manifest import Manifest, RunHost
+from fpaas.records.summary import FaultAccount, FaultCost, Recovery, Summary
 from tests.support.checkout import CHECKOUT
 
-FAULT = {"detected_s": 1.24, "recovered_s": 3.0, "cost": {"lost_by_cause": None}}
-HOST = {
-    "cpu_count": 2,
-    "cpu_model": "a processor",
-    "mem_total_mb": 4000.0,
-    "os": "Debian",
-    "nats_server": "2.15.1",
-}
+COST = FaultCost(
+    **dict.fromkeys(set(FaultCost.__struct_fields__) - {"lost_by_cause"}), lost_by_cause=None
+)
+FAULT = FaultAccount(
+    kind="kill",
+    on=["a: nats"],
+    parameters={},
+    at_s=1.0,
+    for_s=1.0,
+    began_s=1.0,
+    ended_s=2.0,
+    undone=True,
+    detected_s=1.24,
+    served_s=3.0,
+    published_s=2.0,
+    recovered_s=3.0,
+    cost=COST,
+)
+#: A run that was played.
+BUNDLE = CHECKOUT / "tests" / "data" / "bundles" / "passing"
+HOST = RunHost(
+    kernel=None,
+    python=None,
+    cpu_count=2,
+    cpu_model="a processor",
+    mem_total_mb=4000.0,
+    os="Debian",
+    nats_server="2.15.1",
+)
 
 
 class Played:
@@ -41,28 +66,34 @@ class Played:
         there = len(list(self._results.glob("2026*")))
         run = self._results / f"2026010{there}T000000Z-{name}"
         run.mkdir()
-        (run / "summary.json").write_text(json.dumps(summary()))
-        (run / "manifest.json").write_text(json.dumps({"hosts": {"a": HOST}}))
+        files.write(run / "summary.json", summary())
+        manifest = files.read(BUNDLE / "manifest.json", Manifest)
+        files.write(run / "manifest.json", structs.replace(manifest, hosts={"a": HOST}))
         log.write_text("")
         return 0
 
 
-def summary(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
-    ledger = {
-        "redelivered": 7,
-        "duplicate_deliveries": 2,
-        "lost": 5,
-        "lost_by_cause": {"max_age": 5, "other": 0},
-    }
-    return {
-        "verdict": {
-            "status": "pass",
-            "reason_codes": [{"code": "redelivered", "severity": "note"}],
-        },
-        "ledger": {**ledger, "not_read": 0},
-        "faults": [FAULT],
-        "recovery": {"replayed": 41},
-    } | changes
+def summary(faults: Sequence[FaultAccount] = (FAULT,)) -> Summary:
+    played = files.read(BUNDLE / "summary.json", Summary)
+    return structs.replace(
+        played,
+        ledger=structs.replace(
+            played.ledger,
+            redelivered=7,
+            duplicate_deliveries=2,
+            lost=5,
+            lost_by_cause={"max_age": 5, "other": 0},
+        ),
+        faults=list(faults),
+        recovery=Recovery(
+            stream_recreated=False,
+            streams_lost=0,
+            rewound_to_seq=None,
+            replayed=41,
+            lost_by_cause={},
+            outages=[],
+        ),
+    )
 
 
 @pytest.fixture
@@ -117,15 +148,15 @@ def test_other_options_are_another_table(tmp_path: Path, playbooks: Path) -> Non
 
 
 def test_the_worst_of_several_faults_counts() -> None:
-    slow = FAULT | {"recovered_s": 9.0}
+    slow = structs.replace(FAULT, recovered_s=9.0)
     row = failure_matrix.row_of(
-        "of-mine", "1", summary(faults=[slow, FAULT | {"detected_s": None}])
+        "of-mine", "1", summary(faults=[slow, structs.replace(FAULT, detected_s=None)])
     )
     assert "| of-mine | pass | - | 9.0 s | 41 |" in failure_matrix.table([row])
 
 
 def test_what_was_lost_with_a_stream_has_its_own_causes() -> None:
-    fault = FAULT | {"cost": {"lost_by_cause": {"in_delivery": 5}}}
+    fault = structs.replace(FAULT, cost=structs.replace(COST, lost_by_cause={"in_delivery": 5}))
     row = failure_matrix.row_of("of-mine", "1", summary(faults=[fault]))
     assert "| 5 (5 in delivery) |" in failure_matrix.table([row])
 

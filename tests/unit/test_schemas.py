@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from fpaas.cli import main
 from fpaas.records import schemas
+from tests.support import sweep_runs
 from tests.support.raw_run import HOST, RawRun
 
 BUNDLES = Path(__file__).parent.parent / "data" / "bundles"
@@ -51,7 +52,18 @@ def test_every_json_file_of_a_bundle_fits_its_schema(bundle: Path) -> None:
                 f"{error.json_path}: {error.message}" for error in validator.iter_errors(content)
             ]
             assert wrong == [], path
-    assert found >= schemas.FILES.keys() - {"events", "network", "invalid", "control", "metrics"}
+    not_of_a_run = {"sweep", "failures"}
+    at_times = {"events", "network", "invalid", "control", "metrics"}
+    assert found >= schemas.FILES.keys() - at_times - not_of_a_run
+
+
+def test_a_sweep_that_was_reported_fits_its_schema(tmp_path: Path) -> None:
+    directory = sweep_runs.write(tmp_path, {10: 5.0, 100: 9.0, 1000: None})
+    assert CliRunner().invoke(main, ["report", str(directory)]).exit_code == 3
+    content = json.loads((directory / "sweep.json").read_text())
+    assert content["points"][0]["figures"]["nats_cpu_pct"]["median"] == 5.0
+    assert content["scaling"][0]["increments"][0].keys() == {"from", "to", "cost_per_added"}
+    Draft202012Validator(schemas.of("sweep")).validate(content)
 
 
 @pytest.mark.parametrize("name", schemas.FILES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,10 @@ from click.testing import CliRunner
 
 from fpaas.commands import report
 from fpaas.commands import size as size_command
+from fpaas.records.sweep import PointFigure, Question
 from fpaas.report import sweep_page
 from fpaas.search import sizing
-from fpaas.search.capacity import Answer, Question, StoppedBy
+from fpaas.search.capacity import Answer, StoppedBy
 from fpaas.search.sizing import Measured
 from fpaas.sweep import record
 from fpaas.text import capacity_text, size_text
@@ -187,9 +188,9 @@ def test_fpaas_size_refuses_what_is_no_interval(tmp_path: Path, poll: str) -> No
 def test_an_answer_says_what_a_thousand_consumers_cost(tmp_path: Path) -> None:
     sweep = record.load(write_sweep(tmp_path))
     question = Question("bench_consumers", 10, 1, 1000, is_integer=True)
-    sweep.search = asdict(question)
+    sweep.search = question
     point = sweep.points[-1]
-    point.figures = {"nats_cpu_pct": {"median": 7.0}}
+    point.figures = {"nats_cpu_pct": PointFigure(median=7.0, min=7.0, max=7.0, runs=3)}
     found = Answer(float(point.variables["bench_consumers"]), (3, 3), None, (0, 0), StoppedBy.RANGE)
     assert list(capacity_text.cost(sweep, found)) == [
         "  cost there per 1 000 consumers, scaled up from 100: CPU of NATS 70 % of a core"
@@ -199,14 +200,14 @@ def test_an_answer_says_what_a_thousand_consumers_cost(tmp_path: Path) -> None:
 def test_a_report_of_a_search_ends_with_its_answer(tmp_path: Path) -> None:
     directory = write_sweep(tmp_path)
     sweep = record.load(directory)
-    sweep.search = asdict(Question("bench_consumers", 100, 1, 100, is_integer=True))
-    sweep.write(directory)
+    sweep.search = Question("bench_consumers", 100, 1, 100, is_integer=True)
+    record.write(sweep, directory)
     told = CliRunner().invoke(report.command, [str(directory)])
     assert told.exit_code == 3, told.output
     assert "No answer yet." in told.output
     [point] = [one for one in sweep.points if one.variables["bench_consumers"] == 100]
     point.runs *= 3
-    sweep.write(directory)
+    record.write(sweep, directory)
     told = CliRunner().invoke(report.command, [str(directory)])
     assert told.exit_code == 0, told.output
     assert "Holds at 100 consumers in 3 of 3, which is the most" in told.output
@@ -216,7 +217,7 @@ def test_the_page_of_a_search_has_its_answer_and_sizes(tmp_path: Path) -> None:
     directory = write_sweep(tmp_path)
     sweep = record.load(directory)
     question = Question("bench_consumers", 10, 1, 1000, is_integer=True)
-    sweep.search = asdict(question)
+    sweep.search = question
     sizes = [sizing.size(RUNS, 10_000, 10)]
     page = sweep_page.render(sweep, [], [], sizes)
     assert next(capacity_text.lines(sweep)) in page

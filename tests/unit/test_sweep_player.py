@@ -6,7 +6,7 @@ import fcntl
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import pytest
 
 from fpaas.control.capacity_player import CapacityPlayer
 from fpaas.control.sweep_player import Player
-from fpaas.search.capacity import Question
+from fpaas.records import sweep as sweep_record
+from fpaas.records.sweep import Question, Sweep, SweepPoint
 from fpaas.spec import SpecError
 from fpaas.sweep import record
-from fpaas.sweep.record import Sweep, SweepPoint
 from tests.support import sweep_runs
 
 CONSUMERS = [10, 50, 100]
@@ -101,7 +101,7 @@ class Lab:
             variables={"bench_measure_s": 30.0, "bench_poll_interval_s": 5.0},
             hosts={"nats": ["localhost"]},
             points=[SweepPoint(1, {"bench_consumers": start})],
-            search=asdict(question),
+            search=question,
         )
         return CapacityPlayer(
             sweep,
@@ -307,7 +307,7 @@ def test_a_long_run_bears_the_answer_out(lab: Lab) -> None:
         run for point in record.load(lab.directory).points for run in point.runs if run.is_long
     ]
     assert long.run_id == lab.played[-1][2]
-    assert long.status == record.PASS
+    assert long.status == sweep_record.PASS
 
 
 def test_a_search_in_which_nothing_holds_fails(lab: Lab) -> None:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.errors import BadInput
+from fpaas.records.sweep import PlayedRun, Sweep, SweepPoint
 from fpaas.spec import SpecError
 from fpaas.sweep import record
-from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
 from tests.support import sweep_runs
 
 STATUSES = ("pass", "fail", "invalid", "interrupted", "no run", None)
@@ -33,7 +33,7 @@ def sweep(consumers: list[int], repeats: int = 1, **variables: float) -> Sweep:
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     one = sweep([1, 2])
     one.points[0].runs.append(PlayedRun("r1", 0, "pass", took_s=3.5))
-    one.write(tmp_path)
+    record.write(one, tmp_path)
     assert record.load(tmp_path) == one
     assert json.loads((tmp_path / "sweep.json").read_text())["schema"] == 1
 
@@ -117,10 +117,10 @@ def test_a_point_is_what_its_runs_make_it(statuses: list[str | None], is_now: st
     ("content", "message"),
     [
         (None, "cannot be read"),
-        ("{", "is not JSON"),
-        ('{"schema": 9}', "schema 9, expected 1"),
-        ('{"schema": 1}', "is no sweep.json"),
-        ("[]", "is no sweep.json"),
+        ("{", "its end is missing"),
+        ("", "is empty"),
+        ('{"schema": 1}', "missing required field `sweep_id`"),
+        ("[]", "is not what it should be"),
     ],
 )
 def test_a_file_that_is_none_is_named(tmp_path: Path, content: str | None, message: str) -> None:
@@ -135,11 +135,12 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, content: str | None, messa
     ("changed", "message"),
     [
         ({"grid": {}}, "grid has a variable without values, or none"),
-        ({"grid": {"bench_consumers": 10}}, "grid is no object of lists"),
+        ({"schema": 9}, "schema 9, expected 1"),
+        ({"grid": {"bench_consumers": 10}}, r"`\$\.grid"),
         ({"grid": {"bench_consumers": [11]}}, "point 1 is not on the grid"),
-        ({"variables": []}, "variables is no object"),
-        ({"hosts": {"nats": [None]}}, "hosts are no names"),
-        ({"repeats": 0}, "repeats is no number of runs"),
+        ({"variables": []}, r"`\$\.variables`"),
+        ({"hosts": {"nats": [None]}}, r"`\$\.hosts"),
+        ({"repeats": 0}, r"`\$\.repeats`"),
         ({"points": [{"number": 2, "variables": {}, "runs": []}]}, "points are numbered from 1"),
     ],
 )
@@ -157,7 +158,7 @@ def test_a_run_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     directory = sweep_runs.write(tmp_path, {10: 15.5})
     path = directory / "sweep.json"
     path.write_text(path.read_text().replace('"repetition": 0', '"repetition": "0"'))
-    with pytest.raises(BadInput, match="point 1: a run has no repetition"):
+    with pytest.raises(BadInput, match=r"points.*runs.*repetition"):
         record.load(directory)
 
 

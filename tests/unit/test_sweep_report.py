@@ -96,7 +96,7 @@ def test_a_point_that_lacks_a_repetition_is_named(tmp_path: Path) -> None:
     sweep = record.load(directory)
     sweep.repeats = 2
     sweep.points[0].runs.append(replace(sweep.points[0].runs[0], repetition=1))
-    sweep.write(directory)
+    record.write(sweep, directory)
     assert report(directory).exit_code == 3
     shown = page(directory).words
     assert "Point 2, bench_consumers=50: pass (1 of 2 runs)" in shown
@@ -181,7 +181,7 @@ def test_a_sweep_over_words_has_points_and_no_lines(tmp_path: Path) -> None:
     sweep.grid = {"bench_fetch": ["once", "drain"], "nats_tls": [True]}
     for point, fetch in zip(sweep.points, ("once", "drain"), strict=True):
         point.variables = {"bench_fetch": fetch, "nats_tls": True}
-    sweep.write(directory)
+    record.write(sweep, directory)
     assert report(directory).exit_code == 0
     drawn = page(directory).figures["nats_cpu_pct"]
     assert drawn["data"][0]["x"] == ["once", "drain"]

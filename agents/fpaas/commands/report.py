@@ -15,6 +15,7 @@ from fpaas.bundle.loader import load_bundle
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
 from fpaas.records import control, files
 from fpaas.records import manifest as records_manifest
+from fpaas.records import sweep as sweep_record
 from fpaas.records.control import InvalidMarks
 from fpaas.report import sweep_report
 from fpaas.search import played
@@ -67,7 +68,7 @@ def command(
         raise BadInput(f"{run_dir}: is no run directory; expected results/<run-id>")
     if not all(reason.strip() for reason in invalid_reasons):
         raise BadInput("--invalid: the reason is empty; say why the run is not to be trusted")
-    if (run_dir / record.NAME).exists():
+    if (run_dir / sweep_record.NAME).exists():
         if invalid_reasons:
             raise BadInput("--invalid is for single runs; report each one, then the sweep")
         if single_file:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from fpaas.errors import BadInput
+from fpaas.records import sweep as sweep_record
 from fpaas.report import sweep_report
 from fpaas.search import sizing
 from fpaas.search.sizing import Measured
@@ -76,7 +77,7 @@ def _read(paths: Sequence[Path]) -> list[Measured]:
     conditions: dict[str, tuple[Any, Path]] = {}
     for bundle in _bundles(paths):
         summary = sweep_report.summary_of(bundle)
-        if summary["verdict"]["status"] not in record.FINISHED:
+        if summary["verdict"]["status"] not in sweep_record.FINISHED:
             continue
         variables = _variables(bundle)
         if variables.get("bench_mix"):
@@ -116,7 +117,7 @@ def _bundles(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _all_bundles(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        if not (path / record.NAME).exists():
+        if not (path / sweep_record.NAME).exists():
             yield path
             continue
         for point in record.load(path).points:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import structs
+
 from fpaas.control.sweep_player import Player
+from fpaas.records import sweep as sweep_record
+from fpaas.records.sweep import SweepPoint
 from fpaas.search import played
 from fpaas.search.capacity import Try
 from fpaas.spec import SpecError
 from fpaas.sweep import record
-from fpaas.sweep.record import SweepPoint
 from fpaas.text import capacity_text
 
 #: How much longer the measured window of the run is that must bear out the answer.
@@ -31,7 +34,7 @@ class CapacityPlayer(Player):
         return f"searches from {start}, within {ends}, into {self._directory}"
 
     def _resume(self) -> None:
-        if (self._directory / record.NAME).exists():
+        if (self._directory / sweep_record.NAME).exists():
             before = record.load(self._directory)
             if list(before.grid) != list(self._sweep.grid):
                 raise SpecError(
@@ -45,7 +48,7 @@ class CapacityPlayer(Player):
                 )
             # What the plan foresees of the machine as it is now does not begin it from elsewhere.
             assert self._sweep.search is not None, "it is a search"  # noqa: S101
-            self._sweep.search["start"] = before.search["start"]
+            self._sweep.search = structs.replace(self._sweep.search, start=before.search.start)
             self._sweep.points.clear()
             self._sweep.grid[next(iter(before.grid))].clear()
             for point in before.points:
@@ -59,7 +62,7 @@ class CapacityPlayer(Player):
             number = 1 + sum(len(point.runs) for point in self._sweep.points)
             self._show(capacity_text.progress(self._sweep, step, number))
             point = self._point_at(step.value)
-            repetition = len([run for run in point.runs if run.status != record.INTERRUPTED])
+            repetition = len([run for run in point.runs if run.status != sweep_record.INTERRUPTED])
             run = self._play_run(point, repetition, is_long=step.is_long)
             disturbed = disturbed + 1 if run.disturbed_by else 0
             if disturbed == DISTURBED_MAX:

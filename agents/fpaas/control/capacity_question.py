@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from fpaas.plan import capacity as plan
-from fpaas.search.capacity import STEP, Question
+from fpaas.records.sweep import Question
+from fpaas.search.capacity import STEP
 from fpaas.spec import VARIABLES, RunSpec, SpecError
 from fpaas.text import plan_text
 

@@ -6,16 +6,21 @@ table with its reason. What was played already is not played again.
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fpaas.records import failures, files, manifest, summary
+from fpaas.records.failures import FailureRow, FailureTable
+from fpaas.records.files import UnreadableError
+from fpaas.records.manifest import Manifest, RunHost
+from fpaas.records.summary import FaultAccount, Summary
 from fpaas.text import fault_text
+from fpaas.verdict.code import NOTE
 
 PREFIX = "failure-"
 #: Of nothing, of those that go together, of all hosts alone: in the order in which they are read.
@@ -44,27 +49,8 @@ HEADS = (
     "received twice",
     "lost, and why",
 )
-JSON_NAME, TABLE_NAME = "failures.json", "failures.md"
+TABLE_NAME = "failures.md"
 _REFUSAL = re.compile(r"^\[ERROR\]: Task failed: (?:\w+ failed: )?(.+)$", re.MULTILINE)
-
-
-@dataclass
-class Row:
-    """One playbook: its run, or why there is none. Figures are those of summary.json."""
-
-    name: str
-    run_id: str | None = None
-    not_played: str | None = None
-    verdict: str | None = None
-    reasons: list[str] = field(default_factory=list)
-    faults: list[dict[str, Any]] = field(default_factory=list)
-    redelivered: int | None = None
-    duplicate_deliveries: int | None = None
-    lost: int | None = None
-    lost_by_cause: dict[str, int] = field(default_factory=dict)
-    not_read: int | None = None
-    replayed: int | None = None
-    measured_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,11 +63,11 @@ class Matrix:
     show: Callable[[str], None]
     conditions: dict[str, Any]
 
-    def fill(self, playbooks: Path) -> list[Row]:
+    def fill(self, playbooks: Path) -> list[FailureRow]:
         """Play what is missing, and write the table after each. Raises OSError."""
         directory = self.results / "failures"
         directory.mkdir(parents=True, exist_ok=True)
-        rows = self._read(directory / JSON_NAME)
+        rows = self._read(directory / failures.NAME)
         for name in names(playbooks):
             if name in rows and self._is_there(rows[name]):
                 self.show(f"{name}: played already, {rows[name].run_id}")
@@ -92,10 +78,10 @@ class Matrix:
             self._write(directory, [rows[one] for one in names(playbooks) if one in rows])
         return [rows[name] for name in names(playbooks)]
 
-    def _is_there(self, row: Row) -> bool:
+    def _is_there(self, row: FailureRow) -> bool:
         return row.run_id is not None and (self.results / row.run_id / "summary.json").exists()
 
-    def _play(self, name: str, log: Path) -> Row:
+    def _play(self, name: str, log: Path) -> FailureRow:
         pattern = f"*-{PREFIX}{name}"
         before = set(self.results.glob(pattern))
         self.play(f"{PREFIX}{name}.yml", log)
@@ -104,24 +90,23 @@ class Matrix:
         if not done:
             refusals = _REFUSAL.findall(log.read_text(encoding="utf-8", errors="replace"))
             why = refusals[0].strip() if refusals else f"there is no run; see {log}"
-            return Row(name, not_played=why)
-        row = row_of(name, done[-1].name, json.loads((done[-1] / "summary.json").read_text()))
-        row.measured_on = measured_on(json.loads((done[-1] / "manifest.json").read_text()))
+            return FailureRow(name, not_played=why)
+        row = row_of(name, done[-1].name, files.read(done[-1] / summary.NAME, Summary))
+        row.measured_on = measured_on(files.read(done[-1] / manifest.NAME, Manifest))
         return row
 
-    def _read(self, path: Path) -> dict[str, Row]:
+    def _read(self, path: Path) -> dict[str, FailureRow]:
         """Read what an earlier call left, if its conditions were these."""
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["conditions"] != self.conditions:
-                return {}
-            return {row["name"]: Row(**row) for row in content["failures"]}
-        except (OSError, ValueError, KeyError, TypeError):
+            content = files.read(path, FailureTable)
+        except (OSError, UnreadableError):
             return {}
+        is_same = content.conditions == self.conditions
+        return {row.name: row for row in content.failures} if is_same else {}
 
-    def _write(self, directory: Path, rows: Sequence[Row]) -> None:
-        content = {"conditions": self.conditions, "failures": [asdict(row) for row in rows]}
-        (directory / JSON_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    def _write(self, directory: Path, rows: Sequence[FailureRow]) -> None:
+        content = FailureTable(conditions=self.conditions, failures=list(rows))
+        files.write(directory / failures.NAME, content, indent=2)
         (directory / TABLE_NAME).write_text(table(rows), encoding="utf-8")
 
 
@@ -131,31 +116,29 @@ def names(playbooks: Path) -> list[str]:
     return [*(name for name in ORDER if name in found), *sorted(found.difference(ORDER))]
 
 
-def row_of(name: str, run_id: str, summary: dict[str, Any]) -> Row:
+def row_of(name: str, run_id: str, run: Summary) -> FailureRow:
     """Make a row of a run's summary.json."""
-    ledger, faults = summary["ledger"], summary.get("faults") or []
-    lost_by_cause = ledger["lost_by_cause"]
-    for fault in faults:
+    ledger = run.ledger
+    lost_by_cause = ledger.lost_by_cause
+    for fault in run.faults:
         # Only a fault that is alone has a cost.
-        lost_by_cause = fault["cost"].get("lost_by_cause") or lost_by_cause
-    return Row(
+        lost_by_cause = fault.cost.lost_by_cause or lost_by_cause
+    return FailureRow(
         name,
         run_id,
-        verdict=summary["verdict"]["status"],
-        reasons=[
-            one["code"] for one in summary["verdict"]["reason_codes"] if one["severity"] != "note"
-        ],
-        faults=faults,
-        redelivered=ledger["redelivered"],
-        duplicate_deliveries=ledger["duplicate_deliveries"],
-        lost=ledger["lost"],
+        verdict=run.verdict.status,
+        reasons=[one.code for one in run.verdict.reason_codes if one.severity != NOTE],
+        faults=run.faults,
+        redelivered=ledger.redelivered,
+        duplicate_deliveries=ledger.duplicate_deliveries,
+        lost=ledger.lost,
         lost_by_cause={why: n for why, n in (lost_by_cause or {}).items() if n},
-        not_read=ledger["not_read"],
-        replayed=(summary.get("recovery") or {}).get("replayed"),
+        not_read=ledger.not_read,
+        replayed=None if run.recovery is None else run.recovery.replayed,
     )
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[FailureRow]) -> str:
     """Write rows as a Markdown table, and below it what was not played."""
     lines = [
         f"| {' | '.join(HEADS)} |",
@@ -187,20 +170,20 @@ def _count(value: int | None) -> str:
     return fault_text.UNKNOWN if value is None else f"{value}"
 
 
-def _lost(row: Row) -> str:
+def _lost(row: FailureRow) -> str:
     return _count(row.lost) + fault_text.causes(row.lost_by_cause)
 
 
-def _worst(faults: Sequence[dict[str, Any]], name: str) -> str:
-    seconds = [fault[name] for fault in faults]
+def _worst(faults: Sequence[FaultAccount], name: str) -> str:
+    seconds = [getattr(fault, name) for fault in faults]
     return fault_text.seconds(None if None in seconds else max(seconds, default=None))
 
 
-def measured_on(manifest: dict[str, Any]) -> str:
-    """Say on what hosts a run was, from its manifest.json."""
-    hosts = manifest["hosts"].values()
+def measured_on(run: Manifest) -> str:
+    """Say on what hosts a run was."""
+    hosts = run.hosts.values()
     alike = Counter(", ".join(_machine(host)) for host in hosts)
-    servers = sorted({host["nats_server"] for host in hosts if host["nats_server"]})
+    servers = sorted({host.nats_server for host in hosts if host.nats_server})
     return "; ".join(
         [
             *(f"{n} hosts with {what}" if n > 1 else what for what, n in alike.items()),
@@ -209,13 +192,13 @@ def measured_on(manifest: dict[str, Any]) -> str:
     )
 
 
-def _machine(host: dict[str, Any]) -> Iterator[str]:
+def _machine(host: RunHost) -> Iterator[str]:
     """Iterate over what is known of a host."""
-    if host["cpu_count"]:
-        yield f"{host['cpu_count']} cores"
-    if host["mem_total_mb"]:
-        yield f"{host['mem_total_mb'] / 1000:.0f} GB"
-    yield from (host[name] for name in ("cpu_model", "os") if host[name])
+    if host.cpu_count:
+        yield f"{host.cpu_count} cores"
+    if host.mem_total_mb:
+        yield f"{host.mem_total_mb / 1000:.0f} GB"
+    yield from (known for known in (host.cpu_model, host.os) if known)
 
 
 class Playbooks:

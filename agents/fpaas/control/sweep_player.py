@@ -16,14 +16,16 @@ from typing import Any, TextIO
 
 from click import ClickException
 
+from fpaas.records import sweep as sweep_record
+from fpaas.records.sweep import PlayedRun, Sweep, SweepPoint
 from fpaas.report import results_page, sweep_report
 from fpaas.spec import SpecError
 from fpaas.sweep import grid, record
-from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
 from fpaas.text import expected, sweep_text
 
 #: What a run takes beyond its window, until one of this sweep has shown it.
 OVERHEAD_S = 30.0
+COLOURS = {sweep_record.PASS: "green", sweep_record.FAIL: "red"}
 #: How Ansible begins the reason of a task that failed.
 ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(?:Action failed: )?(?P<reason>.+)")
 
@@ -104,14 +106,14 @@ class Player:
         return lock
 
     def _resume(self) -> None:
-        if (self._directory / record.NAME).exists():
+        if (self._directory / sweep_record.NAME).exists():
             before = record.load(self._directory)
             for run in (run for point in before.points for run in point.runs):
                 if run.status is None:
                     self._settle(run)
             self._sweep = record.resume(before, self._sweep)
             sweep_report.read_runs(self._sweep, self._directory)
-        self._sweep.write(self._directory)
+        record.write(self._sweep, self._directory)
 
     def _settle(self, run: PlayedRun) -> None:
         """Find out what became of a run whose sweep was ended while it was on."""
@@ -122,9 +124,9 @@ class Player:
         try:
             sweep_report.judge(run, sweep_report.summary_of(bundle))
         except ClickException:
-            run.status = record.INTERRUPTED
-        if run.status not in record.FINISHED:
-            run.status, run.reason = record.INTERRUPTED, "the sweep ended before it did"
+            run.status = sweep_record.INTERRUPTED
+        if run.status not in sweep_record.FINISHED:
+            run.status, run.reason = sweep_record.INTERRUPTED, "the sweep ended before it did"
 
     # -- one point ---------------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class Player:
             again = ", once more" if attempt else ""
             self._show(sweep_text.progress(sweep, point, repetition, self._left(todo)) + again)
             run = self._play_run(point, repetition)
-            if run.status in record.FINISHED:
+            if run.status in sweep_record.FINISHED:
                 return
 
     def _play_run(self, point: SweepPoint, repetition: int, *, is_long: bool = False) -> PlayedRun:
@@ -146,7 +148,7 @@ class Player:
         run = PlayedRun(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{sweep.sweep_id}", repetition)
         run.is_long = is_long
         point.runs.append(run)
-        sweep.write(directory)
+        record.write(sweep, directory)
         variables = {"run_id": run.run_id, **self._variables(point, is_long=is_long)}
         began = time.monotonic()
         ended_with = self._run_playbook("run.yml", variables, self._log(run.run_id))
@@ -156,15 +158,17 @@ class Player:
             sweep_report.judge(run, sweep_report.summary_of(bundle))
             self._any_run = True
         except ClickException as error:
-            run.status = record.NO_RUN
+            run.status = sweep_record.NO_RUN
             run.reason = last_error(self._log(run.run_id)) or (
                 f"ansible-playbook ended with {ended_with}; {error.message}"
             )
         values = sweep_report.read_runs(sweep, directory)
         sweep_report.write(sweep, directory, values)
-        color = {record.PASS: "green", record.FAIL: "red"}.get(str(run.status), "yellow")
+        color = {sweep_record.PASS: "green", sweep_record.FAIL: "red"}.get(
+            str(run.status), "yellow"
+        )
         self._show(f"  {run.run_id}: {sweep_text.outcome(run, point)}", color)
-        if run.status == record.NO_RUN and not self._any_run:
+        if run.status == sweep_record.NO_RUN and not self._any_run:
             # What refuses the first run would refuse all.
             raise SpecError(
                 f"{grid.label(point.variables)}: could not be run: {run.reason}\n"
@@ -196,7 +200,7 @@ class Player:
             max(0.0, run.took_s - self._windows_s[point.number])
             for point in self._sweep.points
             for run in point.runs
-            if run.took_s is not None and run.status != record.NO_RUN
+            if run.took_s is not None and run.status != sweep_record.NO_RUN
         ]
         overhead_s = sum(overheads) / len(overheads) if overheads else OVERHEAD_S
         return sweep_text.duration(sum(self._windows_s[p.number] + overhead_s for _, p in todo))

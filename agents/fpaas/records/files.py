@@ -78,14 +78,14 @@ def cut_half_line(path: Path) -> None:
         os.truncate(path, content.rfind(b"\n") + 1)
 
 
-def write(path: Path, record: object, *, durable: bool = False) -> None:
+def write(path: Path, record: object, *, durable: bool = False, indent: int = 0) -> None:
     """Replace a file. Raises OSError; then the file is as it was.
 
     `durable`: once it is written it outlives a crash of the host.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
-        temporary.write_bytes(encode(record))
+        temporary.write_bytes(encode(record, indent))
         if durable:
             _sync(temporary)
         temporary.replace(path)

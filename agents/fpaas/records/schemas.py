@@ -1,4 +1,4 @@
-"""JSON Schema of the files of a run, of which `fpaas schema` shows one."""
+"""JSON Schema of the files of a run, and of those over many: `fpaas schema` shows one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ from typing import Any
 import msgspec
 
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records import control, manifest, metrics, nats, network, probe, seal, summary
+from fpaas.records import (
+    control,
+    failures,
+    manifest,
+    metrics,
+    nats,
+    network,
+    probe,
+    seal,
+    summary,
+    sweep,
+)
 from fpaas.records.consumers import WorkerResult, WorkerSample
 from fpaas.records.control import ControlAccount, InvalidMarks
 from fpaas.records.events import EventRecord
+from fpaas.records.failures import FailureTable
 from fpaas.records.manifest import Manifest
 from fpaas.records.metrics import KeptMetrics
 from fpaas.records.nats import FinalSnapshot, NatsSample
@@ -23,12 +35,13 @@ from fpaas.records.seal import Seal
 from fpaas.records.shuffler import ShufflerResult, ShufflerSample
 from fpaas.records.status import AgentStatus
 from fpaas.records.summary import Summary
+from fpaas.records.sweep import Sweep
 from fpaas.spec import RunSpec
 
 
 @dataclass(frozen=True)
 class File:
-    """A kind of file: what it is called in a run directory, and what is in it."""
+    """A kind of file: what it is called in its directory, and what is in it."""
 
     #: As the shell has it: * stands for an agent, or for consumers-W.
     pattern: str
@@ -59,6 +72,8 @@ FILES = {
     "seal": File(seal.NAME, Seal),
     "consumers": File("consumers-[0-9]*.json", WorkerResult),
     "consumers.samples": File("consumers-[0-9]*.samples.jsonl", WorkerSample),
+    "sweep": File(sweep.NAME, Sweep),
+    "failures": File(failures.NAME, FailureTable),
 }
 
 

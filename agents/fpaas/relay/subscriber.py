@@ -36,7 +36,7 @@ from fpaas.spec import NS_PER_S, Fault
 from fpaas.spec.faults import CUT
 
 log = logging.getLogger(__name__)
-# Who comes and goes is said here.
+# This module logs connections itself.
 websocket_log = logging.getLogger(f"{__name__}.websocket")
 websocket_log.setLevel(logging.WARNING)
 

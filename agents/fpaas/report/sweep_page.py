@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fpaas.latency.lower_bounds import marked
+from fpaas.records.sweep import PointFigure, Sweep, SweepPoint
 from fpaas.report import charts, document, written
 from fpaas.report.charts import Figure
 from fpaas.report.document import Chart
 from fpaas.search.sizing import Size
 from fpaas.sweep import grid, scaling, sweep_figures
-from fpaas.sweep.record import Sweep, SweepPoint
 from fpaas.sweep.sweep_figures import COSTS, FIGURES, LATENCIES, Growth
 from fpaas.text import capacity_text, expected, size_text, sweep_text
 from fpaas.text.expected import Expectation
@@ -116,7 +116,7 @@ def _row(point: SweepPoint, repeats: int) -> dict[str, Any]:
     for name in TABLE:
         one = (point.figures or {}).get(name)
         cells.append(
-            marked(written.number(one["median"]), at_least=bool(one.get("at_least")))
+            marked(written.number(one.median), at_least=bool(one.at_least))
             if one
             else written.NOT_MEASURED
         )
@@ -167,17 +167,17 @@ def curves(
                 point.variables[over] if is_numeric else grid.written(point.variables[over])
                 for point in points
             ],
-            "y": [charts.rounded(one["median"]) if one else None for one in found],
+            "y": [charts.rounded(one.median) if one else None for one in found],
             "line": {"width": charts.LINE_WIDTH, "color": colour},
             "marker": {
                 "symbol": [AT_LEAST_SYMBOL if _is_at_least(one) else "circle" for one in found],
             },
             "before": ["at least " if _is_at_least(one) else "" for one in found],
         }
-        if any(one and one["runs"] > 1 for one in found):
+        if any(one and one.runs > 1 for one in found):
             trace["error_y"] = {
-                "array": [one["max"] - one["median"] if one else 0 for one in found],
-                "arrayminus": [one["median"] - one["min"] if one else 0 for one in found],
+                "array": [one.max - one.median if one else 0 for one in found],
+                "arrayminus": [one.median - one.min if one else 0 for one in found],
             }
         traces.append(trace)
     if not traces:
@@ -197,8 +197,8 @@ def curves(
     }
 
 
-def _is_at_least(one: Mapping[str, float] | None) -> bool:
-    return bool(one and one.get("at_least"))
+def _is_at_least(one: PointFigure | None) -> bool:
+    return bool(one and one.at_least)
 
 
 def _axis(values: list[float]) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from typing import Any
 from fpaas import json_input
 from fpaas.bundle.loader import load_bundle
 from fpaas.errors import BadInput
+from fpaas.records import sweep as sweep_record
+from fpaas.records.sweep import INTERRUPTED, NO_RUN, PlayedRun, Sweep
 from fpaas.search import sizing
 from fpaas.search.sizing import Size
 from fpaas.spec import SpecError
 from fpaas.summary import summary
 from fpaas.sweep import record, sweep_figures
-from fpaas.sweep.record import INTERRUPTED, NO_RUN, PlayedRun, Sweep
 from fpaas.sweep.sweep_figures import FIGURES, Growth, Values
 from fpaas.text import expected, sweep_text
 from fpaas.verdict import trimming
@@ -52,7 +53,7 @@ def read_runs(sweep: Sweep, directory: Path, warmup_s: float | None = None) -> d
                     run.status, run.reason = NO_RUN, error.message
                 continue
             judge(run, content)
-            if run.status in record.FINISHED:
+            if run.status in sweep_record.FINISHED:
                 values[run.run_id] = sweep_figures.of_run(content)
     return values
 
@@ -121,7 +122,7 @@ def _summary(bundle: Path, warmup_s: float | None) -> dict[str, Any]:
         status, reasons = content["verdict"]["status"], content["verdict"]["reasons"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: is no summary of a run: {error}") from error
-    if status not in (record.PASS, record.FAIL, record.INVALID):
+    if status not in (sweep_record.PASS, sweep_record.FAIL, sweep_record.INVALID):
         raise BadInput(f"{path}: has a verdict {status!r}")
     if not isinstance(reasons, list) or not all(isinstance(one, str) for one in reasons):
         raise BadInput(f"{path}: has reasons for its verdict that are no list of sentences")
@@ -143,8 +144,7 @@ def write(
         point.figures = sweep_figures.summarise(of_point) if of_point else None
     growths = sweep_figures.growth(sweep, values)
     sweep.scaling = [
-        one.to_json() | {"cost": sweep_text.cost(one), "sentence": sweep_text.growth(one)}
-        for one in growths
+        one.record(cost=sweep_text.cost(one), sentence=sweep_text.growth(one)) for one in growths
     ]
     expectations = expected.table(sweep, growths) if sweep.name == expected.SWEEP else []
     _replace(directory / "figures.csv", figures_csv(sweep, values))
@@ -154,7 +154,7 @@ def write(
         directory / "report.html",
         sweep_page.render(sweep, growths, expectations, _sizes(sweep, directory)),
     )
-    sweep.write(directory)
+    record.write(sweep, directory)
     return growths, expectations
 
 

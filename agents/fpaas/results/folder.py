@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from fpaas.errors import BadInput
+from fpaas.records import sweep as sweep_record
 from fpaas.results import entry
 from fpaas.results.entry import Entry
 from fpaas.sweep import record
@@ -65,7 +66,7 @@ def _sweep(results: Path, directory: Path) -> Entry:
     except click.ClickException as error:
         return _broken(directory, began, page, error.message)
     except RecursionError as error:
-        return _broken(directory, began, page, f"{record.NAME}: is not JSON: {error}")
+        return _broken(directory, began, page, f"{sweep_record.NAME}: is not JSON: {error}")
     ids = [run.run_id for point in sweep.points for run in point.runs]
     if ids:
         began = entry.began_at(min(ids), directory.stat().st_mtime)

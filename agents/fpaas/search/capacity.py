@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from fpaas.records.sweep import Question
+
 #: How a run ended: its verdict.
 HOLDS, FAILS, INVALID = "pass", "fail", "invalid"
 RUNS_TO_CONFIRM = 3
@@ -47,32 +49,6 @@ class StoppedBy(StrEnum):
     RANGE = "range"
     #: Runs of one value did not agree, or too many were needed.
     NOISE = "noise"
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is searched for: the most demanding value of `variable` between `least` and `most`.
-
-    `least` is the lightest load, `most` the heaviest; of a poll interval `least` is the greater
-    number. `resolution` is the widest bracket that answers, as a share of the answer.
-    """
-
-    variable: str
-    start: float
-    least: float
-    most: float
-    is_integer: bool
-    resolution: float = 0.05
-    needs_long_run: bool = False
-
-    @property
-    def is_rising(self) -> bool:
-        """Whether larger values are heavier loads."""
-        return self.most > self.least
-
-    def heaviness(self, value: float) -> float:
-        """How heavy a load is, in a unit that doubles when the load does."""
-        return value if self.is_rising else 1 / value
 
 
 @dataclass(frozen=True)

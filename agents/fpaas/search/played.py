@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from fpaas.search.capacity import FAILS, INVALID, Answer, Evidence, Question, Try, decide
-from fpaas.sweep import record
-from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
+from fpaas.records.sweep import (
+    FAIL,
+    INTERRUPTED,
+    INVALID,
+    NO_RUN,
+    PASS,
+    PlayedRun,
+    Question,
+    Sweep,
+    SweepPoint,
+)
+from fpaas.search.capacity import FAILS, Answer, Evidence, Try, decide
 
 #: A run that the lab refused says as much about the lab as one that it could not measure.
-VERDICTS = {record.NO_RUN: INVALID}
+VERDICTS = {NO_RUN: INVALID}
 
 
 def question(sweep: Sweep) -> Question:
     """Return what a search is for."""
     assert sweep.search is not None, "a sweep over a grid searches for nothing"  # noqa: S101
-    return Question(**sweep.search)
+    return sweep.search
 
 
 def evidence(sweep: Sweep) -> Evidence:
@@ -24,7 +33,7 @@ def evidence(sweep: Sweep) -> Evidence:
     found: dict[bool, dict[float, list[str]]] = {False: defaultdict(list), True: defaultdict(list)}
     for point in sweep.points:
         for run in point.runs:
-            if run.status not in (None, record.INTERRUPTED) and not run.disturbed_by:
+            if run.status not in (None, INTERRUPTED) and not run.disturbed_by:
                 verdict = FAILS if _falls_short(run) else VERDICTS.get(run.status, run.status)
                 found[run.is_long][float(point.variables[variable])].append(verdict)
     return Evidence(found[False], found[True])
@@ -54,8 +63,7 @@ def deciding_run(sweep: Sweep, value: float | None) -> PlayedRun | None:
     against = [
         run
         for run in runs
-        if (run.status in (record.FAIL, record.INVALID, record.NO_RUN) or _falls_short(run))
-        and not run.disturbed_by
+        if (run.status in (FAIL, INVALID, NO_RUN) or _falls_short(run)) and not run.disturbed_by
     ]
     return against[-1] if against else None
 
@@ -65,4 +73,4 @@ def _falls_short(run: PlayedRun) -> bool:
 
     A scenario states its load on purpose, and is not blamed for it; here the load is the question.
     """
-    return run.status == record.PASS and bool(run.overload)
+    return run.status == PASS and bool(run.overload)

@@ -11,9 +11,9 @@ from fpaas.latency.leg_kinds import LEGS, headline_legs
 from fpaas.latency.lower_bounds import is_at_least
 from fpaas.measures.figures import resolvable
 from fpaas.records import paths
+from fpaas.records.sweep import Increment, PointFigure, Scaling, SlopeFit, Sweep, SweepPoint
 from fpaas.sweep import scaling
 from fpaas.sweep.grid import Point, label
-from fpaas.sweep.record import Sweep, SweepPoint
 
 CONSUMERS = "bench_consumers"
 
@@ -136,23 +136,23 @@ def lines(sweep: Sweep, over: str) -> dict[str, list[SweepPoint]]:
     return found
 
 
-def summarise(runs: list[Values]) -> dict[str, dict[str, float | int] | None]:
+def summarise(runs: list[Values]) -> dict[str, PointFigure | None]:
     """Return each figure's median and range over the runs of a point; None if no run has it.
 
-    `at_least` counts the runs whose figure is a lower bound; with any, the median is one.
+    With any run whose figure is a lower bound, the median is one.
     """
-    content: dict[str, dict[str, float | int] | None] = {}
+    content: dict[str, PointFigure | None] = {}
     for figure in FIGURES:
         found = [one for run in runs if (one := run[figure.name]) is not None]
         values = [one.value for one in found]
         content[figure.name] = (
-            {
-                "median": statistics.median(values),
-                "min": min(values),
-                "max": max(values),
-                "runs": len(values),
-                "at_least": sum(one.is_at_least for one in found),
-            }
+            PointFigure(
+                median=statistics.median(values),
+                min=min(values),
+                max=max(values),
+                runs=len(values),
+                at_least=sum(one.is_at_least for one in found),
+            )
             if values
             else None
         )
@@ -171,25 +171,31 @@ class Growth:
     exponent_beyond_least: scaling.Fit | None
     increments: list[tuple[float, float, float]]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as in sweep.json."""
-
-        def fit(one: scaling.Fit | None) -> dict[str, Any] | None:
-            return None if one is None else asdict(one) | {"judgement": one.judgement}
-
-        return {
-            "figure": self.figure.name,
-            "unit": self.figure.unit,
-            "line": self.line,
-            "over": self.over,
-            "cost_per_added": None if self.cost is None else asdict(self.cost),
-            "exponent": fit(self.exponent),
-            "exponent_beyond_least": fit(self.exponent_beyond_least),
-            "increments": [
-                {"from": start, "to": end, "cost_per_added": cost}
+    def record(self, *, cost: str, sentence: str) -> Scaling:
+        """Return it as in sweep.json, with what it says in words."""
+        return Scaling(
+            figure=self.figure.name,
+            unit=self.figure.unit,
+            line=self.line,
+            over=self.over,
+            cost_per_added=_slope(self.cost),
+            exponent=_exponent(self.exponent),
+            exponent_beyond_least=_exponent(self.exponent_beyond_least),
+            increments=[
+                Increment(start=start, to=end, cost_per_added=cost)
                 for start, end, cost in self.increments
             ],
-        }
+            cost=cost,
+            sentence=sentence,
+        )
+
+
+def _slope(fit: scaling.Fit | None) -> SlopeFit | None:
+    return None if fit is None else SlopeFit(**asdict(fit))
+
+
+def _exponent(fit: scaling.Fit | None) -> SlopeFit | None:
+    return None if fit is None else SlopeFit(**asdict(fit), judgement=fit.judgement)
 
 
 def growth(sweep: Sweep, values: Mapping[str, Values]) -> list[Growth]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fpaas.records.sweep import Question, Sweep
 from fpaas.search import played
-from fpaas.search.capacity import Answer, Question, StoppedBy, Try
-from fpaas.sweep.record import Sweep
+from fpaas.search.capacity import Answer, StoppedBy, Try
 from fpaas.verdict.goals import written
 
 #: (figure, what it is, unit) of what consumers cost.
@@ -97,11 +97,11 @@ def cost(sweep: Sweep, found: Answer) -> Iterator[str]:
         f"{title} {written(per_1000, unit)}"
         for name, title, unit in COSTS
         if (one := point.figures.get(name)) is not None
-        for per_1000 in [one["median"] * 1000 / consumers]
+        for per_1000 in [one.median * 1000 / consumers]
     ]
     rate, size = point.figures.get("processed_per_s"), point.figures.get("message_bytes_mean")
     if rate and size:
-        mbit_per_s = rate["median"] * size["median"] * 8e-6 * 1000 / consumers
+        mbit_per_s = rate.median * size.median * 8e-6 * 1000 / consumers
         costs.append(f"to consumers {written(mbit_per_s, 'Mbit/s')}")
     if costs:
         yield (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fpaas.records.sweep import Sweep, SweepPoint
 from fpaas.sweep import scaling
-from fpaas.sweep.record import Sweep, SweepPoint
 from fpaas.sweep.sweep_figures import CONSUMERS, LAB_CPU, Growth
 from fpaas.text.sweep_text import figure, interval
 
@@ -52,7 +52,7 @@ def table(sweep: Sweep, growths: list[Growth]) -> list[Expectation]:
 
 def _median(point: SweepPoint | None, name: str) -> float | None:
     one = ((point.figures if point else None) or {}).get(name)
-    return None if one is None else float(one["median"])
+    return None if one is None else float(one.median)
 
 
 def _measured(sweep: Sweep, name: str) -> Iterator[float]:

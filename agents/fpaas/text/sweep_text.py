@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from fpaas.latency.lower_bounds import marked
-from fpaas.sweep import record, scaling
+from fpaas.records import sweep as sweep_record
+from fpaas.records.sweep import PlayedRun, PointFigure, Sweep, SweepPoint
+from fpaas.sweep import scaling
 from fpaas.sweep.grid import label, written
-from fpaas.sweep.record import PlayedRun, Sweep, SweepPoint
 from fpaas.sweep.sweep_figures import COSTS, FIGURES, Growth
 
 NOT_MEASURED = "-"
@@ -34,11 +35,11 @@ def figure(value: float | None) -> str:
     return f"{value:,.{min(digits, 6)}f}"
 
 
-def median(one: Mapping[str, float] | None) -> str:
+def median(one: PointFigure | None) -> str:
     """Write a point's figure: the median of its runs."""
     if one is None:
         return NOT_MEASURED
-    return marked(figure(one["median"]), at_least=bool(one.get("at_least")))
+    return marked(figure(one.median), at_least=bool(one.at_least))
 
 
 def interval(fit: scaling.Fit) -> str:
@@ -122,7 +123,7 @@ def state(point: SweepPoint, repeats: int) -> str:
 
 def outcome(run: PlayedRun, point: SweepPoint) -> str:
     """Say how a run ended, in a line."""
-    if run.status not in record.FINISHED:
+    if run.status not in sweep_record.FINISHED:
         return f"{run.status}: {run.reason}"
     titles = {one.name: one for one in FIGURES}
     shown = []
@@ -166,11 +167,11 @@ def lines(sweep: Sweep, growths: list[Growth]) -> Iterator[str]:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()
-    for one in COSTS:
-        along = [g for g in growths if g.figure is one and g.exponent is not None]
+    for figure in COSTS:
+        along = [g for g in growths if g.figure is figure and g.exponent is not None]
         if along:
             yield ""
-            yield titles[one.name]
+            yield titles[figure.name]
         for each in along:
             yield f"  {each.line or 'all'}: {cost(each)}"
             yield f"    {growth(each)}"
