@@ -17,12 +17,12 @@ READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 PLAYBOOK = $(BIN)/ansible-playbook $(if $(INVENTORY),-i $(INVENTORY))
 
-# Nothing is written outside the checkout; a cache of the user's own is used where it is set.
+# Nothing is written outside the checkout; a cache of the user's own is used if it is set.
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# Also where the checkout is writable by everybody, in which case Ansible ignores the file.
+# Also if the checkout is writable by everybody, in which case Ansible ignores the file.
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # Ansible refuses a locale that is not UTF-8, and one that is not installed.

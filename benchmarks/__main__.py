@@ -2,7 +2,7 @@
 
 Every module of this package that has `run(*, quick)` is one. It returns its figures as dicts with
 `name`, `value`, `unit`, `target` (text, None if there is none) and `met` (None if it has no
-target), and where a value is a median, `repeats`: what it is the median of. A target that is missed
+target), and if a value is a median, `repeats`: what it is the median of. A target that is missed
 is said plainly and is no error: the figure depends on the machine, which stands next to it.
 """
 
@@ -134,7 +134,7 @@ def parse(arguments: Sequence[str], names: Sequence[str]) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what was asked for; returns 1 where a benchmark could not be run, 0 otherwise."""
+    """Run what was asked for; returns 1 if a benchmark could not be run, 0 otherwise."""
     modules = discover()
     options = parse(arguments, list(modules))
     began = dt.datetime.now(dt.UTC)

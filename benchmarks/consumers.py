@@ -11,7 +11,7 @@ used by the kernel's account while it pulled, start-up left out.
   as it is when consumers are behind. The other side is nats-py with bare pulls and acks on one
   wildcard inbox a connection, no account of anything: the least that Python can do.
 - *10 000 consumers*: the same polls, ten times as many, on what stands for a host of their own: the
-  server is niced, for with so many consumers its garbage collector takes every core of a small
+  server is niced, for with that many consumers its garbage collector takes every core of a small
   machine for seconds, and the agent's lateness would be the server's. How late a process that only
   sleeps wakes up meanwhile tells a busy agent from a busy machine.
 """

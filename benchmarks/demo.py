@@ -26,7 +26,7 @@ PORTS = (
 
 
 def overhead_s(directory: Path) -> float:
-    """Run the demo once; raises RuntimeError with its output where it fails."""
+    """Run the demo once; raises RuntimeError with its output if it fails."""
     variables = {
         "lab_dir": str(directory / "lab"),
         "results_dir": str(directory / "results"),

@@ -72,7 +72,7 @@ def run(*, quick: bool) -> list[dict[str, Any]]:
 def result(
     name: str, repeats: list[float], unit: str, target: float | None = None, direction: int = 1
 ) -> dict[str, Any]:
-    """Describe a median; `direction` is 1 where more is better, -1 where less is."""
+    """Describe a median; `direction` is 1 if more is better, -1 if less is."""
     value = median(repeats)
     return {
         "name": name,

@@ -1,7 +1,7 @@
 """Runs a program of the lab on a host, and fails with what the program says.
 
 `ansible.builtin.command` would do, at the price of a Python started on the host for each, half a
-second every time, and "non-zero return code" where the program says what is wrong and what to do.
+second every time, and "non-zero return code" instead of what the program says.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         host = str(task_vars["inventory_hostname"])
         agents = [str(agent) for agent in arguments["agents"]]
         progress = Progress(run, host, agents, arguments["grace_s"])
-        # Where there is a terminal, one worker draws for all of them.
+        # If there is a terminal, one worker draws for all of them.
         draws = host == next(iter(task_vars.get("ansible_play_hosts") or [host]))
         shown = Shown(host, progress, arguments["show_every_s"], draws=draws)
         path = Path(str(arguments["events"]))

@@ -40,7 +40,7 @@ directory:
   type: str
   returned: success
 connect_s:
-  description: Seconds that connecting to NATS takes where it takes longest; 0 if not measured.
+  description: Seconds that connecting to NATS takes on the slowest host; 0 if not measured.
   type: float
   returned: success
 clock:

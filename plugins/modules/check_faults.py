@@ -16,7 +16,7 @@ module: check_faults
 short_description: Check whether a host can inject its faults
 description:
   - Tries what needs the kernel in a network namespace that is gone with the command, and changes
-    nothing. Needs nothing on the host but Python, and root where a fault does.
+    nothing. Needs nothing on the host but Python, and root if a fault does.
 options:
   faults:
     description: Faults that the faults agent of the host is to inject, C(do) and C(label) of each.

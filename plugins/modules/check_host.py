@@ -43,7 +43,7 @@ options:
     type: int
     required: true
   nats_server:
-    description: The nats-server binary, where this host needs one.
+    description: The nats-server binary, if this host needs one.
     type: str
   nats_server_oldest:
     description: Oldest version of it that will do.
@@ -170,7 +170,7 @@ def nats_server_problems(binary: str, oldest: str) -> list[str]:
 
 
 def size_of(directory: str | None) -> dict[str, float | None]:
-    """Return what the host has, by its container's limits where it is one."""
+    """Return what the host has, by its container's limits if it is one."""
     existing = Path(directory or "/")
     while not existing.exists():
         existing = existing.parent

@@ -83,7 +83,7 @@ run_id:
   type: str
   returned: always
 left_s:
-  description: Seconds until it has ended, 0 where it has, or where no agent of it is active.
+  description: Seconds until it has ended, 0 if it has, or if no agent of it is active.
   type: int
   returned: always
 runs:

@@ -1,6 +1,6 @@
 """`python -m tests.fuzz [TARGET …]`: feeds bad bytes to whoever reads bytes from outside.
 
-By atheris, which is led by the code that inputs reach, where that is installed (`make fuzz`
+By atheris, which is led by the code that inputs reach, if that is installed (`make fuzz`
 installs it); else by plain mutations. What was found is in .fuzz/<target>/, and exit status 1.
 """
 

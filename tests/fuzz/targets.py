@@ -1,7 +1,7 @@
 """What is fuzzed: whoever reads bytes from outside. Each lets through only the errors it promises.
 
 A target is a function of one input. It returns for what is good and for what is refused as it
-should be, and raises for all else. Where a file has one of several formats, the input's first byte
+should be, and raises for all else. If a file has one of several formats, the input's first byte
 says which.
 """
 

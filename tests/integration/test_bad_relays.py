@@ -74,7 +74,7 @@ def is_settled(subject: Shuffler, count: int) -> Callable[[], bool]:
 def read_all(
     server: NatsServer, relay: BadRelay, *, good: int, after: int | None = 999
 ) -> tuple[Shuffler, list[int]]:
-    """Read until so many events are stored, and some time more; return what is in the stream."""
+    """Read until `good` events are stored, and a little longer; return what is in the stream."""
 
     async def main() -> tuple[Shuffler, list[int]]:
         await create_stream(server.url)
@@ -143,13 +143,13 @@ def test_two_shufflers_on_two_relays_store_each_event_once(nats_server: NatsServ
         balance(subject)
 
 
-def test_numbering_anew_is_read_on(nats_server: NatsServer) -> None:
+def test_a_new_numbering_is_read_on(nats_server: NatsServer) -> None:
     # It goes back to 1 in the middle of a connection, and says nothing.
     with BadRelay(
         50,
         # Whoever subscribes has two seconds for it.
         seq=lambda event: 1000 + event if event < 100 else event - 99,
-        anew=(100,),
+        renumbers_at=(100,),
         count=150,
     ) as relay:
         subject, stored = read_all(nats_server, relay, good=150)
@@ -160,14 +160,14 @@ def test_numbering_anew_is_read_on(nats_server: NatsServer) -> None:
 
 
 @pytest.mark.parametrize("says_future", [True, False])
-def test_numbering_anew_between_connections(
+def test_a_new_numbering_between_connections(
     nats_server: NatsServer,
     says_future: bool,  # noqa: FBT001
 ) -> None:
     with BadRelay(
         50,
         seq=lambda event: 1000 + event if event < 50 else event - 49,
-        anew=(50,),
+        renumbers_at=(50,),
         # Long before it renumbers: a busy machine closes late.
         manner=lambda s: "close" if 0.5 < s < 1.2 else "serve",
         says_future=says_future,

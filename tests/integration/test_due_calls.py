@@ -75,7 +75,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     },
     "capture": {"bench_workers": 2},
 }
-#: Of the capture's frames, every so many is of a kind that is no event.
+#: Of the capture's frames, every n-th is of a kind that is no event.
 IGNORED_EVERY = 4
 
 

@@ -46,7 +46,7 @@ def labs() -> Iterator[list[ProcessesLab]]:
 
 @contextlib.contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Keep so many processes computing."""
+    """Keep a number of processes computing."""
     command = [sys.executable, "-c", "while True: pass"]
     started = [subprocess.Popen(command) for _ in range(processes)]
     try:

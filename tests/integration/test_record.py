@@ -246,7 +246,7 @@ def test_frame_that_is_too_large_ends_the_recording(tmp_path: Path) -> None:
     assert recorded(output) == [FIREHOSE.frame(0)]
 
 
-def test_relay_that_numbers_anew_ends_the_recording(tmp_path: Path) -> None:
+def test_a_relay_that_renumbers_ends_the_recording(tmp_path: Path) -> None:
     def handler(connection: ServerConnection) -> None:
         request = connection.request
         assert request is not None
@@ -263,7 +263,7 @@ def test_relay_that_numbers_anew_ends_the_recording(tmp_path: Path) -> None:
     assert recorded(output) == [FIREHOSE.frame(0)]
 
 
-def test_a_relay_that_only_answers_pings_is_connected_anew(tmp_path: Path) -> None:
+def test_a_relay_that_only_answers_pings_is_connected_again(tmp_path: Path) -> None:
     with BadRelay(50, manner=lambda s: "silent" if 0.3 < s < 1.8 else "serve") as relay:
         output = tmp_path / "capture"
         options = ("--max-seconds", 8, "--max-frames", 100, "--stuck-s", 0.6)
@@ -275,14 +275,14 @@ def test_a_relay_that_only_answers_pings_is_connected_anew(tmp_path: Path) -> No
     assert numbers == list(range(numbers[0], numbers[0] + 100))
 
 
-def test_numbering_anew_bad_frames_and_lost_connections_are_recorded_through(
+def test_new_numberings_bad_frames_and_lost_connections_are_recorded_through(
     tmp_path: Path,
 ) -> None:
     with BadRelay(
         200,
         # Seven seconds after its start: by then the recording is under way.
         seq=lambda event: 1000 + event if event < 1440 else event - 1439,
-        anew=(1440,),
+        renumbers_at=(1440,),
         frames=lambda event: GARBAGE if event % 60 in (20, 21, 22) else b"",
         manner=lambda s: "close" if 0.4 < s < 0.5 else "serve",
     ) as relay:

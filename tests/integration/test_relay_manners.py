@@ -225,7 +225,7 @@ def test_its_numbers_go_back_and_are_as_before_again(tmp_path: Path) -> None:
     assert account["last_seq"] == account["offered"]
 
 
-def test_it_numbers_anew(tmp_path: Path) -> None:
+def test_it_renumbers(tmp_path: Path) -> None:
     with running_relay(tmp_path, *options(tmp_path, {"do": "renumber"})) as relay:
         with subscribe(relay.url, cursor=0) as connection:
             numbers = seqs(receive(connection, int((AT_S + 1) * RATE_PER_S)))

@@ -56,7 +56,7 @@ class BadRelay(threading.Thread):
     (its socket answers pings), send only "info" or only "garbage", "close" with a close frame, or
     be "dead". `frames` replaces frames by event number; None leaves one out, b"" does not replace
     it. With a cursor it plays from (`inclusive`) or after it, within the numbering that it has by
-    then: `anew` has the events at which one begins; of these it has the last `window` ones. Without
+    then: one begins at each of the events `renumbers_at`; it has their last `window`. Without
     `says_future` a cursor beyond the last is taken for none. `answer` is given in place of a
     subscription. `subscriptions` are (seconds since the start, cursor).
     """
@@ -70,7 +70,7 @@ class BadRelay(threading.Thread):
         age_s: Callable[[int], float] = lambda _event: 0.0,
         manner: Callable[[float], str] = lambda _s: "serve",
         frames: Callable[[int], bytes | None] | None = None,
-        anew: tuple[int, ...] = (),
+        renumbers_at: tuple[int, ...] = (),
         window: int | None = None,
         inclusive: bool = True,
         says_future: bool = True,
@@ -85,7 +85,7 @@ class BadRelay(threading.Thread):
         self._age_s = age_s
         self._manner = manner
         self._frames = frames
-        self._anew = (0, *anew)
+        self._renumbers_at = (0, *renumbers_at)
         self._window = window
         self._inclusive = inclusive
         self._says_future = says_future
@@ -207,7 +207,7 @@ class BadRelay(threading.Thread):
         due = self.due
         if cursor is None:
             return due - 1
-        numbering = max(first for first in self._anew if first < due)
+        numbering = max(first for first in self._renumbers_at if first < due)
         wanted = [
             event
             for event in range(numbering, due)

@@ -56,7 +56,7 @@ class Calls:
 
 
 def _at(values: list[float], percentile: float, ranks: int) -> float:
-    """Return a percentile by nearest rank, so many ranks further."""
+    """Return a percentile by nearest rank, some ranks further."""
     rank = math.ceil(percentile / 100 * len(values) - 1e-9)
     if percentile == 100.0:
         ranks = 0

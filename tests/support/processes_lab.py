@@ -145,7 +145,7 @@ class ProcessesLab:
         self._await_status("consumers")
 
     def wait_until_counted(self, agent: str, figure: str, count: int) -> None:
-        """Wait until an agent's status says that it has counted so many."""
+        """Wait until an agent's status says that it has counted that many."""
         path = self.bundle / "hosts" / self._host_of[agent] / f"{agent}.status.json"
         deadline = time.monotonic() + UP_WITHIN_S
         while json.loads(path.read_text())["figures"].get(figure, 0) < count:

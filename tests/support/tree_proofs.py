@@ -30,7 +30,7 @@ def entries_of(node: Node) -> list[tuple[bytes, bytes, bytes | None]]:
 
 
 def value_at(blocks: Blocks, root: bytes, wanted: bytes) -> bytes | None:
-    """Return what a tree has at a key, None for nothing; KeyError where a node is missing."""
+    """Return what a tree has at a key, None for nothing; KeyError if a node is missing."""
     link: bytes | None = root
     while link is not None:
         node = blocks[link]

@@ -150,7 +150,7 @@ def test_runs_that_were_disturbed_below_a_load_that_was_measured_are_played_agai
     disturbed: set[float] = set()
 
     def play(value: float) -> str:
-        if value not in disturbed and value != 100:  # the first run at each but where it starts
+        if value not in disturbed and value != 100:  # the first run at each value but the first
             disturbed.add(value)
             return "invalid"
         return up_to(8_765)(value)

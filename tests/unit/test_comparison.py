@@ -76,7 +76,7 @@ def test_critical_values_are_those_of_the_published_table(m: int, n: int, critic
     """Mann and Whitney's U, two-sided, 5 %: U up to the critical value is significant."""
 
     def p_value(u: int) -> float:
-        # n values of which each lies above so many of 0 … m - 1 that U is as asked for.
+        # n values of which each lies above as many of 0 … m - 1 that U is as asked for.
         after = [min(max(u - m * i, 0), m) - 0.5 for i in range(n)]
         found = comparison.mann_whitney_p([float(i) for i in range(m)], after)
         assert found is not None

@@ -61,7 +61,7 @@ def test_both_ansible_cfg_say_the_same() -> None:
     for name in ("inventory", "collections_path", "home", "local_tmp"):
         root["defaults"][name] = f"../{root['defaults'][name]}"
     assert root == playbooks
-    # Otherwise every playbook succeeds, on no host at all, where the inventory cannot be read.
+    # Otherwise every playbook succeeds, on no host at all, if the inventory cannot be read.
     assert root["inventory"]["any_unparsed_is_failed"] == "True"
 
 

@@ -90,7 +90,7 @@ def test_what_was_left_out_may_come_late() -> None:
     assert reading.read(event(5)) is None
 
 
-def test_numbering_anew_goes_on_with_positions_of_its_own() -> None:
+def test_a_new_numbering_goes_on_with_positions_of_its_own() -> None:
     reading = Reading()
     reading.read_all(run(100, 120))
     found = reading.read_all(run(1, 300, as_number=121))
@@ -102,7 +102,7 @@ def test_numbering_anew_goes_on_with_positions_of_its_own() -> None:
     assert reading.numbering.seq_before(110) == 0
 
 
-def test_numbering_anew_onto_numbers_that_were_there() -> None:
+def test_a_new_numbering_onto_numbers_that_were_there() -> None:
     reading = Reading()
     reading.read_all(run(1, 100))
     assert reading.read_all(run(1, 100, as_number=101)) == [(Kind.RESET, 0)]
@@ -124,11 +124,11 @@ def test_one_seq_far_ahead_is_forgotten() -> None:
 def test_future_cursor_tries_the_numbering_before_a_leap() -> None:
     reading = Reading()
     reading.read_all([*run(1, 100), event(10**9, 101)])
-    assert reading.numbering.start_anew()
+    assert reading.numbering.start_over()
     assert reading.numbering.last_seq == 100
     assert reading.read(event(100)) == (Kind.REREAD, 0)
     assert reading.read(event(101)) is None
-    assert not reading.numbering.start_anew()
+    assert not reading.numbering.start_over()
     assert reading.numbering.last_seq is None
     assert reading.read(event(5, 102)) == (Kind.AHEAD, None)
     assert len(set(reading.positions)) == len(reading.positions)

@@ -81,7 +81,7 @@ def process(
 
 
 def answered(*per_second: int) -> dict[str, Leg]:
-    """Return a leg with so many calls of 1 ms in each second of the window."""
+    """Return a leg with a number of calls of 1 ms in each second of the window."""
     leg = new_leg()
     record_all(leg.positive, [1000] * sum(per_second))
     for second, count in enumerate(per_second, start=1):

@@ -1,4 +1,4 @@
-"""Several small files are put in place at once, and only where they differ."""
+"""Several small files are put in place at once, and only if they differ."""
 
 from __future__ import annotations
 

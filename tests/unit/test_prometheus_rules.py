@@ -1,4 +1,4 @@
-"""What Prometheus scrapes, and the role's alerts, by promtool where there is one."""
+"""What Prometheus scrapes, and the role's alerts, by promtool if there is one."""
 
 from __future__ import annotations
 

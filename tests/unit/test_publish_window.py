@@ -195,7 +195,7 @@ def test_close_tells_unknown_from_never_sent() -> None:
     assert bench.window.bytes == 0
 
 
-def test_a_stream_that_began_anew_is_noticed() -> None:
+def test_a_stream_that_began_again_is_noticed() -> None:
     bench = Bench()
     bench.answer(bench.add(1), Ack(1, duplicate=False))
     bench.answer(bench.add(2), Ack(2, duplicate=False))

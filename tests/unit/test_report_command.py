@@ -87,7 +87,7 @@ def test_a_reason_from_outside_is_kept(run: Path) -> None:
     assert "--invalid: the reason is empty" in result.output
 
 
-def test_warm_up_is_trimmed_anew_and_back(run: Path) -> None:
+def test_warm_up_is_trimmed_again_and_back(run: Path) -> None:
     assert report(run, "--warmup-s", "20").exit_code == 0
     assert read(run / "summary.json")["window"]["from_s"] == 20
     assert report(run).exit_code == 0

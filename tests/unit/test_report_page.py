@@ -109,7 +109,7 @@ def test_text_out_of_a_run_is_never_markup(bundle: Bundle) -> None:
     )
 
 
-def test_a_run_trimmed_anew_shades_what_was_trimmed(bundle: Bundle) -> None:
+def test_a_run_trimmed_again_shades_what_was_trimmed(bundle: Bundle) -> None:
     parsed = Page(page.render(bundle, summary.analyse(bundle, warmup_s=20)))
     assert parsed.figures["throughput"]["layout"]["shapes"][0]["x1"] == 20
 

@@ -1,4 +1,4 @@
-"""Settings of the kernel are set where they can be, and returned to what they were."""
+"""Settings of the kernel are set if they can be, and returned to what they were."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def test_first_fetches_of_the_last_second_count(tmp_path: Path) -> None:
     assert analyse(tmp_path)["latency_ms"]["publish_to_first_fetch"]["count"] == 500
 
 
-def test_warm_up_is_trimmed_anew(tmp_path: Path) -> None:
+def test_warm_up_is_trimmed_again(tmp_path: Path) -> None:
     write(tmp_path)
     content = analyse(tmp_path, warmup_s=20)
     assert (content["window"]["from_s"], content["window"]["until_s"]) == (20.0, 35.0)

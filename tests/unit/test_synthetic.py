@@ -373,7 +373,7 @@ def test_trees_that_were_kept_make_the_same_frames(
     kept = path.read_bytes()
     path.write_bytes(kept[:-1])
     assert kept_trees.read(path) is None
-    # As with what Python compiles: where it is to write nothing, nothing is written.
+    # As with what Python compiles: if it is to write nothing, nothing is written.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     path.unlink()
     kept_trees.write(path, kept_trees.KeptTrees((), []))

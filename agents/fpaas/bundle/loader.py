@@ -113,7 +113,7 @@ class _Loader:
                 Reason("file_changed", host, {"file": name, "what": what})
                 for name, what in changes(part.directory, part.seal)
             ]
-        # Only where there is a network between hosts.
+        # Only if there is a network between hosts.
         if (part.directory / network.NAME).exists():
             measured = self._record(part, network.NAME, NetworkResult)
             part.links = measured.links if measured else []
@@ -131,7 +131,7 @@ class _Loader:
         return part
 
     def load_watching(self, host: str) -> HostPart:
-        """Return a host's process samples; where they are missing it is no matter."""
+        """Return a host's process samples; that they are missing does not matter."""
         part = HostPart(host, self._bundle.directory / HOSTS_DIRECTORY / host)
         with contextlib.suppress(OSError, UnreadableError):
             lines = files.read_lines(part.directory / probe.PROCESSES, ProcessSample)

@@ -118,7 +118,7 @@ class HostPart:
 
 
 def cumulative(samples: Iterable[Sample], name: str) -> Iterator[tuple[int, float]]:
-    """Iterate over (unix_ns, value) of one counter or figure, where a sample has it."""
+    """Iterate over (unix_ns, value) of one counter or figure, of samples that have it."""
     for sample in samples:
         value: float | None = getattr(sample, name)
         if value is not None:

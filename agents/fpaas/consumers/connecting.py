@@ -30,7 +30,7 @@ def connections_of(assignment: Assignment) -> int:
 
 
 async def takes_s(nats_url: str, connections: int) -> float | None:
-    """Return how many seconds so many connections take; None if NATS does not let us.
+    """Return how many seconds these connections take; None if NATS does not let us.
 
     It may not be up yet, so the first is waited for and does not count.
     """

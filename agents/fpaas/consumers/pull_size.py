@@ -1,6 +1,6 @@
 """How much one pull may bring, and how many of them a connection carries: in bytes.
 
-A batch is so many messages, however large; what a connection can hold is bytes. So a pull also
+A batch is a number of messages, however large; what a connection can hold is bytes. So a pull also
 states `max_bytes`, at which the server ends it with a status of its own; unless the frames are the
 lab's own synthetic ones, of which it knows how large they are.
 """

@@ -66,7 +66,7 @@ def find(
             return payload.program_for(checkout, cache, PACKAGES[name], name, machine)
         raise BadInput(
             f"{variable}: {source} is a program for {built_for}, the host is {machine}; "
-            "name one for it, as a variable of the host where they differ"
+            "name one for it, as a variable of the host if they differ"
         )
     return program
 

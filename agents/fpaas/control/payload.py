@@ -74,7 +74,7 @@ def build(checkout: Path, cache: Path, target: Target, directory: str) -> Path:
 
     It unpacks into one directory with the name of the file's stem, below `directory` on the host,
     and runs as `directory`/agents, which is to be a link to it. Raises BadInput for a host that
-    there are no wheels for, RunInvalid with what uv said where the build fails.
+    there are no wheels for, RunInvalid with what uv said if the build fails.
     """
     target.check()
     cache.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ LOCKED = ("--only-binary", ":all:", "--require-hashes", "-r")
 def program_for(checkout: Path, cache: Path, package: str, name: str, machine: str) -> Path:
     """Return a program of a package that the control node has locked, as it is for a machine.
 
-    Raises RunInvalid with what uv said where there is none.
+    Raises RunInvalid with what uv said if there is none.
     """
     uv = _uv(checkout)
     lines = _locked(uv, checkout, "--extra", "control").splitlines(keepends=True)

@@ -23,7 +23,7 @@ def account(
     `run_collected` once it was, or could not be, brought, and `run_problems` as control.json has
     them. A host without a note of `run_collected` was not reached. `is_up` is whether all agents
     are, so that the run can begin, `clocks` what each host's clock is off, `connect_s` what
-    connecting takes where it takes longest. `sentences` say what went wrong to who started the run.
+    connecting takes on the slowest host. `sentences` tell who started the run what went wrong.
     """
     names = list(hosts)
     noted = {host: variables[host] for host in names}

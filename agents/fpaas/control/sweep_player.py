@@ -131,7 +131,7 @@ class Player:
     # -- one point ---------------------------------------------------------------------------------
 
     def _play_next(self, todo: list[tuple[int, SweepPoint]]) -> None:
-        """Play the first of what is to do, more than once where its run is invalid."""
+        """Play the first of what is to do, more than once if its run is invalid."""
         sweep = self._sweep
         repetition, point = todo[0]
         for attempt in range(1 + self._retries):

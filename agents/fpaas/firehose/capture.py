@@ -34,7 +34,7 @@ from fpaas.firehose.loops import LoopTexts, unix_us
 
 LENGTH = struct.Struct("<I")
 
-#: A replay numbers its frames on from the first one's seq; it is to have room for so many.
+#: A replay numbers its frames on from the first one's seq; it is to have room for this many.
 _FRAMES_TO_SEND = 2**40
 #: Times that are further from a capture's middle are of clocks that are off.
 _CLOCK_OFF_US = 30 * 86_400 * 1_000_000

@@ -150,7 +150,7 @@ def map_entries(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def read_text(data: bytes, at: int) -> str:
-    """Return the text at `at`. Raises DagCborError where there is none."""
+    """Return the text at `at`. Raises DagCborError if there is none."""
     major, length, start = read_head(data, at)
     if major != TEXT:
         raise DagCborError(f"no text at offset {at}")
@@ -161,7 +161,7 @@ def read_text(data: bytes, at: int) -> str:
 
 
 def read_integer(data: bytes, at: int) -> int:
-    """Return the integer at `at`. Raises DagCborError where there is none."""
+    """Return the integer at `at`. Raises DagCborError if there is none."""
     major, number, _ = read_head(data, at)
     if major == UINT:
         return number

@@ -33,7 +33,7 @@ TEXT_CHARACTERS_MAX = 2048
 #: Of longer ones than the longest NSID it only matters that they are none; of many, that they are.
 _COLLECTION_CHARACTERS_MAX = 318
 _COLLECTIONS_MAX = 20
-#: What a relay says in words is cut to so many characters.
+#: What a relay says in words is cut to this many characters.
 _WORDS_CHARACTERS_MAX = 200
 #: What nests deeper is left to the walker; events do not.
 _PLAIN_DEPTH_MAX = 8
@@ -42,7 +42,7 @@ _CID_BEGINNINGS = (b"\x01", b"\x12")
 
 
 class FrameError(Exception):
-    """A frame that is malformed, whatever is wrong with it; `seq` where it could still be read."""
+    """A frame that is malformed, whatever is wrong with it; `seq` if it could still be read."""
 
     def __init__(self, message: str, seq: int | None = None) -> None:
         super().__init__(message)
@@ -87,7 +87,7 @@ Frame = Event | ErrorFrame | Ignored
 
 
 def decode(frame: bytes) -> Frame:
-    """Decode one frame. Raises FrameError where it is malformed, and nothing else.
+    """Decode one frame. Raises FrameError if it is malformed, and nothing else.
 
     Its time and memory are in proportion to the frame's size, which `dag_cbor.ITEMS_MAX` and
     `DEPTH_MAX` see to.

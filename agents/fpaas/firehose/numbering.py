@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from fpaas.firehose.frames import Event
 
-#: So many events are remembered, to know them if they come again.
+#: This many events are remembered, to know them if they come again.
 REMEMBERED = 4096
-#: A seq further ahead than this begins a numbering of its own: nobody missed so many events.
+#: A seq further ahead than this begins a numbering of its own: nobody misses that many events.
 LEAP_MAX = 10_000_000
 #: After a seq further ahead than this, the one that was due is looked out for.
 LEAP_NOTED = 1000
@@ -31,7 +31,7 @@ class Kind(enum.Enum):
 
     #: The first one of all.
     FIRST = enum.auto()
-    #: Further ahead; so many seqs were left out.
+    #: Further ahead; the number of seqs left out.
     AHEAD = enum.auto()
     #: Too far ahead to be a gap.
     LEAP = enum.auto()
@@ -129,7 +129,7 @@ class Numbering:
             self._index_of = next_seq, len(self.recent)
         return Found(kind)
 
-    def start_anew(self) -> bool:
+    def start_over(self) -> bool:
         """Leave a position that is in the relay's future; returns whether for an earlier one.
 
         That is tried if the seqs leapt only a few events ago. Otherwise it is the live tail.

@@ -40,7 +40,7 @@ SPACING_US = 2222
 class Synthetic:
     """An endless source of frames; frame i (i = 0, 1, …) has seq FIRST_SEQ + i.
 
-    `mix` has shares of 1000 frames by kind, where they are to be others than the network's. Who
+    `mix` has shares of 1000 frames by kind, if they are to differ from the network's. Who
     `keeps` what takes longest to make finds it at the next start.
     """
 

@@ -65,7 +65,7 @@ class NatsAddress:
 def address_from_environment(url: str) -> NatsAddress:
     """Read a NATS URL, with the lab's credentials from the environment.
 
-    NATS_USER and NATS_PASSWORD log in where the URL has no user; rather from the file that
+    NATS_USER and NATS_PASSWORD log in if the URL has no user; rather from the file that
     NATS_CREDENTIALS_FILE names, where they stand as lines `NAME="value"`. NATS_CA_FILE turns TLS on
     and is what the server's certificate must be signed by. None of it is in run.json, which is
     published.

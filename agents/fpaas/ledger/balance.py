@@ -9,7 +9,7 @@ by how much, together with every disagreement between the parts, is `unexplained
 run. `publishing` has the first identity, `receiving` and `durable_account` the second,
 `server_checks` the server's own figures.
 
-Where a part was killed, what it left last is used, and the server's figures say what became of the
+If a part was killed, what it left last is used, and the server's figures say what became of the
 rest: of a shuffler, what the stream has more than its account is published, and what is left of the
 offered was not read; of a relay, what was read of it counts as offered; of consumers, see
 `durable_account`. A memory stream that went with its server is accounted for as it was seen last.

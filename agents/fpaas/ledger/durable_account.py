@@ -1,8 +1,8 @@
 """One durable's side of the ledger, read off its deliveries in the order the server made them.
 
-That is the order of their consumer sequence. Where the stream sequence jumps from one first
+That is the order of their consumer sequence. If the stream sequence jumps from one first
 delivery to the next and the consumer sequence goes on by one, the server found the messages between
-expired. Where the consumer sequence jumps too, the server made deliveries that nobody received:
+expired. If the consumer sequence jumps too, the server made deliveries that nobody received:
 `holes`. Messages expire from the stream's front, so the holes are the newest of a gap. What of them
 is received later, as a repeat, is delivered; what is still stored at the end is pending, for the
 server will deliver it again; the rest is lost. Where deliveries that nobody received were
@@ -162,11 +162,13 @@ def _account_gap(
     passed = alive - again
     if case.may_forget:
         # What it has forgotten that it delivered, it will deliver for the first time.
-        anew_from = max(alive_from, case.state.delivered_stream_seq + 1)
-        anew = owed.count(anew_from, gap.last) - walk.late.count_within(anew_from, gap.last)
-        anew = min(again, anew - owed.count_in(removed, anew_from, gap.last))
-        account.pending_at_end += anew
-        again -= anew
+        repeated_from = max(alive_from, case.state.delivered_stream_seq + 1)
+        repeated = owed.count(repeated_from, gap.last) - walk.late.count_within(
+            repeated_from, gap.last
+        )
+        repeated = min(again, repeated - owed.count_in(removed, repeated_from, gap.last))
+        account.pending_at_end += repeated
+        again -= repeated
     return again, passed, gap.holes - made
 
 

@@ -3,7 +3,7 @@
 The server counts none of this. What is known: where the stream began at each sample; what was
 stored by when, from the shuffler's samples; and which sequences inside the stream are gone. What
 had left the stream before it could have reached its maximum age did not expire by age. Then the
-size was the reason where the stream was as good as full, and otherwise somebody removed it: the lab
+size was the reason if the stream was as good as full, and otherwise somebody removed it: the lab
 never does. Times are a second apart at best, so what could have been age counts as age.
 """
 

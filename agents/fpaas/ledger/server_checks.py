@@ -161,7 +161,7 @@ def _check_ack_floor(walk: Walk, state: DurableState, disagreements: Disagreemen
     """Compare what the server has as acknowledged; every delivery received was acknowledged.
 
     The floor is the last delivery before which none waits for its ack. It may go on beyond the last
-    delivery's stream sequence where the server found nothing to deliver.
+    delivery's stream sequence if the server found nothing to deliver.
     """
     made, floor = state.delivered_consumer_seq, state.ack_floor_consumer_seq
     seq, floor_seq = state.delivered_stream_seq, state.ack_floor_stream_seq

@@ -21,7 +21,7 @@ R = TypeVar("R")
 SEPARATOR = "==> "
 #: Samples are a second apart, those of NATS five.
 SAMPLES_MAX = 240
-#: Latencies are of so many lines of each log, about as many seconds.
+#: Latencies are of this many lines of each log, about as many seconds.
 LATENCY_LINES = 10
 LEGS = ("publish_ack", "fetch_call", "end_to_end")
 

@@ -17,7 +17,7 @@ class ClockAtStart:
 
     @property
     def shift_ns(self) -> int:
-        """What to add to the host's clock; 0 where that may be right already."""
+        """What to add to the host's clock; 0 if that may be right already."""
         if self.offset_low_ns <= 0 <= self.offset_high_ns:
             return 0
         return (self.offset_low_ns + self.offset_high_ns) // 2

@@ -86,7 +86,7 @@ class DeliveryLog:
         self.next_consumer_seq = -1
 
     def record(self, stream_seq: int, consumer_seq: int, since_t0_ms: int) -> None:
-        """Note one delivery; `since_t0_ms` is used where it starts a run."""
+        """Note one delivery; `since_t0_ms` is used if it starts a run."""
         if stream_seq != self.next_stream_seq or consumer_seq != self.next_consumer_seq:
             self.end_run()
             self.start_ms = since_t0_ms

@@ -1,7 +1,7 @@
 """Per stream sequence, how long after it was stored somebody fetched it first; four bytes each.
 
 A u32 per stream sequence from 1 on: tenths of a millisecond, less than 0 by clocks that disagree,
-plus `ZERO`; 0 where nobody fetched it.
+plus `ZERO`; 0 if nobody fetched it.
 """
 
 from __future__ import annotations

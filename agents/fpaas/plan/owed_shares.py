@@ -15,7 +15,7 @@ FRAMES_MAX = 4096
 def owed_shares(
     classes: Sequence[ConsumerClass], frame: Callable[[int], bytes], frames: int
 ) -> list[float]:
-    """Return a share for each class; `frame(i)` is frame i of the run, which has so many."""
+    """Return a share for each class; `frame(i)` is frame i of the run, which has `count`."""
     addresser = Addresser()
     wanted = [0] * len(classes)
     events = 0

@@ -74,7 +74,7 @@ class Clock:
         return replace(exchange, server=leader)
 
     async def remove_stream(self) -> None:
-        """Remove the stream; nothing happens where it is gone, or NATS is."""
+        """Remove the stream; nothing happens if it is gone, or NATS is."""
         with contextlib.suppress(JetStreamError):
             await self._api.call(f"$JS.API.STREAM.DELETE.{STREAM}")
         self._stream_exists = False

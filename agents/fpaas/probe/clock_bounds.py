@@ -130,7 +130,7 @@ def bounds(exchanges: Iterable[Exchange]) -> list[ClockBound]:
 def bound(exchanges: Iterable[Exchange]) -> ClockBound:
     """Bound the offset from exchanges with one server; there must be one at least.
 
-    Where one constant offset explains all exchanges, it lies in their intersection. Otherwise the
+    If one constant offset explains all exchanges, it lies in their intersection. Otherwise the
     clocks drifted, and the answer is the hull of what each exchange allows, given its neighbours
     and the greatest drift; or a clock was set, and it is the hull of the exchanges as they are.
     """

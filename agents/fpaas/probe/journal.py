@@ -14,7 +14,7 @@ RUN_ID_TIME_LENGTH = 16
 
 
 def since(run_id: str, ahead_s: float = 0.0) -> str:
-    """Return when a run was planned, as journalctl takes it; "" where its name does not say.
+    """Return when a run was planned, as journalctl takes it; "" if its name does not say.
 
     `ahead_s` is what this host's clock is ahead of the control node's, which names runs.
 

@@ -96,7 +96,7 @@ def listen(address: str, port: int) -> socket.socket:
 
 
 def serve(listener: socket.socket, token: bytes, clients: int, at_most_s: float) -> int:
-    """Serve so many clients, one after the other, or for so long; returns how many there were."""
+    """Serve clients one by one, up to a number or for a time; returns how many there were."""
     served, deadline = 0, time.monotonic() + at_most_s
     with listener:
         while served < clients and time.monotonic() < deadline:
@@ -234,7 +234,7 @@ def _send_bulk(connection: socket.socket) -> None:
 def _receive_bulk(
     connection: socket.socket, clock_ns: Callable[[], int] = time.monotonic_ns
 ) -> tuple[int, int]:
-    """Receive a bulk; returns bytes and nanoseconds, without the ramp where it was longer."""
+    """Receive a bulk; returns bytes and nanoseconds, without the ramp if it was longer."""
     chunk = bytearray(CHUNK_BYTES)
     began_ns = counted_from_ns = now_ns = 0
     count = 0

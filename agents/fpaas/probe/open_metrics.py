@@ -15,7 +15,7 @@ def family(name: str, kind: str, series: Iterable[Mapping[str, Any]]) -> Iterato
     """Yield the lines of one metric.
 
     `series` are of `/api/v1/query` (a matrix): `metric`, labels with `__name__`, and `values`,
-    pairs of seconds and text. `kind` is Prometheus' type of it, `unknown` where it has none.
+    pairs of seconds and text. `kind` is Prometheus' type of it, `unknown` if it has none.
 
     >>> one = {"metric": {"__name__": "up", "job": "a"}, "values": [[1.5, "1"]]}
     >>> "".join(family("up", "gauge", [one]))

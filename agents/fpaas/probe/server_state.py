@@ -75,7 +75,7 @@ def server(answer: Mapping[str, Any]) -> ServerLife:
 def stream_state(state: Mapping[str, Any], created: str | None = None) -> StreamState:
     """Pick a stream's figures from its `state` in /jsz or in STREAM.INFO.
 
-    `deleted` are the sequences inside it that are gone, where they were asked for.
+    `deleted` are the sequences inside it that are gone, if they were asked for.
     """
     return StreamState(
         deleted=state.get("deleted") or [],

@@ -165,7 +165,7 @@ class KindBytes(MessageBytes, kw_only=True):
 
 
 class StorageRate(msgspec.Struct, kw_only=True):
-    """What the stream takes at a rate, for a time, on so many replicas together; bytes."""
+    """What the stream takes at a rate, for a time, on a number of replicas together; bytes."""
 
     rate: str
     per_s: float | None

@@ -52,7 +52,7 @@ class Backlog:
 
 @dataclass(frozen=True)
 class Start:
-    """The frame a subscription begins with; `outdated` where the cursor asked for an older one."""
+    """The frame a subscription begins with; `outdated` if the cursor asked for an older one."""
 
     index: int
     outdated: bool

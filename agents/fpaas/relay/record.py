@@ -72,7 +72,7 @@ class CaptureWriter:
         self.bytes += LENGTH.size + len(frame)
 
     def flush(self) -> None:
-        """Write what was appended. Raises RunInvalid and leaves whole frames where that fails."""
+        """Write what was appended. Raises RunInvalid and leaves whole frames if that fails."""
         if not self._pending:
             return
         left = memoryview(self._pending)

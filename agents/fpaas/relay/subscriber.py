@@ -243,7 +243,7 @@ class Subscriber(asyncio.Protocol):
         self._turn = asyncio.get_running_loop().call_soon(self._next_turn)
 
     def close(self, code: int, reason: str) -> None:
-        """Close with the handshake that WebSocket asks for; abort where nobody answers."""
+        """Close with the handshake that WebSocket asks for; abort if nobody answers."""
         self._audience.subscribers.discard(self)
         if self._protocol.state is WebSocketState.OPEN:
             self._protocol.send_close(code, reason)

@@ -49,7 +49,7 @@ def rate_per_s(counters: Iterable[Series], until_s: float) -> Series:
     """Add cumulative counters up and return their growth in each second from 0 to `until_s`.
 
     A counter is taken as 0 before its first sample and as constant after its last. Each x is the
-    middle of its second. Empty where no counter has samples.
+    middle of its second. Empty if no counter has samples.
     """
     series = [counter for counter in counters if counter[0]]
     if not series:

@@ -9,7 +9,7 @@ from fpaas.records.paths import pick
 from fpaas.report.written import NOT_MEASURED, number, share
 from fpaas.spec import Stream
 
-#: So many kinds are listed; the rest is added up.
+#: This many kinds are listed; the rest is added up.
 KINDS_MAX = 12
 COLUMNS = ("count", "mean", "p50", "p99", "max")
 #: Suffix of a figure in `storage.rates`, and its heading.

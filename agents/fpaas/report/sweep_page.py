@@ -202,7 +202,7 @@ def _is_at_least(one: PointFigure | None) -> bool:
 
 
 def _axis(values: list[float]) -> dict[str, Any]:
-    """Return an axis with a tick at each value, logarithmic where they are far apart."""
+    """Return an axis with a tick at each value, logarithmic if they are far apart."""
     ticks = sorted(values)
     return {
         "type": "log" if _is_logarithmic(values) else "linear",

@@ -40,7 +40,7 @@ WORDS = {
     "slow_disconnects": "{} slow readers cut off",
     "slow_consumers": "{} slow consumers",
 }
-#: Left out where there are none, or nobody can tell.
+#: Left out if there are none, or nobody can tell.
 SELDOM = (
     *("swapped_mb", "steal_pct", "throttled_pct", "of_link_pct", "of_measured_pct", "iowait_pct"),
     "loopback_mbit_per_s",

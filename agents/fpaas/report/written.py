@@ -1,4 +1,4 @@
-"""How figures are looked up and written: with units, and in words where they were not measured."""
+"""How figures are looked up and written: with units, and in words if they were not measured."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Measured:
     is_fanout: bool = True
 
     def messages_per_s(self, consumers: int, poll_interval_s: float) -> float | None:
-        """Return what so many consumers would be delivered of this run's firehose."""
+        """Return what this number of consumers would be delivered of this run's firehose."""
         if self.offered_per_s is None:
             return None
         asked = math.inf if self.batch_size is None else self.batch_size / poll_interval_s

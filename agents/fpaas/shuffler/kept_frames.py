@@ -13,7 +13,7 @@ from fpaas.records.shuffler import UNDECODABLE_FRAME
 
 log = logging.getLogger(__name__)
 
-#: Of so many frames the bytes are kept, and of each so many.
+#: How many frames' bytes are kept, and how many of each.
 FILES_MAX = 16
 BYTES_MAX = 64 * 1024
 #: What comes after these is counted like all, but has no event of its own.

@@ -33,7 +33,7 @@ class StreamPlaces:
     #: Stream sequences of further copies of what was published.
     copy_seqs: IntervalSet = field(default_factory=IntervalSet)
     last_seq: int = 0
-    #: CRC-32 of the DID of each stream sequence from 1 on, where that is kept.
+    #: CRC-32 of the DID of each stream sequence from 1 on, if that is kept.
     dids: array[int] | None = None
     #: Of the same, which classes of consumers want it, a bit each, and PUBLISHED.
     classes: array[int] | None = None
@@ -74,7 +74,7 @@ class StreamPlaces:
 class Account:
     """One outcome for every event read: published, duplicate, failed or unknown.
 
-    The sets are exact; `forget` empties them where nobody will ask and they would grow for ever.
+    The sets are exact; `forget` empties them if nobody will ask and they would grow for ever.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Account:
 
     @property
     def dids(self) -> array[int] | None:
-        """CRC-32 of the DID of each of the stream's sequences from 1 on, where that is kept."""
+        """CRC-32 of the DID of each of the stream's sequences from 1 on, if that is kept."""
         return self.stream.dids
 
     def begin_stream(self, created: str | None) -> StreamPlaces:
@@ -202,12 +202,12 @@ class Account:
             self.read += 1
 
     def note_undecodable(self, seq: int | None) -> None:
-        """Note a frame that was given up; `seq` where it is known, and then it counts once."""
+        """Note a frame that was given up; with its `seq`, if that is known, it counts once."""
         if seq is None or self.undecodable_seqs.add(seq):
             self.undecodable += 1
 
     def note_ignored(self, seq: int | None) -> None:
-        """Note a frame that is no event; `seq` where it has one."""
+        """Note a frame that is no event; `seq` if it has one."""
         self.ignored += 1
         if seq is not None:
             self.ignored_seqs.add(seq)

@@ -27,7 +27,7 @@ _REASON_CHARACTERS_MAX = 200
 
 @dataclass(frozen=True)
 class Ack:
-    """The stream has the message at `stream_seq`; `duplicate` where it had it before."""
+    """The stream has the message at `stream_seq`; `duplicate` if it had it before."""
 
     stream_seq: int
     duplicate: bool
@@ -35,9 +35,9 @@ class Ack:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The publish was not stored; `permanent` where a repeat would be refused as well.
+    """The publish was not stored; `permanent` if a repeat would be refused as well.
 
-    `in_doubt` where it may be stored all the same: the cluster had not agreed on it yet.
+    `in_doubt` if it may be stored all the same: the cluster had not agreed on it yet.
     """
 
     reason: str

@@ -34,7 +34,7 @@ REPEAT_CHECK_S = 0.25
 REFUSAL_LOG_INTERVAL_S = 10.0
 #: How often a stream that refuses as if it were gone is looked after.
 LOOK_INTERVAL_S = 1.0
-#: So many are remembered.
+#: This many are remembered.
 OUTAGES_MAX = 1000
 
 

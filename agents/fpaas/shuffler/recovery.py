@@ -104,7 +104,7 @@ class Recovery:
     def _missed(self, cursor: int | None) -> IntervalSet:
         """Return the relay seqs that lost streams had and not every consumer did.
 
-        Where nobody tells, it is all that was published and is young enough.
+        If nobody tells, it is all that was published and is young enough.
         """
         oldest = self._account.lost_streams[-1].oldest_seq or 0
         if self._listener is None:

@@ -18,9 +18,9 @@ RENUMBERED = "renumbered"
 
 #: A relay of which more than one event in this many leaves out numbers numbers sparsely.
 DENSE_EVENTS = 100
-#: After so many events without a gap, a relay is known to number densely.
+#: After this many events without a gap, a relay is known to number densely.
 DENSE_FROM = 10
-#: Of a sparse relay, something is missing where it leaves out this many times what it did before.
+#: Of a sparse relay, something is missing if it leaves out this many times what it did before.
 UNUSUAL_TIMES = 10
 GAPS_MAX = 1000
 
@@ -39,7 +39,7 @@ class RelayGaps:
         self._widest = 0
 
     def is_dense(self, events: int) -> bool:
-        """Whether the relay leaves out no numbers, after so many events."""
+        """Whether the relay leaves out no numbers, after `read` events."""
         if self._is_dense:
             return True
         return events >= DENSE_FROM and self._jumps * DENSE_EVENTS <= events

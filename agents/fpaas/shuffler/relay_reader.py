@@ -87,7 +87,7 @@ class RelayReader:
         self._discarding = False
         self._bad_frames = BadFrames(is_dense=contiguous)
         self._kept_frames = kept_frames
-        #: Beyond the event read last are so many frames that cannot even be received.
+        #: How many frames beyond the event read last cannot even be received.
         self._unreceivable = 0
         self._unreceivable_after: int | None = None
         self._read_before = 0
@@ -401,7 +401,7 @@ class RelayReader:
             if self._unreceivable > 1 and self._unreceivable_after == self.numbering.last_seq:
                 # What is beyond the frame that cannot be received is still to come.
                 self._unreceivable -= 1
-            elif not self.numbering.start_anew():
+            elif not self.numbering.start_over():
                 log.error("the relay renumbers its events; reading on from its live tail")
                 self.seq_resets += 1
                 self._pending_gap = relay_gaps.FUTURE_CURSOR

@@ -25,7 +25,7 @@ from fpaas.shuffler.shuffler import Shuffler
 
 log = logging.getLogger(__name__)
 
-#: So many of the last DIDs may not be known yet when they are written.
+#: This many of the last DIDs may not be known yet when they are written.
 DIDS_LATE_MAX = 16_384
 
 

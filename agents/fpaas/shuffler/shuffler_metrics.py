@@ -108,7 +108,7 @@ class ShufflerCollector(Collector):
         yield publishes
         refusals = CounterMetricFamily(
             "fpaas_shuffler_publish_refusals",
-            "Answers that refused a publish, which is tried again where that may help.",
+            "Answers that refused a publish, which is tried again if that may help.",
             labels=["reason"],
         )
         for reason, count in list(account.refusals_by_reason.items()):

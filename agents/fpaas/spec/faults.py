@@ -102,13 +102,13 @@ KINDS: dict[str, Kind] = {
     "silence": _manner("always"),
     # The last frames are sent again, with their numbers.
     "replay": _manner("never", frames=integer(100, 1, 100_000, "frames")),
-    # The numbers go back by so many, and on from there; after for_s they are as before.
+    # The numbers go back by `frames`, and on from there; after for_s they are as before.
     "rewind": _manner("may", frames=integer(100, 1, 100_000, "frames")),
     # The next frame has this number, and those after it the next ones; after for_s as before.
     "renumber": _manner("may", first_seq=integer(1, 1, SEQ_MAX, "(a sequence number)")),
-    # So many frames in a row are no CBOR; after for_s, whoever asks for them gets the real ones.
+    # `frames` frames in a row are no CBOR; after for_s, whoever asks for them gets the real ones.
     "garbage": _manner("may", frames=integer(1, 1, 10_000, "frames")),
-    # So many frames in a row are sent without their second half; after for_s they are whole.
+    # `frames` frames in a row are sent without their second half; after for_s they are whole.
     "half_frame": _manner("may", frames=integer(1, 1, 10_000, "frames")),
     # The relay sends an error frame with this name, and closes; for for_s, to new ones too.
     "error_frame": _manner(

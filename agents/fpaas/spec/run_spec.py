@@ -216,7 +216,7 @@ class RunSpec:
         return [f"{SUBJECT_ROOT}.>"]
 
     def class_of(self, consumer_index: int) -> int:
-        """Return the number of a consumer's class, 0 where all poll alike."""
+        """Return the number of a consumer's class, 0 if all poll alike."""
         return self._class_of[consumer_index] if self.consumers.classes else 0
 
     @cached_property
@@ -229,7 +229,7 @@ class RunSpec:
         return any(one.is_filtered for one in self.consumers.classes)
 
     def by_class(self) -> list[RunSpec]:
-        """Return the run as each class sees it, as if it were alone; one where all poll alike.
+        """Return the run as each class sees it, as if it were alone; one if all poll alike.
 
         Indices, durables and hosts' shares are still those of the whole run: ask that.
         """

@@ -25,14 +25,14 @@ SIGNIFICANCE = 0.05
 CONFIDENCE = 0.95
 #: Exact ranks get expensive above this; a group of runs is never that large.
 RUNS_MAX = 20
-#: Of all ways to split repeats into halves, so many (95 %) differ by no more than the noise floor.
+#: Of all ways to split repeats into halves, this share differs by no more than the noise floor.
 SPLITS_BELOW_FLOOR = 0.95
-#: Ways of splitting that are tried, at random where there are more.
+#: Ways of splitting that are tried, at random if there are more.
 SPLITS_MAX = 2_000
 #: Fewer repeats cannot be split into halves that have a median.
 REPEATS_MIN = 4
 
-#: Figure (dotted path in summary.json; * is any key) → +1 where more is better, -1 where less is.
+#: Figure (dotted path in summary.json; * is any key) → +1 if more is better, -1 if less is.
 FIGURES: dict[str, int] = {
     "throughput.published_per_s": +1,
     "throughput.processed_per_s": +1,

@@ -108,7 +108,7 @@ def _value(summary: Mapping[str, Any], figure: Figure) -> Measure | None:
 def variable(sweep: Sweep) -> str:
     """Name the variable that figures are drawn over: consumers, else the first number swept.
 
-    Where no number is swept, the first variable.
+    If no number is swept, the first variable.
     """
     numeric = [name for name in sweep.grid if is_numeric(sweep, name)]
     if CONSUMERS in numeric:

@@ -7,7 +7,7 @@ FULL, EMPTY = "█", "░"
 
 
 def bar(share: float, width: int) -> str:
-    """Draw a share, 0 to 1, in so many characters."""
+    """Draw a share, 0 to 1, `width` characters wide."""
     eighths = round(max(0.0, min(1.0, share)) * width * 8)
     drawn = FULL * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
     return drawn + EMPTY * (width - len(drawn))

@@ -102,7 +102,7 @@ def _differing(differing: Differing) -> dict[str, dict[str, list[str]]]:
 
 
 def _both(old: list[str], new: list[str], between: str, arrow: str) -> str:
-    """Write what differs; once where both groups have the same mixture, or are the same."""
+    """Write what differs; once if both groups have the same mixture, or are the same."""
     return between.join(old) if old == new else between.join(old) + arrow + between.join(new)
 
 

@@ -243,7 +243,7 @@ def _server_lives(bundle: Bundle) -> dict[str, list[str]]:
 
 
 def _servers_silent(bundle: Bundle) -> dict[str, float]:
-    """Return, by NATS host, when after T0 its server fell silent for good, where it did."""
+    """Return, by NATS host, when after T0 its server fell silent for good, if it did."""
     silent = {}
     for part in bundle.parts("nats"):
         answered = [sample.varz is not None for sample in part.nats_samples]

@@ -33,7 +33,7 @@ class Stall:
 
     @property
     def length_s(self) -> float:
-        """How long; infinite where it did not end."""
+        """How long; infinite if it did not end."""
         return math.inf if self.end_s is None else self.end_s - self.begin_s
 
     def overlaps(self, from_s: float, until_s: float) -> bool:

@@ -147,7 +147,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         for position, numbers in explained.items()
     ]
     invalid = [reason for position, reason in enumerate(invalid) if position not in explained]
-    # Where something is missing, so are figures.
+    # If something is missing, so are figures.
     if not invalid and (unjudged := list(_unjudged(judged))):
         invalid = [*_restarted(summary, unjudged), *unjudged]
     missed = [_missed(goal, summary) for goal in judged if goal.status == goals.MISSED]

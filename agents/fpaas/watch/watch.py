@@ -113,7 +113,7 @@ async def watch(path: Path, peers: Sequence[Peer], loop_lag: CallRecorder, t0_un
 
 
 async def watch_alone(path: Path, peers: Sequence[Peer] = ()) -> None:
-    """Do the same where nobody measures the event loop's lag; less often, to cost less."""
+    """Do the same if nobody measures the event loop's lag; less often, to cost less."""
     with EventLog(path) as log:
         watching = Watch(log, peers)
         while True:
