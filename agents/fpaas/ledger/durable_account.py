@@ -162,13 +162,13 @@ def _account_gap(
     passed = alive - again
     if case.may_forget:
         # What it has forgotten that it delivered, it will deliver for the first time.
-        repeated_from = max(alive_from, case.state.delivered_stream_seq + 1)
-        repeated = owed.count(repeated_from, gap.last) - walk.late.count_within(
-            repeated_from, gap.last
+        unsent_from = max(alive_from, case.state.delivered_stream_seq + 1)
+        unsent = owed.count(unsent_from, gap.last) - walk.late.count_within(
+            unsent_from, gap.last
         )
-        repeated = min(again, repeated - owed.count_in(removed, repeated_from, gap.last))
-        account.pending_at_end += repeated
-        again -= repeated
+        unsent = min(again, unsent - owed.count_in(removed, unsent_from, gap.last))
+        account.pending_at_end += unsent
+        again -= unsent
     return again, passed, gap.holes - made
 
 
