@@ -163,9 +163,7 @@ def _account_gap(
     if case.may_forget:
         # What it has forgotten that it delivered, it will deliver for the first time.
         unsent_from = max(alive_from, case.state.delivered_stream_seq + 1)
-        unsent = owed.count(unsent_from, gap.last) - walk.late.count_within(
-            unsent_from, gap.last
-        )
+        unsent = owed.count(unsent_from, gap.last) - walk.late.count_within(unsent_from, gap.last)
         unsent = min(again, unsent - owed.count_in(removed, unsent_from, gap.last))
         account.pending_at_end += unsent
         again -= unsent
