@@ -13,3 +13,5 @@ html_static_path = ["_static"]
 html_js_files = ["readable.js"]
 # As on GitHub, so that the sources read well there, too.
 myst_heading_anchors = 4
+# GitHub draws Mermaid; these pages show its text, as its program would come from elsewhere.
+suppress_warnings = ["misc.highlighting_failure"]

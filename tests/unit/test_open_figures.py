@@ -211,7 +211,7 @@ from fpaas.summary import comparison
 from fpaas.summary import summary
 from fpaas.text import summary_text
 from fpaas.verdict import goal_figures, goals
-from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.sweep import sweep_figures
 from tests.support.raw_run import RawRun
 

@@ -24,7 +24,7 @@ LARGEST_MESSAGE_BYTES = MAX_FRAME_BYTES + 64 * 1024
 #: Of one worker process, unless each consumer has its own.
 CONNECTIONS_MAX = 256
 #: What a process needs besides a file descriptor a connection.
-OTHER_OPEN_FILES = 100
+OTHER_OPEN_FILES = 64
 
 
 @dataclass(frozen=True)

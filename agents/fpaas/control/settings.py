@@ -19,12 +19,16 @@ SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: Names that begin like this are the lab's: one that it does not know would have no effect.
 PREFIXES = (
     "bench_",
+    "capacity_",
+    "cloud_",
     "consumers_",
     "container_lab_",
+    "frontier_",
     "grafana_",
     "lab_",
     "machine_lab_",
     "nats_",
+    "probe_",
     "prometheus_",
     "relay_",
     "run_",
@@ -35,7 +39,7 @@ PREFIXES = (
 #: How alike another name has to be to be taken for a slip: `ntas_port`, not `nat_gateway`.
 SLIP = 0.85
 #: Of the lab, not of a host: there is one run.json, one results directory, one way to log in.
-WHOLE_LAB_PREFIXES = ("bench_", "run_", "sweep_", "scenario_")
+WHOLE_LAB_PREFIXES = ("bench_", "capacity_", "frontier_", "run_", "scenario_", "sweep_")
 WHOLE_LAB = frozenset(
     {"goals", "lab_control_dir", "lab_monitoring", "lab_name", "nats_tls", "results_dir"}
 )

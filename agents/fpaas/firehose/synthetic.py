@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 
 from fpaas.firehose import dag_cbor, kept_trees, tid
 from fpaas.firehose.account_events import account, identity, sync
-from fpaas.firehose.commits import Trees, commit_templates, deck, many_operations, too_big
+from fpaas.firehose.commits import Trees, commit_templates, deck, largest, many_operations, too_big
 from fpaas.firehose.dag_cbor import head
 from fpaas.firehose.frame_templates import Hole, Template
 from fpaas.firehose.record_contents import ACCOUNTS, EPOCH_UNIX_US
@@ -110,7 +110,7 @@ def _templates(rng: random.Random, mix: Mapping[str, int], trees: Trees) -> list
     accounts = itertools.count()
     account_count = kinds.count("account")
     # One is megabytes long.
-    largest = functools.cache(lambda: largest(rng, trees))
+    largest_once = functools.cache(lambda: largest(rng, trees))
     makers: dict[str, Callable[[], Template]] = {
         "commit": lambda: next(commits),
         "identity": lambda: identity(rng),
@@ -118,7 +118,7 @@ def _templates(rng: random.Random, mix: Mapping[str, int], trees: Trees) -> list
         "sync": lambda: sync(rng),
         "too_big": lambda: too_big(rng),
         "many_operations": lambda: many_operations(rng, trees),
-        "largest": largest,
+        "largest": largest_once,
     }
     return [makers[kind]() for kind in kinds]
 
