@@ -46,17 +46,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         host = task_vars["inventory_hostname"]
         # Neither a scenario's variables nor roles' defaults are among these.
         users = {name: task_vars["hostvars"].raw_get(name) for name in arguments["hosts"]}
-        wrong = settings.problems(users, known)
+        # A scenario of the user's own may be wrong, too: of its names, these are surely the lab's.
+        unknown = {name for name in task_vars if name.startswith("bench_")} - known
+        wrong = settings.problems({**users, "scenario": dict.fromkeys(unknown)}, known)
         if wrong:
             codes = [{"code": problem.code, "name": problem.name} for problem in wrong]
             said = "\n".join(problem.sentence for problem in wrong)
             return {**result, "failed": True, "msg": said, "problems": codes}
         given = load_extra_vars(self._loader)
         own = {name: value for name, value in users[host].items() if name not in given}
-        # Where it stands in an inventory: a scenario and -e win over it.
-        missing = settings.spread(users, known, host)
-        own |= missing
         result["overridden"] = [asdict(one) for one in settings.overridden(own, task_vars, known)]
+        # As an inventory has it: a scenario and -e win over it.
+        missing = settings.spread(users, known, host)
         if missing:
             result["add_host"] = {"host_name": host, "groups": [], "host_vars": missing}
         return {**result, "changed": False}

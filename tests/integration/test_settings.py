@@ -152,6 +152,22 @@ def test_a_scenario_wins_over_inventories_and_loses_to_the_command_line(lab: Lab
     assert not [line for line in said.splitlines() if line.startswith("bench_measure_s: ")]
 
 
+def test_a_misspelt_name_in_a_scenario_is_refused(lab: Lab) -> None:
+    lab.scenario = {"bench_consumer": 1000}
+    done = lab.look()
+    assert done.returncode != 0
+    assert "bench_consumer: there is no such variable; did you mean bench_consumers?" in done.stdout
+
+
+def test_what_one_host_was_told_is_overridden_only_by_a_scenario(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, ("h1", "h2"))
+    lab.scenario = {"bench_measure_s": 77}
+    lab.settings = {"host_vars/h2.yml": {"bench_seed": 5, "bench_measure_s": 5}}
+    said = [line.split(": ")[0] for line in lab.look().stdout.splitlines()]
+    assert "bench_measure_s" in said
+    assert "bench_seed" not in said
+
+
 def test_what_one_host_is_told_of_the_whole_lab_is_told_to_all(tmp_path: Path) -> None:
     lab = Lab(tmp_path, ("h1", "h2"))
     lab.settings = {"file: group": values(1), "-e": {"nats_max_pending": "1MB"}}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from fpaas.measures.figures import leg_ms
-from fpaas.measures.histograms import new_leg, record_all
+from fpaas.measures.histograms import new_leg, record_counts
 from tests.support.freeze_arithmetic import NATS, Freeze
 
 #: A window of 10 s with 50 calls a second, and a freeze of 4 s across its end.
@@ -17,7 +18,7 @@ FREEZE = Freeze(NATS, 8.0, 12.0, slack_s=0.05)
 
 def figures(latencies_s: list[float], open_ages_s: tuple[float, ...] = ()) -> dict[str, Any]:
     leg = new_leg()
-    record_all(leg.positive, [round(one * 1e6) for one in latencies_s])
+    record_counts(leg.positive, Counter([round(one * 1e6) for one in latencies_s]))
     for age_s in open_ages_s:
         leg.add_open({round(age_s * 1e6): 1})
     return leg_ms(leg, 0.0, len(latencies_s) + len(open_ages_s))

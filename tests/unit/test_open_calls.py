@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import pytest
@@ -19,7 +20,7 @@ from fpaas.latency.open_calls import (
     complete,
 )
 from fpaas.measures.calls import NS_PER_S, Bins
-from fpaas.measures.histograms import Leg, new_leg, record_all, start_ms
+from fpaas.measures.histograms import Leg, new_leg, record_counts, start_ms
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.calls import CallFigures
 from fpaas.records.relay import RelaySample
@@ -83,7 +84,7 @@ def process(
 def answered(*per_second: int) -> dict[str, Leg]:
     """Return a leg with a number of calls of 1 ms in each second of the window."""
     leg = new_leg()
-    record_all(leg.positive, [1000] * sum(per_second))
+    record_counts(leg.positive, Counter([1000] * sum(per_second)))
     for second, count in enumerate(per_second, start=1):
         leg.by_start[start_ms(T0 / NS_PER_S + second)] += count
     return {"leg": leg}

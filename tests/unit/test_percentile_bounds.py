@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.measures.histogram_log import HIGHEST_US
-from fpaas.measures.histograms import Leg, new_leg, record_all, start_ms
+from fpaas.measures.histograms import Leg, new_leg, record_counts, start_ms
 
 VALUES_US = st.lists(st.integers(0, HIGHEST_US), max_size=40)
 PERCENTILES = st.sampled_from([0.0, 1.0, 50.0, 90.0, 99.0, 99.9, 100.0])
@@ -20,8 +20,8 @@ PRECISION = 0.001
 
 def leg_of(answered: list[int], negative: list[int], open_ages: list[int], beyond: int) -> Leg:
     leg = new_leg()
-    record_all(leg.positive, answered)
-    record_all(leg.negative, negative)
+    record_counts(leg.positive, Counter(answered))
+    record_counts(leg.negative, Counter(negative))
     leg.add_open(Counter(open_ages))
     leg.beyond = beyond
     return leg

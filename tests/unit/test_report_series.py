@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpaas.measures.histograms import Leg, new_histogram, record_all
+from fpaas.measures.histograms import Leg, new_histogram, record_counts
 from fpaas.report import charts, flow
 from fpaas.report.series import downsample, rate_per_s
 
@@ -57,8 +57,8 @@ def test_a_curve_agrees_with_the_legs_own_percentiles(
     positive_us: list[int], negative_us: list[int]
 ) -> None:
     leg = Leg(new_histogram(), new_histogram())
-    record_all(leg.positive, positive_us)
-    record_all(leg.negative, negative_us)
+    record_counts(leg.positive, Counter(positive_us))
+    record_counts(leg.negative, Counter(negative_us))
     curve = charts.percentile_curve(leg)
     shares = [point.share for point in curve]
     assert shares == sorted(shares)
@@ -77,7 +77,7 @@ def test_a_curve_agrees_with_the_legs_own_percentiles(
 def test_a_leg_of_negative_samples_only_has_no_curve() -> None:
     leg = Leg(new_histogram(), new_histogram())
     assert charts.percentile_curve(leg) == []
-    record_all(leg.negative, [5])
+    record_counts(leg.negative, Counter([5]))
     assert charts.percentile_curve(leg) == []
     assert charts.percentile_chart({"x": charts.Curve([], 0.1)}) is None
 
@@ -92,7 +92,7 @@ def test_a_curve_has_the_legs_own_bounds(
     answered_us: list[int], ages_us: list[int], beyond: int
 ) -> None:
     leg = Leg(new_histogram(), new_histogram(), beyond=beyond)
-    record_all(leg.positive, answered_us)
+    record_counts(leg.positive, Counter(answered_us))
     leg.add_open(Counter(ages_us))
     total = leg.count + leg.open_count
     for share, least_ms, is_at_least, highest_ms in charts.percentile_curve(leg):
@@ -106,7 +106,7 @@ def test_a_curve_has_the_legs_own_bounds(
 
 def test_a_curve_is_dashed_from_where_open_calls_could_change_it() -> None:
     leg = Leg(new_histogram(), new_histogram())
-    record_all(leg.positive, [1000] * 90)
+    record_counts(leg.positive, Counter([1000] * 90))
     leg.add_open({4_000_000: 10})
     figure = charts.percentile_chart({"x": charts.Curve(charts.percentile_curve(leg), 0.0)})
     assert figure is not None

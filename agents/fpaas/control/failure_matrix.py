@@ -6,7 +6,6 @@ table with its reason. What was played already is not played again.
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fpaas.control.sweep_player import last_error
 from fpaas.records import failures, files, manifest, summary
 from fpaas.records.failures import FailureRow, FailureTable
 from fpaas.records.files import UnreadableError
@@ -50,7 +50,6 @@ HEADS = (
     "lost, and why",
 )
 TABLE_NAME = "failures.md"
-_REFUSAL = re.compile(r"^\[ERROR\]: Task failed: (?:\w+ failed: )?(.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ class Matrix:
         made = sorted(set(self.results.glob(pattern)) - before)
         done = [run for run in made if (run / "summary.json").exists()]
         if not done:
-            refusals = _REFUSAL.findall(log.read_text(encoding="utf-8", errors="replace"))
-            why = refusals[0].strip() if refusals else f"there is no run; see {log}"
+            why = last_error(log) or f"there is no run; see {log}"
             return FailureRow(name, not_played=why)
         row = row_of(name, done[-1].name, files.read(done[-1] / summary.NAME, Summary))
         row.measured_on = measured_on(files.read(done[-1] / manifest.NAME, Manifest))

@@ -160,16 +160,6 @@ def read_text(data: bytes, at: int) -> str:
         raise DagCborError(f"text at offset {at} is not UTF-8") from None
 
 
-def read_integer(data: bytes, at: int) -> int:
-    """Return the integer at `at`. Raises DagCborError if there is none."""
-    major, number, _ = read_head(data, at)
-    if major == UINT:
-        return number
-    if major == NEGATIVE:
-        return -1 - number
-    raise DagCborError(f"no integer at offset {at}")
-
-
 def _scalar_end(data: bytes, at: int, major: int, number: int, end: int) -> int:
     """Return the offset behind what is no list and no map; its head ends at `end`."""
     if major == TEXT:

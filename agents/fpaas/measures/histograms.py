@@ -40,26 +40,20 @@ def new_histogram() -> HdrHistogram:
     return HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
 
 
-def record_all(histogram: HdrHistogram, values_us: Iterable[int]) -> int:
-    """Record non-negative values; returns how many of them were beyond the range, and were not."""
-    return _record_indices(histogram, Counter(counts_indices(values_us)))
-
-
 def record_counts(histogram: HdrHistogram, counts: Mapping[int, int]) -> int:
-    """Record non-negative values that come with how often they occurred, as `record_all` does."""
+    """Record non-negative values that come with how often they occurred.
+
+    Returns how many were beyond the range, and were not.
+    """
     by_index: Counter[int] = Counter()
     for index, count in zip(counts_indices(counts), counts.values(), strict=True):
         by_index[index] += count
-    return _record_indices(histogram, by_index)
-
-
-def _record_indices(histogram: HdrHistogram, by_index: Counter[int]) -> int:
     beyond = take_beyond(by_index)
     if not by_index:
         return beyond
-    counts = histogram.counts
+    recorded = histogram.counts
     for index, count in by_index.items():
-        counts[index] += count
+        recorded[index] += count
     smallest_us, largest_us = (
         histogram.get_value_from_index(index) for index in (min(by_index), max(by_index))
     )
