@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fpaas.bundle.loader import load_bundle
 from fpaas.measures import figures, first_fetch
-from fpaas.measures.histograms import Leg, merge_logs, new_histogram, record_all, record_counts
+from fpaas.measures.histograms import Leg, merge_logs, new_histogram, record_counts
 from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, OffsetTrack
 from fpaas.probe.clock_steps import ClockSteps
 from fpaas.summary import summary
@@ -26,8 +26,8 @@ SAMPLES_US = st.lists(st.integers(-300_000, 300_000), min_size=1, max_size=50)
 
 def leg_of(samples_us: list[int]) -> Leg:
     leg = Leg(new_histogram(), new_histogram())
-    record_all(leg.positive, [sample for sample in samples_us if sample >= 0])
-    record_all(leg.negative, [-sample for sample in samples_us if sample < 0])
+    record_counts(leg.positive, Counter([sample for sample in samples_us if sample >= 0]))
+    record_counts(leg.negative, Counter([-sample for sample in samples_us if sample < 0]))
     return leg
 
 
@@ -54,7 +54,7 @@ def test_a_leg_that_is_moved_by_nothing_is_the_same(samples_us: list[int]) -> No
 @given(st.lists(st.integers(0, 4_000_000_000), max_size=50))
 def test_counts_are_recorded_as_values_are(values_us: list[int]) -> None:
     one, other = new_histogram(), new_histogram()
-    record_all(one, values_us)
+    record_counts(one, Counter(values_us))
     record_counts(other, Counter(values_us))
     assert list(one.counts) == list(other.counts)
     assert (one.total_count, one.min_value, one.max_value) == (

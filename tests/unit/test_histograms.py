@@ -17,7 +17,7 @@ from fpaas.measures.histogram_log import (
     encode,
     lines_of,
 )
-from fpaas.measures.histograms import merge_logs, new_histogram, read_log, record_all
+from fpaas.measures.histograms import merge_logs, new_histogram, read_log, record_counts
 
 VALUES_US = st.lists(
     st.one_of(st.integers(0, 5000), st.integers(0, HIGHEST_US), st.integers(0, 10 * HIGHEST_US)),
@@ -52,7 +52,7 @@ def figures(histogram: HdrHistogram) -> tuple[object, ...]:
 def test_recording_a_list_equals_recording_each_value(values_us: list[int]) -> None:
     histogram = new_histogram()
 
-    assert record_all(histogram, values_us) == sum(map(is_beyond, values_us))
+    assert record_counts(histogram, Counter(values_us)) == sum(map(is_beyond, values_us))
 
     assert figures(histogram) == figures(reference(values_us))
 
@@ -71,8 +71,8 @@ def test_a_log_has_what_the_library_would_write(values_us: list[int]) -> None:
 def test_a_histogram_can_be_recorded_into_twice(first: list[int], second: list[int]) -> None:
     histogram = new_histogram()
 
-    record_all(histogram, first)
-    record_all(histogram, second)
+    record_counts(histogram, Counter(first))
+    record_counts(histogram, Counter(second))
 
     assert figures(histogram) == figures(reference(first + second))
 
@@ -82,7 +82,7 @@ def test_powers_of_two_fall_on_the_right_side(bits: int) -> None:
     around = [value for value in (2**bits - 1, 2**bits, 2**bits + 1) if value <= HIGHEST_US]
     histogram = new_histogram()
 
-    record_all(histogram, around)
+    record_counts(histogram, Counter(around))
 
     assert figures(histogram) == figures(reference(around))
 

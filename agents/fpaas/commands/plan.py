@@ -240,7 +240,7 @@ def shares_of(values: dict[str, Any]) -> list[float]:
 
 
 def limits_here(run: spec.RunSpec) -> dict[str, Any]:
-    """Limits of this machine, where it is the one that runs NATS and the consumers."""
+    """Limits of this machine, if it is the one that runs NATS and the consumers."""
     if {*run.hosts["nats"], *run.hosts["consumers"]} != {"localhost"}:
         return {}
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

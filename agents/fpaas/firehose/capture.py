@@ -45,7 +45,7 @@ class Layout(NamedTuple):
     """A frame that has a seq, and where in it the items lie that a replay changes.
 
     `event` is None if it is of a kind that is no event to us. The text is the rev, or the time
-    of a kind that has no rev; its offsets are 0 where there is no event.
+    of a kind that has no rev; its offsets are 0 if there is no event.
     """
 
     event: Event | None
@@ -57,7 +57,7 @@ class Layout(NamedTuple):
 
 
 def layout(frame: bytes) -> Layout:
-    """Find a frame's seq, and its rev or time. Raises FrameError where it has no seq."""
+    """Find a frame's seq, and its rev or time. Raises FrameError if it has no seq."""
     decoded = decode(frame)
     if isinstance(decoded, ErrorFrame) or decoded.seq is None:
         raise FrameError("is no event: it has no seq")
@@ -116,6 +116,11 @@ class Capture:
         self._texts.settle()
         #: How many frames there are to send; None if it loops.
         self.count = None if loop else self.frames
+
+    @property
+    def loop_seconds(self) -> int:
+        """By how many seconds a loop's revs and times are later than those of the one before."""
+        return self._texts.seconds
 
     def frame(self, index: int, shift: int = 0) -> bytes:
         """Return frame `index`, the same bytes every time, with seq first_seq + index + shift."""

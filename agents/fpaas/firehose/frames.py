@@ -109,7 +109,7 @@ def decode(frame: bytes) -> Frame:
 def _objects(frame: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return header and body.
 
-    What the library encodes is in canonical form, always. So where its encoding of what it read is
+    What the library encodes is in canonical form, always. So if its encoding of what it read is
     the frame again, and none of it is of a kind that the library takes and ATProto does not, the
     frame is well-formed. Any other goes to the walker, which judges, and says what is wrong where.
     """

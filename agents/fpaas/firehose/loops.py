@@ -1,6 +1,6 @@
 """What a capture's frame is changed to when it is sent again, so that no loop repeats another.
 
-Whoever tells events apart does so by did + rev, or by did + time where there is no rev. So loop k
+Whoever tells events apart does so by did + rev, or by did + time if there is no rev. So loop k
 adds k times a fixed number of seconds to that text. The seconds are more than any account's own
 events span, so that an account's events stay distinct and in order.
 

@@ -76,7 +76,7 @@ class Numbering:
         #: The first seq of this numbering that may be asked for.
         self.first_seq = self.next_seq
         self.recent: deque[Event] = deque(maxlen=REMEMBERED)
-        #: The highest position so far, where that is not the last one's.
+        #: The highest position so far, if that is not the last one's.
         self._top: int | None = None
         #: What was due before a leap or a reset.
         self._resumes: int | None = None
