@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import time
 from collections.abc import Callable
@@ -102,9 +101,7 @@ class ConsumerWorker:
             return False
         await connecting
         await self._changes.look_first()
-        # What is here now stays: no collection shall walk through it while polls are due.
-        gc.collect()
-        gc.freeze()
+        agent.keep_what_is_here()
         return True
 
     async def play(self, stop: asyncio.Event, on_tick: Callable[[Figures], None]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -169,9 +168,7 @@ class Records:
 async def run(options: Options, status: agent.Status) -> None:
     """Serve until the end of the run, or until SIGTERM. Raises BadInput or RunInvalid."""
     stop = agent.stop_event()
-    # The pool of frames is here to stay; the collector need not walk it again and again.
-    gc.collect()
-    gc.freeze()
+    agent.keep_what_is_here()
     now_unix_ns = common_time.now_ns()
     t0_unix_ns = now_unix_ns if options.t0_unix_ns is None else options.t0_unix_ns
     offering = Offering(

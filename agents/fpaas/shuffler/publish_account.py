@@ -225,8 +225,8 @@ class Account:
         label: str,
         size_bytes: int,
         did_crc: int,
-        subject: bytes = b"",
-        again: bool = False,
+        subject: bytes,
+        again: bool,
     ) -> None:
         """Note that the stream has the event, by this publish or by an earlier write of it.
 
@@ -259,7 +259,9 @@ class Account:
             return
         self.published += 1
         self.published_seqs.add(seq)
-        sizes = self.message_bytes.setdefault(label, {})
+        sizes = self.message_bytes.get(label)
+        if sizes is None:
+            sizes = self.message_bytes[label] = {}
         sizes[size_bytes] = sizes.get(size_bytes, 0) + 1
 
     def note_duplicate(self, seq: int) -> None:

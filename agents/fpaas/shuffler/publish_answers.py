@@ -6,7 +6,7 @@ server's errors.json, whose `code` follows HTTP.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fpaas import json_input
 from fpaas.jetstream.nats_wire import status_of
@@ -25,16 +25,14 @@ _ZERO = ord("0")
 _REASON_CHARACTERS_MAX = 200
 
 
-@dataclass(frozen=True)
-class Ack:
+class Ack(NamedTuple):
     """The stream has the message at `stream_seq`; `duplicate` if it had it before."""
 
     stream_seq: int
     duplicate: bool
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """The publish was not stored; `permanent` if a repeat would be refused as well.
 
     `in_doubt` if it may be stored all the same: the cluster had not agreed on it yet.

@@ -117,7 +117,7 @@ class PublishWindow:
         self.withdrawn: dict[int, Publish] = {}
         #: Of a killed shuffler's: what has its outcome beyond where it is resumed, and the highest
         #: place that it knew. What it published after that, it may have published already.
-        self.settled_before = IntervalSet()
+        self.settled_before: IntervalSet | None = None
         self.floor_before: int | None = None
         #: Relay seqs to be read again, for the stream that was made in a lost one's place.
         self.to_replay = IntervalSet()
@@ -197,16 +197,18 @@ class PublishWindow:
             self._give_up(publish, answer.reason)
             self._on_unanswered(publish)
         elif not answer.duplicate:
-            twin = self._settled.pop(answer.stream_seq, None)
+            stream_seq = answer.stream_seq
+            twin = self._settled.pop(stream_seq, None) if self._settled else None
             if twin is not None:
                 # That place is this publish's: the other was answered as a duplicate of it.
                 seq, label, size_bytes = twin
-                account.take_back(seq, answer.stream_seq, label=label, size_bytes=size_bytes)
-            elif answer.stream_seq <= account.last_stream_seq:
-                self._check_order(answer.stream_seq)
-            # An earlier write may be stored as well, if the duplicate window was over.
-            account.maybe_stored_twice += publish.doubtful
-            self._note_published(publish, answer.stream_seq)
+                account.take_back(seq, stream_seq, label=label, size_bytes=size_bytes)
+            elif stream_seq <= account.stream.last_seq:
+                self._check_order(stream_seq)
+            if publish.doubtful:
+                # An earlier write may be stored as well, if the duplicate window was over.
+                account.maybe_stored_twice += 1
+            self._note_published(publish, stream_seq)
         elif self._settles(publish, answer.stream_seq):
             if not publish.again:
                 account.settled += 1

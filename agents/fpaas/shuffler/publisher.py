@@ -110,7 +110,8 @@ class Publisher:
         if self._held is not None:
             self._held.append((event, frame))
             return
-        if self.window.settled_before and event.seq in self.window.settled_before:
+        settled_before = self.window.settled_before
+        if settled_before is not None and event.seq in settled_before:
             return
         subject, header, did_crc, label = self._addresser.address(event)
         publish = Publish(event.seq, subject, header, frame, label=label, did_crc=did_crc)

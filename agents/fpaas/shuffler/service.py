@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 
 from fpaas import agent
@@ -44,8 +43,7 @@ async def serve(endpoints: Endpoints, cursor_place: CursorPlace | None) -> None:
         if error.wrong_url:
             raise BadInput(str(error)) from error
     reading = asyncio.ensure_future(reader.run())
-    gc.collect()
-    gc.freeze()
+    agent.keep_what_is_here()
     ticks = 0
     while not stop.is_set() and not reading.done():
         with contextlib.suppress(TimeoutError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import time
 from collections.abc import Callable
@@ -157,8 +156,7 @@ class _Run:
         timeline = asyncio.ensure_future(self._timeline())
         reading = asyncio.ensure_future(reader.run())
         background = [reading, watching, timeline]
-        gc.collect()
-        gc.freeze()
+        agent.keep_what_is_here()
         try:
             while not timeline.done():
                 spec = self._spec
