@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -46,9 +46,14 @@ EXAMPLES = """
 
 RETURN = """
 problems:
-  description: What it cannot do, each with the entry, why, and what to do.
+  description: What it cannot do, each with the entry, why, what to do, and the code.
   type: list
   elements: str
+  returned: always
+codes:
+  description: The same for programs, C(label), C(do) and C(code) of each.
+  type: list
+  elements: dict
   returned: always
 """
 
@@ -65,15 +70,27 @@ PACKAGES = {"nft": "nftables", "tc": "iproute2"}
 CAP_SYS_TIME = 25
 
 
-def problem_of(do: str, directory: Path, *, is_own: bool) -> str | None:
+class Problem(NamedTuple):
+    """Why a host cannot inject a fault: for programs, and in words."""
+
+    code: str
+    sentence: str
+
+
+def problem_of(do: str, directory: Path, *, is_own: bool) -> Problem | None:
     """Say why a host cannot inject a fault, if so."""
     if do not in (*TRIALS, "fill_disk", "step_clock"):
         return None
     problem = None
     if not is_own:
-        problem = f"{do} needs a host of the lab's own, and this is the machine that you work at"
+        problem = Problem(
+            "fault_on_own_machine",
+            f"{do} needs a host of the lab's own, and this is the machine that you work at",
+        )
     elif os.geteuid() != 0:
-        problem = f"{do} needs root, and this is user {os.geteuid()} (ansible_become)"
+        problem = Problem(
+            "fault_needs_root", f"{do} needs root, and this is user {os.geteuid()} (ansible_become)"
+        )
     elif do == "fill_disk":
         problem = disk_problem(directory)
     elif do == "step_clock":
@@ -83,44 +100,57 @@ def problem_of(do: str, directory: Path, *, is_own: bool) -> str | None:
     return problem
 
 
-def network_problem(do: str) -> str | None:
+def network_problem(do: str) -> Problem | None:
     """Say why a network cannot be cut or slowed down, if so."""
     program, trial = TRIALS[do]
     if shutil.which(program) is None:
-        return f"{do} needs the program {program} (apt-get install {PACKAGES[program]})"
+        return Problem(
+            "fault_program_missing",
+            f"{do} needs the program {program} (apt-get install {PACKAGES[program]})",
+        )
     command = ["unshare", "--net", *trial.split()]
     try:
         tried = subprocess.run(  # noqa: S603
             command, capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{do} could not be tried: {error}"
+        return Problem("fault_not_tried", f"{do} could not be tried: {error}")
     if tried.returncode:
         said = " ".join((tried.stderr or tried.stdout).split())
-        return f"{do} is not in this host's kernel, or is not allowed here: {said}"
+        return Problem(
+            "fault_not_in_kernel",
+            f"{do} is not in this host's kernel, or is not allowed here: {said}",
+        )
     return None
 
 
-def disk_problem(directory: Path) -> str | None:
+def disk_problem(directory: Path) -> Problem | None:
     """Say why a disk must not be filled, if so: a container's may be the whole machine's."""
     existing = directory
     while not existing.exists():
         existing = existing.parent
     if in_container() and existing.stat().st_dev == Path("/").stat().st_dev:
-        return (
+        return Problem(
+            "fault_disk_shared",
             "fill_disk would fill the disk of the machine that this container is on; give it a "
-            f"file system of its own at {directory}"
+            f"file system of its own at {directory}",
         )
     return None
 
 
-def clock_problem(status: Path = Path("/proc/self/status")) -> str | None:
+def clock_problem(status: Path = Path("/proc/self/status")) -> Problem | None:
     """Say why the clock cannot be set, if so."""
     if in_container():
-        return "step_clock would set the clock of the machine that this container is on"
+        return Problem(
+            "fault_clock_shared",
+            "step_clock would set the clock of the machine that this container is on; it needs a "
+            "host with a clock of its own, a virtual machine for instance (make vms)",
+        )
     found = re.search(r"(?m)^CapEff:\s*([0-9a-f]+)", status.read_text())
     if found and not int(found.group(1), 16) >> CAP_SYS_TIME & 1:
-        return "step_clock needs the capability to set the clock (CAP_SYS_TIME)"
+        return Problem(
+            "fault_not_allowed", "step_clock needs the capability to set the clock (CAP_SYS_TIME)"
+        )
     return None
 
 
@@ -144,15 +174,19 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted: dict[str, Any] = module.params
+    directory, is_own = Path(wanted["directory"]), wanted["is_own"]
     found = [
-        (
-            fault["label"],
-            problem_of(fault["do"], Path(wanted["directory"]), is_own=wanted["is_own"]),
-        )
+        (fault, problem)
         for fault in wanted["faults"]
+        if (problem := problem_of(fault["do"], directory, is_own=is_own)) is not None
     ]
-    problems = [f"{label}: {problem}" for label, problem in found if problem]
-    module.exit_json(changed=False, problems=problems)
+    module.exit_json(
+        changed=False,
+        problems=[f"{fault['label']}: {one.sentence} [{one.code}]" for fault, one in found],
+        codes=[
+            {"label": fault["label"], "do": fault["do"], "code": one.code} for fault, one in found
+        ],
+    )
 
 
 if __name__ == "__main__":

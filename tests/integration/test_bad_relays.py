@@ -335,6 +335,38 @@ def test_final_answers_end_it(nats_server: NatsServer, status: int) -> None:
     assert len(relay.attempts) == 1
 
 
+@pytest.mark.parametrize("status", [302, 404, 501])
+def test_a_relay_that_was_read_is_tried_again_whatever_answers_in_its_place(
+    nats_server: NatsServer, status: int
+) -> None:
+    def answer(number: int) -> tuple[int, dict[str, str]] | None:
+        return (status, {"Location": "wss://elsewhere.test"}) if number in {1, 2} else None
+
+    async def main() -> None:
+        await create_stream(nats_server.url)
+        async with shuffling(nats_server, relay, None) as subject:
+            await until(lambda: len(relay.attempts) > 3 and relay.subscriptions)
+            read = subject.account.read
+            assert read
+            await until(lambda: subject.account.read > read)
+
+    with BadRelay(50, answer=answer, manner=lambda s: "close" if 1 < s < 1.2 else "serve") as relay:
+        uvloop.run(main())
+
+
+def test_a_redirect_says_where_it_leads(nats_server: NatsServer) -> None:
+    async def main() -> None:
+        endpoints = Endpoints(
+            subscription_url(relay.url), NatsAddress.parse(nats_server.url), "127.0.0.1:0"
+        )
+        subject = Shuffler(endpoints, after=None)
+        with pytest.raises(RelayError, match=r"which leads to wss://elsewhere\.test"):
+            await subject.reader.connect_once()
+
+    with BadRelay(50, answer=lambda _: (302, {"Location": "wss://elsewhere.test"})) as relay:
+        uvloop.run(main())
+
+
 def test_addresses_are_tried_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """An address that swallows every packet does not cost the connection."""
 

@@ -148,6 +148,8 @@ def test_a_pause_begins_and_ends_on_time_and_is_an_event(hosts: Callable[..., Ho
     # A sleep and a wall clock that is slewed may differ by some microseconds.
     assert 0.499 <= seconds(host, event.begin_unix_ns) < 0.8
     assert 2.499 <= seconds(host, event.end_unix_ns) < 2.8
+    late_ms = [event.parameters[name] for name in ("begin_late_ms", "end_late_ms")]
+    assert all(isinstance(one, float) and 0 <= one < 300 for one in late_ms)
     assert host.status["state"] == "done"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -155,3 +156,24 @@ def test_guard_is_for_playbooks() -> None:
         pytest.skip("a playbook runs these tests")
     assert result.returncode == 2
     assert "no ansible-playbook started it" in result.stderr
+
+
+def test_whoever_interrupted_a_run_is_told_what_becomes_of_it(tmp_path: Path) -> None:
+    ours, terminal = pty.openpty()
+    try:
+        teller = guard.Teller(terminal)
+        teller.collecting(tmp_path, tmp_path / guard.LOG)
+        said = os.read(ours, 4096).decode()
+        assert str(tmp_path) in said
+        assert guard.LOG in said
+        teller.collected(tmp_path)
+        assert guard.COLLECT_LOG in os.read(ours, 4096).decode()
+        (tmp_path / "report.html").touch()
+        teller.collected(tmp_path)
+        assert "report.html" in os.read(ours, 4096).decode()
+    finally:
+        os.close(ours)
+        os.close(terminal)
+    # It was closed meanwhile, or there was none.
+    teller.collected(tmp_path)
+    guard.Teller(None).collected(tmp_path)

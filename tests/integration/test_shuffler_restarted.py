@@ -47,8 +47,8 @@ def kill_and_start_again(lab: ProcessesLab, at_s: float, away_s: float) -> None:
 class Restarted(OwnLab):
     """A run whose shuffler is killed at some times of it, and started again half a second later."""
 
-    def __init__(self, directory: Path, kills_at_s: list[float]) -> None:
-        super().__init__(directory, **LOAD)
+    def __init__(self, directory: Path, kills_at_s: list[float], **variables: object) -> None:
+        super().__init__(directory, **LOAD, **variables)
         self.kills_at_s = kills_at_s
 
     def play(self) -> dict[str, Any]:
@@ -63,8 +63,11 @@ class Restarted(OwnLab):
 def test_the_ledger_balances_to_the_event(tmp_path: Path) -> None:
     kills_at_s = [[4.3], [0.6], [2.9, 6.5]]
     labs = [Restarted(tmp_path / str(number), kills) for number, kills in enumerate(kills_at_s)]
+    labs.append(Restarted(tmp_path / "nats", [4.3], bench_cursor_place="nats"))
     for lab, summary in zip(labs, play_all(labs, Restarted.play), strict=True):
         check_balance(lab, summary)
+        # Nobody had to do without what it asked for.
+        assert "cursor_lost" not in [one["kind"] for one in summary["events"]]
 
 
 def check_balance(lab: Restarted, summary: dict[str, Any]) -> None:
@@ -103,7 +106,8 @@ def check_balance(lab: Restarted, summary: dict[str, Any]) -> None:
 def test_shuffler_and_nats_are_both_killed(
     tmp_path: Path, nats_server: NatsServer, labs: list[ProcessesLab]
 ) -> None:
-    lab = ProcessesLab(tmp_path, {"nats": nats_server}, **LOAD)
+    # The cursor's bucket goes with the stream, in memory.
+    lab = ProcessesLab(tmp_path, {"nats": nats_server}, **LOAD, bench_cursor_place="nats")
     labs.append(lab)
     lab.start()
     lab.sleep_until(4)
@@ -120,3 +124,5 @@ def test_shuffler_and_nats_are_both_killed(
     assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
     assert summary["recovery"]["streams_lost"] == 1
     assert summary["ledger"]["published"] == OFFERED
+    (fell_back,) = [one for one in summary["events"] if one["kind"] == "cursor_lost"]
+    assert 0 < fell_back["parameters"]["cursor"] < OFFERED

@@ -12,7 +12,10 @@ import nats
 import pytest
 from nats.js.api import ConsumerInfo
 
+from fpaas.firehose.relay_client import subscription_url
 from fpaas.jetstream import asked, stream
+from fpaas.jetstream.nats_address import NatsAddress
+from fpaas.shuffler import run_cursor
 from fpaas.spec import STREAM_NAME
 from tests.support import verdict_codes
 from tests.support.nats_servers import NatsServer
@@ -97,11 +100,18 @@ async def durables_of(url: str) -> list[ConsumerInfo]:
 def test_a_memory_stream_is_made_again_and_nothing_is_lost(
     nats_server: NatsServer, make_lab: MakeLab, delivery: str, workers: int
 ) -> None:
-    lab = make_lab(bench_delivery=delivery, bench_workers=workers)
+    lab = make_lab(bench_delivery=delivery, bench_workers=workers, bench_cursor_place="nats")
     lab.start()
     kill_and_start_again(nats_server, lab, LOST_AT_S, 1)
 
     summary = summary_of(lab)
+
+    # The bucket of the cursor went with the stream, and was made again like it.
+    bucket = run_cursor.bucket_of(
+        lab.spec, subscription_url(lab.relay_url), NatsAddress.parse(nats_server.url)
+    )
+    assert bucket is not None
+    assert asyncio.run(bucket.load()) == OFFERED
 
     assert verdict_codes.blamed(summary) == []
     ledger, recovery = summary["ledger"], summary["recovery"]

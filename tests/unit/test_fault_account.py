@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.loader import load_bundle
 from fpaas.latency import duties
+from fpaas.ledger import fault_account, fault_costs
 from fpaas.measures.figures import Window
 from fpaas.records import status
 from fpaas.records.events import AGENT_PAUSED, AGENT_RESTARTED, FAULT, NATS_SILENT, EventLog, Value
 from fpaas.records.status import AgentStatus, State
+from fpaas.records.summary import Event, FaultAccount, FaultCost
 from fpaas.report import page
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
@@ -77,7 +80,8 @@ def test_a_fault_has_its_times_and_who_noticed(raw: Path, tmp_path: Path) -> Non
     assert 3 < pause["served_s"] <= 6.1
     assert pause["recovered_s"] == max(pause["published_s"], pause["served_s"])
     assert kill["detected_s"] is None
-    assert set(pause["cost"].values()) == {None}
+    silences = [one for one in summary.analyse(bundle)["events"] if one["kind"] == NATS_SILENT]
+    assert [one["faults"] for one in silences] == [[0]] * len(silences)
 
 
 def test_an_agent_that_stood_still_by_itself_noticed_nothing(raw: Path, tmp_path: Path) -> None:
@@ -149,6 +153,104 @@ def test_a_single_fault_has_its_cost(tmp_path: Path) -> None:
     assert 'id="faults"' in html
     order = [html.index(text) for text in ("the fault begins", "heard nothing from NATS at")]
     assert order == sorted(order)
+
+
+def happened(number: int, begin_s: float, end_s: float | None) -> FaultAccount:
+    return FaultAccount(
+        kind="pause",
+        on=[],
+        parameters={},
+        at_s=begin_s,
+        for_s=2.0,
+        began_s=begin_s,
+        ended_s=end_s,
+        undone=end_s is not None,
+        detected_s=None,
+        served_s=None,
+        published_s=None,
+        recovered_s=None,
+        cost=FaultCost(**dict.fromkeys(fault_costs.TERMS)),
+        began_late_ms=number,
+    )
+
+
+@pytest.mark.parametrize(
+    ("faults_s", "begin_s", "noticed_s", "found"),
+    [
+        ([(10, 12), (20, 22)], 5.0, None, []),
+        # Heard last before it, missed in it.
+        ([(10, 12), (20, 22)], 9.8, 10.9, [0]),
+        ([(10, 12), (20, 22)], 15.0, None, [0]),
+        ([(10, 12), (20, 22)], 21.0, None, [1]),
+        ([(10, 12), (20, 22)], 51.9, None, [1]),
+        ([(10, 12), (20, 22)], 52.1, None, []),
+        ([(10, None), (20, 22)], 21.0, None, [0, 1]),
+        ([(10, None), (20, 22)], 30.0, None, [0]),
+    ],
+)
+def test_an_event_belongs_to_the_faults_that_were_on_or_to_the_last(
+    faults_s: list[tuple[float, float | None]],
+    begin_s: float,
+    noticed_s: float | None,
+    found: list[int],
+) -> None:
+    event = Event(
+        kind=NATS_SILENT,
+        source="observer",
+        begin_s=begin_s,
+        at_s=begin_s,
+        noticed_s=noticed_s,
+        sentence="",
+        short="",
+    )
+    accounts = [happened(number, *times) for number, times in enumerate(faults_s)]
+    (told,) = fault_account.attributed([event], accounts)
+    assert told.faults == found
+
+
+def test_the_worst_host_says_how_late_a_fault_was(raw: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    write(raw, directory, (0, 10.0, 12.0), (1, 20.0, 20.5))
+    path = directory / "hosts" / HOST / "faults.events.jsonl"
+    late = {"begin_late_ms": 140.0, "begin_took_ms": 2.0, "end_late_ms": 0.4, "end_took_ms": 1.0}
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if line["parameters"]["number"] == 0:
+            line["parameters"] |= late
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    bundle = load_bundle(directory)
+    content = summary.analyse(bundle)
+    pause, kill = content["faults"]
+    assert (pause["began_late_ms"], pause["ended_late_ms"]) == (140.0, 0.4)
+    assert kill["began_late_ms"] is None
+    (note,) = [one for one in content["verdict"]["reason_codes"] if one["code"] == "fault_late"]
+    assert note["parameters"]["number"] == 0
+    assert "140.0 ms, 0.4 ms" in page.render(bundle, content)
+
+
+def test_several_faults_share_what_cannot_be_told_apart(raw: Path, tmp_path: Path) -> None:
+    bundle = write(raw, tmp_path / "run", (0, 10.0, 12.0), (1, 20.0, 20.5))
+    content = summary.analyse(bundle)
+    ledger = content["ledger"]
+    for fault in content["faults"]:
+        for name in fault_costs.TERMS:
+            if ledger[name] == 0:
+                assert fault["cost"][name] == 0
+    assert fault_text.cost({"cost": dict.fromkeys(fault_costs.TERMS)}).startswith("not told apart")
+
+
+def test_what_samples_count_is_told_apart_by_when(raw: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    write(raw, directory, (0, 10.0, 12.0), (1, 20.0, 20.5))
+    bundle = load_bundle(directory)
+    workers = [worker for _, worker in bundle.workers]
+    workers[0].samples[:] = [
+        msgspec.structs.replace(one, redelivered=redelivered)
+        for one in workers[0].samples
+        for redelivered in [7 * (one.unix_ns > ns(11)) + 5 * (one.unix_ns > ns(25))]
+    ]
+    assert fault_costs.grown(bundle, "redelivered", 10.0, 20.0) == 7
+    assert fault_costs.grown(bundle, "redelivered", 20.0, None) == 5
 
 
 def test_a_run_without_faults_has_no_such_section(tmp_path: Path) -> None:

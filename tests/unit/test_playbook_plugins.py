@@ -219,24 +219,25 @@ def test_any_host_can_stop_what_is_its_own(do: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("do", ["partition", "limit", "delay", "fill_disk", "step_clock"])
 def test_the_machine_that_one_works_at_is_not_broken(do: str, tmp_path: Path) -> None:
-    assert "the machine that you work at" in check_faults.problem_of(do, tmp_path, is_own=False)
+    assert check_faults.problem_of(do, tmp_path, is_own=False).code == "fault_on_own_machine"
 
 
 def test_what_a_host_lacks_for_a_fault_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_faults.os, "geteuid", lambda: 1000)
-    assert "needs root" in check_faults.problem_of("partition", tmp_path, is_own=True)
+    assert check_faults.problem_of("partition", tmp_path, is_own=True).code == "fault_needs_root"
     monkeypatch.setattr(check_faults.os, "geteuid", lambda: 0)
     monkeypatch.setenv("PATH", str(tmp_path))
     said = check_faults.problem_of("partition", tmp_path, is_own=True)
-    assert "nft (apt-get install nftables)" in said
+    assert "nft (apt-get install nftables)" in said.sentence
     monkeypatch.setattr(check_faults, "in_container", lambda: True)
-    assert "clock of the machine" in check_faults.problem_of("step_clock", tmp_path, is_own=True)
+    said = check_faults.problem_of("step_clock", tmp_path, is_own=True)
+    assert said.code == "fault_clock_shared"
     monkeypatch.setattr(check_faults, "in_container", lambda: False)
     status = tmp_path / "status"
     status.write_text("Name:\tx\nCapEff:\t0000000000000000\n")
-    assert "CAP_SYS_TIME" in check_faults.clock_problem(status)
+    assert "CAP_SYS_TIME" in check_faults.clock_problem(status).sentence
     status.write_text("Name:\tx\nCapEff:\t000001ffffffffff\n")
     assert check_faults.clock_problem(status) is None
 
@@ -246,4 +247,4 @@ def test_what_the_kernel_refuses_is_said(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / name).write_text(f"#!/bin/sh\n{content}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "no netem here" in check_faults.network_problem("delay")
+    assert "no netem here" in check_faults.network_problem("delay").sentence

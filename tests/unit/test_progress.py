@@ -11,12 +11,14 @@ from fpaas import spec
 from fpaas.control.progress import (
     BACK_WITHIN_S,
     LATE_START_S,
+    NATS_AWAY_S,
     SILENT_S,
     STARTED_AGAIN_WITHIN_S,
     Progress,
 )
 from fpaas.records.control import Trouble
 from fpaas.records.status import AgentStatus
+from fpaas.spec import Fault
 
 T0 = 1_000 * spec.NS_PER_S
 AGENTS = ("relay", "shuffler", "consumers", "probe")
@@ -188,3 +190,38 @@ def test_what_a_fault_of_the_runs_own_does_is_no_trouble_until_it_is_to_be_back(
     assert problems(8 + BACK_WITHIN_S - 1) == {}
     assert problems(8 + BACK_WITHIN_S + 1) == {"consumers": Trouble.DIED}
     assert problems(6.5, "relay") == {"relay": Trouble.DIED}
+
+
+def nats_problems(progress: Progress, seconds: float) -> list[Trouble]:
+    probe = status("probe", "running", seconds, message="nobody answers")
+    progress.update([*everybody("running", seconds)[:-1], probe])
+    return [one.problem for one in progress.problems(at(seconds))]
+
+
+def test_a_run_without_its_nats_is_not_waited_for(progress: Progress) -> None:
+    progress = Progress(progress.run, "here", AGENTS, grace_s=100)
+    assert nats_problems(progress, 1) == []
+    assert nats_problems(progress, NATS_AWAY_S) == []
+    # It answered meanwhile.
+    progress.update(everybody("running", NATS_AWAY_S + 0.5))
+    assert nats_problems(progress, NATS_AWAY_S + 1) == []
+    assert nats_problems(progress, NATS_AWAY_S + 2) == []
+    assert nats_problems(progress, 2 * NATS_AWAY_S + 2) == [Trouble.NATS_DOWN]
+
+
+def test_a_fault_of_the_runs_own_may_keep_nats_away(progress: Progress) -> None:
+    hosts = {"consumers": ["here"], "nats": ["here"]}
+    pause = Fault("pause", "nats", at_s=1, for_s=60)
+    faulty = Progress(
+        replace(progress.run, hosts=hosts, faults=[pause]), "here", AGENTS, grace_s=100
+    )
+    assert nats_problems(faulty, 2) == []
+    assert nats_problems(faulty, 61 + BACK_WITHIN_S) == []
+    assert nats_problems(faulty, 62 + BACK_WITHIN_S) == [Trouble.NATS_DOWN]
+
+
+def test_a_cluster_does_without_one_of_its_servers(progress: Progress) -> None:
+    stream = replace(progress.run.stream, replicas=3)
+    cluster = Progress(replace(progress.run, stream=stream), "here", AGENTS, grace_s=100)
+    assert nats_problems(cluster, 1) == []
+    assert nats_problems(cluster, 2 * NATS_AWAY_S) == []

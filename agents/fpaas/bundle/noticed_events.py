@@ -26,6 +26,7 @@ from fpaas.measures.figures import Window
 from fpaas.records.events import (
     AGENT_PAUSED,
     AGENT_RESTARTED,
+    CURSOR_LOST,
     DURABLES_MADE_AGAIN,
     FAULT,
     FRAME_UNDECODABLE,
@@ -197,6 +198,11 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
             OBSERVER,
             "stream lost",
             f"{who} had {get('to_replay')} events of a lost stream to publish again",
+        ),
+        CURSOR_LOST: (
+            AGENT,
+            "cursor lost",
+            f"{who} found no cursor in NATS ({get('why')}); its account has {get('cursor')}",
         ),
         DURABLES_MADE_AGAIN: (
             OBSERVER,

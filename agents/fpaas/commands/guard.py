@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fpaas.control import guard
+from fpaas.control import guard, terminal_line
 
 lab_option = click.option(
     "--lab",
@@ -44,8 +44,9 @@ def start(lab_directory: Path, results: Path, collect: tuple[str, ...]) -> None:
     guard.prune(lab_directory, results)
     if leftovers:
         click.echo(f"ended what an earlier run left: {', '.join(map(str, leftovers))}")
-    if guard.detach(lock, playbook, lab_directory / "guard.log"):
-        guard.watch(lab_directory, playbook, results, list(collect))
+    terminal = terminal_line.opened(playbook.pid)
+    if guard.detach(lock, playbook, lab_directory / guard.LOG):
+        guard.watch(lab_directory, playbook, results, list(collect), guard.Teller(terminal))
 
 
 @command.command()

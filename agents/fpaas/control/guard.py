@@ -53,6 +53,9 @@ SERVERS_END_S = 4.0
 #: A guard that cleans up after an earlier run is waited for this long.
 LAB_BUSY_S = 40.0
 COLLECT_S = 60.0
+COLLECT_LOG = "collect.log"
+#: In the lab: what the guard does.
+LOG = "guard.log"
 PLAYBOOK = "ansible-playbook"
 #: In the lab: a link to the directory of the run that is on.
 CURRENT = "current"
@@ -279,7 +282,38 @@ class Lab:
                 os.kill(holder.guard_pid, signal.SIGTERM)
 
 
-def watch(lab: Path, playbook: psutil.Process, results: Path, collect: list[str]) -> None:
+class Teller:
+    """Tells whoever interrupted a playbook, at the terminal that it had, what becomes of its run.
+
+    `terminal` is open for writing; None if there was none.
+    """
+
+    def __init__(self, terminal: int | None) -> None:
+        self._terminal = terminal
+
+    def collecting(self, bundle: Path, guard_log: Path) -> None:
+        """Say that there will be a report."""
+        self._say(
+            f"The playbook is gone. Its run is ended, and reported into {bundle}; that takes up to "
+            f"a minute ({guard_log})."
+        )
+
+    def collected(self, bundle: Path) -> None:
+        """Say that there is one, or that there is none."""
+        report = bundle / "report.html"
+        missing = f"There is no report; {bundle / COLLECT_LOG} says why."
+        self._say(f"The report is there: {report}" if report.exists() else missing)
+
+    def _say(self, text: str) -> None:
+        if self._terminal is not None:
+            # The terminal may have been closed.
+            with contextlib.suppress(OSError):
+                os.write(self._terminal, f"\r\n{text}\r\n".encode())
+
+
+def watch(
+    lab: Path, playbook: psutil.Process, results: Path, collect: list[str], teller: Teller
+) -> None:
     """Wait until the playbook is gone, then clean up after it.
 
     `collect` is a command that collects and reports a run; the run's id is added to it.
@@ -287,11 +321,14 @@ def watch(lab: Path, playbook: psutil.Process, results: Path, collect: list[str]
     while runs(playbook):
         time.sleep(WATCH_INTERVAL_S)
     log.warning("ansible-playbook (pid %d) is gone: ending its run", playbook.pid)
-    for agent in end_agents(lab):
-        log.info("ended %s", agent)
     run_id = current_run(lab)
     if run_id is not None:
+        teller.collecting(results / run_id, lab / LOG)
+    for agent in end_agents(lab):
+        log.info("ended %s", agent)
+    if run_id is not None:
         _collect(results / run_id, [*collect, "--extra-vars", json.dumps({"run_id": run_id})])
+        teller.collected(results / run_id)
     # A task that the playbook's end left behind may have started something meanwhile.
     for _ in range(2):
         for process in sweep(lab):
@@ -332,7 +369,7 @@ def _collect(bundle: Path, command: list[str]) -> None:
     log.info("collecting into %s", bundle)
     with _logged_failure():
         bundle.mkdir(parents=True, exist_ok=True)
-        with (bundle / "collect.log").open("a", encoding="utf-8") as output:
+        with (bundle / COLLECT_LOG).open("a", encoding="utf-8") as output:
             result = subprocess.run(  # noqa: S603  (our playbook's)
                 command,
                 stdin=subprocess.DEVNULL,

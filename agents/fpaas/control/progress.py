@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from fpaas.records.control import ControlProblem, Trouble
 from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S, RunSpec
-from fpaas.spec.faults import KINDS, OfHost, of_host
+from fpaas.spec.faults import KINDS, NATS, OfHost, of_host
 from fpaas.text import bars
 
 #: Agents write their status every second; one silent for this long of a run is stuck or gone.
@@ -20,6 +20,8 @@ BACK_WITHIN_S = 20.0
 #: Agents that the service manager starts again, and how long that may take.
 STARTED_AGAIN = ("shuffler",)
 STARTED_AGAIN_WITHIN_S = 10.0
+#: Without its only NATS server, a run is not worth waiting for any longer.
+NATS_AWAY_S = 30.0
 ENDED = (State.DONE, State.STOPPED, State.FAILED)
 #: Figures that tell how far an agent is, in the order they are shown.
 FIGURES = {
@@ -42,6 +44,7 @@ class Progress:
         self._agents = list(agents)
         self._statuses: dict[str, AgentStatus] = {}
         self._gone: set[int] = set()
+        self._nats_trouble_since_unix_ns: int | None = None
         self._give_up_unix_ns = run.settled_unix_ns + round(grace_s * NS_PER_S)
 
     @property
@@ -56,15 +59,34 @@ class Progress:
             if status is not None and status.agent in self._agents:
                 self._statuses[status.agent] = status
         self._gone.update(gone)
+        probe = self._statuses.get("probe")
+        if not self.nats_trouble or probe is None:
+            self._nats_trouble_since_unix_ns = None
+        elif self._nats_trouble_since_unix_ns is None:
+            self._nats_trouble_since_unix_ns = probe.unix_ns
 
     def problems(self, now_unix_ns: int) -> list[ControlProblem]:
-        """Agents that failed, died, never came up or did not end in time, and why."""
+        """Agents that failed, died, never came up or did not end in time, and why; also NATS."""
         found = [
             self._problem_of(agent, now_unix_ns)
             for agent in self._agents
             if not any(self._explains(fault, agent, now_unix_ns) for fault in self._faults)
         ]
+        found.append(self._nats_problem(now_unix_ns))
         return [problem for problem in found if problem is not None]
+
+    def _nats_problem(self, now_unix_ns: int) -> ControlProblem | None:
+        """Say that NATS stays away, if the run cannot go on without this host's server."""
+        since_unix_ns = self._nats_trouble_since_unix_ns
+        if since_unix_ns is None or self.run.survives_a_server:
+            return None
+        if any(self._explains(fault, NATS, now_unix_ns) for fault in self._faults):
+            return None
+        if now_unix_ns - since_unix_ns <= NATS_AWAY_S * NS_PER_S:
+            return None
+        return ControlProblem(
+            problem=Trouble.NATS_DOWN, host=self._host, parameters={"message": self.nats_trouble}
+        )
 
     def _explains(self, one: OfHost, agent: str, now_unix_ns: int) -> bool:
         """Whether a fault of the run's own keeps an agent from working now."""

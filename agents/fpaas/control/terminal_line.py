@@ -18,14 +18,25 @@ from pathlib import Path
 CLEAR = "\r\x1b[K"
 
 
-def width_of(pid: int) -> int | None:
-    """Return how wide the terminal is that a process prints to; None if it has none."""
+def opened(pid: int) -> int | None:
+    """Open the terminal that a process prints to; None if it has none."""
     try:
         terminal = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY | os.O_NOCTTY)
     except OSError:
         return None
+    if os.isatty(terminal):
+        return terminal
+    os.close(terminal)
+    return None
+
+
+def width_of(pid: int) -> int | None:
+    """Return how wide the terminal is that a process prints to; None if it has none."""
+    terminal = opened(pid)
+    if terminal is None:
+        return None
     try:
-        if not os.isatty(terminal) or os.environ.get("TERM", "dumb") == "dumb":
+        if os.environ.get("TERM", "dumb") == "dumb":
             return None
         return os.get_terminal_size(terminal).columns or shutil.get_terminal_size().columns
     except OSError:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fpaas import agent, common_time
 from fpaas.agent import Status
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 STATUS_INTERVAL_S = 5.0
 #: What a fault is on is looked up this long before it begins.
 PREPARE_S = 0.2
+NS_PER_MS = 1_000_000
 
 #: Prepares a fault on this host; None if it turns out not to be on this one.
 Prepare = Callable[[OfHost], Injection | None]
@@ -47,6 +50,38 @@ class Options:
     prepare: Prepare
     #: The command that takes the dead man's timer out of this agent's own service; may be empty.
     apart: list[str]
+
+
+class _Timing(NamedTuple):
+    """When something was due and done, by the monotonic clock."""
+
+    due_ns: int
+    begin_ns: int
+    done_ns: int
+
+    @property
+    def late_ms(self) -> float:
+        """How long after it was due it was begun; negative if before."""
+        return round((self.begin_ns - self.due_ns) / NS_PER_MS, 3)
+
+    @property
+    def took_ms(self) -> float:
+        """How long it took from there."""
+        return round((self.done_ns - self.begin_ns) / NS_PER_MS, 3)
+
+
+class _Injected(NamedTuple):
+    """A fault that was injected, and when that was done."""
+
+    event: EventRecord
+    done_ns: int
+
+
+def _timed(action: Callable[[], None], due_ns: int) -> _Timing:
+    """Do something that was due."""
+    begin_ns = time.monotonic_ns()
+    action()
+    return _Timing(due_ns, begin_ns, time.monotonic_ns())
 
 
 async def run(options: Options, status: Status) -> None:
@@ -124,16 +159,17 @@ class _Schedule:
         except TimerGoneError as error:
             self._problem(one, f"was not injected: {error}")
             return
-        event = None
+        injected = None
         if await self._sleep_until(begin_ns):
-            event = await self._begin(one, injection)
+            injected = await self._begin(one, injection, begin_ns)
         await self._sleep_until(end_ns)
-        await self._end(one, injection, event)
+        # What does not last is to end as soon as it is done.
+        due_ns = injected.done_ns if injected is not None and not fault.for_s else end_ns
+        await self._end(one, injection, injected, due_ns)
 
-    async def _begin(self, one: OfHost, injection: Injection) -> EventRecord | None:
-        begin_unix_ns = self._now_unix_ns()
+    async def _begin(self, one: OfHost, injection: Injection, due_ns: int) -> _Injected | None:
         try:
-            await asyncio.to_thread(injection.begin)
+            timing = await asyncio.to_thread(_timed, injection.begin, due_ns)
         except InjectionError as error:
             self._problem(one, f"could not be injected: {error}")
             return None
@@ -141,19 +177,32 @@ class _Schedule:
             "number": one.number,
             **one.fault.to_dict(),
             **injection.parameters(),
+            "begin_late_ms": timing.late_ms,
+            "begin_took_ms": timing.took_ms,
         }
         log.info("injected %s", label(one.number, one.fault))
-        return self._event_log.begin(FAULT, begin_unix_ns, parameters)
+        event = self._event_log.begin(FAULT, self._unix_ns(timing.begin_ns), parameters)
+        return _Injected(event, timing.done_ns)
 
-    async def _end(self, one: OfHost, injection: Injection, event: EventRecord | None) -> None:
+    async def _end(
+        self, one: OfHost, injection: Injection, injected: _Injected | None, due_ns: int
+    ) -> None:
+        undo = functools.partial(perform_all, injection.undo, is_ending=self._stop.is_set())
         try:
-            await asyncio.to_thread(perform_all, injection.undo, is_ending=self._stop.is_set())
+            timing = await asyncio.to_thread(_timed, undo, due_ns)
         except UndoError as error:
             self._problem(one, f"could not be undone: {error}")
             return
-        if event is not None:
-            end_unix_ns = max(self._now_unix_ns(), event.begin_unix_ns)
-            self._event_log.end(event, end_unix_ns, {**event.parameters, "undone_by": AGENT})
+        if injected is not None:
+            event = injected.event
+            parameters: dict[str, Value] = {
+                **event.parameters,
+                "end_late_ms": timing.late_ms,
+                "end_took_ms": timing.took_ms,
+                "undone_by": AGENT,
+            }
+            end_unix_ns = max(self._unix_ns(timing.done_ns), event.begin_unix_ns)
+            self._event_log.end(event, end_unix_ns, parameters)
         log.info("undid %s", label(one.number, one.fault))
         # If it is gone, there is nothing left for it to do.
         with contextlib.suppress(TimerGoneError):
@@ -169,9 +218,9 @@ class _Schedule:
         unix_ns = self._options.spec.t0_unix_ns + round(at_s * NS_PER_S)
         return unix_ns + self._unix_to_monotonic_ns
 
-    def _now_unix_ns(self) -> int:
+    def _unix_ns(self, monotonic_ns: int) -> int:
         """Return the common time as if nobody had set this clock since the start."""
-        return time.monotonic_ns() - self._unix_to_monotonic_ns
+        return monotonic_ns - self._unix_to_monotonic_ns
 
     async def _sleep_until(self, due_ns: int) -> bool:
         """Sleep until a time of the monotonic clock; returns False if `stop` came first."""

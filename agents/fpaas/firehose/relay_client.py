@@ -162,6 +162,8 @@ class RelayConnection(asyncio.Protocol):
         except InvalidStatus as error:
             response = error.response
             answer = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
+            if target := _first(response.headers.get_all("Location")):
+                answer += f", which leads to {target[:200]}; name that, if it is the relay"
             raise RelayError(
                 f"relay {url}: answered {answer}",
                 wrong_url=is_final(response.status_code),

@@ -89,7 +89,10 @@ class Subscription:
         return self.connects, self._connection.reads if self._connection is not None else 0
 
     async def run(self) -> None:
-        """Follow the relay until cancelled. Raises RelayError if another try cannot help."""
+        """Follow the relay until cancelled.
+
+        Raises RelayError if another try cannot help, and no event was ever read.
+        """
         try:
             while True:
                 if self._until_ready is not None:
@@ -152,7 +155,8 @@ class Subscription:
         try:
             await self.connect_once()
         except RelayError as error:
-            if error.wrong_url:
+            # What was read is a relay: whatever answers in its place now may be gone again.
+            if error.wrong_url and not events:
                 raise
             wait_s = error.retry_after_s
         else:

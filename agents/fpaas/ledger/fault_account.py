@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+import msgspec
+
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.found_event import INJECTED, NATS_RECONNECTED, RELAY_RECONNECTED
 from fpaas.bundle.parts import cumulative
-from fpaas.ledger.durable_account import STREAM_LOST
+from fpaas.bundle.playbook_events import PLAYBOOK
+from fpaas.ledger import fault_costs
+from fpaas.ledger.fault_costs import Times
 from fpaas.ledger.ledger import Ledger
 from fpaas.records.events import AGENT_PAUSED, FAULT
-from fpaas.records.summary import Event, FaultAccount, FaultCost, LedgerFigures
+from fpaas.records.summary import Event, FaultAccount, FaultCost
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.spec.faults import targets
 
@@ -25,10 +29,10 @@ PROBE = "probe"
 
 def account(bundle: Bundle, happened: Sequence[Event], balance: Ledger) -> list[FaultAccount]:
     """Return the section `faults` of summary.json, in the order of `bench_faults`."""
-    return [
-        _account(bundle, number, fault, happened, balance)
-        for number, fault in enumerate(bundle.spec.faults)
-    ]
+    faults = bundle.spec.faults
+    times_s = [_times_s(_events_of(number, one, happened)) for number, one in enumerate(faults)]
+    costs = fault_costs.costs(bundle, balance, times_s) if faults else []
+    return [_account(bundle, number, happened, times_s, cost) for number, cost in enumerate(costs)]
 
 
 def _events_of(number: int, fault: Fault, happened: Sequence[Event]) -> list[Event]:
@@ -40,20 +44,25 @@ def _events_of(number: int, fault: Fault, happened: Sequence[Event]) -> list[Eve
     ]
 
 
-def _began_s(own: Sequence[Event]) -> float | None:
-    return min((event.begin_s for event in own if event.begin_s is not None), default=None)
+def _times_s(own: Sequence[Event]) -> Times:
+    """Return when a fault began on its first host, and had ended on its last."""
+    begins_s = [event.begin_s for event in own if event.begin_s is not None]
+    ends_s = [event.end_s for event in own if event.end_s is not None]
+    has_ended = own and len(ends_s) == len(own)
+    return min(begins_s, default=None), max(ends_s) if has_ended else None
 
 
 def _account(
-    bundle: Bundle, number: int, fault: Fault, happened: Sequence[Event], balance: Ledger
+    bundle: Bundle,
+    number: int,
+    happened: Sequence[Event],
+    times_s: Sequence[Times],
+    cost: FaultCost,
 ) -> FaultAccount:
+    fault = bundle.spec.faults[number]
     own = _events_of(number, fault, happened)
-    began_s = _began_s(own)
-    all_began_s = [
-        _began_s(_events_of(other, one, happened)) for other, one in enumerate(bundle.spec.faults)
-    ]
-    ends_s = [event.end_s for event in own if event.end_s is not None]
-    ended_s = max(ends_s) if own and len(ends_s) == len(own) else None
+    began_s, ended_s = times_s[number]
+    all_began_s = [one for one, _ in times_s]
     served_s, published_s = _served_s(bundle, ended_s), _published_s(bundle, ended_s)
     hit = {(target.host, target.group) for target in targets(fault, bundle.spec.hosts)}
     return FaultAccount(
@@ -69,26 +78,44 @@ def _account(
         served_s=served_s,
         published_s=published_s,
         recovered_s=_longer(served_s, published_s),
-        # Of several, the ledger does not say which of them cost what.
-        cost=_cost(balance if len(bundle.spec.faults) == 1 else None),
+        cost=cost,
+        began_late_ms=_worst(own, "begin_late_ms"),
+        begin_took_ms=_worst(own, "begin_took_ms"),
+        ended_late_ms=_worst(own, "end_late_ms"),
+        end_took_ms=_worst(own, "end_took_ms"),
     )
 
 
-def _cost(balance: Ledger | None) -> FaultCost:
-    ledger = LedgerFigures() if balance is None else balance.figures()
-    causes = ledger.lost_by_cause
-    if causes is not None and balance is not None and balance.stream_lost_by_cause is not None:
-        causes = {**causes, STREAM_LOST: 0, **balance.stream_lost_by_cause}
-    return FaultCost(
-        not_read=ledger.not_read,
-        publish_failed=ledger.publish_failed,
-        publish_unknown=ledger.publish_unknown,
-        duplicates_rejected=ledger.duplicates_rejected,
-        lost=ledger.lost,
-        redelivered=ledger.redelivered,
-        duplicate_deliveries=ledger.duplicate_deliveries,
-        lost_by_cause=None if causes is None else {why: n for why, n in causes.items() if n},
-    )
+def _worst(own: Sequence[Event], name: str) -> float | None:
+    """Return what is farthest from 0 of a fault's hosts; None if one of them does not say."""
+    said = [event.parameters.get(name) for event in own]
+    values = [float(value) for value in said if isinstance(value, int | float)]
+    return max(values, key=abs, default=None) if len(values) == len(said) else None
+
+
+def attributed(happened: Sequence[Event], faults: Sequence[FaultAccount]) -> list[Event]:
+    """Return events with the faults that may have brought each about."""
+    return [msgspec.structs.replace(event, faults=_faults_of(event, faults)) for event in happened]
+
+
+def _faults_of(event: Event, faults: Sequence[FaultAccount]) -> list[int]:
+    if event.source == INJECTED:
+        number = event.parameters.get("number")
+        return [number] if isinstance(number, int) else []
+    if event.source == PLAYBOOK or event.begin_s is None:
+        return []
+    # A silence begins when something was heard last, which is before what brought it about.
+    seen_s = event.begin_s if event.noticed_s is None else max(event.begin_s, event.noticed_s)
+    on: list[int] = []
+    before: list[tuple[float, int]] = []
+    for number, fault in enumerate(faults):
+        if fault.began_s is None or fault.began_s > seen_s:
+            continue
+        if fault.ended_s is None or fault.ended_s >= event.begin_s:
+            on.append(number)
+        elif event.begin_s - fault.ended_s <= NOTICED_WITHIN_S:
+            before.append((fault.ended_s, number))
+    return on or [number for _, number in sorted(before)[-1:]]
 
 
 def _hit(bundle: Bundle, fault: Fault, hosts: Collection[str | None]) -> Iterator[str]:

@@ -40,11 +40,15 @@ READER_BLOCKED = "reader_blocked"
 #: The shuffler found that the stream was another one than before: it was gone and made again
 #: (created, as the server says; rewound_to_seq; to_replay, events). It ends when they are stored.
 STREAM_LOST = "stream_lost"
+#: A shuffler that was started again found no cursor in its bucket of NATS (bucket, why), and went
+#: on from its account's (cursor).
+CURSOR_LOST = "cursor_lost"
 #: A consumers worker made its durables again, as the stream was lost (created, durables). From when
 #: it missed its server until they were there.
 DURABLES_MADE_AGAIN = "durables_made_again"
 #: A fault of the run's own (parameters: number, its index in run.json's faults; do, on; what else
 #: whoever executed it knows). It begins when the fault does and ends when it is undone.
+#: `begin_late_ms`, `end_late_ms`: how long after plan that was begun, `…_took_ms`: what it took.
 FAULT = "fault"
 
 #: Of the control node, by its own clock, in `control.events.jsonl`. Agents know when to begin …

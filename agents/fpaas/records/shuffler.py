@@ -157,6 +157,9 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     lives: Annotated[
         Count, doc("how often the shuffler was started: one that was killed goes on where it was")
     ] = 1
+    cursor_errors: Annotated[
+        Count, doc("how often the cursor could not be saved in NATS (bench_cursor_place)")
+    ] = 0
     nats_outages: Annotated[
         list[NatsOutage], doc("the first 1000 times that the connection to NATS was lost")
     ] = []

@@ -84,6 +84,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     noticed_s: Annotated[
         float | None, doc("when whoever saw it knew; null: that is not written down")
     ] = None
+    faults: Annotated[
+        list[int],
+        doc(
+            "places in bench_faults of those that may have brought it about: they were on when it "
+            "happened, or one had been last, up to 30 s before"
+        ),
+    ] = []
 
 
 class Window(msgspec.Struct, kw_only=True):
@@ -438,7 +445,12 @@ class Recovery(msgspec.Struct, kw_only=True):
 
 
 class FaultCost(msgspec.Struct, kw_only=True):
-    """Terms of the ledger of the whole run; null of a run with several faults, which share them."""
+    """Terms of the ledger. Of a fault that is alone they are those of the whole run.
+
+    Of several, a term that is 0 in the run is 0; redelivered, publish_failed and
+    duplicates_rejected are as counted from its begin to the next one's, to a second, if they were
+    not on at the same time; the rest is null.
+    """
 
     not_read: Count | None
     publish_failed: Count | None
@@ -480,6 +492,14 @@ class FaultAccount(msgspec.Struct, kw_only=True):
     ]
     recovered_s: Annotated[float | None, doc("the longer of the two")]
     cost: FaultCost
+    began_late_ms: Annotated[
+        Number | None, doc("its begin after plan, on the worst of its hosts; null: not measured")
+    ] = None
+    begin_took_ms: Annotated[Number | None, doc("until it was injected, from there")] = None
+    ended_late_ms: Annotated[
+        Number | None, doc("its undoing after plan, the same; negative: the run was stopped before")
+    ] = None
+    end_took_ms: Annotated[Number | None, doc("until it was undone, from there")] = None
 
 
 class Summary(msgspec.Struct, kw_only=True):

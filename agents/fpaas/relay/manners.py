@@ -15,7 +15,7 @@ from pathlib import Path
 from fpaas import agent, common_time
 from fpaas.firehose import renumbering
 from fpaas.records import events
-from fpaas.records.events import FAULT, EventLog, EventRecord
+from fpaas.records.events import FAULT, EventLog, EventRecord, Value
 from fpaas.relay import wire
 from fpaas.relay.subscriber import Audience
 from fpaas.spec import NS_PER_S, Fault
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 IN_FRAMES = (renumbering.REWIND, renumbering.RENUMBER, wire.GARBAGE, wire.HALF_FRAME)
 #: What should have begun longer ago, and does not last, was for a relay that ran before this one.
 LATE_S = 1.0
+NS_PER_MS = 1_000_000
 
 
 class Manners:
@@ -73,9 +74,10 @@ class Manners:
                 self._begin(fault)
             await agent.sleep_until_unix_ns(end_unix_ns, never)
         finally:
+            late_ms = _late_ms(end_unix_ns)
             if fault.for_s and not is_over:
                 self._end(fault)
-            self._end_event(event)
+            self._end_event(event, {} if fault.do in IN_FRAMES else {"end_late_ms": late_ms})
 
     def _begin(self, fault: Fault) -> None:
         said = "; ".join(f"{name} {value}" for name, value in fault.to_dict().items())
@@ -95,12 +97,21 @@ class Manners:
     def _begin_event(self, number: int, fault: Fault, due_unix_ns: int) -> EventRecord | None:
         if self._log is None:
             return None
-        begin_unix_ns = due_unix_ns if fault.do in IN_FRAMES else common_time.now_ns()
-        return self._log.begin(FAULT, begin_unix_ns, {"number": number, **fault.to_dict()})
+        parameters: dict[str, Value] = {"number": number, **fault.to_dict()}
+        # What lies in the frames is in the first that is due then, whenever that is sent.
+        if fault.do in IN_FRAMES:
+            return self._log.begin(FAULT, due_unix_ns, parameters)
+        parameters["begin_late_ms"] = _late_ms(due_unix_ns)
+        return self._log.begin(FAULT, common_time.now_ns(), parameters)
 
-    def _end_event(self, event: EventRecord | None) -> None:
+    def _end_event(self, event: EventRecord | None, more: dict[str, Value]) -> None:
         if self._log is not None and event is not None and event.end_unix_ns is None:
-            self._log.end(event, max(common_time.now_ns(), event.begin_unix_ns), event.parameters)
+            end_unix_ns = max(common_time.now_ns(), event.begin_unix_ns)
+            self._log.end(event, end_unix_ns, {**event.parameters, **more})
+
+
+def _late_ms(due_unix_ns: int) -> float:
+    return round((common_time.now_ns() - due_unix_ns) / NS_PER_MS, 3)
 
 
 def _noted(log_path: Path | None) -> dict[int, EventRecord]:

@@ -9,9 +9,6 @@ from fpaas.bundle.found_event import INJECTED
 from fpaas.bundle.parts import JsonObject
 from fpaas.text import fault_text
 
-#: What happens so long after a fault's end is told with it.
-AFTER_S = 15.0
-
 
 def rows(summary: JsonObject) -> list[dict[str, Any]]:
     """Return a row for each fault, written."""
@@ -24,14 +21,21 @@ def rows(summary: JsonObject) -> list[dict[str, Any]]:
             "published": fault_text.seconds(fault["published_s"]),
             "served": fault_text.seconds(fault["served_s"]),
             "cost": fault_text.cost(fault),
-            "story": list(_story(fault, summary.get("events") or [])),
+            "late": _late(fault),
+            "story": list(_story(number, fault, summary.get("events") or [])),
         }
-        for fault in summary.get("faults") or []
+        for number, fault in enumerate(summary.get("faults") or [])
     ]
 
 
-def _story(fault: JsonObject, events: list[JsonObject]) -> Iterator[dict[str, str]]:
-    """Iterate over what happened from a fault's begin on, in order."""
+def _late(fault: JsonObject) -> str:
+    """Write how late the fault began and was undone."""
+    late_ms = [fault.get(name) for name in ("began_late_ms", "ended_late_ms")]
+    return ", ".join(fault_text.UNKNOWN if ms is None else f"{ms:.1f} ms" for ms in late_ms)
+
+
+def _story(number: int, fault: JsonObject, events: list[JsonObject]) -> Iterator[dict[str, str]]:
+    """Iterate over what a fault may have brought about, in order."""
     began_s, ended_s = fault["began_s"], fault["ended_s"]
     if began_s is None:
         return
@@ -40,8 +44,7 @@ def _story(fault: JsonObject, events: list[JsonObject]) -> Iterator[dict[str, st
     for event in events:
         at_s = event.get("noticed_s")
         at_s = event["begin_s"] if at_s is None else at_s
-        until_s = (began_s if ended_s is None else ended_s) + AFTER_S
-        if event.get("source") != INJECTED and began_s <= at_s <= until_s:
+        if event.get("source") != INJECTED and number in event.get("faults", ()):
             told.append((at_s, event["sentence"]))
     if ended_s is not None:
         told.append((ended_s, "the fault has ended"))

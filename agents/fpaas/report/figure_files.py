@@ -77,10 +77,14 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, st
             _series(bundle, warmup_s),
         ),
         "events.csv": (
-            ("seconds_since_t0", "event", "sentence", "begin_s", "end_s", "kind", "source", "host"),
+            (
+                *("seconds_since_t0", "event", "sentence", "begin_s", "end_s", "kind"),
+                *("source", "host", "faults"),
+            ),
             (
                 [event["at_s"], event["short"], event["sentence"]]
                 + [event[name] for name in ("begin_s", "end_s", "kind", "source", "host")]
+                + [" ".join(map(str, event["faults"]))]
                 for event in summary.get("events") or []
             ),
         ),

@@ -1,13 +1,18 @@
-"""Where a shuffler without a run keeps its cursor over restarts: a file, or a bucket of NATS."""
+"""Where a shuffler keeps its cursor over restarts: a file, or a bucket of NATS.
+
+In a run the file is its account (fpaas.shuffler.shuffler), and a bucket comes beside that.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import re
 import secrets
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +21,7 @@ from fpaas.errors import BadInput
 from fpaas.jetstream.jetstream_api import STREAM_NOT_FOUND, JetStreamApi, JetStreamError, decode
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.jetstream.nats_connection import NatsConnection, NatsError
+from fpaas.jetstream.nats_wire import status_of
 from fpaas.records import files
 
 log = logging.getLogger(__name__)
@@ -26,6 +32,8 @@ CONNECT_PATIENCE_S = 10.0
 #: At the end, the last cursor gets this long to be taken.
 CLOSE_PATIENCE_S = 2.0
 NO_MESSAGE = 10037
+#: Nobody has subscribed to what was published: there is no such stream.
+NOBODY = "503"
 
 
 class CursorPlace(Protocol):
@@ -98,14 +106,30 @@ class CursorFile:
 class CursorBucket:
     """Keeps the cursor in NATS: a key-value bucket, as clients know it, with one key.
 
-    The bucket `NAME` is the stream `KV_NAME`. It is made, in files, if there is none; one that is
-    there is used as it is, with as many replicas as it has. Raises BadInput if the name can be no
-    bucket's.
+    The bucket `NAME` is the stream `KV_NAME`. It is made, in files, if there is none, also if it
+    goes with its server; one that is there is used as it is, with as many replicas as it has.
+    Raises BadInput if the name can be no bucket's.
+
+    That of a run has the run's id beside the cursor, and is kept as the run's stream is.
     """
 
-    def __init__(self, name: str, relay_url: str, address: NatsAddress) -> None:
+    def __init__(
+        self,
+        name: str,
+        relay_url: str,
+        address: NatsAddress,
+        *,
+        run_id: str | None = None,
+        storage: str = "file",
+        replicas: int = 1,
+    ) -> None:
         if not NAME.fullmatch(name):
             raise BadInput(f"--cursor-kv {name!r}: allowed: letters, digits, - and _")
+        self._run_id = run_id
+        self._storage = storage
+        self._replicas = replicas
+        self._is_gone = False
+        self._making: asyncio.Task[None] | None = None
         self._name = name
         self._relay_url = relay_url
         self._address = address
@@ -119,16 +143,48 @@ class CursorBucket:
 
     async def load(self) -> int | None:
         """See CursorPlace."""
+        try:
+            async with self._api() as api:
+                await self._make(api)
+                content = await self._get(api)
+        except (JetStreamError, NatsError) as error:
+            raise BadInput(f"--cursor-kv {self._name}: {error}") from error
+        return None if content is None else self._cursor_of(content)
+
+    async def renew(self) -> None:
+        """Make it anew, as a run wants it; if that fails, so do the first saves, and it is made."""
+        try:
+            async with self._api() as api:
+                await self._remove(api)
+                await self._make(api)
+        except (JetStreamError, NatsError) as error:
+            self._failed(str(error))
+
+    @contextlib.asynccontextmanager
+    async def _api(self) -> AsyncIterator[JetStreamApi]:
         api = JetStreamApi(self._address, name="fpaas-shuffler-cursor")
         try:
             await api.connection.connect_patiently(CONNECT_PATIENCE_S)
-            await self._make(api)
-            content = await self._get(api)
-        except (JetStreamError, NatsError) as error:
-            raise BadInput(f"--cursor-kv {self._name}: {error}") from error
+            yield api
         finally:
             await api.close()
-        return None if content is None else self._cursor_of(content)
+
+    async def _make_again(self) -> None:
+        try:
+            async with self._api() as api:
+                await self._make(api)
+        except (JetStreamError, NatsError) as error:
+            self._failed(str(error))
+        else:
+            log.warning("bucket %s was gone: it was made again", self._name)
+            self._is_gone = False
+
+    async def _remove(self, api: JetStreamApi) -> None:
+        try:
+            await api.call(f"$JS.API.STREAM.DELETE.{self._stream}")
+        except JetStreamError as error:
+            if error.err_code != STREAM_NOT_FOUND:
+                raise
 
     def write_through(self, connection: NatsConnection) -> None:
         """Write on this connection: what is saved is ahead of whatever is published later."""
@@ -139,15 +195,27 @@ class CursorBucket:
         """See CursorPlace."""
         if cursor is None or cursor == self._saved or self._connection is None:
             return
+        if not self._connection.connected.is_set():
+            self._failed("not connected to NATS")
+            return
+        if self._is_gone:
+            if self._making is None or self._making.done():
+                self._making = asyncio.create_task(self._make_again())
+            return
         if self._written != self._saved:
             self._failed("no answer")
         self._written = cursor
-        body = json.dumps({"relay": self._relay_url, "cursor": cursor}).encode()
+        content: dict[str, Any] = {"relay": self._relay_url, "cursor": cursor}
+        if self._run_id is not None:
+            content["run_id"] = self._run_id
+        body = json.dumps(content).encode()
         head = f"PUB {self._subject} {self._inbox}.{cursor} {len(body)}\r\n".encode()
         self._connection.write(head + body + b"\r\n")
 
     async def close(self) -> None:
         """See CursorPlace."""
+        if self._making is not None:
+            self._making.cancel()
         for _ in range(round(CLOSE_PATIENCE_S / 0.01)):
             if self._written == self._saved:
                 return
@@ -167,8 +235,8 @@ class CursorBucket:
             "subjects": [f"$KV.{self._name}.>"],
             "max_msgs_per_subject": 1,
             "discard": "new",
-            "storage": "file",
-            "num_replicas": 1,
+            "storage": self._storage,
+            "num_replicas": self._replicas,
             "allow_rollup_hdrs": True,
             "deny_delete": True,
             "allow_direct": True,
@@ -187,12 +255,14 @@ class CursorBucket:
         # A key that was deleted is a message without a body.
         return base64.b64decode(found["message"].get("data", "")) or None
 
-    def _cursor_of(self, content: bytes) -> int:
+    def _cursor_of(self, content: bytes) -> int | None:
         where = f"--cursor-kv {self._name}: key {KEY}"
         try:
             saved = json_input.loads(content)
+            if self._run_id is not None and saved.get("run_id") != self._run_id:
+                return None
             relay, cursor = saved["relay"], int(saved["cursor"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(
                 f"{where}: is no cursor: {error}; delete it to begin at the live tail"
             ) from error
@@ -204,9 +274,13 @@ class CursorBucket:
         return cursor
 
     def _answered(
-        self, subject: bytes, _reply: bytes, _header: bytes, payload: bytes, _payload_bytes: int
+        self, subject: bytes, _reply: bytes, header: bytes, payload: bytes, _payload_bytes: int
     ) -> None:
         cursor = int(subject[subject.rfind(b".") + 1 :])
+        if not payload and status_of(header)[0] == NOBODY:
+            self._is_gone, self._written = True, self._saved
+            self._failed("the bucket is gone")
+            return
         try:
             decode(payload, self._subject)
         except JetStreamError as error:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from fpaas import agent, common_time
 from fpaas.errors import BadInput, RunInvalid
@@ -24,7 +25,8 @@ from fpaas.measures.intervals import IntervalSet
 from fpaas.records import events
 from fpaas.records.events import AGENT_RESTARTED, EventLog, EventRecord
 from fpaas.records.status import State
-from fpaas.shuffler import stream_reader
+from fpaas.shuffler import run_cursor, stream_reader
+from fpaas.shuffler.cursor_places import CursorBucket
 from fpaas.shuffler.kept_frames import KeptFrames
 from fpaas.shuffler.relay_peer import RelayPeer
 from fpaas.shuffler.run_files import Left, RunFiles
@@ -59,11 +61,35 @@ async def run(spec: RunSpec, directory: Path, endpoints: Endpoints) -> None:
     status = agent.Status(directory, AGENT)
     status.set(State.STARTING)
     try:
-        await _Run(spec, directory, endpoints, status, stop).play()
+        begin = await _Begin.find(spec, directory, endpoints)
+        await _Run(spec, directory, endpoints, status, stop, begin=begin).play()
     except (BadInput, RunInvalid) as error:
         status.set(State.FAILED, error.message)
         raise
     status.set(State.STOPPED if stop.is_set() else State.DONE)
+
+
+class _Begin(NamedTuple):
+    """Where a shuffler begins in its run."""
+
+    #: What one left that was killed.
+    left: Left | None
+    #: It goes on after this; None: at the run's beginning.
+    after: int | None
+    bucket: CursorBucket | None
+
+    @classmethod
+    async def find(cls, spec: RunSpec, directory: Path, endpoints: Endpoints) -> _Begin:
+        """Find it out. Raises RunInvalid if what one left cannot be read."""
+        left = Left.load(directory)
+        after = None if left is None else left.result.last_cursor
+        bucket = run_cursor.bucket_of(spec, endpoints.relay_url, endpoints.nats)
+        if bucket is not None and left is None:
+            await bucket.renew()
+        elif bucket is not None:
+            with EventLog(directory / f"{AGENT}.{events.SUFFIX}") as event_log:
+                after = await run_cursor.go_on_after(bucket, after, event_log)
+        return cls(left, after, bucket)
 
 
 class _Run:
@@ -76,12 +102,14 @@ class _Run:
         endpoints: Endpoints,
         status: agent.Status,
         stop: asyncio.Event,
+        *,
+        begin: _Begin,
     ) -> None:
         first_seq = spec.firehose.first_seq
-        left = Left.load(directory)
-        after = None if first_seq is None else first_seq - 1
-        if left is not None and left.result.last_cursor is not None:
-            after = left.result.last_cursor
+        after = begin.after
+        if after is None and first_seq is not None:
+            after = first_seq - 1
+        self._bucket = begin.bucket
         self._in_doubt_until_s: float | None = None
         self._spec = spec
         self._status = status
@@ -110,20 +138,23 @@ class _Run:
         )
         connection = self._shuffler.publisher.connection
         connection.subscribe(progress.subject(spec.run_id), self._told, wants_payload=True)
-        self._go_on(left)
-        self._files = RunFiles(directory, self._shuffler, goes_on=left is not None)
+        if self._bucket is not None:
+            self._bucket.write_through(connection)
+        self._go_on(begin)
+        self._files = RunFiles(directory, self._shuffler, goes_on=begin.left is not None)
         self._nats = endpoints.nats
 
-    def _go_on(self, left: Left | None) -> None:
+    def _go_on(self, begin: _Begin) -> None:
         """Go on where a shuffler was killed, or, too late for T0, where one may have begun."""
+        left, after = begin.left, begin.after
         shuffler = self._shuffler
         account, window = shuffler.account, shuffler.publisher.window
         if left is not None:
             account.restore(left.result, left.dids, left.classes)
             shuffler.left = left.result
-            if left.result.last_cursor is not None:
-                beyond = IntervalSet([(0, left.result.last_cursor)])
-                window.settled_before = account.outcomes().difference(beyond)
+            if after is not None:
+                # What has its outcome, and is read again.
+                window.settled_before = account.outcomes().difference(IntervalSet([(0, after)]))
             shuffler.reader.recorded_to = left.result.read.last or -1
             with EventLog(self._events_path) as event_log:
                 self._restart = event_log.begin(AGENT_RESTARTED, common_time.now_ns(), {})
@@ -176,6 +207,9 @@ class _Run:
             if self._stop.is_set():
                 await publisher.drain(STOP_DRAIN_S)
             cursor = reader.position
+            if self._bucket is not None:
+                self._bucket.save(cursor)
+                await self._bucket.close()
             await publisher.close()
             self._kept_frames.close()
             self._files.close(cursor)
@@ -242,7 +276,12 @@ class _Run:
 
     def _tick(self) -> None:
         self._shuffler.tick()
-        self._files.tick(self._shuffler.reader.position)
+        cursor = self._shuffler.reader.position
+        self._files.tick(cursor)
+        if self._bucket is not None:
+            # Behind the account, which has to know what became of everything up to it.
+            self._bucket.save(cursor)
+            self._shuffler.cursor_errors = self._bucket.errors
         if self._in_doubt_until_s is not None and time.monotonic() > self._in_doubt_until_s:
             self._shuffler.publisher.window.floor_before = self._in_doubt_until_s = None
         self._status.figures = self._shuffler.figures()

@@ -132,6 +132,7 @@ def build(
         shares=split_consumers(count, topology.hosts["consumers"]),
         variables=dict(values),
         faults=[Fault(**fault) for fault in v["bench_faults"]],
+        cursor_place=v["bench_cursor_place"],
     )
     check_faults(run)
     _check_threshold(run)

@@ -16,7 +16,7 @@ from fpaas.errors import SpecError
 from fpaas.spec import faults, mix
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
-from fpaas.spec.variables import NATS_HOSTS_ALLOWED, REPLAYS, read_variables
+from fpaas.spec.variables import CURSOR_PLACES, NATS_HOSTS_ALLOWED, REPLAYS, read_variables
 
 SCHEMA = 1
 STREAM_NAME = "ATPROTO_FIREHOSE"
@@ -145,6 +145,8 @@ class RunSpec:
     clock_shifts_ns: dict[str, int] = field(default_factory=dict)
     #: The same of the control node, to a second.
     control_clock_shift_ns: int = 0
+    #: One of CURSOR_PLACES.
+    cursor_place: str = CURSOR_PLACES[0]
 
     def clock_shift_ns(self, host: str | None) -> int:
         """Return what to add to a host's clock to have the common time; 0 if it is not known."""
@@ -302,6 +304,7 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_relay_replay": run.firehose.replay,
         "bench_firehose_mix": run.firehose.mix,
         "bench_drain_s": run.drain_s,
+        "bench_cursor_place": run.cursor_place,
         "bench_undecodable_max_frames": run.firehose.undecodable_max_frames,
         "bench_stream_max_age_s": stream.max_age_s,
         "bench_stream_max_bytes": stream.max_bytes,

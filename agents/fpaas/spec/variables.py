@@ -19,6 +19,8 @@ CONNECTIONS = ("auto", "per_consumer")
 #: Whether a cursor's own frame is replayed, or the one after it is the first.
 REPLAYS = ("inclusive", "exclusive")
 STORAGES = ("memory", "file")
+#: Where a shuffler that is started again in a run finds how far it was.
+CURSOR_PLACES = ("file", "nats")
 COMPRESSIONS = ("none", "s2")
 #: One server; or a cluster, which must have a majority without one of its servers.
 NATS_HOSTS_ALLOWED = (1, 3)
@@ -53,6 +55,7 @@ VARIABLES: dict[str, Variable] = {
     "bench_relay_silent_max_s": auto_or_number(0.1, 604_800, "seconds", OF_THE_WINDOW),
     "bench_relay_lag_max_s": auto_or_number(0.1, 604_800, "seconds", OF_THE_WINDOW),
     "bench_relay_stuck_s": number(10, 0.5, 86_400, "seconds"),
+    "bench_cursor_place": choice(CURSOR_PLACES[0], CURSOR_PLACES),
     "bench_undecodable_max_frames": integer(10, 0, 2**53, "frames"),
     "bench_seed": integer(1, 0, 2**63 - 1, "(any seed)"),
     "bench_repeat": integer(1, 1, 100, "runs"),

@@ -47,11 +47,17 @@ def cost(fault: Mapping[str, Any]) -> str:
     """Say what it cost, in terms of the ledger."""
     terms = fault["cost"]
     known = {name: terms[name] for name in COSTS if terms[name] is not None}
-    if not known:
-        return "not told apart from that of the run's other faults"
     why = {"lost": causes(terms.get("lost_by_cause"))}
     found = [f"{n:,} {COSTS[name]}{why.get(name, '')}" for name, n in known.items() if n]
-    return ", ".join(found) or "nothing"
+    said = ", ".join(found)
+    if len(known) == len(COSTS):
+        return said or "nothing"
+    shared = [words for name, words in COSTS.items() if name not in known]
+    return "; ".join(
+        part
+        for part in (said, f"not told apart from the run's other faults: {', '.join(shared)}")
+        if part
+    )
 
 
 def causes(by_cause: Mapping[str, int] | None) -> str:

@@ -534,6 +534,20 @@ CODES: dict[str, Code] = {
         "Nothing. What the fault cost is in summary.json under `faults`.",
         {"numbers": "places in bench_faults", "reason": "what was brought about"},
     ),
+    "fault_late": Code(
+        NOTE,
+        "bench_faults[{number}] ({do}) was begun {began_late_ms:.0f} ms and undone "
+        "{ended_late_ms:.0f} ms later than planned",
+        "Whoever executes the run's own faults had to wait for a processor, or for what the fault "
+        "is on. The fault's figures go by when it began and ended, not by the plan.",
+        "If it matters when the fault was, give its host more processors, or take other work away.",
+        {
+            "number": "its place in bench_faults",
+            "do": "",
+            "began_late_ms": "ms",
+            "ended_late_ms": "ms",
+        },
+    ),
     "relay_was_silent": Code(
         NOTE,
         "no event came from the relay {relay_url} for {longest:.1f} s at a stretch, {total:.1f} s "

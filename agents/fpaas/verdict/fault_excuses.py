@@ -20,6 +20,8 @@ from fpaas.spec.faults import LEADER, targets
 BAD_FRAMES = ("garbage", "half_frame")
 #: Steps of a clock are found to this much.
 STEP_SLACK_MS = 100.0
+#: A fault that begins or is undone so late is worth knowing. Figures go by when it did.
+FAULT_LATE_MS = 100.0
 
 
 def amiss(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
@@ -42,6 +44,14 @@ def amiss(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
         for one in own:
             if one["end_s"] is None:
                 yield Reason("fault_not_undone", one["host"], said)
+
+
+def late(summary: dict[str, Any]) -> Iterator[Reason]:
+    """Name faults that did not begin, or were not undone, when they should have been."""
+    for number, one in enumerate(summary.get("faults") or ()):
+        late_ms = {name: one.get(name) or 0.0 for name in ("began_late_ms", "ended_late_ms")}
+        if max(late_ms.values()) > FAULT_LATE_MS:
+            yield Reason("fault_late", None, {"number": number, "do": one["kind"], **late_ms})
 
 
 def explaining(reason: Reason, spec: RunSpec, summary: dict[str, Any]) -> list[int]:

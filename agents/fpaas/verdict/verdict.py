@@ -166,6 +166,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     noted = [
         *failovers,
         *excused,
+        *fault_excuses.late(summary),
         *broken,
         *generators.blocked_reader(summary, facts),
         *relay_limits.notes(spec, summary),
