@@ -32,7 +32,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud cloud-up cloud-down watch demo failure-matrix sweep capacity expected-results test molecule fuzz lint lint-python lint-playbooks readmes dashboards docs bench lab lab-down vms vms-down teardown clean
+.PHONY: help setup cloud cloud-up cloud-down watch demo failure-matrix sweep capacity frontier expected-results test molecule fuzz lint lint-python lint-playbooks readmes dashboards docs bench lab lab-down vms vms-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -66,6 +66,9 @@ sweep: $(READY) ## Run a grid of variables (10 to 1000 consumers by default), re
 
 capacity: $(READY) ## Find the largest number of consumers that holds the goals; resumable
 	@$(PLAYBOOK) playbooks/capacity.yml $(ARGS)
+
+frontier: $(READY) ## Find which consumers × poll intervals hold the goals, in at most 11 points; resumable
+	@$(PLAYBOOK) playbooks/frontier.yml $(ARGS)
 
 watch: $(READY) ## Watch the run that is on, here or on INVENTORY's hosts; Ctrl-C leaves it alone
 	@$(BIN)/fpaas watch $(if $(INVENTORY),--inventory $(INVENTORY)) $(ARGS)

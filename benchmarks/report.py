@@ -12,6 +12,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ REPORT_S_MAX = 20.0
 RSS_MB_MAX = 500.0
 PAGE_MB_MAX = 6.0
 DELIVERY_LOGS_MB_MAX = 50.0
+#: What each more consumer takes in a report's process, by runs of so few and so many of them.
+FEW, MANY = 1_000, 50_000
+KB_A_CONSUMER_MAX = 2.0
 
 
 def generate(directory: Path, run_s: float) -> None:
@@ -46,6 +50,42 @@ def generate(directory: Path, run_s: float) -> None:
     run.write(directory)
 
 
+def generate_short(directory: Path, consumers: int) -> None:
+    """Write a run of a minute, in which a fifth of the consumers poll."""
+    run = RawRun(
+        {
+            "bench_consumers": consumers,
+            "bench_poll_interval_s": 300,
+            "bench_firehose_rate_per_s": 20,
+            "bench_warmup_s": 10,
+            "bench_measure_s": 50,
+            "bench_drain_s": 5,
+        },
+        workers=2,
+    )
+    run.write(directory)
+
+
+def apart(target: Callable[..., None], *arguments: object) -> None:
+    """Call in a process of its own: a child's memory begins with what its parent has."""
+    process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"{target.__name__} ended with {process.exitcode}")
+
+
+def each_consumers_kb() -> float:
+    """Return what each more consumer takes in the report's process."""
+    rss_mb = []
+    for consumers in (FEW, MANY):
+        with tempfile.TemporaryDirectory() as directory:
+            bundle = Path(directory) / "run"
+            apart(generate_short, bundle, consumers)
+            rss_mb.append(report(bundle)[2])
+    return (rss_mb[1] - rss_mb[0]) * 1000 / (MANY - FEW)
+
+
 def report(run: Path) -> tuple[float, float, float]:
     """Report a run; returns seconds, seconds of processor time and MB of memory."""
     began = time.monotonic()
@@ -64,14 +104,7 @@ def run(*, quick: bool) -> list[dict[str, Any]]:
     run_s = QUICK_S if quick else RUN_S
     with tempfile.TemporaryDirectory() as directory:
         bundle = Path(directory) / "run"
-        # In a process of its own: a child's memory begins with what its parent has.
-        generator = multiprocessing.get_context("spawn").Process(
-            target=generate, args=(bundle, run_s)
-        )
-        generator.start()
-        generator.join()
-        if generator.exitcode:
-            raise RuntimeError(f"generating the run ended with {generator.exitcode}")
+        apart(generate, bundle, run_s)
         seconds, cpu_s, rss_mb = report(bundle)
         owed = json.loads((bundle / "summary.json").read_text())["ledger"]["unexplained"]
         if owed != 0:
@@ -80,7 +113,9 @@ def run(*, quick: bool) -> list[dict[str, Any]]:
         logs_mb = sum(path.stat().st_size for path in bundle.rglob("*.deliveries.cbor.gz")) / 1e6
         raw_mb = sum(p.stat().st_size for p in bundle.rglob("hosts/*/*") if p.is_file()) / 1e6
     label = f"{CONSUMERS} consumers, {run_s / 60:g} min at {RATE_PER_S}/s"
+    each = f"memory of each more, {FEW} to {MANY} consumers"
     return [
+        _result(each, each_consumers_kb(), "KB", KB_A_CONSUMER_MAX),
         _result(f"time, {label}", seconds, "s", REPORT_S_MAX),
         _result(f"processor time, {label}", cpu_s, "s", None),
         _result(f"memory, {label}", rss_mb, "MB", RSS_MB_MAX),

@@ -1,13 +1,14 @@
-"""Plays a sweep: an ansible-playbook of its own for every run, and goes on where one was ended.
+"""Plays a sweep, run by run, and goes on where it was ended.
 
-A run is what it is without a sweep: its own preflight, its own NATS, its own guard. What is
-played when is up to `fpaas.control.sweep_player`; this checks, and starts playbooks. Ctrl-C reaches
-the run's playbook by way of this worker's process group; if ours was killed, the worker notices and
-interrupts it.
+What is played when is up to `fpaas.control.sweep_player`; this checks, and plays runs: the first by
+an ansible-playbook of its own, those that need nothing else of the embedded lab on what that has
+made (`fpaas.control.kept_lab`), all others by playbooks again. Ctrl-C reaches a run's playbook by
+way of this worker's process group; if ours was killed, the worker notices and interrupts it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ansible import context
 from ansible.constants import DEFAULT_LOCAL_TMP
@@ -29,9 +31,11 @@ from click import ClickException
 from msgspec import structs
 
 from fpaas import spec
-from fpaas.commands import plan
-from fpaas.control import capacity_question, own_command, signals
+from fpaas.commands import plan, report
+from fpaas.control import capacity_question, frontier_player, own_command, signals
 from fpaas.control.capacity_player import CapacityPlayer
+from fpaas.control.frontier_player import FrontierPlayer
+from fpaas.control.kept_lab import CannotBeginError, KeptLab, KeptSettings
 from fpaas.control.sweep_player import Player
 from fpaas.records.sweep import Sweep, SweepPoint
 from fpaas.sweep import grid
@@ -40,6 +44,7 @@ LOOK_INTERVAL_S = 0.5
 #: A line of a run's own progress is passed on this often.
 SHOW_PROGRESS_EVERY_S = 60.0
 PROGRESS = re.compile(r"^\S+: +-?\d+ s of \d+ s \| ")
+RUN = "run.yml"
 #: Not of the load, and no reason to keep figures apart.
 NOT_COMPARED = ("bench_repeat",)
 
@@ -47,6 +52,7 @@ NOT_COMPARED = ("bench_repeat",)
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "grid": {"type": "raw"},
     "search": {"type": "dict"},
+    "is_frontier": {"type": "bool", "default": False},
     "sweep_id": {"type": "str", "default": ""},
     "name": {"type": "str", "required": True},
     "title": {"type": "str", "required": True},
@@ -57,6 +63,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "topology": {"type": "dict", "required": True},
     "lab": {"type": "str", "required": True},
     "known": {"type": "list", "elements": "str", "required": True},
+    "kept": {"type": "dict", "default": {}},
+    "provisioned_by": {"type": "list", "elements": "str", "default": []},
     "collects": {"type": "bool", "required": True},
     "results": {"type": "path", "required": True},
     "playbooks": {"type": "path", "required": True},
@@ -79,7 +87,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             if self._task.check_mode:
                 show(prepared.outline())
                 return {**result, "changed": False}
-            missing = prepared.play()
+            with self._runs:
+                missing = prepared.play()
         except spec.SpecError as error:
             raise AnsibleActionFail(str(error)) from error
         except ClickException as error:
@@ -98,7 +107,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         given = load_extra_vars(self._loader)
         search = arguments["search"]
         if search is None:
-            points = grid.expand(arguments["grid"], arguments["known"])
+            of_grid = "frontier_grid" if arguments["is_frontier"] else "sweep_grid"
+            points = grid.expand(arguments["grid"], arguments["known"], of_grid)
             refuse_given_twice(points[0], given)
         else:
             points = [{search["variable"]: None}]
@@ -106,17 +116,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         shared = {name: v for name, v in arguments["variables"].items() if name not in given}
         shared = {name: v for name, v in shared.items() if name not in points[0]}
 
-        def spec_at(point: grid.Point) -> spec.RunSpec:
-            available = {**task_vars, **shared, **point}
+        def templated(variables: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401
+            available = {**task_vars, **shared, **variables}
             templar = self._templar.copy_with_new_env(available_variables=available)
-            variables = templar.template(task_vars["run_variables"])
-            return check(variables, arguments["topology"], point)
+            return templar.template(available[name])
+
+        def spec_at(point: grid.Point) -> spec.RunSpec:
+            return check(templated(point, "run_variables"), arguments["topology"], point)
 
         question = None
         if search is not None:
             name = search["variable"]
+            hosts = len(arguments["topology"]["hosts"]["consumers"])
             question = capacity_question.read(
-                search, task_vars.get(name), lambda value: spec_at({name: value}), plan.limits_here
+                search,
+                task_vars.get(name),
+                lambda value: spec_at({name: value}),
+                plan.limits_here,
+                {"lab_consumers_hosts": hosts} if arguments["collects"] else None,
             )
             points = [{name: int(question.start) if question.is_integer else question.start}]
         specs = [spec_at(point) for point in points]
@@ -154,20 +171,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             raise spec.SpecError(
                 f"sweep_id: {sweep.sweep_id!r} is not allowed; letters, digits, '.', '_' and '-'"
             )
+        if arguments["is_frontier"]:
+            frontier_player.prepare(sweep)
         windows = [(one.settled_unix_ns - one.t0_unix_ns) / spec.NS_PER_S for one in specs]
-        return (Player if question is None else CapacityPlayer)(
+        by_playbook = RunPlaybook(
+            Path(arguments["playbooks"]),
+            task_vars["ansible_playbook_python"],
+            shared,
+            asked_passwords(self._play_context),
+        )
+        self._runs = Runs(by_playbook, templated, arguments)
+        player = (
+            FrontierPlayer if arguments["is_frontier"] else CapacityPlayer if search else Player
+        )
+        return player(
             sweep,
             windows,
             results=Path(arguments["results"]),
             goal=arguments["goal"],
             retries=arguments["retries"],
             collects=arguments["collects"],
-            run_playbook=RunPlaybook(
-                Path(arguments["playbooks"]),
-                task_vars["ansible_playbook_python"],
-                shared,
-                asked_passwords(self._play_context),
-            ),
+            run_playbook=self._runs,
             show=show,
         )
 
@@ -246,6 +270,100 @@ class RunPlaybook:
                     shown_at = time.monotonic()
                     show(f"  {lines[-1].strip()}")
         return ended_with
+
+
+class Runs:
+    """Plays runs by playbooks, or on the lab that one has made if that is all that they need.
+
+    `templated` returns a variable as a run's variables make it.
+    """
+
+    def __init__(
+        self,
+        by_playbook: RunPlaybook,
+        templated: Callable[[Mapping[str, Any], str], Any],
+        arguments: dict[str, Any],
+    ) -> None:
+        self._by_playbook = by_playbook
+        self._templated = templated
+        self._arguments = arguments
+        self._lab: KeptLab | None = None
+        #: What the last playbook has provisioned the lab by.
+        self._made_by: dict[str, Any] | None = None
+
+    def __call__(self, playbook: str, variables: dict[str, Any], log: Path) -> int:
+        """Play it, with what it prints added to a file; returns the playbook's exit code, or 0."""
+        made_by = self._lab_at(variables) if playbook == RUN else None
+        if made_by is not None and fits(self._made_by, made_by):
+            try:
+                self._play_kept(variables, log)
+            except CannotBeginError as error:
+                with log.open("a", encoding="utf-8") as output:
+                    output.write(f"{error}\nOn the lab that is kept up it did not begin; anew.\n")
+            else:
+                return 0
+        self.release()
+        ended_with = self._by_playbook(playbook, variables, log)
+        has_run = (Path(self._arguments["results"]) / variables["run_id"] / "run.json").exists()
+        self._made_by = made_by if has_run else None
+        return ended_with
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Let go of the lab; whoever interrupts us leaves that to its guard, which collects."""
+        if kind is None or issubclass(kind, Exception):
+            self.release()
+
+    def release(self) -> None:
+        """Let go of a lab that was kept up."""
+        if self._lab is not None:
+            self._lab.release()
+        self._lab = self._made_by = None
+
+    def _lab_at(self, variables: dict[str, Any]) -> dict[str, Any] | None:
+        """Return all that provisioning goes by; None if a run needs a playbook anyway."""
+        if not self._arguments["kept"]:
+            return None
+        names = self._arguments["provisioned_by"]
+        made_by = {name: self._templated(variables, name) for name in names}
+        return None if made_by["lab_monitoring"] or made_by["bench_faults"] else made_by
+
+    def _play_kept(self, variables: dict[str, Any], log: Path) -> None:
+        planned = plan.planned(
+            self._templated(variables, "run_variables"),
+            variables["run_id"],
+            spec.Scenario(
+                variables["scenario_name"],
+                variables["scenario_title"],
+                variables["scenario_goal"],
+                plan.merged_goals(
+                    [self._templated(variables, name) for name in ("scenario_goals", "goals")]
+                ),
+            ),
+            plan.topology_of(self._arguments["topology"], "the inventory"),
+        )
+        if self._lab is None:
+            control = self._templated(variables, "run_control")
+            results = Path(self._arguments["results"])
+            settings = KeptSettings.read(self._arguments["kept"], results, control)
+            self._lab = KeptLab(settings, report.write_run, show)
+        with (
+            log.open("a", encoding="utf-8") as output,
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+        ):
+            self._lab.play(planned)
+
+
+def fits(made_by: dict[str, Any] | None, needed: dict[str, Any]) -> bool:
+    """Whether a lab is as a run needs it; it may have been made for more open files."""
+    if made_by is None:
+        return False
+    more = {"lab_open_files": needed["lab_open_files"]}
+    return needed == made_by | more and int(made_by["lab_open_files"]) >= int(*more.values())
 
 
 def asked_passwords(play_context: Any) -> dict[str, str]:  # noqa: ANN401

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 module: play_sweep
-short_description: Play a sweep or a search, an ansible-playbook of its own for each run
+short_description: Play a sweep or a search
 description:
   - Goes on where an earlier call was ended. In check mode it lists what it would play.
+  - >-
+    Each run has an ansible-playbook of its own; on the embedded lab only the first has, and those
+    that need another lab.
 options:
   grid:
     description: Values by variable; every combination is a point.
@@ -16,6 +19,10 @@ options:
       - Search instead for the heaviest load that holds the goals.
       - A dictionary of variable, least, most, resolution_pct and long_run.
     type: dict
+  is_frontier:
+    description: Whether to play only points that tell which ones of the grid hold the goals.
+    type: bool
+    default: false
   sweep_id:
     description: Name of the sweep's directory; follows from what is played if it is empty.
     type: str
@@ -57,6 +64,15 @@ options:
     type: list
     elements: str
     required: true
+  kept:
+    description: The embedded lab's settings, to keep it up between runs; empty if that cannot be.
+    type: dict
+    default: {}
+  provisioned_by:
+    description: Variables that make a lab what it is; a run that has others needs another lab.
+    type: list
+    elements: str
+    default: []
   collects:
     description: Whether a run that goes on without its playbook is collected later.
     type: bool

@@ -40,10 +40,10 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     guard.Lab(made.lab_dir).release()
 
 
-def log_of_second(directory: Path) -> str:
-    runs = record.load(directory).points[1].runs
-    log = directory / "logs" / f"{runs[0].run_id}.log" if runs else Path("/dev/null")
-    return log.read_text() if log.exists() else ""
+def is_on(lab: Lab, point: int) -> bool:
+    """Whether the first run of a point has its T0."""
+    runs = record.load(lab.results / "sweeps/tried").points[point].runs
+    return bool(runs) and guard.current_run(lab.lab_dir) == runs[0].run_id
 
 
 def trust(bundle: Path) -> None:
@@ -59,9 +59,9 @@ def test_a_sweep_that_was_killed_goes_on_with_what_is_missing(lab: Lab) -> None:
     try:
         read_until(process, "point 2 of 2: bench_consumers=8 bench_batch_size=20, about")
         # As soon as it is under way: it takes but a few seconds.
-        while " s of 7 s | " not in log_of_second(directory):
+        while not is_on(lab, 1):
             assert process.poll() is None
-            time.sleep(0.2)
+            time.sleep(0.05)
     finally:
         process.kill()
     process.communicate(timeout=30)
@@ -104,6 +104,40 @@ def test_a_sweep_that_was_killed_goes_on_with_what_is_missing(lab: Lab) -> None:
     assert rows[interrupted.run_id]["published_per_s"] == ""
 
 
+@pytest.mark.matrix
+def test_runs_on_a_lab_that_is_kept_up_inherit_nothing(lab: Lab) -> None:
+    """Heaviest first: what it left would show in the others."""
+    directory = lab.results / "sweeps/tried"
+    grid = {"bench_consumers": [300, 2], "bench_firehose_rate_per_s": [200, 20]}
+    lab.variables |= {"bench_measure_s": 5}
+    del lab.variables["bench_firehose_rate_per_s"]
+    played = lab.play("sweep.yml", sweep_grid=grid)
+    assert lab.running() == []
+    runs = [run for point in record.load(directory).points for run in point.runs]
+    logs = [(directory / "logs" / f"{run.run_id}.log").read_text() for run in runs]
+    # One playbook for all of them.
+    assert [log.count("PLAY [Provision") + log.count("PLAY [Prepare") for log in logs][1:] == [
+        0
+    ] * (len(runs) - 1), played.output
+    for point, run in zip(record.load(directory).points, runs, strict=True):
+        bundle = lab.results / run.run_id
+        summary = json.loads((bundle / "summary.json").read_text())
+        consumers, rate = point.variables.values()
+        assert summary["ledger"]["unexplained"] == 0
+        assert summary["ledger"]["offered"] == rate * 6
+        assert summary["jetstream"]["consumers"] == consumers
+        assert summary["ledger"]["owed"] == summary["ledger"]["stored"] * consumers
+        assert summary["verdict"]["status"] in (sweep_record.PASS, sweep_record.INVALID), run
+        spec = json.loads((bundle / "run.json").read_text())
+        began = spec["t0_unix_ns"]
+        assert {path.name for path in (bundle / "hosts/localhost").glob("*.log")} >= {
+            *("nats.log", "relay.log", "shuffler.log", "consumers.log", "probe.log")
+        }
+        assert json.loads((bundle / "control.json").read_text())["problems"] == []
+        assert began > 0
+    assert lab.listening() == []
+
+
 def test_a_lab_that_cannot_run_ends_the_sweep_at_its_first_point(lab: Lab) -> None:
     played = lab.play("sweep.yml", sweep_grid=GRID, nats_server_binary="/none/nats-server")
     assert played.exit_code != 0
@@ -143,3 +177,21 @@ def test_a_wrong_sweep_is_refused_before_anything_starts(
     assert played.exit_code != 0
     assert message in played.flat
     assert not (lab.results / "sweeps").exists()
+
+
+@pytest.mark.matrix
+def test_repeats_are_played_on_the_lab_of_the_first_run(lab: Lab) -> None:
+    played = lab.play("scenario-1.yml", bench_repeat=3, bench_consumers=4)
+    assert lab.running() == []
+    assert played.output.count("on the lab that is kept up") == 2
+    bundles = lab.bundles()
+    assert len(bundles) == 3
+    for bundle in bundles:
+        summary = json.loads((bundle / "summary.json").read_text())
+        assert summary["ledger"]["unexplained"] == 0
+        assert summary["jetstream"]["consumers"] == 4
+        assert f"({bundle.name})" in played.output
+    statuses = {
+        json.loads((bundle / "summary.json").read_text())["verdict"]["status"] for bundle in bundles
+    }
+    assert (played.exit_code == 0) == (statuses == {sweep_record.PASS})

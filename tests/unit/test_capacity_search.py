@@ -13,7 +13,7 @@ from fpaas.control import capacity_question
 from fpaas.records.sweep import Question
 from fpaas.search import capacity
 from fpaas.search.capacity import Answer, Evidence, StoppedBy, Try, decide
-from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
+from fpaas.spec import RunSpec, Scenario, SpecError, Topology, build, read_variables
 
 CONSUMERS = Question("bench_consumers", 100, 1, 100_000, is_integer=True)
 POLLS = Question("bench_poll_interval_s", 10, 3600, 0.1, is_integer=False)
@@ -240,3 +240,46 @@ def test_a_bracket_as_wide_as_the_resolution_is_narrow_enough() -> None:
     question = Question("x", 20, 1, 1000, is_integer=False, resolution=0.1)
     runs = {20.0: ["pass"] * 3, 22.0: ["fail"] * 3}
     assert isinstance(decide(question, Evidence(runs)), Answer)
+
+
+def not_planned(_: float) -> RunSpec:
+    raise AssertionError
+
+
+def demand_of(variable: str, most: float | None = None) -> Question:
+    asked = dict.fromkeys(("least", "most", "long_run")) | {
+        "variable": variable,
+        "resolution_pct": 10,
+        "most": most,
+    }
+
+    available = {"lab_consumers_hosts": 5.0}
+    return capacity_question.read(asked, None, not_planned, lambda _: {}, available)
+
+
+def test_the_fewest_hosts_that_hold_a_load_are_found() -> None:
+    question = demand_of("lab_consumers_hosts")
+    answer, runs = search(question, lambda value: "pass" if value >= 3 else "invalid")
+    assert question.start == 5
+    assert (answer.holds_at, answer.stopped_at) == (3, 2)
+    assert answer.stopped_by is StoppedBy.GENERATOR
+    assert max(runs) == 5
+
+
+def test_the_least_cores_that_hold_a_load_are_found() -> None:
+    answer, _ = search(
+        demand_of("nats_cpu_max_cores", 4), lambda value: "pass" if value >= 0.7 else "fail"
+    )
+    assert answer.holds_at is not None
+    assert answer.stopped_at is not None
+    assert 0.7 <= answer.holds_at <= 0.77
+    assert 0.6 < answer.stopped_at < 0.7
+
+
+def test_a_demand_needs_hosts_and_what_there_is() -> None:
+    with pytest.raises(SpecError, match="capacity_most: say how much of nats_cpu_max_cores"):
+        demand_of("nats_cpu_max_cores")
+    asked = dict.fromkeys(("least", "most", "long_run"))
+    asked |= {"variable": "lab_consumers_hosts", "resolution_pct": 5}
+    with pytest.raises(SpecError, match="is of hosts with systemd"):
+        capacity_question.read(asked, None, not_planned, lambda _: {})

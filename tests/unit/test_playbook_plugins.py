@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from fpaas.control import agents_up
 from fpaas.records.status import AgentStatus, State
 from tests.support.checkout import CHECKOUT
 from tests.support.plugin_modules import load
 
 check_faults = load("modules/check_faults.py")
 check_host = load("modules/check_host.py")
-await_agents = load("action/await_agents.py")
 run_program = load("action/run_program.py")
 watch_run = load("action/watch_run.py")
 play_sweep = load("action/play_sweep.py")
@@ -125,8 +125,8 @@ def test_agents_that_failed_to_come_up_are_named_with_their_reason() -> None:
         unix_ns=0,
         pid=7,
     )
-    assert await_agents.failure({"shuffler": waiting}) == ""
-    assert await_agents.failure({"shuffler": waiting, "relay": failed}) == (
+    assert agents_up.failure({"shuffler": waiting}) == ""
+    assert agents_up.failure({"shuffler": waiting, "relay": failed}) == (
         "the relay failed: capture.bin: truncated"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from fpaas.control import frontier_player
 from fpaas.control.capacity_player import CapacityPlayer
+from fpaas.control.frontier_player import FrontierPlayer
 from fpaas.control.sweep_player import Player
 from fpaas.records import sweep as sweep_record
 from fpaas.records.sweep import Question, Sweep, SweepPoint
@@ -36,6 +39,9 @@ class Lab:
     holds_up_to: int = 10**9
     beyond: str = "fail"
     overloaded_above: int = 10**9
+    #: Consumers whose first run has a load that grows all the time.
+    grows_at: list[int] = field(default_factory=list)
+    measured_s: list[float] = field(default_factory=list)
     played: list[tuple[str, int | None, str]] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
 
@@ -58,8 +64,14 @@ class Lab:
             content["resources"]["processes"] = {"nats": {"cpu_pct": {"mean": lab_pct}}}
         if consumers and consumers > self.overloaded_above:
             content["goals"] = [sweep_runs.RULED_OUT]
-        (self.results / run_id).mkdir()
+        self.measured_s.append(variables.get("bench_measure_s", 0))
+        (self.results / run_id / "figures").mkdir(parents=True)
         (self.results / run_id / "summary.json").write_text(json.dumps(content))
+        if consumers in self.grows_at:
+            self.grows_at.remove(consumers)
+            rows = [f"calls_open,pulls,{second},{second}" for second in range(30)]
+            series = "\n".join(["series,of,seconds_since_t0,value", *rows])
+            (self.results / run_id / "figures/series.csv").write_text(series)
         if end.endswith("killed"):
             raise Killed
         return 0
@@ -98,7 +110,11 @@ class Lab:
             title="Capacity",
             grid={"bench_consumers": [start]},
             repeats=1,
-            variables={"bench_measure_s": 30.0, "bench_poll_interval_s": 5.0},
+            variables={
+                "bench_warmup_s": 3.0,
+                "bench_measure_s": 30.0,
+                "bench_poll_interval_s": 5.0,
+            },
             hosts={"nats": ["localhost"]},
             points=[SweepPoint(1, {"bench_consumers": start})],
             search=question,
@@ -108,6 +124,37 @@ class Lab:
             [30.0],
             results=self.results,
             goal="the most that holds",
+            retries=0,
+            collects=False,
+            run_playbook=self,
+            show=lambda text, _: self.shown.append(text),
+        )
+
+    def frontier(self) -> FrontierPlayer:
+        grid: dict[str, list[Any]] = {
+            "bench_consumers": [10, 20, 40, 80],
+            "bench_poll_interval_s": [1.0, 5.0],
+        }
+        points = [
+            {"bench_consumers": consumers, "bench_poll_interval_s": poll}
+            for consumers, poll in itertools.product(*grid.values())
+        ]
+        sweep = Sweep(
+            sweep_id="tried",
+            name="frontier",
+            title="Frontier",
+            grid=grid,
+            repeats=1,
+            variables={"bench_warmup_s": 3.0, "bench_measure_s": 30.0},
+            hosts={"nats": ["localhost"]},
+            points=[SweepPoint(i, point) for i, point in enumerate(points, 1)],
+        )
+        frontier_player.prepare(sweep)
+        return FrontierPlayer(
+            sweep,
+            [30.0] * len(points),
+            results=self.results,
+            goal="which loads hold",
             retries=0,
             collects=False,
             run_playbook=self,
@@ -371,3 +418,52 @@ def test_a_machine_that_the_lab_itself_keeps_busy_is_the_generators_limit(lab: L
     lab.holds_up_to, lab.beyond = 87, "invalid 150"
     assert lab.searcher().play() == ""
     assert "At 88 consumers the lab could not make or measure the load" in lab.shown[-1]
+
+
+def test_a_lab_that_refuses_everything_is_no_limit_of_the_load(lab: Lab) -> None:
+    lab.holds_up_to = 87
+    lab.ends = ["pass", "pass", "refused", "refused"]
+    with pytest.raises(SpecError, match=r"no longer runs what it ran before: nats_port: is in use"):
+        lab.searcher().play()
+    assert lab.consumers == [10, 20, 40, 10]
+    assert lab.searcher().play() == ""
+    answer = lab.shown[-1].splitlines()[0]
+    assert answer.startswith("Holds at 85 consumers in 3 of 3, fails at 88 consumers in 3 of 3.")
+
+
+def test_a_load_that_the_lab_refuses_is_the_generators_limit(lab: Lab) -> None:
+    lab.holds_up_to, lab.beyond = 87, "refused"
+    assert lab.searcher().play() == ""
+    assert "At 88 consumers the lab could not make or measure the load" in lab.shown[-1]
+
+
+def test_a_run_whose_load_had_not_settled_does_not_count_and_those_after_it_are_longer(
+    lab: Lab,
+) -> None:
+    lab.holds_up_to = 87
+    lab.grows_at = [40]
+    assert lab.searcher().play() == ""
+    runs = [run for point in record.load(lab.directory).points for run in point.runs]
+    [unsettled] = [run for run in runs if run.unsettled]
+    assert unsettled.settled_after_s is None
+    assert lab.consumers[:4] == [10, 20, 40, 40]
+    assert lab.measured_s[:4] == [30, 30, 30, 60]
+    assert any("had not settled; further runs measure for longer" in line for line in lab.shown)
+
+
+def test_a_frontier_is_walked_along_and_goes_on(lab: Lab) -> None:
+    lab.holds_up_to = 40
+    lab.ends = ["fail", "killed"]
+    with pytest.raises(Killed):
+        lab.frontier().play()
+    assert lab.frontier().play() == ""
+    shown = lab.shown[-1]
+    assert "Where the load holds, found by" in shown
+    assert "a poll every 5 s: holds at 40 consumers, fails at 80 consumers" in shown
+    tried = {(p.variables["bench_consumers"]) for p in record.load(lab.directory).shown}
+    assert 10 not in tried
+
+
+def test_a_frontier_is_over_two_variables_of_the_load(lab: Lab) -> None:
+    with pytest.raises(SpecError, match="frontier_grid: expected values of two variables"):
+        frontier_player.prepare(lab.player()._sweep)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -100,28 +100,16 @@ def command(
     """
     values = read_object(variables_file) if variables_file else {}
     values.update(parse_assignment(assignment) for assignment in assignments)
-    checked = spec.read_variables(values)
-    first_seq, frame_bytes_mean = check_source(checked)
     topology = read_topology(topology_file) if topology_file else LOCALHOST
     run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{scenario_name}"
     if not RUN_ID.fullmatch(run_id):
         raise BadInput(f"--run-id {run_id!r} is not allowed; letters, digits, '.', '_' and '-'")
-    run = spec.build(
-        checked,
-        run_id=run_id,
-        scenario=spec.Scenario(
-            scenario_name, scenario_title, scenario_goal, read_goals(goals_json)
-        ),
-        topology=topology,
-        first_seq=first_seq,
-        frame_bytes_mean=frame_bytes_mean,
-        owed_shares=shares_of(checked),
+    run = planned(
+        values,
+        run_id,
+        spec.Scenario(scenario_name, scenario_title, scenario_goal, read_goals(goals_json)),
+        topology,
     )
-    if first_seq is not None and not topology.hosts.get("relay"):
-        raise BadInput(
-            f"bench_firehose_source: {checked['bench_firehose_source']!r} is played by a relay of "
-            "ours, and the group relay has no host; add one, or name a wss:// relay"
-        )
     plan = capacity.predict(run)
     expected = plan_text.expectations(run, plan) + [
         f"Its goal {name} is ruled out by the parameters: {codes.sentence(excuse)}."
@@ -134,6 +122,29 @@ def command(
         click.echo(json.dumps({"plan": plan, "expected": expected, "warnings": warnings}, indent=2))
     else:
         click.echo(plan_text.describe(run, plan, expected, warnings))
+
+
+def planned(
+    values: Mapping[str, Any], run_id: str, scenario: spec.Scenario, topology: spec.Topology
+) -> spec.RunSpec:
+    """Return the run that bench_* variables make. Raises SpecError or BadInput that names one."""
+    checked = spec.read_variables(values)
+    first_seq, frame_bytes_mean = check_source(checked)
+    run = spec.build(
+        checked,
+        run_id=run_id,
+        scenario=scenario,
+        topology=topology,
+        first_seq=first_seq,
+        frame_bytes_mean=frame_bytes_mean,
+        owed_shares=shares_of(checked),
+    )
+    if first_seq is not None and not topology.hosts.get("relay"):
+        raise BadInput(
+            f"bench_firehose_source: {checked['bench_firehose_source']!r} is played by a relay of "
+            "ours, and the group relay has no host; add one, or name a wss:// relay"
+        )
+    return run
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -151,7 +162,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def read_goals(texts: Sequence[str]) -> dict[str, float]:
     """Merge goals as they are given on the command line into those of every run."""
-    merged: dict[str, Any] = dict(goals.DEFAULT_GOALS)
+    given = []
     for text in texts:
         try:
             content = json_input.loads(text)
@@ -159,6 +170,14 @@ def read_goals(texts: Sequence[str]) -> dict[str, float]:
             raise BadInput(f"--goals {text!r}: is not JSON: {error}") from error
         if not isinstance(content, dict):
             raise BadInput(f"--goals {text!r}: expected an object of limits by name")
+        given.append(content)
+    return merged_goals(given)
+
+
+def merged_goals(given: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Merge goals into those of every run: later ones win by name, and null takes one out."""
+    merged: dict[str, Any] = dict(goals.DEFAULT_GOALS)
+    for content in given:
         merged.update(content)
     return goals.read(merged, "goals")
 

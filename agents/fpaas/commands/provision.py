@@ -47,9 +47,10 @@ async def _provision(spec: RunSpec, nats_url: str, *, remove: bool) -> None:
         await stream.create_stream(context, spec)
         durables = asked.durables_of(spec, range(spec.consumers.count))
         await stream.create_durables(context, spec, durables, _Progress(len(durables)))
+        took_s = time.monotonic() - started
         click.echo(
             f"stream {spec.stream.name} and {len(durables)} durable(s) created "
-            f"in {time.monotonic() - started:.1f} s",
+            f"in {took_s:.1f} s, {len(durables) / took_s:.0f}/s",
             err=True,
         )
 

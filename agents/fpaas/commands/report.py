@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from fpaas.records import manifest as records_manifest
 from fpaas.records import sweep as sweep_record
 from fpaas.records.control import InvalidMarks
 from fpaas.report import sweep_report
-from fpaas.search import played
+from fpaas.search import frontier_played, played
 from fpaas.summary import manifest, summary
 from fpaas.sweep import record
-from fpaas.text import capacity_text, expected, summary_text, sweep_text
+from fpaas.text import capacity_text, expected, frontier_text, summary_text, sweep_text
 from fpaas.verdict import verdict
 
 EXIT_BY_STATUS = {
@@ -75,6 +76,17 @@ def command(
             raise BadInput("--single-file is for single runs; a sweep's report links to its runs'")
         _report_sweep(run_dir, warmup_s)
         return
+    status = write_run(run_dir, warmup_s, invalid_reasons, single_file)
+    sys.exit(EXIT_BY_STATUS[status])
+
+
+def write_run(
+    run_dir: Path,
+    warmup_s: float | None = None,
+    invalid_reasons: Sequence[str] = (),
+    single_file: Path | None = None,
+) -> str:
+    """Write all that is made of a run's raw data, and print the summary; returns the verdict."""
     bundle = load_bundle(run_dir)
     new_reasons = [reason for reason in invalid_reasons if reason not in bundle.invalid_reasons]
     bundle.invalid_reasons += new_reasons
@@ -96,7 +108,8 @@ def command(
     click.echo(f"\nreport      {report}")
     if single_file:
         click.echo(f"alone       {single_file}")
-    sys.exit(EXIT_BY_STATUS[figures["verdict"]["status"]])
+    status: str = figures["verdict"]["status"]
+    return status
 
 
 def _report_sweep(directory: Path, warmup_s: float | None) -> None:
@@ -112,10 +125,14 @@ def _report_sweep(directory: Path, warmup_s: float | None) -> None:
         click.echo("\n" + expected.text(expectations))
     _renew_results(directory.resolve().parent)
     click.echo(f"\nreport      {directory / 'report.html'}\n")
-    if sweep.search is not None:
-        for line in capacity_text.lines(sweep):
+    searched = capacity_text if sweep.search else frontier_text if sweep.frontier else None
+    if searched is not None:
+        for line in searched.lines(sweep):
             click.echo(line)
-    is_done = not sweep.incomplete if sweep.search is None else played.has_answer(sweep)
+    if sweep.frontier is not None:
+        is_done = isinstance(frontier_played.state(sweep), list)
+    else:
+        is_done = not sweep.incomplete if sweep.search is None else played.has_answer(sweep)
     if not is_done:
         sys.exit(EXIT_RUN_INVALID)
 

@@ -120,10 +120,8 @@ def _all_bundles(paths: Sequence[Path]) -> Iterator[Path]:
         if not (path / sweep_record.NAME).exists():
             yield path
             continue
-        for point in record.load(path).points:
-            for run in point.trusted:
-                if not run.is_long:
-                    yield sweep_report.bundle_of(path, run.run_id)
+        for _, run in record.load(path).alike:
+            yield sweep_report.bundle_of(path, run.run_id)
 
 
 def _variables(bundle: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from fpaas.plan import capacity as plan
 from fpaas.records.sweep import Question
 from fpaas.search.capacity import STEP
 from fpaas.spec import VARIABLES, RunSpec, SpecError
+from fpaas.spec.values import Variable
 from fpaas.text import plan_text
 
 #: What can be searched, and whether larger values are heavier loads.
@@ -19,6 +21,13 @@ RISING = {
     "bench_firehose_rate_per_s": True,
     "bench_batch_size": True,
     "bench_poll_interval_s": False,
+}
+#: What the load needs, of which a search finds the least: fewer, or less, weighs more.
+DEMANDS = {
+    "lab_consumers_hosts": Variable(None, "integer", "expected a number of hosts", minimum=1),
+    "nats_cpu_max_cores": Variable(
+        None, "number", "expected a number of cores, 0.1 or more", minimum=0.1
+    ),
 }
 #: How many sentences a plan has on what is by design, and on what spoils the run.
 Troubles = tuple[int, int]
@@ -30,28 +39,41 @@ def read(
     current: Any,  # noqa: ANN401
     spec_at: Callable[[float], RunSpec],
     limits_of: Callable[[RunSpec], dict[str, Any]],
+    available: Mapping[str, float] | None = None,
 ) -> Question:
     """Return the question for `{variable, least, most, resolution_pct, long_run}`.
 
     `current` is what the variable is set to; the search starts from there, or further up as far as
     the plan foresees no trouble. `spec_at` checks a value as a run would, `limits_of` returns those
-    of the machine for `plan_text.warnings`. Raises SpecError that names the variable.
+    of the machine for `plan_text.warnings`. `available` is what there is of `DEMANDS`, of which a
+    search begins with all; None: the lab cannot be given less. Raises SpecError that names the
+    variable.
     """
     name = asked["variable"]
-    if name not in RISING:
-        allowed = ", ".join(RISING)
+    if name not in RISING and name not in DEMANDS:
+        allowed = ", ".join([*RISING, *DEMANDS])
         raise SpecError(f"capacity_variable: {name!r} is not allowed; allowed: {allowed}")
-    variable = VARIABLES[name]
+    if name in DEMANDS and available is None:
+        raise SpecError(
+            f"capacity_variable: {name} is of hosts with systemd; name an inventory of some"
+        )
+    is_demand = name in DEMANDS
+    variable = DEMANDS[name] if is_demand else VARIABLES[name]
+    bounds = variable.minimum, (available or {}).get(name, variable.maximum)
+    if asked["most"] is None and bounds[1] == math.inf:
+        raise SpecError(f"capacity_most: say how much of {name} there is, as in -e capacity_most=2")
     ends = [
         float(variable.read(f"capacity_{end}", asked[end] or bound))
-        for end, bound in (("least", variable.minimum), ("most", variable.maximum))
+        for end, bound in zip(("least", "most"), bounds, strict=True)
     ]
     if ends[0] >= ends[1]:
         raise SpecError(
-            f"capacity_least: {ends[0]:g} is not allowed; it must be below capacity_most"
+            f"capacity_least: {ends[0]:g} is not allowed; it must be below "
+            f"{'capacity_most' if asked['most'] else f'{ends[1]:g}'}"
         )
-    least, most = ends if RISING[name] else reversed(ends)
-    start = min(max(float(variable.read(name, current)), ends[0]), ends[1])
+    least, most = ends if RISING.get(name) else reversed(ends)
+    start = ends[1] if is_demand else float(variable.read(name, current))
+    start = min(max(start, ends[0]), ends[1])
     question = Question(
         variable=name,
         start=start,
@@ -61,6 +83,9 @@ def read(
         resolution=_resolution(asked["resolution_pct"]) / 100,
         needs_long_run=bool(asked["long_run"]),
     )
+
+    if is_demand:
+        return question
 
     def troubles(value: float) -> Troubles:
         spec = spec_at(value)

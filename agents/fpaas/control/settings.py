@@ -41,7 +41,10 @@ SLIP = 0.85
 #: Of the lab, not of a host: there is one run.json, one results directory, one way to log in.
 WHOLE_LAB_PREFIXES = ("bench_", "capacity_", "frontier_", "run_", "scenario_", "sweep_")
 WHOLE_LAB = frozenset(
-    {"goals", "lab_control_dir", "lab_monitoring", "lab_name", "nats_tls", "results_dir"}
+    {
+        *("goals", "lab_consumers_hosts", "lab_control_dir", "lab_monitoring", "lab_name"),
+        *("nats_cpu_max_cores", "nats_tls", "results_dir"),
+    }
 )
 
 Settings = Mapping[str, Mapping[str, Any]]

@@ -45,6 +45,12 @@ class PlayedRun(msgspec.Struct):
         str, doc("what kept a host busy beside the lab, if only that made it invalid")
     ] = ""
     trimmed: Annotated[str, doc("which stretch its figures are of, if not its own")] = ""
+    unsettled: Annotated[
+        str, doc("in a search: what had not settled in its window, so that it does not count")
+    ] = ""
+    settled_after_s: Annotated[
+        Number | None, doc("when that had settled; null if a longer window must tell")
+    ] = None
 
 
 class PointFigure(msgspec.Struct, kw_only=True):
@@ -173,7 +179,40 @@ class Sweep(msgspec.Struct, kw_only=True):
     points: list[SweepPoint]
     scaling: list[Scaling] = []
     search: Annotated[Question | None, doc("null if it is no capacity search")] = None
+    frontier: Annotated[
+        dict[str, list[float]] | None,
+        doc(
+            "of the search for a frontier: the values of both variables, the lightest load first; "
+            "not all points are played then"
+        ),
+    ] = None
     schema: int = SCHEMA
+
+    @property
+    def is_search(self) -> bool:
+        """Whether runs decide which points are played: none lacks a run."""
+        return self.search is not None or self.frontier is not None
+
+    @property
+    def shown(self) -> list[SweepPoint]:
+        """Points that there is something to say of: of a frontier, others follow from these."""
+        if self.frontier is None:
+            return self.points
+        return [point for point in self.points if point.runs]
+
+    @property
+    def alike(self) -> Iterator[tuple[SweepPoint, PlayedRun]]:
+        """Iterate over runs that can be trusted and have one window: its length shows in memory.
+
+        In a search the long run has another, and so have runs before windows were made longer.
+        """
+        runs = [run for point in self.points for run in point.runs]
+        # A run's id begins with its time.
+        since = max((run.run_id for run in runs if run.unsettled), default="")
+        for point in self.points:
+            for run in point.trusted:
+                if not run.is_long and not run.unsettled and run.run_id > since:
+                    yield point, run
 
     def missing(self) -> Iterator[tuple[int, SweepPoint]]:
         """Iterate over (repetition, point) without a run that can be trusted, in playing order.

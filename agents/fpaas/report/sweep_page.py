@@ -7,17 +7,15 @@ from typing import Any
 
 from fpaas.latency.lower_bounds import marked
 from fpaas.records.sweep import PointFigure, Sweep, SweepPoint
-from fpaas.report import charts, document, written
+from fpaas.report import axes, charts, document, frontier_chart, written
 from fpaas.report.charts import Figure
 from fpaas.report.document import Chart
 from fpaas.search.sizing import Size
 from fpaas.sweep import grid, scaling, sweep_figures
 from fpaas.sweep.sweep_figures import COSTS, FIGURES, LATENCIES, Growth
-from fpaas.text import capacity_text, expected, size_text, sweep_text
+from fpaas.text import capacity_text, expected, frontier_text, size_text, sweep_text
 from fpaas.text.expected import Expectation
 
-#: A variable whose values are further apart than this is drawn on a logarithmic axis.
-LINEAR_RANGE_MAX = 20
 TABLE = (
     "processed_per_s",
     "nats_cpu_pct",
@@ -28,10 +26,6 @@ TABLE = (
     "fetch_call_p99_ms",
     "publish_to_first_fetch_p99_ms",
 )
-TITLES = {
-    "bench_consumers": "consumers",
-    "bench_poll_interval_s": "seconds between polls",
-}
 #: Marks a point whose figure is a lower bound.
 AT_LEAST_SYMBOL = "triangle-up-open"
 STATUS_TONE = {"done": "", "invalid": "unbalanced", "missing": "absent"}
@@ -53,31 +47,31 @@ def render(
         {
             "cost": [_chart(one, sweep, lines) for one in COSTS],
             "latency": [_chart(one, sweep, lines) for one in LATENCIES],
+            "frontier": [frontier_chart.chart(sweep)] if sweep.frontier else [],
         },
         sweep=sweep,
         done=done,
         trimmed=sweep_text.trimmed(sweep),
         incomplete=[
             (point.number, grid.label(point.variables), sweep_text.state(point, sweep.repeats))
-            for point in ([] if sweep.search else sweep.incomplete)
+            for point in ([] if sweep.is_search else sweep.incomplete)
         ],
         capacity=list(capacity_text.lines(sweep)) if sweep.search else [],
+        frontier=list(frontier_text.lines(sweep)) if sweep.frontier else [],
+        shown=sweep.shown,
         sizes=[size_text.row(one) for one in sizes],
         size_heads=size_text.HEADS,
-        over=_title(over),
-        is_logarithmic=sweep_figures.is_numeric(sweep, over) and _is_logarithmic(sweep.grid[over]),
+        over=axes.title(over),
+        is_logarithmic=sweep_figures.is_numeric(sweep, over)
+        and axes.is_logarithmic(sweep.grid[over]),
         answers=_answers(growths),
         growth=_growth_rows(growths),
         columns=[f"{figures[name].title}, {figures[name].unit}" for name in TABLE],
-        rows=[_row(point, sweep.repeats) for point in sweep.points],
+        rows=[_row(point, sweep.repeats) for point in sweep.shown],
         shared=_shared(sweep),
         expectations=expectations,
         expected_heads=expected.HEADS,
     )
-
-
-def _title(variable: str) -> str:
-    return TITLES.get(variable, variable)
 
 
 def _answers(growths: list[Growth]) -> dict[str, str]:
@@ -184,14 +178,14 @@ def curves(
         return None
     return {
         "unit": figure.unit,
-        "x_unit": _title(over),
+        "x_unit": axes.title(over),
         "data": traces,
         "layout": {
             **charts.layout(figure.unit),
             "showlegend": len(lines) > 1,
             "xaxis": {
-                "title": {"text": _title(over)},
-                **(_axis(sweep.grid[over]) if is_numeric else {"type": "category"}),
+                "title": {"text": axes.title(over)},
+                **(axes.axis(sweep.grid[over]) if is_numeric else {"type": "category"}),
             },
         },
     }
@@ -199,17 +193,3 @@ def curves(
 
 def _is_at_least(one: PointFigure | None) -> bool:
     return bool(one and one.at_least)
-
-
-def _axis(values: list[float]) -> dict[str, Any]:
-    """Return an axis with a tick at each value, logarithmic if they are far apart."""
-    ticks = sorted(values)
-    return {
-        "type": "log" if _is_logarithmic(values) else "linear",
-        "tickvals": ticks,
-        "ticktext": [f"{tick:,g}" for tick in ticks],
-    }
-
-
-def _is_logarithmic(values: list[float]) -> bool:
-    return 0 < min(values) * LINEAR_RANGE_MAX < max(values)

@@ -166,10 +166,7 @@ def _sizes(sweep: Sweep, directory: Path) -> list[Size]:
         sizing.of_run(
             sweep.variables | point.variables, summary_of(bundle_of(directory, run.run_id))
         )
-        for point in sweep.points
-        for run in point.trusted
-        # A longer run's stream, and with it NATS's memory, grows larger.
-        if not run.is_long
+        for point, run in sweep.alike
     ]
     if not measured:
         return []

@@ -116,18 +116,29 @@ class Evidence:
         """Whether a load holds, by most of its runs; None if another run must tell."""
         if self.is_refuted(value):
             return False
-        verdicts = self.runs[value]
-        holding = sum(one == HOLDS for one in verdicts)
-        other = len(verdicts) - holding
-        if holding == other or (other and len(verdicts) == 1):
-            return None
-        return holding > other
+        return is_holding(self.runs[value])
 
     def verdicts(self, value: float | None) -> Sequence[str]:
         """Return the verdicts that decided on a value."""
         if value is None:
             return ()
         return self.long_runs[value] if self.is_refuted(value) else self.runs[value]
+
+
+def is_holding(verdicts: Sequence[str]) -> bool | None:
+    """Whether a load holds, by most of its runs; None if another run must tell."""
+    holding = sum(one == HOLDS for one in verdicts)
+    other = len(verdicts) - holding
+    if holding == other or (other and len(verdicts) == 1):
+        return None
+    return holding > other
+
+
+def whose_limit(verdicts: Sequence[str]) -> StoppedBy:
+    """Say whose limit it is that runs of a load did not hold."""
+    against = [one for one in verdicts if one != HOLDS]
+    failed = sum(one == FAILS for one in against)
+    return StoppedBy.SYSTEM if 2 * failed >= len(against) else StoppedBy.GENERATOR
 
 
 def decide(question: Question, evidence: Evidence) -> Try | Answer:
@@ -238,11 +249,7 @@ def _rounded(
 
 
 def _stopped_by(high: float | None, evidence: Evidence) -> StoppedBy:
-    if high is None:
-        return StoppedBy.RANGE
-    against = [one for one in evidence.verdicts(high) if one != HOLDS]
-    failed = sum(one == FAILS for one in against)
-    return StoppedBy.SYSTEM if 2 * failed >= len(against) else StoppedBy.GENERATOR
+    return StoppedBy.RANGE if high is None else whose_limit(evidence.verdicts(high))
 
 
 def _answer(

@@ -33,10 +33,16 @@ def evidence(sweep: Sweep) -> Evidence:
     found: dict[bool, dict[float, list[str]]] = {False: defaultdict(list), True: defaultdict(list)}
     for point in sweep.points:
         for run in point.runs:
-            if run.status not in (None, INTERRUPTED) and not run.disturbed_by:
-                verdict = FAILS if _falls_short(run) else VERDICTS.get(run.status, run.status)
+            if (verdict := verdict_of(run)) is not None:
                 found[run.is_long][float(point.variables[variable])].append(verdict)
     return Evidence(found[False], found[True])
+
+
+def verdict_of(run: PlayedRun) -> str | None:
+    """Return what a run says of its load; None of one that was interrupted, or says nothing."""
+    if run.status in (None, INTERRUPTED) or run.disturbed_by or run.unsettled:
+        return None
+    return FAILS if _falls_short(run) else VERDICTS.get(run.status, run.status)
 
 
 def state(sweep: Sweep) -> Try | Answer:
@@ -63,7 +69,9 @@ def deciding_run(sweep: Sweep, value: float | None) -> PlayedRun | None:
     against = [
         run
         for run in runs
-        if (run.status in (FAIL, INVALID, NO_RUN) or _falls_short(run)) and not run.disturbed_by
+        if (run.status in (FAIL, INVALID, NO_RUN) or _falls_short(run))
+        and not run.disturbed_by
+        and not run.unsettled
     ]
     return against[-1] if against else None
 

@@ -26,25 +26,32 @@ NOT_SWEPT = {
 }
 
 
-def expand(grid: Any, known: Collection[str]) -> list[Point]:  # noqa: ANN401
+def expand(grid: Any, known: Collection[str], name: str = "sweep_grid") -> list[Point]:  # noqa: ANN401
     """Return the points of `{variable: [value, …], …}`; the first variable changes fastest.
 
     `known` are the names of variables that are no bench_* ones; the values of those are taken as
-    they are. Raises SpecError that names what is wrong with the grid.
+    they are. Raises SpecError that names what is wrong with the grid, whose own `name` that is.
     """
+    try:
+        return _expand(grid, known)
+    except SpecError as error:
+        raise SpecError(f"{name}: {error}") from None
+
+
+def _expand(grid: Any, known: Collection[str]) -> list[Point]:  # noqa: ANN401
     if isinstance(grid, str):
         try:
             grid = json_input.loads(grid)
         except ValueError:
-            raise SpecError(f"sweep_grid: {grid!r} is not JSON; {_EXPECTED}") from None
+            raise SpecError(f"{grid!r} is not JSON; {_EXPECTED}") from None
     if not isinstance(grid, Mapping) or not grid:
-        raise SpecError(f"sweep_grid: {_shown(grid)} is not allowed; {_EXPECTED}")
+        raise SpecError(f"{_shown(grid)} is not allowed; {_EXPECTED}")
     axes = {str(name): _axis(str(name), values, known) for name, values in grid.items()}
     count = 1
     for values in axes.values():
         count *= len(values)
     if count > POINTS_MAX:
-        raise SpecError(f"sweep_grid: has {count} points; allowed: at most {POINTS_MAX}")
+        raise SpecError(f"has {count} points; allowed: at most {POINTS_MAX}")
     # The first axis changes fastest, so that a curve over it is complete early.
     rows = itertools.product(*reversed(axes.values()))
     return [dict(zip(axes, reversed(row), strict=True)) for row in rows]
@@ -55,30 +62,25 @@ _EXPECTED = 'expected an object of lists, e.g. -e \'{"sweep_grid": {"bench_consu
 
 def _axis(name: str, values: Any, known: Collection[str]) -> list[Any]:  # noqa: ANN401
     if name in NOT_SWEPT:
-        raise SpecError(f"sweep_grid: {name} cannot be swept: {NOT_SWEPT[name]}")
+        raise SpecError(f"{name} cannot be swept: {NOT_SWEPT[name]}")
     if name not in VARIABLES and name not in known:
         everything = [*VARIABLES, *known]
         near = difflib.get_close_matches(name, everything, n=1)
         hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(sorted(everything))
-        raise SpecError(f"sweep_grid: {name}: there is no such variable; {hint}")
+        raise SpecError(f"{name}: there is no such variable; {hint}")
     if not isinstance(values, list):
-        raise SpecError(f"sweep_grid: {name}: {_shown(values)} is not allowed; expected a list")
+        raise SpecError(f"{name}: {_shown(values)} is not allowed; expected a list")
     if not values:
-        raise SpecError(f"sweep_grid: {name}: has no value; expected one at least")
+        raise SpecError(f"{name}: has no value; expected one at least")
     axis: list[Any] = []
     for value in values:
         read = value
         if name in VARIABLES:
-            try:
-                read = VARIABLES[name].read(name, value)
-            except SpecError as error:
-                raise SpecError(f"sweep_grid: {error}") from None
+            read = VARIABLES[name].read(name, value)
         elif isinstance(value, Mapping | list) or value is None:
-            raise SpecError(
-                f"sweep_grid: {name}: {_shown(value)} is not allowed; expected a single value"
-            )
+            raise SpecError(f"{name}: {_shown(value)} is not allowed; expected a single value")
         if read in axis:
-            raise SpecError(f"sweep_grid: {name}: {written(read)} is there twice; leave out one")
+            raise SpecError(f"{name}: {written(read)} is there twice; leave out one")
         axis.append(read)
     return axis
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fpaas.records.sweep import Question, Sweep
+from fpaas.records.sweep import PlayedRun, Question, Sweep
 from fpaas.search import played
 from fpaas.search.capacity import Answer, StoppedBy, Try
 from fpaas.verdict.goals import written
@@ -22,12 +22,21 @@ WORDS = {
     "bench_firehose_rate_per_s": ("", " frames/s"),
     "bench_batch_size": ("batches of ", ""),
     "bench_poll_interval_s": ("a poll every ", " s"),
+    "lab_consumers_hosts": ("", " consumers host(s)"),
+    "nats_cpu_max_cores": ("", " core(s) for NATS"),
 }
+#: What the load needs: the answer is the least.
+DEMANDS = ("lab_consumers_hosts", "nats_cpu_max_cores")
 
 
 def value(question: Question, number: float) -> str:
+    """Write a value of what is searched."""
+    return quantity(question.variable, number)
+
+
+def quantity(variable: str, number: float) -> str:
     """Write `8 600 consumers`."""
-    before, after = WORDS.get(question.variable, (f"{question.variable}=", ""))
+    before, after = WORDS.get(variable, (f"{variable}=", ""))
     shown = f"{number:,.0f}" if number == int(number) else f"{number:.6g}"
     return f"{before}{shown.replace(',', ' ')}{after}"
 
@@ -39,6 +48,8 @@ def answer(sweep: Sweep, found: Answer) -> str:
         least = value(question, found.stopped_at or question.least)
         return f"Does not hold even at {least} ({_of(found.stopped_runs)}).{_why(sweep, found)}"
     holds = f"Holds at {value(question, found.holds_at)} in {_of(found.holds_runs)}"
+    if question.variable in DEMANDS and found.stopped_by is not StoppedBy.NOISE:
+        return _demand(sweep, found, holds)
     if found.stopped_by is StoppedBy.RANGE:
         return f"{holds}, which is the most that was asked for; the capacity is at least that."
     if found.stopped_by is StoppedBy.NOISE or found.stopped_at is None:
@@ -52,6 +63,14 @@ def answer(sweep: Sweep, found: Answer) -> str:
         )
     long = " long runs" if played.evidence(sweep).is_refuted(found.stopped_at) else ""
     return f"{holds}, fails at {beyond} in {_of(found.stopped_runs)}{long}.{_why(sweep, found)}"
+
+
+def _demand(sweep: Sweep, found: Answer, holds: str) -> str:
+    if found.stopped_at is None:
+        return f"{holds}, which is the least that was asked for; the load needs no more."
+    verb = "fails" if found.stopped_by is StoppedBy.SYSTEM else "cannot be made or measured"
+    less = value(played.question(sweep), found.stopped_at)
+    return f"{holds}, {verb} at {less} in {_of(found.stopped_runs)}.{_why(sweep, found)}"
 
 
 def _of(runs: tuple[int, int]) -> str:
@@ -85,6 +104,15 @@ def progress(sweep: Sweep, step: Try, run_number: int) -> str:
         so_far.append(f"not at {value(question, failing)}")
     known_text = f"; {', '.join(so_far)}" if so_far else ""
     return f"run {run_number}: {value(question, step.value)}{again}{long}{known_text}"
+
+
+def unsettled(run: PlayedRun) -> str:
+    """Say why a run does not count whose load had not settled."""
+    if run.settled_after_s is None:
+        return f"{run.unsettled} had not settled; further runs measure for longer"
+    return (
+        f"{run.unsettled} settled only after {run.settled_after_s:g} s; further runs warm up longer"
+    )
 
 
 def cost(sweep: Sweep, found: Answer) -> Iterator[str]:

@@ -147,14 +147,14 @@ def trimmed(sweep: Sweep) -> str:
 def lines(sweep: Sweep, growths: list[Growth]) -> Iterator[str]:
     """Iterate over the lines of a sweep's result: a table of points, then growth."""
     done = sum(point.status == "done" for point in sweep.points)
-    yield f"Sweep {sweep.sweep_id}: {done} of {len(sweep.points)} points"
+    yield f"Sweep {sweep.sweep_id}: {done} of {len(sweep.shown)} points"
     if trimmed(sweep):
         yield trimmed(sweep)
     yield ""
     titles = {one.name: f"{one.title} ({one.unit})" for one in FIGURES}
     heads = [*sweep.grid, *SHOWN, ""]
     rows = [heads]
-    for point in sweep.points:
+    for point in sweep.shown:
         cells = [written(value) for value in point.variables.values()]
         for name in SHOWN:
             one = (point.figures or {}).get(name)
