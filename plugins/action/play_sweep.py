@@ -81,6 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """Play what is missing; fails with what is wrong, or with the points that have no run."""
         del tmp
         _, arguments = self.validate_argument_spec(ARGUMENTS)
+        arguments = plain(arguments)
         result: dict[str, Any] = super().run(None, task_vars)
         try:
             prepared = self._prepare(arguments, task_vars or {})
@@ -119,7 +120,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         def templated(variables: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401
             available = {**task_vars, **shared, **variables}
             templar = self._templar.copy_with_new_env(available_variables=available)
-            return templar.template(available[name])
+            return plain(templar.template(available[name]))
 
         def spec_at(point: grid.Point) -> spec.RunSpec:
             return check(templated(point, "run_variables"), arguments["topology"], point)
@@ -194,6 +195,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             run_playbook=self._runs,
             show=show,
         )
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401
+    """Return the same without Ansible's own kinds of strings and numbers, which no record knows."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    for kind in (str, float, int):
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return kind(value)
+    return value
 
 
 def refuse_given_twice(point: grid.Point, given: dict[str, Any]) -> None:

@@ -183,6 +183,21 @@ def test_what_is_installed_is_no_place_for_results(tmp_path: Path) -> None:
     assert lab_place.place("sources", tmp_path, here) == tmp_path
 
 
+def test_what_ansible_passes_on_is_made_plain() -> None:
+    class Tagged(str):
+        __slots__ = ()
+
+    class TaggedInt(int):
+        pass
+
+    given = {Tagged("a"): [Tagged("b"), TaggedInt(3), True, None, 0.5], "c": {"d": Tagged("e")}}
+    made = play_sweep.plain(given)
+    assert made == {"a": ["b", 3, True, None, 0.5], "c": {"d": "e"}}
+    assert [type(one) for one in made["a"]] == [str, int, bool, type(None), float]
+    assert {type(name) for name in made} == {str}
+    assert type(made["c"]["d"]) is str
+
+
 def test_runs_of_a_sweep_are_told_passwords_that_nobody_types_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
