@@ -106,10 +106,15 @@ def test_metrics_follow_prometheus_conventions(monkeypatch: pytest.MonkeyPatch) 
 
     shuffler = asyncio.run(build())
     shuffler.account.note_read(5)
-    shuffler.account.refusals_by_reason["503"] += 2
+    shuffler.account.refusals_by_reason["503 no stream takes the subject"] += 2
+    shuffler.account.refusals_by_reason["no JetStream answer: b'a'"] += 1
+    shuffler.account.refusals_by_reason["no JetStream answer: b'b'"] += 1
     text = generate_latest(registries[0]).decode()
     assert "fpaas_shuffler_frames_read_total 1.0" in text
-    assert 'fpaas_shuffler_publish_refusals_total{reason="503"} 2.0' in text
+    # What others write is no label: each text would be a series.
+    assert 'fpaas_shuffler_publish_refusals_total{code="503"} 2.0' in text
+    assert 'fpaas_shuffler_publish_refusals_total{code="other"} 2.0' in text
+    assert text.count("fpaas_shuffler_publish_refusals_total{") == 2
     assert "fpaas_shuffler_in_flight 0.0" in text
 
 

@@ -245,7 +245,7 @@ SHUFFLER_BOARD = Board(
                 {
                     "read again": total(f"{SHUFFLER}_frames_reread_total"),
                     "undecodable": total(f"{SHUFFLER}_frames_undecodable_total"),
-                    "gaps": total(f"{SHUFFLER}_relay_gaps_total"),
+                    "gaps": total(f"{SHUFFLER}_relay_gaps"),
                     "numbers went back": total(f"{SHUFFLER}_relay_seq_resets_total"),
                 },
             ),
@@ -261,8 +261,8 @@ SHUFFLER_BOARD = Board(
                 "Publishes refused per second",
                 "ops",
                 {
-                    "{{reason}}": or_zero(
-                        rate(f"{SHUFFLER}_publish_refusals_total", "reason"), PUBLISHED
+                    "{{code}}": or_zero(
+                        rate(f"{SHUFFLER}_publish_refusals_total", "code"), PUBLISHED
                     )
                 },
             ),
@@ -536,7 +536,7 @@ FAILURES = Board(
                 "Events not read at once",
                 "short",
                 {
-                    "gaps": total(f"{SHUFFLER}_relay_gaps_total"),
+                    "gaps": total(f"{SHUFFLER}_relay_gaps"),
                     "read again": total(f"{SHUFFLER}_frames_reread_total"),
                     "undecodable": total(f"{SHUFFLER}_frames_undecodable_total"),
                     "offered, not read yet": f"clamp_min("

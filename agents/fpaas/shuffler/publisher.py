@@ -335,26 +335,31 @@ class Publisher:
     ) -> None:
         answer = self._answers.read(header, payload)
         window = self.window
-        publish = window.answer(int(subject[self._token_at :]), answer, time.monotonic())
-        if answer.__class__ is Refusal:
+        token = int(subject[self._token_at :])
+        if not isinstance(answer, Refusal) and (publish := window.pending.get(token)) is not None:
+            # Before its outcome is counted: no scrape in between sees more outcomes than acks.
+            self._has_no_stream = False
+            self._note_ack(publish)
+        window.answer(token, answer, time.monotonic())
+        if isinstance(answer, Refusal):
             self._log_refusal(answer.reason)
             if answer.reason == NO_STREAM:
                 self._has_no_stream = True
                 self._room.clear()
                 self._look_after_refusal()
-        elif publish is not None:
-            self._has_no_stream = False
-            now_ns = common_time.now_ns()
-            self.publish_ack.samples_ns.append(now_ns - publish.first_written_ns)
-            self.publish_ack.began_unix_ns.append(publish.first_written_ns)
-            if self._due_ns is not None and not publish.again:
-                due_ns = self._due_ns(publish.seq)
-                self.due_to_ack.samples_ns.append(now_ns - due_ns)
-                self.due_to_ack.began_unix_ns.append(due_ns)
         if window.ready and self._flushing is None:
             # Many answers come at once; what they let go is written in one piece.
             self._flushing = asyncio.get_running_loop().call_soon(self.flush)
         self._open_room()
+
+    def _note_ack(self, publish: Publish) -> None:
+        now_ns = common_time.now_ns()
+        self.publish_ack.samples_ns.append(now_ns - publish.first_written_ns)
+        self.publish_ack.began_unix_ns.append(publish.first_written_ns)
+        if self._due_ns is not None and not publish.again:
+            due_ns = self._due_ns(publish.seq)
+            self.due_to_ack.samples_ns.append(now_ns - due_ns)
+            self.due_to_ack.began_unix_ns.append(due_ns)
 
     def _unanswered(self, publish: Publish) -> None:
         now_ns = common_time.now_ns()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import Metric
 from prometheus_client.core import (
@@ -109,10 +110,10 @@ class ShufflerCollector(Collector):
         refusals = CounterMetricFamily(
             "fpaas_shuffler_publish_refusals",
             "Answers that refused a publish, which is tried again if that may help.",
-            labels=["reason"],
+            labels=["code"],
         )
-        for reason, count in list(account.refusals_by_reason.items()):
-            refusals.add_metric([reason], count)
+        for code, count in _by_code(dict(account.refusals_by_reason)).items():
+            refusals.add_metric([code], count)
         yield refusals
         yield self._acks.metric()
         window = publisher.window
@@ -131,8 +132,18 @@ class ShufflerCollector(Collector):
         if reader.numbering.last_seq is not None:
             yield _gauge("last_seq", "The relay seq read last.", reader.numbering.last_seq)
         yield _counter("relay_seq_resets", "Times the relay's seqs went back.", reader.seq_resets)
-        yield _counter("relay_gaps", "Gaps of the relay that were noticed.", reader.gaps.count)
+        # One that proves to be a bad number is none: it goes back, which no counter may.
+        yield _gauge("relay_gaps", "Gaps of the relay so far.", reader.gaps.count)
         yield _gauge("last_stream_seq", "The stream seq acked last.", account.last_stream_seq)
+
+
+def _by_code(counts: Mapping[str, int]) -> Counter[str]:
+    """Add up reasons by the code that they begin with: the rest is free text, which is no label."""
+    found: Counter[str] = Counter()
+    for reason, count in counts.items():
+        code = reason.partition(" ")[0]
+        found[code if code.isdecimal() else "other"] += count
+    return found
 
 
 def _counter(name: str, help_text: str, value: float) -> CounterMetricFamily:
