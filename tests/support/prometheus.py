@@ -1,10 +1,8 @@
-"""A real Prometheus: its programs, from PATH or Debian's package, and a server of a test's own."""
+"""A real Prometheus: its programs, as labs on this machine find them, and a test's own server."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import shutil
 import subprocess
 import time
 import urllib.parse
@@ -14,54 +12,26 @@ from typing import Any
 
 import pytest
 
+from fpaas.control import own_prometheus
+from fpaas.errors import BadInput
 from tests.support.checkout import CHECKOUT
 from tests.support.ports import free_port
 
-_UNPACKED = CHECKOUT / ".cache" / "prometheus-of-tests"
-_DOWNLOAD_S = 120
+#: Where the checkout's own labs unpack it, too.
+_CACHE = CHECKOUT / ".cache" / "prometheus"
 UP_WITHIN_S = 60
 
 
 def program(name: str) -> Path:
     """Return the path of `prometheus` or `promtool`; skips the test if it cannot be had."""
-    if on_path := shutil.which(name):
-        return Path(on_path)
-    found = _UNPACKED / "usr" / "bin" / name
-    _UNPACKED.parent.mkdir(exist_ok=True)
-    # Tests run side by side.
-    with _UNPACKED.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not found.exists():
-            _fetch()
+    try:
+        server = own_prometheus.find(_CACHE)
+    except BadInput as error:
+        pytest.skip(str(error))
+    found = server.with_name(name)
+    if not found.exists():
+        pytest.skip(f"no {name} beside {server}; install Debian's package prometheus")
     return found
-
-
-def _fetch() -> None:
-    if missing := [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]:
-        pytest.skip(f"no Prometheus: neither on PATH, nor {missing[0]} to fetch Debian's package")
-    temporary = _UNPACKED.with_suffix(".new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        _run("apt-get", "download", "prometheus", cwd=temporary)
-        [package] = temporary.glob("prometheus_*.deb")
-        _run("dpkg", "-x", package.name, ".", cwd=temporary)
-        package.unlink()
-        temporary.rename(_UNPACKED)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _run(*command: str, cwd: Path) -> None:
-    try:
-        subprocess.run(
-            command, cwd=cwd, check=True, capture_output=True, text=True, timeout=_DOWNLOAD_S
-        )
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        pytest.skip(f"no Prometheus: neither on PATH, nor by {' '.join(command)}: {last}")
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"no Prometheus: {' '.join(command)} took more than {_DOWNLOAD_S} s")
 
 
 class Prometheus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,12 +28,16 @@ def find(cache: Path) -> Path:
         return Path(on_path)
     program = cache / "package" / "usr" / "bin" / PROMETHEUS
     if not program.exists():
-        _unpack_package(cache)
+        cache.mkdir(parents=True, exist_ok=True)
+        # Playbooks ask for several hosts at once.
+        with (cache / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not program.exists():
+                _unpack_package(cache)
     return program
 
 
 def _unpack_package(cache: Path) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
     _run(["apt-get", "download", "-qq", PROMETHEUS], cache, DOWNLOAD_LIMIT_S)
     archives = sorted(cache.glob(f"{PROMETHEUS}_*.deb"))
     if not archives:
