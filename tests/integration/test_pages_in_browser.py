@@ -171,11 +171,13 @@ def test_a_search(tab: Tab, axe_script: str, tmp_path: Path) -> None:
 
 
 def test_a_comparison(tab: Tab, axe_script: str, tmp_path: Path) -> None:
-    for name, consumers in (("a", 20), ("b", 30)):
-        directory = RawRun({"bench_consumers": consumers}).write(tmp_path / name)
+    # Warnings name the runs' directories, however long these are.
+    runs = [tmp_path / (letter * 60) for letter in "ab"]
+    for directory, consumers in zip(runs, (20, 30), strict=True):
+        RawRun({"bench_consumers": consumers}).write(directory)
         CliRunner().invoke(report.command, [str(directory)])
     page_file = tmp_path / "comparison.html"
-    arguments = [str(tmp_path / "a"), "vs", str(tmp_path / "b"), "--allow-invalid"]
+    arguments = [str(runs[0]), "vs", str(runs[1]), "--allow-invalid"]
     CliRunner().invoke(compare.command, [*arguments, "--html", str(page_file)])
     look(tab, axe_script, page_file)
     names = "[...document.querySelectorAll('[data-chart=percentiles-publish_ack] button')]"

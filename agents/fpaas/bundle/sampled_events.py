@@ -167,7 +167,7 @@ def deaths(bundle: Bundle) -> Iterator[Found]:
                 min(last_sign(part, status.agent, status.unix_ns), bundle.spec.settled_unix_ns),
                 None,
                 {"agent": status.agent, "state": status.state},
-                f"{status.agent} {what}",
+                f"{status.agent} {what.removeprefix('was ')}",
                 f"{in_words(status.agent)} {what}",
             )
     for part, worker in bundle.workers:

@@ -82,9 +82,9 @@ def _latencies(view: View) -> Table:
 def _nats(view: View) -> Table:
     table = _table("NATS", "")
     cpu_and_rss = view.processes.get("nats")
-    table.add_row("CPU, RSS", _use(cpu_and_rss))
-    table.add_row("stream", f"{_count(view.stream_messages)}, {_mb(view.stream_mb)}")
-    table.add_row("lag p50, max", f"{_count(view.lag_p50)}, {_count(view.lag_max)}")
+    table.add_row("CPU | RSS", _use(cpu_and_rss))
+    table.add_row("stream", f"{_count(view.stream_messages)} | {_mb(view.stream_mb)}")
+    table.add_row("lag p50 | max", f"{_count(view.lag_p50)} | {_count(view.lag_max)}")
     return table
 
 
@@ -158,12 +158,12 @@ def _sides(left: Table, right: Table, ratio: tuple[int, int] = (1, 1)) -> Table:
 
 
 def _count(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f}".replace(",", " ")
+    return NOTHING if value is None else f"{value:,.0f}"
 
 
 def _last(rates: Iterable[float]) -> str:
     recent = list(rates)[-3:]
-    return f"{sum(recent) / len(recent):,.0f}".replace(",", " ") if recent else NOTHING
+    return f"{sum(recent) / len(recent):,.0f}" if recent else NOTHING
 
 
 def _ms(value: float | None) -> str:
@@ -171,10 +171,10 @@ def _ms(value: float | None) -> str:
 
 
 def _mb(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f} MB".replace(",", " ")
+    return NOTHING if value is None else f"{value:,.0f} MB"
 
 
 def _use(cpu_and_rss: tuple[float, float] | None) -> str:
     if cpu_and_rss is None:
         return NOTHING
-    return f"{cpu_and_rss[0]:.0f} %, {_mb(cpu_and_rss[1])}"
+    return f"{cpu_and_rss[0]:.0f} % | {_mb(cpu_and_rss[1])}"

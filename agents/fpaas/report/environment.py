@@ -45,7 +45,8 @@ def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
         "stream": (
             f"{spec.stream.storage}, max age {spec.stream.max_age_s:g} s, "
             f"{spec.stream.max_bytes / 1e6:,.0f} MB, duplicates for "
-            f"{spec.stream.duplicate_window_s:g} s, {spec.stream.replicas} replica(s)"
+            f"{spec.stream.duplicate_window_s:g} s, {spec.stream.replicas} replica"
+            + ("" if spec.stream.replicas == 1 else "s")
         ),
         **({"faults": "; ".join(map(_fault, spec.faults))} if spec.faults else {}),
     }
