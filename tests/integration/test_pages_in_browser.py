@@ -65,8 +65,7 @@ def look(tab: Tab, axe_script: str, path: Path) -> None:
         assert loaded == [], medium
         assert axe.violations(tab, axe_script) == [], medium
         wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        if not options.get("printed"):
-            assert tab.run(wider) == 0, f"{medium}: the page scrolls sideways"
+        assert tab.run(wider) == 0, f"{medium}: wider than screen or paper"
 
 
 def drawn(tab: Tab) -> int:

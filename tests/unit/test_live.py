@@ -15,6 +15,7 @@ from fpaas.commands import watch
 from fpaas.control import login, terminal_line
 from fpaas.live import dump, screen, source, view
 from fpaas.records import status
+from fpaas.records.events import EventLog
 from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
@@ -193,3 +194,10 @@ def test_a_run_is_watched_over_its_inventorys_hosts(
     assert (tmp_path / "sudo.log").exists()
     [unreached] = hosts.unreached
     assert unreached.startswith("gone-1: does not answer: ")
+
+
+def test_an_event_names_who_saw_it(bundle: Path) -> None:
+    with EventLog(bundle / "hosts" / "localhost" / "shuffler.events.jsonl") as log:
+        begin_ns = RawRun().spec.t0_unix_ns + 12 * NS_PER_S
+        log.begin("agent_paused", begin_ns, {}, end_unix_ns=begin_ns + NS_PER_S)
+    assert (12.0, "localhost: shuffler: agent paused for 1.0 s") in seen(bundle, 20).events

@@ -56,7 +56,8 @@ class HostDump:
     host: list[HostSample] = field(default_factory=list)
     processes: list[ProcessSample] = field(default_factory=list)
     nats: list[NatsSample] = field(default_factory=list)
-    events: list[EventRecord] = field(default_factory=list)
+    #: Each with who wrote it.
+    events: list[tuple[str, EventRecord]] = field(default_factory=list)
     #: Encoded histograms by leg.
     histograms: dict[str, list[str]] = field(default_factory=dict)
 
@@ -71,7 +72,8 @@ def parse(text: str) -> HostDump:
             found = [status for line in lines if (status := AgentStatus.parse(line)) is not None]
             dump.statuses += found
         elif name.endswith(".events.jsonl"):
-            dump.events += _records(lines, EventRecord)
+            writer = name.removesuffix(".events.jsonl")
+            dump.events += [(writer, event) for event in _records(lines, EventRecord)]
         elif name.endswith(".hlog"):
             _add_histograms(dump, lines)
         elif name == "relay.samples.jsonl":

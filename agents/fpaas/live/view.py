@@ -166,9 +166,12 @@ def make(
         goals=_goals_at_end(summary) if summary else _goals(run, latencies, processes, errors),
         events=sorted(
             (
-                ((event.begin_unix_ns - run.t0_unix_ns) / NS_PER_S, f"{host}: {_words(event)}")
+                (
+                    (event.begin_unix_ns - run.t0_unix_ns) / NS_PER_S,
+                    f"{host}: {writer}: {_words(event)}",
+                )
                 for host, part in dumps.items()
-                for event in part.events
+                for writer, event in part.events
             )
         ),
         problems=[*problems, *_problems(dumps)],
