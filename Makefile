@@ -83,12 +83,12 @@ test: lint ## Pass the tests: style, types, playbooks, unit, integration; on con
 	  else printf '\n%s\n' "LEFT OUT: the playbooks were not tried on containers (make molecule): $$why"; fi)
 
 # The scenarios share their images, which go with the last of them. `machines`, on emulated machines, takes
-# longer than all others together; with `interrupted` CI would not end in time. Both are played if named.
-molecule: $(READY) ## Try the playbooks on containers of their own: SCENARIO=, or all but `machines` and `interrupted`
+# longer than all others together; with `interrupted` and `monitoring` CI would not end in time. They are played if named.
+molecule: $(READY) ## Try the playbooks on containers of their own: SCENARIO=, or all but `machines`, `interrupted` and `monitoring`
 	@$(if $(filter machines,$(SCENARIO)),,$(BIN)/python -m tests.support.docker_engine)
 	@FPAAS_KEEP_IMAGES=true timeout $$([ -t 0 ] && echo --foreground) --kill-after=60 \
 	  $(if $(filter machines,$(SCENARIO)),$$((4 * $(MOLECULE_LIMIT_S))),$(MOLECULE_LIMIT_S)) \
-	  $(BIN)/molecule test --no-command-borders $(if $(SCENARIO),--scenario-name $(SCENARIO),--all --exclude machines --exclude interrupted); status=$$?; \
+	  $(BIN)/molecule test --no-command-borders $(if $(SCENARIO),--scenario-name $(SCENARIO),--all --exclude machines --exclude interrupted --exclude monitoring); status=$$?; \
 	  if [ $$status -eq 124 ]; then echo "molecule was stopped: not done in time" >&2; fi; \
 	  $(if $(filter machines,$(SCENARIO)),$(BIN)/ansible-playbook playbooks/vms-down.yml \
 	    -e machine_lab_inventory=molecule/machines/inventory/hosts.yml || status=1;, \

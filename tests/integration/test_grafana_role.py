@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import ssl
 import tarfile
@@ -21,48 +20,19 @@ import yaml  # type: ignore[import-untyped]
 from tools.dashboards.__main__ import DIRECTORY
 
 from fpaas.control import guard
+from tests.support.checkout import CHECKOUT
 from tests.support.playbook_lab import Lab, Played
 from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.matrix]
 
-STAND_IN = """#!/usr/bin/env python3
-import base64, configparser, http.server, pathlib, ssl, sys
-
-command, arguments = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2]))
-assert command == "server" and pathlib.Path(arguments["--homepath"], "bin", "grafana").exists()
-config = configparser.RawConfigParser()
-config.read_string("[DEFAULT]\\n" + pathlib.Path(arguments["--config"]).read_text())
-
-def value(section, name):
-    said = config[section][name].strip("`")
-    if said.startswith("$__file{"):
-        return pathlib.Path(said[len("$__file{"):-1]).read_text()
-    return said
-
-login = value("security", "admin_user") + ":" + value("security", "admin_password")
-expected = "Basic " + base64.b64encode(login.encode()).decode()
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.headers["Authorization"] == expected else 401)
-        self.end_headers()
-
-address = value("server", "http_addr"), int(value("server", "http_port"))
-server = http.server.HTTPServer(address, Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(value("server", "cert_file"), value("server", "cert_key"))
-server.socket = context.wrap_socket(server.socket, server_side=True)
-server.serve_forever()
-"""
+STAND_IN = CHECKOUT / "tests" / "data" / "grafana-stand-in"
 
 
 def archive(directory: Path) -> tuple[Path, str]:
     path = directory / "grafana.linux-amd64.tar.gz"
     with tarfile.open(path, "w:gz") as file:
-        member = tarfile.TarInfo("grafana-11.6.0/bin/grafana")
-        member.size, member.mode = len(STAND_IN), 0o755
-        file.addfile(member, io.BytesIO(STAND_IN.encode()))
+        file.add(STAND_IN, "grafana-11.6.0")
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -45,7 +45,8 @@ def package(directory: Path) -> Path:
 
 def unpack(file: Path, home: Path) -> subprocess.CompletedProcess[str]:
     command = ["sh", "-c", VARIABLES["grafana_unpack"], "sh", file, home]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    # As sudo may have it.
+    return subprocess.run(command, capture_output=True, text=True, check=False, umask=0o077)
 
 
 @pytest.mark.parametrize("bring", [archive, package])
@@ -55,7 +56,8 @@ def test_it_is_where_its_service_looks_for_it(tmp_path: Path, bring: object) -> 
     home = tmp_path / "a home"
     done = unpack(file, home)
     assert done.returncode == 0, done.stderr
-    assert (home / "bin/grafana").exists()
+    # Its service has a user of its own.
+    assert {path.stat().st_mode & 0o005 for path in (home, home / "bin/grafana")} == {0o005}
     assert sorted(path.name for path in home.iterdir()) == ["bin", "conf"]
     assert not file.exists()
 

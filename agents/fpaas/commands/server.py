@@ -20,7 +20,7 @@ from fpaas.control import host_program, own_prometheus
 @click.option(
     "--source",
     required=True,
-    help="A program, or an archive of upstream's. Of prometheus empty: one for this machine.",
+    help="A program, or an archive of upstream's. Of prometheus empty: the control node's own.",
 )
 @click.option("--checksum", help="SHA-256 of that file; archives need it.")
 @click.option("--machine", help="The host's, such as x86_64; this one's without.")
@@ -41,7 +41,10 @@ def command(
 ) -> None:
     """Print the path of a program that runs on a host, or say why there is none."""
     if program == host_program.PROMETHEUS and not source:
-        click.echo(own_prometheus.find(cache))
-    else:
-        machine = machine or platform.machine()
-        click.echo(host_program.find(program, source, machine, cache, checksum, checkout=checkout))
+        source = str(own_prometheus.find(cache))
+        if machine is None:
+            # Whatever it is, it is this machine's: a script as well.
+            click.echo(source)
+            return
+    machine = machine or platform.machine()
+    click.echo(host_program.find(program, source, machine, cache, checksum, checkout=checkout))
