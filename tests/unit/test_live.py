@@ -103,7 +103,7 @@ def test_the_screen_has_room_for_all(bundle: Path, width: int, height: int) -> N
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
-    for word in ("measuring", "left", "offered", "delivered", "publish → ack", "lag p50", "goals"):
+    for word in ("measuring", "left", "offered", "delivered", "publish to ack", "lag p50", "goals"):
         assert word in text
     assert "…" not in text
 

@@ -64,11 +64,11 @@ def everybody(state: str, seconds: float) -> list[str]:
         (5, "measuring"),
         (15, "draining"),
         (18, "settling"),
-        (99, "settling"),
+        (99, "over"),
     ],
 )
 def test_phases(progress: Progress, seconds: float, phase: str) -> None:
-    assert progress.phase(at(seconds)) == phase
+    assert progress.run.phase(at(seconds)) == phase
 
 
 def test_line_shows_time_phase_and_figures(progress: Progress) -> None:

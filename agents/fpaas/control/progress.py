@@ -135,19 +135,6 @@ class Progress:
             for agent in self._agents
         )
 
-    def phase(self, now_unix_ns: int) -> str:
-        """Name what the run is doing."""
-        run = self.run
-        if now_unix_ns < run.t0_unix_ns:
-            return "starting"
-        if now_unix_ns < run.measure_from_unix_ns:
-            return "warm-up"
-        if now_unix_ns < run.offer_until_unix_ns:
-            return "measuring"
-        if now_unix_ns < run.end_unix_ns:
-            return "draining"
-        return "settling"
-
     @property
     def shows_figures(self) -> bool:
         """Whether there is more to show of this host than how late it is."""
@@ -156,7 +143,7 @@ class Progress:
     def line(self, now_unix_ns: int) -> str:
         """One line of progress: time, phase, figures."""
         elapsed_s, total_s = self._elapsed(now_unix_ns)
-        shown = [f"{elapsed_s:4.0f} s of {total_s:.0f} s", self.phase(now_unix_ns)]
+        shown = [f"{elapsed_s:4.0f} s of {total_s:.0f} s", self.run.phase(now_unix_ns)]
         for agent, names in FIGURES.items():
             figures = [f"{n} {self.figures[n]:.0f}" for n in names if n in self._of(agent)]
             if figures:
@@ -187,7 +174,7 @@ class Progress:
         elapsed_s, total_s = self._elapsed(now_unix_ns)
         counts = ", ".join(f"{name} {count:,.0f}" for name, count in figures.items())
         line = (
-            f"{self.phase(now_unix_ns):<9} {bars.bar(elapsed_s / total_s, BAR_WIDTH)} "
+            f"{self.run.phase(now_unix_ns):<9} {bars.bar(elapsed_s / total_s, BAR_WIDTH)} "
             f"{bars.clock(total_s - max(0.0, elapsed_s))} left  {counts}"
         )
         # A line that reached the last column would be two.

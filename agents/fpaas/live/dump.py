@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from fpaas.latency import leg_kinds
 from fpaas.records.consumers import WorkerSample
 from fpaas.records.events import EventRecord
 from fpaas.records.nats import NatsSample
@@ -23,7 +24,12 @@ SEPARATOR = "==> "
 SAMPLES_MAX = 240
 #: Latencies are of this many lines of each log, about as many seconds.
 LATENCY_LINES = 10
-LEGS = ("publish_ack", "fetch_call", "end_to_end")
+#: The legs that every run is told by, as far as agents record them; by their tag.
+TITLES = {
+    recorded: leg_kinds.LEGS[leg].title
+    for leg in leg_kinds.headline_legs()
+    if (recorded := leg_kinds.LEGS[leg].recorded)
+}
 
 #: Run in the directory of a run; reads little however long the run is.
 COMMAND = f"""
@@ -36,7 +42,7 @@ end_of probe.processes.jsonl 40
 for f in shuffler.hlog consumers-*.hlog; do
   [ -f "$f" ] || continue
   echo "{SEPARATOR}$f"
-  for leg in {" ".join(LEGS)}; do
+  for leg in {" ".join(TITLES)}; do
     tail -n 400 "$f" | grep "^Tag=$leg," | tail -n {LATENCY_LINES}
   done
 done

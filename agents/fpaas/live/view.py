@@ -10,7 +10,7 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
-from fpaas.live.dump import LEGS, HostDump
+from fpaas.live.dump import TITLES, HostDump
 from fpaas.measures.histograms import new_histogram
 from fpaas.records.status import State
 from fpaas.report.series import Series, rate_per_s
@@ -21,11 +21,6 @@ DANGER_SHARE = 0.8
 #: Agents whose message, while they run, says what is wrong.
 TELL_TROUBLE = ("probe", "shuffler")
 OK, DANGER, MISSED, LATER = "ok so far", "in danger", "missed so far", "known at the end"
-LEG_WORDS = {
-    "publish_ack": "publish → ack",
-    "fetch_call": "pull → answer",
-    "end_to_end": "due → received",
-}
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,7 @@ def make(
         # Before the first sample that is here there are no rates, only totals.
         return [value for at, value in zip(at_s, values, strict=True) if at - 0.5 >= first_s - 1.5]
 
-    latencies = [_latency(leg, parts) for leg in LEGS]
+    latencies = [_latency(leg, parts) for leg in TITLES]
     processes = _processes(parts)
     ledger = {
         "offered": offered,
@@ -146,7 +141,7 @@ def make(
     errors = sum(lines[-1].errors for lines in workers) if workers else None
     return View(
         run=run,
-        phase=_phase(run, now_unix_ns, is_over=is_over),
+        phase="over" if is_over else run.phase(now_unix_ns),
         elapsed_s=elapsed_s,
         total_s=total_s,
         flows=[
@@ -179,19 +174,6 @@ def make(
     )
 
 
-def _phase(run: RunSpec, now_unix_ns: int, *, is_over: bool) -> str:
-    ends = (
-        (run.t0_unix_ns, "starting"),
-        (run.measure_from_unix_ns, "warm-up"),
-        (run.offer_until_unix_ns, "measuring"),
-        (run.end_unix_ns, "draining"),
-        (run.settled_unix_ns, "settling"),
-    )
-    if is_over:
-        return "over"
-    return next((phase for until_ns, phase in ends if now_unix_ns < until_ns), "over")
-
-
 def _latency(leg: str, parts: Sequence[HostDump]) -> Latency:
     histogram: HdrHistogram = new_histogram()
     for part in parts:
@@ -204,9 +186,9 @@ def _latency(leg: str, parts: Sequence[HostDump]) -> Latency:
     calls += [part.shuffler[-1].calls for part in parts if part.shuffler]
     open_count = sum(count for one in calls if one and leg in one for _, count, _ in one[leg].open)
     if not histogram.get_total_count():
-        return Latency(LEG_WORDS[leg], None, None, open_count)
+        return Latency(TITLES[leg], None, None, open_count)
     at = [histogram.get_value_at_percentile(percentile) / 1000 for percentile in (50, 99)]
-    return Latency(LEG_WORDS[leg], at[0], at[1], open_count)
+    return Latency(TITLES[leg], at[0], at[1], open_count)
 
 
 def _processes(parts: Sequence[HostDump]) -> dict[str, tuple[float, float]]:
@@ -260,7 +242,7 @@ def _goals(
 ) -> list[Goal]:
     """Hold what can be known by now against the goals; latencies are those of the last seconds."""
     known: dict[str, float | None] = {"errors": errors}
-    for leg, one in zip(LEGS, latencies, strict=True):
+    for leg, one in zip(TITLES, latencies, strict=True):
         known |= {f"{leg}_p50_ms": one.p50_ms, f"{leg}_p99_ms": one.p99_ms}
     for process, (cpu, rss) in processes.items():
         known |= {f"{process}_cpu_pct": cpu, f"{process}_rss_mb": rss}

@@ -197,6 +197,17 @@ class RunSpec:
         """Consumers are silent; the server's final figures are taken."""
         return self.end_unix_ns + round(SETTLE_S * NS_PER_S)
 
+    def phase(self, now_unix_ns: int) -> str:
+        """Name what the run is doing."""
+        ends = {
+            "starting": self.t0_unix_ns,
+            "warm-up": self.measure_from_unix_ns,
+            "measuring": self.offer_until_unix_ns,
+            "draining": self.end_unix_ns,
+            "settling": self.settled_unix_ns,
+        }
+        return next((phase for phase, until_ns in ends.items() if now_unix_ns < until_ns), "over")
+
     def frames_due(self) -> int | None:
         """How many frames our relay offers; None of a foreign relay."""
         if self.firehose.rate_per_s is None:
