@@ -111,14 +111,14 @@ def test_runs_on_a_lab_that_is_kept_up_inherit_nothing(lab: Lab) -> None:
     grid = {"bench_consumers": [300, 2], "bench_firehose_rate_per_s": [200, 20]}
     lab.variables |= {"bench_measure_s": 5}
     del lab.variables["bench_firehose_rate_per_s"]
-    played = lab.play("sweep.yml", sweep_grid=grid)
+    process = lab.start("sweep.yml", sweep_grid=grid)
+    output, _ = process.communicate(timeout=SWEEP_S)
+    sys.stdout.write(output)
     assert lab.running() == []
     runs = [run for point in record.load(directory).points for run in point.runs]
     logs = [(directory / "logs" / f"{run.run_id}.log").read_text() for run in runs]
     # One playbook for all of them.
-    assert [log.count("PLAY [Provision") + log.count("PLAY [Prepare") for log in logs][1:] == [
-        0
-    ] * (len(runs) - 1), played.output
+    assert ["PLAY [" in log for log in logs] == [True, False, False, False]
     for point, run in zip(record.load(directory).points, runs, strict=True):
         bundle = lab.results / run.run_id
         summary = json.loads((bundle / "summary.json").read_text())
@@ -128,13 +128,10 @@ def test_runs_on_a_lab_that_is_kept_up_inherit_nothing(lab: Lab) -> None:
         assert summary["jetstream"]["consumers"] == consumers
         assert summary["ledger"]["owed"] == summary["ledger"]["stored"] * consumers
         assert summary["verdict"]["status"] in (sweep_record.PASS, sweep_record.INVALID), run
-        spec = json.loads((bundle / "run.json").read_text())
-        began = spec["t0_unix_ns"]
         assert {path.name for path in (bundle / "hosts/localhost").glob("*.log")} >= {
             *("nats.log", "relay.log", "shuffler.log", "consumers.log", "probe.log")
         }
         assert json.loads((bundle / "control.json").read_text())["problems"] == []
-        assert began > 0
     assert lab.listening() == []
 
 
@@ -181,17 +178,19 @@ def test_a_wrong_sweep_is_refused_before_anything_starts(
 
 @pytest.mark.matrix
 def test_repeats_are_played_on_the_lab_of_the_first_run(lab: Lab) -> None:
-    played = lab.play("scenario-1.yml", bench_repeat=3, bench_consumers=4)
+    process = lab.start("scenario-1.yml", bench_repeat=3, bench_consumers=4)
+    output, _ = process.communicate(timeout=SWEEP_S)
+    sys.stdout.write(output)
     assert lab.running() == []
-    assert played.output.count("on the lab that is kept up") == 2
+    assert output.count("on the lab that is kept up") == 2
     bundles = lab.bundles()
     assert len(bundles) == 3
     for bundle in bundles:
         summary = json.loads((bundle / "summary.json").read_text())
         assert summary["ledger"]["unexplained"] == 0
         assert summary["jetstream"]["consumers"] == 4
-        assert f"({bundle.name})" in played.output
+        assert f"({bundle.name})" in output
     statuses = {
         json.loads((bundle / "summary.json").read_text())["verdict"]["status"] for bundle in bundles
     }
-    assert (played.exit_code == 0) == (statuses == {sweep_record.PASS})
+    assert (process.returncode == 0) == (statuses == {sweep_record.PASS})

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fpaas.agent import run_loop
-from fpaas.jetstream import asked, stream
+from fpaas.jetstream import stream
 from fpaas.spec import RunSpec
 
 PROGRESS_INTERVAL_S = 5.0
@@ -44,13 +44,11 @@ async def _provision(spec: RunSpec, nats_url: str, *, remove: bool) -> None:
         if left:
             click.echo(f"removes what an earlier run left: {left}")
         started = time.monotonic()
-        await stream.create_stream(context, spec)
-        durables = asked.durables_of(spec, range(spec.consumers.count))
-        await stream.create_durables(context, spec, durables, _Progress(len(durables)))
+        durables = await stream.provision(context, spec, _Progress(spec.consumers.count))
         took_s = time.monotonic() - started
         click.echo(
-            f"stream {spec.stream.name} and {len(durables)} durable(s) created "
-            f"in {took_s:.1f} s, {len(durables) / took_s:.0f}/s",
+            f"stream {spec.stream.name} and {durables} durable(s) created in {took_s:.1f} s, "
+            f"{durables / took_s:.0f}/s",
             err=True,
         )
 

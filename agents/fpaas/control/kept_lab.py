@@ -27,7 +27,7 @@ from fpaas.agent import run_loop
 from fpaas.control import agents_up, arming, guard, run_account
 from fpaas.control.progress import Progress
 from fpaas.errors import BadInput, RunInvalid
-from fpaas.jetstream import asked, stream
+from fpaas.jetstream import stream
 from fpaas.probe import seal
 from fpaas.records import control
 from fpaas.records.control import ControlProblem
@@ -296,9 +296,7 @@ class KeptLab:
 
 async def _provision(planned: RunSpec) -> None:
     async with stream.jetstream(planned.nats_url) as context:
-        await stream.create_stream(context, planned)
-        durables = asked.durables_of(planned, range(planned.consumers.count))
-        await stream.create_durables(context, planned, durables)
+        await stream.provision(context, planned)
 
 
 @contextlib.contextmanager

@@ -185,6 +185,21 @@ async def create_stream(context: JetStreamContext, spec: RunSpec) -> None:
         raise RunInvalid(f"the server changed stream {spec.stream.name}: {'; '.join(changed)}")
 
 
+async def provision(
+    context: JetStreamContext,
+    spec: RunSpec,
+    on_progress: Callable[[int], None] = lambda _done: None,
+) -> int:
+    """Create a run's stream and durables, every limit explicit; returns how many durables.
+
+    Raises RunInvalid with the cause.
+    """
+    await create_stream(context, spec)
+    durables = asked.durables_of(spec, range(spec.consumers.count))
+    await create_durables(context, spec, durables, on_progress)
+    return len(durables)
+
+
 async def described(context: JetStreamContext, name: str) -> str | None:
     """Say what a stream holds; None if there is none, or none that answers."""
     try:
