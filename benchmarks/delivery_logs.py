@@ -60,8 +60,8 @@ def measure(directory: Path, logs: list[DeliveryLog]) -> tuple[float, float, flo
     received = 0
     for log in delivery_log.read(path):
         walk = Walk()
-        for life, consumer_seq, stream_seq, count, repeated in sorted(split_repeats(log)):
-            walk.take(life, consumer_seq, stream_seq, count, repeated=repeated)
+        for life, consumer_seq, stream_seq, count, number in sorted(split_repeats(log)):
+            walk.take(life, consumer_seq, stream_seq, count, repeated=number > 1)
         received += walk.distinct()
     seconds = time.monotonic() - began
     if received != sum(sum(log.runs[3::4]) for log in logs):

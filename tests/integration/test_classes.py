@@ -104,6 +104,13 @@ def test_each_class_is_owed_what_its_filter_says(tmp_path: Path, nats_server: Na
     assert posts["delivered"] == posts["acked"] + posts["terminated"]
     assert ledger["terminated"] == posts["terminated"]
     assert ledger["unacked"] == ledger["redelivered"] == 0
+    # Latencies of all are those of the classes together.
+    for leg in ("publish_to_fetch", "end_to_end", "fetch_call", "fetch_call_intended"):
+        own = [one["latency_ms"][leg] for one in classes.values()]
+        for figure in ("count", "due_count", "open_count", "missing_count"):
+            whole = summary["latency_ms"][leg][figure]
+            assert whole is None or whole == sum(one[figure] for one in own), (leg, figure)
+        assert max(one["max"] for one in own) == summary["latency_ms"][leg]["max"]
     judged = {(goal["consumers"], goal["name"]) for goal in summary["goals"]}
     assert {(one["name"], "deliveries_lost_max") for one in MIX} <= judged
     page = (lab.bundle / "report.html").read_text(encoding="utf-8")
@@ -136,3 +143,121 @@ def test_a_stream_that_was_lost_is_accounted_for_by_class(
     for term in DELIVERY_TERMS:
         assert sum(one["ledger"][term] for one in summary["classes"].values()) == ledger[term]
     assert summary["recovery"]["stream_recreated"] == 1
+
+
+FAILING: list[dict[str, Any]] = [
+    {"name": "naks", "count": 3, "nak_pct": 20, "in_progress_pct": 10, "fetch": "drain"},
+    {"name": "delays", "count": 2, "nak_pct": 20, "nak_delay_s": 1, "fail_times": 2},
+    {"name": "forgets", "count": 2, "no_ack_pct": 10, "fetch": "drain", "collections": [POSTS]},
+    {
+        "name": "gives_up",
+        "count": 2,
+        "nak_pct": 10,
+        "no_ack_pct": 5,
+        "fail_times": 3,
+        "max_deliver": 3,
+        "terminate_pct": 5,
+        "fetch": "drain",
+    },
+    # Whose filter overlaps with that of the others; no failed message comes again.
+    {
+        "name": "once",
+        "count": 2,
+        "no_ack_pct": 20,
+        "max_deliver": 1,
+        "fetch": "drain",
+        "collections": ["app.bsky.feed.*"],
+    },
+    {"name": "plain", "count": 2},
+]
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("max_age_s", [300, 4])
+def test_what_fails_is_delivered_again_and_accounted_for(
+    tmp_path: Path, nats_server: NatsServer, max_age_s: int
+) -> None:
+    variables = {
+        **VARIABLES,
+        "bench_mix": FAILING,
+        "bench_consumers": sum(one["count"] for one in FAILING),
+        "bench_batch_size": 100,
+        "bench_ack_wait_s": 1,
+        "bench_measure_s": 8,
+        "bench_stream_max_age_s": max_age_s,
+    }
+    lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
+    try:
+        lab.start()
+        codes = lab.wait()
+    finally:
+        lab.end()
+    assert set(codes.values()) == {0}, codes
+    summary = lab.report()
+    ledger = {name: one["ledger"] for name, one in summary["classes"].items()}
+    assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
+    assert summary["ledger"]["redelivered"] > 0
+    for one in ledger.values():
+        assert one["unacked"] == one["lost"] == 0
+        outcomes = ("acked", "terminated", "max_deliver_reached", "failed")
+        assert one["delivered"] == sum(one[name] for name in outcomes)
+    # Once it was delivered again, it was acked; who gives up has what it gave up.
+    assert ledger["naks"]["redelivered"] > 0.15 * ledger["naks"]["delivered"]
+    assert ledger["naks"]["max_deliver_reached"] == 0
+    assert ledger["forgets"]["redelivered"] > 0
+    assert ledger["gives_up"]["max_deliver_reached"] > 0
+    assert ledger["gives_up"]["terminated"] > 0
+    given_up, delivered = ledger["once"]["max_deliver_reached"], ledger["once"]["delivered"]
+    assert 0.15 * delivered < given_up < 0.25 * delivered
+    assert ledger["once"]["redelivered"] == 0
+    assert ledger["plain"]["redelivered"] == ledger["plain"]["failed"] == 0
+    assert "acks_lost" not in {one["code"] for one in summary["verdict"]["reason_codes"]}
+
+
+@pytest.mark.matrix
+def test_who_takes_time_or_is_away_is_accounted_for(
+    tmp_path: Path, nats_server: NatsServer
+) -> None:
+    own: list[dict[str, Any]] = [
+        # 150 messages/s are owed.
+        {"name": "keeps_up", "count": 4, "fetch": "drain", "processing_ms": 2},
+        {"name": "varies", "count": 4, "processing_ms": 3, "processing_p99_ms": 20, "nak_pct": 5},
+        # Each batch takes 2 s, and its messages are delivered again after one.
+        {"name": "too_slow", "count": 2, "processing_ms": 100},
+        {"name": "in_time", "count": 2, "processing_ms": 100, "in_progress_pct": 100},
+        {"name": "away", "count": 4, "poll_interval_s": 0.5, "away_s": 2, "away_every_s": 4},
+    ]
+    variables = {
+        **VARIABLES,
+        "bench_mix": own,
+        "bench_consumers": sum(one["count"] for one in own),
+        "bench_ack_wait_s": 1,
+        "bench_measure_s": 8,
+    }
+    lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
+    try:
+        lab.start()
+        codes = lab.wait()
+    finally:
+        lab.end()
+    assert set(codes.values()) == {0}, codes
+    summary = lab.report()
+    ledger = {name: one["ledger"] for name, one in summary["classes"].items()}
+    assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
+    for one in ledger.values():
+        assert one["unacked"] == one["lost"] == 0
+        outcomes = ("acked", "terminated", "max_deliver_reached", "failed", "in_process")
+        assert one["delivered"] == sum(one[name] for name in outcomes)
+    assert ledger["keeps_up"]["pending_at_end"] < 0.1 * ledger["keeps_up"]["owed"]
+    assert ledger["too_slow"]["redelivered"] > 0
+    assert ledger["too_slow"]["in_process"] > 0
+    assert ledger["in_time"]["redelivered"] == 0
+    # It can process ten a second, whatever it is owed.
+    assert ledger["in_time"]["acked"] <= 2 * 10 * 12
+    # By what is due, nobody was late of himself; and none of it is due while away.
+    away = summary["classes"]["away"]
+    assert away["polls"] <= 4 * (6 / 0.5 + 2)
+    assert away["fetches"]["pulls"] > away["polls"] + 8
+    assert summary["fidelity"]["poll_lateness_own_ms"]["p99"] is not None
+    due = summary["latency_ms"]["fetch_call_intended"]
+    assert due["due_count"] is not None

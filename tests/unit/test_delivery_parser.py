@@ -13,12 +13,24 @@ from fpaas.consumers.schedule import PollSchedule
 from fpaas.jetstream.nats_wire import ProtocolError, header_block
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.first_fetch import ZERO
+from fpaas.spec.answers import Answer
 from tests.support.chunks import cut
 
 T0 = 1_800_000_000_000_000_000
 NOW = T0 + 20_000_000_000
 BATCH = 3
 STATUS = b"NATS/1.0 404 No Messages\r\n\r\n"
+
+
+@dataclass
+class Every:
+    """Answers to every so many messages."""
+
+    step: int
+    answer: Answer
+
+    def to(self, stream_seq: int, _delivered: int) -> Answer:
+        return Answer.ACK if stream_seq % self.step else self.answer
 
 
 @dataclass
@@ -104,7 +116,7 @@ def status(sid: int) -> bytes:
 
 def test_what_its_class_cannot_process_is_terminated() -> None:
     reader = Reader()
-    reader.habit.terminates = lambda stream_seq: stream_seq % 3 == 0
+    reader.habit.answers = Every(3, Answer.TERMINATE)  # type: ignore[assignment]
     parts = [delivery(1, seq, seq, is_long=seq == 3) for seq in range(1, 5)]
     reader.parser = reader.made()
     reader.parser.feed(b"".join(message for message, _ in parts))
@@ -114,10 +126,45 @@ def test_what_its_class_cannot_process_is_terminated() -> None:
         b"PUB " + replies[0] + b" 0\r\n\r\nPUB " + replies[1] + b" 0\r\n\r\n"
         b"PUB " + replies[3] + b" 0\r\n\r\n"
     )
-    assert (reader.deliveries.acks, reader.habit.terminated) == (3, 1)
+    assert (reader.deliveries.acks, reader.habit.answered[Answer.TERMINATE]) == (3, 1)
     assert reader.deliveries.processed == 4
     reader.parser.feed(delivery(1, 6, 5)[0])
-    assert (reader.deliveries.acks, reader.habit.terminated) == (3, 2)
+    assert (reader.deliveries.acks, reader.habit.answered[Answer.TERMINATE]) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "payload", "is_acked"),
+    [
+        (Answer.NAK, b'-NAK {"delay": 5}', False),
+        (Answer.NO_ACK, None, False),
+        (Answer.IN_PROGRESS, b"+WPI", True),
+    ],
+)
+def test_failures_are_answered_as_the_class_has_them(
+    answer: Answer, payload: bytes | None, *, is_acked: bool
+) -> None:
+    reader = Reader()
+    reader.habit.answers = Every(3, answer)  # type: ignore[assignment]
+    reader.habit.nak = b'-NAK {"delay": 5}'
+    reader.parser = reader.made()
+    message, reply = delivery(1, 3, 1)
+    reader.parser.feed(message)
+    expected = b""
+    if payload is not None:
+        expected = b"PUB %s %d\r\n%s\r\n" % (reply, len(payload), payload)
+    if is_acked:
+        expected += b"PUB " + reply + b" 0\r\n\r\n"
+    assert b"".join(reader.written) == expected
+    assert reader.habit.answered == {answer: 1}
+    assert reader.deliveries.acks == is_acked
+
+
+def test_how_often_a_repeat_was_delivered_is_logged() -> None:
+    reader = Reader()
+    for consumer_seq, delivered in enumerate((1, 2, 7), 1):
+        reader.parser.feed(delivery(1, 3, consumer_seq, delivered=delivered)[0])
+    log = reader.pullers[b"1"].log
+    assert (list(log.repeats), list(log.numbers)) == ([2, 3], [2, 7])
 
 
 EVENTS = st.lists(
@@ -157,7 +204,7 @@ def test_any_chunking_gives_the_same_account(
     for reader in (whole, chunked):
         assert reader.acked == replies
         assert reader.deliveries.processed == reader.deliveries.acks == len(replies)
-        assert len(reader.deliveries.publish_to_fetch.samples_ns) == len(replies)
+        assert len(reader.deliveries.ages.publish_to_fetch.samples_ns) == len(replies)
     assert chunked.answered == whole.answered
     assert chunked.others == whole.others
     assert chunked.deliveries.bytes == whole.deliveries.bytes
@@ -173,9 +220,9 @@ def test_a_delivery_is_taken_down_in_every_account() -> None:
 
     deliveries = reader.deliveries
     assert deliveries.bytes == 100 + len(b"\r\nMSG 1\r\n")
-    assert deliveries.publish_to_fetch.samples_ns == [5_000_000]
+    assert deliveries.ages.publish_to_fetch.samples_ns == [5_000_000]
     # Frame 100 (the 101st) is due 100 ms after T0.
-    assert deliveries.end_to_end.samples_ns == [20_000_000_000 - 100_000_000]
+    assert deliveries.ages.end_to_end.samples_ns == [20_000_000_000 - 100_000_000]
     assert deliveries.first_fetch is not None
     assert list(deliveries.first_fetch[:5]) == [0, 0, 0, ZERO + 50, 0]
     assert reader.runs(b"1") == [20_000, 4, 2, 1]
@@ -239,7 +286,7 @@ def test_a_negative_latency_stays_negative() -> None:
 
     reader.parser.feed(delivery(1, 1, 1, age_ns=-2_000)[0])
 
-    assert reader.deliveries.publish_to_fetch.samples_ns == [-2_000]
+    assert reader.deliveries.ages.publish_to_fetch.samples_ns == [-2_000]
 
 
 def test_a_redelivery_is_counted_and_logged() -> None:
@@ -269,7 +316,7 @@ def test_a_foreign_header_has_no_due_time() -> None:
     reader.parser.feed(message.replace(b"Fpaas-Seq: 7", b"Fpaas-Seq: x"))
 
     assert reader.deliveries.processed == 1
-    assert reader.deliveries.end_to_end.samples_ns == []
+    assert reader.deliveries.ages.end_to_end.samples_ns == []
 
 
 @pytest.mark.parametrize(

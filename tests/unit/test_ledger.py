@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ from fpaas.records.nats import DurableState, NatsSample, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.shuffler.subjects import ClassesOf
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
+from fpaas.spec.answers import FAILURES, PLACES, Answer, Answers
 from tests.support.shuffler_results import FIRST_SEQ, make_shuffler
 
 DELIVERED, PENDING, LOST, EXPIRED = "delivered", "pending", "lost", "expired"
@@ -78,6 +80,11 @@ class Durable:
     received: set[int] = field(default_factory=set)
     receptions: int = 0
     lost_a_repeat: bool = False
+    answers: Answers = field(default_factory=Answers)
+    max_deliver: int = 0
+    #: What it received and never acked nor terminated, and how often it was delivered.
+    failed: dict[int, int] = field(default_factory=dict)
+    answered: Counter[Answer] = field(default_factory=Counter)
 
 
 class Simulation:
@@ -127,8 +134,11 @@ class Simulation:
         return durable.filter_partition is None or self.partition(seq) == durable.filter_partition
 
     def _next(self, durable: Durable) -> int | None:
-        if durable.to_repeat:
-            return durable.to_repeat.pop(0)
+        while durable.to_repeat:
+            seq = durable.to_repeat.pop(0)
+            if not durable.max_deliver or durable.unacked[seq] < durable.max_deliver:
+                return seq
+            del durable.unacked[seq]
         for seq in range(max(self.first, durable.stream_seq + 1), self.last + 1):
             durable.stream_seq = seq
             if self.matches(durable, seq):
@@ -155,10 +165,20 @@ class Simulation:
             durable.received.add(seq)
             durable.receptions += 1
             log.record(seq, durable.consumer_seq, 1000 * self.now_s)
-            if durable.unacked[seq] > 1:
+            number = durable.unacked[seq]
+            if number > 1:
                 log.repeats.append(durable.consumer_seq)
-            if fate == "r":
-                del durable.unacked[seq]
+                log.numbers.append(number)
+            answer = durable.answers.to(seq, number)
+            durable.answered[answer] += 1
+            if answer in FAILURES:
+                durable.failed[seq] = number
+                if answer is Answer.NAK and fate == "r":
+                    durable.to_repeat.append(seq)
+            else:
+                durable.failed.pop(seq, None)
+                if fate == "r":
+                    del durable.unacked[seq]
         log.end_run()
 
     def remember(self) -> None:
@@ -214,12 +234,15 @@ class Simulation:
                 log.durable,
                 list(zip(*[log.runs[column::4] for column in range(4)], strict=True)),
                 list(log.repeats),
+                numbers=list(log.numbers),
             )
             for durable in self.durables
             for log in durable.logs
         ]
         receptions = sum(durable.receptions for durable in self.durables)
         troubled = any(durable.lost_a_repeat for durable in self.durables)
+        others = sum((durable.answered for durable in self.durables), Counter[Answer]())
+        del others[Answer.ACK]
         return Evidence(
             relay=RelayResult(FIRST_SEQ, FIRST_SEQ + last - 1, last, last, 0, 0, 1, 0, 0.0),
             shuffler=make_shuffler(last),
@@ -230,7 +253,11 @@ class Simulation:
             workers=[
                 replace(
                     make_worker(
-                        len(logs), receptions, reconnects=int(troubled or bool(self.killed_s))
+                        len(logs),
+                        receptions,
+                        acks=receptions - sum(others.values()) + others[Answer.IN_PROGRESS],
+                        by_class={"all": answers_of(others)},
+                        reconnects=int(troubled or bool(self.killed_s)),
                     ),
                     nats_outages=[
                         WorkerOutage(NS_PER_S * at_s, NS_PER_S * (at_s + 1))
@@ -270,7 +297,11 @@ def replace(record: T, **changes: object) -> T:
 
 
 def make_worker(
-    count: int, processed: int, reconnects: int = 0, acks: int | None = None
+    count: int,
+    processed: int,
+    reconnects: int = 0,
+    acks: int | None = None,
+    by_class: dict[str, ClassFetches] | None = None,
 ) -> WorkerResult:
     return WorkerResult(
         worker=0,
@@ -285,7 +316,12 @@ def make_worker(
         consumers_never_fetched=0,
         fetches=Fetches(0, 0, 0, 0, 0, 0, 0, 0),
         connections=Connections(1, 0, reconnects, 0),
+        by_class=by_class or {},
     )
+
+
+def answers_of(counts: Mapping[Answer, int]) -> ClassFetches:
+    return ClassFetches(0, Fetches(), **{answer.value: count for answer, count in counts.items()})
 
 
 def fanout(consumers: int) -> tuple[RunSpec, Simulation]:
@@ -346,6 +382,44 @@ def mixed(consumers: int) -> tuple[RunSpec, Simulation]:
             for index, name in enumerate(names)
         ]
     )
+    simulation.classes_of = ClassesOf(spec.consumers.classes)
+    return spec, simulation
+
+
+FAILING: list[dict[str, Any]] = [
+    {"name": "all", "count": 1},
+    {"name": "naks", "count": 1, "nak_pct": 30, "no_ack_pct": 20, "in_progress_pct": 10},
+    {"name": "gives_up", "count": 1, "nak_pct": 40, "fail_times": 3, "max_deliver": 3},
+    {"name": "late", "count": 1, "no_ack_pct": 50, "fail_times": 2, "max_deliver": 1},
+    {
+        "name": "part",
+        "count": 1,
+        "partitions": [0, 3],
+        "terminate_pct": 10,
+        "nak_pct": 30,
+        "fail_times": 2,
+        "max_deliver": 3,
+    },
+]
+
+
+def failing(consumers: int) -> tuple[RunSpec, Simulation]:
+    """Several consumers of each class, which fail parts of what they receive."""
+    mix = [{**one, "count": one["count"] * consumers} for one in FAILING]
+    spec = make_spec(len(mix) * consumers, mix=mix)
+    durables = []
+    for index in range(spec.consumers.count):
+        name, own = spec.durable_of(index), spec.consumers.classes[spec.class_of(index)]
+        durables.append(
+            Durable(
+                name,
+                [DeliveryLog(index, name)],
+                filters=spec.filters_of(index),
+                answers=own.answers,
+                max_deliver=own.max_deliver,
+            )
+        )
+    simulation = Simulation(durables)
     simulation.classes_of = ClassesOf(spec.consumers.classes)
     return spec, simulation
 
@@ -434,6 +508,51 @@ def test_agrees_with_what_happened(
         assert of_class.redelivered == sum(len(log.repeats) for d in own for log in d.logs)
 
 
+@settings(max_examples=150, deadline=None)
+@given(consumers=st.integers(1, 2), steps=STEPS)
+def test_what_failed_is_a_term_of_its_own(consumers: int, steps: list[tuple[Any, ...]]) -> None:
+    # Nothing is lost on the way here: with what else is, the tests above deal.
+    steps = [(*step[:-1], "r") if step[0] == "poll" else step for step in steps]
+    spec, simulation = failing(consumers)
+    play(simulation, steps)
+    truth = simulation.truth()
+    balanced = balance(spec, simulation.evidence())
+    assert balanced.disagreements == []
+    assert balanced.unexplained == 0
+    assert (balanced.delivered, balanced.lost) == (truth[DELIVERED], 0)
+    for number, one in enumerate(spec.consumers.classes):
+        of_class = balanced.by_class[one.name]
+        own = [d for i, d in enumerate(simulation.durables) if spec.class_of(i) == number]
+        received = [(d, seq) for d in own for seq in d.received]
+        failed = [(seq, number == d.max_deliver) for d in own for seq, number in d.failed.items()]
+        given_up = sum(is_last for _, is_last in failed)
+        waiting = sum(seq >= simulation.first for seq, is_last in failed if not is_last)
+        terminated = sum(d.answers.to(seq, 1) is Answer.TERMINATE for d, seq in received)
+        assert of_class.terminated == terminated
+        assert of_class.max_deliver_reached == given_up
+        expired = len(failed) - given_up - waiting
+        assert of_class.failed == waiting + expired
+        assert of_class.failed_by_cause == {"waiting": waiting, "expired": expired}
+        assert of_class.unacked == 0
+        assert of_class.acked == len(received) - terminated - len(failed)
+
+
+def test_a_server_that_forgets_what_failed_is_seen() -> None:
+    spec, simulation = failing(1)
+    simulation.publish(30)
+    for durable in simulation.durables:
+        simulation.poll(durable, 0, 30, "r")
+    [durable] = [
+        durable
+        for index, durable in enumerate(simulation.durables)
+        if spec.consumers.classes[spec.class_of(index)].name == "naks"
+    ]
+    assert balance(spec, simulation.evidence()).unexplained == 0
+    del durable.unacked[max(durable.failed)]
+    wrong = balance(spec, simulation.evidence())
+    assert {About.FAILED_NOT_WAITING} <= {one.about for one in wrong.disagreements}
+
+
 def test_a_delivery_that_a_filter_should_have_held_back_is_seen() -> None:
     spec, simulation = mixed(1)
     simulation.publish(30)
@@ -465,7 +584,7 @@ def test_terminated_messages_are_their_own_term() -> None:
         simulation.poll(durable, 0, 30, "r")
     truth = {
         name: sum(
-            seq % 4 == 0
+            seq * 61_803 % PLACES < PLACES / 4
             for index, durable in enumerate(simulation.durables)
             if spec.consumers.classes[spec.class_of(index)].name == name
             for seq in durable.received
@@ -497,7 +616,7 @@ def test_terminated_messages_are_their_own_term() -> None:
     for wrong in ({**terminated, "all": 13}, {**terminated, "all": 15}, {}):
         amiss = told(wrong)
         assert amiss.unexplained
-        assert About.TERMINATIONS_COUNTED in {one.about for one in amiss.disagreements}
+        assert About.ANSWERS_COUNTED in {one.about for one in amiss.disagreements}
 
 
 def test_who_wants_what_must_be_known_of_every_message() -> None:
@@ -806,6 +925,10 @@ def test_publishing_outcomes_are_told_apart() -> None:
         "unexplained": None,
         "stored_twice": 0,
         "terminated": None,
+        "max_deliver_reached": None,
+        "failed": None,
+        "failed_by_cause": None,
+        "in_process": None,
         "acked": None,
         "unacked": None,
         "not_read_by_cause": {

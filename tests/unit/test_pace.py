@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpaas.errors import SpecError
 from fpaas.firehose.pace import AsCaptured, AtRate
+from fpaas.spec.rates import RATE, RateSchedule, RateStep, frames_in
 
 rates = st.floats(0.1, 50_000)
 offsets = st.lists(st.integers(0, 10**12), min_size=1, max_size=20).map(
@@ -21,6 +23,60 @@ def test_rate_counts_a_frame_from_when_it_is_due(rate_per_s: float, index: int) 
     due_ns = pace.due_ns(index)
     assert pace.due_count(due_ns) == index + 1
     assert pace.due_count(due_ns - 1) == index
+
+
+steps = st.lists(
+    st.builds(
+        RateStep,
+        for_s=st.floats(0.1, 30),
+        rate_per_s=st.floats(0.1, 5000),
+        to_per_s=st.one_of(st.none(), st.floats(0.1, 5000)),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(steps, indices)
+def test_schedule_counts_a_frame_from_when_it_is_due(few: list[RateStep], index: int) -> None:
+    pace = RateSchedule(few)
+    due_ns = pace.due_ns(index)
+    assert pace.due_count(due_ns) >= index + 1
+    assert pace.due_count(due_ns - 1) <= index
+    assert pace.due_ns(index + 1) >= due_ns
+
+
+def test_steps_follow_each_other_and_repeat() -> None:
+    pace = RateSchedule([RateStep(2, 10), RateStep(1, 100)])
+    assert [pace.due_count(at * 10**9 - 1) for at in (1, 2, 3, 4, 6)] == [10, 20, 120, 130, 240]
+    assert pace.due_ns(20) == 2 * 10**9
+    assert pace.due_ns(120 * 1000 + 25) == 3000 * 10**9 + 2_050_000_000
+    assert frames_in([RateStep(2, 10), RateStep(1, 100)], 3) == 120
+    # A ramp offers as much as its mean, and more of it later.
+    ramp = RateSchedule([RateStep(10, 0.1, 1999.9)])
+    assert ramp.due_count(10 * 10**9 - 1) == pytest.approx(10_000, abs=1)
+    assert ramp.due_count(5 * 10**9) == pytest.approx(2500, abs=20)
+    # One step is a steady rate.
+    steady = RateSchedule([RateStep(7, 450)])
+    assert [steady.due_ns(i) for i in range(9000)] == [AtRate(450).due_ns(i) for i in range(9000)]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [],
+        [{"for_s": 1}],
+        [{"for_s": 0, "rate_per_s": 5}],
+        [{"for_s": 1, "rate_per_s": 0}],
+        [{"for_s": 1, "rate_per_s": 5, "to": 6}],
+        "[5",
+        [5],
+        "fast",
+    ],
+)
+def test_what_is_no_schedule_is_refused(bad: object) -> None:
+    with pytest.raises(SpecError, match="bench_firehose_rate_per_s"):
+        RATE.read("bench_firehose_rate_per_s", bad)
 
 
 @given(offsets, st.floats(0.01, 1000), st.integers(0, 1000))

@@ -33,6 +33,9 @@ class EverySecond:
     def first_due(self, consumer: int) -> int:
         return consumer * 1_000_000
 
+    def absences_before(self, _due: int) -> int:
+        return 0
+
     def next_due(self, consumer: int, poll: int, previous_due: int) -> int:
         assert previous_due == consumer * 1_000_000 + (poll - 1) * SECOND
         return previous_due + SECOND
@@ -156,6 +159,50 @@ def test_drain_pulls_until_a_pull_comes_back_not_full() -> None:
     assert lab.polling.timings.fetch_call_intended.samples_ns == [10, 10, 10]
     assert lab.polling.timings.poll_lateness.samples_ns == [0]
     assert lab.polling.next_due_unix_ns == SECOND
+
+
+class AwayBeforeThird(EverySecond):
+    """Consumers are away before their third poll."""
+
+    def absences_before(self, due: int) -> int:
+        return int(due >= 2 * SECOND)
+
+
+def test_who_was_away_catches_up() -> None:
+    lab = Lab()
+    lab.pullers[0].habit.schedule = AwayBeforeThird()
+    for second in range(4):
+        lab.polling.start_due(second * SECOND)
+        lab.deliver(0, BATCH, now=second * SECOND + 5)
+        if second == 2:
+            lab.deliver(0, BATCH, now=second * SECOND + 9)
+            lab.status(0, NO_MESSAGES, now=second * SECOND + 10)
+    assert lab.polling.fetches().pulls == 4 + 2
+    assert lab.polling.polls == 4
+
+
+@pytest.mark.parametrize("drain", [False, True])
+def test_who_is_at_work_does_not_pull(*, drain: bool) -> None:
+    lab = Lab(drain=drain)
+    lab.polling = Polling(lab.pullers, until_unix_ns=100 * SECOND, takes_time=True)
+    lab.polling.connection_up(lab.gates[0], 0)
+    timings = lab.polling.timings
+    lab.polling.start_due(0)
+    assert lab.sent() == [0]
+    lab.pullers[0].busy_until_unix_ns = 5 * SECOND // 2
+    lab.deliver(0, BATCH, now=5)
+    # The poll that is due meanwhile, or the rest of this one, waits; another falls due.
+    lab.polling.start_due(2 * SECOND)
+    assert lab.sent() == []
+    overdue = {True: [SECOND, 2 * SECOND], False: [SECOND, 2 * SECOND]}[drain]
+    lab.polling.watch(lambda: 2 * SECOND)
+    assert list(timings.poll_lateness.still_open()) == overdue
+    assert lab.polling.next_due_unix_ns == 5 * SECOND // 2
+    lab.polling.start_due(5 * SECOND // 2)
+    assert lab.sent() == [0]
+    assert len(timings.poll_lateness.samples_ns) == (1 if drain else 2)
+    # Late by its own work: that is not the lab's lateness.
+    assert len(timings.poll_lateness_own.samples_ns) == 1
 
 
 def test_once_pulls_once_however_full() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,17 @@ SCHEDULES = st.builds(
     interval_ns=st.integers(10_000_000, 3_600_000_000_000),
     jitter_pct=st.floats(0, 100),
     seed=st.integers(0, 2**63 - 1),
+)
+AWAY = st.integers(1, 60).flatmap(
+    lambda away_s: st.builds(
+        PollSchedule,
+        t0_unix_ns=st.just(T0),
+        interval_ns=st.integers(10_000_000, 60_000_000_000),
+        jitter_pct=st.floats(0, 100),
+        seed=st.integers(0, 2**63 - 1),
+        away_ns=st.just(away_s * 10**9),
+        away_every_ns=st.integers(away_s * 2 * 10**9, away_s * 9 * 10**9),
+    )
 )
 
 
@@ -55,7 +67,18 @@ def test_the_mean_interval_is_the_interval_however_long_it_runs(
     assert last - T0 == pytest.approx(199.5 * schedule.interval_ns, abs=1.6 * schedule.interval_ns)
 
 
-@given(SCHEDULES, st.integers(0, 10_000), st.data())
+@given(AWAY, st.integers(0, 10_000))
+def test_no_poll_is_due_while_its_class_is_away(schedule: PollSchedule, consumer: int) -> None:
+    due = dues(schedule, consumer, 60)
+    here_ns = schedule.away_every_ns - schedule.away_ns
+    assert all((one - T0) % schedule.away_every_ns < here_ns for one in due)
+    assert due == sorted(due)
+    # The schedule rests meanwhile: it is that of who is never away, with pauses.
+    always = dues(replace(schedule, away_ns=0), consumer, 60)
+    assert [one - schedule.away_ns * schedule.absences_before(one) for one in due] == always
+
+
+@given(st.one_of(SCHEDULES, AWAY), st.integers(0, 10_000), st.data())
 def test_polls_due_before_a_time_are_counted_without_walking_through_them(
     schedule: PollSchedule, consumer: int, data: st.DataObject
 ) -> None:

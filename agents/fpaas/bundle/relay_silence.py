@@ -107,7 +107,7 @@ def _least_s(spec: RunSpec, part: HostPart, quiet: list[Stretch]) -> float:
     offered = Window(spec.t0_unix_ns, spec.offer_until_unix_ns)
     grown = figures.growth(list(cumulative(part.shuffler_samples, "read")), offered)
     events = grown[0] if grown is not None else 0.0
-    rate_per_s = spec.firehose.rate_per_s
+    rate_per_s = spec.firehose.slowest_per_s
     if rate_per_s is None:
         # By what it sent outside of its longest silence, or a dead relay would pass for a slow one.
         longest_s = max(_lengths_s(_in(quiet, offered), offered), default=0.0)

@@ -10,7 +10,7 @@ import click
 from fpaas import agent
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose.capture import Capture
-from fpaas.firehose.pace import AsCaptured, AtRate
+from fpaas.firehose.pace import AsCaptured, AtRate, pace_of
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.metrics import parse_listen
 from fpaas.records.status import State
@@ -127,7 +127,6 @@ def command(
     if run_json is not None:
         spec = _run_of(context, run_json, directory)
         source = source or spec.firehose.source
-        rate_per_s = spec.firehose.rate_per_s or rate_per_s
         seed = spec.firehose.seed
         replay = spec.firehose.replay
         max_frames = spec.frames_due()
@@ -145,7 +144,7 @@ def command(
             spec = agent.armed(run_json, spec, status, spec.only_host("relay"))
         options = relay.Options(
             source=frames,
-            pace=_pace(pace, frames, rate_per_s, speed),
+            pace=pace_of(spec.firehose) if spec else _pace(pace, frames, rate_per_s, speed),
             rules=cursors.Rules(
                 replay_window_frames, max_lag_frames, inclusive=replay == REPLAYS[0]
             ),

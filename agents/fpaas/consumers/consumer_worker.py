@@ -18,7 +18,9 @@ from fpaas.consumers.delivery_parser import Deliveries
 from fpaas.consumers.polling import Gate, Polling, Puller
 from fpaas.consumers.pull_connections import PullConnections
 from fpaas.consumers.stream_changes import StreamChanges
+from fpaas.consumers.work import Work
 from fpaas.consumers.worker_account import WorkerAccount
+from fpaas.firehose.pace import pace_of
 from fpaas.jetstream import progress
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histogram_log import LoggedRecorder
@@ -39,16 +41,20 @@ class ConsumerWorker:
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         spec = assignment.spec
-        rate_per_s = spec.firehose.rate_per_s
+        firehose = spec.firehose
+        rate_per_s = None if firehose.rate_steps else firehose.rate_per_s
         self._deliveries = Deliveries(
             t0_unix_ns=spec.t0_unix_ns,
-            first_seq=spec.firehose.first_seq or 0,
+            first_seq=firehose.first_seq or 0,
             frame_interval_ns=NS_PER_S / rate_per_s if rate_per_s else None,
+            due_ns=pace_of(firehose).due_ns if firehose.rate_steps else None,
             keeps_first_fetch=assignment.out is not None,
         )
+        self._work = Work(round(spec.consumers.ack_wait_s * NS_PER_S), self._set_timer)
         self._connections = PullConnections(
             assignment,
             self._deliveries,
+            self._work,
             on_connected=self._connected,
             on_disconnected=self._disconnected,
             on_answered=self._answered,
@@ -60,6 +66,7 @@ class ConsumerWorker:
             until_unix_ns=spec.end_unix_ns,
             bins=bins,
             from_unix_ns=polls_from_unix_ns or 0,
+            takes_time=any(one.processing_ms for one in spec.consumers.classes),
         )
         self._polling.watch(common_time.now_ns)
         self._timer: asyncio.TimerHandle | None = None
@@ -72,6 +79,7 @@ class ConsumerWorker:
             self._connections,
             self._polling,
             self._deliveries,
+            work=self._work,
             files=self._files,
             on_resumed=self._send_and_wait,
         )
@@ -133,6 +141,7 @@ class ConsumerWorker:
             watching.cancel()
             await asyncio.wait([watching])
             self._polling.abandon(common_time.now_ns())
+            self._work.abandon()
         self._tick(on_tick)
 
     async def finish(self) -> None:
@@ -172,7 +181,9 @@ class ConsumerWorker:
 
     def _wake(self) -> None:
         self._timer = None
-        self._polling.start_due(common_time.now_ns())
+        now = common_time.now_ns()
+        self._connections.answer_due(now)
+        self._polling.start_due(now)
         self._send_and_wait()
 
     def _send_and_wait(self) -> None:
@@ -183,8 +194,9 @@ class ConsumerWorker:
         self._connections.send(self._polling.to_send)
 
     def _set_timer(self) -> None:
-        """Wake when the next poll is due; one timer for all consumers."""
-        due = self._polling.next_due_unix_ns
+        """Wake when the next poll or answer is due; one timer for all consumers."""
+        both = (self._polling.next_due_unix_ns, self._work.next_unix_ns)
+        due = min((one for one in both if one is not None), default=None)
         if self._account.started_unix_ns is None or due is None:
             return
         if self._timer is not None:
@@ -203,27 +215,33 @@ class ConsumerWorker:
         deadline = time.monotonic() + seconds
         while self._polling.in_flight and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        self._connections.answer_due(common_time.now_ns())
 
     # -- every second ----------------------------------------------------------------------------
 
     def _calls(self) -> list[CallRecorder]:
-        return [*self._polling.timings.recorders, self._loop_lag]
+        own = (one for habit in self._polling.habits for one in habit.pull_timings[1:])
+        return [
+            *self._polling.timings.recorders,
+            *(recorder for one in own for recorder in one.recorders),
+            self._loop_lag,
+        ]
 
     def _recorders(self) -> list[LoggedRecorder]:
-        deliveries = self._deliveries
-        return [deliveries.publish_to_fetch, deliveries.end_to_end, *self._calls()]
+        return [*self._deliveries.recorders, *self._calls()]
 
     def _tick(self, on_tick: Callable[[Figures], None]) -> None:
         self._polling.expire(common_time.now_ns())
         self._send_and_wait()
         figures = self._account.update_figures()
+        self._deliveries.add_up_classes()
         if self._files:
             open_calls = calls.sampled(self._calls(), common_time.now_ns())
             self._files.end_interval(figures, self._account.result(complete=False), open_calls)
         else:
             for recorder in self._calls():
                 recorder.forget()
-            for ages in (self._deliveries.publish_to_fetch, self._deliveries.end_to_end):
+            for ages in self._deliveries.recorders:
                 ages.samples_ns = []
         self._tell_new_statuses(figures)
         self._tell_progress()

@@ -17,6 +17,7 @@ from typing import Any
 
 from fpaas import common_time
 from fpaas.consumers.polling import Habit, Puller
+from fpaas.consumers.work import Work, publish
 from fpaas.jetstream.nats_wire import (
     MAX_CONTROL_LINE_BYTES,
     MAX_MESSAGE_BYTES,
@@ -24,7 +25,8 @@ from fpaas.jetstream.nats_wire import (
     ProtocolError,
 )
 from fpaas.measures.first_fetch import encode as first_fetch_of
-from fpaas.measures.histogram_log import Recorder
+from fpaas.measures.histogram_log import Recorder, of_class
+from fpaas.spec.answers import ACKED, Answer
 
 _M = ord("M")
 #: Fields of a message line: HMSG subject sid reply header-bytes total-bytes.
@@ -40,13 +42,27 @@ _FIRST_FETCH_GROWTH_MAX = 1 << 26
 _SEQ_LIMIT = 1 << 62
 
 
+class Ages:
+    """How old messages were when they came; of one class, or of all."""
+
+    def __init__(self, of: str = "") -> None:
+        self.publish_to_fetch = Recorder(of_class("publish_to_fetch", of))
+        self.end_to_end = Recorder(of_class("end_to_end", of))
+
+    @property
+    def recorders(self) -> list[Recorder]:
+        """Both of them."""
+        return [self.publish_to_fetch, self.end_to_end]
+
+
 class Deliveries:
     """What was delivered to all consumers of one process.
 
     `first_fetch` is as fpaas.measures.first_fetch has it.
 
     `frame_due_ns(relay_seq) = t0_unix_ns + (relay_seq - first_seq) * frame_interval_ns` where the
-    frames come from our relay; `frame_interval_ns` is None of a foreign one.
+    frames come from our relay at one rate. At rates by schedule, `due_ns(relay_seq - first_seq)` is
+    since T0. Of a foreign relay both are None.
     """
 
     def __init__(
@@ -55,18 +71,33 @@ class Deliveries:
         t0_unix_ns: int,
         first_seq: int = 0,
         frame_interval_ns: float | None = None,
+        due_ns: Callable[[int], int] | None = None,
         keeps_first_fetch: bool = True,
     ) -> None:
         self.t0_unix_ns = t0_unix_ns
         self.first_seq = first_seq
         self.frame_interval_ns = frame_interval_ns
+        self.due_ns = due_ns
         self.processed = 0
         self.bytes = 0
         self.acks = 0
         self.redelivered = 0
-        self.publish_to_fetch = Recorder("publish_to_fetch")
-        self.end_to_end = Recorder("end_to_end")
+        self.ages = Ages()
+        #: Of each class of a mix, added to those of all once a second.
+        self.ages_by_class: dict[str, Ages] = {}
         self.first_fetch: array[int] | None = array("I") if keeps_first_fetch else None
+
+    @property
+    def recorders(self) -> list[Recorder]:
+        """All that is recorded of deliveries."""
+        of_classes = self.ages_by_class.values()
+        return [*self.ages.recorders, *(one for ages in of_classes for one in ages.recorders)]
+
+    def add_up_classes(self) -> None:
+        """Add to the ages of all what came to each class since the last time."""
+        for ages in self.ages_by_class.values():
+            self.ages.publish_to_fetch.samples_ns += ages.publish_to_fetch.samples_ns
+            self.ages.end_to_end.samples_ns += ages.end_to_end.samples_ns
 
     def begin_stream(self) -> None:
         """Count stream sequences from 1 again."""
@@ -78,7 +109,8 @@ class DeliveryParser(Parser):
     """Parser of a connection that pullers receive on.
 
     `pullers` maps subscription ids to pullers, all of one `habit`. `write` sends acks, one call a
-    chunk, and terminations of what the habit does not ack, if there are any; then
+    chunk, and before them what the habit answers otherwise, if there is any; what takes time goes
+    to `work`, which answers later. Then
     `on_answered(puller, status_header, now)` is called for each pull that ended in the chunk; `now`
     is `clock`'s Unix nanoseconds. Other subscriptions work as they do in Parser.
 
@@ -92,6 +124,7 @@ class DeliveryParser(Parser):
         pullers: dict[bytes, Puller],
         deliveries: Deliveries,
         habit: Habit | None = None,
+        work: Work | None = None,
         write: Callable[[bytes], None],
         on_answered: Callable[[Puller, bytes, int], None],
         clock: Callable[[], int] = common_time.now_ns,
@@ -100,7 +133,14 @@ class DeliveryParser(Parser):
         super().__init__(**callbacks)
         self._pullers = pullers
         self._deliveries = deliveries
-        self._terminating = habit if habit is not None and habit.terminates else None
+        self._ages = deliveries.ages
+        if habit is not None and habit.name:
+            self._ages = deliveries.ages_by_class.setdefault(habit.name, Ages(habit.name))
+        has_answers = habit is not None and (habit.answers or habit.processing)
+        self._answering = habit if has_answers else None
+        self._work = work
+        #: Whose replies begin where in `_replies`.
+        self._owners: list[tuple[int, Puller]] = []
         self._write = write
         self._on_answered = on_answered
         self._clock = clock
@@ -113,6 +153,7 @@ class DeliveryParser(Parser):
         super().reset()
         self._head = b""
         self._replies = []
+        self._owners.clear()
         self._answered = []
 
     def feed(self, data: bytes) -> None:
@@ -131,32 +172,49 @@ class DeliveryParser(Parser):
             self._pending = b""
         self._scan(data, position, len(data), now)
         replies = self._replies
-        if self._terminating is not None and replies:
-            replies = self._terminate(replies, self._terminating)
+        if self._answering is not None and replies:
+            replies = self._answer(replies, self._answering, now)
             self._replies = []
         if replies:
             self._write(b"PUB " + b" 0\r\n\r\nPUB ".join(replies) + b" 0\r\n\r\n")
             self._deliveries.acks += len(replies)
             self._replies = []
+        self._owners.clear()
         if self._answered:
             answered, self._answered = self._answered, []
             for puller, status_header in answered:
                 self._on_answered(puller, status_header, now)
 
-    def _terminate(self, replies: list[bytes], habit: Habit) -> list[bytes]:
-        """Terminate what the habit says; returns the replies that are left to ack."""
-        assert habit.terminates is not None, "it terminates"  # noqa: S101
+    def _answer(self, replies: list[bytes], habit: Habit, now: int) -> list[bytes]:
+        """Answer as the habit says, or hand over to `work`; returns the replies to ack at once."""
         acks: list[bytes] = []
-        terminations: list[bytes] = []
-        for reply in replies:
+        written: list[bytes] = []
+        owners = iter([*self._owners, (len(replies), None)])
+        puller = None
+        begin, following = next(owners)
+        for number, reply in enumerate(replies):
+            while begin <= number:
+                puller = following
+                begin, following = next(owners)
             tokens = reply.split(b".")
-            is_short = len(tokens) == _SHORT_FORM_TOKENS
-            stream_token = tokens[5] if is_short else _tokens_of_long_form(reply)[1]
-            (terminations if habit.terminates(int(stream_token)) else acks).append(reply)
-        if terminations:
-            end = b" 5\r\n+TERM\r\n"
-            self._write(b"PUB " + (end + b"PUB ").join(terminations) + end)
-            habit.terminated += len(terminations)
+            if len(tokens) == _SHORT_FORM_TOKENS:
+                delivered, stream_token, consumer_token = tokens[4:7]
+            else:
+                delivered, stream_token, consumer_token, _ = _tokens_of_long_form(reply)
+            answer = Answer.ACK
+            if habit.answers is not None:
+                answer = habit.answers.to(int(stream_token), int(delivered))
+            if self._work is not None and puller is not None and habit.processing is not None:
+                self._work.take(puller, int(consumer_token), reply, answer, now)
+                continue
+            habit.answered[answer] += 1
+            if answer in ACKED:
+                acks.append(reply)
+            payload = habit.payload_of(answer)
+            if payload:
+                written.append(publish(reply, payload))
+        if written:
+            self._write(b"".join(written))
         return acks
 
     def _scan(  # noqa: C901, PLR0912, PLR0915 - one loop, see the module
@@ -169,13 +227,15 @@ class DeliveryParser(Parser):
         """
         deliveries = self._deliveries
         first_fetch = deliveries.first_fetch
-        frame_interval_ns = deliveries.frame_interval_ns
+        frame_interval_ns, due_ns = deliveries.frame_interval_ns, deliveries.due_ns
+        is_ours = frame_interval_ns is not None or due_ns is not None
         first_seq = deliveries.first_seq
         since_first_due_ns = now - deliveries.t0_unix_ns
         since_t0_ms = since_first_due_ns // 1_000_000
-        add_publish_to_fetch = deliveries.publish_to_fetch.samples_ns.append
-        add_end_to_end = deliveries.end_to_end.samples_ns.append
+        add_publish_to_fetch = self._ages.publish_to_fetch.samples_ns.append
+        add_end_to_end = self._ages.end_to_end.samples_ns.append
         add_reply = self._replies.append
+        add_owner = self._owners.append
         find, rfind = data.find, data.rfind
         size = len(data)
         processed = payload_bytes = redelivered = 0
@@ -198,6 +258,7 @@ class DeliveryParser(Parser):
                     puller = self._pullers.get(sid)
                     if puller is not None:
                         puller.progress_unix_ns = now
+                        add_owner((len(self._replies), puller))
                         log = puller.log
                 if puller is None:
                     end = self._message(data, position, line_end)
@@ -244,16 +305,18 @@ class DeliveryParser(Parser):
                 consumer_seq = int(consumer_token)
                 age_ns = now - int(stored)
                 add_publish_to_fetch(age_ns)
-                if frame_interval_ns is not None:
+                if is_ours:
                     # Fpaas-Seq is the last header; the header ends in two line ends.
                     try:
                         seq = int(data[rfind(b" ", body, payload) + 1 : payload - 4])
                     except ValueError:
                         pass
                     else:
-                        add_end_to_end(
-                            since_first_due_ns - int((seq - first_seq) * frame_interval_ns)
-                        )
+                        if frame_interval_ns is not None:
+                            due = int((seq - first_seq) * frame_interval_ns)
+                            add_end_to_end(since_first_due_ns - due)
+                        elif due_ns is not None:
+                            add_end_to_end(since_first_due_ns - due_ns(seq - first_seq))
                 if first_fetch is not None:
                     try:
                         if not first_fetch[stream_seq - 1]:
@@ -275,6 +338,7 @@ class DeliveryParser(Parser):
                 if delivered != b"1":
                     redelivered += 1
                     log.repeats.append(consumer_seq)
+                    log.numbers.append(int(delivered))
                 processed += 1
                 payload_bytes += total_bytes - header_bytes
                 add_reply(reply)

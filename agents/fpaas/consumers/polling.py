@@ -1,22 +1,25 @@
 """What every consumer does next: polls that fall due, pulls in flight, their ends; no I/O.
 
-A puller idles until its poll is due, passes its connection's gate, and has one pull in flight at a
-time. Whoever drives this passes the time in, sends what gates hold in `outbox`, and reports how
-pulls ended. Times are Unix nanoseconds.
+A puller idles until its poll is due and what it received is processed, passes its connection's
+gate, and has one pull in flight at a time. Whoever drives this passes the time in, sends what gates
+hold in `outbox`, and reports how pulls ended. Times are Unix nanoseconds.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Protocol
 
+from fpaas.consumers.processing_time import ProcessingTime
+from fpaas.consumers.pull_timings import PullTimings, Timings
 from fpaas.jetstream.nats_wire import status_of
-from fpaas.measures.calls import Bins, CallRecorder
+from fpaas.measures.calls import Bins
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.records.consumers import Fetches, total_of
+from fpaas.spec.answers import Answer, Answers
 
 PULL_TIMEOUT_NS = 5_000_000_000
 #: A pull ended because its next message did not fit into its `max_bytes`.
@@ -25,6 +28,8 @@ FULL_OF_BYTES = "409:Message Size Exceeds MaxBytes"
 BATCH_COMPLETED = "Batch Completed"
 #: And brought nothing: that message is larger than any pull.
 NOTHING_FITS = f"{FULL_OF_BYTES}, and brought nothing"
+IN_PROGRESS = b"+WPI"
+_PAYLOADS = {Answer.TERMINATE: b"+TERM", Answer.IN_PROGRESS: IN_PROGRESS}
 #: Statuses that need no description: everybody knows what they mean.
 _PLAIN_STATUSES = ("404", "408")
 
@@ -38,27 +43,8 @@ class Schedule(Protocol):
     def next_due(self, consumer: int, poll: int, previous_due: int) -> int:
         """Return when a later poll is due."""
 
-
-class Timings:
-    """The legs that polling can see."""
-
-    def __init__(self, bins: Bins | None) -> None:
-        self.poll_lateness = CallRecorder("poll_lateness", bins)
-        #: Of polls that neither waited for their predecessor nor for their connection.
-        self.poll_lateness_own = CallRecorder("poll_lateness_own", bins)
-        self.fetch_call = CallRecorder("fetch_call", bins)
-        #: Of its calls, those that begin are counted that no schedule foretells: a drain's next.
-        self.fetch_call_intended = CallRecorder("fetch_call_intended", bins)
-
-    @property
-    def recorders(self) -> list[CallRecorder]:
-        """All of them."""
-        return [
-            self.fetch_call,
-            self.fetch_call_intended,
-            self.poll_lateness,
-            self.poll_lateness_own,
-        ]
+    def absences_before(self, due: int) -> int:
+        """Return how often consumers were away before a poll."""
 
 
 class Gate:
@@ -80,8 +66,8 @@ class Habit:
     """How the consumers of one class poll, and how their pulls ended so far."""
 
     __slots__ = (
-        *("batch_size", "drain", "fetches", "polls", "schedule"),
-        *("terminated", "terminates"),
+        *("batch_size", "drain", "fetches", "polls", "processing", "schedule"),
+        *("answered", "answers", "name", "nak", "pull_timings"),
     )
 
     def __init__(
@@ -90,22 +76,38 @@ class Habit:
         *,
         batch_size: int,
         drain: bool,
+        processing: ProcessingTime | None = None,
+        name: str = "",
     ) -> None:
+        #: Of the class; empty if all poll alike.
+        self.name = name
+        #: What its pulls are recorded in: that of all, and its own.
+        self.pull_timings: list[PullTimings] = []
         self.schedule = schedule
+        #: How long messages take; None: they are answered when they come.
+        self.processing = processing
         self.batch_size = batch_size
         self.drain = drain
         self.fetches = Fetches()
         #: Polls sent; one that drains sends several pulls.
         self.polls = 0
-        #: Which stream sequences are terminated, not acked; and how many deliveries were.
-        self.terminates: Callable[[int], bool] | None = None
-        self.terminated = 0
+        #: What is answered to deliveries, None: acks; how a nak reads, and what was answered.
+        self.answers: Answers | None = None
+        self.nak = b"-NAK"
+        self.answered: Counter[Answer] = Counter()
+
+    def payload_of(self, answer: Answer) -> bytes:
+        """Return what is published before an ack, or in its place; nothing for an ack alone."""
+        return self.nak if answer is Answer.NAK else _PAYLOADS.get(answer, b"")
 
 
 class Puller:
     """One consumer. `remaining` and `progress_unix_ns` are kept by whoever reads its deliveries."""
 
     __slots__ = (
+        "absences",
+        "busy_until_unix_ns",
+        "catches_up",
         "delayed",
         "due_unix_ns",
         "gate",
@@ -141,6 +143,11 @@ class Puller:
         self.in_flight = False
         self.remaining = 0
         self.delayed = False
+        #: When it will be done with what it received; it does not pull before.
+        self.busy_until_unix_ns = 0
+        #: How often it was away; the first poll after that fetches until empty.
+        self.absences = 0
+        self.catches_up = False
         gate.pullers.append(self)
 
 
@@ -167,16 +174,23 @@ class Polling:
         until_unix_ns: int,
         bins: Bins | None = None,
         from_unix_ns: int = 0,
+        takes_time: bool = False,
     ) -> None:
         #: Of each class that is played here.
         self.habits = list(dict.fromkeys(puller.habit for puller in pullers))
         self.timings = Timings(bins)
+        for habit in self.habits:
+            own = [PullTimings(bins, habit.name)] if habit.name else []
+            habit.pull_timings = [self.timings, *own]
         self.first_poll_unix_ns: int | None = None
         self._in_flight: set[Puller] = set()
         #: Gates whose `outbox` has something; the driver sends and clears both.
         self.to_send: list[Gate] = []
         self._until_unix_ns = self._last_due_unix_ns = until_unix_ns
+        #: (when it is due and done with its messages, position).
         self._idle: list[tuple[int, int]] = []
+        #: Whether some are at work when they are due.
+        self._takes_time = takes_time
         self._pullers = pullers
         self._gates = list(dict.fromkeys(puller.gate for puller in pullers))
         self._sent: deque[tuple[int, Puller, int]] = deque()
@@ -189,7 +203,8 @@ class Polling:
                 puller.due_unix_ns = schedule.next_due(
                     puller.log.consumer_index, puller.poll, puller.due_unix_ns
                 )
-            self._sleep_until_due(puller)
+            puller.absences = schedule.absences_before(puller.due_unix_ns)
+            self._sleep_until(puller, puller.due_unix_ns)
 
     @property
     def polls(self) -> int:
@@ -208,12 +223,13 @@ class Polling:
     @property
     def next_due_unix_ns(self) -> int | None:
         """When the next idle consumer's poll is due; None if none will poll again."""
-        return self._idle[0][0] if self._idle else None
+        due = self._idle[0][0] if self._idle else None
+        return due if due is not None and due < self._until_unix_ns else None
 
     def start_due(self, now: int) -> None:
         """Start the polls that are due."""
         idle = self._idle
-        while idle and idle[0][0] <= now:
+        while idle and idle[0][0] <= now and idle[0][0] < self._until_unix_ns:
             self._offer(self._pullers[heapq.heappop(idle)[1]], now)
 
     def pull_answered(self, puller: Puller, status_header: bytes, now: int) -> None:
@@ -243,14 +259,13 @@ class Polling:
             fetches.empty += 1
         else:
             fetches.refused += 1
-        self.timings.fetch_call.end(puller.sent_unix_ns, now)
-        self.timings.fetch_call_intended.end(puller.pull_due_unix_ns, now)
+        for timings in habit.pull_timings:
+            timings.end(puller, now)
         self._land(puller)
         there_may_be_more = not status_header or status == FULL_OF_BYTES
-        if habit.drain and there_may_be_more and now < self._until_unix_ns:
-            puller.pull_due_unix_ns = now
-            self.timings.fetch_call_intended.begin(now)
-            self._pass(puller, now)
+        is_draining = habit.drain or puller.catches_up
+        if is_draining and there_may_be_more and now < self._until_unix_ns:
+            self._pull_again(puller, now)
         else:
             self._end_poll(puller, now)
         self._pump(puller.gate, now)
@@ -299,9 +314,10 @@ class Polling:
     def stop(self, now: int) -> None:
         """Start no more; pulls in flight may still end. Polls that are due and unsent stay so."""
         timings = self.timings
-        for due in self._due_and_unsent(now):
-            timings.fetch_call_intended.give_up(due, now)
-        for due in self._due_and_not_begun(now):
+        for puller, due in self._due_and_unsent(now):
+            for one in puller.habit.pull_timings:
+                one.fetch_call_intended.give_up(due, now)
+        for _, due in self._due_and_not_begun(now):
             timings.poll_lateness.give_up(due, now)
         self._until_unix_ns = self._last_due_unix_ns = 0
         self._idle.clear()
@@ -320,50 +336,73 @@ class Polling:
 
     def watch(self, clock: Callable[[], int]) -> None:
         """Let the recorders know what is open, by this clock's time."""
-        timings = self.timings
-        timings.fetch_call.still_open = lambda: [one.sent_unix_ns for one in self._in_flight]
-        timings.fetch_call_intended.still_open = lambda: [
-            *(one.pull_due_unix_ns for one in self._in_flight),
-            *self._due_and_unsent(clock()),
+        self._watch_pulls(self.timings, set(self.habits), clock)
+        for habit in self.habits:
+            for own in habit.pull_timings[1:]:
+                self._watch_pulls(own, {habit}, clock)
+        self.timings.poll_lateness.still_open = lambda: [
+            due for _, due in self._due_and_not_begun(clock())
         ]
-        timings.poll_lateness.still_open = lambda: self._due_and_not_begun(clock())
+
+    def _watch_pulls(
+        self, timings: PullTimings, habits: set[Habit], clock: Callable[[], int]
+    ) -> None:
+        timings.fetch_call.still_open = lambda: [
+            one.sent_unix_ns for one in self._in_flight if one.habit in habits
+        ]
+        timings.fetch_call_intended.still_open = lambda: [
+            *(one.pull_due_unix_ns for one in self._in_flight if one.habit in habits),
+            *(due for one, due in self._due_and_unsent(clock()) if one.habit in habits),
+        ]
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _due_and_unsent(self, now: int) -> Iterator[int]:
-        """Iterate over when pulls were due that have not been sent."""
+    def _due_and_unsent(self, now: int) -> Iterator[tuple[Puller, int]]:
+        """Iterate over whose pulls were due when, and have not been sent."""
         for puller in self._queued():
             if puller.is_poll_begun:
                 # The next pull of a poll that drains.
-                yield puller.pull_due_unix_ns
+                yield puller, puller.pull_due_unix_ns
         yield from self._due_and_not_begun(now)
 
-    def _due_and_not_begun(self, now: int) -> Iterator[int]:
-        """Iterate over when polls were due that have not begun, however many each consumer has."""
+    def _due_and_not_begun(self, now: int) -> Iterator[tuple[Puller, int]]:
+        """Iterate over whose polls were due when, and have not begun, however many each has."""
         latest = min(now, self._last_due_unix_ns - 1)
         overdue: list[Puller] = []
-        if self._idle and self._idle[0][0] <= latest:
-            overdue = [self._pullers[position] for due, position in self._idle if due <= latest]
+        if self._takes_time or (self._idle and self._idle[0][0] <= latest):
+            overdue = [self._pullers[position] for _, position in self._idle]
         for puller in chain(overdue, self._in_flight, self._queued()):
             due, poll = puller.due_unix_ns, puller.poll
             if puller.is_poll_begun:
                 poll += 1
                 due = puller.habit.schedule.next_due(puller.log.consumer_index, poll, due)
             while due <= latest:
-                yield due
+                yield puller, due
                 poll += 1
                 due = puller.habit.schedule.next_due(puller.log.consumer_index, poll, due)
 
     def _queued(self) -> Iterator[Puller]:
         return chain.from_iterable(gate.queue for gate in self._gates)
 
-    def _sleep_until_due(self, puller: Puller) -> None:
+    def _sleep_until(self, puller: Puller, unix_ns: int) -> None:
         if puller.due_unix_ns < self._until_unix_ns:
-            heapq.heappush(self._idle, (puller.due_unix_ns, puller.position))
+            heapq.heappush(self._idle, (unix_ns, puller.position))
 
     def _offer(self, puller: Puller, now: int) -> None:
-        puller.pull_due_unix_ns = puller.due_unix_ns
+        if puller.is_poll_begun:
+            for timings in puller.habit.pull_timings:
+                timings.fetch_call_intended.begin(puller.pull_due_unix_ns)
+        else:
+            puller.pull_due_unix_ns = puller.due_unix_ns
         self._pass(puller, now)
+
+    def _pull_again(self, puller: Puller, now: int) -> None:
+        """Go on with a poll that fetches until empty, once what came is processed."""
+        puller.pull_due_unix_ns = max(now, puller.busy_until_unix_ns)
+        if puller.pull_due_unix_ns > now:
+            self._sleep_until(puller, puller.pull_due_unix_ns)
+        else:
+            self._offer(puller, now)
 
     def _pass(self, puller: Puller, now: int) -> None:
         """Send a pull, or queue it at a gate that is closed or full."""
@@ -389,7 +428,8 @@ class Polling:
         puller.in_flight = True
         self._in_flight.add(puller)
         gate.in_flight += 1
-        self.timings.fetch_call.begin(now)
+        for timings in puller.habit.pull_timings:
+            timings.fetch_call.begin(now)
         if not gate.outbox:
             self.to_send.append(gate)
         gate.outbox.append(puller.request)
@@ -398,6 +438,9 @@ class Polling:
     def _begin_poll(self, puller: Puller, now: int) -> None:
         puller.is_poll_begun = True
         puller.habit.polls += 1
+        absences = puller.habit.schedule.absences_before(puller.due_unix_ns)
+        puller.catches_up = absences > puller.absences
+        puller.absences = absences
         if self.first_poll_unix_ns is None:
             self.first_poll_unix_ns = now
         self.timings.poll_lateness.end(puller.due_unix_ns, now)
@@ -410,8 +453,8 @@ class Polling:
         self._in_flight.discard(puller)
 
     def _give_up(self, puller: Puller, now: int) -> None:
-        self.timings.fetch_call.give_up(puller.sent_unix_ns, now)
-        self.timings.fetch_call_intended.give_up(puller.pull_due_unix_ns, now)
+        for timings in puller.habit.pull_timings:
+            timings.give_up(puller, now)
         self._land(puller)
 
     def _end_poll(self, puller: Puller, now: int) -> None:
@@ -421,8 +464,9 @@ class Polling:
         puller.due_unix_ns = puller.habit.schedule.next_due(
             puller.log.consumer_index, puller.poll, puller.due_unix_ns
         )
-        puller.delayed = puller.due_unix_ns <= now
-        if puller.delayed and now < self._until_unix_ns:
+        ready_unix_ns = max(puller.due_unix_ns, puller.busy_until_unix_ns)
+        puller.delayed = puller.due_unix_ns <= now or ready_unix_ns > puller.due_unix_ns
+        if ready_unix_ns <= now < self._until_unix_ns:
             self._offer(puller, now)
         else:
-            self._sleep_until_due(puller)
+            self._sleep_until(puller, ready_unix_ns)

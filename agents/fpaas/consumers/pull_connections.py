@@ -13,13 +13,15 @@ from fpaas import common_time
 from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
 from fpaas.consumers.polling import Gate, Habit, Puller, request_of
+from fpaas.consumers.processing_time import ProcessingTime
 from fpaas.consumers.pull_size import CONNECTIONS_MAX, OTHER_OPEN_FILES, PullSize, spread
 from fpaas.consumers.schedule import PollSchedule
+from fpaas.consumers.work import Work
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.jetstream.nats_address import NatsAddress, address_from_environment
 from fpaas.jetstream.nats_connection import NatsConnection, NatsError
 from fpaas.measures.delivery_log import DeliveryLog
-from fpaas.spec import RunSpec
+from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.watch.nats_peer import NatsPeer
 
 WAIT_FOR_NATS_S = 10.0
@@ -33,6 +35,7 @@ class PullConnections:
         self,
         assignment: Assignment,
         deliveries: Deliveries,
+        work: Work,
         *,
         on_connected: Callable[[Gate], None],
         on_disconnected: Callable[[Gate], None],
@@ -45,6 +48,7 @@ class PullConnections:
         self.habits: dict[str, Habit] = {}
         self._assignment = assignment
         self._deliveries = deliveries
+        self._work = work
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
         self._on_answered = on_answered
@@ -81,6 +85,13 @@ class PullConnections:
                 gate.outbox.clear()
             gates.clear()
 
+    def answer_due(self, now: int) -> None:
+        """Answer what consumers are done with by now."""
+        written, acks = self._work.answer_due(now)
+        self._deliveries.acks += acks
+        for gate, answers in written.items():
+            self.by_gate[gate].write(b"".join(answers))
+
     def peers(self) -> list[NatsPeer]:
         """Watch one connection to each server: what one server does to it, it does to all."""
         by_server = {c.server: c for c in self.by_gate.values()}
@@ -109,11 +120,15 @@ class PullConnections:
             PollSchedule.of(of_class),
             batch_size=consumers.batch_size,
             drain=consumers.fetch == "drain",
+            processing=ProcessingTime.of(of_class),
+            name=consumers.only_class.name if consumers.only_class else "",
         )
         if consumers.classes:
             [own] = consumers.classes
             self.habits[own.name] = habit
-            habit.terminates = own.terminates if own.terminate_pct else None
+            habit.answers = own.answers or None
+            if own.nak_delay_s:
+                habit.nak = b'-NAK {"delay": %d}' % round(own.nak_delay_s * NS_PER_S)
         of_connections = iter(indices)
         for share in shares_of(of_class, len(indices)):
             gate = Gate(size.pulls_at_a_time)
@@ -146,6 +161,7 @@ class PullConnections:
                 pullers=sids,
                 deliveries=self._deliveries,
                 habit=habit,
+                work=self._work,
                 write=write,
                 on_answered=self._on_answered,
                 clock=common_time.clock(),

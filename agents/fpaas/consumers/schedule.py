@@ -4,6 +4,8 @@ Each consumer polls at a fixed interval from a random first phase, so that every
 first interval; every later poll is jittered around its own place in that grid, so that lateness
 never adds up. A hash draws the numbers: no state per consumer, and a consumer's schedule is the
 same whatever host or worker plays it.
+
+While a class is away, its schedule rests: no poll is due then, and none is left out.
 """
 
 from __future__ import annotations
@@ -43,20 +45,26 @@ class PollSchedule:
     interval_ns: int
     jitter_pct: float
     seed: int
+    #: Of each period of `away_every_ns`, consumers are away for the last `away_ns`.
+    away_ns: int = 0
+    away_every_ns: int = 0
 
     @classmethod
     def of(cls, spec: RunSpec) -> PollSchedule:
         """Return that of a run's consumers, all of which poll alike."""
+        one = spec.consumers.only_class
         return cls(
             spec.t0_unix_ns,
             round(spec.consumers.poll_interval_s * NS_PER_S),
             spec.consumers.poll_jitter_pct,
             spec.seed,
+            round(one.away_s * NS_PER_S) if one else 0,
+            round(one.away_every_s * NS_PER_S) if one else 0,
         )
 
     def first_due(self, consumer: int) -> int:
         """Return when a consumer's poll 0 is due: within one interval from T0."""
-        return self.t0_unix_ns + round(self._phase(consumer) * self.interval_ns)
+        return self._at(round(self._phase(consumer) * self.interval_ns))
 
     def next_due(self, consumer: int, poll: int, previous_due: int) -> int:
         """Return when a poll is due: on its place in the grid, and never before the previous."""
@@ -71,7 +79,7 @@ class PollSchedule:
         if unix_ns <= self.first_due(consumer):
             return 0
         reach = self.jitter_pct / 100
-        elapsed = (unix_ns - self.t0_unix_ns) / self.interval_ns - self._phase(consumer)
+        elapsed = self._spent_here(unix_ns) / self.interval_ns - self._phase(consumer)
         poll = max(1, math.ceil(elapsed - reach) - 1)
         while self._place(consumer, poll) < unix_ns:
             poll += 1
@@ -79,7 +87,25 @@ class PollSchedule:
 
     def _place(self, consumer: int, poll: int) -> int:
         jitter = (2 * uniform(self.seed, consumer, poll) - 1) * self.jitter_pct / 100
-        return self.t0_unix_ns + round((self._phase(consumer) + poll + jitter) * self.interval_ns)
+        return self._at(round((self._phase(consumer) + poll + jitter) * self.interval_ns))
+
+    def absences_before(self, due: int) -> int:
+        """Return how often consumers were away before a time at which they are not."""
+        return (due - self.t0_unix_ns) // self.away_every_ns if self.away_ns else 0
+
+    def _at(self, here_ns: int) -> int:
+        """Return when consumers have been there for so long since T0: their schedule rests else."""
+        absences = here_ns // (self.away_every_ns - self.away_ns) if self.away_ns else 0
+        return self.t0_unix_ns + here_ns + absences * self.away_ns
+
+    def _spent_here(self, unix_ns: int) -> int:
+        """Return for how long consumers have been there by a time."""
+        since_t0 = unix_ns - self.t0_unix_ns
+        if not self.away_ns:
+            return since_t0
+        periods, rest = divmod(since_t0, self.away_every_ns)
+        here_ns = self.away_every_ns - self.away_ns
+        return periods * here_ns + min(rest, here_ns)
 
     def _phase(self, consumer: int) -> float:
         return uniform(self.seed, consumer, _PHASE)

@@ -16,6 +16,7 @@ from fpaas.consumers.delivery_parser import Deliveries
 from fpaas.consumers.durable_keeper import DurableKeeper
 from fpaas.consumers.polling import Polling
 from fpaas.consumers.pull_connections import WAIT_FOR_NATS_S, PullConnections
+from fpaas.consumers.work import Work
 from fpaas.jetstream.asked import durables_of
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.records.consumers import WorkerOutage
@@ -42,6 +43,7 @@ class StreamChanges:
         polling: Polling,
         deliveries: Deliveries,
         *,
+        work: Work,
         files: ConsumerFiles | None,
         on_resumed: Callable[[], None],
     ) -> None:
@@ -50,6 +52,7 @@ class StreamChanges:
         self._connections = connections
         self._polling = polling
         self._deliveries = deliveries
+        self._work = work
         self._files = files
         self._on_resumed = on_resumed
         self._keeper = DurableKeeper(
@@ -151,6 +154,8 @@ class StreamChanges:
         self._earlier_logs += self._connections.logs
         self._earlier_first_fetches.append(self._deliveries.first_fetch)
         self._earlier_streams.append(lost)
+        # Its replies would ack other messages of the stream that follows.
+        self._work.abandon()
         self._polling.begin_stream(len(self._earlier_streams), now)
         self._deliveries.begin_stream()
         if self._files:

@@ -13,6 +13,7 @@ from fpaas.consumers.stream_changes import StreamChanges
 from fpaas.jetstream.progress import Progress
 from fpaas.measures.delivery_log import duplicate_deliveries
 from fpaas.records.consumers import ClassFetches, Connections, WorkerResult
+from fpaas.spec.answers import OTHER_ANSWERS
 
 
 @dataclass
@@ -80,7 +81,11 @@ class WorkerAccount:
             consumers_never_fetched=self.assignment.count - len(fetched),
             fetches=self.polling.fetches(),
             by_class={
-                name: ClassFetches(habit.polls, habit.fetches, habit.terminated)
+                name: ClassFetches(
+                    habit.polls,
+                    habit.fetches,
+                    **{one.value: habit.answered[one] for one in OTHER_ANSWERS},
+                )
                 for name, habit in self.connections.habits.items()
             },
             connections=Connections(

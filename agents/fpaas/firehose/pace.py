@@ -1,6 +1,6 @@
 """When a relay's frames are due: in integer nanoseconds after T0, without drift.
 
-Both paces promise: `due_ns` never falls, and `due_count(t)` is the number of frames i with
+All paces promise: `due_ns` never falls, and `due_count(t)` is the number of frames i with
 `due_ns(i) <= t`.
 """
 
@@ -10,7 +10,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
 
-from fpaas.spec import NS_PER_S
+from fpaas.spec import NS_PER_S, Firehose
+from fpaas.spec.rates import RateSchedule
 
 #: Rates and speeds come as floats: 0.1 is meant as one tenth.
 _DENOMINATOR_MAX = 1_000_000
@@ -35,6 +36,13 @@ class AtRate:
         if elapsed_ns < 0:
             return 0
         return ((elapsed_ns + 1) * self._frames - 1) // self._in_ns + 1
+
+
+def pace_of(firehose: Firehose) -> AtRate | RateSchedule:
+    """Return the pace of our relay in a run. Raises ValueError of a foreign relay."""
+    if firehose.rate_steps:
+        return RateSchedule(firehose.rate_steps)
+    return AtRate(firehose.rate_per_s or 0)
 
 
 class AsCaptured:

@@ -23,12 +23,22 @@ class Durable:
 
     name: str
     filter_subjects: tuple[str, ...]
+    #: How often a message is delivered at most; -1: no limit.
+    max_deliver: int = -1
 
 
 def durables_of(spec: RunSpec, indices: Iterable[int]) -> list[Durable]:
     """Return the durables that consumers with these indices pull from, each once, in order."""
+    classes = spec.consumers.classes
     return list(
-        dict.fromkeys(Durable(spec.durable_of(i), tuple(spec.filters_of(i))) for i in indices)
+        dict.fromkeys(
+            Durable(
+                spec.durable_of(i),
+                tuple(spec.filters_of(i)),
+                (classes[spec.class_of(i)].max_deliver or -1) if classes else -1,
+            )
+            for i in indices
+        )
     )
 
 
@@ -55,7 +65,7 @@ def stream(spec: RunSpec) -> Config:
 
 
 def durable(spec: RunSpec, one: Durable) -> Config:
-    """Return a pull durable: explicit acks, from the first message on, never giving up."""
+    """Return a pull durable: explicit acks, from the first message on."""
     consumers = spec.consumers
     filters = one.filter_subjects
     return {
@@ -70,7 +80,7 @@ def durable(spec: RunSpec, one: Durable) -> Config:
         "replay_policy": "instant",
         "ack_policy": "explicit",
         "ack_wait": _ns(consumers.ack_wait_s),
-        "max_deliver": -1,
+        "max_deliver": one.max_deliver,
         "max_ack_pending": consumers.max_ack_pending,
         "max_waiting": consumers.max_waiting,
         **(

@@ -17,10 +17,11 @@ from typing import NamedTuple
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import JsonObject, cumulative
 from fpaas.latency.clocks import Clocks
-from fpaas.latency.leg_kinds import LEGS
+from fpaas.latency.leg_kinds import LEGS, legs_by_class
 from fpaas.latency.legs import Legs
 from fpaas.measures import figures, first_fetch
 from fpaas.measures.figures import Window
+from fpaas.measures.histogram_log import of_class
 from fpaas.measures.histograms import new_leg
 from fpaas.measures.intervals import IntervalSet
 
@@ -53,22 +54,46 @@ def legs_ms(
                 )
                 found[name] = _first_fetch(bundle, clocks, Window(window.from_unix_ns, until_ns))
         else:
-            due_count = legs.due.get((kind.agent, kind.recorded))
-            leg = legs.get(kind.agent, kind.recorded)
-            if leg is None and due_count:
-                # Nothing was recorded of what fell due.
-                leg = new_leg()
-            found[name] = {**figures.NO_LEG}
-            if leg is not None:
-                found[name] = figures.leg_ms(leg, clocks.error_ms(name), due_count)
-                if kind.agent in legs.cut_short:
-                    # Nobody knows what ended between a killed process's last sample and its death.
-                    found[name]["at_least"] = figures.unsure(found[name])
-                if not legs.by_beginning or kind.is_age:
-                    found[name] |= dict.fromkeys(("open_count", "open_min_ms", "missing_count"))
+            found[name] = _recorded(name, kind.recorded, legs, clocks)
             if kind.is_age:
                 found[name] |= _undelivered(bundle, undelivered)
         found[name]["assigned_by"] = _assigned_by(name, legs)
+    return found
+
+
+def of_class_ms(
+    name: str, legs: Legs, clocks: Clocks, undelivered: int | None
+) -> dict[str, JsonObject]:
+    """Return the legs of one class of consumers; empty of older runs, which have legs of all."""
+    found: dict[str, JsonObject] = {}
+    for leg in legs_by_class():
+        kind = LEGS[leg]
+        tag = of_class(kind.recorded or "", name)
+        if legs.get(kind.agent, tag) is None and (kind.agent, tag) not in legs.due:
+            continue
+        found[leg] = _recorded(leg, tag, legs, clocks)
+        if kind.is_age:
+            found[leg]["missing_count"] = undelivered
+        found[leg]["assigned_by"] = _assigned_by(leg, legs)
+    return found
+
+
+def _recorded(name: str, tag: str, legs: Legs, clocks: Clocks) -> JsonObject:
+    """Return a leg that agents recorded under a tag."""
+    kind = LEGS[name]
+    due_count = legs.due.get((kind.agent, tag))
+    leg = legs.get(kind.agent, tag)
+    if leg is None and due_count:
+        # Nothing was recorded of what fell due.
+        leg = new_leg()
+    if leg is None:
+        return {**figures.NO_LEG}
+    found = figures.leg_ms(leg, clocks.error_ms(name), due_count)
+    if kind.agent in legs.cut_short:
+        # Nobody knows what ended between a killed process's last sample and its death.
+        found["at_least"] = figures.unsure(found)
+    if not legs.by_beginning or kind.is_age:
+        found |= dict.fromkeys(("open_count", "open_min_ms", "missing_count"))
     return found
 
 

@@ -124,6 +124,11 @@ LEGS = {
 }
 
 
+def legs_by_class() -> list[str]:
+    """Name the legs that are known of each class of consumers."""
+    return [name for name, kind in LEGS.items() if kind.agent == "consumers" and kind.recorded]
+
+
 def headline_legs() -> list[str]:
     """Name the legs that every run is told and compared by, in the order of the data's way."""
     return [name for name, kind in LEGS.items() if kind.is_headline]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fpaas.bundle.bundle import Bundle
@@ -13,6 +13,7 @@ from fpaas.latency.open_calls import CallWindow
 from fpaas.latency.processes import bins_of, process_of
 from fpaas.measures import histograms
 from fpaas.measures.figures import Window
+from fpaas.measures.histogram_log import leg_of, of_class
 from fpaas.measures.histograms import Leg
 from fpaas.reason import Reason
 from fpaas.spec import NS_PER_S, RunSpec
@@ -100,7 +101,7 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
                         from_unix_s=from_ns / NS_PER_S,
                         until_unix_s=until_ns / NS_PER_S,
                         until_by_leg=_ages_until_s(bundle.spec) if by_beginning else {},
-                        shift_us=clocks.shift_us(part.host),
+                        shift_us=_of_legs(clocks.shift_us(part.host)),
                     )
                 except Exception as error:  # noqa: BLE001 - the decoder's have no common class
                     wrong = {"file": path.name, "what": f"cannot be decoded: {error}"}
@@ -129,11 +130,17 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
 
 def _ages_until_s(spec: RunSpec) -> dict[str, float]:
     """Return until when ages count, by their tags: what was due in the window may come after it."""
+    names = ("", *(one.name for one in spec.consumers.classes))
     return {
-        kind.recorded: spec.settled_unix_ns / NS_PER_S
+        of_class(kind.recorded, name): spec.settled_unix_ns / NS_PER_S
         for kind in LEGS.values()
         if kind.is_age and kind.recorded is not None
+        for name in names
     }
+
+
+def _of_legs(shift_us: Callable[[str, float], int]) -> Callable[[str, float], int]:
+    return lambda tag, unix_s: shift_us(leg_of(tag), unix_s)
 
 
 def _sum_up(

@@ -16,7 +16,7 @@ from typing import Protocol
 from fpaas import agent
 from fpaas.bundle.parts import AgentSample
 from fpaas.consumers.schedule import PollSchedule
-from fpaas.firehose.pace import AtRate
+from fpaas.firehose.pace import pace_of
 from fpaas.measures.calls import Bins
 from fpaas.measures.histograms import Leg, new_leg, start_ms
 from fpaas.measures.intervals import IntervalSet
@@ -64,7 +64,7 @@ class FramesDue:
 
     def _indices(self, from_ns: int, until_ns: int) -> tuple[int, int]:
         """Return the first and last index that is due in [from, until)."""
-        pace = AtRate(self.spec.firehose.rate_per_s or 0)
+        pace = pace_of(self.spec.firehose)
         first, end = (
             min(self.offered, pace.due_count(unix_ns - 1 - self.spec.t0_unix_ns))
             for unix_ns in (from_ns, until_ns)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from fpaas.bundle import restarts
 from fpaas.bundle.bundle import Bundle, uses_own_relay
 from fpaas.bundle.parts import AgentSample, HostPart, WorkerPart
 from fpaas.consumers.schedule import PollSchedule
-from fpaas.firehose.pace import AtRate
+from fpaas.firehose.pace import pace_of
 from fpaas.latency.open_calls import BegunDue, Due, FramesDue, PollsDue, Process, WakeUpsDue
 from fpaas.measures.calls import Bins
+from fpaas.measures.histogram_log import of_class
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.status import State
 from fpaas.spec import RunSpec
@@ -80,7 +82,7 @@ def _frames_offered(bundle: Bundle) -> int:
             return part.relay.offered
     spec = bundle.spec
     lasted_ns = bundle.lasted_until_unix_ns - spec.t0_unix_ns
-    return min(spec.frames_due() or 0, AtRate(spec.firehose.rate_per_s or 0).due_count(lasted_ns))
+    return min(spec.frames_due() or 0, pace_of(spec.firehose).due_count(lasted_ns))
 
 
 def _of_shuffler(bundle: Bundle, part: HostPart) -> dict[str, Due]:
@@ -124,11 +126,24 @@ def _of_worker(spec: RunSpec, worker: WorkerPart | None, over_unix_ns: int) -> d
         result.polls_from_unix_ns or 0,
     )
     begun = _begun(worker.samples, "fetch_call_intended", spec)
+    for one, schedule in zip(spec.consumers.classes, polls.schedules, strict=False):
+        intended = of_class("fetch_call_intended", one.name)
+        of_this = replace(polls, schedules=[schedule])
+        if result.by_class.get(one.name) is None or not _is_sampled(worker.samples, intended):
+            # It has none of these, or it is of an older version, which had legs of all only.
+            continue
+        due[intended] = of_this.with_begun(_begun(worker.samples, intended, spec))
+        call = of_class("fetch_call", one.name)
+        due[call] = BegunDue(_begun(worker.samples, call, spec))
     return {
         **due,
         "poll_lateness": polls,
         "fetch_call_intended": polls.with_begun(begun),
     }
+
+
+def _is_sampled(samples: Sequence[AgentSample], leg: str) -> bool:
+    return any(sample.calls is not None and leg in sample.calls for sample in samples)
 
 
 def _begun(samples: Sequence[AgentSample], leg: str, spec: RunSpec) -> dict[int, int]:

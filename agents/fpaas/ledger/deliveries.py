@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fpaas.bundle.parts import ServerFinal
@@ -11,9 +12,10 @@ from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.nats import DurableState
+from fpaas.spec.answers import Answer
 
-#: (server's life, consumer sequence, stream sequence, count, repeated)
-Run = tuple[int, int, int, int, bool]
+#: (server's life, consumer sequence, stream sequence, count, number of the delivery)
+Run = tuple[int, int, int, int, int]
 
 
 class OwedSeqs:
@@ -137,13 +139,37 @@ def split_repeats(log: ConsumerDeliveries, restarts_ms: Sequence[int] = ()) -> I
             life = bisect_right(restarts_ms, at_ms)
             ahead = stream_seq - consumer_seq
             first, end = consumer_seq, consumer_seq + count
-            for repeat in repeats[bisect_left(repeats, first) : bisect_left(repeats, end)]:
+            within = slice(bisect_left(repeats, (first, 0)), bisect_left(repeats, (end, 0)))
+            for repeat, number in repeats[within]:
                 if repeat > first:
-                    yield life, first, first + ahead, repeat - first, False
-                yield life, repeat, repeat + ahead, 1, True
+                    yield life, first, first + ahead, repeat - first, 1
+                yield life, repeat, repeat + ahead, 1, max(2, number)
                 first = repeat + 1
             if end > first:
-                yield life, first, first + ahead, end - first, False
+                yield life, first, first + ahead, end - first, 1
+
+
+@dataclass
+class Answered:
+    """Answers of one durable's consumers.
+
+    `failed` is what they received, failed each time, and never acked: stream sequence → number of
+    its latest delivery; `in_process` the same of what they were still at work on.
+    """
+
+    counts: Counter[Answer] = field(default_factory=Counter)
+    failed: dict[int, int] = field(default_factory=dict)
+    in_process: dict[int, int] = field(default_factory=dict)
+
+
+def received_of(deliveries: Iterable[ConsumerDeliveries]) -> dict[str, IntervalSet]:
+    """Return by durable the stream sequences that it received."""
+    received: dict[str, IntervalSet] = {}
+    for log in deliveries:
+        seqs = received.setdefault(log.durable, IntervalSet())
+        for _, first, _, count in log.runs:
+            seqs.add_range(first, first + count - 1)
+    return received
 
 
 @dataclass(frozen=True)
@@ -154,6 +180,8 @@ class DurableCase:
     `may_forget`: the server's part is replicated, and a new leader may be behind the one before; or
     the server was killed, and what it came back with is behind.
     `was_killed`: a process that received for this durable.
+    `answered`: what its consumers failed, or were still at work on; None if they ack all that they
+    receive. `max_deliver` is how often the server delivers a message; 0: no limit.
     """
 
     walk: Walk
@@ -164,6 +192,8 @@ class DurableCase:
     may_forget: bool = False
     was_killed: bool = False
     removals: Removals = field(default_factory=Removals)
+    answered: Answered | None = None
+    max_deliver: int = 0
 
     @property
     def first_stored(self) -> int:

@@ -26,7 +26,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from fpaas.ledger import server_checks
-from fpaas.ledger.deliveries import DurableCase, Gap, OwedSeqs, Walk
+from fpaas.ledger.deliveries import Answered, DurableCase, Gap, OwedSeqs, Walk
 from fpaas.ledger.disagreements import About, Disagreements
 from fpaas.records.nats import StreamState
 
@@ -36,9 +36,11 @@ NOT_RECEIVED = "not_received"
 AGENT_DIED = "agent_died"
 #: … removed from the stream by somebody, though neither age nor size asked for it …
 REMOVED = "removed"
+#: … delivered as often as its class allows, and received by nobody …
+MAX_DELIVER = "max_deliver"
 #: … in a stream that was lost with its server.
 STREAM_LOST = "stream_lost"
-LOST_CAUSES = (NOT_RECEIVED, AGENT_DIED, REMOVED, STREAM_LOST)
+LOST_CAUSES = (NOT_RECEIVED, AGENT_DIED, REMOVED, MAX_DELIVER, STREAM_LOST)
 
 
 @dataclass
@@ -47,6 +49,10 @@ class DurableAccount:
 
     `unlogged` of the delivered are known from the server alone; `unacked` of them wait for an ack
     by the server's count; `expired_by_size` of the expired left because the stream was full.
+
+    Of the delivered, those that were never processed: the server gave up `max_deliver_reached`,
+    waits to deliver `failed_waiting` again, and had to let `failed_expired` go; consumers were at
+    work on `in_process`. If `is_unprocessed_unsure`, there may be later answers that nobody logged.
     """
 
     owed: int = 0
@@ -58,6 +64,11 @@ class DurableAccount:
     unlogged: int = 0
     unacked: int = 0
     expired_by_size: int = 0
+    max_deliver_reached: int = 0
+    failed_waiting: int = 0
+    failed_expired: int = 0
+    in_process: int = 0
+    is_unprocessed_unsure: bool = False
 
 
 def account_durable(case: DurableCase, disagreements: Disagreements) -> DurableAccount:
@@ -183,6 +194,10 @@ def _account_unacked(
         account.unlogged = acked_unseen
         account.delivered += acked_unseen
         redeliverable -= acked_unseen
+    elif case.max_deliver and case.had_trouble:
+        # The server delivered it as often as it may, and waits no longer.
+        account.lost[MAX_DELIVER] += acked_unseen
+        redeliverable -= acked_unseen
     else:
         disagreements.note(
             acked_unseen,
@@ -192,7 +207,55 @@ def _account_unacked(
             num_ack_pending=waiting,
         )
     account.pending_at_end += redeliverable
-    account.unacked = min(max(0, waiting - redeliverable), account.delivered)
+    unacked = max(0, waiting - redeliverable)
+    if case.answered is not None:
+        unacked = _account_unprocessed(case, case.answered, account, unacked, disagreements)
+    account.unacked = min(unacked, account.delivered)
+
+
+def _account_unprocessed(
+    case: DurableCase,
+    answered: Answered,
+    account: DurableAccount,
+    waiting: int,
+    disagreements: Disagreements,
+) -> int:
+    """Account for what was received and never processed; the server waits for `waiting` received.
+
+    Returns how many of these were answered. What the server will not deliver again it may still
+    wait for: it finds out when it would deliver it.
+    """
+    after = case.server.stream_after.first_seq
+    may_wait = must_wait = 0
+    for seq, number in (*answered.failed.items(), *answered.in_process.items()):
+        is_stored = seq >= case.first_stored and seq not in case.removals.by_hand
+        is_last = 0 < case.max_deliver <= number
+        may_wait += is_stored
+        must_wait += is_stored and not is_last and seq >= after
+        if seq in answered.in_process:
+            account.in_process += 1
+        elif is_last:
+            account.max_deliver_reached += 1
+        elif is_stored:
+            account.failed_waiting += 1
+        else:
+            account.failed_expired += 1
+    account.is_unprocessed_unsure = case.was_killed
+    forgotten = max(0, must_wait - waiting)
+    if case.max_deliver and case.had_trouble:
+        # Its last deliveries were received by nobody.
+        given_up = min(forgotten, account.failed_waiting)
+        account.max_deliver_reached += given_up
+        account.failed_waiting -= given_up
+    elif not (case.was_killed or case.may_forget):
+        disagreements.note(
+            forgotten,
+            About.FAILED_NOT_WAITING,
+            durable=case.state.name,
+            failed=must_wait,
+            num_ack_pending=case.state.num_ack_pending,
+        )
+    return max(0, waiting - may_wait)
 
 
 def account_without_server(walk: Walk, owed: OwedSeqs, lost: StreamState) -> DurableAccount:

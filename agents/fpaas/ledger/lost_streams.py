@@ -153,16 +153,6 @@ class Streams:
         return found
 
 
-def received_of(deliveries: Iterable[ConsumerDeliveries]) -> dict[str, IntervalSet]:
-    """Return by durable the stream sequences that it received."""
-    received: dict[str, IntervalSet] = {}
-    for log in deliveries:
-        seqs = received.setdefault(log.durable, IntervalSet())
-        for _, first, _, count in log.runs:
-            seqs.add_range(first, first + count - 1)
-    return received
-
-
 def leave_out(
     account: DurableAccount,
     owed: OwedSeqs,

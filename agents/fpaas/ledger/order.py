@@ -71,8 +71,8 @@ def violations_at_consumers(
 
 def _first_spans(log: ConsumerDeliveries) -> Iterator[tuple[int, int]]:
     """Iterate over (first, last) stream sequence of first deliveries, in the order of arrival."""
-    for _, _, stream_seq, count, repeated in split_repeats(log):
-        if not repeated:
+    for _, _, stream_seq, count, number in split_repeats(log):
+        if number == 1:
             yield stream_seq, stream_seq + count - 1
 
 

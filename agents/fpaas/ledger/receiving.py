@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from fpaas.bundle.parts import ServerFinal
-from fpaas.ledger.deliveries import DurableCase, OwedSeqs, Walk
+from fpaas.ledger.answered import answered_by_durable, answered_wrongly, terminated_of
+from fpaas.ledger.deliveries import Answered, DurableCase, OwedSeqs, Walk, received_of
 from fpaas.ledger.disagreements import About, Disagreements
 from fpaas.ledger.durable_account import (
     LOST_CAUSES,
@@ -21,7 +22,7 @@ from fpaas.ledger.durable_account import (
 from fpaas.ledger.evidence import Evidence
 from fpaas.ledger.ledger import Ledger
 from fpaas.ledger.lost_streams import CAUSES as LOST_STREAM_CAUSES
-from fpaas.ledger.lost_streams import Streams, leave_out, received_of, why_lost
+from fpaas.ledger.lost_streams import Streams, leave_out, why_lost
 from fpaas.ledger.owed import owed_by_durable
 from fpaas.ledger.removals import Removals
 from fpaas.ledger.walks import walks_of
@@ -87,6 +88,11 @@ def account_deliveries(
         owed_of_all = [*(one for one in lost_owed if one is not None), owed]
         _over_all_streams(evidence, streams, [*lost_accounts, by_durable], owed_of_all, ledger)
         accounts += [item for of_stream in lost_accounts for item in of_stream.items()]
+    if evidence.lost or evidence.server is None:
+        # Nobody knows what became of failed messages that went with a stream.
+        leaving = _leaving_unprocessed(spec)
+        for durable, of_durable in accounts:
+            of_durable.is_unprocessed_unsure = durable in leaving
     _account_classes(spec, evidence, accounts, ledger)
     _add_up(evidence, [one for _, one in accounts], received, ledger)
 
@@ -105,25 +111,7 @@ def _check_counts(
         counted=processed,
         logged=received,
     )
-    acks = sum(worker.acks for worker in workers)
-    terminated = sum(one.terminated for worker in workers for one in worker.by_class.values())
-    disagreements.note(
-        acks + terminated - processed,
-        About.ACKS_COUNTED,
-        acks=acks,
-        terminated=terminated,
-        counted=processed,
-    )
-    logged = sum(
-        spec.consumers.classes[spec.class_of(log.consumer_index)].terminated_in(
-            first, first + count - 1
-        )
-        for log in (_all_logs(evidence) if spec.consumers.classes else ())
-        for _, first, _, count in log.runs
-    )
-    disagreements.note(
-        terminated - logged, About.TERMINATIONS_COUNTED, counted=terminated, logged=logged
-    )
+    answered_wrongly(spec, workers, _all_logs(evidence), processed, disagreements)
 
 
 def _account_classes(
@@ -155,16 +143,23 @@ def _all_logs(evidence: Evidence) -> Iterator[ConsumerDeliveries]:
         yield from deliveries or ()
 
 
+def _leaving_unprocessed(spec: RunSpec) -> dict[str, int]:
+    """Return who may leave messages unprocessed, with how often they are delivered at most."""
+    classes = spec.consumers.classes
+    return {
+        spec.durable_of(index): classes[spec.class_of(index)].max_deliver
+        for index in range(spec.consumers.count if classes else 0)
+        if classes[spec.class_of(index)].leaves_unprocessed
+    }
+
+
 def _terminated(one: ConsumerClass, durables: set[str], evidence: Evidence) -> int:
     """Count messages that a class received and terminated, each once for each of its durables."""
     if not one.terminate_pct:
         return 0
     return sum(
-        one.terminated_in(first, last)
+        terminated_of(one, [log for log in deliveries or () if log.durable in durables])
         for deliveries in (evidence.deliveries, *(lost.deliveries for lost in evidence.lost))
-        for durable, seqs in received_of(deliveries or ()).items()
-        if durable in durables
-        for first, last in seqs
     )
 
 
@@ -229,10 +224,19 @@ def _add_up(
         }
     if evidence.server is not None:
         ledger.unacked = sum(one.unacked for one in accounts)
+        if any(one.is_unprocessed_unsure for one in accounts):
+            return
+        waiting = sum(one.failed_waiting for one in accounts)
+        expired = sum(one.failed_expired for one in accounts)
+        ledger.max_deliver_reached = sum(one.max_deliver_reached for one in accounts)
+        ledger.failed = waiting + expired
+        ledger.failed_by_cause = {"waiting": waiting, "expired": expired}
+        ledger.in_process = sum(one.in_process for one in accounts)
         # Of what the server waits for, or nobody logged, it is not known whether it was terminated.
         is_known = not (ledger.unacked or any(one.unlogged for one in accounts))
         if is_known or not ledger.terminated:
-            ledger.acked = ledger.delivered - ledger.unacked - (ledger.terminated or 0)
+            others = (ledger.terminated or 0) + ledger.max_deliver_reached + ledger.failed
+            ledger.acked = ledger.delivered - ledger.unacked - others - ledger.in_process
 
 
 def _cases(
@@ -253,6 +257,8 @@ def _cases(
         if not worker.complete
         for index in range(worker.first, worker.first + worker.count)
     }
+    answered = answered_by_durable(spec, evidence.deliveries or ())
+    leaving = _leaving_unprocessed(spec)
     for durable, walk in walks.items():
         state = server.durables.get(durable)
         if state is not None:
@@ -265,6 +271,8 @@ def _cases(
                 may_forget=spec.stream.replicas > 1 or bool(evidence.restarts),
                 was_killed=durable in killed,
                 removals=evidence.removals or Removals(),
+                answered=answered.get(durable, Answered()) if durable in leaving else None,
+                max_deliver=leaving.get(durable, 0),
             )
             yield durable, case
 

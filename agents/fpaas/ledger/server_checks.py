@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from fpaas.bundle.parts import ServerFinal
 from fpaas.ledger.disagreements import About, Disagreements, distance
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records.nats import DurableState, NatsSample
+from fpaas.records.nats import NatsSample
 from fpaas.records.shuffler import ShufflerResult
 
 if TYPE_CHECKING:
-    from fpaas.ledger.deliveries import DurableCase, Walk
+    from fpaas.ledger.deliveries import DurableCase
 
 
 def check_stream(
@@ -125,7 +125,7 @@ def check_durable(case: DurableCase, disagreements: Disagreements) -> None:
         case, state.delivered_stream_seq if case.may_forget else reached, disagreements
     )
     if not case.may_forget:
-        _check_ack_floor(walk, state, disagreements)
+        _check_ack_floor(case, disagreements)
 
 
 def _check_num_pending(case: DurableCase, reached: int, disagreements: Disagreements) -> None:
@@ -157,16 +157,19 @@ def _check_num_pending(case: DurableCase, reached: int, disagreements: Disagreem
     )
 
 
-def _check_ack_floor(walk: Walk, state: DurableState, disagreements: Disagreements) -> None:
-    """Compare what the server has as acknowledged; every delivery received was acknowledged.
+def _check_ack_floor(case: DurableCase, disagreements: Disagreements) -> None:
+    """Compare what the server has as acknowledged; every delivery received was answered.
 
     The floor is the last delivery before which none waits for its ack. It may go on beyond the last
     delivery's stream sequence if the server found nothing to deliver.
     """
+    walk, state = case.walk, case.state
+    # The floor stays below what it gave up to deliver.
+    gives_up = bool(case.max_deliver and case.answered and case.answered.failed)
     made, floor = state.delivered_consumer_seq, state.ack_floor_consumer_seq
     seq, floor_seq = state.delivered_stream_seq, state.ack_floor_stream_seq
     wrong = max(0, floor - made) + max(0, floor_seq - seq)
-    if walk.is_plain and made == walk.next_consumer_seq - 1:
+    if walk.is_plain and made == walk.next_consumer_seq - 1 and not gives_up:
         waiting = state.num_ack_pending
         if not waiting:
             wrong += abs(made - floor) + max(0, walk.frontier - floor_seq)

@@ -28,8 +28,8 @@ def walks_of(
     walks = {}
     for durable, durable_runs in runs.items():
         walk = walks[durable] = Walk()
-        for life, consumer_seq, stream_seq, count, repeated in sorted(durable_runs):
-            walk.take(life, consumer_seq, stream_seq, count, repeated=repeated)
+        for life, consumer_seq, stream_seq, count, number in sorted(durable_runs):
+            walk.take(life, consumer_seq, stream_seq, count, repeated=number > 1)
         if not spec.stream.replicas > 1:
             disagreements.note(walk.overlapping, About.RECEIVED_TWICE, durable=durable)
     return walks

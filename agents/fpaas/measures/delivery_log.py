@@ -29,8 +29,9 @@ from pathlib import Path
 import libipld
 import msgspec
 
-SCHEMA = 3
-#: As 3, of one stream.
+SCHEMA = 4
+#: As 4, without `numbers` and `unanswered`; and of one stream.
+_SCHEMA_WITHOUT_NUMBERS = 3
 _SCHEMA_OF_ONE_STREAM = 2
 FIELDS_PER_RUN = 4
 #: In a journal, in place of a consumer's index.
@@ -40,7 +41,7 @@ _NEXT_STREAM = -1
 _UNPACKED_RATIO_MAX = 200
 _UNPACKED_BYTES_MIN = 16 * 2**20
 _Column = list[int]
-_Columns = tuple[int, str, _Column, _Column, _Column, _Column, _Column, int]
+_Columns = tuple[int, str, _Column, _Column, _Column, _Column, _Column, _Column, _Column, int]
 _UNREADABLE = (
     *(OSError, EOFError, zlib.error),
     *(KeyError, TypeError, ValueError, RecursionError, msgspec.ValidationError),
@@ -51,8 +52,10 @@ class DeliveryLog:
     """The runs of one consumer, in order of arrival.
 
     The hot path may inline `record`: it touches `next_stream_seq`, `next_consumer_seq` and `count`.
-    Whoever records a repeat appends its consumer sequence to `repeats`. Below 0 stands there how
-    many runs there were when a life ended, -1 for none.
+    Whoever records a repeat appends its consumer sequence to `repeats`, and to `numbers` how often
+    the server had delivered the message by then. Below 0 stands in `repeats` how many runs there
+    were when a life ended, -1 for none. `unanswered` has the consumer sequences of deliveries that
+    the consumer was still at work on when the run was over, or their stream gone.
     """
 
     __slots__ = (
@@ -61,6 +64,7 @@ class DeliveryLog:
         "durable",
         "next_consumer_seq",
         "next_stream_seq",
+        "numbers",
         "reached",
         "repeats",
         "runs",
@@ -68,6 +72,7 @@ class DeliveryLog:
         "start_ms",
         "start_stream_seq",
         "stream",
+        "unanswered",
     )
 
     def __init__(self, consumer_index: int, durable: str, stream: int = 0) -> None:
@@ -78,6 +83,8 @@ class DeliveryLog:
         self.reached = 0
         self.runs = array("q")
         self.repeats = array("q")
+        self.numbers = array("q")
+        self.unanswered = array("q")
         self.start_ms = 0
         self.start_stream_seq = 0
         self.start_consumer_seq = 0
@@ -112,13 +119,14 @@ class DeliveryLog:
         ended = -1 - len(self.runs) // FIELDS_PER_RUN
         if self.runs and ended not in self.repeats[-1:]:
             self.repeats.append(ended)
+            self.numbers.append(0)
 
 
 @dataclass
 class ConsumerDeliveries:
     """One consumer's deliveries as read back: runs of (since_t0_ms, stream, consumer, count).
 
-    `repeats` are as DeliveryLog has them.
+    `repeats`, `numbers` and `unanswered` are as DeliveryLog has them; older logs have no numbers.
     """
 
     consumer_index: int
@@ -126,14 +134,21 @@ class ConsumerDeliveries:
     runs: list[tuple[int, int, int, int]] = field(default_factory=list)
     repeats: list[int] = field(default_factory=list)
     stream: int = 0
+    numbers: list[int] = field(default_factory=list)
+    unanswered: list[int] = field(default_factory=list)
 
-    def lives(self) -> Iterator[tuple[list[tuple[int, int, int, int]], list[int]]]:
-        """Iterate over the connection's lives: runs, and repeats in the order of their numbers."""
+    def lives(self) -> Iterator[tuple[list[tuple[int, int, int, int]], list[tuple[int, int]]]]:
+        """Iterate over the connection's lives: runs, and repeats in order.
+
+        A repeat is a consumer sequence and the number of its message's delivery; older logs do not
+        have that, and it counts as the second.
+        """
         begin = 0
-        repeats: list[int] = []
-        for repeat in self.repeats:
+        repeats: list[tuple[int, int]] = []
+        numbers = self.numbers or [2] * len(self.repeats)
+        for repeat, number in zip(self.repeats, numbers, strict=True):
             if repeat >= 0:
-                repeats.append(repeat)
+                repeats.append((repeat, number))
                 continue
             end = -1 - repeat
             yield self.runs[begin:end], sorted(repeats)
@@ -147,7 +162,7 @@ def write(path: Path, logs: list[DeliveryLog]) -> None:
     for log in logs:
         log.end_run()
         columns = [log.runs[column::FIELDS_PER_RUN] for column in range(FIELDS_PER_RUN)]
-        columns.append(log.repeats)
+        columns += [log.repeats, log.numbers, log.unanswered]
         differences = [_differences(column) for column in columns]
         consumers.append([log.consumer_index, log.durable, *differences, log.stream])
     with gzip.open(path, "wb", compresslevel=6) as file:
@@ -159,11 +174,13 @@ def read(path: Path) -> list[ConsumerDeliveries]:
     try:
         content = libipld.decode_dag_cbor(_unpacked(path))
         schema = content["schema"]
-        if schema not in (SCHEMA, _SCHEMA_OF_ONE_STREAM):
+        if schema not in (SCHEMA, _SCHEMA_WITHOUT_NUMBERS, _SCHEMA_OF_ONE_STREAM):
             raise ValueError(f"schema {schema!r:.80}")
         entries = content["consumers"]
         if schema == _SCHEMA_OF_ONE_STREAM:
             entries = [[*entry, 0] for entry in entries]
+        if schema != SCHEMA:
+            entries = [[*entry[:-1], [], [], entry[-1]] for entry in entries]
         return [
             ConsumerDeliveries(
                 index,
@@ -171,10 +188,21 @@ def read(path: Path) -> list[ConsumerDeliveries]:
                 list(zip(_sums(since_ms), _sums(seq), _sums(consumer), _sums(count), strict=True)),
                 _sums(repeats),
                 stream=stream,
+                numbers=_sums(numbers),
+                unanswered=_sums(unanswered),
             )
-            for index, durable, since_ms, seq, consumer, count, repeats, stream in msgspec.convert(
-                entries, list[_Columns]
-            )
+            for (
+                index,
+                durable,
+                since_ms,
+                seq,
+                consumer,
+                count,
+                repeats,
+                numbers,
+                unanswered,
+                stream,
+            ) in msgspec.convert(entries, list[_Columns])
         ]
     except _UNREADABLE as error:
         raise ValueError(f"{path}: is no delivery log: {error}") from error
@@ -194,7 +222,8 @@ class DeliveryJournal:
     """Appends the runs of many logs to a file. Every method raises OSError if the disk does.
 
     A row is five little-endian 64-bit numbers: consumer index and a run; or consumer index and a
-    repeat's consumer sequence, with a count of 0; or -1 and the stream that all that follows is of.
+    repeat's consumer sequence and number, with a count of 0; or -1 and the stream that all that
+    follows is of.
     """
 
     FIELDS_PER_ROW = 1 + FIELDS_PER_RUN
@@ -224,11 +253,13 @@ class DeliveryJournal:
                     rows.append(log.consumer_index)
                     rows.extend(log.runs[at : at + FIELDS_PER_RUN])
                 self._runs_written[position] = len(log.runs)
-            repeats = log.repeats[self._repeats_written[position] :]
-            if repeats:
-                for consumer_seq in repeats:
-                    rows.extend((log.consumer_index, 0, 0, consumer_seq, 0))
-                self._repeats_written[position] += len(repeats)
+            written = self._repeats_written[position]
+            if len(log.repeats) > written:
+                for consumer_seq, number in zip(
+                    log.repeats[written:], log.numbers[written:], strict=True
+                ):
+                    rows.extend((log.consumer_index, 0, number, consumer_seq, 0))
+                self._repeats_written[position] = len(log.repeats)
         if rows:
             self._write(rows)
 
@@ -267,6 +298,7 @@ def read_journal(path: Path, durable_of: Callable[[int], str]) -> list[ConsumerD
             one.runs.append((since_ms, stream_seq, consumer_seq, count))
         else:
             one.repeats.append(consumer_seq)
+            one.numbers.append(stream_seq)
     return list(by_consumer.values())
 
 

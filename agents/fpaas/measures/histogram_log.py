@@ -9,6 +9,8 @@ the tag's suffix, so that nothing is dropped or clamped:
 - `.open`: ages of calls that were given up unanswered; their latency is at least that;
 - `.beyond`, `.negative.beyond`: samples of more than an hour; only their number counts.
 
+Before the suffix, `@` and a name say that it is of one class of consumers, beside the leg of all.
+
 The `.hlog` files follow the HistogramLog format 1.3 (http://hdrhistogram.org), tags included. They
 are written without its library, which is not to be had for every machine that agents run on.
 """
@@ -29,6 +31,8 @@ SIGNIFICANT_DIGITS = 3
 NEGATIVE_SUFFIX = ".negative"
 OPEN_SUFFIX = ".open"
 BEYOND_SUFFIX = ".beyond"
+#: What parts a leg's name from the class of consumers that it is of.
+OF_CLASS = "@"
 #: Marks logs whose lines are of when calls began; older ones are of when they ended.
 BY_BEGINNING = "#[Calls are filed under the time they began]"
 
@@ -100,6 +104,16 @@ def encode(by_index: Mapping[int, int]) -> str:
         counts.append(rest)
     compressed = zlib.compress(inner_header(len(counts)) + _CONVERSION_RATIO + counts)
     return base64.b64encode(outer_header(len(compressed)) + compressed).decode("ascii")
+
+
+def of_class(leg: str, name: str) -> str:
+    """Return the tag of a leg of one class of consumers; without a name, that of all."""
+    return f"{leg}{OF_CLASS}{name}" if name else leg
+
+
+def leg_of(tag: str) -> str:
+    """Return which leg a tag is of, whoever's it is."""
+    return tag.partition(OF_CLASS)[0]
 
 
 class Line(NamedTuple):

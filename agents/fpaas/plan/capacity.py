@@ -8,6 +8,7 @@ its figures stand beside the measured ones: a run of a minute has expired nothin
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fpaas.consumers.pull_size import CONNECTIONS_MAX, OTHER_OPEN_FILES, PullSize
-from fpaas.spec import SETTLE_S, RunSpec, split_consumers
+from fpaas.spec import NS_PER_S, SETTLE_S, RunSpec, split_consumers
+from fpaas.spec.rates import RateSchedule
 
 # Measured on the firehose in 2026.
 FRAME_BYTES_MEAN = 5_460
@@ -40,6 +42,10 @@ PHASES_MIN, PHASES_MAX = 4, 40
 PHASES_X_POLLS = 40_000
 
 
+#: When, and for how many messages at most.
+Poll = tuple[float, float]
+
+
 @dataclass(frozen=True)
 class Durable:
     """One durable's side of a run; a shared durable is polled by all consumers in turn."""
@@ -49,6 +55,42 @@ class Durable:
     batch_size: float  # infinite: fetches until empty
     max_age_s: float
     max_messages: float
+    #: Away for the last part of every period; the first poll after that fetches until empty.
+    away_s: float = 0.0
+    away_every_s: float = 0.0
+    #: At what rates it is owed; None: always at the mean.
+    schedule: RateSchedule | None = None
+    offered_per_s: float = 0.0
+
+    def owed_by(self, at_s: float) -> float:
+        """How many messages it was owed by a time."""
+        if self.schedule is None:
+            return self.owed_per_s * at_s
+        offered = self.schedule.due_count(round(at_s * NS_PER_S) - 1)
+        return offered * self.owed_per_s / self.offered_per_s
+
+    def published_s(self, position: float) -> float:
+        """When the message at a position was published."""
+        if self.schedule is None:
+            return position / self.owed_per_s
+        index = int(position * self.offered_per_s / self.owed_per_s)
+        return self.schedule.due_ns(index) / NS_PER_S
+
+    def polls(self, interval_s: float, phase: float, batch_size: float, end_s: float) -> list[Poll]:
+        """Return its polls: when, and for how much at most."""
+        found: list[Poll] = []
+        here_s = self.away_every_s - self.away_s
+        absences = 0
+        for number in itertools.count():
+            at_s = interval_s * (number + phase)
+            before = absences
+            if self.away_s:
+                absences = int(at_s / here_s)
+                at_s += absences * self.away_s
+            if at_s >= end_s:
+                return found
+            found.append((at_s, math.inf if absences > before else batch_size))
+        return found
 
 
 @dataclass
@@ -85,12 +127,9 @@ def follow(
     phases = max(PHASES_MIN, min(PHASES_MAX, int(PHASES_X_POLLS / max(polls / together, 1))))
     mean = Course()
     for phase in range(phases):
-        first_s = interval_s * (phase + 0.5) / phases
-        count = max(0, math.ceil((end_s - first_s) / interval_s))
         course = _follow_phase(
             durable,
-            [first_s + interval_s * poll for poll in range(count)],
-            batch_size,
+            durable.polls(interval_s, (phase + 0.5) / phases, batch_size, end_s),
             warmup_s=warmup_s,
             offer_s=offer_s,
             settled_s=settled_s,
@@ -109,8 +148,7 @@ def follow(
 
 def _follow_phase(
     durable: Durable,
-    polls_s: list[float],
-    batch_size: float,
+    polls: list[Poll],
     *,
     warmup_s: float,
     offer_s: float,
@@ -132,34 +170,35 @@ def _follow_phase(
         return position
 
     lag_known = False
-    for now_s in polls_s:
+    for now_s, batch_size in polls:
         if now_s >= offer_s and not lag_known:
             lag_known = True
-            course.lag_at_offer_end = durable.owed_per_s * offer_s - skip_expired(offer_s)
-        available = durable.owed_per_s * min(now_s, offer_s) - skip_expired(now_s)
+            course.lag_at_offer_end = durable.owed_by(offer_s) - skip_expired(offer_s)
+        available = durable.owed_by(min(now_s, offer_s)) - skip_expired(now_s)
         taken = min(batch_size, available)
-        course.age_sum_s += taken * (now_s - (position + taken / 2) / durable.owed_per_s)
+        course.age_sum_s += taken * (now_s - durable.published_s(position + taken / 2))
         position += taken
         course.delivered += taken
         if warmup_s <= now_s < offer_s:
             course.delivered_while_measuring += taken
     if not lag_known:
-        course.lag_at_offer_end = durable.owed_per_s * offer_s - skip_expired(offer_s)
-    course.pending = durable.owed_per_s * offer_s - skip_expired(settled_s)
+        course.lag_at_offer_end = durable.owed_by(offer_s) - skip_expired(offer_s)
+    course.pending = durable.owed_by(offer_s) - skip_expired(settled_s)
     return course
 
 
 def _oldest_stored(durable: Durable, now_s: float, offer_s: float) -> float:
     """How many messages the stream has let go by a time."""
-    offered = durable.owed_per_s * min(now_s, offer_s)
-    too_old = min(durable.owed_per_s * (now_s - durable.max_age_s), offered)
+    offered = durable.owed_by(min(now_s, offer_s))
+    too_old = min(durable.owed_by(max(0.0, now_s - durable.max_age_s)), offered)
     return max(0.0, too_old, offered - durable.max_messages)
 
 
 def _first_expiry_s(durable: Durable, position: float) -> float:
     """When the message at a position left the stream."""
-    published_s = position / durable.owed_per_s
-    return published_s + min(durable.max_age_s, durable.max_messages / durable.owed_per_s)
+    return durable.published_s(position) + min(
+        durable.max_age_s, durable.max_messages / durable.owed_per_s
+    )
 
 
 def connections_of(spec: RunSpec) -> int:
@@ -234,16 +273,29 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
     size = PullSize.of(spec)
     # A pull ends at its batch, or when the next message does not fit.
     pull_messages = min(c.batch_size, max(1.0, size.bytes_max // message_bytes))
+    # Repeats of what failed take their part of it.
+    one = c.only_class
+    new_a_pull = pull_messages / (one.deliveries_mean if one else 1.0)
+    each_s = one.processing_s_mean if one else 0.0
+    # Who processes what it fetched polls again when it is done.
+    interval_s, batch_size = max(c.poll_interval_s, new_a_pull * each_s), new_a_pull
+    if c.fetch == "drain":
+        interval_s = c.poll_interval_s
+        batch_size = max(1.0, interval_s / each_s) if each_s else math.inf
 
     # Fan-out: a durable each, owed all. Partitioned: a durable each, owed a part. Shared: one.
     durables = 1 if c.delivery == "shared" else c.count
     owed_share = 1 / c.count if c.delivery == "partitioned" else c.owed_share
     durable = Durable(
         owed_per_s=rate_per_s * owed_share,
-        poll_interval_s=c.poll_interval_s / (c.count if c.delivery == "shared" else 1),
-        batch_size=math.inf if c.fetch == "drain" else pull_messages,
+        poll_interval_s=interval_s / (c.count if c.delivery == "shared" else 1),
+        batch_size=batch_size,
         max_age_s=spec.stream.max_age_s,
         max_messages=max_messages * owed_share,
+        away_s=one.away_s if one else 0.0,
+        away_every_s=one.away_every_s if one else 0.0,
+        schedule=RateSchedule(spec.firehose.rate_steps) if spec.firehose.rate_steps else None,
+        offered_per_s=rate_per_s,
     )
     course = follow(
         durable,
@@ -257,7 +309,9 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
     expired = course.expired * durables
     processed_per_s = course.delivered_while_measuring * durables / spec.measure_s
 
-    capacity_per_consumer = None if c.fetch == "drain" else pull_messages / c.poll_interval_s
+    # Who was away fetches until empty.
+    has_capacity = batch_size < math.inf and not durable.away_s
+    capacity_per_consumer = batch_size / interval_s if has_capacity else None
     fills_s = max_messages / rate_per_s
     retention_s = min(spec.stream.max_age_s, fills_s)
     stream_messages = rate_per_s * min(retention_s, offer_s)
@@ -275,6 +329,7 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
         "frame_bytes_mean": round(frame_bytes, 1),
         "pull_messages_max": pull_messages,
         "offered_per_s": rate_per_s,
+        "offered_per_s_max": spec.firehose.fastest_per_s or rate_per_s,
         "offered_per_s_assumed": spec.firehose.rate_per_s is None,
         "frames_offered": frames,
         "capacity_per_consumer_per_s": capacity_per_consumer,

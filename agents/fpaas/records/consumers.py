@@ -81,6 +81,11 @@ class ClassFetches(msgspec.Struct, frozen=True):
     polls: Annotated[Count, doc("polls sent")]
     fetches: Fetches
     terminated: Annotated[Count, doc("deliveries that were terminated, not acked")] = 0
+    naks: Annotated[Count, doc("deliveries that were given back (-NAK)")] = 0
+    not_acked: Annotated[Count, doc("deliveries that were not answered")] = 0
+    in_progress: Annotated[
+        Count, doc("deliveries that were said to be in progress (+WPI), before they were acked")
+    ] = 0
 
 
 class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -268,9 +268,25 @@ class LedgerFigures(msgspec.Struct, kw_only=True):
     duplicate_deliveries: Count | None = None
     unexplained: Annotated[Count | None, doc("what does not add up; 0 in a good run")] = None
     stored_twice: Annotated[Count | None, doc("repeats that the stream took as new")] = None
-    acked: Annotated[Count | None, doc("delivered = acked + unacked + terminated")] = None
+    acked: Annotated[
+        Count | None,
+        doc("delivered = acked + unacked + terminated + max_deliver_reached + failed + in_process"),
+    ] = None
     terminated: Annotated[
         Count | None, doc("messages that consumers terminated: they could not process them")
+    ] = None
+    max_deliver_reached: Annotated[
+        Count | None, doc("messages that failed as often as they may be delivered")
+    ] = None
+    failed: Annotated[
+        Count | None, doc("messages that consumers failed each time so far, by failed_by_cause")
+    ] = None
+    failed_by_cause: Annotated[
+        dict[str, Count] | None,
+        doc("waiting: to be delivered again at the end; expired: left the stream before that"),
+    ] = None
+    in_process: Annotated[
+        Count | None, doc("messages that consumers were still at work on when the run was over")
     ] = None
     unacked: Annotated[
         Count | None, doc("deliveries received whose ack the server does not have")
@@ -292,6 +308,9 @@ class ClassFigures(msgspec.Struct, kw_only=True):
     fetches: FetchFigures
     ledger: LedgerFigures
     plan: dict[str, Number | str | bool | None]
+    latency_ms: Annotated[
+        dict[str, Leg], doc("by leg, those of its deliveries and pulls; empty of older runs")
+    ] = {}
 
 
 class Order(msgspec.Struct, kw_only=True):

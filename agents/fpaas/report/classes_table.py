@@ -5,13 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from fpaas.bundle.parts import JsonObject
+from fpaas.latency.leg_kinds import LEGS
+from fpaas.latency.lower_bounds import marked
 from fpaas.records.paths import pick
 from fpaas.report.ledger_table import OWED_TERMS
 from fpaas.report.written import number, share
 from fpaas.spec import RunSpec
 from fpaas.text import plan_text
 
-HEADS = ("owed", *(name for name, _, _ in OWED_TERMS), "messages/s each", "polls", "empty pulls")
+#: Of its deliveries, and of its pulls.
+LEGS_SHOWN = ("end_to_end", "fetch_call", "fetch_call_intended")
+HEADS = (
+    "owed",
+    *(name for name, _, _ in OWED_TERMS),
+    "messages/s each",
+    "polls",
+    "empty pulls",
+    *(f"{LEGS[leg].title}, p50 / p99 ms" for leg in LEGS_SHOWN),
+)
 
 
 def rows(spec: RunSpec, summary: JsonObject) -> list[dict[str, Any]]:
@@ -25,15 +36,24 @@ def rows(spec: RunSpec, summary: JsonObject) -> list[dict[str, Any]]:
             f"{number(ledger.get(name))} {_of_owed(ledger, name)}".rstrip()
             for name, _, _ in OWED_TERMS
         ]
-        if one.terminate_pct:
-            # Of what is delivered, the first of the terms.
-            terms[0] += f", {number(ledger.get('terminated'))} of it terminated"
+        # Of what is delivered, the first of the terms.
+        terms[0] += "".join(
+            f", {number(ledger.get(name))} of it {what}"
+            for name, what, is_there in (
+                ("terminated", "terminated", one.terminate_pct),
+                ("max_deliver_reached", "given up", one.max_deliver and one.answers.fails),
+                ("failed", "failed so far", one.answers.fails),
+                ("in_process", "in process at the end", one.processing_ms),
+            )
+            if is_there
+        )
         cells = [
             number(ledger.get("owed")),
             *terms,
             number(pick(figures, "per_consumer_per_s", "p50")),
             number(figures.get("polls")),
             f"{number(empty)} {_part(empty, pulls)}".rstrip(),
+            *(_latency(pick(figures, "latency_ms", leg) or {}) for leg in LEGS_SHOWN),
         ]
         polls = plan_text.polls(of_class)
         found.append(
@@ -44,6 +64,16 @@ def rows(spec: RunSpec, summary: JsonObject) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _latency(leg: JsonObject) -> str:
+    """Write the percentiles of a leg, those marked that open calls could raise."""
+    lower = leg.get("at_least") or {}
+    hidden = leg.get("not_resolvable") or ()
+    return " / ".join(
+        "< clock" if name in hidden else marked(number(leg.get(name)), at_least=name in lower)
+        for name in ("p50", "p99")
+    )
 
 
 def _of_owed(ledger: JsonObject, name: str) -> str:

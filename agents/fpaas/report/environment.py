@@ -13,7 +13,7 @@ from fpaas.records.probe import MachineFacts
 from fpaas.records.seal import HostFacts
 from fpaas.report.written import NOT_MEASURED, flatten, number, with_unit
 from fpaas.spec import Fault, RunSpec
-from fpaas.text.plan_text import DELIVERY_WORDS
+from fpaas.text.plan_text import DELIVERY_WORDS, rate_of
 
 
 def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
@@ -21,7 +21,7 @@ def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
     c = spec.consumers
     rate = "as the relay sends"
     if spec.firehose.rate_per_s is not None:
-        rate = f"{spec.firehose.rate_per_s:g} frames/s, seed {spec.firehose.seed}"
+        rate = f"{rate_of(spec.firehose)}, seed {spec.firehose.seed}"
     return {
         "consumers": f"{c.count:,}",
         "delivery": DELIVERY_WORDS.get(c.delivery, c.delivery),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fpaas import agent, common_time
 from fpaas.errors import BadInput, RunInvalid
-from fpaas.firehose.pace import AtRate
+from fpaas.firehose.pace import pace_of
 from fpaas.firehose.relay_client import RelayError
 from fpaas.firehose.renumbering import index_of, numberings
 from fpaas.firehose.subscription import Patience
@@ -306,15 +306,15 @@ def patience_of(spec: RunSpec) -> Patience:
     firehose = spec.firehose
     if firehose.rate_per_s is None:
         return Patience(stuck_s=firehose.stuck_s)
-    return Patience(BACKOFF_MAX_OWN_RELAY_S, firehose.stuck_s, firehose.rate_per_s)
+    return Patience(BACKOFF_MAX_OWN_RELAY_S, firehose.stuck_s, firehose.slowest_per_s)
 
 
 def due_times(spec: RunSpec) -> Callable[[int], int] | None:
     """Return when a position of our relay is due, in Unix nanoseconds; None of a foreign relay."""
-    first_seq, rate_per_s = spec.firehose.first_seq, spec.firehose.rate_per_s
-    if first_seq is None or rate_per_s is None:
+    first_seq = spec.firehose.first_seq
+    if first_seq is None or spec.firehose.rate_per_s is None:
         return None
-    pace = AtRate(rate_per_s)
+    pace = pace_of(spec.firehose)
     t0_ns, due_ns = spec.t0_unix_ns, pace.due_ns
     numbered = list(numberings(pace.due_count, spec.faults, first_seq))
     if len(numbered) == 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fpaas.errors import SpecError
-from fpaas.spec import mix
+from fpaas.spec import mix, rates
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT
 from fpaas.spec.run_spec import (
@@ -65,6 +65,11 @@ def build(
     count = v["bench_consumers"]
     delivery = v["bench_delivery"]
     foreign = is_relay_url(v["bench_firehose_source"])
+    rate_steps = rates.steps_of(v["bench_firehose_rate_per_s"])
+    rate_per_s = v["bench_firehose_rate_per_s"]
+    if rate_steps:
+        offer_s = v["bench_warmup_s"] + v["bench_measure_s"]
+        rate_per_s = rates.frames_in(rate_steps, offer_s) / offer_s
     pullers_per_durable = count if delivery == "shared" else 1
     classes = mix.classes_of(v["bench_mix"], v)
     if owed_shares:
@@ -83,7 +88,8 @@ def build(
         seed=v["bench_seed"],
         firehose=Firehose(
             source=v["bench_firehose_source"],
-            rate_per_s=None if foreign else v["bench_firehose_rate_per_s"],
+            rate_per_s=None if foreign else rate_per_s,
+            rate_steps=[] if foreign else rate_steps,
             seed=v["bench_seed"],
             first_seq=None if foreign else first_seq,
             relay_url=v["bench_firehose_source"] if foreign else topology.relay_url,
@@ -144,6 +150,7 @@ def _check_threshold(run: RunSpec) -> None:
     threshold_s = run.consumers.inactive_threshold_s
     longest_s = max(
         of_class.consumers.poll_interval_s * (1 + 2 * of_class.consumers.poll_jitter_pct / 100)
+        + of_class.consumers.away_s
         for of_class in run.by_class()
     )
     if threshold_s and threshold_s <= longest_s:

@@ -12,9 +12,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from fpaas.errors import SpecError
+from fpaas.spec.answers import Answers
 from fpaas.spec.values import Variable, choice, integer, number
 
 SUBJECT_ROOT = "atproto.firehose"
@@ -36,9 +38,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _COLLECTION = re.compile(r"(_mixed|_invalid|[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)*(\.\*)?)")
 _COUNT = integer(1, 1, 100_000, "consumers")
 _SHARE = number(100, 0.001, 100, "per cent")
-_TERMINATE = number(0, 0, 100, "per cent")
-#: 100 per cent, in the thousandths of a per cent by which messages are counted off.
-_WHOLE = 100_000
+_PART = number(0, 0, 100, "per cent")
 _PARTITION = integer(0, 0, PARTITIONS - 1, "(a partition's number)")
 #: Variables of the run that a class may have its own value of.
 _OWN: dict[str, Variable] = {
@@ -47,9 +47,26 @@ _OWN: dict[str, Variable] = {
     "batch_size": BATCH_SIZE,
     "fetch": FETCH,
 }
+#: What part of the stream's messages is answered otherwise than by an ack at once.
+_PARTS = ("terminate_pct", "nak_pct", "no_ack_pct", "in_progress_pct")
+_ANSWERS: dict[str, Variable] = {
+    **dict.fromkeys(_PARTS, _PART),
+    "nak_delay_s": number(0, 0, 3600, "seconds"),
+    "fail_times": integer(1, 1, 1000, "deliveries"),
+    "max_deliver": integer(0, 0, 1000, "deliveries (0: no limit)"),
+}
+#: A lognormal distribution with a larger ratio does not exist.
+_P99_RATIO_MAX = 14.9
+_TIMES: dict[str, Variable] = {
+    "processing_ms": number(0, 0, 3_600_000, "milliseconds"),
+    "processing_p99_ms": number(0, 0, 36_000_000, "milliseconds"),
+    "away_s": number(0, 0, 86_400, "seconds"),
+    "away_every_s": number(0, 0, 604_800, "seconds"),
+}
 _FIELDS = (
     *("name", "count", "share_pct", *_OWN, "kinds", "partitions", "collections"),
-    "terminate_pct",
+    *_ANSWERS,
+    *_TIMES,
 )
 
 
@@ -69,8 +86,23 @@ class ConsumerClass:
     kinds: list[str] = field(default_factory=list)
     partitions: list[int] = field(default_factory=list)
     collections: list[str] = field(default_factory=list)
-    #: What part of the stream's messages it terminates in place of acking them.
+    #: What part of the stream's messages it answers otherwise than by an ack; see Answers.
     terminate_pct: float = 0.0
+    nak_pct: float = 0.0
+    no_ack_pct: float = 0.0
+    in_progress_pct: float = 0.0
+    #: How long the server is to wait with what it gets a nak of.
+    nak_delay_s: float = 0.0
+    fail_times: int = 1
+    #: The server delivers a message no more often than that; 0: no limit.
+    max_deliver: int = 0
+    #: What a consumer takes over a message on average, and of all but one in a hundred at most; 0:
+    #: no time at all, and always the same.
+    processing_ms: float = 0.0
+    processing_p99_ms: float = 0.0
+    #: All its consumers are away for the last `away_s` of every `away_every_s`; 0: never.
+    away_s: float = 0.0
+    away_every_s: float = 0.0
     #: What part of the stream its filter lets through, of a sample of the run's frames.
     owed_share: float = 1.0
 
@@ -79,14 +111,38 @@ class ConsumerClass:
         """Whether its consumers are owed a part of the stream only."""
         return bool(self.kinds or self.partitions or self.collections)
 
-    def terminates(self, stream_seq: int) -> bool:
-        """Whether its consumers cannot process a message; none of them can, whoever gets it."""
-        return self.terminated_in(stream_seq, stream_seq) == 1
+    @cached_property
+    def answers(self) -> Answers:
+        """What its consumers answer to deliveries; all of them the same, whoever gets it."""
+        return Answers(
+            self.terminate_pct,
+            self.nak_pct,
+            self.no_ack_pct,
+            self.in_progress_pct,
+            self.fail_times,
+        )
 
-    def terminated_in(self, first: int, last: int) -> int:
-        """Return how many of the messages from one stream sequence to another it terminates."""
-        part = round(self.terminate_pct * 1000)
-        return last * part // _WHOLE - (first - 1) * part // _WHOLE
+    @property
+    def answers_otherwise(self) -> bool:
+        """Whether it does anything else than to ack a message when it comes."""
+        return bool(self.answers) or self.processing_ms > 0
+
+    @property
+    def leaves_unprocessed(self) -> bool:
+        """Whether messages may have been received, and not be processed when the run is over."""
+        return self.answers.fails or self.processing_ms > 0
+
+    @property
+    def deliveries_mean(self) -> float:
+        """How often a message is delivered to one of its consumers, all failures included."""
+        failing = (self.nak_pct + self.no_ack_pct) / 100
+        again = min(self.fail_times, self.max_deliver - 1) if self.max_deliver else self.fail_times
+        return 1 + failing * again
+
+    @property
+    def processing_s_mean(self) -> float:
+        """What it takes over a message in all its deliveries, seconds."""
+        return self.processing_ms / 1000 * self.deliveries_mean
 
     def filters(self) -> list[str]:
         """Return the subjects that its durables ask for; no message matches two of them."""
@@ -163,11 +219,17 @@ def _entry(what: str, entry: object) -> dict[str, Any]:
     read: dict[str, Any] = {"name": name}
     if ("count" in entry) == ("share_pct" in entry):
         raise SpecError(f"{what}: a class has either count, or share_pct")
-    numbers = {"count": _COUNT, "share_pct": _SHARE, "terminate_pct": _TERMINATE}
-    for key, variable in {**numbers, **_OWN}.items():
+    numbers = {"count": _COUNT, "share_pct": _SHARE}
+    for key, variable in {**numbers, **_ANSWERS, **_TIMES, **_OWN}.items():
         if key in entry:
             read[key] = variable.read(f"{what}: {key}", entry[key])
     read |= {key: _listed(what, key, entry[key]) for key in _LISTED if key in entry}
+    parts = sum(read.get(key, 0) for key in _PARTS)
+    if parts > 100:
+        raise SpecError(
+            f"{what}: {' + '.join(_PARTS)} are {parts:g} per cent together; allowed: up to 100"
+        )
+    _check_times(what, read)
     if read.get("collections") and set(read.get("kinds", ["commit"])) != {"commit"}:
         raise SpecError(
             f"{what}: kinds: {read['kinds']} is not allowed; only commits have collections, so "
@@ -182,6 +244,21 @@ def _entry(what: str, entry: object) -> dict[str, Any]:
             f"{FILTERS_MAX}"
         )
     return read
+
+
+def _check_times(what: str, read: Mapping[str, Any]) -> None:
+    mean_ms, p99_ms = read.get("processing_ms", 0), read.get("processing_p99_ms", 0)
+    if p99_ms and not mean_ms <= p99_ms <= _P99_RATIO_MAX * mean_ms:
+        raise SpecError(
+            f"{what}: processing_p99_ms: {p99_ms:g} is not allowed; allowed: from processing_ms "
+            f"({mean_ms:g}) to {_P99_RATIO_MAX:g} times that, or leave it out for always the same"
+        )
+    away_s, every_s = read.get("away_s", 0), read.get("away_every_s", 0)
+    if bool(away_s) != bool(every_s) or away_s > 0.99 * every_s:
+        raise SpecError(
+            f"{what}: away_s: {away_s:g} is not allowed with away_every_s: {every_s:g}; give both, "
+            "and the second larger by a hundredth at least"
+        )
 
 
 def _listed(what: str, key: str, value: object) -> list[Any]:
@@ -228,7 +305,7 @@ def classes_of(entries: list[dict[str, Any]], values: Mapping[str, Any]) -> list
             entry["name"],
             count,
             **{name: entry.get(name, values[f"bench_{name}"]) for name in _OWN},
-            **{name: entry[name] for name in (*_LISTED, "terminate_pct") if name in entry},
+            **{name: entry[name] for name in (*_LISTED, *_ANSWERS, *_TIMES) if name in entry},
         )
         for entry, count in zip(entries, counts, strict=True)
     ]

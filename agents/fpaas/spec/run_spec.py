@@ -13,9 +13,10 @@ import msgspec
 
 from fpaas import json_input
 from fpaas.errors import SpecError
-from fpaas.spec import faults, mix
+from fpaas.spec import faults, mix, rates
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
+from fpaas.spec.rates import RateStep
 from fpaas.spec.variables import CURSOR_PLACES, NATS_HOSTS_ALLOWED, REPLAYS, read_variables
 
 SCHEMA = 1
@@ -43,8 +44,9 @@ class Scenario:
 class Firehose:
     """What the shuffler reads: our relay at a rate, or a foreign relay (rate and first_seq None).
 
-    Of our relay, frame i (i = 0, 1, …) has seq `first_seq + i` and is due at T0 + i / rate, for as
-    long as warm-up and measuring last; `replay` is one of REPLAYS. `frame_bytes_mean` is a
+    Of our relay, frame i (i = 0, 1, …) has seq `first_seq + i` and is due at T0 + i / rate, or as
+    `rate_steps` say, for as long as warm-up and measuring last; then `rate_per_s` is their mean in
+    the run. `replay` is one of REPLAYS. `frame_bytes_mean` is a
     capture's own, None of others. A relay that sends no event for `stuck_s` is reconnected;
     `silent_max_s` and `lag_max_s` are how long it may be silent, and fall behind, in a valid run
     (None: follows from the window). A valid run has at most `undecodable_max_frames` that cannot be
@@ -63,6 +65,19 @@ class Firehose:
     silent_max_s: float | None = None
     lag_max_s: float | None = None
     undecodable_max_frames: int = 0
+    rate_steps: list[RateStep] = field(default_factory=list)
+
+    @property
+    def slowest_per_s(self) -> float | None:
+        """The least rate of our relay; None of a foreign one."""
+        ends = [one for step in self.rate_steps for one in step.rates]
+        return min(ends, default=self.rate_per_s)
+
+    @property
+    def fastest_per_s(self) -> float | None:
+        """The highest rate of our relay; None of a foreign one."""
+        ends = [one for step in self.rate_steps for one in step.rates]
+        return max(ends, default=self.rate_per_s)
 
 
 @dataclass(frozen=True)
@@ -104,9 +119,20 @@ class Consumers:
     inactive_threshold_s: float = 0.0
 
     @property
+    def only_class(self) -> ConsumerClass | None:
+        """The class of consumers that all poll alike; None without a mix."""
+        [one] = self.classes or (None,)
+        return one
+
+    @property
+    def away_s(self) -> float:
+        """How long consumers that all poll alike are away at a time."""
+        return self.only_class.away_s if self.only_class else 0.0
+
+    @property
     def owed_share(self) -> float:
         """What part of the stream consumers are owed that all poll alike."""
-        return self.classes[0].owed_share if self.classes else 1.0
+        return self.only_class.owed_share if self.only_class else 1.0
 
 
 @dataclass(frozen=True)
@@ -212,7 +238,10 @@ class RunSpec:
         """How many frames our relay offers; None of a foreign relay."""
         if self.firehose.rate_per_s is None:
             return None
-        return math.ceil((self.warmup_s + self.measure_s) * self.firehose.rate_per_s)
+        offer_s = self.warmup_s + self.measure_s
+        if self.firehose.rate_steps:
+            return rates.frames_in(self.firehose.rate_steps, offer_s)
+        return math.ceil(offer_s * self.firehose.rate_per_s)
 
     def durable_of(self, consumer_index: int) -> str:
         """Name of the durable that a consumer pulls from."""
@@ -328,7 +357,9 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_faults": [fault.to_dict() for fault in run.faults],
     }
     if run.firehose.rate_per_s is not None:
-        values["bench_firehose_rate_per_s"] = run.firehose.rate_per_s
+        values["bench_firehose_rate_per_s"] = [
+            step.entry for step in run.firehose.rate_steps
+        ] or run.firehose.rate_per_s
     try:
         read = read_variables(values)
     except SpecError as error:

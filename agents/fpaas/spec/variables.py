@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fpaas.errors import SpecError
-from fpaas.spec import faults, frame_mix, mix
+from fpaas.spec import faults, frame_mix, mix, rates
 from fpaas.spec.values import Variable, auto_or_number, boolean, choice, integer, number
 
 DELIVERIES = ("fanout", "shared", "partitioned")
@@ -49,7 +49,7 @@ VARIABLES: dict[str, Variable] = {
     "bench_firehose_source": Variable(
         "synthetic", "text", "allowed: synthetic, a capture file, or a ws:// or wss:// relay"
     ),
-    "bench_firehose_rate_per_s": number(450, 0.1, 50_000, "frames per second"),
+    "bench_firehose_rate_per_s": rates.RATE,
     "bench_firehose_mix": frame_mix.MIX,
     "bench_relay_replay": choice(REPLAYS[0], REPLAYS),
     "bench_relay_silent_max_s": auto_or_number(0.1, 604_800, "seconds", OF_THE_WINDOW),

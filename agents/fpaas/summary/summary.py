@@ -192,9 +192,7 @@ class _Summary:
         return {name: records.Leg(**leg) for name, leg in legs.items()}
 
     def _undelivered(self) -> latency.Undelivered:
-        owed, delivered = self._ledger.owed, self._ledger.delivered
-        count = None if owed is None or delivered is None else owed - delivered
-        return latency.Undelivered(count, self._ledger.stored)
+        return latency.Undelivered(_undelivered(self._ledger), self._ledger.stored)
 
     # -- throughput --------------------------------------------------------------------------------
 
@@ -409,6 +407,7 @@ class _Summary:
                 for result in self._results or ()
                 if one.name in result.by_class
             ]
+            ledger = self._ledger.by_class.get(one.name, records.LedgerFigures())
             found[one.name] = records.ClassFigures(
                 consumers=one.count,
                 filters=one.filters(),
@@ -417,7 +416,13 @@ class _Summary:
                 consumers_never_fetched=None if fetched is None else one.count - len(fetched),
                 polls=sum(part.polls for part in played) if played else None,
                 fetches=_fetch_figures([part.fetches for part in played] if played else None),
-                ledger=self._ledger.by_class.get(one.name, records.LedgerFigures()),
+                ledger=ledger,
+                latency_ms={
+                    leg: records.Leg(**figures_ms)
+                    for leg, figures_ms in latency.of_class_ms(
+                        one.name, self._legs, self._clocks, _undelivered(ledger)
+                    ).items()
+                },
                 plan=plans[one.name],
             )
         return found
@@ -499,6 +504,13 @@ class _Summary:
             return None
         started = [*by_consumers.values(), self._spec.t0_unix_ns]
         return (max(started) - min(started)) / 1e6
+
+
+def _undelivered(ledger: records.LedgerFigures) -> int | None:
+    """Return how many deliveries were owed and not made."""
+    if ledger.owed is None or ledger.delivered is None:
+        return None
+    return ledger.owed - ledger.delivered
 
 
 def _tail_ms(leg: Leg | None, due_count: int | None) -> records.Lateness:

@@ -10,7 +10,7 @@ from typing import Any
 from fpaas.consumers.pull_size import PullSize
 from fpaas.plan import capacity as planning
 from fpaas.plan.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
-from fpaas.spec import VARIABLES, ConsumerClass, RunSpec
+from fpaas.spec import VARIABLES, ConsumerClass, Firehose, RunSpec
 
 #: What a host's link is assumed to carry.
 LINK_MBIT_PER_S = 1_000.0
@@ -93,13 +93,40 @@ def warnings(
     return [sentence for sentence in checks if sentence]
 
 
+def rate_of(firehose: Firehose) -> str:
+    """Say at what rate our relay offers frames; nothing of a foreign one."""
+    if firehose.rate_per_s is None:
+        return ""
+    if not firehose.rate_steps:
+        return f"{firehose.rate_per_s:g} frames/s"
+    count, length_s = len(firehose.rate_steps), sum(one.for_s for one in firehose.rate_steps)
+    return (
+        f"{firehose.slowest_per_s:g} to {firehose.fastest_per_s:g} frames/s, {count} "
+        f"step{'s' if count > 1 else ''} that repeat every {length_s:g} s; "
+        f"{rate(firehose.rate_per_s)} frames/s on average"
+    )
+
+
 def polls(spec: RunSpec) -> str:
     """Say how often consumers that poll alike poll, and for how much."""
     c = spec.consumers
     batches = f"{c.batch_size} messages per batch"
     if c.fetch == "drain":
         batches = f"until empty, {batches}"
-    return f"every {c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %, {batches}"
+    said = f"every {c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %, {batches}"
+    return "; ".join([said, *(_habits(c.classes[0]) if len(c.classes) == 1 else ())])
+
+
+def _habits(one: ConsumerClass) -> Iterator[str]:
+    """Say how the consumers of a class work."""
+    if one.processing_ms:
+        at_most = f", p99 {one.processing_p99_ms:g} ms" if one.processing_p99_ms else ""
+        yield f"{one.processing_ms:g} ms for each message{at_most}"
+    if one.away_s:
+        yield (
+            f"away for the last {one.away_s:g} s of every {one.away_every_s:g} s, when no poll is "
+            "due, then catching up"
+        )
 
 
 def wanted(one: ConsumerClass) -> str:
@@ -113,9 +140,23 @@ def wanted(one: ConsumerClass) -> str:
         )
         if values
     ]
+    return "; ".join([*(parts or ["everything"]), *_answers(one)])
+
+
+def _answers(one: ConsumerClass) -> Iterator[str]:
+    """Say what a class answers to deliveries, other than acks at once."""
     if one.terminate_pct:
-        parts = [*(parts or ["everything"]), f"terminates {one.terminate_pct:g} %"]
-    return "; ".join(parts) or "everything"
+        yield f"terminates {one.terminate_pct:g} %"
+    times = "once" if one.fail_times == 1 else f"{one.fail_times} times"
+    if one.nak_pct:
+        delay = f", to be delivered after {one.nak_delay_s:g} s" if one.nak_delay_s else ""
+        yield f"naks {one.nak_pct:g} % {times}{delay}"
+    if one.no_ack_pct:
+        yield f"does not ack {one.no_ack_pct:g} % {times}"
+    if one.in_progress_pct:
+        yield f"says of {one.in_progress_pct:g} % that they are in progress"
+    if one.max_deliver:
+        yield f"each delivered {one.max_deliver} times at most"
 
 
 def _overloaded(plan: dict[str, Any]) -> bool:
@@ -138,9 +179,14 @@ def _overload(spec: RunSpec, plan: dict[str, Any]) -> str:
         # Fields of the class have the variables' names, without the prefix.
         remedies = [one.removeprefix("bench_") for one in remedies if "delivery" not in one]
     unread = 1 - plan["capacity_per_s"] / plan["owed_per_s"]
+    takes = f"fetches at most {c.batch_size} every {c.poll_interval_s:g} s"
+    if c.classes and _is_busy(c.classes[0], owed):
+        most_ms = 1000 / owed / c.classes[0].deliveries_mean
+        takes = f"takes {c.classes[0].processing_ms:g} ms for each"
+        remedies = [f"processing_ms={plain(most_ms)}"]
     return (
-        f"each consumer is owed {rate(owed)} messages/s and fetches at most {c.batch_size} every "
-        f"{c.poll_interval_s:g} s = {rate(plan['capacity_per_consumer_per_s'])}/s, so that "
+        f"each consumer is owed {rate(owed)} messages/s and {takes} = "
+        f"{rate(plan['capacity_per_consumer_per_s'])}/s, so that "
         f"{percent(unread)} of what is owed stays unread because of these parameters. "
         f"In this run of {spec.warmup_s + spec.measure_s + spec.drain_s:g} s "
         f"{percent(_share(plan, 'delivered'))} is delivered, "
@@ -148,6 +194,11 @@ def _overload(spec: RunSpec, plan: dict[str, Any]) -> str:
         f"{percent(_share(plan, 'pending_at_end'))} is pending at the end. "
         f"To read everything: {', or '.join(remedies)}."
     )
+
+
+def _is_busy(one: ConsumerClass, owed_per_s: float) -> bool:
+    """Whether consumers of a class need more time than they have, however they poll."""
+    return one.processing_s_mean * owed_per_s > 1
 
 
 def _warn_overload(spec: RunSpec, plan: dict[str, Any]) -> str | None:
@@ -235,10 +286,10 @@ def _warn_links(spec: RunSpec, plan: dict[str, Any]) -> Iterator[str]:
 
 
 def _warn_shuffler(plan: dict[str, Any]) -> str | None:
-    if plan["offered_per_s"] <= SHUFFLER_FRAMES_PER_S:
+    if plan["offered_per_s_max"] <= SHUFFLER_FRAMES_PER_S:
         return None
     return (
-        f"{plan['offered_per_s']:,.0f} frames/s are more than one shuffler can publish (about "
+        f"{plan['offered_per_s_max']:,.0f} frames/s are more than one shuffler can publish (about "
         f"{SHUFFLER_FRAMES_PER_S:,.0f}/s on one core), so some frames will not be read. Set a "
         "lower bench_firehose_rate_per_s."
     )
@@ -336,7 +387,7 @@ def _wrapped(mark: str, sentence: str) -> str:
 
 def _demand(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
     c = spec.consumers
-    per_s = f"{plan['offered_per_s']:g} frames/s"
+    per_s = rate_of(spec.firehose) or f"{plan['offered_per_s']:g} frames/s"
     if plan["offered_per_s_assumed"]:
         per_s = f"about {per_s} (assumed)"
     capacity = "no limit: each poll fetches until empty"

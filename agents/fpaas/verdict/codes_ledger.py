@@ -33,11 +33,14 @@ WORDS: dict[About, tuple[str, str]] = {
     ),
     About.ACKS_COUNTED: (
         "deliveries answered other than counted",
-        "the consumers sent {acks} acks and {terminated} terminations for {counted} deliveries",
+        (
+            "the consumers sent {acks} acks, answered {others} otherwise, and were at work on "
+            "{in_process}, of {counted} deliveries"
+        ),
     ),
-    About.TERMINATIONS_COUNTED: (
-        "deliveries terminated other than their class was to",
-        "the consumers sent {counted} terminations, their logs hold {logged} such messages",
+    About.ANSWERS_COUNTED: (
+        "deliveries answered other than their class was to",
+        "{answer}: the consumers counted {counted}, their logs hold {logged} such deliveries",
     ),
     About.RECEIVED_TWICE: ("deliveries received twice over under one number", _DURABLE),
     About.PARTITION_UNKNOWN: (
@@ -112,6 +115,10 @@ WORDS: dict[About, tuple[str, str]] = {
     About.NUM_ACK_PENDING: (
         "deliveries that nobody received and the server takes as acknowledged (num_ack_pending)",
         "{durable}: {not_received} not received, the server waits for {num_ack_pending}",
+    ),
+    About.FAILED_NOT_WAITING: (
+        "deliveries without an ack that the server takes as settled (num_ack_pending)",
+        "{durable}: {failed} failed or in process, the server waits for {num_ack_pending} in all",
     ),
     About.PASSED_OVER: (
         "messages that the server passed over although they are stored",
