@@ -1064,7 +1064,8 @@ def test_a_worker_that_was_killed_leaves_an_account_that_balances(
     runs = log.runs[:-unlogged_runs]
     logged = max((consumer_seq + count for _, _, consumer_seq, count in runs), default=0)
     repeats = [repeat for repeat in log.repeats if repeat < logged]
-    logs[killed % len(logs)] = replace(log, runs=runs, repeats=repeats)
+    numbers = log.numbers[: len(repeats)]
+    logs[killed % len(logs)] = replace(log, runs=runs, repeats=repeats, numbers=numbers)
     worker = replace(make_worker(len(logs), 0), complete=False)
     balanced = balance(spec, replace(evidence, deliveries=logs, workers=[worker]))
     assert balanced.disagreements == []

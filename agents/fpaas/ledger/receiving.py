@@ -133,7 +133,10 @@ def _account_classes(
         unlogged = sum(account.unlogged for account in own)
         of_class.duplicate_deliveries = received - ((of_class.delivered or 0) - unlogged)
         of_class.redelivered = sum(
-            len(log.repeats) for log in _all_logs(evidence) if log.durable in own_durables
+            # Below 0 stands where a connection's life ended.
+            sum(repeat >= 0 for repeat in log.repeats)
+            for log in _all_logs(evidence)
+            if log.durable in own_durables
         )
     ledger.terminated = sum(one.terminated or 0 for one in ledger.by_class.values())
 
