@@ -183,6 +183,15 @@ def test_what_is_installed_is_no_place_for_results(tmp_path: Path) -> None:
     assert lab_place.place("sources", tmp_path, here) == tmp_path
 
 
+def test_a_lab_is_kept_for_runs_that_it_was_made_for() -> None:
+    made_by = {"nats_port": 4222, "lab_open_files": 4096, "bench_stream_max_bytes": 100}
+    assert play_sweep.fits(made_by, made_by)
+    assert play_sweep.fits(made_by, made_by | {"lab_open_files": 1024})
+    assert not play_sweep.fits(made_by, made_by | {"lab_open_files": 5000})
+    assert not play_sweep.fits(made_by, made_by | {"bench_stream_max_bytes": 200})
+    assert not play_sweep.fits(None, made_by)
+
+
 def test_what_ansible_passes_on_is_made_plain() -> None:
     class Tagged(str):
         __slots__ = ()
