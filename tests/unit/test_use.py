@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from fpaas.bundle.loader import load_bundle
+from fpaas.plan import capacity
 from fpaas.probe.host_usage import memory_events, pressure_us, tcp_retransmits
 from fpaas.reason import Reason
 from fpaas.resources import use
 from fpaas.spec import RunSpec
 from fpaas.summary import summary
 from fpaas.verdict import codes, limits
+from tests.support import run_specs
 from tests.support.raw_run import HOST, RawRun
 
 LATE = Reason("poll_lateness_own", None, {"p99_ms": 200.0, "limit_ms": 100.0})
@@ -57,6 +59,22 @@ def test_polls_that_take_less_than_is_owed(overloaded: tuple[RunSpec, dict[str, 
     assert "50 every 5 s are 10/s of the 100/s that each is owed" in codes.sentence(limit)
     assert "localhost at 40 %" in codes.sentence(limit)
     assert overloaded[1]["limited_by"]["what"] == "polls"
+
+
+def test_of_a_mix_the_class_that_takes_least_is_named(
+    overloaded: tuple[RunSpec, dict[str, Any]],
+) -> None:
+    mix = [
+        {"name": "easy", "count": 1, "fetch": "drain"},
+        {"name": "slow", "count": 1, "batch_size": 20, "processing_ms": 7},
+        {"name": "rare", "count": 1, "poll_interval_s": 9},
+    ]
+    spec = run_specs.build(bench_mix=mix, bench_consumers=3)
+    plans = capacity.by_class(spec)
+    classes = {name: {"plan": plan} for name, plan in plans.items()}
+    limit = find((spec, {**overloaded[1], "classes": classes}))
+    assert (limit.code, limit.parameters["consumers"]) == ("polls", "slow")
+    assert "polls of class slow: 20 every 60 s, at 7 ms for each, are" in codes.sentence(limit)
 
 
 def test_nothing_where_all_had_room(easy: tuple[RunSpec, dict[str, Any]]) -> None:

@@ -127,6 +127,7 @@ def _habits(one: ConsumerClass) -> Iterator[str]:
             f"away for the last {one.away_s:g} s of every {one.away_every_s:g} s, when no poll is "
             "due, then catching up"
         )
+    yield from _answers(one)
 
 
 def wanted(one: ConsumerClass) -> str:
@@ -140,23 +141,23 @@ def wanted(one: ConsumerClass) -> str:
         )
         if values
     ]
-    return "; ".join([*(parts or ["everything"]), *_answers(one)])
+    return "; ".join(parts) or "everything"
 
 
 def _answers(one: ConsumerClass) -> Iterator[str]:
     """Say what a class answers to deliveries, other than acks at once."""
     if one.terminate_pct:
         yield f"terminates {one.terminate_pct:g} %"
-    times = "once" if one.fail_times == 1 else f"{one.fail_times} times"
+    times = {1: "once", 2: "twice"}.get(one.fail_times, f"{one.fail_times} times")
     if one.nak_pct:
         delay = f", to be delivered after {one.nak_delay_s:g} s" if one.nak_delay_s else ""
         yield f"naks {one.nak_pct:g} % {times}{delay}"
     if one.no_ack_pct:
         yield f"does not ack {one.no_ack_pct:g} % {times}"
     if one.in_progress_pct:
-        yield f"says of {one.in_progress_pct:g} % that they are in progress"
+        yield f"says that {one.in_progress_pct:g} % are in progress"
     if one.max_deliver:
-        yield f"each delivered {one.max_deliver} times at most"
+        yield f"max_deliver {one.max_deliver}"
 
 
 def _overloaded(plan: dict[str, Any]) -> bool:
@@ -180,6 +181,8 @@ def _overload(spec: RunSpec, plan: dict[str, Any]) -> str:
         remedies = [one.removeprefix("bench_") for one in remedies if "delivery" not in one]
     unread = 1 - plan["capacity_per_s"] / plan["owed_per_s"]
     takes = f"fetches at most {c.batch_size} every {c.poll_interval_s:g} s"
+    if c.only_class and c.only_class.deliveries_mean > 1:
+        takes += f", each {c.only_class.deliveries_mean:.3g} times on average,"
     if c.classes and _is_busy(c.classes[0], owed):
         most_ms = 1000 / owed / c.classes[0].deliveries_mean
         takes = f"takes {c.classes[0].processing_ms:g} ms for each"
@@ -446,7 +449,7 @@ def _outcome(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
         ),
         "pending": (
             f"{plan['pending_at_end']:,} at the end ({percent(_share(plan, 'pending_at_end'))}); a "
-            f"durable lags {plan['consumer_lag_mean']:,} messages when the firehose stops"
+            f"durable lags {plan['consumer_lag_mean']:,.0f} messages when the firehose stops"
         ),
         "age": "nothing is delivered" if age is None else f"{age:,.3g} s in the stream on average",
         "stream": (

@@ -54,8 +54,12 @@ def _shuffler(p: Parameters) -> str:
 
 
 def _polls(p: Parameters) -> str:
+    whose = "The consumers' own polls"
+    if p.get("consumers"):
+        whose = f"The polls of class {p['consumers']}"
+    takes = f", at {p['processing_ms']:g} ms for each," if p.get("processing_ms") else ""
     return (
-        f"The consumers' own polls: {p['batch_size']:,} every {p['poll_interval_s']:g} s are "
+        f"{whose}: {p['batch_size']:,} every {p['poll_interval_s']:g} s{takes} are "
         f"{p['capacity_per_s']:.3g}/s of the {p['owed_per_s']:,.4g}/s that each is owed; the "
         f"busiest part was {_busiest(p['busiest'])}."
     )
@@ -209,6 +213,8 @@ CODES: dict[str, Code] = {
             "poll_interval_s": "s",
             "capacity_per_s": "messages/s per consumer",
             "owed_per_s": "messages/s per consumer",
+            "consumers": "class of a mix; missing: all consumers",
+            "processing_ms": "ms for a message; missing: none",
             **_BUSIEST,
         },
     ),

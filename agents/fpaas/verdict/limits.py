@@ -176,21 +176,27 @@ def _stream(spec: RunSpec, summary: Mapping[str, Any]) -> Iterator[Reason]:
 
 
 def _polls(spec: RunSpec, summary: Mapping[str, Any], busiest: dict[str, Any]) -> Iterator[Reason]:
-    capacity = pick(summary, "plan", "capacity_per_consumer_per_s")
-    owed = pick(summary, "plan", "owed_per_consumer_per_s")
-    if capacity is None or owed is None or capacity >= owed:
-        return
-    yield Reason(
-        "polls",
-        None,
-        {
-            "batch_size": spec.consumers.batch_size,
-            "poll_interval_s": spec.consumers.poll_interval_s,
+    """Name the polls that take least of what is owed; of a mix, those of one class."""
+    found: list[tuple[float, dict[str, Any]]] = []
+    for of_class in spec.by_class():
+        one = of_class.consumers.only_class
+        plan = summary["plan"] if one is None else pick(summary, "classes", one.name, "plan") or {}
+        capacity = plan.get("capacity_per_consumer_per_s")
+        owed = plan.get("owed_per_consumer_per_s")
+        if capacity is None or not owed or capacity >= owed:
+            continue
+        parameters: dict[str, Any] = {
+            "batch_size": of_class.consumers.batch_size,
+            "poll_interval_s": of_class.consumers.poll_interval_s,
             "capacity_per_s": capacity,
             "owed_per_s": owed,
             "busiest": busiest,
-        },
-    )
+            **({"consumers": one.name} if one else {}),
+            **({"processing_ms": one.processing_ms} if one and one.processing_ms else {}),
+        }
+        found.append((capacity / owed, parameters))
+    if found:
+        yield Reason("polls", None, min(found, key=lambda one: one[0])[1])
 
 
 def _busiest(summary: Mapping[str, Any]) -> dict[str, Any] | None:
