@@ -152,7 +152,7 @@ class CursorBucket:
         return None if content is None else self._cursor_of(content)
 
     async def renew(self) -> None:
-        """Make it anew, as a run wants it; if that fails, so do the first saves, and it is made."""
+        """Make it new, as a run wants it; if that fails, so do the first saves, and it is made."""
         try:
             async with self._api() as api:
                 await self._remove(api)
