@@ -312,7 +312,7 @@ class Runs:
                 self._play_kept(variables, log)
             except CannotBeginError as error:
                 with log.open("a", encoding="utf-8") as output:
-                    output.write(f"{error}\nIt did not begin on the lab that is kept up; a playbook starts it.\n")
+                    output.write(f"{error}\nThe lab that is kept up did not begin the run.\n")
             else:
                 return 0
         self.release()
