@@ -11,6 +11,7 @@ import contextlib
 import gzip
 import re
 import sys
+import threading
 import zlib
 from array import array
 from collections.abc import Callable, Mapping
@@ -57,10 +58,19 @@ HOSTS_DIRECTORY = "hosts"
 #: Who a problem with a file beside the hosts' is about.
 CONTROL_NODE = "control node"
 T = TypeVar("T")
+_TURN = threading.Lock()
 
 
 def load_bundle(directory: Path) -> Bundle:
-    """Read results/<run-id>. Raises spec.SpecError if run.json is no begun run's."""
+    """Read results/<run-id>. Raises spec.SpecError if run.json is no begun run's.
+
+    Threads take turns: msgspec crashes the process if two of them meet a type for the first time.
+    """
+    with _TURN:
+        return _load(directory)
+
+
+def _load(directory: Path) -> Bundle:
     spec = RunSpec.load(directory / SPEC_FILE)
     check_run(spec, str(directory / SPEC_FILE))
     if not spec.is_armed:

@@ -54,9 +54,13 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     def parse(cls, line: str) -> AgentStatus | None:
         """Read a status file's line; None if it is none (a file may be there half-written)."""
         try:
-            return msgspec.json.decode(line, type=cls)
+            return _DECODER.decode(line)
         except msgspec.DecodeError:
             return None
+
+
+#: Made here, and not by whichever threads read first: msgspec crashes if they meet.
+_DECODER = msgspec.json.Decoder(AgentStatus)
 
 
 def in_words(agent: str, workers: Sequence[int] = ()) -> str:
