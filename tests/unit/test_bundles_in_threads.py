@@ -29,6 +29,6 @@ for thread in threads:
 
 
 def test_threads_may_read_their_first_bundles_at_the_same_time() -> None:
-    command = [sys.executable, "-c", READERS, BUNDLE]
+    command = [sys.executable, "-c", READERS, str(BUNDLE)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
