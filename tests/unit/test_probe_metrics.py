@@ -196,7 +196,7 @@ def test_a_scrape_of_10_000_consumers_costs_50_ms_at_most(tmp_path: Path) -> Non
     collector.server = ServerAnswers(VARZ, JSZ, 1, "S", durables)
     registry = CollectorRegistry()
     registry.register(collector)
-    took_s = []
+    took_s: list[float] = []
     # Whoever shares the cores makes code slower, too; one scrape that is not disturbed is enough.
     while min(took_s, default=1) >= 0.05 and len(took_s) < 50:
         began_s = time.process_time()
