@@ -179,6 +179,16 @@ class ProcessesLab:
             process.wait(timeout=max(1.0, deadline - time.time()))
         return {name: process.returncode for name, process in self._processes.items()}
 
+    def play(self) -> dict[str, Any]:
+        """Play a run that nobody disturbs, from its start to its report."""
+        try:
+            self.start()
+            codes = self.wait()
+        finally:
+            self.end()
+        assert set(codes.values()) == {0}, codes
+        return self.report()
+
     def report(self) -> dict[str, Any]:
         """Seal all hosts and report; returns summary.json."""
         for host in self._hosts:
