@@ -74,7 +74,7 @@ def owed_of_frames(frames: int, seed: int) -> Counter[str]:
 
 def test_each_class_is_owed_what_its_filter_says(tmp_path: Path, nats_server: NatsServer) -> None:
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **VARIABLES, bench_stream_max_age_s=3)
-    summary = lab.play()
+    summary = lab.play_undisturbed()
 
     ledger, classes = summary["ledger"], summary["classes"]
     assert ledger["unexplained"] == 0
@@ -181,7 +181,7 @@ def test_what_fails_is_delivered_again_and_accounted_for(
         "bench_stream_max_age_s": max_age_s,
     }
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
-    summary = lab.play()
+    summary = lab.play_undisturbed()
     ledger = {name: one["ledger"] for name, one in summary["classes"].items()}
     assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
     assert summary["ledger"]["redelivered"] > 0
@@ -223,7 +223,7 @@ def test_who_takes_time_or_is_away_is_accounted_for(
         "bench_measure_s": 8,
     }
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
-    summary = lab.play()
+    summary = lab.play_undisturbed()
     ledger = {name: one["ledger"] for name, one in summary["classes"].items()}
     assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
     for one in ledger.values():

@@ -37,7 +37,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_predictions_hold(name: str, tmp_path: Path, nats_server: NatsServer) -> None:
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **TIMES, **SCENARIOS[name])
-    summary = lab.play()
+    summary = lab.play_undisturbed()
     plan, ledger, jetstream = summary["plan"], summary["ledger"], summary["jetstream"]
     assert ledger["owed"] == plan["owed"]
     expired = ledger["expired_unread"] / ledger["owed"]

@@ -30,7 +30,7 @@ VARIABLES: dict[str, Any] = {
 
 def test_each_frame_is_due_by_the_schedule(tmp_path: Path, nats_server: NatsServer) -> None:
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **VARIABLES)
-    summary = lab.play()
+    summary = lab.play_undisturbed()
     check_run(lab.spec, "run.json")
     frames = 2 * (60 + 220 + 1000)
     assert summary["ledger"]["unexplained"] == 0, summary["verdict"]

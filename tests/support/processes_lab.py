@@ -179,7 +179,7 @@ class ProcessesLab:
             process.wait(timeout=max(1.0, deadline - time.time()))
         return {name: process.returncode for name, process in self._processes.items()}
 
-    def play(self) -> dict[str, Any]:
+    def play_undisturbed(self) -> dict[str, Any]:
         """Play a run that nobody disturbs, from its start to its report."""
         try:
             self.start()
