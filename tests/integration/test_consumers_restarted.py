@@ -34,7 +34,8 @@ def test_what_was_not_acknowledged_comes_again(tmp_path: Path, nats_server: Nats
     offered = 200 * 8
     try:
         lab.start()
-        for at_s in (2.7, 5.2):
+        for number, at_s in enumerate((2.7, 5.2)):
+            lab.wait_until_kept(f"consumers-{number}.json")
             lab.sleep_until(at_s)
             lab.kill("consumers")
             lab.sleep_until(at_s + 0.5)

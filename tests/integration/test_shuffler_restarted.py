@@ -53,8 +53,9 @@ class Restarted(OwnLab):
 
     def play(self) -> dict[str, Any]:
         """Play it, with its kills."""
-        for at_s in self.kills_at_s:
+        for number, at_s in enumerate(self.kills_at_s, 2):
             kill_and_start_again(self, at_s, 0.5)
+            self.wait_until_kept("shuffler.json", lives=number)
         codes = self.wait()
         assert set(codes.values()) == {0}, codes
         return self.report()

@@ -152,6 +152,19 @@ class ProcessesLab:
             assert time.monotonic() < deadline, f"{agent} did not get to {count} {figure}"
             time.sleep(0.05)
 
+    def wait_until_kept(self, account: str, lives: int = 1) -> None:
+        """Wait until a file of an agent's account is there and counts that many lives.
+
+        Whoever is killed before that has not lived, as far as a report can tell.
+        """
+        deadline = time.monotonic() + UP_WITHIN_S
+        while not any(
+            json.loads(path.read_text()).get("lives", 1) >= lives
+            for path in self.bundle.glob(f"hosts/*/{account}")
+        ):
+            assert time.monotonic() < deadline, f"{account}: not kept by life {lives}"
+            time.sleep(0.05)
+
     def _await_end(self, agent: str) -> None:
         self._processes[f"{agent} on {self._host_of[agent]}"].wait(timeout=5)
 
