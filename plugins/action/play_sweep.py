@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -32,18 +31,18 @@ from msgspec import structs
 
 from fpaas import spec
 from fpaas.commands import plan, report
-from fpaas.control import capacity_question, frontier_player, own_command, signals
+from fpaas.control import capacity_question, frontier_player, own_command, play_notes, signals
 from fpaas.control.capacity_player import CapacityPlayer
 from fpaas.control.frontier_player import FrontierPlayer
 from fpaas.control.kept_lab import CannotBeginError, KeptLab, KeptSettings
+from fpaas.control.progress import line
 from fpaas.control.sweep_player import Player
 from fpaas.records.sweep import Sweep, SweepPoint
 from fpaas.sweep import grid
 
 LOOK_INTERVAL_S = 0.5
-#: A line of a run's own progress is passed on this often.
+#: A run's own progress is shown this often.
 SHOW_PROGRESS_EVERY_S = 60.0
-PROGRESS = re.compile(r"^\S+: +-?\d+ s of \d+ s \| ")
 RUN = "run.yml"
 #: Not of the load, and no reason to keep figures apart.
 NOT_COMPARED = ("bench_repeat",)
@@ -265,23 +264,26 @@ class RunPlaybook:
                 command += [option, str(file)]
             with log.open("a", encoding="utf-8") as output:
                 process = subprocess.Popen(  # noqa: S603  (ours)
-                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                    command,
+                    env=play_notes.environment(os.environ, log),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
                 )
             return self._follow(process, log)
 
     def _follow(self, process: subprocess.Popen[bytes], log: Path) -> int:
-        shown_at = time.monotonic()
-        with log.open(encoding="utf-8", errors="replace") as written:
-            while (ended_with := process.poll()) is None:
-                time.sleep(LOOK_INTERVAL_S)
-                if os.getppid() != self._control_pid:
-                    # Our ansible-playbook was killed: so is the run's, whose guard cleans up.
-                    process.send_signal(signal.SIGINT)
-                    os._exit(1)
-                lines = [line for line in written if PROGRESS.match(line)]
-                if lines and time.monotonic() - shown_at >= SHOW_PROGRESS_EVERY_S:
-                    shown_at = time.monotonic()
-                    show(f"  {lines[-1].strip()}")
+        show_at = time.monotonic() + SHOW_PROGRESS_EVERY_S
+        while (ended_with := process.poll()) is None:
+            time.sleep(LOOK_INTERVAL_S)
+            if os.getppid() != self._control_pid:
+                # Our ansible-playbook was killed: so is the run's, whose guard cleans up.
+                process.send_signal(signal.SIGINT)
+                os._exit(1)
+            if time.monotonic() >= show_at:
+                show_at += SHOW_PROGRESS_EVERY_S
+                if progress := play_notes.last_progress(log):
+                    show(f"  {line(progress)}")
         return ended_with
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import time
@@ -14,7 +15,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from fpaas.control import signals, terminal_line
+from fpaas.control import play_notes, progress, signals, terminal_line
 from fpaas.control.progress import Progress
 from fpaas.records.control import ControlProblem, Trouble
 from fpaas.records.events import HOST_SILENT, TROUBLE_NOTED, EventLog, EventRecord
@@ -61,14 +62,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         # Ansible's own strings are none that records know.
         host = str(task_vars["inventory_hostname"])
         agents = [str(agent) for agent in arguments["agents"]]
-        progress = Progress(run, host, agents, arguments["grace_s"])
+        followed = Progress(run, host, agents, arguments["grace_s"])
         # If there is a terminal, one worker draws for all of them.
         draws = host == next(iter(task_vars.get("ansible_play_hosts") or [host]))
-        shown = Shown(host, progress, arguments["show_every_s"], draws=draws)
+        shown = Shown(followed, arguments["show_every_s"], draws=draws)
         path = Path(str(arguments["events"]))
         path.parent.mkdir(parents=True, exist_ok=True)
         with EventLog(path) as log:
-            problems = self._follow(progress, directory, host, shown, log)
+            problems = self._follow(followed, directory, host, shown, log)
             for problem in problems:
                 shown.say(codes.sentence(problem.reason()), color="red")
                 noted = {"host": host, "problem": problem.problem.value, **problem.parameters}
@@ -77,16 +78,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return {**result, "changed": False, "problems": msgspec.to_builtins(problems)}
 
     def _follow(
-        self, progress: Progress, directory: str, host: str, shown: Shown, log: EventLog
+        self, followed: Progress, directory: str, host: str, shown: Shown, log: EventLog
     ) -> list[ControlProblem]:
         control_pid = os.getppid()
-        shift_ns = progress.run.control_clock_shift_ns
+        shift_ns = followed.run.control_clock_shift_ns
         seen_at = time.monotonic()
         trouble = ""
         silence: EventRecord | None = None
         while True:
             try:
-                self._look(progress, directory)
+                self._look(followed, directory)
                 seen_at = time.monotonic()
                 if silence is not None:
                     log.end(silence, time.time_ns(), silence.parameters)
@@ -107,28 +108,28 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 time.sleep(LOOK_INTERVAL_S)
                 continue
             now_unix_ns = time.time_ns() + shift_ns
-            if progress.finished(now_unix_ns):
+            if followed.finished(now_unix_ns):
                 shown.end(now_unix_ns)
-                return progress.problems(now_unix_ns)
-            if progress.nats_trouble != trouble:
-                trouble = progress.nats_trouble
+                return followed.problems(now_unix_ns)
+            if followed.nats_trouble != trouble:
+                trouble = followed.nats_trouble
                 said = f"in trouble: {trouble}" if trouble else "answers again"
                 shown.say(f"{host}: NATS {said}", color="yellow")
             shown.update(now_unix_ns)
-            at_end = now_unix_ns >= progress.run.end_unix_ns
+            at_end = now_unix_ns >= followed.run.end_unix_ns
             time.sleep(LOOK_AT_END_INTERVAL_S if at_end else LOOK_INTERVAL_S)
             if os.getppid() != control_pid:
                 # ansible-playbook was killed: nobody is left to look for.
                 os._exit(1)
 
-    def _look(self, progress: Progress, directory: str) -> None:
+    def _look(self, followed: Progress, directory: str) -> None:
         command = f"cat {shlex.quote(directory)}/*.status.json 2>/dev/null"
-        for pid in progress.pids:
+        for pid in followed.pids:
             command += f"; kill -0 {pid} 2>/dev/null || echo {GONE}{pid}"
         output = self._low_level_execute_command(command)
         lines = output.get("stdout_lines", [])
         gone = [int(line.removeprefix(GONE)) for line in lines if line.startswith(GONE)]
-        progress.update(lines, gone)
+        followed.update(lines, gone)
 
 
 class Shown:
@@ -137,28 +138,29 @@ class Shown:
     The line at a terminal is of all hosts, and one worker's; logs have each host's lines.
     """
 
-    def __init__(self, host: str, progress: Progress, show_every_s: float, *, draws: bool) -> None:
-        self._host = host
-        self._progress = progress
+    def __init__(self, followed: Progress, show_every_s: float, *, draws: bool) -> None:
+        self._progress = followed
         self._show_every_s = show_every_s
         self._draws = draws
         self._show_at = time.monotonic()
-        self._board = terminal_line.Board(Path(constants.DEFAULT_LOCAL_TMP), progress.run.run_id)
+        self._board = terminal_line.Board(Path(constants.DEFAULT_LOCAL_TMP), followed.run.run_id)
 
     def update(self, now_unix_ns: int) -> None:
         """Show how far it is, if it is time for that."""
         width = terminal_line.width_of(os.getppid())
+        now = self._progress.at(now_unix_ns)
         if width:
-            self._board.note(self._host, self._progress.figures)
+            self._board.note(now)
             if self._draws:
-                line = self._progress.bar_line(now_unix_ns, self._board.total(), width)
+                line = progress.bar_line(now, self._board.total(), width)
                 display(terminal_line.CLEAR + line, newline=False, screen_only=True)
         if time.monotonic() < self._show_at:
             return
         self._show_at += self._show_every_s
         if self._progress.shows_figures:
-            line = f"{self._host}: {self._progress.line(now_unix_ns)}"
-            display(line, log_only=width is not None)
+            display(progress.line(now), log_only=width is not None)
+            with contextlib.suppress(OSError):
+                play_notes.add(now)
 
     def say(self, text: str, color: str) -> None:
         """Show a line that stays."""

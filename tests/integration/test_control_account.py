@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fpaas.control import play_notes
 from fpaas.records import control, events, files, status
 from fpaas.records.control import ControlAccount, ControlProblem, Trouble
 from fpaas.records.status import AgentStatus, State
@@ -82,6 +83,11 @@ PLAYBOOK = """
         mode: "0644"
       vars:
         account: "{{ ansible_play_hosts_all | fpaas.bench_lab.run_account(hostvars, 'one') }}"
+
+    - name: Be refused
+      ansible.builtin.fail:
+        msg: "{{ item }}: is in use"
+      loop: [nats_port]
 """
 
 
@@ -102,7 +108,7 @@ def test_trouble_goes_from_where_it_is_noticed_into_the_account(tmp_path: Path) 
         [SCRIPTS / "ansible-playbook", playbook, "-i", "localhost,", "-e", json.dumps(extra)],
         cwd=CHECKOUT,
         env={
-            **os.environ,
+            **play_notes.environment(os.environ, tmp_path / "play.log"),
             "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "playbooks/collections"),
             "ANSIBLE_LOCALHOST_WARNING": "false",
         },
@@ -111,7 +117,9 @@ def test_trouble_goes_from_where_it_is_noticed_into_the_account(tmp_path: Path) 
         timeout=240,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    # Who played the playbook reads why it failed as a record. What was ignored is none.
+    failure = play_notes.TaskFailed("localhost", "Be refused", "nats_port: is in use")
+    assert play_notes.read(tmp_path / "play.log") == [failure], done.stdout + done.stderr
     account = files.read(tmp_path / control.NAME, ControlAccount)
     failed, *others = account.problems
     assert failed == ControlProblem(

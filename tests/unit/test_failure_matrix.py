@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from fpaas.control import failure_matrix
+from fpaas.control import failure_matrix, play_notes
 from fpaas.control.failure_matrix import Matrix
 from fpaas.records import files
 from fpaas.records.manifest import Manifest, RunHost
@@ -59,9 +59,9 @@ class Played:
         name = Path(playbook).stem
         self.names.append(name)
         if name in self._refused:
-            log.write_text(
-                f"TASK [x]\n[ERROR]: Task failed: Action failed: {self._refused[name]}\nmore\n"
-            )
+            log.write_text("what people read\n")
+            failed = play_notes.TaskFailed("h1", "x", self._refused[name])
+            files.write(log.with_suffix(play_notes.SUFFIX), failed)
             return 2
         there = len(list(self._results.glob("2026*")))
         run = self._results / f"2026010{there}T000000Z-{name}"

@@ -13,6 +13,7 @@ from rich.console import Console
 from fpaas.bundle.loader import load_bundle
 from fpaas.commands import watch
 from fpaas.control import login, terminal_line
+from fpaas.control.play_notes import RunProgress
 from fpaas.live import dump, screen, source, view
 from fpaas.records import status
 from fpaas.records.events import EventLog
@@ -132,9 +133,10 @@ def test_bars_and_clocks() -> None:
 
 def test_workers_share_one_line(tmp_path: Path) -> None:
     board = terminal_line.Board(tmp_path, "run")
-    board.note("a", {"processed": 2})
-    board.note("b", {"processed": 3, "read": 1})
-    terminal_line.Board(tmp_path, "earlier").note("a", {"processed": 100})
+    board.note(RunProgress("a", 1, 2, "", {"consumers": {"processed": 2}}))
+    board.note(RunProgress("b", 1, 2, "", {"shuffler": {"read": 1}, "consumers": {"processed": 3}}))
+    earlier = RunProgress("a", 1, 2, "", {"consumers": {"processed": 100}})
+    terminal_line.Board(tmp_path, "earlier").note(earlier)
     assert board.total() == {"processed": 5, "read": 1}
     assert terminal_line.width_of(1 << 30) is None
 

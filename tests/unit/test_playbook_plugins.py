@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from fpaas.control import agents_up
+from fpaas.control import agents_up, play_notes, progress
+from fpaas.control.progress import Progress
+from fpaas.records import files
 from fpaas.records.status import AgentStatus, State
 from tests.support.checkout import CHECKOUT
 from tests.support.plugin_modules import load
+from tests.support.raw_run import T0_UNIX_NS, RawRun
 
 check_faults = load("modules/check_faults.py")
 check_host = load("modules/check_host.py")
@@ -114,6 +117,28 @@ def test_nothing_ends_a_worker_while_it_shows_a_line(monkeypatch: pytest.MonkeyP
     watch_run.display("warm-up")
     assert blocked[0] >= {signal.SIGINT, signal.SIGTERM}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def test_who_plays_a_playbook_is_told_how_far_its_run_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "run.log"
+    for name, value in play_notes.environment({}, log).items():
+        monkeypatch.setenv(name, value)
+    run = RawRun().spec
+    followed = Progress(run, "h1", ["relay"], grace_s=20)
+    relay = AgentStatus(
+        agent="relay", state=State.RUNNING, unix_ns=T0_UNIX_NS, pid=1, figures={"offered": 7}
+    )
+    followed.update([files.encode(relay).decode()])
+    shown: list[str] = []
+    monkeypatch.setattr(watch_run, "display", lambda text, **_: shown.append(text))
+    watch_run.Shown(followed, 0.0, draws=False).update(run.t0_unix_ns)
+    noted = play_notes.last_progress(log)
+    assert noted is not None
+    assert (noted.host, noted.elapsed_s, noted.figures) == ("h1", 0, {"relay": {"offered": 7}})
+    assert shown == [progress.line(noted)]
+    assert play_notes.last_failure(log) == ""
 
 
 def test_agents_that_failed_to_come_up_are_named_with_their_reason() -> None:

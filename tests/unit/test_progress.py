@@ -15,6 +15,7 @@ from fpaas.control.progress import (
     SILENT_S,
     STARTED_AGAIN_WITHIN_S,
     Progress,
+    line,
 )
 from fpaas.records.control import Trouble
 from fpaas.records.status import AgentStatus
@@ -79,8 +80,9 @@ def test_line_shows_time_phase_and_figures(progress: Progress) -> None:
             status("consumers", "running", 6, figures={}),
         ]
     )
-    assert progress.line(at(6)) == (
-        "   6 s of 20 s | measuring | relay: offered 2700 | shuffler: read 2699, published 2698"
+    assert line(progress.at(at(6))) == (
+        "here:    6 s of 20 s | measuring | relay: offered 2700 | "
+        "shuffler: read 2699, published 2698"
     )
 
 

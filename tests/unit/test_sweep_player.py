@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from fpaas.control import frontier_player
+from fpaas.control import frontier_player, play_notes
 from fpaas.control.capacity_player import CapacityPlayer
 from fpaas.control.frontier_player import FrontierPlayer
 from fpaas.control.sweep_player import Player
+from fpaas.records import files
 from fpaas.records import sweep as sweep_record
 from fpaas.records.sweep import Question, Sweep, SweepPoint
 from fpaas.spec import SpecError
@@ -54,7 +55,9 @@ class Lab:
         if end == "killed":
             raise Killed
         if end == "refused":
-            log.write_text("[ERROR]: Task failed: Action failed: nats_port: is in use\nOrigin: x\n")
+            log.write_text("what people read\n")
+            failed = play_notes.TaskFailed("h1", "Look", "nats_port: is in use")
+            files.write(log.with_suffix(play_notes.SUFFIX), failed)
             return 2
         status = end.removesuffix(", killed")
         content = sweep_runs.summary(consumers or 1, 5.0, status.partition(" ")[0])

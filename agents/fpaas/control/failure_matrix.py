@@ -6,6 +6,7 @@ table with its reason. What was played already is not played again.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpaas.control.sweep_player import last_error
+from fpaas.control import play_notes
 from fpaas.records import failures, files, manifest, summary
 from fpaas.records.failures import FailureRow, FailureTable
 from fpaas.records.files import UnreadableError
@@ -87,7 +88,7 @@ class Matrix:
         made = sorted(set(self.results.glob(pattern)) - before)
         done = [run for run in made if (run / "summary.json").exists()]
         if not done:
-            why = last_error(log) or f"there is no run; see {log}"
+            why = play_notes.last_failure(log) or f"there is no run; see {log}"
             return FailureRow(name, not_played=why)
         row = row_of(name, done[-1].name, files.read(done[-1] / summary.NAME, Summary))
         row.measured_on = measured_on(files.read(done[-1] / manifest.NAME, Manifest))
@@ -209,9 +210,11 @@ class Playbooks:
 
     def __call__(self, playbook: str, log: Path) -> int:
         """Play it; returns its exit code. Raises OSError."""
+        log.with_suffix(play_notes.SUFFIX).unlink(missing_ok=True)
         with log.open("w", encoding="utf-8") as output:
             return subprocess.run(  # noqa: S603  (ours)
                 [str(self._program), str(self._directory / playbook), *self._options],
+                env=play_notes.environment(os.environ, log),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

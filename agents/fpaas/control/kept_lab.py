@@ -25,7 +25,7 @@ import msgspec
 from fpaas import common_time
 from fpaas.agent import run_loop
 from fpaas.control import agents_up, arming, guard, run_account
-from fpaas.control.progress import Progress
+from fpaas.control.progress import Progress, line
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.jetstream import stream
 from fpaas.probe import seal
@@ -237,7 +237,7 @@ class KeptLab:
                 return progress.problems(now_unix_ns)
             if time.monotonic() >= show_at:
                 show_at += SHOW_EVERY_S
-                self._show(f"  {own.host}: {progress.line(now_unix_ns)}")
+                self._show(f"  {line(progress.at(now_unix_ns))}")
             at_end = now_unix_ns >= armed.end_unix_ns
             time.sleep(LOOK_AT_END_INTERVAL_S if at_end else LOOK_INTERVAL_S)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from fpaas.control.play_notes import RunProgress
 from fpaas.records.control import ControlProblem, Trouble
+from fpaas.records.fields import Number
 from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.spec.faults import KINDS, NATS, OfHost, of_host
@@ -34,7 +36,7 @@ FIGURES = {
 class Progress:
     """Follows one host's agents through a run.
 
-    `update()` with what was read from their files, then ask `problems`, `finished` and `line`.
+    `update()` with what was read from their files, then ask `problems`, `finished` and `at`.
     """
 
     def __init__(self, run: RunSpec, host: str, agents: Iterable[str], grace_s: float) -> None:
@@ -140,42 +142,39 @@ class Progress:
         """Whether there is more to show of this host than how late it is."""
         return any(agent in FIGURES for agent in self._agents)
 
-    def line(self, now_unix_ns: int) -> str:
-        """One line of progress: time, phase, figures."""
-        elapsed_s, total_s = self._elapsed(now_unix_ns)
-        shown = [f"{elapsed_s:4.0f} s of {total_s:.0f} s", self.run.phase(now_unix_ns)]
-        for agent, names in FIGURES.items():
-            figures = [f"{n} {self.figures[n]:.0f}" for n in names if n in self._of(agent)]
-            if figures:
-                shown.append(f"{agent}: {', '.join(figures)}")
-        return " | ".join(shown)
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """What this host's agents count so far, by name."""
-        return {
-            name: self._of(agent)[name]
-            for agent, names in FIGURES.items()
-            for name in names
-            if name in self._of(agent)
-        }
-
-    def _of(self, agent: str) -> Mapping[str, float]:
-        status = self._statuses.get(agent)
-        return status.figures if status is not None else {}
-
-    def _elapsed(self, now_unix_ns: int) -> tuple[float, float]:
-        """Return how long the run has been on, and how long it takes."""
+    def at(self, now_unix_ns: int) -> RunProgress:
+        """Return how far this host is."""
         total_s = (self.run.settled_unix_ns - self.run.t0_unix_ns) / NS_PER_S
-        return min((now_unix_ns - self.run.t0_unix_ns) / NS_PER_S, total_s), total_s
-
-    def bar_line(self, now_unix_ns: int, figures: Mapping[str, float], width: int) -> str:
-        """One line with a bar and what is left, no wider than that; `figures` are all hosts'."""
-        elapsed_s, total_s = self._elapsed(now_unix_ns)
-        counts = ", ".join(f"{name} {count:,.0f}" for name, count in figures.items())
-        line = (
-            f"{self.run.phase(now_unix_ns):<9} {bars.bar(elapsed_s / total_s, BAR_WIDTH)} "
-            f"{bars.clock(total_s - max(0.0, elapsed_s))} left  {counts}"
+        return RunProgress(
+            host=self._host,
+            elapsed_s=min((now_unix_ns - self.run.t0_unix_ns) / NS_PER_S, total_s),
+            total_s=total_s,
+            phase=self.run.phase(now_unix_ns),
+            figures={agent: figures for agent in FIGURES if (figures := self._figures(agent))},
         )
-        # A line that reached the last column would be two.
-        return line[: width - 1]
+
+    def _figures(self, agent: str) -> dict[str, Number]:
+        status = self._statuses.get(agent)
+        counted = status.figures if status is not None else {}
+        return {name: counted[name] for name in FIGURES[agent] if name in counted}
+
+
+def line(progress: RunProgress) -> str:
+    """Write how far a host is in one line: time, phase, figures."""
+    shown = [f"{progress.elapsed_s:4.0f} s of {progress.total_s:.0f} s", progress.phase]
+    for agent, figures in progress.figures.items():
+        counts = ", ".join(f"{name} {count:.0f}" for name, count in figures.items())
+        shown.append(f"{agent}: {counts}")
+    return f"{progress.host}: {' | '.join(shown)}"
+
+
+def bar_line(progress: RunProgress, figures: Mapping[str, float], width: int) -> str:
+    """Write one line with a bar and what is left, no wider than that; `figures` are all hosts'."""
+    counts = ", ".join(f"{name} {count:,.0f}" for name, count in figures.items())
+    left_s = progress.total_s - max(0.0, progress.elapsed_s)
+    written = (
+        f"{progress.phase:<9} {bars.bar(progress.elapsed_s / progress.total_s, BAR_WIDTH)} "
+        f"{bars.clock(left_s)} left  {counts}"
+    )
+    # A line that reached the last column would be two.
+    return written[: width - 1]

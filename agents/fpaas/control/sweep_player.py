@@ -1,13 +1,12 @@
 """Plays a sweep, run by run, and goes on where it was ended before.
 
-How a playbook is run and a line is shown is given to it; `playbooks/action_plugins/play_sweep.py`
+How a playbook is run and a line is shown is given to it; `plugins/action/play_sweep.py`
 does both with Ansible.
 """
 
 from __future__ import annotations
 
 import fcntl
-import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Any, TextIO
 
 from click import ClickException
 
+from fpaas.control import play_notes
 from fpaas.records import sweep as sweep_record
 from fpaas.records.sweep import PlayedRun, Sweep, SweepPoint
 from fpaas.report import results_page, sweep_report
@@ -26,8 +26,6 @@ from fpaas.text import expected, sweep_text
 #: What a run takes beyond its window, until one of this sweep has shown it.
 OVERHEAD_S = 30.0
 COLOURS = {sweep_record.PASS: "green", sweep_record.FAIL: "red"}
-#: How Ansible begins the reason of a task that failed.
-ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(?:Action failed: )?(?P<reason>.+)")
 
 #: (playbook, variables, file for what it prints) → exit code.
 RunPlaybook = Callable[[str, dict[str, Any], Path], int]
@@ -159,7 +157,7 @@ class Player:
             self._any_run = True
         except ClickException as error:
             run.status = sweep_record.NO_RUN
-            run.reason = last_error(self._log(run.run_id)) or (
+            run.reason = play_notes.last_failure(self._log(run.run_id)) or (
                 f"ansible-playbook ended with {ended_with}; {error.message}"
             )
         values = sweep_report.read_runs(sweep, directory)
@@ -221,15 +219,3 @@ class Player:
 
     def _show(self, text: str, color: str | None = None) -> None:
         self._show_line(text, color)
-
-
-def last_error(log: Path) -> str:
-    """Return why a playbook failed, by what it printed; empty if it does not say."""
-    if not log.exists():
-        return ""
-    reasons = [
-        found["reason"]
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if (found := ERROR.match(line))
-    ]
-    return reasons[-1] if reasons else ""

@@ -8,11 +8,12 @@ their parent's.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
+
+from fpaas.control.play_notes import RunProgress
+from fpaas.records import files
 
 #: To the line's start, and nothing after it.
 CLEAR = "\r\x1b[K"
@@ -52,13 +53,10 @@ class Board:
         self._directory = directory
         self._prefix = f"progress-{run_id}-"
 
-    def note(self, host: str, figures: Mapping[str, float]) -> None:
-        """Write down what a host counts; what cannot be written is not shown."""
-        path = self._directory / f"{self._prefix}{host}"
-        temporary = path.with_name(f"{path.name}.tmp")
+    def note(self, progress: RunProgress) -> None:
+        """Write down how far a host is; what cannot be written is not shown."""
         with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(dict(figures)), encoding="utf-8")
-            temporary.replace(path)
+            files.write(self._directory / f"{self._prefix}{progress.host}", progress)
 
     def total(self) -> dict[str, float]:
         """Add up what all hosts count."""
@@ -66,7 +64,8 @@ class Board:
         for path in self._directory.glob(f"{self._prefix}*"):
             if path.suffix == ".tmp":
                 continue
-            with contextlib.suppress(OSError, ValueError):
-                for name, count in json.loads(path.read_text(encoding="utf-8")).items():
-                    found[name] = found.get(name, 0) + count
+            with contextlib.suppress(OSError, files.UnreadableError):
+                for figures in files.read(path, RunProgress).figures.values():
+                    for name, count in figures.items():
+                        found[name] = found.get(name, 0) + count
         return found
