@@ -27,11 +27,11 @@ from fpaas.firehose.pace import AtRate
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.measures.histograms import merge_logs
 from fpaas.records import events
-from fpaas.relay import subscriber
+from fpaas.relay import connection
+from fpaas.relay.audience import Audience
 from fpaas.relay.cursors import Rules
 from fpaas.relay.offering import Offering
 from fpaas.relay.server import Relay
-from fpaas.relay.subscriber import Audience
 from fpaas.relay.wire import Wire
 from tests.support.checkout import SCRIPTS
 from tests.support.ports import free_port
@@ -374,7 +374,7 @@ def _cpu_s(relay: RelayProcess) -> float:
 
 
 def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriber, "PING_INTERVAL_S", 0.2)
+    monkeypatch.setattr(connection, "PING_INTERVAL_S", 0.2)
 
     async def scenario() -> None:
         pace = AtRate(1)

@@ -12,8 +12,9 @@ from msgspec import structs
 from fpaas.control import failure_matrix, play_notes
 from fpaas.control.failure_matrix import Matrix
 from fpaas.records import files
+from fpaas.records.accounts import FaultAccount, FaultCost, Recovery
 from fpaas.records.manifest import Manifest, RunHost
-from fpaas.records.summary import FaultAccount, FaultCost, Recovery, Summary
+from fpaas.records.summary import Summary
 from tests.support.checkout import CHECKOUT
 
 COST = FaultCost(

@@ -17,9 +17,10 @@ from fpaas.latency import duties
 from fpaas.ledger import fault_account, fault_costs
 from fpaas.measures.figures import Window
 from fpaas.records import status
+from fpaas.records.accounts import FaultAccount, FaultCost
 from fpaas.records.events import AGENT_PAUSED, AGENT_RESTARTED, FAULT, NATS_SILENT, EventLog, Value
 from fpaas.records.status import AgentStatus, State
-from fpaas.records.summary import Event, FaultAccount, FaultCost
+from fpaas.records.summary import Event
 from fpaas.report import page
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary

@@ -8,10 +8,11 @@ from typing import cast
 from fpaas import common_time
 from fpaas.firehose.pace import AtRate
 from fpaas.firehose.synthetic import Synthetic
+from fpaas.relay.audience import Audience
 from fpaas.relay.cursors import Rules
 from fpaas.relay.offering import Offering
 from fpaas.relay.server import Relay
-from fpaas.relay.subscriber import Audience, Subscriber
+from fpaas.relay.subscriber import Subscriber
 from fpaas.relay.wire import Wire
 
 RATE_PER_S = 1000

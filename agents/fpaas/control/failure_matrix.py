@@ -16,10 +16,11 @@ from typing import Any
 
 from fpaas.control import play_notes
 from fpaas.records import failures, files, manifest, summary
+from fpaas.records.accounts import FaultAccount
 from fpaas.records.failures import FailureRow, FailureTable
 from fpaas.records.files import UnreadableError
 from fpaas.records.manifest import Manifest, RunHost
-from fpaas.records.summary import FaultAccount, Summary
+from fpaas.records.summary import Summary
 from fpaas.text import fault_text
 from fpaas.verdict.code import NOTE
 

@@ -17,8 +17,9 @@ from fpaas.bundle.playbook_events import PLAYBOOK
 from fpaas.ledger import fault_costs
 from fpaas.ledger.fault_costs import Times
 from fpaas.ledger.ledger import Ledger
+from fpaas.records.accounts import FaultAccount, FaultCost
 from fpaas.records.events import AGENT_PAUSED, FAULT
-from fpaas.records.summary import Event, FaultAccount, FaultCost
+from fpaas.records.summary import Event
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.spec.faults import targets
 

@@ -14,7 +14,7 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import AgentSample, cumulative
 from fpaas.ledger.durable_account import STREAM_LOST
 from fpaas.ledger.ledger import Ledger
-from fpaas.records.summary import FaultCost, LedgerFigures
+from fpaas.records.accounts import FaultCost, LedgerFigures
 from fpaas.spec import NS_PER_S
 
 TERMS = (

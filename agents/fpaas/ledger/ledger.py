@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from fpaas.ledger.disagreements import Disagreement
-from fpaas.records.summary import LedgerFigures
+from fpaas.records.accounts import LedgerFigures
 
 #: Why offered frames were not read: none of their neighbours was missed …
 DROPPED = "dropped_between_frames_read"

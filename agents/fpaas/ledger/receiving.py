@@ -28,7 +28,7 @@ from fpaas.ledger.removals import Removals
 from fpaas.ledger.walks import walks_of
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records.summary import LedgerFigures
+from fpaas.records.accounts import LedgerFigures
 from fpaas.spec import RunSpec
 from fpaas.spec.mix import ConsumerClass
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import WorkerPart
 from fpaas.ledger.ledger import Ledger
+from fpaas.records.accounts import Outage, Recovery
 from fpaas.records.events import NATS_SILENT
-from fpaas.records.summary import Outage, Recovery
 from fpaas.spec import NS_PER_S
 
 #: Agents notice the same within seconds: one that does not write hears of it by a ping.

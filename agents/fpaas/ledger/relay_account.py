@@ -8,8 +8,8 @@ from fpaas.bundle import relay_silence
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.relay_silence import Silences
 from fpaas.measures.figures import Window
+from fpaas.records.accounts import Relay, RelayGap
 from fpaas.records.shuffler import ShufflerSample
-from fpaas.records.summary import Relay, RelayGap
 from fpaas.spec import NS_PER_S
 
 #: A relay further behind than this does not claim to be live: it plays what was recorded once.

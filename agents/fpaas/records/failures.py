@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from fpaas.records.accounts import FaultAccount
 from fpaas.records.fields import Count, doc
-from fpaas.records.summary import FaultAccount
 
 NAME = "failures.json"
 

@@ -17,6 +17,7 @@ UnixNs = Annotated[int, Meta(ge=0, le=_MAX, description="Unix time, ns")]
 _Bound = Annotated[int, Meta(ge=-(2**62), lt=2**62)]
 #: Megabytes are 10^6 bytes everywhere.
 Number = int | float
+Figures = dict[str, Number | None]
 
 
 def doc(text: str) -> Meta:

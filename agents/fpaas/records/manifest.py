@@ -8,10 +8,10 @@ import msgspec
 
 from fpaas.records.control import ControlAccount
 from fpaas.records.fields import doc
+from fpaas.records.judgement import ReasonCode
 from fpaas.records.network import Link
 from fpaas.records.probe import ClockComparison
 from fpaas.records.seal import FileEntry, HostFacts
-from fpaas.records.summary import ReasonCode
 
 NAME = "manifest.json"
 SCHEMA: Literal[1] = 1

@@ -17,7 +17,7 @@ from fpaas.firehose import renumbering
 from fpaas.records import events
 from fpaas.records.events import FAULT, EventLog, EventRecord, Value
 from fpaas.relay import wire
-from fpaas.relay.subscriber import Audience
+from fpaas.relay.audience import Audience
 from fpaas.spec import NS_PER_S, Fault
 
 log = logging.getLogger(__name__)

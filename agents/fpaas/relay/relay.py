@@ -22,6 +22,7 @@ from fpaas.records import calls, events, files
 from fpaas.records.events import AGENT_RESTARTED, EventLog
 from fpaas.records.relay import NAME, SAMPLES, RelayResult
 from fpaas.records.status import State, figures_of
+from fpaas.relay.audience import Audience
 from fpaas.relay.blocked_reader import BlockedReader
 from fpaas.relay.cursors import Rules
 from fpaas.relay.manners import Manners
@@ -29,7 +30,6 @@ from fpaas.relay.offering import Offering
 from fpaas.relay.relay_metrics import RelayCollector
 from fpaas.relay.server import Relay
 from fpaas.relay.source import Pace, Source
-from fpaas.relay.subscriber import Audience
 from fpaas.relay.wire import Wire
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.watch.watch import watch

@@ -10,8 +10,9 @@ from fpaas import common_time
 from fpaas.errors import BadInput
 from fpaas.records.calls import Calls
 from fpaas.records.relay import RelayResult, RelaySample
+from fpaas.relay.audience import Audience
 from fpaas.relay.offering import Offering
-from fpaas.relay.subscriber import Audience, Subscriber
+from fpaas.relay.subscriber import Subscriber
 from fpaas.spec import NS_PER_S
 
 #: Timers are no finer; between two wake-ups at 20 000 frames/s 20 frames fall due.

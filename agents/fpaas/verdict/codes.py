@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 
 from fpaas.reason import Reason
-from fpaas.records.summary import Cause, ReasonCode
+from fpaas.records.judgement import Cause, ReasonCode
 from fpaas.verdict import codes_goals, codes_invalid, codes_ledger, codes_limits
 from fpaas.verdict.code import FAIL, INVALID, LIMIT, NOTE, Code
 

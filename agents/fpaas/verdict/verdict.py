@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.reason import Reason
-from fpaas.records import summary as records
+from fpaas.records import judgement as records
 from fpaas.records.events import AGENT_RESTARTED
 from fpaas.spec import RunSpec
 from fpaas.verdict import (

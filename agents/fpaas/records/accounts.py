@@ -1,0 +1,198 @@
+"""What `summary.json` has of accounts: each event and delivery, the relay, outages and faults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from fpaas.records.fields import Count, Number, doc
+
+
+class LedgerFigures(msgspec.Struct, kw_only=True):
+    """What became of each event and delivery; null if a part's evidence is missing.
+
+    offered = not_read + undecodable + published + duplicates_rejected + publish_failed +
+    publish_unknown; owed = delivered + expired_unread + pending_at_end + lost.
+    """
+
+    offered: Count | None = None
+    not_read: Count | None = None
+    undecodable: Count | None = None
+    published: Count | None = None
+    duplicates_rejected: Count | None = None
+    publish_failed: Count | None = None
+    publish_unknown: Count | None = None
+    stored: Count | None = None
+    owed: Count | None = None
+    delivered: Count | None = None
+    expired_unread: Count | None = None
+    pending_at_end: Count | None = None
+    lost: Count | None = None
+    redelivered: Count | None = None
+    duplicate_deliveries: Count | None = None
+    unexplained: Annotated[Count | None, doc("what does not add up; 0 in a good run")] = None
+    stored_twice: Annotated[Count | None, doc("repeats that the stream took as new")] = None
+    acked: Annotated[
+        Count | None,
+        doc("delivered = acked + unacked + terminated + max_deliver_reached + failed + in_process"),
+    ] = None
+    terminated: Annotated[
+        Count | None, doc("messages that consumers terminated: they could not process them")
+    ] = None
+    max_deliver_reached: Annotated[
+        Count | None, doc("messages that failed as often as they may be delivered")
+    ] = None
+    failed: Annotated[
+        Count | None, doc("messages that consumers failed each time so far, by failed_by_cause")
+    ] = None
+    failed_by_cause: Annotated[
+        dict[str, Count] | None,
+        doc("waiting: to be delivered again at the end; expired: left the stream before that"),
+    ] = None
+    in_process: Annotated[
+        Count | None, doc("messages that consumers were still at work on when the run was over")
+    ] = None
+    unacked: Annotated[
+        Count | None, doc("deliveries received whose ack the server does not have")
+    ] = None
+    not_read_by_cause: dict[str, Count] | None = None
+    expired_by_cause: dict[str, Count] | None = None
+    lost_by_cause: dict[str, Count] | None = None
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """Events of one DID that lost their order."""
+
+    violations_in_stream: Count | None
+    violations_at_consumers: Count | None
+
+
+class RelayGap(msgspec.Struct, kw_only=True):
+    """Events of the relay that were never read."""
+
+    after_seq: Annotated[int | None, doc("the relay's seq before them; null: none was read")]
+    missing: Annotated[Count | None, doc("how many; null: the relay's numbers do not tell")]
+    at_s: Annotated[float, doc("when that was noticed")]
+    cause: str
+
+
+class Relay(msgspec.Struct, kw_only=True):
+    """How the relay behaved, ours or a foreign one."""
+
+    foreign: bool
+    silent_s: Annotated[
+        dict[str, float | None],
+        doc(
+            "total, longest: of the window, without an event though it was read, in stretches "
+            "longer than counted_from; unasked_…: without the time of the run's own faults"
+        ),
+    ]
+    lag_growth_s: Annotated[
+        float | None,
+        doc("by how much it fell behind real time in the window; null: not live, or not measured"),
+    ]
+    gaps: Annotated[list[RelayGap] | None, doc("the first 100; null: not measured")]
+    gap_count: Annotated[Count | None, doc("all of them")]
+    missing: Annotated[Count | None, doc("events in gaps; null: their sizes are not known")]
+    seq_resets: Annotated[Count | None, doc("how often its seqs went back to new events")]
+    read: Annotated[Count | None, doc("events, each once")]
+    reread: Annotated[Count | None, doc("frames that were read before")]
+    undecodable: Count | None
+
+
+class Outage(msgspec.Struct, kw_only=True):
+    """Agents lost NATS. Seconds since T0; null: not until the end, or not known."""
+
+    lost_s: Annotated[float, doc("the first of them noticed that its connection was lost")]
+    noticed_after_s: Annotated[
+        float | None, doc("from when it had been heard last; null: nobody watched")
+    ]
+    answered_s: Annotated[float | None, doc("the shuffler was connected again")]
+    published_again_s: Annotated[
+        float | None, doc("what was in flight, or lost with a stream, was written again")
+    ]
+    polled_again_s: Annotated[
+        float | None, doc("the last worker had stream and durables, and its polls went on")
+    ]
+    served_again_s: Annotated[
+        float | None, doc("the last consumer received something; null: one never did")
+    ]
+    consumers_unserved: Annotated[Count, doc("consumers that received nothing after it")]
+
+
+class Recovery(msgspec.Struct, kw_only=True):
+    """What losing NATS cost."""
+
+    stream_recreated: Annotated[bool | None, doc("whether a stream was lost and made again")]
+    streams_lost: Annotated[Count | None, doc("how often")]
+    rewound_to_seq: Annotated[
+        int | None, doc("the relay was read again from there; null: it was not")
+    ]
+    replayed: Annotated[Count | None, doc("events published again that a lost stream had")]
+    lost_by_cause: Annotated[
+        dict[str, Count],
+        doc(
+            "deliveries lost with a stream, by why it did not get them again: max_age (too old), "
+            "not_replayed (the relay or the run had ended), in_delivery (on their way)"
+        ),
+    ]
+    outages: list[Outage]
+
+
+class FaultCost(msgspec.Struct, kw_only=True):
+    """Terms of the ledger. Of a fault that is alone they are those of the whole run.
+
+    Of several, a term that is 0 in the run is 0; redelivered, publish_failed and
+    duplicates_rejected are as counted from its begin to the next one's, to a second, if they were
+    not on at the same time; the rest is null.
+    """
+
+    not_read: Count | None
+    publish_failed: Count | None
+    publish_unknown: Count | None
+    duplicates_rejected: Count | None
+    lost: Count | None
+    redelivered: Count | None
+    duplicate_deliveries: Count | None
+    lost_by_cause: Annotated[
+        dict[str, Count] | None,
+        doc("why, without zeros; of what went with a stream, recovery.lost_by_cause"),
+    ] = None
+
+
+class FaultAccount(msgspec.Struct, kw_only=True):
+    """What one fault of the run's own did. Times are since T0; null: it did not come to that."""
+
+    kind: Annotated[str, doc("its `do`")]
+    on: Annotated[list[str], doc("<host>: <part>, where it happened")]
+    parameters: Annotated[dict[str, Any], doc("the entry of bench_faults")]
+    at_s: float
+    for_s: float
+    began_s: float | None
+    ended_s: Annotated[float | None, doc("undone on its last host")]
+    undone: bool
+    detected_s: Annotated[
+        float | None,
+        doc(
+            "from its begin until relay, shuffler or consumers noticed; one that it ended, when it "
+            "was started again"
+        ),
+    ]
+    served_s: Annotated[
+        float | None,
+        doc("from its end until the last consumer was served again, its wait for a poll included"),
+    ]
+    published_s: Annotated[
+        float | None, doc("from its end until the shuffler published again, to two seconds")
+    ]
+    recovered_s: Annotated[float | None, doc("the longer of the two")]
+    cost: FaultCost
+    began_late_ms: Annotated[
+        Number | None, doc("its begin after plan, on the worst of its hosts; null: not measured")
+    ] = None
+    begin_took_ms: Annotated[Number | None, doc("until it was injected, from there")] = None
+    ended_late_ms: Annotated[
+        Number | None, doc("its undoing after plan, the same; negative: the run was stopped before")
+    ] = None
+    end_took_ms: Annotated[Number | None, doc("until it was undone, from there")] = None
