@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -220,3 +221,45 @@ def test_a_figure_of_the_wrong_kind_is_said_and_the_rest_reported(
     bundle = load_bundle(run)
     assert (HOST, name) in [(one.host, one.parameters.get("file")) for one in bundle.problems]
     assert summary.analyse(bundle)["verdict"]["status"] == "invalid"
+
+
+def test_a_stream_that_was_made_after_the_shuffler_had_ended_is_not_the_runs(
+    tmp_path: Path,
+) -> None:
+    """A memory stream's server is killed in the drain: what was owed stays owed, and is lost."""
+    run = RawRun()
+    directory = run.write(tmp_path / "run", sealed=False)
+    host = directory / "hosts" / HOST
+
+    def change(name: str, alter: Callable[[Any], None]) -> None:
+        content = json.loads((host / name).read_text())
+        alter(content)
+        (host / name).write_text(json.dumps(content))
+
+    def begin_anew(final: dict[str, Any]) -> None:
+        for look in ("stream_before", "stream_after"):
+            final[look] |= {
+                "messages": 0,
+                "bytes": 0,
+                "first_seq": 0,
+                "last_seq": 0,
+                "created": "B",
+            }
+        for consumer in final["consumers"]:
+            consumer.update({name: 0 for name, value in consumer.items() if isinstance(value, int)})
+
+    before = summary.analyse(load_bundle(directory))["ledger"]
+    change("shuffler.json", lambda shuffler: shuffler.update(stream_created="A"))
+    change("probe.final.json", begin_anew)
+    content = summary.analyse(load_bundle(directory))
+    ledger, reasons = content["ledger"], content["verdict"]["reason_codes"]
+    assert reasons[0]["code"] == "stream_began_anew"
+    assert not [one for one in reasons if one["code"].startswith("ledger_")]
+    assert [ledger[name] for name in ("stored", "owed", "delivered", "unexplained")] == [
+        *(before[name] for name in ("stored", "owed", "delivered")),
+        0,
+    ]
+    missed = ledger["owed"] - ledger["delivered"]
+    assert ledger["lost_by_cause"]["stream_lost"] == missed - ledger["expired_unread"] > 0
+    # Nobody can tell any more.
+    assert ledger["unacked"] is None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpaas.probe import probe
 from fpaas.probe.host_usage import cpu_shares_pct
 from fpaas.probe.process_usage import ProcessUsage, read_pid_file, read_status_files
 from fpaas.probe.ticks import Ticks
 from fpaas.records import status
+from fpaas.records.nats import FinalSnapshot, StreamState
 from fpaas.records.status import AgentStatus, State
 
 
@@ -126,3 +130,38 @@ def test_a_process_comes_and_goes(tmp_path: Path) -> None:
 def test_a_later_process_with_the_same_pid_is_not_taken_for_ours(tmp_path: Path) -> None:
     write_status(tmp_path, "relay", [os.getpid()], time.time() - 3600)
     assert ProcessUsage(tmp_path, {}).sample() == []
+
+
+class GrowingStream:
+    """A server that still stores what came while it stood still, for so many looks."""
+
+    def __init__(self, *last_seqs: tuple[int, int]) -> None:
+        self.last_seqs = list(last_seqs)
+
+    async def final(self) -> FinalSnapshot:
+        before, after = (
+            StreamState(messages=seq, bytes=0, first_seq=1, last_seq=seq)
+            for seq in self.last_seqs.pop(0)
+        )
+        return FinalSnapshot(
+            unix_ns=0, stream_before=before, stream_after=after, consumers=[], server=None
+        )
+
+
+@pytest.mark.parametrize(
+    ("looks", "last_seq"),
+    [
+        ([(5, 5)], 5),
+        ([(5, 9), (9, 9)], 9),
+        # Between two looks it went on as well.
+        ([(5, 9), (12, 12), (12, 12)], 12),
+    ],
+)
+def test_the_last_look_at_a_stream_is_one_at_which_it_stands_still(
+    looks: list[tuple[int, int]], last_seq: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "FINAL_RETRY_PAUSE_S", 0.0)
+    stream = GrowingStream(*looks)
+    final = asyncio.run(probe.final_at_rest(stream.final, 60.0))
+    assert final.stream_after.last_seq == last_seq
+    assert stream.last_seqs == []

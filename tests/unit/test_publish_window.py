@@ -339,3 +339,14 @@ def test_events_of_a_did_are_stored_in_order_whatever_is_lost_or_late(
         assert seq > latest.get(did, 0)
         latest[did] = seq
     assert sorted(server.by_id) == [item.seq for item in items]
+
+
+def test_a_place_whose_answer_came_while_it_was_read_is_no_second_copy() -> None:
+    bench = Bench()
+    token = bench.add(1)
+    bench.answer(token, Ack(1, duplicate=False))
+    assert bench.window.found(1, 1)
+    assert bench.account.stored_twice == 0
+    # Another place with the same event is one.
+    assert bench.window.found(1, 2)
+    assert bench.account.stored_twice == 1

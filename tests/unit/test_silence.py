@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.measures.silence import NS_PER_MS, Seen, Silence, was_paused
+from fpaas.measures.silence import (
+    NS_PER_MS,
+    PING_SERVER_AFTER_NS,
+    Seen,
+    Silence,
+    was_paused,
+)
 
 START_NS = 10**12
 LOOK_INTERVAL_MS = 50
@@ -100,6 +106,13 @@ def test_lengths_of_freezes_under_load_are_within_a_tenth(phase_ms: int, freeze_
     # It is over with the look before the one that tells.
     length_ms = looks.found[-1][0] - LOOK_INTERVAL_MS - begin_ms
     assert length_ms == pytest.approx(freeze_ms, rel=0.06)
+
+
+def test_a_server_is_pinged_soon_so_that_a_freeze_begins_when_it_did() -> None:
+    looks = Looks(Silence(PING_SERVER_AFTER_NS))
+    looks.look(heard=True)
+    looks.quiet(300)
+    assert looks.found[:1] == [(100, Seen.QUIET, 0)]
 
 
 def test_half_a_second_is_no_silence(looks: Looks) -> None:

@@ -221,6 +221,22 @@ def test_what_held_the_relay_up_is_not_its_lateness(
         assert codes.sentence(note)
 
 
+def test_a_blocked_reader_is_told_with_the_times_of_its_own_event(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    silent = {"kind": "nats_silent", "host": HOST, "begin_s": 9.2, "end_s": 13.2}
+    blocked = {"kind": "reader_blocked", "host": HOST, "begin_s": 9.9, "end_s": 13.3}
+    short = blocked | {"begin_s": 2.0, "end_s": 3.1}
+    events = {"fidelity.relay_blocked_s": 3.4, "events": [silent, short, blocked]}
+    (note,) = [one for one in judge(healthy, changes=events).notes if one.code == "reader_blocked"]
+    times = [note.parameters[name] for name in ("blocked_from_s", "blocked_until_s")]
+    assert times == [9.9, 13.3]
+    assert (
+        "from 9.9 s to 13.3 s after the run's start: NATS did not answer from 9.2 s to 13.2 s"
+        in (codes.sentence(note))
+    )
+
+
 def test_a_relay_of_old_is_not_blamed_for_its_reader(
     healthy: tuple[RawRun, dict[str, Any]],
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from fpaas import agent
+from fpaas.measures.calls import CallRecorder
+from fpaas.measures.silence import PING_AFTER_NS
 from fpaas.records import events
 from fpaas.records.events import AGENT_PAUSED, NATS_SILENT, EventLog, EventRecord
 from fpaas.spec import NS_PER_S
-from fpaas.watch.watch import Watch
+from fpaas.watch.watch import Watch, watch
 
 
 @dataclass
@@ -22,6 +25,7 @@ class Server:
 
     server: str = "a:4222"
     kind: str = NATS_SILENT
+    ping_after_ns: int = PING_AFTER_NS
     received: int = 0
     pings: int = 0
     frozen: bool = False
@@ -139,6 +143,37 @@ def test_our_own_pause_is_ours(bench: Bench) -> None:
     (event,) = bench.found()
     assert (event.kind, event.parameters) == (AGENT_PAUSED, {})
     assert length_s(event) == 3
+
+
+def test_a_moment_of_our_own_is_told_too(bench: Bench) -> None:
+    bench.go(1)
+    bench.sleep(0.6)
+    bench.sleep(0.2)
+    bench.go(2)
+    (event,) = bench.found()
+    assert event.kind == AGENT_PAUSED
+    assert length_s(event) == pytest.approx(0.6)
+
+
+def test_who_is_frozen_before_the_run_begins_is_found(tmp_path: Path) -> None:
+    """What stands still when T0 comes makes late whatever is due then."""
+    server = Server()
+
+    async def play() -> None:
+        t0_unix_ns = time.time_ns() + 60 * NS_PER_S
+        recorder = CallRecorder("loop_lag", None)
+        watching = asyncio.ensure_future(watch(tmp_path / "e", [server], recorder, t0_unix_ns))
+        # It is heard by the second look, and then no more.
+        await asyncio.sleep(0)
+        server.received, server.frozen = 1, True
+        while NATS_SILENT not in {event.kind for event in events.read(tmp_path / "e")[0]}:
+            assert not watching.done()
+            await asyncio.sleep(0.05)
+        watching.cancel()
+        await asyncio.wait([watching])
+
+    asyncio.run(play())
+    assert server.pings
 
 
 def test_who_is_not_listened_to_is_not_silent(bench: Bench) -> None:

@@ -57,6 +57,23 @@ class Bundle:
         finals = [part.server_final for part in self.parts("nats") if part.server_final]
         return max(finals, key=lambda final: len(final.durables), default=None)
 
+    @property
+    def stream_made_after(self) -> str | None:
+        """When a stream was made that the shuffler knew nothing of, as the server has it; or None.
+
+        If NATS loses the stream when the shuffler has ended, consumers make an empty one.
+        """
+        final, shuffler = self.server_final, self.shuffler
+        if final is None or shuffler is None or shuffler.stream_created is None:
+            return None
+        created = final.stream_before.created
+        return None if created in (None, shuffler.stream_created) else created
+
+    @property
+    def stream_final(self) -> ServerFinal | None:
+        """The server's final figures, if they are of the stream that the shuffler published to."""
+        return self.server_final if self.stream_made_after is None else None
+
     def consumer_counters(self, name: str) -> list[list[tuple[int, float]]]:
         """Return a counter of the consumers as (Unix ns, value), over all lives of a worker."""
         series: dict[tuple[str, int], list[tuple[int, float]]] = {}

@@ -182,7 +182,7 @@ def _broken(run: Run) -> Iterator[str]:
     by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     events = run.summary.get("events")
     for event in events if isinstance(events, list) else ():
-        if isinstance(event, dict) and event.get("kind") in stalls.BREAKING:
+        if isinstance(event, dict) and stalls.is_breaking(event):
             by_kind[event["kind"]].append(event)
     for kind, (first, *others) in by_kind.items():
         more = f" (and {len(others)} more of this kind)" if others else ""

@@ -117,18 +117,29 @@ class ConsumerWorker:
 
         Raises OSError if results cannot be written.
         """
-        spec = self.assignment.spec
-        if not await agent.sleep_until_unix_ns(spec.t0_unix_ns, stop):
-            return
-        started_unix_ns = self._account.started_unix_ns = common_time.now_ns()
-        if self._files:
-            self._files.open(self._recorders(), self._connections.logs)
-        watched_from = started_unix_ns if self.assignment.goes_on else spec.t0_unix_ns
+        goes_on = self.assignment.goes_on
+        watched_from = common_time.now_ns() if goes_on else self.assignment.spec.t0_unix_ns
         watching = asyncio.ensure_future(
             watch(self._files.events_path, self._connections.peers(), self._loop_lag, watched_from)
             if self._files
             else agent.measure_loop_lag(self._loop_lag, watched_from)
         )
+        try:
+            if await agent.sleep_until_unix_ns(self.assignment.spec.t0_unix_ns, stop):
+                self._account.started_unix_ns = watched_from if goes_on else common_time.now_ns()
+                await self._play(watching, stop, on_tick)
+        finally:
+            watching.cancel()
+
+    async def _play(
+        self,
+        watching: asyncio.Future[None],
+        stop: asyncio.Event,
+        on_tick: Callable[[Figures], None],
+    ) -> None:
+        spec = self.assignment.spec
+        if self._files:
+            self._files.open(self._recorders(), self._connections.logs)
         try:
             self._wake()
             while not stop.is_set() and common_time.now_ns() < spec.end_unix_ns:
@@ -139,6 +150,7 @@ class ConsumerWorker:
             await self._let_pulls_end(GRACE_AFTER_STOP_S if stop.is_set() else GRACE_S)
         finally:
             watching.cancel()
+            # What of its wake-ups is open counts with the last second.
             await asyncio.wait([watching])
             self._polling.abandon(common_time.now_ns())
             self._work.abandon()

@@ -58,7 +58,7 @@ def evidence_of(bundle: Bundle) -> Evidence:
     return Evidence(
         relay=bundle.relay,
         shuffler=bundle.shuffler,
-        server=bundle.server_final,
+        server=bundle.stream_final,
         deliveries=by_stream[-1] if complete else None,
         workers=results,
         dids=next((array for array in dids if array is not None), None),
@@ -96,6 +96,9 @@ def _by_stream(bundle: Bundle) -> list[list[ConsumerDeliveries]]:
         streams = worker.result.streams if worker.result is not None else [None]
         for log in worker.deliveries or ():
             created = streams[min(log.stream, len(streams) - 1)]
+            if created is not None and created == bundle.stream_made_after:
+                # Nothing of the run's was ever in it.
+                continue
             found[lost.index(created) if created in lost else -1].append(log)
     return found
 
@@ -150,9 +153,11 @@ def _seen_last(
 
 
 def _of_last_stream(bundle: Bundle, samples: list[NatsSample]) -> list[NatsSample]:
-    """Return the samples that are not of a stream that was lost."""
-    lost = {record.created for record in _lost_records(bundle)}
-    return [one for one in samples if one.stream is None or one.stream.created not in lost]
+    """Return the samples that are not of a stream that was lost, nor of one made after the last."""
+    others = {record.created for record in _lost_records(bundle)}
+    if bundle.stream_made_after is not None:
+        others.add(bundle.stream_made_after)
+    return [one for one in samples if one.stream is None or one.stream.created not in others]
 
 
 def worker_results(bundle: Bundle) -> list[WorkerResult] | None:
@@ -198,7 +203,7 @@ def _stream_samples(bundle: Bundle, samples: list[NatsSample]) -> Iterator[Strea
     for sample in _of_last_stream(bundle, samples):
         if sample.stream:
             yield StreamSample.of(sample.unix_ns, sample.stream)
-    final = bundle.server_final
+    final = bundle.stream_final
     if final is not None:
         yield StreamSample.of(final.unix_ns, final.stream_before)
 
@@ -210,11 +215,12 @@ def _lost_stream(
 
     It may have taken more since; what was acknowledged, or delivered, was there.
     """
-    if bundle.server_final is not None or bundle.spec.survives_a_server:
+    if bundle.stream_final is not None or bundle.spec.survives_a_server:
         return None
     of_last = _of_last_stream(bundle, samples)
     seen = [sample.stream for sample in of_last if sample.stream]
     shuffler = bundle.shuffler
-    if not seen or shuffler is None or samples[-1].stream:
+    is_gone = bundle.stream_made_after is not None or not (samples and samples[-1].stream)
+    if not seen or shuffler is None or not is_gone:
         return None
     return _seen_last(seen, shuffler.stream_seqs, logs)

@@ -1,7 +1,8 @@
 """When a peer fell silent, and when it was heard again: decided by looks at a steady pace.
 
 Nothing here reads a clock or a socket. A look tells whether anything was received since the look
-before. Whoever is quiet for PING_AFTER_NS is pinged; whoever was not heard for SILENT_AFTER_NS
+before. Whoever is quiet for a moment (`ping_after_ns`) is pinged, so that a silence is known to
+begin within that and a look of when it did; whoever was not heard for SILENT_AFTER_NS
 although it owed an answer, or whose connection was gone for so long, has fallen silent.
 
 Nobody is blamed for what was our own doing. A look that comes late proves nothing at once: what
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 
 NS_PER_MS = 1_000_000
 PING_AFTER_NS = 250 * NS_PER_MS
+#: Of our own server, which is spared nothing.
+PING_SERVER_AFTER_NS = 100 * NS_PER_MS
 SILENT_AFTER_NS = 1_000 * NS_PER_MS
 #: A look that comes so long after the one before is late, one after SILENT_AFTER_NS was paused.
 LATE_AFTER_NS = 250 * NS_PER_MS
@@ -37,8 +40,13 @@ class Seen(enum.Enum):
     WAS_SILENT = enum.auto()
 
 
+def is_late(now_ns: int, before_ns: int) -> bool:
+    """Tell whether the process that looks did not run for a moment between two looks."""
+    return now_ns - before_ns > LATE_AFTER_NS
+
+
 def was_paused(now_ns: int, before_ns: int) -> bool:
-    """Tell whether the process that looks did not run between two looks."""
+    """Tell whether it did not run for as long as makes others silent."""
     return now_ns - before_ns >= SILENT_AFTER_NS
 
 
@@ -50,6 +58,7 @@ class Silence:
     silence ends with the look after which it is heard again, its length is right on average.
     """
 
+    ping_after_ns: int = PING_AFTER_NS
     heard_ns: int | None = None
     is_silent: bool = False
     _is_pinged: bool = False
@@ -62,7 +71,7 @@ class Silence:
 
         `owes` is False while the peer cannot be expected to be heard, as we do not listen.
         """
-        is_late = now_ns - before_ns > LATE_AFTER_NS
+        comes_late = is_late(now_ns, before_ns)
         owed_answer = self._is_pinged or not is_connected
         silent_enough = (
             self.heard_ns is not None
@@ -73,18 +82,18 @@ class Silence:
             seen = Seen.NOTHING
             if self.is_silent:
                 seen = Seen.IS_BACK
-            elif silent_enough and self._is_pinged and not is_late:
+            elif silent_enough and self._is_pinged and not comes_late:
                 seen = Seen.WAS_SILENT
             self.is_silent = False
-            self._wait_from(now_ns if is_late else before_ns)
+            self._wait_from(now_ns if comes_late else before_ns)
             return seen
         if self.heard_ns is None or self.is_silent:
             return Seen.NOTHING
-        if not owes or was_paused(now_ns, before_ns) or (is_late and not owed_answer):
+        if not owes or was_paused(now_ns, before_ns) or (comes_late and not owed_answer):
             self._wait_from(now_ns)
-        elif is_late:
+        elif comes_late:
             self._judged_from_ns = now_ns + ANSWER_NS
-        elif not owed_answer and now_ns - self.heard_ns >= PING_AFTER_NS:
+        elif not owed_answer and now_ns - self.heard_ns >= self.ping_after_ns:
             self._is_pinged = True
             self._judged_from_ns = now_ns + ANSWER_NS
             return Seen.QUIET

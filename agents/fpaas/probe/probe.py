@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,8 @@ CLOCK_RETRY_S = 0.5
 CLOCK_GRACE_S = 2.0
 CONNECT_ATTEMPT_S = 30.0
 FINAL_TIMEOUT_S = 60.0
-#: A server that is coming back, or a cluster that elects a leader, gets this long before the final
-#: snapshot is given up.
+#: A server that is coming back or catching up, or a cluster that elects a leader, gets this long
+#: before the final snapshot is given up, or is what it is.
 FINAL_RETRY_S = 15.0
 FINAL_RETRY_PAUSE_S = 0.5
 #: Whoever sent SIGTERM waits (a supervisor for 10 s): NATS gets this long for the snapshot, and as
@@ -269,7 +269,7 @@ class Probe:
     async def _take_final(self, monitor: ServerMonitor, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                final = await self._final_patiently(monitor, min(timeout_s / 2, FINAL_RETRY_S))
+                final = await final_at_rest(monitor.final, min(timeout_s / 2, FINAL_RETRY_S))
         except (JetStreamError, KeyError) as error:
             self._problems.append(f"no final snapshot of NATS: {error}")
         except TimeoutError:
@@ -278,18 +278,6 @@ class Probe:
             files.write(self._options.directory / nats.FINAL, final)
             if final.server is None and not self._options.is_clustered:
                 self._problems.append("NATS's monitoring port did not answer at the end")
-
-    async def _final_patiently(self, monitor: ServerMonitor, retry_s: float) -> FinalSnapshot:
-        deadline = asyncio.get_running_loop().time() + retry_s
-        while True:
-            try:
-                return await monitor.final()
-            except JetStreamError as error:
-                is_over = asyncio.get_running_loop().time() >= deadline
-                if is_over or error.err_code == STREAM_NOT_FOUND:
-                    raise
-                log.warning("%s; trying again", error)
-            await asyncio.sleep(FINAL_RETRY_PAUSE_S)
 
     # -- the clock ---------------------------------------------------------------------------------
 
@@ -340,6 +328,33 @@ class Probe:
         if finished and not self._options.is_alone:
             await asyncio.sleep(CLOCK_GRACE_S)
         await self._clock.remove_stream()
+
+
+async def final_at_rest(
+    look: Callable[[], Awaitable[FinalSnapshot]], retry_s: float
+) -> FinalSnapshot:
+    """Look until the stream is at rest: a server that stood still stores for a while what waited.
+
+    After `retry_s` the last look counts. Raises JetStreamError if there is nothing to look at.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + retry_s
+    seen: int | None = None
+    while True:
+        try:
+            final = await look()
+        except JetStreamError as error:
+            if loop.time() >= deadline or error.err_code == STREAM_NOT_FOUND:
+                raise
+            log.warning("%s; trying again", error)
+        else:
+            before, after = final.stream_before.last_seq, final.stream_after.last_seq
+            is_at_rest = before == after and seen in (None, after)
+            if is_at_rest or loop.time() >= deadline:
+                return final
+            log.warning("the stream still grows, to %d; looking again", after)
+            seen = after
+        await asyncio.sleep(FINAL_RETRY_PAUSE_S)
 
 
 async def _connect(connection: NatsConnection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from fpaas.measures.silence import PING_AFTER_NS
 from fpaas.records.events import READER_BLOCKED, Value
 
 
@@ -18,6 +19,7 @@ class BlockedReader:
     """Whoever takes nothing: heard, as it were, while nobody is blocked, or another than before."""
 
     kind = READER_BLOCKED
+    ping_after_ns = PING_AFTER_NS
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay

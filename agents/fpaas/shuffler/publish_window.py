@@ -243,7 +243,9 @@ class PublishWindow:
                 return True
         if seq not in self._account.published_seqs:
             return False
-        self._account.note_copy(stream_seq)
+        # Unless its answer has come meanwhile, and named this very place.
+        if stream_seq not in self._account.stream.stored_seqs:
+            self._account.note_copy(stream_seq)
         return True
 
     def withdraw(self) -> list[Publish]:

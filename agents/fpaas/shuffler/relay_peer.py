@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fpaas.measures.silence import PING_AFTER_NS
 from fpaas.records.events import RELAY_SILENT, Value
 from fpaas.shuffler.relay_reader import RelayReader
 
@@ -10,6 +11,7 @@ class RelayPeer:
     """The relay that a reader follows, through its disconnects."""
 
     kind = RELAY_SILENT
+    ping_after_ns = PING_AFTER_NS
 
     def __init__(self, reader: RelayReader) -> None:
         self._reader = reader

@@ -40,7 +40,10 @@ async def settle(api: JetStreamApi, stream: str, account: Account, window: Publi
     for first, last in places:
         stream_seq = first
         while stream_seq <= last:
-            if stream_seq >= first_kept and reads < READS_MAX:
+            if stream_seq in account.stream.stored_seqs:
+                # Its answer has come while others were looked at.
+                pass
+            elif stream_seq >= first_kept and reads < READS_MAX:
                 reads += 1
                 await _look(api, stream, stream_seq, account, window)
             elif account.maybe_stored_twice > account.stored_twice:

@@ -267,6 +267,8 @@ class _Run:
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT_S):
                 await api.connection.connect_patiently(SETTLE_TIMEOUT_S)
+                # A server that stood still until now answers what waited before it is read.
+                await self._shuffler.publisher.drain(STOP_DRAIN_S)
                 account, window = self._shuffler.account, self._shuffler.publisher.window
                 await stream_reader.settle(api, self._spec.stream.name, account, window)
         except (JetStreamError, NatsError, TimeoutError) as error:

@@ -230,7 +230,8 @@ def _fetches(summary: dict[str, Any]) -> Iterator[str]:
         _number(late_ms, 1), at_least=is_at_least(summary, "fidelity.poll_lateness_ms.p99")
     )
     statuses = "".join(
-        f", {_number(count)} of {status}" for status, count in (fetches["by_status"] or {}).items()
+        f", {_number(count)} answered with {status}"
+        for status, count in (fetches["by_status"] or {}).items()
     )
     yield _labelled(
         "fetches",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fpaas.latency.lower_bounds import marked
 from fpaas.ledger import durable_account, ledger, lost_streams
-from fpaas.verdict import goals
+from fpaas.records.events import NATS_SILENT, RELAY_SILENT
+from fpaas.records.status import in_words
+from fpaas.verdict import goals, standstills
 from fpaas.verdict.code import (
     FAIL,
     NOTE,
@@ -90,8 +92,10 @@ def _deliveries_lost(p: Parameters) -> str:
 
 
 def _fetch_errors(p: Parameters) -> str:
-    listed = ", ".join(f"{count} of {status}" for status, count in p["by_status"].items())
-    return f"fetches were answered with errors: {listed}"
+    listed = ", ".join(
+        f"{counted(count)} fetches with {status}" for status, count in p["by_status"].items()
+    )
+    return f"NATS answered with errors: {listed}"
 
 
 def _expired_beyond_plan(p: Parameters) -> str:
@@ -157,10 +161,54 @@ def _consumers_without_poll(p: Parameters) -> str:
 
 def _reader_blocked(p: Parameters) -> str:
     said = f"the shuffler's socket accepted no frames from the relay for {p['seconds']:.1f} s"
+    if p["blocked_from_s"] is not None:
+        blocked = between(p["blocked_from_s"], p["blocked_until_s"])
+        said = f"{said} of the window, at the longest {blocked}"
     if p["cause"] is None:
         return f"{said}; the relay is not to blame for what was late because of it."
     who = "NATS did not answer" if p["cause"] == "nats_silent" else "the shuffler did not run"
-    return f"{said}, while {who}, {between(p['begin_s'], p['end_s'])}."
+    return f"{said}: {who} {between(p['begin_s'], p['end_s'])}."
+
+
+def _redelivered(p: Parameters) -> str:
+    anew = ", also as a stream was made again" if p["streams_lost"] else ""
+    return (
+        f"NATS called {counted(p['count'])} deliveries repeats; {counted(p['duplicates'])} were of "
+        f"messages that the same consumer had received{anew}."
+    )
+
+
+#: Phases of a run, as a sentence names them.
+_PHASES = {
+    standstills.LEAD: "before the load began",
+    standstills.WARMUP: "in the warm-up",
+    standstills.WINDOW: "in the measured window",
+    standstills.DRAIN: "in the drain",
+    standstills.AFTER: "after the run's end",
+}
+
+
+def _stood_still(p: Parameters) -> str:
+    who = in_words(p["part"], p["workers"])
+    did = {NATS_SILENT: "NATS did not answer", RELAY_SILENT: "the relay did not answer"}.get(
+        p["kind"], f"{who} did not run"
+    )
+    seen = f" (noticed on {', '.join(p['hosts'])})" if len(p["hosts"]) > 1 else ""
+    *phases, last = [_PHASES[phase] for phase in p["phases"]]
+    where = f"{', '.join(phases)} and {last}" if phases else last
+    if p["part"] in ("probe", "faults"):
+        then = "nothing that is measured waits for it, but what it does was not done meanwhile"
+    elif standstills.WINDOW in p["phases"]:
+        then = "latencies and rates include it"
+    else:
+        then = "latencies and rates do not show it"
+    said = f"{did} {between(p['begin_s'], p['end_s'])}{seen}, {where}; {then}"
+    if p["pending_at_end"]:
+        said += (
+            f"; what consumers could not fetch because of it is among the "
+            f"{counted(p['pending_at_end'])} deliveries pending at the end"
+        )
+    return f"{said}."
 
 
 def _calls_open(p: Parameters) -> str:
@@ -506,10 +554,16 @@ CODES: dict[str, Code] = {
     ),
     "redelivered": Code(
         NOTE,
-        "{count} deliveries were repeats, {duplicates} of them of messages already received.",
-        "NATS delivered again what was not acknowledged in time.",
+        _redelivered,
+        "NATS delivered again what was not acknowledged in time, or a stream that was made again "
+        "has what the lost one had delivered. Whoever has not received the first delivery does "
+        "not receive anything twice.",
         "If there are many, set a longer bench_ack_wait_s.",
-        {"count": "deliveries", "duplicates": "deliveries"},
+        {
+            "count": "deliveries that NATS called repeats",
+            "duplicates": "deliveries of what the same consumer had received",
+            "streams_lost": "streams that were lost and made again; null: of an older version",
+        },
     ),
     "clock_off": Code(
         NOTE,
@@ -587,6 +641,25 @@ CODES: dict[str, Code] = {
         "Nothing.",
         {"count": "frames", "relay_url": ""},
     ),
+    "stood_still": Code(
+        NOTE,
+        _stood_still,
+        "A part of the lab, or NATS, answered nothing or did not run for a second or more. Figures "
+        "of latencies and rates are of the measured window, and goals judge by them; the ledger is "
+        "of the whole run.",
+        "If it was in the window, what it did to the figures is in them. In the drain, it kept "
+        "consumers from what they were still owed: set a longer bench_drain_s, or run again.",
+        {
+            "kind": "of the event: nats_silent, relay_silent or agent_paused",
+            "part": "nats, relay, or the agent",
+            "workers": "of the consumers, which of their workers; empty: not known, or none",
+            "hosts": "where it was noticed",
+            "begin_s": "s since T0",
+            "end_s": "s since T0; null: to the run's end",
+            "phases": f"of {', '.join(_PHASES)}: those that it had a part of",
+            "pending_at_end": "deliveries; null: consumers were not kept from any, or not known",
+        },
+    ),
     "reader_blocked": Code(
         NOTE,
         _reader_blocked,
@@ -596,8 +669,10 @@ CODES: dict[str, Code] = {
         {
             "seconds": "s of the measured window",
             "cause": "kind of an event at the same time, nats_silent or agent_paused; null: none",
-            "begin_s": "s since T0; null: no cause is known",
-            "end_s": "s since T0; null: to the run's end",
+            "begin_s": "of the cause, s since T0; null: no cause is known",
+            "end_s": "of the cause, s since T0; null: to the run's end",
+            "blocked_from_s": "of the longest block, s since T0; null: none took a second",
+            "blocked_until_s": "of the longest block, s since T0; null: to the run's end",
         },
     ),
 }

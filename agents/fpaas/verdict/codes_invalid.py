@@ -68,7 +68,7 @@ def _agent_paused(p: Parameters) -> str:
 
 
 def _agent_restarted(p: Parameters) -> str:
-    agent = in_words(p["agent"])
+    agent = in_words(p["agent"], p.get("workers") or ())
     gone = between(p["begin_s"], p["end_s"])
     return f"{agent} ended and was started again; it served nobody {gone}"
 
@@ -257,8 +257,8 @@ CODES: dict[str, Code] = {
         INVALID,
         "the stream began again from its first sequence during the run; what it held before is "
         "lost",
-        "NATS gave a stream sequence twice: the stream was deleted and created again during the "
-        "run, or its server lost it.",
+        "NATS gave a stream sequence twice, or had another stream at the end than the shuffler "
+        "published to: it was deleted and created again during the run, or its server lost it.",
         "Make sure that nothing else manages the stream during a run. Read nats.log.",
     ),
     "interrupted": Code(
@@ -458,6 +458,17 @@ CODES: dict[str, Code] = {
         "Find what stopped it on that host: a debugger, memory that ran out, a busy hypervisor.",
         {"agent": "name", "workers": _WORKERS, "begin_s": "s since T0", "end_s": "s since T0"},
     ),
+    "nats_silent_at_start": Code(
+        INVALID,
+        lambda p: (
+            f"NATS did not answer {between(p['begin_s'], p['end_s'])}: agents that waited for it "
+            "began late"
+        ),
+        "NATS stood still when the load was to begin, so agents were not ready for it; the reasons "
+        "after this one may follow from that.",
+        "Look at what NATS and its host did then (nats.log), and run again.",
+        {"begin_s": "s since T0", "end_s": "s since T0; null: to the run's end"},
+    ),
     "agent_restarted": Code(
         INVALID,
         _agent_restarted,
@@ -467,6 +478,7 @@ CODES: dict[str, Code] = {
         "cannot be judged in such a run.",
         {
             "agent": "name",
+            "workers": _WORKERS,
             "begin_s": "s since T0: its end, or its last sign of life, up to a second before",
             "end_s": "s since T0, when it served again; null: it did not",
         },

@@ -99,7 +99,7 @@ class Facts:
     shuffler_lives: int = 1
     #: Consumers workers that ended in the run, and with whose consumers others went on.
     workers_gone_on: int = 0
-    #: Whether the server told its figures at the end.
+    #: Whether the server told its figures of the run's stream at the end.
     has_final: bool = False
 
 
@@ -146,11 +146,12 @@ def collect(
         relay_blocked_s=_relay_blocked_s(bundle, window),
         shuffler_reconnects=shuffler.nats_connections.reconnects if shuffler else 0,
         publish_failures=shuffler.failures_by_reason if shuffler else {},
-        stream_began_anew=shuffler is not None and shuffler.stream_began_anew,
+        stream_began_anew=bundle.stream_made_after is not None
+        or (shuffler is not None and shuffler.stream_began_anew),
         relay_restarts=sum(one.agent == RELAY for one in restarts.find(bundle)),
         shuffler_lives=shuffler.lives if shuffler is not None else 1,
         workers_gone_on=sum(one.gone_on_unix_ns is not None for _, one in bundle.workers),
-        has_final=bundle.server_final is not None,
+        has_final=bundle.stream_final is not None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fpaas.reason import Reason
@@ -21,21 +21,56 @@ STEAL_LIMIT_PCT = 10.0
 AGENT_CPU_LIMIT_PCT = 95.0
 #: Mean busy share of all cores of a host that plays load; beyond it, agents wait for their turn.
 HOST_CPU_LIMIT_PCT = 98.0
+#: Of pauses that made agents late, so many of the longest are told.
+PAUSES_TOLD_MAX = 3
+#: Whom reasons are about that do not name a process.
+LATE_AGENTS = {
+    "poll_lateness_own": ("consumers",),
+    "relay_lateness": ("relay",),
+    "relay_lateness_own": ("relay",),
+    "start_spread": ("relay", "shuffler", "consumers"),
+}
 
 
 def paused(summary: dict[str, Any], late: list[Reason]) -> Iterator[Reason]:
-    """Name the agents that did not run, if generators of load were late: that is the cause."""
+    """Name when those did not run who were late, the longest times, in order: that is the cause."""
     until_s = summary["window"]["until_s"]
-    for event in summary.get("events") or () if late else ():
-        is_load = event["parameters"].get("agent") in ("relay", "shuffler", "consumers")
-        if event["kind"] == AGENT_PAUSED and is_load and event["begin_s"] < until_s:
-            paused = {
-                "agent": event["parameters"]["agent"],
-                "workers": event["parameters"].get("workers") or [],
-                "begin_s": event["begin_s"],
-                "end_s": event["end_s"],
-            }
-            yield Reason("agent_paused", event["host"], paused)
+    theirs = {agent for reason in late for agent in _late_agents(reason)}
+    found = [
+        pause
+        for pause in stalls.pauses(summary.get("events") or ())
+        if pause.part in theirs and pause.begin_s < until_s
+    ]
+    longest = sorted(found, key=lambda pause: pause.length_s)[-PAUSES_TOLD_MAX:]
+    for pause in sorted(longest, key=lambda pause: pause.begin_s):
+        told = {
+            "agent": pause.part,
+            "workers": pause.workers,
+            "begin_s": pause.begin_s,
+            "end_s": pause.end_s,
+        }
+        yield Reason("agent_paused", pause.host, told)
+
+
+def waited_to_begin(summary: dict[str, Any], late: list[Reason]) -> Iterator[Reason]:
+    """Name a server that did not answer when the run began, if agents began late: they waited."""
+    for spread_s in (r.parameters["spread_ms"] / 1000 for r in late if r.code == "start_spread"):
+        waited_for = [
+            stall
+            for stall in stalls.of(summary.get("events") or ())
+            if stall.kind == NATS_SILENT and stall.overlaps(0.0, spread_s)
+        ]
+        for stall in sorted(waited_for, key=lambda stall: stall.begin_s)[:1]:
+            times = {"begin_s": stall.begin_s, "end_s": stall.end_s}
+            yield Reason("nats_silent_at_start", stall.host, times)
+
+
+def _late_agents(reason: Reason) -> Sequence[str]:
+    """Return whom a reason calls late."""
+    if reason.code == "loop_lag":
+        # Such as "consumers-0 on a-host".
+        return [reason.parameters["process"].split(" ")[0].split("-")[0]]
+    return LATE_AGENTS.get(reason.code, ())
 
 
 def late(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
@@ -93,9 +128,10 @@ def blocked_reader(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
     if blocked_s is None or 1000 * blocked_s <= RELAY_LATENESS_P99_LIMIT_MS:
         return
     window = summary["window"]
+    events = summary.get("events") or ()
     held_up = [
         stall
-        for stall in stalls.of(summary.get("events") or ())
+        for stall in stalls.of(events)
         if stall.overlaps(window["from_s"], window["until_s"])
         and (stall.kind == NATS_SILENT or (stall.kind, stall.part) == (AGENT_PAUSED, "shuffler"))
     ]
@@ -108,6 +144,8 @@ def blocked_reader(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
         return stall.length_s - sum(stall.shared_s(pause) for pause in pauses)
 
     cause = max(held_up, key=held_s, default=None)
+    blocks = [one for one in stalls.blocks(events) if one.begin_s < window["until_s"]]
+    longest = max(blocks, key=lambda block: block.length_s, default=None)
     yield Reason(
         "reader_blocked",
         None,
@@ -116,6 +154,8 @@ def blocked_reader(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
             "cause": cause and cause.kind,
             "begin_s": cause and cause.begin_s,
             "end_s": cause and cause.end_s,
+            "blocked_from_s": longest and longest.begin_s,
+            "blocked_until_s": longest and longest.end_s,
         },
     )
 

@@ -69,8 +69,12 @@ def of(
         yield Reason("frames_left_out", None, {"count": undecodable})
     if ledger["duplicates_rejected"]:
         yield Reason("duplicates_rejected", None, {"count": ledger["duplicates_rejected"]})
-    if ledger["redelivered"]:
-        repeats = {"count": ledger["redelivered"], "duplicates": ledger["duplicate_deliveries"]}
+    if ledger["redelivered"] or ledger["duplicate_deliveries"]:
+        repeats = {
+            "count": ledger["redelivered"],
+            "duplicates": ledger["duplicate_deliveries"],
+            "streams_lost": (summary.get("recovery") or {}).get("streams_lost"),
+        }
         yield Reason("redelivered", None, repeats)
     for one in facts.tolerated:
         yield Reason("server_count_inexact", None, asdict(one))

@@ -1,4 +1,7 @@
-"""Stalls: stretches of a run in which a part answered nothing, out of its events. Pure."""
+"""Stalls: stretches of a run in which a part answered nothing, out of its events. Pure.
+
+An agent notes shorter pauses of its own, too: they explain what it was late with, and are no stall.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,18 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fpaas.bundle.found_event import AGENT_DIED, NATS_RESTARTED, WORKER_DIED
-from fpaas.records.events import AGENT_PAUSED, AGENT_RESTARTED, NATS_SILENT, RELAY_SILENT
+from fpaas.records.events import (
+    AGENT_PAUSED,
+    AGENT_RESTARTED,
+    NATS_SILENT,
+    READER_BLOCKED,
+    RELAY_SILENT,
+)
 
 #: Kind of event → the part that answered nothing; of an agent, its name is a parameter.
 PARTS = {NATS_SILENT: "nats", RELAY_SILENT: "relay", AGENT_PAUSED: None, AGENT_RESTARTED: None}
+#: An agent that ran again within this time has not stood still.
+PAUSE_LEAST_S = 1.0
 #: Kinds of events after which figures are of another run than an undisturbed one.
 BREAKING = (*PARTS, AGENT_DIED, WORKER_DIED, NATS_RESTARTED)
 
@@ -53,6 +64,28 @@ class Stall:
 def of(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
     """Return the stalls among the events of summary.json; older ones have no kind."""
     return [
+        stall
+        for stall in _silences(events)
+        if stall.kind != AGENT_PAUSED or stall.length_s >= PAUSE_LEAST_S
+    ]
+
+
+def pauses(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
+    """Return when agents themselves did not run, for however short."""
+    return [stall for stall in _silences(events) if stall.kind == AGENT_PAUSED]
+
+
+def blocks(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
+    """Return when the relay's reader took nothing from it."""
+    return [
+        Stall(READER_BLOCKED, "shuffler", event.get("host"), event["begin_s"], event.get("end_s"))
+        for event in events
+        if event.get("kind") == READER_BLOCKED
+    ]
+
+
+def _silences(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
+    return [
         Stall(
             kind=event["kind"],
             part=PARTS[event["kind"]] or (event.get("parameters") or {}).get("agent") or "agent",
@@ -66,6 +99,13 @@ def of(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
         for event in events
         if event.get("kind") in PARTS
     ]
+
+
+def is_breaking(event: Mapping[str, Any]) -> bool:
+    """Whether figures after an event are of another run than an undisturbed one."""
+    begin_s, end_s = event.get("begin_s"), event.get("end_s")
+    is_short = begin_s is not None and end_s is not None and end_s - begin_s < PAUSE_LEAST_S
+    return event.get("kind") in BREAKING and not (event["kind"] == AGENT_PAUSED and is_short)
 
 
 def causes(found: Iterable[Stall]) -> list[Stall]:

@@ -35,6 +35,7 @@ from fpaas.verdict import (
     notes,
     relay_limits,
     stalls,
+    standstills,
 )
 from fpaas.verdict.facts import Facts
 
@@ -116,6 +117,11 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     ]
     own_problems = [one for one in problems if not dead.left(one)]
     late = [*generators.late(summary, facts), *generators.saturated(facts)]
+    late = [
+        *generators.waited_to_begin(summary, late),
+        *generators.paused(summary, late),
+        *late,
+    ]
     unexplained = [*imbalance.of_ledger(summary, facts), *imbalance.calls_missing(summary)]
     beyond = list(_relay_beyond(spec, summary, dead.reasons))
     invalid = [
@@ -126,7 +132,6 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *fault_excuses.amiss(spec, summary),
         *_restarted(summary, [*unexplained, *beyond]),
         *unexplained,
-        *generators.paused(summary, late),
         *late,
         *_unsampled(facts, dead),
         *generators.troubled_hosts(spec, summary),
@@ -169,6 +174,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *fault_excuses.late(summary),
         *broken,
         *generators.blocked_reader(summary, facts),
+        *standstills.notes(spec, summary, invalid),
         *relay_limits.notes(spec, summary),
         *notes.of(spec, summary, facts, has_nats_died="nats_died" in died),
     ]
@@ -199,7 +205,12 @@ def _restarted(summary: dict[str, Any], following: list[Reason]) -> Iterator[Rea
     for stall in stalls.of(summary.get("events") or ()):
         may_follow = any(_follows_from(stall.part, reason) for reason in following)
         if stall.kind == AGENT_RESTARTED and may_follow:
-            gone = {"agent": stall.part, "begin_s": stall.begin_s, "end_s": stall.end_s}
+            gone = {
+                "agent": stall.part,
+                "workers": stall.workers,
+                "begin_s": stall.begin_s,
+                "end_s": stall.end_s,
+            }
             yield Reason("agent_restarted", stall.host, gone)
 
 

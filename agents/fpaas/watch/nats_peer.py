@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fpaas.jetstream.nats_connection import NatsConnection
+from fpaas.measures.silence import PING_SERVER_AFTER_NS
 from fpaas.records.events import NATS_SILENT, Value
 
 
@@ -10,6 +11,7 @@ class NatsPeer:
     """Whatever server a connection leads to: of a cluster, the next one when the first is lost."""
 
     kind = NATS_SILENT
+    ping_after_ns = PING_SERVER_AFTER_NS
 
     def __init__(self, connection: NatsConnection) -> None:
         self._connection = connection

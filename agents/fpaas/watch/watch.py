@@ -2,8 +2,8 @@
 
 It looks 20 times a second, when the event loop wakes anyhow for its lag to be measured, whether
 each peer's count of socket reads went up, so that a message costs nothing; a peer that is quiet is
-pinged, about four times a second as long as it stays so. Of many connections to one server, one
-is watched.
+pinged as long as it stays so, about four times a second, a NATS server more often. Of many
+connections to one server, one is watched.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from fpaas import agent, common_time
 from fpaas.measures.calls import CallRecorder
-from fpaas.measures.silence import Seen, Silence, was_paused
+from fpaas.measures.silence import Seen, Silence, is_late
 from fpaas.records.events import AGENT_PAUSED, EventLog, EventRecord, Value
+from fpaas.spec import NS_PER_S
 
 LOOK_ALONE_INTERVAL_S = 0.1
 
 
 class Peer(Protocol):
-    """Somebody who should be heard, and the `kind` of event if nothing is."""
+    """Somebody who should be heard, the `kind` of event if nothing is, and when to ping."""
 
     kind: str
+    ping_after_ns: int
 
     def progress(self) -> object:
         """Return what differs from the last time if anything was received meanwhile."""
@@ -47,7 +49,7 @@ class Peer(Protocol):
 @dataclass
 class _Watched:
     peer: Peer
-    silence: Silence = field(default_factory=Silence)
+    silence: Silence
     progress: object = None
     event: EventRecord | None = None
     begin_ns: int = 0
@@ -59,14 +61,14 @@ class Watch:
 
     def __init__(self, log: EventLog, peers: Sequence[Peer]) -> None:
         self._log = log
-        self._watched = [_Watched(peer) for peer in peers]
+        self._watched = [_Watched(peer, Silence(peer.ping_after_ns)) for peer in peers]
         self._looked_ns: int | None = None
 
     def look(self, now_ns: int) -> None:
         """Look at everybody; `now_ns` is of the monotonic clock."""
         before_ns = now_ns if self._looked_ns is None else self._looked_ns
         self._looked_ns = now_ns
-        if was_paused(now_ns, before_ns):
+        if is_late(now_ns, before_ns):
             begin_unix_ns = _unix_ns(before_ns)
             end_unix_ns = begin_unix_ns + now_ns - before_ns
             self._log.begin(AGENT_PAUSED, begin_unix_ns, {}, end_unix_ns=end_unix_ns)
@@ -103,12 +105,16 @@ class Watch:
 
 
 async def watch(path: Path, peers: Sequence[Peer], loop_lag: CallRecorder, t0_unix_ns: int) -> None:
-    """Watch this process and `peers` from T0 until cancelled, and write what happens to `path`.
+    """Watch this process and `peers` until cancelled, and write what happens to `path`.
 
-    It looks whenever the event loop's lag is measured, for `loop_lag`.
+    From T0 on it looks whenever the event loop's lag is measured, for `loop_lag`. Before, less
+    often: whoever stands still when T0 comes is late with everything that is due then.
     """
     with EventLog(path) as log:
         watching = Watch(log, peers)
+        while (left_s := (t0_unix_ns - common_time.now_ns()) / NS_PER_S) > 0:
+            watching.look(time.monotonic_ns())
+            await asyncio.sleep(min(LOOK_ALONE_INTERVAL_S, left_s))
         await agent.measure_loop_lag(loop_lag, t0_unix_ns, watching.look)
 
 
