@@ -69,7 +69,7 @@ def test_a_missed_goal_exits_1(tmp_path: Path) -> None:
     seal.seal(run / "hosts" / HOST, HOST)
     result = report(run)
     assert result.exit_code == 1, result.output
-    assert "3 of 503" in result.output
+    assert "3 answered with 503" in result.output
 
 
 def test_a_reason_from_outside_is_kept(run: Path) -> None:
