@@ -92,6 +92,10 @@ class Host:
         time.sleep(0.2)
         return self._steps.stat().st_size > before
 
+    def stands_still(self) -> bool:
+        """Tell whether a fault is due and the shuffler takes no steps."""
+        return self.t0_unix_ns + NS_PER_S // 2 < time.time_ns() and not self.moves()
+
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
@@ -138,25 +142,24 @@ def seconds(host: Host, unix_ns: int | None) -> float:
 
 def test_a_pause_begins_and_ends_on_time_and_is_an_event(hosts: Callable[..., Host]) -> None:
     host = hosts(PAUSE)
-    host.sleep_until(1)
-    assert not host.moves()
+    until(host.stands_still)
     assert host.agent is not None
     assert host.agent.wait(timeout=10) == 0
     assert host.moves()
     [event] = host.events()
     assert event.parameters.items() >= {**PAUSE, "number": 0, "undone_by": "faults"}.items()
-    # A sleep and a wall clock that is slewed may differ by some microseconds.
-    assert 0.499 <= seconds(host, event.begin_unix_ns) < 0.8
-    assert 2.499 <= seconds(host, event.end_unix_ns) < 2.8
+    # A busy machine may be late, which is said; a sleep and a wall clock that is slewed may differ
+    # by some microseconds.
     late_ms = [event.parameters[name] for name in ("begin_late_ms", "end_late_ms")]
-    assert all(isinstance(one, float) and 0 <= one < 300 for one in late_ms)
+    assert all(isinstance(one, float) and 0 <= one < 1_500 for one in late_ms)
+    at_s = [seconds(host, at_ns) for at_ns in (event.begin_unix_ns, event.end_unix_ns)]
+    assert at_s == pytest.approx([0.5 + late_ms[0] / 1_000, 2.5 + late_ms[1] / 1_000], abs=0.001)
     assert host.status["state"] == "done"
 
 
 def test_what_is_paused_goes_on_if_the_agent_is_killed(hosts: Callable[..., Host]) -> None:
     host = hosts({**PAUSE, "for_s": 300})
-    host.sleep_until(1)
-    assert not host.moves()
+    until(host.stands_still)
     host.kill(host.status["pid"])
     until(host.moves)
     # Whoever undid it says so.
@@ -167,18 +170,18 @@ def test_what_is_paused_goes_on_if_the_agent_is_killed(hosts: Callable[..., Host
 
 def test_what_is_paused_goes_on_if_the_agent_is_stuck(hosts: Callable[..., Host]) -> None:
     host = hosts({**PAUSE, "for_s": 1})
-    host.sleep_until(1)
+    until(host.stands_still)
     os.kill(host.status["pid"], signal.SIGSTOP)
-    time.sleep(1 + dead_man.GRACE_S - 1)
-    assert not host.moves()
+    host.sleep_until(1 + dead_man.GRACE_S)
+    assert host.stands_still()
     until(host.moves, 3)
 
 
 def test_what_is_paused_goes_on_in_time_if_the_timer_is_killed(hosts: Callable[..., Host]) -> None:
     host = hosts(PAUSE, {**PAUSE, "at_s": 3.5})
-    host.sleep_until(1)
+    until(host.stands_still)
     host.kill(host.status["pids"][1])
-    assert not host.moves()
+    assert host.stands_still()
     assert host.agent is not None
     assert host.agent.wait(timeout=10) == 3
     # Without a timer nothing more is begun, and that is said.
@@ -191,7 +194,7 @@ def test_what_is_paused_goes_on_at_once_if_the_agent_is_told_to_end(
     hosts: Callable[..., Host],
 ) -> None:
     host = hosts({**PAUSE, "for_s": 300})
-    host.sleep_until(1)
+    until(host.stands_still)
     os.kill(host.status["pid"], signal.SIGTERM)
     assert host.agent is not None
     assert host.agent.wait(timeout=5) == 0

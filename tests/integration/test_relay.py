@@ -168,11 +168,12 @@ def test_a_reader_that_takes_nothing_for_a_second_is_an_event(tmp_path: Path) ->
         assert relay.stop() == 0
     found, wrong = events.read(tmp_path / "relay.events.jsonl")
     assert wrong is None
-    (blocked,) = [event for event in found if event.kind == events.READER_BLOCKED]
-    assert blocked.parameters["reader"] == f"{host}:{port}"
-    assert blocked.end_unix_ns is not None
+    # More than one if this test's own process had to wait for the machine.
+    blocked = [event for event in found if event.kind == events.READER_BLOCKED]
+    assert {event.parameters["reader"] for event in blocked} == {f"{host}:{port}"}
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    lasted_s = (blocked.end_unix_ns - blocked.begin_unix_ns) / 1e9
+    ended_ns = sum(event.end_unix_ns for event in blocked if event.end_unix_ns is not None)
+    lasted_s = (ended_ns - sum(event.begin_unix_ns for event in blocked)) / 1e9
     result = json.loads((tmp_path / "relay.json").read_text())
     assert lasted_s == pytest.approx(result["blocked_s"], rel=0.1)
 
@@ -405,7 +406,7 @@ def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_run_is_offered_whole_from_t0_on(tmp_path: Path) -> None:
-    spec = a_run(tmp_path, bench_drain_s=5)
+    spec = a_run(tmp_path, bench_drain_s=10)
     with running_relay(tmp_path, "--run", tmp_path / "run.json", "--out", tmp_path) as relay:
         with subscribe(relay.url, cursor=0) as connection:
             frames = receive(connection, 1)
@@ -414,7 +415,7 @@ def test_run_is_offered_whole_from_t0_on(tmp_path: Path) -> None:
             assert frames == expect(list(range(1, 1001)))
         with subscribe(relay.url, cursor=500) as again:
             assert seqs(receive(again, 501)) == list(range(500, 1001))
-        assert relay.process.wait(timeout=15) == 0
+        assert relay.process.wait(timeout=30) == 0
         assert time.time_ns() >= spec.settled_unix_ns
     result = json.loads((tmp_path / "relay.json").read_text())
     assert result["first_seq"] == 1
