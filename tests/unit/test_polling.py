@@ -322,6 +322,20 @@ def test_after_the_end_nothing_is_sent_and_the_unanswered_are_counted() -> None:
     assert (fetches.ok, fetches.unanswered, fetches.unsent) == (1, 1, 1)
 
 
+def test_who_stood_still_over_the_end_pulls_no_more() -> None:
+    lab = Lab(consumers=3, limit=1, until=10 * SECOND)
+    lab.polling.start_due(2_000_000)
+    assert lab.sent() == [0]
+
+    lab.deliver(0, BATCH, now=30 * SECOND)
+    lab.polling.start_due(30 * SECOND)
+    assert lab.sent() == []
+    lab.polling.stop(now=30 * SECOND)
+
+    fetches = lab.polling.fetches()
+    assert (fetches.ok, fetches.unsent) == (1, 2)
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["due", "full", "part", "empty", "lose", "return", "expire"]),

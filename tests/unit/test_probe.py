@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from fpaas.probe import probe
 from fpaas.probe.host_usage import cpu_shares_pct
+from fpaas.probe.process_ends import ProcessEnds
 from fpaas.probe.process_usage import ProcessUsage, read_pid_file, read_status_files
 from fpaas.probe.ticks import Ticks
-from fpaas.records import status
+from fpaas.records import events, status
+from fpaas.records.events import PROCESS_ENDED, EventLog
 from fpaas.records.nats import FinalSnapshot, StreamState
 from fpaas.records.status import AgentStatus, State
 
@@ -130,6 +132,44 @@ def test_a_process_comes_and_goes(tmp_path: Path) -> None:
 def test_a_later_process_with_the_same_pid_is_not_taken_for_ours(tmp_path: Path) -> None:
     write_status(tmp_path, "relay", [os.getpid()], time.time() - 3600)
     assert ProcessUsage(tmp_path, {}).sample() == []
+
+
+def test_the_end_of_a_process_is_known_when_it_comes(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    children = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)]
+    children.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+    killed, left = children
+
+    async def play() -> tuple[int, int]:
+        with EventLog(path) as log:
+            ends = ProcessEnds(log)
+            usage = ProcessUsage(tmp_path, {})
+            write_status(tmp_path, "relay", [killed.pid, left.pid, os.getpid()], time.time() + 1)
+            ends.watch(usage.sample())
+            ends.watch(usage.sample())
+            before = time.time_ns()
+            killed.kill()
+            # Well before any sample.
+            while not events.read(path)[0]:
+                await asyncio.sleep(0.005)
+            after = time.time_ns()
+            ends.watch(usage.sample())
+            ends.close()
+            return before, after
+
+    try:
+        before, after = asyncio.run(play())
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
+    ((event,), wrong) = events.read(path)
+    assert wrong is None
+    assert before <= event.begin_unix_ns <= after
+    assert (event.kind, event.parameters) == (
+        PROCESS_ENDED,
+        {"process": "relay", "pid": killed.pid},
+    )
 
 
 class GrowingStream:

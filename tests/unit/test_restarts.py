@@ -19,7 +19,15 @@ from fpaas.probe import seal
 from fpaas.reason import Reason
 from fpaas.records import files
 from fpaas.records.consumers import WorkerResult
-from fpaas.records.events import AGENT_RESTARTED, FAULT, RELAY_SILENT, EventLog, EventRecord
+from fpaas.records.events import (
+    AGENT_RESTARTED,
+    FAULT,
+    PROCESS_ENDED,
+    RELAY_SILENT,
+    EventLog,
+    EventRecord,
+    Value,
+)
 from fpaas.records.summary import Event
 from fpaas.report import charts
 from fpaas.report.series import RunSeries
@@ -53,6 +61,45 @@ def without_samples(host: Path, agent: str, from_s: float, until_s: float) -> No
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     kept = [line for line in lines if not at(from_s) < line["unix_ns"] < at(until_s)]
     path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+def ended(host: Path, process: str, *at_s: float) -> None:
+    with EventLog(host / "probe.events.jsonl") as log:
+        for one in at_s:
+            parameters: dict[str, Value] = {"process": process, "pid": 7}
+            log.begin(PROCESS_ENDED, at(one), parameters, end_unix_ns=at(one))
+
+
+def test_the_end_that_a_probe_saw_is_exact(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        without_samples(host, "relay", 12, 14)
+        note(host, "relay", 13.2, 13.9)
+        # The last one is at the run's end, as it should be.
+        ended(host, "relay", 12.7, 41.0)
+        ended(host, "shuffler", 41.0)
+
+    content = summary.analyse(load(tmp_path, spoil))
+    (event,) = content["events"]
+    assert (event["kind"], event["begin_s"], event["end_s"]) == (AGENT_RESTARTED, 12.7, 13.9)
+    assert event["parameters"]["exact"]
+    assert "for 1.2 s" in event["sentence"]
+
+
+def test_a_death_is_when_the_probe_saw_it(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        status_path = host / "relay.status.json"
+        content = json.loads(status_path.read_text())
+        content |= {"state": "running", "unix_ns": at(12)}
+        status_path.write_text(json.dumps(content))
+        without_samples(host, "relay", 12, 100)
+        ended(host, "relay", 12.9)
+
+    content = summary.analyse(load(tmp_path, spoil))
+    (event,) = [one for one in content["events"] if one["kind"] == "agent_died"]
+    assert event["begin_s"] == 12.9
+    first = content["verdict"]["reason_codes"][0]
+    assert (first["code"], first["parameters"]["ended_s"]) == ("relay_died", 12.9)
+    assert "the relay died 12.9 s after the run's start" in content["verdict"]["reasons"][0]
 
 
 @pytest.mark.parametrize("agent", ["relay", "shuffler"])

@@ -31,6 +31,7 @@ from fpaas.records.events import (
     FAULT,
     FRAME_UNDECODABLE,
     NATS_SILENT,
+    PROCESS_ENDED,
     READER_BLOCKED,
     RELAY_SILENT,
     STREAM_LOST,
@@ -78,8 +79,8 @@ def _seen(bundle: Bundle) -> Iterator[_Seen]:
     for part in bundle.hosts.values():
         for name, records in part.events.items():
             for record in records:
-                # Told with what is known of the one before.
-                if record.kind != AGENT_RESTARTED:
+                # Told with what else is known of the death, or of the one before.
+                if record.kind not in (AGENT_RESTARTED, PROCESS_ENDED):
                     yield _Seen(part.host, name, None, record)
         for worker in part.workers:
             for record in worker.events:

@@ -1,8 +1,8 @@
 """Agents and workers that ended in a run and were started again, out of its bundle. Pure.
 
 Whoever goes on notes when it was there and when it served. When the one before it ended is known
-from a fault of the run's own, or from its last sign of life: a sample, up to a second older, or
-what the relay's reader heard of it.
+from a fault of the run's own, from its host's probe, or from its last sign of life: a sample, up to
+a second older, or what the relay's reader heard of it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from fpaas.bundle import process_ends
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import AgentSample, HostPart
 from fpaas.records.events import AGENT_RESTARTED, FAULT, RELAY_SILENT
@@ -23,7 +24,7 @@ ENDING = ("kill", "restart")
 class Restart:
     """An agent, or workers of one, that served nobody for a while; times in Unix ns.
 
-    `end_unix_ns` is None if it never served again. `is_exact`: it is known what ended it; otherwise
+    `end_unix_ns` is None if it never served again. `is_exact`: it is known when it ended; otherwise
     it began with the last sign of life.
     """
 
@@ -118,6 +119,9 @@ def _begin(
             )
         ):
             return record.begin_unix_ns, True
+    ended_unix_ns = process_ends.first_after(part, agent, last_sign_unix_ns)
+    if ended_unix_ns is not None and ended_unix_ns <= again_unix_ns:
+        return ended_unix_ns, True
     return last_sign_unix_ns, False
 
 

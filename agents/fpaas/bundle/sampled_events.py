@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fpaas.bundle import restarts
+from fpaas.bundle import process_ends, restarts
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.found_event import (
     AGENT,
@@ -159,12 +159,14 @@ def deaths(bundle: Bundle) -> Iterator[Found]:
         for status in part.statuses.values():
             if status.state == State.DONE:
                 continue
+            last_unix_ns = last_sign(part, status.agent, status.unix_ns)
+            ended_unix_ns = process_ends.first_after(part, status.agent, last_unix_ns)
             what = {State.FAILED: "failed", State.STOPPED: "was stopped"}.get(status.state, "died")
             yield Found(
                 AGENT_DIED,
                 OBSERVER,
                 part.host,
-                min(last_sign(part, status.agent, status.unix_ns), bundle.spec.settled_unix_ns),
+                min(ended_unix_ns or last_unix_ns, bundle.spec.settled_unix_ns),
                 None,
                 {"agent": status.agent, "state": status.state},
                 f"{status.agent} {what.removeprefix('was ')}",
@@ -175,7 +177,8 @@ def deaths(bundle: Bundle) -> Iterator[Found]:
         # Workers go with their agent.
         has_agent = agent is not None and agent.state in (State.DONE, State.FAILED, State.STOPPED)
         if worker.was_killed and has_agent:
-            at_unix_ns = worker.last_sign_unix_ns or bundle.spec.t0_unix_ns
+            last_unix_ns = worker.last_sign_unix_ns or bundle.spec.t0_unix_ns
+            at_unix_ns = process_ends.first_after(part, CONSUMERS, last_unix_ns) or last_unix_ns
             parameters = {"agent": CONSUMERS, "workers": [worker.worker]}
             what = f"{in_words(CONSUMERS, [worker.worker])} died"
             short = f"worker {worker.worker} died"

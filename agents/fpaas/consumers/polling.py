@@ -22,6 +22,8 @@ from fpaas.records.consumers import Fetches, total_of
 from fpaas.spec.answers import Answer, Answers
 
 PULL_TIMEOUT_NS = 5_000_000_000
+#: No pull is sent later than so long after the end: the server is about to be looked at last.
+BEGUN_LATE_MAX_NS = 500_000_000
 #: A pull ended because its next message did not fit into its `max_bytes`.
 FULL_OF_BYTES = "409:Message Size Exceeds MaxBytes"
 #: Follows the last message of a full batch, if the pull stated `max_bytes`: that pull has ended.
@@ -229,6 +231,8 @@ class Polling:
     def start_due(self, now: int) -> None:
         """Start the polls that are due."""
         idle = self._idle
+        if self._is_over(now):
+            return
         while idle and idle[0][0] <= now and idle[0][0] < self._until_unix_ns:
             self._offer(self._pullers[heapq.heappop(idle)[1]], now)
 
@@ -384,6 +388,10 @@ class Polling:
     def _queued(self) -> Iterator[Puller]:
         return chain.from_iterable(gate.queue for gate in self._gates)
 
+    def _is_over(self, now: int) -> bool:
+        """Whether it is too late to pull: who stood still over the end would do so unseen."""
+        return now >= self._until_unix_ns + BEGUN_LATE_MAX_NS
+
     def _sleep_until(self, puller: Puller, unix_ns: int) -> None:
         if puller.due_unix_ns < self._until_unix_ns:
             heapq.heappush(self._idle, (unix_ns, puller.position))
@@ -414,7 +422,9 @@ class Polling:
             gate.queue.append(puller)
 
     def _pump(self, gate: Gate, now: int) -> None:
-        while gate.queue and gate.is_open and gate.in_flight < gate.limit:
+        while (
+            gate.queue and gate.is_open and gate.in_flight < gate.limit and not self._is_over(now)
+        ):
             self._send(gate.queue.popleft(), now)
 
     def _send(self, puller: Puller, now: int) -> None:

@@ -30,11 +30,13 @@ from fpaas.probe.host_usage import HostUsage
 from fpaas.probe.options import Options
 from fpaas.probe.own_cost import Cost
 from fpaas.probe.probe_metrics import ProbeCollector
+from fpaas.probe.process_ends import ProcessEnds
 from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import ServerMonitor
 from fpaas.probe.ticks import Ticks, on_schedule
 from fpaas.records import events, files, nats
 from fpaas.records import probe as records
+from fpaas.records.events import EventLog
 from fpaas.records.files import LineWriter
 from fpaas.records.nats import FinalSnapshot
 from fpaas.records.probe import AGENT, ClockExchange, ProbeResult
@@ -106,6 +108,7 @@ class Probe:
             if options.own_nats
             else None
         )
+        self._events_path = options.directory / f"{AGENT}.{events.SUFFIX}"
         self._exchanges: list[Exchange] = []
         self._clock_file = LineWriter(options.directory / records.CLOCK)
         self._steps = ClockSteps()
@@ -206,28 +209,38 @@ class Probe:
 
     async def _watch(self) -> None:
         """Watch this process and, from when it is connected on, the server on this host."""
-        path = self._options.directory / f"{AGENT}.{events.SUFFIX}"
         if self._watched is None:
-            await watch_alone(path)
+            await watch_alone(self._events_path)
         else:
             peer = NatsPeer(self._watched)
-            await asyncio.gather(_connect(self._watched), watch_alone(path, [peer]))
+            await asyncio.gather(_connect(self._watched), watch_alone(self._events_path, [peer]))
 
     # -- sampling ----------------------------------------------------------------------------------
 
     async def _sample_host(self) -> None:
         host = HostUsage()
         processes = ProcessUsage(self._options.directory, self._options.pid_files)
+        self._steps.look()
+        with EventLog(self._events_path) as event_log:
+            ends = ProcessEnds(event_log)
+            try:
+                # The first reading of a process is what the next one's share starts from.
+                ends.watch(processes.sample())
+                await self._sample_on_schedule(host, processes, ends)
+            finally:
+                ends.close()
+
+    async def _sample_on_schedule(
+        self, host: HostUsage, processes: ProcessUsage, ends: ProcessEnds
+    ) -> None:
         host_file = LineWriter(self._options.directory / records.HOST)
         process_file = LineWriter(self._options.directory / records.PROCESSES)
-        self._steps.look()
-        # The first reading of a process is what the next one's processor share starts from.
-        processes.sample()
         async for _ in on_schedule(self._ticks):
             self._samples_taken += 1
             self._steps.look()
             host_file.write(host.sample())
             lines = processes.sample()
+            ends.watch(lines)
             for line in lines:
                 process_file.write(line)
             self._collector.processes.add(lines)

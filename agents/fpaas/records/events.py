@@ -35,6 +35,8 @@ AGENT_PAUSED = "agent_paused"
 #: The agent that writes it went on where one had ended in the same run. It begins when the process
 #: was there, and ends when it served: the relay sent, the shuffler read and published.
 AGENT_RESTARTED = "agent_restarted"
+#: A process of the lab ended (process, pid), seen by its host's probe. Each does at the run's end.
+PROCESS_ENDED = "process_ended"
 #: The socket of one of the relay's subscribers that had caught up took nothing (reader: address).
 READER_BLOCKED = "reader_blocked"
 #: The shuffler found that the stream was another one than before: it was gone and made again

@@ -30,6 +30,10 @@ _CLOCK = (
     "run again."
 )
 _LOG = {"has_log": "whether its log says anything"}
+_ENDED = {
+    "at_s": "s since T0, last sign of life",
+    "ended_s": "s since T0, when its process ended; null: nobody saw it",
+}
 _REPORT = (
     "Parts of the lab contradict each other, which is a defect of the lab: keep the bundle and "
     "report it."
@@ -41,20 +45,24 @@ def _more(file: str, p: Parameters) -> str:
     return f"; {file} says more" if p.get("has_log") else ""
 
 
+def _when(p: Parameters) -> str:
+    """Say when something died; whoever stood still before gave its last sign of life then."""
+    if p.get("ended_s") is None:
+        return f"; its last sign of life came {p['at_s']:.0f} s after the run's start"
+    return f" {p['ended_s']:.1f} s after the run's start"
+
+
 def _died(agent: str) -> Code:
     def sentence(p: Parameters) -> str:
         said = f" ({p['message']})" if p["message"] else ""
-        return (
-            f"{AGENTS[agent]} died; its last sign of life came {p['at_s']:.0f} s after the run's "
-            f"start{said}{_more('its log', p)}"
-        )
+        return f"{AGENTS[agent]} died{_when(p)}{said}{_more('its log', p)}"
 
     return Code(
         INVALID,
         sentence,
         f"{AGENTS[agent].capitalize()} ended without a message: it was killed, or it crashed.",
         f"{_LOGS} If the host ran out of memory, the kernel killed it, and `dmesg` says so.",
-        {"at_s": "s since T0, last sign of life", "state": "", "message": "", **_LOG},
+        {**_ENDED, "state": "", "message": "", **_LOG},
     )
 
 
@@ -214,11 +222,10 @@ CODES: dict[str, Code] = {
     **{f"{agent}_died": _died(agent) for agent in AGENTS},
     "worker_died": Code(
         INVALID,
-        "consumers worker {worker} died; its last sign of life came {at_s:.0f} s after the run's "
-        "start",
+        lambda p: f"consumers worker {p['worker']} died{_when(p)}",
         "A process that plays consumers was killed, or it crashed. The others went on.",
         _LOGS,
-        {"worker": "its number", "at_s": "s since T0, last sign of life"},
+        {"worker": "its number", **_ENDED},
     ),
     "agent_failed": Code(
         INVALID,

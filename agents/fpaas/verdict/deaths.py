@@ -11,7 +11,7 @@ from fpaas.records.events import NATS_SILENT
 from fpaas.records.status import State
 from fpaas.spec import RunSpec
 from fpaas.verdict import stalls
-from fpaas.verdict.facts import Facts
+from fpaas.verdict.facts import AgentEnd, Facts, WorkerDeath
 
 
 class Dead:
@@ -64,15 +64,16 @@ class Dead:
             self._parts.add((end.host, end.agent))
             if end.state == State.FAILED:
                 failed = {"agent": end.agent, "message": end.message}
-                yield end.at_s, Reason("agent_failed", end.host, failed)
+                yield _known_s(end), Reason("agent_failed", end.host, failed)
             else:
                 died = {
                     "at_s": end.at_s,
+                    "ended_s": end.ended_s,
                     "state": end.state,
                     "message": end.message,
                     "has_log": end.has_log,
                 }
-                yield end.at_s, Reason(f"{end.agent}_died", end.host, died)
+                yield _known_s(end), Reason(f"{end.agent}_died", end.host, died)
 
     def _workers(self, facts: Facts) -> Iterator[tuple[float, Reason]]:
         for death in facts.workers_killed:
@@ -84,8 +85,8 @@ class Dead:
                 for end in facts.agents
             ):
                 continue
-            parameters = {"worker": death.worker, "at_s": death.at_s}
-            yield death.at_s, Reason("worker_died", death.host, parameters)
+            parameters = {"worker": death.worker, "at_s": death.at_s, "ended_s": death.ended_s}
+            yield _known_s(death), Reason("worker_died", death.host, parameters)
 
     def _servers(
         self, spec: RunSpec, summary: dict[str, Any], facts: Facts
@@ -108,6 +109,11 @@ class Dead:
             ):
                 at_s = _silent_since_s(host, 0.0, summary, facts)
                 yield at_s, Reason("nats_restarted", host, {"lives": lives, **loss})
+
+
+def _known_s(end: AgentEnd | WorkerDeath) -> float:
+    """Return when a process ended, as far as that is known."""
+    return end.at_s if end.ended_s is None else end.ended_s
 
 
 def _silent_since_s(host: str, since_s: float, summary: dict[str, Any], facts: Facts) -> float:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fpaas.bundle import restarts
+from fpaas.bundle import process_ends, restarts
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import HostPart, JsonObject, cumulative
 from fpaas.latency import duties
@@ -22,7 +22,7 @@ from fpaas.records.nats import ServerLife
 from fpaas.records.status import State
 from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
-from fpaas.spec.faults import RELAY
+from fpaas.spec.faults import CONSUMERS, RELAY
 
 #: A probe samples once a second; beyond both, what it left out could hide what went on.
 UNSAMPLED_MAX_S = 2
@@ -36,7 +36,7 @@ NOTICED_AFTER_NS = 2 * NS_PER_S
 class AgentEnd:
     """How an agent ended: its last state and words, and when it gave its last sign of life.
 
-    `at_s` is in seconds since T0.
+    Times are in seconds since T0; `ended_s` is None if nobody saw its process end.
     """
 
     host: str
@@ -45,15 +45,17 @@ class AgentEnd:
     message: str
     at_s: float
     has_log: bool = False
+    ended_s: float | None = None
 
 
 @dataclass(frozen=True)
 class WorkerDeath:
-    """A consumers worker that was killed, and when after T0 it gave its last sign of life."""
+    """A consumers worker that was killed; its times are those of an agent's end."""
 
     host: str
     worker: int
     at_s: float
+    ended_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,15 @@ def _agents(bundle: Bundle) -> Iterator[AgentEnd]:
             if status.state not in (State.FAILED, State.STOPPED):
                 last_unix_ns = max([last_unix_ns, *part.last_samples(name)])
             at_s = _since_t0_s(bundle, min(last_unix_ns, bundle.spec.settled_unix_ns))
-            yield AgentEnd(part.host, name, status.state, status.message, at_s, part.has_log(name))
+            yield AgentEnd(
+                host=part.host,
+                agent=name,
+                state=status.state,
+                message=status.message,
+                at_s=at_s,
+                ended_s=_ended_s(bundle, part, name, last_unix_ns),
+                has_log=part.has_log(name),
+            )
 
 
 def _never_fetched(bundle: Bundle, results: list[WorkerResult]) -> int:
@@ -203,7 +213,18 @@ def _workers_killed(bundle: Bundle) -> Iterator[WorkerDeath]:
     for part, worker in bundle.workers:
         if worker.was_killed:
             last_unix_ns = worker.last_sign_unix_ns or bundle.spec.t0_unix_ns
-            yield WorkerDeath(part.host, worker.worker, _since_t0_s(bundle, last_unix_ns))
+            yield WorkerDeath(
+                host=part.host,
+                worker=worker.worker,
+                at_s=_since_t0_s(bundle, last_unix_ns),
+                ended_s=_ended_s(bundle, part, CONSUMERS, last_unix_ns),
+            )
+
+
+def _ended_s(bundle: Bundle, part: HostPart, process: str, last_unix_ns: int) -> float | None:
+    """Return when a process was seen to end, in seconds since T0."""
+    ended_unix_ns = process_ends.first_after(part, process, last_unix_ns)
+    return None if ended_unix_ns is None else _since_t0_s(bundle, ended_unix_ns)
 
 
 def _since_t0_s(bundle: Bundle, unix_ns: int) -> float:
