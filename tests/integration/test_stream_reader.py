@@ -11,9 +11,10 @@ from nats.js.api import StorageType, StreamConfig
 from fpaas.jetstream.jetstream_api import JetStreamApi
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.shuffler import stream_reader
+from fpaas.shuffler.publish import Publish
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import Ack
-from fpaas.shuffler.publish_window import Publish, PublishWindow
+from fpaas.shuffler.publish_window import PublishWindow
 from tests.support.nats_servers import NatsServer
 
 pytestmark = pytest.mark.integration

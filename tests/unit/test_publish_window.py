@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fpaas.shuffler.publish_account import Account
-from fpaas.shuffler.publish_answers import Ack, Answer, Refusal
-from fpaas.shuffler.publish_window import (
+from fpaas.shuffler.publish import (
     ACK_TIMEOUT_MAX_S,
     ACK_TIMEOUT_S,
-    NEVER_SENT,
     REFUSAL_BACKOFF_S,
     Publish,
-    PublishWindow,
 )
+from fpaas.shuffler.publish_account import Account
+from fpaas.shuffler.publish_answers import OUT_OF_TURN, Ack, Answer, Refusal
+from fpaas.shuffler.publish_window import NEVER_SENT, PublishWindow
 
 
 def publish(seq: int, size_bytes: int = 10) -> Publish:
@@ -41,7 +41,7 @@ class Bench:
 
     def write(self, token: int) -> None:
         item = self.window.pending[token]
-        item.written(self.now_s, int(self.now_s * 1e9), self.account.last_stream_seq)
+        self.window.written(item, self.now_s, int(self.now_s * 1e9))
 
     def answer(self, token: int, answer: Answer) -> Publish | None:
         return self.window.answer(token, answer, self.now_s)
@@ -163,7 +163,7 @@ def test_refusals_are_tried_again_unless_permanent() -> None:
     bench.answer(passing, Refusal("503 none", permanent=False))
     assert bench.account.failures_by_reason == {"10054 too large": 1}
     assert bench.window.due(REFUSAL_BACKOFF_S / 2) == []
-    assert [token for token, _ in bench.window.due(REFUSAL_BACKOFF_S)] == [passing]
+    assert [item.token for item in bench.window.due(REFUSAL_BACKOFF_S)] == [passing]
     bench.window.close()
     assert bench.account.failures_by_reason == {"10054 too large": 1, "503 none": 1}
     assert bench.account.refusals_by_reason == {"10054 too large": 1, "503 none": 1}
@@ -277,68 +277,278 @@ def test_account_agrees_with_the_stream_whatever_is_lost(
             assert message_id in server.by_id
 
 
-def test_the_next_event_of_a_did_waits_for_the_one_before() -> None:
+def writable(window: PublishWindow) -> list[tuple[int, int | None]]:
+    """Return (relay seq, where the stream has to end if it goes ahead) of what may be written."""
+    return [
+        (item.seq, window.expected_end(item))
+        for item in window.take_ready()
+        if item.before is None or window.expected_end(item) is not None
+    ]
+
+
+def test_the_next_event_of_a_did_waits_for_the_one_before_if_that_may_not_be_stored() -> None:
     # DIDs are seq % 4.
     bench = Bench()
     tokens = [bench.add(seq, write=False) for seq in (1, 2, 5, 9)]
-    assert [item.seq for _, item in bench.window.take_ready()] == [1, 2]
+    assert writable(bench.window) == [(1, None), (2, None)]
     bench.write(tokens[0])
     bench.answer(tokens[0], Refusal("503 none", permanent=False))
     assert bench.window.take_ready() == []
     assert bench.window.due(0.0) == []
     bench.write(tokens[0])
     bench.answer(tokens[0], Ack(1, duplicate=False))
-    assert [item.seq for _, item in bench.window.take_ready()] == [5]
+    assert writable(bench.window) == [(5, None)]
     # A new connection brings what is on its way, and not what waits.
-    assert [item.seq for _, item in bench.window.on_their_way()] == [2, 5]
+    assert [item.seq for item in bench.window.on_their_way()] == [2, 5]
     bench.window.close()
     assert bench.window.pending == {}
     assert bench.window.ready == []
 
 
-#: What becomes of a write: the server stores it now, only after those written later, or never; and
-#: whether it answers.
-deliveries = st.sampled_from(["stored", "stored unanswered", "late", "lost"])
+def certain() -> Bench:
+    """Return a window that knows where its stream ends: at 2."""
+    bench = Bench()
+    for seq in (1, 2):
+        bench.answer(bench.add(seq), Ack(seq, duplicate=False))
+    bench.window.take_ready()
+    return bench
 
 
-@example([1, 5], ["late", "stored"])
+def test_an_event_goes_ahead_where_the_stream_ends_if_all_before_it_is_stored() -> None:
+    bench = certain()
+    for seq in (3, 4, 7, 11):
+        bench.add(seq, write=False)
+    ends = []
+    for item in bench.window.take_ready():
+        ends.append(bench.window.expected_end(item))
+        bench.write(item.token)
+    assert ends == [None, None, 4, 5]
+
+
+def test_what_was_refused_ahead_of_its_turn_waits_for_that() -> None:
+    bench = certain()
+    before, ahead = (bench.add(seq) for seq in (3, 7))
+    bench.window.take_ready()
+    bench.answer(before, Refusal("503 none", permanent=False))
+    bench.answer(ahead, Refusal(OUT_OF_TURN, permanent=False, out_of_turn=True))
+    assert bench.account.refusals_by_reason == {"503 none": 1}
+    bench.now_s = ACK_TIMEOUT_MAX_S
+    assert [item.seq for item in bench.window.due(bench.now_s)] == [3]
+    bench.write(before)
+    bench.answer(before, Ack(3, duplicate=False))
+    assert writable(bench.window) == [(7, None)]
+    bench.write(ahead)
+    # An answer to what was written before: what was written since may still be stored.
+    bench.answer(ahead, Refusal(OUT_OF_TURN, permanent=False, out_of_turn=True))
+    assert bench.window.take_ready() == []
+    bench.answer(ahead, Ack(4, duplicate=False))
+    assert bench.account.stream.runs == [[1, 1, 3], [7, 4, 1]]
+
+
+@pytest.mark.parametrize("what", ["connection", "repeat", "duplicate", "place"])
+def test_nothing_goes_ahead_of_what_may_not_be_stored(what: str) -> None:
+    bench = certain()
+    first, _ = bench.add(3), bench.add(4)
+    bench.window.take_ready()
+    if what == "connection":
+        bench.window.lose_connection()
+    elif what == "repeat":
+        bench.window.due(ACK_TIMEOUT_S)
+    else:
+        is_duplicate = what == "duplicate"
+        bench.answer(first, Ack(1 if is_duplicate else 9, duplicate=is_duplicate))
+    # Neither behind what is on its way, nor behind what is written now.
+    bench.add(8, write=False)
+    assert writable(bench.window) == []
+    bench.add(5)
+    bench.window.take_ready()
+    bench.add(9, write=False)
+    assert writable(bench.window) == []
+
+
+def test_nothing_goes_ahead_of_what_was_refused_or_never_answered() -> None:
+    bench = certain()
+    refused, _, third = bench.add(3), bench.add(4), bench.add(5)
+    bench.answer(refused, Refusal("503 none", permanent=False))
+    bench.answer(third, Ack(4, duplicate=False))
+    bench.answer(bench.add(6), Ack(5, duplicate=False))
+    bench.window.take_ready()
+    for seq in (7, 8, 9, 13):
+        bench.add(seq, write=False)
+    ends = []
+    for item in bench.window.take_ready():
+        end = bench.window.expected_end(item)
+        if item.before is None or end is not None:
+            ends.append((item.seq, end))
+            bench.write(item.token)
+    assert ends == [(9, None), (13, 6)]
+
+
+def test_of_a_stream_that_is_made_again_nothing_is_known() -> None:
+    bench = certain()
+    bench.window.withdraw()
+    bench.add(3)
+    bench.window.take_ready()
+    bench.add(7, write=False)
+    assert writable(bench.window) == []
+
+
+def test_whoever_waits_goes_ahead_once_the_stream_is_known_again() -> None:
+    bench = certain()
+    lost = bench.add(3)
+    bench.window.take_ready()
+    bench.window.lose_connection()
+    waiting = [bench.add(seq, write=False) for seq in (7, 11, 15, 19)]
+    assert writable(bench.window) == []
+    bench.window.on_their_way()
+    bench.write(lost)
+    bench.answer(lost, Ack(3, duplicate=True))
+    # A repeat does not tell where the stream ends; what is written once does.
+    assert writable(bench.window) == [(7, None)]
+    bench.write(waiting[0])
+    bench.answer(waiting[0], Ack(4, duplicate=False))
+    ends = []
+    for item in bench.window.take_ready():
+        ends.append((item.seq, bench.window.expected_end(item)))
+        bench.write(item.token)
+    assert ends == [(11, None), (15, 5), (19, 6)]
+
+
+class Line:
+    """What one connection carries to a server: in order, all of it or up to some place."""
+
+    def __init__(self) -> None:
+        self.writes: list[tuple[int, int, int | None]] = []
+
+
+class Link:
+    """A window, the lines that it wrote to, and a server that takes from them."""
+
+    def __init__(self, dids: list[int], known: list[int]) -> None:
+        self.bench = Bench()
+        self.server = Server()
+        for seq in known:
+            # Another shuffler's.
+            self.server.store(seq)
+        self.dids = dids
+        self.lines = [Line()]
+        self.answers: list[tuple[int, Answer]] = []
+        self.added = 0
+
+    def add(self) -> None:
+        if self.added == len(self.dids):
+            return
+        self.added += 1
+        did_crc = self.dids[self.added - 1]
+        item = Publish(self.added, b"s", b"h", b"f", label="commit a.b.c", did_crc=did_crc)
+        self.bench.account.note_read(item.seq)
+        self.bench.window.add(item)
+
+    def write(self, items: list[Publish]) -> None:
+        window = self.bench.window
+        for item in items:
+            if item.place or item.has_outcome:
+                continue
+            end = window.expected_end(item)
+            if item.before is not None and end is None:
+                continue
+            self.lines[-1].writes.append((item.token, item.seq, end))
+            self.bench.write(item.token)
+
+    def take(self, line: Line, *, refused: bool) -> None:
+        """Have the server take the next write of a line."""
+        if not line.writes:
+            return
+        token, seq, end = line.writes.pop(0)
+        server = self.server
+        answer: Answer
+        if refused:
+            answer = Refusal("503 full", permanent=False)
+        elif seq not in server.by_id and end not in (None, len(server.by_id)):
+            answer = Refusal(OUT_OF_TURN, permanent=False, out_of_turn=True)
+        else:
+            answer = server.store(seq)
+        self.answers.append((token, answer))
+
+    def hear(self, *, lost: bool = False) -> None:
+        if self.answers:
+            token, answer = self.answers.pop(0)
+            if not lost:
+                self.bench.answer(token, answer)
+
+    def cut(self, arriving: int) -> None:
+        """Lose the connection; some of its last writes may still be on their way."""
+        del self.lines[-1].writes[arriving:]
+        self.bench.window.lose_connection()
+        self.lines.append(Line())
+        self.write(self.bench.window.on_their_way())
+
+    def repeat(self) -> None:
+        self.bench.now_s += ACK_TIMEOUT_MAX_S
+        self.write(self.bench.window.due(self.bench.now_s))
+
+    def do(self, what: str) -> None:
+        {
+            "add": self.add,
+            "write": lambda: self.write(self.bench.window.take_ready()),
+            "take": lambda: self.take(self.lines[-1], refused=False),
+            "refuse": lambda: self.take(self.lines[-1], refused=True),
+            "take late": lambda: self.take(self.lines[len(self.lines) // 2 - 1], refused=False),
+            "hear": self.hear,
+            "lose answer": lambda: self.hear(lost=True),
+            "cut": lambda: self.cut(0),
+            "cut late": lambda: self.cut(3),
+            "repeat": self.repeat,
+        }[what]()
+
+    def finish(self) -> None:
+        """Add, write and answer whatever is left."""
+        while self.added < len(self.dids) or self.bench.window.pending:
+            self.add()
+            self.repeat()
+            self.write(self.bench.window.take_ready())
+            for line in self.lines:
+                while line.writes:
+                    self.take(line, refused=False)
+            while self.answers:
+                self.hear()
+
+
+usual = st.sampled_from(["add", "add", "write", "take", "hear"])
+steps = usual | st.sampled_from(["refuse", "take late", "lose answer", "cut", "cut late", "repeat"])
+#: One event that is stored and answered: from then on the window knows where the stream ends.
+FIRST = ["add", "write", "take", "hear"]
+
+
+@example(
+    [0, 1, 2, 1], [], ["add", "write", "refuse", "hear"] + 3 * ["add", "write", "take", "hear"]
+)
+@example([0, 1, 1], [], ["add", "add", "write", "refuse", "take", "hear", "hear"])
+@example([0, 1, 1, 1], [3], ["add", "add", "add", "write", "refuse", "take", "take"])
 @given(
-    st.lists(st.integers(1, 12), max_size=12),
-    st.lists(deliveries, max_size=40),
+    st.lists(st.integers(0, 2), max_size=30),
+    st.lists(st.integers(1, 30), max_size=3, unique=True),
+    st.lists(steps, max_size=120),
 )
 def test_events_of_a_did_are_stored_in_order_whatever_is_lost_or_late(
-    dids: list[int], its_fates: list[str]
+    dids: list[int], known: list[int], its_steps: list[str]
 ) -> None:
-    bench, server = Bench(), Server()
-    window = bench.window
-    items = [
-        Publish(seq, b"s", b"h", b"frame", label="commit a.b.c", did_crc=did % 3)
-        for seq, did in enumerate(dids, 1)
-    ]
-    for item in items:
-        bench.account.note_read(item.seq)
-        window.add(item)
-    fate = iter(its_fates)
-    while window.pending:
-        writes = window.take_ready() or window.on_their_way()
-        late = []
-        for token, item in writes:
-            bench.write(token)
-            what = next(fate, "stored")
-            if what == "late":
-                late.append((token, item))
-            elif what != "lost":
-                answer = server.store(item.seq)
-                if what == "stored":
-                    bench.answer(token, answer)
-        for token, item in late:
-            bench.answer(token, server.store(item.seq))
+    link = Link(dids, known)
+    for step in FIRST + its_steps:
+        link.do(step)
+    link.finish()
     latest: dict[int, int] = {}
-    for seq in server.by_id:
-        did = items[seq - 1].did_crc
-        assert seq > latest.get(did, 0)
-        latest[did] = seq
-    assert sorted(server.by_id) == [item.seq for item in items]
+    for seq in link.server.by_id:
+        if seq not in known:
+            did = dids[seq - 1]
+            assert seq > latest.get(did, 0)
+            latest[did] = seq
+    ours = {seq for seq in range(1, len(dids) + 1) if seq not in known}
+    assert set(link.server.by_id) == ours | set(known)
+    account = link.bench.account
+    assert {seq for seq in ours if seq in account.published_seqs} == ours
+    assert account.published + account.duplicates == len(dids)
+    assert account.stored_twice == 0
 
 
 def test_a_place_whose_answer_came_while_it_was_read_is_no_second_copy() -> None:

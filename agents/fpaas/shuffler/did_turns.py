@@ -1,48 +1,47 @@
-"""One publish of a DID at a time, so that its events are stored in the relay's order.
+"""The order of each DID's events: whose turn it is to be stored, and who waits for that.
 
 A publish that is lost, refused or without an answer is repeated, and whatever was written behind it
-may be stored first. So the next event of a DID waits until the one before has its outcome. Others
-go on: of the events in flight, few are of the same DID. A DID is known by its CRC-32; two that
-share one wait for each other, which costs nothing but time.
+may be stored first. So an event has its turn once the one before it of its DID has its outcome. It
+may be written ahead of that on a condition that the stream checks; see `stream_end`. A DID is known
+by its CRC-32; two that share one wait for each other, which costs nothing but time.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Generic, TypeVar
-
-T = TypeVar("T")
+from fpaas.shuffler.publish import Publish
 
 
-class DidTurns(Generic[T]):
-    """Who of each DID is on its way, and who waits for that."""
+class DidTurns:
+    """The events of each DID that are in flight, each linked with the one before and after."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        #: By the DID of each that is on its way: those behind it; None if nobody ever was.
-        self._waiting: dict[int, deque[T] | None] = {}
+        self._last: dict[int, Publish] = {}
 
-    def enter(self, did_crc: int, item: T) -> bool:
-        """Take the turn, or wait for it; returns whether it is `item`'s turn at once."""
-        waiting = self._waiting
-        if did_crc not in waiting:
-            waiting[did_crc] = None
-            return True
-        behind = waiting[did_crc]
-        if behind is None:
-            behind = waiting[did_crc] = deque()
-        behind.append(item)
-        return False
+    def enter(self, publish: Publish) -> None:
+        """Take the turn, or stand behind the last one."""
+        last = self._last.get(publish.did_crc)
+        if last is not None:
+            publish.before = last
+            last.following = publish
+        self._last[publish.did_crc] = publish
 
-    def leave(self, did_crc: int) -> T | None:
-        """End a turn; returns whose turn it is now, None if nobody waits."""
-        behind = self._waiting[did_crc]
-        if behind:
-            return behind.popleft()
-        del self._waiting[did_crc]
+    def leave(self, publish: Publish) -> Publish | None:
+        """End the turn of `publish`; returns whose turn it is now, None if nobody waits."""
+        following = publish.following
+        while following is not None:
+            following.before = None
+            if not following.has_outcome:
+                return following
+            following = following.following
+        del self._last[publish.did_crc]
         return None
 
     def clear(self) -> None:
         """Let go of all."""
-        self._waiting.clear()
+        for last in self._last.values():
+            one: Publish | None = last
+            while one is not None:
+                one.following, one.before, one = None, None, one.before
+        self._last.clear()

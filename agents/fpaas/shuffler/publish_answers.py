@@ -15,6 +15,10 @@ from fpaas.jetstream.nats_wire import status_of
 _TEMPORARY_CLIENT_ERRORS = (404, 408, 429)
 #: JetStream's error code for an earlier write of the same message that a cluster still agrees on.
 _IN_PROCESS = 10158
+#: Those that say that the stream does not end where the publish expects it to.
+_OUT_OF_TURN = (10071, 10164)
+#: Why a publish was refused that came ahead of its turn.
+OUT_OF_TURN = "10071 an event before it was not stored"
 #: Why a publish was refused to which nobody answered.
 NO_STREAM = "503 no stream takes the subject"
 #: Stream sequences are numbers of 64 bits; one of fewer digits always is.
@@ -36,11 +40,13 @@ class Refusal(NamedTuple):
     """The publish was not stored; `permanent` if a repeat would be refused as well.
 
     `in_doubt` if it may be stored all the same: the cluster had not agreed on it yet.
+    `out_of_turn` if something before it was not stored, and it was written on that condition.
     """
 
     reason: str
     permanent: bool
     in_doubt: bool = False
+    out_of_turn: bool = False
 
 
 Answer = Ack | Refusal
@@ -83,6 +89,8 @@ def _seq(value: object) -> int:
 def _refusal(error: dict[str, object]) -> Refusal:
     code = int(str(error.get("code", 0)))
     err_code = int(str(error.get("err_code", code)))
+    if err_code in _OUT_OF_TURN:
+        return Refusal(OUT_OF_TURN, permanent=False, out_of_turn=True)
     description = str(error.get("description", ""))[:_REASON_CHARACTERS_MAX]
     # A leader that is deposed answers so for what it has proposed, and its successor may keep it.
     in_doubt = err_code == _IN_PROCESS or description.startswith("raft:")

@@ -7,100 +7,27 @@ from here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import chain
 
 from fpaas.measures.intervals import IntervalSet
 from fpaas.shuffler.did_turns import DidTurns
+from fpaas.shuffler.publish import Publish
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import Ack, Answer, Refusal
+from fpaas.shuffler.stream_end import StreamEnd
 
 MAX_IN_FLIGHT = 8192
 MAX_IN_FLIGHT_BYTES = 32 * 2**20
-#: An unanswered publish is repeated after this time, then after twice as long, and so on.
-ACK_TIMEOUT_S = 5.0
-ACK_TIMEOUT_MAX_S = 40.0
-#: A refused publish (no stream, stream full) is repeated after this time, doubled each time.
-REFUSAL_BACKOFF_S = 0.25
-REFUSAL_BACKOFF_MAX_S = 4.0
 
 NEVER_SENT = "NATS could not be reached"
-
-
-class Publish:
-    """One event on its way. `floor` is the last stream seq known before it was first written.
-
-    `has_turn`: no earlier event of its DID is on its way, so it may be written. `again`: a stream
-    that was lost had it.
-    """
-
-    __slots__ = (
-        "again",
-        "did_crc",
-        "doubtful",
-        "first_written_ns",
-        "floor",
-        "frame",
-        "has_turn",
-        "header",
-        "label",
-        "refusal",
-        "refusals",
-        "repeat_at_s",
-        "seq",
-        "subject",
-        "writes",
-    )
-
-    def __init__(
-        self, seq: int, subject: bytes, header: bytes, frame: bytes, *, label: str, did_crc: int
-    ) -> None:
-        self.seq = seq
-        self.subject = subject
-        self.header = header
-        self.frame = frame
-        self.label = label
-        self.did_crc = did_crc
-        self.again = False
-        self.floor = 0
-        self.first_written_ns = 0
-        self.repeat_at_s = math.inf
-        self.has_turn = False
-        self.writes = 0
-        self.refusals = 0
-        self.refusal: str | None = None
-        self.doubtful = False
-
-    def written(self, now_s: float, now_ns: int, last_stream_seq: int) -> None:
-        """Note that it goes out now."""
-        if not self.writes:
-            self.first_written_ns = now_ns
-            if not self.doubtful:
-                self.floor = last_stream_seq
-            self.repeat_at_s = now_s + ACK_TIMEOUT_S
-        else:
-            # Unless the last write was refused, it may have been stored all the same.
-            if self.refusal is None:
-                self.doubtful = True
-            self.refusal = None
-            timeout_s = min(ACK_TIMEOUT_S * (1 << min(self.writes, 10)), ACK_TIMEOUT_MAX_S)
-            self.repeat_at_s = now_s + timeout_s
-        self.writes += 1
-
-    def refused(self, reason: str, now_s: float) -> None:
-        """Note that its last write was refused and when to try again."""
-        backoff_s = min(REFUSAL_BACKOFF_S * (1 << min(self.refusals, 10)), REFUSAL_BACKOFF_MAX_S)
-        self.refusals += 1
-        self.refusal = reason
-        self.repeat_at_s = now_s + backoff_s
 
 
 class PublishWindow:
     """What is in flight, bounded by count and bytes; one read may exceed a bound.
 
-    Publishes are known by a token, the last of their answer's subject. `ready` are those to be
-    written for the first time: of each DID the oldest, once those before it have their outcome.
+    Publishes are known by a token, the last of their answer's subject. `ready` are those that may
+    be written: what is new, and those whose turn has come; see `expected_end`.
     """
 
     def __init__(
@@ -112,7 +39,7 @@ class PublishWindow:
         on_unanswered: Callable[[Publish], None] = lambda _: None,
     ) -> None:
         self.pending: dict[int, Publish] = {}
-        self.ready: list[tuple[int, Publish]] = []
+        self.ready: list[Publish] = []
         #: Taken out when their stream was lost, to be read again: by relay seq, without frames.
         self.withdrawn: dict[int, Publish] = {}
         #: Of a killed shuffler's: what has its outcome beyond where it is resumed, and the highest
@@ -131,7 +58,8 @@ class PublishWindow:
         self._on_unanswered = on_unanswered
         #: Publishes that a duplicate settled, by where the stream has them: (seq, label, bytes).
         self._settled: dict[int, tuple[int, str, int]] = {}
-        self._turns: DidTurns[tuple[int, Publish]] = DidTurns()
+        self._turns = DidTurns()
+        self._end = StreamEnd()
 
     @property
     def full(self) -> bool:
@@ -152,22 +80,42 @@ class PublishWindow:
         if self.floor_before is not None:
             publish.doubtful = True
             publish.floor = self.floor_before
+        publish.token = token
         self.pending[token] = publish
         self.bytes += len(publish.frame)
-        if self._turns.enter(publish.did_crc, (token, publish)):
-            publish.has_turn = True
-            self.ready.append((token, publish))
+        self._turns.enter(publish)
+        self.ready.append(publish)
         return token
 
-    def take_ready(self) -> list[tuple[int, Publish]]:
-        """Return what is to be written for the first time; it is up to the caller now."""
+    def take_ready(self) -> list[Publish]:
+        """Return what may be written; it is up to the caller now."""
         ready, self.ready = self.ready, []
         return ready
 
-    def on_their_way(self) -> list[tuple[int, Publish]]:
+    def on_their_way(self) -> list[Publish]:
         """Return the publishes that a new connection has to bring: those whose turn it is."""
         self.ready = []
-        return [item for item in self.pending.items() if item[1].has_turn]
+        for publish in self.pending.values():
+            publish.place = 0
+        return [publish for publish in self.pending.values() if publish.before is None]
+
+    def expected_end(self, publish: Publish) -> int | None:
+        """Return where the stream has to end for an event to be stored ahead of its turn.
+
+        None if the event has to wait: the one before it is not on its way, or may not be stored.
+        """
+        before = publish.before
+        return None if before is None else self._end.behind(before.place)
+
+    def written(self, publish: Publish, now_s: float, now_ns: int) -> None:
+        """Note that a publish goes out now, behind all that went out before."""
+        publish.place = self._end.write()
+        publish.ahead = publish.before is not None
+        publish.written(now_s, now_ns, self._account.last_stream_seq)
+
+    def lose_connection(self) -> None:
+        """Note that what is on its way may not arrive."""
+        self._end.doubt()
 
     def oldest_seq(self) -> int | None:
         """Smallest relay seq that the stream has yet to take; None if there is none."""
@@ -175,48 +123,38 @@ class PublishWindow:
         again = () if self.to_replay.first is None else (self.to_replay.first,)
         return min(chain(pending, self.withdrawn, again), default=None)
 
-    def due(self, now_s: float) -> list[tuple[int, Publish]]:
+    def due(self, now_s: float) -> list[Publish]:
         """Return the publishes whose time to be repeated has come, in order."""
-        return [item for item in self.pending.items() if item[1].repeat_at_s <= now_s]
+        due = [
+            publish
+            for publish in self.pending.values()
+            if publish.repeat_at_s <= now_s and publish.before is None
+        ]
+        for publish in due:
+            publish.place = 0
+        if due:
+            self._end.doubt()
+        return due
 
     def answer(self, token: int, answer: Answer, now_s: float) -> Publish | None:
         """Take an answer; returns the publish if that gave it its outcome."""
         publish = self.pending.get(token)
-        account = self._account
         if publish is None:
             # A repeat's answer after the outcome: a duplicate, unless the window forgot the first.
             if isinstance(answer, Ack) and not answer.duplicate:
-                account.note_copy(answer.stream_seq)
+                self._account.note_copy(answer.stream_seq)
+                self._end.doubt()
             return None
         if isinstance(answer, Refusal):
-            account.refusals_by_reason[answer.reason] += 1
-            if not answer.permanent:
-                publish.doubtful |= answer.in_doubt
-                publish.refused(answer.reason, now_s)
+            self._end.doubt()
+            if not self._is_refused_for_good(publish, answer, now_s):
                 return None
-            self._give_up(publish, answer.reason)
-            self._on_unanswered(publish)
         elif not answer.duplicate:
-            stream_seq = answer.stream_seq
-            twin = self._settled.pop(stream_seq, None) if self._settled else None
-            if twin is not None:
-                # That place is this publish's: the other was answered as a duplicate of it.
-                seq, label, size_bytes = twin
-                account.take_back(seq, stream_seq, label=label, size_bytes=size_bytes)
-            elif stream_seq <= account.stream.last_seq:
-                self._check_order(stream_seq)
-            if publish.doubtful:
-                # An earlier write may be stored as well, if the duplicate window was over.
-                account.maybe_stored_twice += 1
-            self._note_published(publish, stream_seq)
-        elif self._settles(publish, answer.stream_seq):
-            if not publish.again:
-                account.settled += 1
-                self._settled[answer.stream_seq] = publish.seq, publish.label, len(publish.frame)
-            self._note_published(publish, answer.stream_seq)
-        elif not publish.again:
-            account.note_duplicate(publish.seq)
-        self._remove(token, publish)
+            self._stored(publish, answer.stream_seq)
+        else:
+            self._end.doubt()
+            self._stored_before(publish, answer.stream_seq)
+        self._remove(publish)
         return publish
 
     def fail(self, token: int, reason: str) -> None:
@@ -224,7 +162,7 @@ class PublishWindow:
         publish = self.pending[token]
         self._give_up(publish, reason)
         self._on_unanswered(publish)
-        self._remove(token, publish)
+        self._remove(publish)
 
     def found(self, seq: int, stream_seq: int, message_id: str | None = None) -> bool:
         """Take in that the stream has an event of relay seq `seq` at a place that no answer named.
@@ -232,14 +170,14 @@ class PublishWindow:
         Returns whether it is one of ours: a publish without an answer, or another copy. Of a relay
         that somebody else reads, another event may have the seq, so `message_id` must be the same.
         """
-        for token, publish in self.pending.items():
+        for publish in self.pending.values():
             if publish.seq == seq:
                 if message_id is not None and message_id.encode() not in publish.header:
                     return False
                 self._account.settled += 1
                 self._note_published(publish, stream_seq)
                 self._on_unanswered(publish)
-                self._remove(token, publish)
+                self._remove(publish)
                 return True
         if seq not in self._account.published_seqs:
             return False
@@ -263,6 +201,7 @@ class PublishWindow:
         self.ready = []
         self.bytes = 0
         self._turns.clear()
+        self._end.doubt()
         self._settled.clear()
         return taken
 
@@ -283,7 +222,7 @@ class PublishWindow:
     def close(self) -> None:
         """Give every publish that has no outcome yet its own."""
         self.give_up_withdrawn()
-        for token, publish in list(self.pending.items()):
+        for publish in list(self.pending.values()):
             if publish.again:
                 # It has its outcome: a stream that was lost had it.
                 pass
@@ -294,7 +233,7 @@ class PublishWindow:
             else:
                 self._account.note_unknown(publish.seq)
             self._on_unanswered(publish)
-            self._remove(token, publish)
+            self._remove(publish)
         self.ready = []
 
     def _give_up(self, publish: Publish, reason: str) -> None:
@@ -316,17 +255,68 @@ class PublishWindow:
             again=publish.again,
         )
 
-    def _remove(self, token: int, publish: Publish) -> None:
-        del self.pending[token]
+    def _remove(self, publish: Publish) -> None:
+        del self.pending[publish.token]
         self.bytes -= len(publish.frame)
-        if not publish.has_turn:
+        publish.has_outcome = True
+        if publish.before is not None:
             return
-        following = self._turns.leave(publish.did_crc)
-        while following is not None and following[0] not in self.pending:
-            following = self._turns.leave(publish.did_crc)
-        if following is not None:
-            following[1].has_turn = True
-            self.ready.append(following)
+        following = self._turns.leave(publish)
+        if following is None or following.place:
+            return
+        self.ready.append(following)
+        if self._end.is_certain:
+            # Those behind it may go ahead once it is written.
+            behind = following.following
+            while behind is not None and not behind.place:
+                self.ready.append(behind)
+                behind = behind.following
+
+    def _is_refused_for_good(self, publish: Publish, refusal: Refusal, now_s: float) -> bool:
+        if refusal.out_of_turn:
+            # Unless it has been written again since.
+            if publish.ahead and publish.place:
+                publish.refused_ahead(refusal.reason)
+                if publish.before is None:
+                    self.ready.append(publish)
+            return False
+        self._account.refusals_by_reason[refusal.reason] += 1
+        if not refusal.permanent:
+            publish.doubtful |= refusal.in_doubt
+            publish.refused(refusal.reason, now_s)
+            return False
+        self._give_up(publish, refusal.reason)
+        self._on_unanswered(publish)
+        return True
+
+    def _stored(self, publish: Publish, stream_seq: int) -> None:
+        account = self._account
+        if publish.writes == 1 and publish.place:
+            self._end.stored(publish.place, stream_seq)
+        else:
+            # Which of its writes was stored is not known.
+            self._end.doubt()
+        twin = self._settled.pop(stream_seq, None) if self._settled else None
+        if twin is not None:
+            # That place is this publish's: the other was answered as a duplicate of it.
+            seq, label, size_bytes = twin
+            account.take_back(seq, stream_seq, label=label, size_bytes=size_bytes)
+        elif stream_seq <= account.stream.last_seq:
+            self._check_order(stream_seq)
+        if publish.doubtful:
+            # An earlier write may be stored as well, if the duplicate window was over.
+            account.maybe_stored_twice += 1
+        self._note_published(publish, stream_seq)
+
+    def _stored_before(self, publish: Publish, stream_seq: int) -> None:
+        account = self._account
+        if self._settles(publish, stream_seq):
+            if not publish.again:
+                account.settled += 1
+                self._settled[stream_seq] = publish.seq, publish.label, len(publish.frame)
+            self._note_published(publish, stream_seq)
+        elif not publish.again:
+            account.note_duplicate(publish.seq)
 
     def _settles(self, publish: Publish, stream_seq: int) -> bool:
         """Whether a duplicate is the publish's own earlier write, and nobody else's message."""

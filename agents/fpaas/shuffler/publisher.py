@@ -21,10 +21,11 @@ from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.jetstream.nats_connection import NatsConnection
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.records.shuffler import NatsOutage
+from fpaas.shuffler.publish import Publish
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import NO_STREAM, AnswerReader, Refusal
-from fpaas.shuffler.publish_window import Publish, PublishWindow
-from fpaas.shuffler.subjects import Addresser
+from fpaas.shuffler.publish_window import PublishWindow
+from fpaas.shuffler.subjects import Addresser, expecting
 
 log = logging.getLogger(__name__)
 
@@ -212,35 +213,49 @@ class Publisher:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def _write(self, publishes: Iterable[tuple[int, Publish]]) -> None:
+    def _write(self, publishes: Iterable[Publish]) -> None:
         now_s = time.monotonic()
         now_ns = common_time.now_ns()
-        last_stream_seq = self._account.last_stream_seq
-        max_payload = self.connection.server_info.get("max_payload", 2**20)
+        window = self.window
+        server_info = self.connection.server_info
+        max_payload = server_info.get("max_payload", 2**20)
+        # In a cluster the condition is checked before a message is stored, which may yet fail.
+        may_go_ahead = "cluster" not in server_info
         lines: list[bytes] = []
         first_writes = 0
-        for token, publish in publishes:
-            header = publish.header
-            total_bytes = len(header) + len(publish.frame)
+        for publish in publishes:
+            if publish.place or publish.has_outcome:
+                continue
+            header, frame = publish.header, publish.frame
+            total_bytes = len(header) + len(frame)
             if total_bytes > max_payload:
                 # The server would cut the connection, and everything else in flight with it.
-                self.window.fail(token, f"larger than the server's max_payload of {max_payload}")
+                reason = f"larger than the server's max_payload of {max_payload}"
+                window.fail(publish.token, reason)
                 continue
+            if publish.before is not None:
+                end = window.expected_end(publish) if may_go_ahead else None
+                if end is None:
+                    continue
+                header = expecting(header, end)
+                total_bytes = len(header) + len(frame)
+                if total_bytes > max_payload:
+                    continue
             lines += (
                 b"HPUB %b %b%d %d %d\r\n%b"
                 % (
                     publish.subject,
                     self._inbox_prefix,
-                    token,
+                    publish.token,
                     len(header),
                     total_bytes,
                     header,
                 ),
-                publish.frame,
+                frame,
                 b"\r\n",
             )
             # A nanosecond apart, they keep the order in which they were written.
-            publish.written(now_s, now_ns + first_writes, last_stream_seq)
+            window.written(publish, now_s, now_ns + first_writes)
             first_writes += publish.writes == 1
         self.publish_ack.begin(now_ns, first_writes)
         self.connection.write(b"".join(lines))
@@ -253,21 +268,19 @@ class Publisher:
                 if due:
                     self._start_repeating(due)
 
-    def _start_repeating(self, publishes: list[tuple[int, Publish]]) -> None:
+    def _start_repeating(self, publishes: list[Publish]) -> None:
         self._repeating = asyncio.ensure_future(self._repeat_alone(publishes))
 
-    async def _repeat_alone(self, publishes: list[tuple[int, Publish]]) -> None:
+    async def _repeat_alone(self, publishes: list[Publish]) -> None:
         await self._repeat(publishes)
         self._repeating = None
         self._open_room()
 
-    async def _repeat(self, publishes: list[tuple[int, Publish]]) -> None:
-        piece: list[tuple[int, Publish]] = []
+    async def _repeat(self, publishes: list[Publish]) -> None:
+        piece: list[Publish] = []
         piece_bytes = 0
-        for token, publish in publishes:
-            if token not in self.window.pending:
-                continue
-            piece.append((token, publish))
+        for publish in publishes:
+            piece.append(publish)
             piece_bytes += len(publish.frame)
             if piece_bytes >= REPEAT_PIECE_BYTES:
                 self._write(piece)
@@ -316,6 +329,7 @@ class Publisher:
             self._repeating.cancel()
             self._repeating = None
         self._looking = False
+        self.window.lose_connection()
         if len(self.outages) < OUTAGES_MAX:
             self.outages.append(NatsOutage(common_time.now_ns()))
 
@@ -341,7 +355,7 @@ class Publisher:
             self._has_no_stream = False
             self._note_ack(publish)
         window.answer(token, answer, time.monotonic())
-        if isinstance(answer, Refusal):
+        if isinstance(answer, Refusal) and not answer.out_of_turn:
             self._log_refusal(answer.reason)
             if answer.reason == NO_STREAM:
                 self._has_no_stream = True

@@ -19,6 +19,7 @@ from fpaas.spec import SUBJECT_ROOT
 from fpaas.spec.mix import PARTITIONS, ConsumerClass
 
 DEFAULT_PARTITIONS = PARTITIONS
+_HEADER_START_BYTES = len(b"NATS/1.0\r\n")
 #: Tokens in the collection's place.
 NO_COLLECTION = "_"
 MIXED_COLLECTIONS = "_mixed"
@@ -103,6 +104,15 @@ class Addresser:
                 self._formats.clear()
             self._formats[kind, collections] = made
         return made
+
+
+def expecting(header: bytes, stream_seq: int) -> bytes:
+    """Return a header with the condition that the stream ends at `stream_seq`."""
+    # In front: consumers know that Fpaas-Seq is the last one.
+    return b"NATS/1.0\r\nNats-Expected-Last-Sequence: %d\r\n%b" % (
+        stream_seq,
+        header[_HEADER_START_BYTES:],
+    )
 
 
 def collection_token(collections: tuple[str, ...]) -> str:
