@@ -94,6 +94,19 @@ def note(
         log.begin(kind, unix_ns(begin_s), parameters, end_unix_ns=end)
 
 
+def test_of_many_moments_without_a_processor_the_longest_are_told(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        for second in range(6, 30):
+            note(host, "relay", AGENT_PAUSED, second, second + 0.3 + second / 100)
+            note(host, "shuffler", AGENT_PAUSED, second, second + 0.3)
+        note(host, "relay", AGENT_PAUSED, 31, 33)
+
+    _, content = analyse(tmp_path, spoil)
+    told = [one["begin_s"] for one in content["events"] if one["parameters"]["agent"] == "relay"]
+    assert told == [*range(20, 30), 31]
+    assert len(content["events"]) == len(told) + 10
+
+
 SERVER = "10.0.0.1:4222"
 
 

@@ -39,6 +39,11 @@ from fpaas.records.events import (
 )
 from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.status import in_words
+from fpaas.spec import NS_PER_S
+
+
+#: A busy machine keeps agents waiting for moments, all of the time: of each agent's, the longest.
+MOMENTS_TOLD_MAX = 10
 
 
 class _Seen(NamedTuple):
@@ -70,9 +75,16 @@ def noticed(bundle: Bundle) -> Iterator[Found]:
         if record.end_unix_ns is None or record.end_unix_ns >= bundle.spec.t0_unix_ns:
             whom = sorted(_whom(record).items())
             alike[seen.host, seen.agent, record.kind, *whom].append(seen._replace(record=record))
+    until_unix_ns = bundle.spec.offer_until_unix_ns
     for group in alike.values():
-        for stretch in _stretches(group):
-            yield _merged(stretch, bundle.spec.offer_until_unix_ns)
+        found = [_merged(stretch, until_unix_ns) for stretch in _stretches(group)]
+        moments = [one for one in found if one.kind == AGENT_PAUSED and _length_ns(one) < NS_PER_S]
+        dropped = sorted(moments, key=_length_ns)[:-MOMENTS_TOLD_MAX]
+        yield from (one for one in found if one not in dropped)
+
+
+def _length_ns(found: Found) -> int:
+    return (found.end_unix_ns or found.begin_unix_ns) - found.begin_unix_ns
 
 
 def _seen(bundle: Bundle) -> Iterator[_Seen]:
