@@ -41,7 +41,6 @@ from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.status import in_words
 from fpaas.spec import NS_PER_S
 
-
 #: A busy machine keeps agents waiting for moments, all of the time: of each agent's, the longest.
 MOMENTS_TOLD_MAX = 10
 
