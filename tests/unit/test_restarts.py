@@ -102,6 +102,13 @@ def test_a_death_is_when_the_probe_saw_it(tmp_path: Path) -> None:
     assert "the relay died 12.9 s after the run's start" in content["verdict"]["reasons"][0]
 
 
+def test_who_stood_still_before_it_died_is_told_with_both_times() -> None:
+    died = {"at_s": 12.0, "ended_s": 14.4, "worker": 1}
+    assert codes.sentence(Reason("worker_died", None, died)) == (
+        "consumers worker 1 died 14.4 s after the run's start, 2.4 s after its last sign of life"
+    )
+
+
 @pytest.mark.parametrize("agent", ["relay", "shuffler"])
 def test_an_agent_that_was_started_again_is_an_event(tmp_path: Path, agent: str) -> None:
     def spoil(host: Path) -> None:

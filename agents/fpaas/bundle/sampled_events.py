@@ -160,7 +160,10 @@ def deaths(bundle: Bundle) -> Iterator[Found]:
             if status.state == State.DONE:
                 continue
             last_unix_ns = last_sign(part, status.agent, status.unix_ns)
-            ended_unix_ns = process_ends.first_after(part, status.agent, last_unix_ns)
+            ended_unix_ns = None
+            # Who failed or was stopped said so before its process ended.
+            if status.state not in (State.FAILED, State.STOPPED):
+                ended_unix_ns = process_ends.first_after(part, status.agent, last_unix_ns)
             what = {State.FAILED: "failed", State.STOPPED: "was stopped"}.get(status.state, "died")
             yield Found(
                 AGENT_DIED,

@@ -29,6 +29,8 @@ _CLOCK = (
     "Synchronise the hosts' clocks (chrony), make sure that nothing sets them during a run, and "
     "run again."
 )
+#: Whoever lives gives a sign of it each second.
+SIGNS_APART_S = 1.5
 _LOG = {"has_log": "whether its log says anything"}
 _ENDED = {
     "at_s": "s since T0, last sign of life",
@@ -49,7 +51,9 @@ def _when(p: Parameters) -> str:
     """Say when something died; whoever stood still before gave its last sign of life then."""
     if p.get("ended_s") is None:
         return f"; its last sign of life came {p['at_s']:.0f} s after the run's start"
-    return f" {p['ended_s']:.1f} s after the run's start"
+    silent_s = p["ended_s"] - p["at_s"]
+    silent = f", {silent_s:.1f} s after its last sign of life" if silent_s > SIGNS_APART_S else ""
+    return f" {p['ended_s']:.1f} s after the run's start{silent}"
 
 
 def _died(agent: str) -> Code:

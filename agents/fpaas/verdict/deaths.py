@@ -64,7 +64,7 @@ class Dead:
             self._parts.add((end.host, end.agent))
             if end.state == State.FAILED:
                 failed = {"agent": end.agent, "message": end.message}
-                yield _known_s(end), Reason("agent_failed", end.host, failed)
+                yield end.at_s, Reason("agent_failed", end.host, failed)
             else:
                 died = {
                     "at_s": end.at_s,
