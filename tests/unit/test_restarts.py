@@ -254,3 +254,11 @@ def test_what_may_follow_from_a_restart(agent: str, reason: Reason, *, follows: 
     content = {"events": [event | {"parameters": {"agent": agent}}]}
     found = list(verdict._restarted(content, [reason]))
     assert bool(found) is follows
+
+
+def test_a_single_worker_that_dies_is_named() -> None:
+    """It is the process of its agent."""
+    died = {"at_s": 12.0, "ended_s": 12.4, "message": "", "workers": [0], "has_log": False}
+    assert codes.sentence(Reason("consumers_died", None, died)) == (
+        "the consumers' agent (consumers worker 0) died 12.4 s after the run's start"
+    )

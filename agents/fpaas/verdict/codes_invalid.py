@@ -59,14 +59,16 @@ def _when(p: Parameters) -> str:
 def _died(agent: str) -> Code:
     def sentence(p: Parameters) -> str:
         said = f" ({p['message']})" if p["message"] else ""
-        return f"{AGENTS[agent]} died{_when(p)}{said}{_more('its log', p)}"
+        workers = p.get("workers")
+        whom = f" ({in_words(agent, workers)})" if workers else ""
+        return f"{AGENTS[agent]}{whom} died{_when(p)}{said}{_more('its log', p)}"
 
     return Code(
         INVALID,
         sentence,
         f"{AGENTS[agent].capitalize()} ended without a message: it was killed, or it crashed.",
         f"{_LOGS} If the host ran out of memory, the kernel killed it, and `dmesg` says so.",
-        {**_ENDED, "state": "", "message": "", **_LOG},
+        {**_ENDED, "state": "", "message": "", "workers": _WORKERS, **_LOG},
     )
 
 

@@ -72,6 +72,11 @@ class Dead:
                     "state": end.state,
                     "message": end.message,
                     "has_log": end.has_log,
+                    "workers": [
+                        death.worker
+                        for death in facts.workers_killed
+                        if (end.host, end.agent) == (death.host, "consumers")
+                    ],
                 }
                 yield _known_s(end), Reason(f"{end.agent}_died", end.host, died)
 
