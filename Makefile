@@ -15,6 +15,8 @@ VENV := .venv
 BOOTSTRAP := .venv-bootstrap
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
+# Not by its own name in recipes: make would play those even if it was told to print them only.
+AGAIN := $(MAKE) --no-print-directory
 PLAYBOOK = $(BIN)/ansible-playbook $(if $(INVENTORY),-i $(INVENTORY))
 
 # Nothing is written outside the checkout; a cache of the user's own is used if it is set.
@@ -32,7 +34,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud cloud-up cloud-down watch demo failure-matrix sweep capacity frontier expected-results test molecule fuzz lint lint-python lint-playbooks readmes dashboards docs bench lab lab-down vms vms-down teardown clean
+.PHONY: help setup cloud cloud-up cloud-down watch demo failure-matrix sweep capacity frontier expected-results test molecule molecule-down fuzz lint lint-python lint-playbooks readmes dashboards docs bench lab lab-down vms vms-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -76,26 +78,38 @@ watch: $(READY) ## Watch the run that is on, here or on INVENTORY's hosts; Ctrl-
 expected-results: $(READY) ## Measure what the proof of concept expected
 	@$(PLAYBOOK) playbooks/expected-results.yml $(ARGS)
 
-# With ARGS, which are pytest's, those tests only.
+# With ARGS, which are pytest's, those tests only. Without, labs of tests and scenarios share their images.
 test: lint ## Pass the tests: style, types, playbooks, unit, integration; on containers, too
+ifneq ($(ARGS),)
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(ARGS)
-	@$(if $(ARGS),,if why=$$($(BIN)/python -m tests.support.docker_engine 2>&1); then $(MAKE) --no-print-directory molecule; \
-	  else printf '\n%s\n' "LEFT OUT: the playbooks were not tried on containers (make molecule): $$why"; fi)
+else
+	@status=0; FPAAS_KEEP_IMAGES=true $(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal || status=$$?; \
+	if ! why=$$($(BIN)/python -m tests.support.docker_engine 2>&1); then \
+	  printf '\n%s\n' "LEFT OUT: the playbooks were not tried on containers (make molecule): $$why"; \
+	elif [ $$status -eq 0 ]; then $(AGAIN) molecule || status=$$?; \
+	else $(AGAIN) molecule-down; fi; exit $$status
+endif
 
-# The scenarios share their images, which go with the last of them. `machines`, on emulated machines, takes
-# longer than all others together; with `interrupted` and `monitoring` CI would not end in time. They are played if named.
-molecule: $(READY) ## Try the playbooks on containers of their own: SCENARIO=, or all but `machines`, `interrupted` and `monitoring`
-	@$(if $(filter machines,$(SCENARIO)),,$(BIN)/python -m tests.support.docker_engine)
-	@FPAAS_KEEP_IMAGES=true timeout $$([ -t 0 ] && echo --foreground) --kill-after=60 \
-	  $(if $(filter machines,$(SCENARIO)),$$((4 * $(MOLECULE_LIMIT_S))),$(MOLECULE_LIMIT_S)) \
-	  $(BIN)/molecule test --no-command-borders $(if $(SCENARIO),--scenario-name $(SCENARIO),--all --exclude machines --exclude interrupted --exclude monitoring); status=$$?; \
-	  if [ $$status -eq 124 ]; then echo "molecule was stopped: not done in time" >&2; fi; \
-	  $(if $(filter machines,$(SCENARIO)),$(BIN)/ansible-playbook playbooks/vms-down.yml \
-	    -e machine_lab_inventory=molecule/machines/inventory/hosts.yml || status=1;, \
-	  for scenario in $(filter-out molecule/machines/%,$(wildcard molecule/*/molecule.yml)); do \
-	    $(BIN)/ansible-playbook playbooks/lab-down.yml -e container_lab_image_name=fpaas-molecule \
-	      -e container_lab_inventory=$${scenario%/molecule.yml}/inventory/hosts.yml || status=1; \
-	  done;) exit $$status
+# `machines`, on emulated machines, takes longer than all others together; with `interrupted` and `monitoring` CI
+# would not end in time. They are played if named.
+SCENARIO ?= cluster default
+MACHINES := $(filter machines,$(SCENARIO))
+
+molecule: $(READY) ## Try the playbooks on containers of their own: SCENARIO=cluster, default, interrupted, monitoring, machines
+	@$(if $(MACHINES),,$(BIN)/python -m tests.support.docker_engine)
+	@status=0; FPAAS_KEEP_IMAGES=true timeout $$([ -t 0 ] && echo --foreground) --kill-after=60 \
+	  $(if $(MACHINES),$$((4 * $(MOLECULE_LIMIT_S))),$(MOLECULE_LIMIT_S)) \
+	  $(BIN)/molecule test --no-command-borders $(SCENARIO:%=--scenario-name %) || status=$$?; \
+	if [ $$status -eq 124 ]; then echo "molecule was stopped: not done in time" >&2; fi; \
+	$(AGAIN) molecule-down || status=1; exit $$status
+
+# Images go with the last of the labs that share them.
+molecule-down: $(READY) ## Remove the labs of SCENARIO, whatever state they are in, and their images
+	@status=0; $(foreach scenario,$(filter-out machines,$(SCENARIO)),$(BIN)/ansible-playbook playbooks/lab-down.yml \
+	  -e container_lab_image_name=fpaas-molecule \
+	  -e container_lab_inventory=molecule/$(scenario)/inventory/hosts.yml || status=1;) \
+	$(if $(MACHINES),$(BIN)/ansible-playbook playbooks/vms-down.yml \
+	  -e machine_lab_inventory=molecule/machines/inventory/hosts.yml || status=1;) exit $$status
 
 # What it finds is in .fuzz; with TARGET=, of tests/fuzz/targets.py, one reader only.
 fuzz: $(READY) ## Feed bad bytes to all that reads bytes from outside, for FUZZ_S seconds in all

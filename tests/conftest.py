@@ -19,9 +19,20 @@ settings.load_profile("lab")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+#: Each of these takes minutes. Begun last, they would go on alone when all else has ended.
+LONGEST = (
+    "test_container_lab.py",
+    "test_playbook.py",
+    "test_sweep.py",
+    "test_users_environments.py",
+    "test_settings.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what keeps all cores busy: beside it run unit tests, which no load disturbs."""
-    items.sort(key=lambda item: item.path.name != "test_container_lab.py")
+    """Begin with what takes longest: beside it run unit tests first, which no load disturbs."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+    items.sort(key=lambda item: item.path.name != LONGEST[0])
 
 
 @pytest.fixture
