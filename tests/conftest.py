@@ -58,5 +58,5 @@ def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
 @pytest.fixture
 def real_frames() -> Path:
     if not REAL_FRAMES.exists():
-        pytest.skip(f"real frames are not there: {REAL_FRAMES}")
+        pytest.skip(f"there are no real frames: {REAL_FRAMES}")
     return REAL_FRAMES

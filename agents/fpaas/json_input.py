@@ -42,7 +42,7 @@ def loads(text: str | bytes) -> Any:  # noqa: ANN401
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _finite(digits: str) -> float:

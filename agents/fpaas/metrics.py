@@ -11,7 +11,7 @@ def parse_listen(listen: str) -> tuple[str, int]:
     """Split `host:port`; raises BadInput if it is none."""
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65_535:
-        raise BadInput(f"{listen!r} is no address to listen on; expected host:port")
+        raise BadInput(f"{listen!r} is not an address to listen on; expected host:port")
     return host.strip("[]"), int(port)
 
 

@@ -34,7 +34,7 @@ options:
     required: true
 """
 EXAMPLES = """
-- name: Refuse what is no lab
+- name: Refuse what is not a lab
   ansible.builtin.fail:
     msg: "{{ problems | join(' ') }}"
   when: problems

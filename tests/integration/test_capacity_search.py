@@ -1,4 +1,4 @@
-"""A capacity search for real: killed in the middle of a run, gone on with, answered."""
+"""A capacity search for real: killed in the middle of a run, resumed, answered."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_another_file_than_was_asked_for_is_refused(tmp_path: Path) -> None:
     assert refused.exit_code == 2
     assert f"is not the SHA-256 of {source}, which is {checksum}" in refused.flat
     refused = play(lab, tmp_path / "none.deb", checksum)
-    assert f"grafana_source: {tmp_path}/none.deb is not there" in refused.flat
+    assert f"grafana_source: {tmp_path}/none.deb does not exist" in refused.flat
     assert not list(lab.lab_dir.glob("grafana*"))
 
 

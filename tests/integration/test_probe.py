@@ -373,7 +373,7 @@ def test_lag_of_many_consumers_is_swept_page_by_page(
     ("arguments", "host", "expected"),
     [
         ([], "elsewhere", "there are localhost"),
-        (["--nats-monitoring-url", "ftp://x"], HOST, "is no monitoring URL"),
+        (["--nats-monitoring-url", "ftp://x"], HOST, "is not a monitoring URL"),
         (["--nats-url", "http://x"], HOST, "is no NATS URL"),
     ],
 )

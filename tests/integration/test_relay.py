@@ -555,7 +555,7 @@ def test_port_in_use_is_named(relay: RelayProcess) -> None:
         (("--source", "/nowhere"), "/nowhere: cannot be read"),
         (("--source", "wss://bsky.network"), "fpaas record"),
         (("--pace", "capture"), "needs a capture"),
-        (("--listen", "2480"), "'2480' is no address"),
+        (("--listen", "2480"), "'2480' is not an address"),
         (("--run", "/nowhere"), "--out: is required"),
         (("--run", "/nowhere", "--out", "/tmp"), "/nowhere: cannot be read"),
         (("--run", "/nowhere", "--rate-per-s", 3), "--rate-per-s: /nowhere says this"),

@@ -328,8 +328,8 @@ async def answer_with(reply: bytes, use: Callable[[str], Awaitable[None]]) -> No
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "HTTP 200 OK", True),
         (b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n", "HTTP 429 Slow", False),
         (b"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n", "HTTP 503 Later", False),
-        (b"220 mail.test ESMTP\r\n\r\n", "is no WebSocket server", True),
-        (b"\xff" * 100_000, "is no WebSocket server", True),
+        (b"220 mail.test ESMTP\r\n\r\n", "is not a WebSocket server", True),
+        (b"\xff" * 100_000, "is not a WebSocket server", True),
         (b"", "closed during the handshake", False),
     ],
 )
@@ -375,7 +375,7 @@ def test_wss_with_back_pressure(
 ) -> None:
     """Pausing must reach through TLS: more is sent than any buffer on the way can hold."""
     if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the certificate, is not there")
+        pytest.skip("openssl, which makes the certificate, is not installed")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
     names = "-addext subjectAltName=DNS:localhost,IP:127.0.0.1"

@@ -1,4 +1,4 @@
-"""A sweep for real: killed in the middle of a run, gone on with, reported."""
+"""A sweep for real: killed in the middle of a run, resumed, reported."""
 
 from __future__ import annotations
 

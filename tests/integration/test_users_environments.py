@@ -145,10 +145,10 @@ def test_what_nats_said_when_it_died_at_its_start_is_told(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("nats 1", "b"), 'host "nats 1": is no name for a lab\'s host'),
-        (("a" * 64, "b"), f'host "{"a" * 64}": is no name'),
-        (("n\u00e4ts", "b"), "is no name for a lab's host"),
-        (("-a", "b"), 'host "-a": is no name'),
+        (("nats 1", "b"), 'host "nats 1": is not allowed as a host\'s name'),
+        (("a" * 64, "b"), f'host "{"a" * 64}": is not allowed'),
+        (("n\u00e4ts", "b"), "is not allowed as a host's name"),
+        (("-a", "b"), 'host "-a": is not allowed'),
         (("One", "one"), "two of these names differ in capitals only"),
     ],
 )

@@ -210,7 +210,7 @@ def test_text_that_a_loop_makes_too_long_is_refused(tmp_path: Path) -> None:
 def test_pipe_and_device_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(BadInput, match="is no file"):
+        with pytest.raises(BadInput, match="is not a file"):
             capture.check(path)
 
 

@@ -327,7 +327,7 @@ def test_what_is_no_number_is_refused(tmp_path: Path) -> None:
     spoiled = _run(tmp_path / "a", math.nan)
     result = _compare(spoiled, "vs", _run(tmp_path / "b", 1))
     assert result.exit_code == 2
-    assert f"{spoiled}/summary.json: is not JSON: NaN is no number" in result.output
+    assert f"{spoiled}/summary.json: is not JSON: NaN is not a number" in result.output
 
 
 def test_a_threshold_that_nothing_is_above_is_refused(tmp_path: Path) -> None:

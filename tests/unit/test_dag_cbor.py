@@ -83,7 +83,7 @@ def test_strings_are_written_as_the_library_writes_them(text: str, data: bytes) 
         (b"\x19\x00\xff", "shortest"),
         (b"\xc1\x00", "tag 1 .* not allowed"),
         (b"\xd8\x2a\x00", "no CID"),
-        (b"\xa1\x01\x01", "is no text"),
+        (b"\xa1\x01\x01", "is not text"),
         (b"\xf9\x00\x00", "not allowed"),  # half float
         (b"\xfb" + bytes(8), "is a float"),
         (b"\xf7", "not allowed"),  # undefined

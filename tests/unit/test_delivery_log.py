@@ -88,5 +88,5 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     delivery_log.write(path, logs)
     path.write_bytes(path.read_bytes()[:-20])
 
-    with pytest.raises(ValueError, match="is no delivery log"):
+    with pytest.raises(ValueError, match="is not a delivery log"):
         delivery_log.read(path)

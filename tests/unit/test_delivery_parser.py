@@ -24,7 +24,7 @@ STATUS = b"NATS/1.0 404 No Messages\r\n\r\n"
 
 @dataclass
 class Every:
-    """Answers to every so many messages."""
+    """Answers to every n-th message."""
 
     step: int
     answer: Answer

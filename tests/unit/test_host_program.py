@@ -91,8 +91,8 @@ def test_archive_without_one_server_is_refused(tmp_path: Path, names: list[str])
     ("name", "content", "message"),
     [
         ("nats.tar.gz", b"no archive", "cannot be unpacked"),
-        ("nats-server", b"#!/bin/sh\n", "is no program for Linux"),
-        ("nats-server", b"", "is no program for Linux"),
+        ("nats-server", b"#!/bin/sh\n", "is not a program for Linux"),
+        ("nats-server", b"", "is not a program for Linux"),
         ("nats-server", program(0xF3), r"unknown machine \(0xf3\)"),
     ],
 )

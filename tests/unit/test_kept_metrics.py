@@ -45,7 +45,7 @@ def test_the_window_is_by_the_clock_of_prometheus_host() -> None:
 
 
 def test_a_bundle_without_metrics_says_how_to_keep_them(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"is no bundle of a run"):
+    with pytest.raises(BadInput, match=r"is not a bundle of a run"):
         metrics_server.find(tmp_path)
     (tmp_path / "run.json").touch()
     with pytest.raises(BadInput, match=r"has no metrics; .*bench_keep_metrics=true"):

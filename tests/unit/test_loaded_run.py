@@ -44,7 +44,7 @@ def test_what_cannot_be_loaded_says_what_to_do(reported: Path, tmp_path: Path) -
     with pytest.raises(ValueError, match="tables are: events, goals"):
         fpaas.load(reported).table("nothing")
     (tmp_path / "summary.json").write_text("[]")
-    with pytest.raises(ValueError, match="is no JSON object"):
+    with pytest.raises(ValueError, match="is not a JSON object"):
         fpaas.load(tmp_path)
 
 

@@ -100,11 +100,11 @@ def test_cursors_are_read_as_what_they_are(cursor: int, zeros: int) -> None:
 def test_anything_else_is_no_cursor(text: str) -> None:
     if text.isascii() and text.isdigit():
         return
-    with pytest.raises(ValueError, match="is no sequence number"):
+    with pytest.raises(ValueError, match="is not a sequence number"):
         read_cursor(f"cursor={quote(text, safe='')}")
 
 
 @pytest.mark.parametrize("digits", [str(CURSOR_MAX + 1), "9" * 5000])
 def test_numbers_beyond_64_bits_are_no_cursor(digits: str) -> None:
-    with pytest.raises(ValueError, match="is no sequence number"):
+    with pytest.raises(ValueError, match="is not a sequence number"):
         read_cursor(f"cursor={digits}")

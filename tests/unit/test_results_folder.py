@@ -56,7 +56,7 @@ def test_newest_first_whatever_the_kind(tmp_path: Path) -> None:
         ('{"schema": 1, "verd', "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         (b"\xff\xfe\x00", "is not JSON"),
-        ("[]", "is no JSON object"),
+        ("[]", "is not a JSON object"),
         ({"schema": 2}, "has schema 2"),
         ({"schema": 1}, "has no verdict"),
         ({"schema": 1, "verdict": {"status": ["pass"]}}, "has no verdict"),

@@ -143,7 +143,7 @@ def test_a_full_disk_is_named_and_counted_and_costs_no_run(tmp_path: Path) -> No
         (["--out", "."], "--run and --out belong together"),
         (["--relay", "ftp://x"], "is no relay"),
         (["--nats-url", "http://x"], "is no NATS URL"),
-        (["--metrics-listen", "nowhere"], "is no address to listen on"),
+        (["--metrics-listen", "nowhere"], "is not an address to listen on"),
         (["--run", "missing.json", "--out", "."], "missing.json: cannot be read"),
         (["--run", "x", "--out", ".", "--cursor-file", "c"], "--cursor-file"),
         (["--run", "x", "--out", ".", "--cursor-kv", "c"], "--cursor-kv"),

@@ -88,7 +88,7 @@ def test_a_verdict_of_the_wrong_kind_is_no_crash(tmp_path: Path) -> None:
     (tmp_path / "20260921T120100Z-sweep/summary.json").write_text(json.dumps(spoiled))
     result = report(directory)
     assert result.exit_code == 3
-    assert "has reasons for its verdict that are no list of sentences" in result.output
+    assert "has reasons for its verdict that are not a list of sentences" in result.output
 
 
 def test_a_point_that_lacks_a_repetition_is_named(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_run_whose_bundle_is_gone_is_played_again(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "20260921T120300Z-sweep")
     assert report(directory).exit_code == 3
     sweep = record.load(directory)
-    assert "is not there" in sweep.points[2].runs[0].reason
+    assert "does not exist" in sweep.points[2].runs[0].reason
     assert [point.number for _, point in sweep.missing()] == [3]
 
 

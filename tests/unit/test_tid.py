@@ -31,5 +31,5 @@ def test_real_rev_is_of_its_day() -> None:
 
 @pytest.mark.parametrize("text", ["", "222222222222", "3mptbypluud20", "czzzzzzzzzzzz"])
 def test_what_is_no_tid_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no timestamp id"):
+    with pytest.raises(ValueError, match="is not a timestamp id"):
         tid.decode(text)

@@ -361,7 +361,7 @@ def _deliveries(path: Path) -> list[ConsumerDeliveries]:
     try:
         return delivery_log.read(path)
     except ValueError as error:
-        raise UnreadableError(f"is no delivery log: {error.__cause__ or error}") from error
+        raise UnreadableError(f"is not a delivery log: {error.__cause__ or error}") from error
 
 
 def _little_endian(path: Path, typecode: str) -> array[int]:

@@ -268,5 +268,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise BadInput(f"{path}: is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise BadInput(f"{path}: is no JSON object")
+        raise BadInput(f"{path}: is not a JSON object")
     return content

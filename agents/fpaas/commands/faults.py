@@ -80,7 +80,7 @@ def _commands(text: str) -> dict[str, list[str]]:
             for words in commands.values()
         )
     except (ValueError, AttributeError, TypeError) as error:
-        raise BadInput(f"--services {text!r}: is no JSON object of lists: {error}") from error
+        raise BadInput(f"--services {text!r}: is not a JSON object of lists: {error}") from error
     if not is_good:
         raise BadInput(f"--services {text!r}: expected lists of words: start, hold, apart")
     return commands

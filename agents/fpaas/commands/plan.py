@@ -156,7 +156,7 @@ def read_object(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise BadInput(f"{path}: is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise BadInput(f"{path}: is no JSON object")
+        raise BadInput(f"{path}: is not a JSON object")
     return content
 
 
@@ -200,7 +200,7 @@ def topology_of(content: dict[str, Any], source: str) -> spec.Topology:
     try:
         topology = spec.Topology(**content)
     except TypeError as error:
-        raise BadInput(f"{source}: is no topology: {error}") from error
+        raise BadInput(f"{source}: is not a topology: {error}") from error
     hosts = topology.hosts
     if not isinstance(hosts, dict) or not all(isinstance(names, list) for names in hosts.values()):
         raise BadInput(f"{source}: hosts: expected lists of host names by group")

@@ -66,7 +66,7 @@ def command(
     (results/sweeps/<sweep-id>), write the report of all its runs.
     """
     if not run_dir.is_dir():
-        raise BadInput(f"{run_dir}: is no run directory; expected results/<run-id>")
+        raise BadInput(f"{run_dir}: is not a run directory; expected results/<run-id>")
     if not all(reason.strip() for reason in invalid_reasons):
         raise BadInput("--invalid: the reason is empty; say why the run is not to be trusted")
     if (run_dir / sweep_record.NAME).exists():

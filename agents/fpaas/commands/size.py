@@ -130,4 +130,4 @@ def _variables(bundle: Path) -> dict[str, Any]:
         variables = json.loads(path.read_text(encoding="utf-8"))["variables"]
         return dict(variables)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: is no run.json: {error}") from error
+        raise BadInput(f"{path}: is not a run.json: {error}") from error

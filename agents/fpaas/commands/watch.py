@@ -50,11 +50,11 @@ def command(run: Path | None, inventory: Path | None, *, once: bool, lines: bool
 def _directory(run: Path | None) -> Path:
     if run is not None:
         if not run.is_dir():
-            raise BadInput(f"{run}: is no directory of a run; expected results/<run-id>")
+            raise BadInput(f"{run}: is not the directory of a run; expected results/<run-id>")
         return run
     if not LAB.is_dir():
         raise BadInput(
-            f"no run is on here ({LAB} is not there); give results/<run-id>, or -i INVENTORY"
+            f"no run is on here ({LAB} does not exist); give results/<run-id>, or -i INVENTORY"
         )
     return LAB
 

@@ -50,13 +50,13 @@ def hosts_of(counts: Mapping[str, Any], sizes: Mapping[str, str]) -> list[dict[s
     """Return name, part and size of each host.
 
     Raises:
-        ValueError: if that is no lab
+        ValueError: if that is not a lab
 
     """
     for given, what in ((counts, "cloud_count"), (sizes, "cloud_sizes")):
         for part in given:
             if part not in PARTS:
-                raise ValueError(f"{what}: {part!r} is no part; allowed: {', '.join(PARTS)}")
+                raise ValueError(f"{what}: {part!r} is not a part; allowed: {', '.join(PARTS)}")
     hosts = []
     for part in PARTS:
         count = counts.get(part, 0)

@@ -59,7 +59,7 @@ def find(
     program = _unpacked(name, path, cache) if is_archive else path
     built_for = elf.machine_of(program)
     if built_for is None:
-        raise BadInput(f"{variable}: {program} is no program for Linux")
+        raise BadInput(f"{variable}: {program} is not a program for Linux")
     if built_for != machine:
         own = Path(sysconfig.get_path("scripts")) / name
         if checkout is not None and name in PACKAGES and path.resolve() == own.resolve():

@@ -44,8 +44,9 @@ def problems(
     unfit = [json.dumps(name) for name in names if not HOST_NAME.match(name)]
     if unfit:
         yield (
-            f"{inventory}: host {', '.join(unfit)}: is no name for a lab's host; allowed: letters, "
-            "digits, '.', '_', '-' and ':', at most 63 of them, the first a letter or a digit. "
+            f"{inventory}: host {', '.join(unfit)}: is not allowed as a host's name; allowed: "
+            "letters, digits, '.', '_', '-' and ':', at most 63 of them, the first a letter or a "
+            "digit. "
             "Give it such a name, and its address as ansible_host."
         )
     if len({name.lower() for name in names}) < len(names):

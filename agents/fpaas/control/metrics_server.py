@@ -39,7 +39,7 @@ class Kept:
 def find(bundle: Path) -> Kept:
     """Return what a bundle has kept. Raises BadInput."""
     if not (bundle / "run.json").exists():
-        raise BadInput(f"{bundle}: is no bundle of a run: it has no run.json")
+        raise BadInput(f"{bundle}: is not a bundle of a run: it has no run.json")
     found = sorted(bundle.glob(f"hosts/*/{metrics.NAME}"))
     if not found:
         raise BadInput(

@@ -205,7 +205,7 @@ def _uv(checkout: Path) -> str:
         found = shutil.which("uv", path=where)
         if found:
             return found
-    raise BadInput("uv is not there to fetch the agents' libraries with; run `make setup`")
+    raise BadInput("uv, which fetches the agents' libraries, was not found; run `make setup`")
 
 
 def _run(*command: str | Path) -> str:

@@ -111,7 +111,7 @@ def _unknown(name: str, known: Collection[str]) -> Problem | None:
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6 if is_ours else SLIP)
     if not is_ours and not near:
         return None
-    hint = f"did you mean {near[0]}?" if near else "group_vars/all.yml has all that there are"
+    hint = f"did you mean {near[0]}?" if near else "group_vars/all.yml lists them all"
     return Problem(
         "unknown" if is_ours else "misspelt", name, f"{name}: there is no such variable; {hint}"
     )

@@ -1,7 +1,7 @@
 """A full disk: a file that takes what is free, and is gone with the process that holds it.
 
 `python -m fpaas.faults.disk DIRECTORY FREE_BYTES FOR_S` is that process. The file has no name, so
-that nothing is left of it should the host itself go down.
+that it is gone if the host itself goes down.
 """
 
 from __future__ import annotations

@@ -33,5 +33,5 @@ def _ask(url: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InjectionError(f"{url}: {error}") from error
     if not isinstance(content, dict):
-        raise InjectionError(f"{url}: is no NATS monitoring port")
+        raise InjectionError(f"{url}: is not a NATS monitoring port")
     return content

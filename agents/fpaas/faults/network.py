@@ -88,7 +88,7 @@ def _resolved(name: str) -> set[str]:
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise InjectionError(f"{name}: is no address: {error}") from error
+        raise InjectionError(f"{name}: is not an address: {error}") from error
     return {str(ipaddress.ip_address(str(one[4][0]).partition("%")[0])) for one in found}
 
 

@@ -109,7 +109,7 @@ def perform_all(undos: list[Undo], *, is_ending: bool) -> None:
 def run(argv: list[str], text: str | None = None) -> str:
     """Run a command, with a text for its standard input; returns what it printed.
 
-    Raises UndoError with what it says if it fails, is not there or takes too long.
+    Raises UndoError with what it says if it fails, does not exist or takes too long.
     """
     try:
         done = subprocess.run(  # noqa: S603  (the lab's own)

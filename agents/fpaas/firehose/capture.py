@@ -60,7 +60,7 @@ def layout(frame: bytes) -> Layout:
     """Find a frame's seq, and its rev or time. Raises FrameError if it has no seq."""
     decoded = decode(frame)
     if isinstance(decoded, ErrorFrame) or decoded.seq is None:
-        raise FrameError("is no event: it has no seq")
+        raise FrameError("is not an event: it has no seq")
     body = {
         key: (at, end) for key, at, end in dag_cbor.map_entries(frame, dag_cbor.item_end(frame, 0))
     }
@@ -190,7 +190,7 @@ def _opened(path: Path) -> mmap.mmap:
     try:
         # A pipe would be waited for.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise BadInput(f"{path}: cannot be read: it is no file")
+            raise BadInput(f"{path}: cannot be read: it is not a file")
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except ValueError:

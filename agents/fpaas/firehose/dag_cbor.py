@@ -161,7 +161,7 @@ def read_text(data: bytes, at: int) -> str:
 
 
 def _scalar_end(data: bytes, at: int, major: int, number: int, end: int) -> int:
-    """Return the offset behind what is no list and no map; its head ends at `end`."""
+    """Return the offset behind what is neither a list nor a map; its head ends at `end`."""
     if major == TEXT:
         return _text_end(data, at)
     if major == BYTES:
@@ -176,7 +176,7 @@ def _scalar_end(data: bytes, at: int, major: int, number: int, end: int) -> int:
 
 def _key_end(data: bytes, at: int) -> int:
     if at >= len(data) or data[at] >> 5 != TEXT:
-        raise DagCborError(f"map key at offset {at} is no text")
+        raise DagCborError(f"map key at offset {at} is not text")
     return _text_end(data, at)
 
 

@@ -26,7 +26,7 @@ async def dial(host: str, port: int) -> socket.socket:
     try:
         infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise OSError(f"{host!r} is no host name: {error}") from error
+        raise OSError(f"{host!r} is not a host name: {error}") from error
     waiting = in_turns(infos)
     trying: set[asyncio.Task[socket.socket]] = set()
     errors: list[BaseException] = []

@@ -142,7 +142,7 @@ def _walk(frame: bytes, seq: int | None) -> None:
     try:
         end = dag_cbor.item_end(frame, dag_cbor.item_end(frame, 0))
     except DagCborError as error:
-        raise FrameError(f"is no DRISL-CBOR: {error}", seq) from None
+        raise FrameError(f"is not DRISL-CBOR: {error}", seq) from None
     if end != len(frame):
         raise FrameError(f"has {len(frame) - end} bytes behind its body", seq)
 
@@ -198,7 +198,7 @@ def _event(
     seq = body["seq"]
     time = body["time"]
     if seq.__class__ is not int or not 0 < seq <= SEQ_MAX:
-        raise TypeError(f"seq is no integer from 1 to {SEQ_MAX}")
+        raise TypeError(f"seq is not an integer from 1 to {SEQ_MAX}")
     # Only kinds without a digest have a rev.
     for text in (did, time, rev) if digest is None else (did, time):
         if text.__class__ is not str or not text:
@@ -211,7 +211,7 @@ def _event(
 
 def _collections(operations: list[dict[str, Any]]) -> tuple[str, ...]:
     if operations.__class__ is not list:
-        raise TypeError(f"ops is no list but {operations!r:.80}")
+        raise TypeError(f"ops is not a list but {operations!r:.80}")
     if len(operations) == 1:
         return (_collection(operations[0]),)
     return tuple(dict.fromkeys(map(_collection, operations)))[:_COLLECTIONS_MAX]

@@ -77,7 +77,7 @@ class LoopTexts:
         self._changes.append(change)
 
     def add_other(self) -> None:
-        """Take in a frame that is no event: nobody tells those apart."""
+        """Take in a frame that is not an event: nobody tells those apart."""
         self._changes.append(Change.NONE)
         self._account_of.append(0)
 
@@ -114,7 +114,7 @@ class LoopTexts:
 
 
 def unix_us(time: str) -> int | None:
-    """Return a time in µs since 1970; None if it is no RFC 3339 time."""
+    """Return a time in µs since 1970; None if it is not an RFC 3339 time."""
     with suppress(ValueError, OverflowError):
         if _TIME.fullmatch(time):
             return (datetime.fromisoformat(time) - _UNIX_EPOCH) // timedelta(microseconds=1)

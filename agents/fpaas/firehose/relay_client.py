@@ -77,7 +77,7 @@ def retry_after_s(value: str | None) -> float:
     """
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
-        # Not float(): it takes what is no number of seconds, and endless digits.
+        # Not float(): it takes what is not a number of seconds, and endless digits.
         return float(min(int(text[:9]), RETRY_AFTER_MAX_S))
     try:
         at = parsedate_to_datetime(text)
@@ -171,7 +171,9 @@ class RelayConnection(asyncio.Protocol):
             ) from None
         except InvalidHandshake as error:
             cut_off = isinstance(error, InvalidMessage) and isinstance(error.__cause__, EOFError)
-            cause = "closed during the handshake" if cut_off else f"is no WebSocket server: {error}"
+            cause = (
+                "closed during the handshake" if cut_off else f"is not a WebSocket server: {error}"
+            )
             raise RelayError(f"relay {url}: {cause}", wrong_url=not cut_off) from None
         except OSError as error:
             refused = isinstance(error, ConnectionRefusedError)

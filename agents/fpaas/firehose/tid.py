@@ -32,15 +32,17 @@ def encode(value: int) -> str:
 def decode(text: str) -> int:
     """Decode 13 characters. Raises ValueError if they are no timestamp id."""
     if len(text) != LENGTH:
-        raise ValueError(f"{text!r} is no timestamp id: {len(text)} characters, expected {LENGTH}")
+        raise ValueError(
+            f"{text!r} is not a timestamp id: {len(text)} characters, expected {LENGTH}"
+        )
     value = 0
     for character in text:
         digit = _DIGITS.get(character)
         if digit is None:
-            raise ValueError(f"{text!r} is no timestamp id: it contains {character!r}")
+            raise ValueError(f"{text!r} is not a timestamp id: it contains {character!r}")
         value = value << 5 | digit
     if value > MAX:
-        raise ValueError(f"{text!r} is no timestamp id: its top bit is set")
+        raise ValueError(f"{text!r} is not a timestamp id: its top bit is set")
     return value
 
 

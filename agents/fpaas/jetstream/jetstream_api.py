@@ -155,7 +155,7 @@ def page_of(answer: dict[str, Any], subject: str) -> tuple[list[dict[str, Any]],
     if not isinstance(page, list) or not all(isinstance(one, dict) for one in page):
         page, total = [], None
     if not _is_count(total):
-        raise JetStreamError(f"{subject}: the answer is no page of consumers")
+        raise JetStreamError(f"{subject}: the answer is not a page of consumers")
     return page, total
 
 

@@ -210,7 +210,7 @@ async def described(context: JetStreamContext, name: str) -> str | None:
 
 
 async def remove_stream(context: JetStreamContext, name: str) -> None:
-    """Delete a stream with its durables; one that is not there is as good. Raises RunInvalid."""
+    """Delete a stream with its durables; it need not exist. Raises RunInvalid."""
     try:
         await context.delete_stream(name)
     except NotFoundError:

@@ -55,7 +55,7 @@ def violations_at_consumers(
 ) -> int | None:
     """Count first deliveries that came after the delivery of a later message of their DID.
 
-    None if `dids` would have to tell, and are not there.
+    None if that takes `dids`, and there are none.
     """
     violations = 0
     for log in logs:

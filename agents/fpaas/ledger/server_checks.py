@@ -174,7 +174,7 @@ def _check_ack_floor(case: DurableCase, disagreements: Disagreements) -> None:
         if not waiting:
             wrong += abs(made - floor) + max(0, walk.frontier - floor_seq)
         else:
-            # Received, and its ack is not there: the floor must be below.
+            # Received and not acked: the floor must be below.
             wrong += max(0, floor + waiting - made)
     disagreements.note(
         wrong,

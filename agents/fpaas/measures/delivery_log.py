@@ -205,7 +205,7 @@ def read(path: Path) -> list[ConsumerDeliveries]:
             ) in msgspec.convert(entries, list[_Columns])
         ]
     except _UNREADABLE as error:
-        raise ValueError(f"{path}: is no delivery log: {error}") from error
+        raise ValueError(f"{path}: is not a delivery log: {error}") from error
 
 
 def _unpacked(path: Path) -> bytes:

@@ -44,7 +44,7 @@ STREAM_CONFIG = {
 
 
 class Clock:
-    """Makes exchanges with the NATS host; creates the stream when it is not there.
+    """Makes exchanges with the NATS host; creates the stream if it does not exist.
 
     `is_clustered` tells that there are several servers, one of which leads the stream.
     """

@@ -37,7 +37,7 @@ def parse_rfc3339_ns(text: str) -> int:
     """
     match = _RFC3339.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no RFC 3339 time")
+        raise ValueError(f"{text!r} is not an RFC 3339 time")
     base, fraction, sign, hours, minutes = match.groups()
     unix_s = calendar.timegm(time.strptime(base, "%Y-%m-%dT%H:%M:%S"))
     if sign is not None:

@@ -51,7 +51,7 @@ class MonitoringPort:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInput(f"{url!r} is no monitoring URL; expected http://host:8222")
+            raise BadInput(f"{url!r} is not a monitoring URL; expected http://host:8222")
         self.url = url.rstrip("/")
         self._parts = parts
 
@@ -71,7 +71,7 @@ class MonitoringPort:
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise MonitoringError(f"{self.url}{path}: {error or type(error).__name__}") from error
         if not isinstance(answer, dict):
-            raise MonitoringError(f"{self.url}{path}: is no NATS monitoring port")
+            raise MonitoringError(f"{self.url}{path}: is not a NATS monitoring port")
         return answer
 
     async def get(self, path: str) -> dict[str, Any]:

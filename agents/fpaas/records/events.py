@@ -172,10 +172,10 @@ def read(path: Path) -> tuple[list[EventRecord], str | None]:
         try:
             event = _DECODER.decode(line)
         except UNREADABLE as error:
-            wrong.append(f"line {number} is no event: {error}")
+            wrong.append(f"line {number} is not an event: {error}")
             continue
         if event.end_unix_ns is not None and event.end_unix_ns < event.begin_unix_ns:
-            wrong.append(f"line {number} is no event: it ends before it begins")
+            wrong.append(f"line {number} is not an event: it ends before it begins")
             continue
         events[event.kind, event.begin_unix_ns] = event
     more = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""

@@ -61,7 +61,7 @@ class Start:
 def read_cursor(query: str) -> int | None:
     """Read the cursor of a request's query; an empty one is none.
 
-    Raises ValueError if it is no sequence number.
+    Raises ValueError if it is not a sequence number.
     """
     values = parse_qs(query, keep_blank_values=True).get("cursor")
     if not values or not values[-1]:
@@ -71,7 +71,7 @@ def read_cursor(query: str) -> int | None:
         digits = value.lstrip("0") or "0"
         if len(digits) <= _CURSOR_DIGITS_MAX and int(digits) <= CURSOR_MAX:
             return int(digits)
-    raise ValueError(f"cursor {value!r:.80} is no sequence number")
+    raise ValueError(f"cursor {value!r:.80} is not a sequence number")
 
 
 def start_of(cursor: int | None, backlog: Backlog, *, inclusive: bool = True) -> Start:

@@ -104,7 +104,7 @@ def summary_of(bundle: Path) -> dict[str, Any]:
 def _summary(bundle: Path, warmup_s: float | None) -> dict[str, Any]:
     path = bundle / "summary.json"
     if not bundle.is_dir():
-        raise BadInput(f"{bundle}: is not there")
+        raise BadInput(f"{bundle}: does not exist")
     if warmup_s is not None or not path.exists():
         try:
             loaded = load_bundle(bundle)
@@ -121,11 +121,11 @@ def _summary(bundle: Path, warmup_s: float | None) -> dict[str, Any]:
             raise BadInput(f"{path}: schema {content['schema']}, expected {summary.SCHEMA}")
         status, reasons = content["verdict"]["status"], content["verdict"]["reasons"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: is no summary of a run: {error}") from error
+        raise BadInput(f"{path}: is not a summary of a run: {error}") from error
     if status not in (sweep_record.PASS, sweep_record.FAIL, sweep_record.INVALID):
         raise BadInput(f"{path}: has a verdict {status!r}")
     if not isinstance(reasons, list) or not all(isinstance(one, str) for one in reasons):
-        raise BadInput(f"{path}: has reasons for its verdict that are no list of sentences")
+        raise BadInput(f"{path}: has reasons for its verdict that are not a list of sentences")
     return dict(content)
 
 

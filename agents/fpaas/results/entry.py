@@ -97,7 +97,7 @@ class Trend:
 def of_summary(content: Any, name: str, began: datetime, path: str | None) -> Entry:  # noqa: ANN401
     """Make the row of a summary.json's content; raises UnreadableError."""
     if not isinstance(content, Mapping):
-        raise UnreadableError("is no JSON object")
+        raise UnreadableError("is not a JSON object")
     if content.get("schema") != SCHEMA:
         raise UnreadableError(f"has schema {content.get('schema')!r}, expected {SCHEMA}")
     verdict = content.get("verdict")

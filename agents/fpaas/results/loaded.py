@@ -36,9 +36,9 @@ class LoadedRun:
             return columns(heads, rows)
         except FileNotFoundError:
             there = ", ".join(self.tables) or f"none; `fpaas report {self.directory}` writes them"
-            raise ValueError(f"{path}: is not there; tables are: {there}") from None
+            raise ValueError(f"{path}: does not exist; tables: {there}") from None
         except ValueError as error:
-            raise ValueError(f"{path}: is no table of figures: {error}") from error
+            raise ValueError(f"{path}: is not a table of figures: {error}") from error
 
 
 def load(directory: str | Path) -> LoadedRun:
@@ -58,5 +58,5 @@ def _object(where: Path, name: str) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path}: is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: is no JSON object")  # noqa: TRY004  of the file, not of ours
+        raise ValueError(f"{path}: is not a JSON object")  # noqa: TRY004  of the file, not of ours
     return content

@@ -52,7 +52,7 @@ class Left:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise RunInvalid(f"{directory / NAME}: cannot be gone on with: {error}") from error
+            raise RunInvalid(f"{directory / NAME}: cannot be resumed: {error}") from error
         return cls(result, dids, classes)
 
 

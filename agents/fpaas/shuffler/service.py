@@ -24,7 +24,7 @@ FORGET_INTERVAL_S = 60.0
 async def serve(endpoints: Endpoints, cursor_place: CursorPlace | None) -> None:
     """Shuffle until SIGTERM or SIGINT.
 
-    Raises BadInput if NATS is not there or the relay's URL is wrong.
+    Raises BadInput if NATS does not answer or the relay's URL is wrong.
     """
     stop = agent.stop_event()
     shuffler = Shuffler(endpoints, after=await cursor_place.load() if cursor_place else None)

@@ -321,7 +321,7 @@ class RunSpec:
             raw["faults"] = faults.LIST.read(f"{source}: faults", entries)
             return msgspec.convert(raw, cls)
         except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
-            raise SpecError(f"{source}: is no run.json: {error}") from error
+            raise SpecError(f"{source}: is not a run.json: {error}") from error
 
 
 def check_run(run: RunSpec, source: str) -> None:

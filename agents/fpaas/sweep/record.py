@@ -36,7 +36,7 @@ def load(directory: Path) -> Sweep:
         raise BadInput(f"{path}: schema {sweep.schema}, expected {SCHEMA}")
     wrong = _wrong(sweep)
     if wrong:
-        raise BadInput(f"{path}: is no sweep.json: {wrong}")
+        raise BadInput(f"{path}: is not a sweep.json: {wrong}")
     return sweep
 
 
