@@ -131,7 +131,12 @@ def test_a_scenario_plays_from_where_the_collection_was_installed(
     done = play(
         home / "playbooks/scenario-1.yml",
         home / "inventory/localhost.yml",
-        {"lab_dir": str(lab_dir), **{port: free_port() for port in PORTS}, **SHORT},
+        {
+            **{port: free_port() for port in PORTS},
+            **SHORT,
+            "lab_dir": str(lab_dir),
+            "bench_firehose_mix": {"identity": 5},
+        },
         work,
         ANSIBLE_COLLECTIONS_PATH=str(collections),
         **here,
@@ -139,6 +144,8 @@ def test_a_scenario_plays_from_where_the_collection_was_installed(
     assert (work / "results/latest/summary.json").exists(), done.stdout + done.stderr
     summary = json.loads((work / "results/latest/summary.json").read_text())
     assert summary["ledger"]["unexplained"] == 0
+    variables = json.loads((work / "results/latest/run.json").read_text())["variables"]
+    assert variables["bench_firehose_mix"] == {"identity": 5}
     # A machine that is too busy makes the run invalid.
     assert (summary["verdict"]["status"] == "pass") == (done.returncode == 0)
     control = json.loads((work / "results/latest/control.json").read_text())

@@ -323,7 +323,7 @@ def test_truncated_file_is_refused_at_its_offset(
         (frame({"op": 1}, {}), "no text t in"),
         (message("#info", name="OutdatedCursor"), "has no seq"),
         (message("#new", seq=2**53), "has no seq"),
-        (message("#identity", seq=-1, did="did:plc:a", time="t"), "seq is no integer"),
+        (message("#identity", seq=-1, did="did:plc:a", time="t"), "seq is not an integer"),
         (message("#identity", seq=1, time="t"), "without did"),
         (message("#sync", seq=1, did="did:plc:a", time="t"), "without rev"),
     ],

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from fpaas.cli import main
 from fpaas.firehose.capture import LENGTH
 from fpaas.plan import capacity
-from fpaas.spec import RunSpec
+from fpaas.spec import VARIABLES, RunSpec
+from fpaas.spec.values import Variable
 
 
 def plan(*arguments: str | Path) -> Result:
@@ -93,6 +94,27 @@ def test_refuses_wrong_variables(assignment: str, words: str, tmp_path: Path) ->
     assert result.exit_code == 2
     assert words in result.output
     assert not output.exists()
+
+
+def test_takes_lists_and_mappings_as_they_are_and_as_json(tmp_path: Path) -> None:
+    given: dict[str, object] = {
+        "bench_mix": [{"name": "all", "share_pct": 100}],
+        "bench_faults": [{"do": "pause", "on": "nats", "at_s": 9, "for_s": 1}],
+        "bench_firehose_mix": {"identity": 5},
+        "bench_firehose_rate_per_s": [{"for_s": 5, "rate_per_s": 100}],
+    }
+    # Each variable of a kind of its own, so that a new one is not forgotten.
+    structured = {name for name, one in VARIABLES.items() if type(one) is not Variable}
+    assert structured == given.keys()
+    runs = []
+    for variables in (given, {name: json.dumps(value) for name, value in given.items()}):
+        output = tmp_path / "run.json"
+        result = plan("--variables", json.dumps(variables), "--run-id", "r", "--output", output)
+        assert result.exit_code == 0, result.output
+        runs.append(RunSpec.load(output).variables)
+    assert runs[0] == runs[1]
+    assert runs[0]["bench_firehose_mix"] == {"identity": 5}
+    assert plan("--variables", '{"bench_mix": "[{"}').exit_code == 2
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"hosts": {}}', '{"bench_consumers": true}'])

@@ -32,6 +32,7 @@ def test_all_that_can_be_set_is_known() -> None:
         ("benhc_consumers", "misspelt", "bench_consumers"),
         ("ntas_port", "misspelt", "nats_port"),
         ("result_dir", "misspelt", "results_dir"),
+        ("golas", "misspelt", "goals"),
     ],
 )
 def test_names_that_do_not_exist_are_refused(name: str, code: str, near: str) -> None:

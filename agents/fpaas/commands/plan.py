@@ -39,9 +39,8 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--variables",
-    "variables_file",
-    type=click.Path(path_type=Path),
-    help="JSON object of bench_* variables.",
+    metavar="FILE|JSON",
+    help="JSON object of bench_* variables, or a file that has one.",
 )
 @click.option(
     "--set",
@@ -82,7 +81,7 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 )
 def command(
     *,
-    variables_file: Path | None,
+    variables: str | None,
     assignments: tuple[str, ...],
     topology_file: Path | None,
     run_id: str | None,
@@ -98,7 +97,7 @@ def command(
     Wrong variables end with exit code 2 and a message that names the variable, its value and what
     is allowed. Warnings do not: they say what will be found out.
     """
-    values = read_object(variables_file) if variables_file else {}
+    values = read_variables(variables) if variables else {}
     values.update(parse_assignment(assignment) for assignment in assignments)
     topology = read_topology(topology_file) if topology_file else LOCALHOST
     run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{scenario_name}"
@@ -147,16 +146,28 @@ def planned(
     return run
 
 
+def read_variables(given: str) -> dict[str, Any]:
+    """Read `--variables`. Raises BadInput."""
+    if given.lstrip().startswith("{"):
+        return _object(given, "--variables")
+    return read_object(Path(given))
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises BadInput that names the file."""
     try:
-        content = json_input.loads(path.read_text(encoding="utf-8"))
+        return _object(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _object(text: str, source: str) -> dict[str, Any]:
+    try:
+        content = json_input.loads(text)
     except ValueError as error:
-        raise BadInput(f"{path}: is not JSON: {error}") from error
+        raise BadInput(f"{source}: is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise BadInput(f"{path}: is not a JSON object")
+        raise BadInput(f"{source}: is not a JSON object")
     return content
 
 

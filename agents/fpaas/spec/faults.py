@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fpaas import json_input
 from fpaas.errors import SpecError
 from fpaas.spec.values import Variable, choice, integer, number
 
@@ -178,11 +177,7 @@ class FaultList(Variable):
 
     def read(self, name: str, value: Any) -> Any:  # noqa: ANN401
         """Check each entry by itself; returns them as `Fault.to_dict`. Raises SpecError."""
-        if isinstance(value, str):
-            try:
-                value = json_input.loads(value)
-            except ValueError:
-                raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
+        value = self.structured(name, value)
         if not isinstance(value, list):
             raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}")
         return [_read(f"{name}[{n}]", entry).to_dict() for n, entry in enumerate(value)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,11 +32,7 @@ class FrameMix(Variable):
 
     def read(self, name: str, value: Any) -> Any:  # noqa: ANN401
         """Check it and return what was given; raises SpecError."""
-        if isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except ValueError:
-                raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
+        value = self.structured(name, value)
         if not isinstance(value, Mapping):
             raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}")
         for kind in value:

@@ -8,7 +8,6 @@ what is left out is not filtered by.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -179,11 +178,7 @@ class Mix(Variable):
 
     def read(self, name: str, value: Any) -> list[dict[str, Any]]:  # noqa: ANN401
         """Check it and return the classes as they were given; raises SpecError."""
-        if isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except ValueError:
-                raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
+        value = self.structured(name, value)
         if not isinstance(value, list) or len(value) > CLASSES_MAX:
             raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}")
         entries = [_entry(f"{name}[{number}]", entry) for number, entry in enumerate(value)]

@@ -5,7 +5,6 @@ All arithmetic is in integers, so that whoever asks finds the same frame due at 
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -88,10 +87,7 @@ class Rate(Variable):
     def read(self, name: str, value: Any) -> Any:  # noqa: ANN401
         """Check it and return a number, or the steps as they were given; raises SpecError."""
         if isinstance(value, str) and value.strip().startswith("["):
-            try:
-                value = json.loads(value)
-            except ValueError:
-                raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
+            value = self.structured(name, value)
         if not isinstance(value, list):
             return super().read(name, value)
         if not 0 < len(value) <= STEPS_MAX:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from fpaas import json_input
 from fpaas.errors import SpecError
 
 
@@ -26,6 +27,15 @@ class Variable:
         try:
             return self._convert(value)
         except (KeyError, TypeError, ValueError, OverflowError):
+            raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
+
+    def structured(self, name: str, value: Any) -> Any:  # noqa: ANN401
+        """Return a list or mapping, which may be given as JSON; raises SpecError."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json_input.loads(value)
+        except ValueError:
             raise SpecError(f"{name}: {value!r} is not allowed; {self.allowed}") from None
 
     def _convert(self, value: Any) -> Any:  # noqa: ANN401

@@ -101,8 +101,8 @@ def rate_of(firehose: Firehose) -> str:
         return f"{firehose.rate_per_s:g} frames/s"
     count, length_s = len(firehose.rate_steps), sum(one.for_s for one in firehose.rate_steps)
     return (
-        f"{firehose.slowest_per_s:g} to {firehose.fastest_per_s:g} frames/s, {count} "
-        f"step{'s' if count > 1 else ''} that repeat every {length_s:g} s; "
+        f"{firehose.slowest_per_s:g} to {firehose.fastest_per_s:g} frames/s, "
+        f"{count} step{'s' if count > 1 else ''}, repeated every {length_s:g} s; "
         f"{rate(firehose.rate_per_s)} frames/s on average"
     )
 
