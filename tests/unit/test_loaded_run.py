@@ -41,7 +41,7 @@ def test_a_run_is_loaded_with_its_figures(reported: Path) -> None:
 def test_what_cannot_be_loaded_says_what_to_do(reported: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected the directory of a reported run"):
         fpaas.load(tmp_path)
-    with pytest.raises(ValueError, match="tables are: events, goals"):
+    with pytest.raises(ValueError, match="tables: events, goals"):
         fpaas.load(reported).table("nothing")
     (tmp_path / "summary.json").write_text("[]")
     with pytest.raises(ValueError, match="is not a JSON object"):
