@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -92,31 +93,39 @@ def test_short_scenario_then_a_repeated_one(lab: Lab, real_frames: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("variables", "message"),
+    ("variables", "messages"),
     [
         (
-            {"bench_delivery": "broadcast"},
-            "bench_delivery: 'broadcast' is not allowed; allowed: fanout",
+            {
+                "bench_delivery": "broadcast",
+                "bench_consumers": -5,
+                "bench_poll_jitter_pct": 101,
+                "bench_firehose_rate_per_s": 0,
+                "bench_repeat": "often",
+            },
+            [
+                "bench_delivery: 'broadcast' is not allowed; allowed: fanout",
+                "bench_consumers: '-5' is not allowed; allowed: a whole number",
+                "bench_poll_jitter_pct: '101' is not allowed",
+                "bench_firehose_rate_per_s: '0' is not allowed",
+                "bench_repeat: 'often' is not allowed",
+            ],
         ),
-        ({"bench_consumers": 0}, "bench_consumers: '0' is not allowed; allowed: a whole number"),
-        ({"bench_consumers": -5}, "bench_consumers: '-5' is not allowed"),
-        ({"bench_poll_jitter_pct": 101}, "bench_poll_jitter_pct: '101' is not allowed"),
-        ({"bench_firehose_rate_per_s": 0}, "bench_firehose_rate_per_s: '0' is not allowed"),
-        ({"bench_repeat": "often"}, "bench_repeat: 'often' is not allowed"),
-        ({"bench_consumer": 5}, "bench_consumer: there is no such variable; did you mean"),
-        ({"bench_firehose_source": "none.bin"}, "bench_firehose_source: 'none.bin'"),
+        ({"bench_firehose_source": "none.bin"}, ["bench_firehose_source: 'none.bin'"]),
         (
             {"nats_server_binary": "/none/nats-server"},
-            "/none/nats-server: there is no such program",
+            ["/none/nats-server: there is no such program"],
         ),
     ],
+    ids=["values", "capture", "program"],
 )
 def test_wrong_variables_are_refused_before_anything_starts(
-    lab: Lab, variables: dict[str, Any], message: str
+    lab: Lab, variables: dict[str, Any], messages: list[str]
 ) -> None:
     played = lab.play(**variables)
     assert played.exit_code != 0
-    assert message in played.flat
+    for message in messages:
+        assert message in played.flat
     assert lab.running() == []
     assert lab.bundles() == []
 
@@ -142,12 +151,15 @@ def test_old_nats_server_is_refused(lab: Lab) -> None:
     assert lab.running() == []
 
 
-@pytest.mark.parametrize("port", PORTS)
-def test_port_in_use_is_named(lab: Lab, port: str) -> None:
-    with socket.create_server(("127.0.0.1", lab.variables[port])):
+def test_ports_in_use_are_named(lab: Lab) -> None:
+    with contextlib.ExitStack() as taken:
+        for port in PORTS:
+            taken.enter_context(socket.create_server(("127.0.0.1", lab.variables[port])))
         played = lab.play(lab_monitoring=True)
     assert played.exit_code != 0
-    assert f"{port}: 127.0.0.1:{lab.variables[port]} is in use by another process" in played.flat
+    for port in PORTS:
+        said = f"{port}: 127.0.0.1:{lab.variables[port]} is in use by another process"
+        assert said in played.flat
     assert lab.running() == []
     assert lab.bundles() == []
 

@@ -50,6 +50,13 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known_one() -> None:
         spec.read_variables({"bench_consumer": 5})
 
 
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(SpecError) as refused:
+        read_variables({"bench_consumers": -5, "bench_fetch": "all", "bench_batch": 3})
+    names = [line.split(":")[0] for line in str(refused.value).splitlines()]
+    assert names == ["bench_batch", "bench_consumers", "bench_fetch"]
+
+
 def test_text_as_the_command_line_gives_it_is_converted() -> None:
     read = spec.read_variables({"bench_consumers": "7", "bench_poll_interval_s": "0.5"})
     assert read["bench_consumers"] == 7

@@ -83,17 +83,18 @@ VARIABLES: dict[str, Variable] = {
 def read_variables(values: Mapping[str, Any]) -> dict[str, Any]:
     """Check bench_* variables and fill in defaults.
 
-    Raises SpecError for an unknown name (with the nearest known one) or a bad value.
+    Raises SpecError that has a line for each unknown name (with the nearest known one) and for
+    each bad value.
     """
-    for name in values:
-        if name not in VARIABLES:
-            near = difflib.get_close_matches(name, VARIABLES, n=1)
-            hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(VARIABLES)
-            raise SpecError(f"{name}: there is no such variable; {hint}")
-    read = {
-        name: variable.read(name, values.get(name, variable.default))
-        for name, variable in VARIABLES.items()
-    }
+    wrong = [_unknown(name) for name in values if name not in VARIABLES]
+    read: dict[str, Any] = {}
+    for name, variable in VARIABLES.items():
+        try:
+            read[name] = variable.read(name, values.get(name, variable.default))
+        except SpecError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise SpecError("\n".join(wrong))
     if read["bench_stream_compression"] != "none" and read["bench_stream_storage"] != "file":
         raise SpecError(
             f"bench_stream_compression: {read['bench_stream_compression']} is not allowed with "
@@ -109,6 +110,12 @@ def read_variables(values: Mapping[str, Any]) -> dict[str, Any]:
             )
         read["bench_stream_duplicate_window_s"] = read["bench_stream_max_age_s"]
     return read
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, VARIABLES, n=1)
+    hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(VARIABLES)
+    return f"{name}: there is no such variable; {hint}"
 
 
 def is_relay_url(source: str) -> bool:
