@@ -105,9 +105,9 @@ def test_short_scenario_then_a_repeated_one(lab: Lab, real_frames: Path) -> None
             },
             [
                 "bench_delivery: 'broadcast' is not allowed; allowed: fanout",
-                "bench_consumers: '-5' is not allowed; allowed: a whole number",
-                "bench_poll_jitter_pct: '101' is not allowed",
-                "bench_firehose_rate_per_s: '0' is not allowed",
+                "bench_consumers: -5 is not allowed; allowed: a whole number",
+                "bench_poll_jitter_pct: 101 is not allowed",
+                "bench_firehose_rate_per_s: 0 is not allowed",
                 "bench_repeat: 'often' is not allowed",
             ],
         ),

@@ -51,8 +51,8 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known_one() -> None:
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    with pytest.raises(SpecError) as refused:
-        read_variables({"bench_consumers": -5, "bench_fetch": "all", "bench_batch": 3})
+    with pytest.raises(spec.SpecError) as refused:
+        spec.read_variables({"bench_consumers": -5, "bench_fetch": "all", "bench_batch": 3})
     names = [line.split(":")[0] for line in str(refused.value).splitlines()]
     assert names == ["bench_batch", "bench_consumers", "bench_fetch"]
 
