@@ -27,7 +27,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`run_program: {argv: […], chdir: …, environment: {…}, stdin: …, may_end_with: [0, …]}`.
 
-    Returns rc, stdout and stderr; on failure `msg` is what it said. Does nothing in check mode.
+    Returns rc, stdout and complaint; on failure `msg` is what it said. Does nothing in check mode.
     """
 
     TRANSFERS_FILES = False
@@ -51,7 +51,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             said = stderr or stdout or f"{arguments['argv'][0]} ended with {rc} and said nothing"
             return {**result, "failed": True, "msg": said.removeprefix(ERROR_PREFIX)}
         # Said outright: Ansible takes any rc but 0 for a failure otherwise.
-        return {**result, "failed": False, "stdout": stdout, "stderr": stderr}
+        complaint = stderr.removeprefix(ERROR_PREFIX)
+        return {**result, "failed": False, "stdout": stdout, "complaint": complaint}
 
 
 def command_line(argv: list[str], environment: dict[str, str], chdir: str | None = None) -> str:

@@ -49,8 +49,8 @@ stdout:
   description: What it printed, without line ends around it.
   type: str
   returned: success
-stderr:
-  description: What it complained of.
+complaint:
+  description: What it said on stderr, without the prefix that the lab's programs put before errors.
   type: str
   returned: success
 """

@@ -71,10 +71,14 @@ def test_every_option_is_described(role: str) -> None:
         assert "type" in option, name
 
 
-@pytest.mark.parametrize(("stdout", "stderr"), [("PASS", ""), ("PASS", "disk full"), ("", "none")])
-def test_what_a_report_could_not_write_is_shown_with_its_figures(stdout: str, stderr: str) -> None:
+@pytest.mark.parametrize(
+    ("stdout", "complaint"), [("PASS", ""), ("PASS", "disk full"), ("", "none")]
+)
+def test_what_a_report_could_not_write_is_shown_with_its_figures(
+    stdout: str, complaint: str
+) -> None:
     tasks = yaml.safe_load((CHECKOUT / "roles/run/tasks/collect.yml").read_text())
     [outcome] = [t["vars"]["run_outcome"] for t in tasks if "run_outcome" in t.get("vars", {})]
-    report = {"stdout": stdout, "stderr": stderr}
+    report = {"stdout": stdout, "complaint": complaint}
     shown = jinja2.Template(outcome["text"]).render(run_report=report)
-    assert shown == "\n\n".join(filter(None, (stdout, stderr)))
+    assert shown == "\n\n".join(filter(None, (stdout, complaint)))
