@@ -48,7 +48,7 @@ def test_unanswered_publishes_copies_and_foreign_messages(nats_server: NatsServe
     window = PublishWindow(account)
     tokens = [window.add(publish(seq)) for seq in (7, 8, 9)]
     for item in window.pending.values():
-        item.written(0.0, 0, 0)
+        window.written(item, 0.0, 0)
     # 7 was acknowledged at place 2; its first write lies at place 1. 8 and 9 were never answered,
     # and 8 is there; place 4 is somebody else's.
     window.answer(tokens[0], Ack(2, duplicate=False), 0.0)

@@ -68,20 +68,14 @@ class Publish:
         self.refusal: str | None = None
         self.doubtful = False
 
-    def written(self, now_s: float, now_ns: int, last_stream_seq: int) -> None:
-        """Note that it goes out now."""
-        if not self.writes:
-            self.first_written_ns = now_ns
-            if not self.doubtful:
-                self.floor = last_stream_seq
-            self.repeat_at_s = now_s + ACK_TIMEOUT_S
-        else:
-            # Unless the last write was refused, it may have been stored all the same.
-            if self.refusal is None:
-                self.doubtful = True
-            self.refusal = None
-            timeout_s = min(ACK_TIMEOUT_S * (1 << min(self.writes, 10)), ACK_TIMEOUT_MAX_S)
-            self.repeat_at_s = now_s + timeout_s
+    def written_again(self, now_s: float) -> None:
+        """Note that it goes out once more."""
+        # Unless the last write was refused, it may have been stored all the same.
+        if self.refusal is None:
+            self.doubtful = True
+        self.refusal = None
+        timeout_s = min(ACK_TIMEOUT_S * (1 << min(self.writes, 10)), ACK_TIMEOUT_MAX_S)
+        self.repeat_at_s = now_s + timeout_s
         self.writes += 1
 
     def refused(self, reason: str, now_s: float) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.shuffler import ShufflerResult
+from fpaas.shuffler.publish import Publish
 
 #: In place of the CRC-32 of a DID: not published by this shuffler.
 NO_DID = 0
@@ -217,21 +218,9 @@ class Account:
         self.stored_twice += 1
         self.stream.copy_seqs.add(stream_seq)
 
-    def note_published(
-        self,
-        seq: int,
-        stream_seq: int,
-        *,
-        label: str,
-        size_bytes: int,
-        did_crc: int,
-        subject: bytes,
-        again: bool,
-    ) -> None:
-        """Note that the stream has the event, by this publish or by an earlier write of it.
-
-        `again`: a stream that was lost had it before.
-        """
+    def note_published(self, publish: Publish, stream_seq: int) -> None:
+        """Note that the stream has the event, by this publish or by an earlier write of it."""
+        seq = publish.seq
         stream = self.stream
         stream.stored_seqs.add(stream_seq)
         stream.last_seq = max(stream.last_seq, stream_seq)
@@ -248,20 +237,21 @@ class Account:
         dids = stream.dids
         if dids is not None:
             if stream_seq == len(dids) + 1:
-                dids.append(did_crc)
+                dids.append(publish.did_crc)
             else:
-                _note(dids, stream_seq, did_crc)
+                _note(dids, stream_seq, publish.did_crc)
         if self.classes_of is not None and stream.classes is not None:
-            _note(stream.classes, stream_seq, self.classes_of(subject))
-        if again:
+            _note(stream.classes, stream_seq, self.classes_of(publish.subject))
+        if publish.again:
             self.replayed += 1
             self.replayed_seqs.add(seq)
             return
         self.published += 1
         self.published_seqs.add(seq)
-        sizes = self.message_bytes.get(label)
+        size_bytes = len(publish.frame)
+        sizes = self.message_bytes.get(publish.label)
         if sizes is None:
-            sizes = self.message_bytes[label] = {}
+            sizes = self.message_bytes[publish.label] = {}
         sizes[size_bytes] = sizes.get(size_bytes, 0) + 1
 
     def note_duplicate(self, seq: int) -> None:

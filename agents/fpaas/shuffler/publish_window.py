@@ -12,7 +12,7 @@ from itertools import chain
 
 from fpaas.measures.intervals import IntervalSet
 from fpaas.shuffler.did_turns import DidTurns
-from fpaas.shuffler.publish import Publish
+from fpaas.shuffler.publish import ACK_TIMEOUT_S, Publish
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import Ack, Answer, Refusal
 from fpaas.shuffler.stream_end import StreamEnd
@@ -111,7 +111,14 @@ class PublishWindow:
         """Note that a publish goes out now, behind all that went out before."""
         publish.place = self._end.write()
         publish.ahead = publish.before is not None
-        publish.written(now_s, now_ns, self._account.last_stream_seq)
+        if publish.writes:
+            publish.written_again(now_s)
+        else:
+            publish.writes = 1
+            publish.first_written_ns = now_ns
+            publish.repeat_at_s = now_s + ACK_TIMEOUT_S
+            if not publish.doubtful:
+                publish.floor = self._account.stream.last_seq
 
     def lose_connection(self) -> None:
         """Note that what is on its way may not arrive."""
@@ -175,7 +182,7 @@ class PublishWindow:
                 if message_id is not None and message_id.encode() not in publish.header:
                     return False
                 self._account.settled += 1
-                self._note_published(publish, stream_seq)
+                self._account.note_published(publish, stream_seq)
                 self._on_unanswered(publish)
                 self._remove(publish)
                 return True
@@ -244,17 +251,6 @@ class PublishWindow:
         else:
             self._account.note_failed(publish.seq, reason)
 
-    def _note_published(self, publish: Publish, stream_seq: int) -> None:
-        self._account.note_published(
-            publish.seq,
-            stream_seq,
-            label=publish.label,
-            size_bytes=len(publish.frame),
-            did_crc=publish.did_crc,
-            subject=publish.subject,
-            again=publish.again,
-        )
-
     def _remove(self, publish: Publish) -> None:
         del self.pending[publish.token]
         self.bytes -= len(publish.frame)
@@ -306,7 +302,7 @@ class PublishWindow:
         if publish.doubtful:
             # An earlier write may be stored as well, if the duplicate window was over.
             account.maybe_stored_twice += 1
-        self._note_published(publish, stream_seq)
+        self._account.note_published(publish, stream_seq)
 
     def _stored_before(self, publish: Publish, stream_seq: int) -> None:
         account = self._account
@@ -314,7 +310,7 @@ class PublishWindow:
             if not publish.again:
                 account.settled += 1
                 self._settled[stream_seq] = publish.seq, publish.label, len(publish.frame)
-            self._note_published(publish, stream_seq)
+            self._account.note_published(publish, stream_seq)
         elif not publish.again:
             account.note_duplicate(publish.seq)
 

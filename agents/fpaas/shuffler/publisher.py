@@ -23,7 +23,7 @@ from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.records.shuffler import NatsOutage
 from fpaas.shuffler.publish import Publish
 from fpaas.shuffler.publish_account import Account
-from fpaas.shuffler.publish_answers import NO_STREAM, AnswerReader, Refusal
+from fpaas.shuffler.publish_answers import NO_STREAM, Ack, AnswerReader, Refusal
 from fpaas.shuffler.publish_window import PublishWindow
 from fpaas.shuffler.subjects import Addresser, expecting
 
@@ -350,10 +350,12 @@ class Publisher:
         answer = self._answers.read(header, payload)
         window = self.window
         token = int(subject[self._token_at :])
-        if not isinstance(answer, Refusal) and (publish := window.pending.get(token)) is not None:
-            # Before its outcome is counted: no scrape in between sees more outcomes than acks.
-            self._has_no_stream = False
-            self._note_ack(publish)
+        if answer.__class__ is Ack:
+            publish = window.pending.get(token)
+            if publish is not None:
+                # Before its outcome is counted: no scrape in between sees more outcomes than acks.
+                self._has_no_stream = False
+                self._note_ack(publish)
         window.answer(token, answer, time.monotonic())
         if isinstance(answer, Refusal) and not answer.out_of_turn:
             self._log_refusal(answer.reason)
@@ -364,7 +366,8 @@ class Publisher:
         if window.ready and self._flushing is None:
             # Many answers come at once; what they let go is written in one piece.
             self._flushing = asyncio.get_running_loop().call_soon(self.flush)
-        self._open_room()
+        if not self._room.is_set():
+            self._open_room()
 
     def _note_ack(self, publish: Publish) -> None:
         now_ns = common_time.now_ns()
