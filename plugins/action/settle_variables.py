@@ -45,7 +45,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         known = settings.tunables(COLLECTION)
         host = task_vars["inventory_hostname"]
         # Neither a scenario's variables nor roles' defaults are among these.
-        users = {name: task_vars["hostvars"].raw_get(name) for name in arguments["hosts"]}
+        hosts = {*arguments["hosts"], host}
+        users = {name: task_vars["hostvars"].raw_get(name) for name in sorted(hosts)}
         # A scenario of the user's own may be wrong, too: of its names, these are surely the lab's.
         unknown = {name for name in task_vars if name.startswith("bench_")} - known
         wrong = settings.problems({**users, "scenario": dict.fromkeys(unknown)}, known)
@@ -58,6 +59,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         result["overridden"] = [asdict(one) for one in settings.overridden(own, task_vars, known)]
         # As an inventory has it: a scenario and -e win over it.
         missing = settings.spread(users, known, host)
-        if missing:
+        # The control node of hosts that are to be made is none of them.
+        if missing and host in arguments["hosts"]:
             result["add_host"] = {"host_name": host, "groups": [], "host_vars": missing}
         return {**result, "changed": False}

@@ -17,7 +17,7 @@ description:
     where inventories set variables: scenarios and C(-e) win over it.
 options:
   hosts:
-    description: All hosts of the lab.
+    description: All hosts of the lab. Names are checked on the host itself as well.
     type: list
     elements: str
     required: true

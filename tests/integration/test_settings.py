@@ -87,12 +87,13 @@ class Lab:
             )
         )
 
-    def look(self) -> subprocess.CompletedProcess[str]:
+    def look(self, playbook: Path | None = None) -> subprocess.CompletedProcess[str]:
         self.write()
+        playbook = playbook or self.directory / "look.yml"
         extra = self.settings.get("-e", {})
         return subprocess.run(
             [
-                *(SCRIPTS / "ansible-playbook", "-i", self.inventory, self.directory / "look.yml"),
+                *(SCRIPTS / "ansible-playbook", "-i", self.inventory, playbook),
                 *("-e", json.dumps({"lab_dir": str(self.directory / "lab"), **extra})),
             ],
             cwd=CHECKOUT,
@@ -186,6 +187,23 @@ def test_names_that_do_not_exist_are_refused_wherever_they_stand(lab: Lab, place
     for name, near in wrong.items():
         assert f"{name}: there is no such variable; did you mean {near}?" in done.stdout
     assert not (lab.directory / "lab").exists()
+
+
+@pytest.mark.parametrize(
+    ("playbook", "name", "near"),
+    [
+        ("lab-up.yml", "container_lab_nam", "container_lab_name"),
+        ("vms-up.yml", "machine_lab_memroy_mb", "machine_lab_memory_mb"),
+        ("cloud-up.yml", "cloud_provder", "cloud_provider"),
+    ],
+)
+def test_hosts_are_not_made_by_names_that_do_not_exist(
+    lab: Lab, playbook: str, name: str, near: str
+) -> None:
+    lab.settings = {"-e": {name: "x"}}
+    done = lab.look(CHECKOUT / "playbooks" / playbook)
+    assert done.returncode != 0
+    assert f"{name}: there is no such variable; did you mean {near}?" in done.stdout
 
 
 def test_hosts_cannot_disagree_about_the_whole_lab(tmp_path: Path) -> None:

@@ -80,3 +80,14 @@ def test_what_the_lab_comes_with_sets_what_there_is(path: Path) -> None:
     names = re.findall(pattern, path.read_text())
     mine = {name: 0 for name in names if name.startswith(settings.PREFIXES)}
     assert settings.problems({"a": mine}, KNOWN) == []
+
+
+def test_a_fault_of_the_scenario_is_named_as_it_was_written() -> None:
+    """YAML 1.1 reads the key `on` as true."""
+    users = [{"do": "kill", "on": "nats"}]
+    scenarios: list[dict[object, str]] = [{"do": "kill", True: "nats"}]
+    settings_of = {"bench_faults": users}
+    assert settings.overridden(settings_of, {"bench_faults": scenarios}, KNOWN) == []
+    scenarios[0]["do"] = "pause"
+    [one] = settings.overridden(settings_of, {"bench_faults": scenarios}, KNOWN)
+    assert one.scenarios == [{"do": "pause", "on": "nats"}]

@@ -141,11 +141,21 @@ def overridden(
 
     `effective` are variables as tasks see them.
     """
-    return [
-        Overridden(name, settings[name], effective[name])
-        for name in sorted(settings)
-        if name in known and name in effective and effective[name] != settings[name]
-    ]
+    found = []
+    for name in sorted(settings.keys() & effective.keys() & set(known)):
+        users, scenarios = _as_written(settings[name]), _as_written(effective[name])
+        if users != scenarios:
+            found.append(Overridden(name, users, scenarios))
+    return found
+
+
+def _as_written(value: Any) -> Any:  # noqa: ANN401
+    """Return a value in which YAML has not made true of the key `on`."""
+    if isinstance(value, Mapping):
+        return {"on" if key is True else key: _as_written(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_written(one) for one in value]
+    return value
 
 
 def _values(settings: Settings, name: str) -> dict[str, Any]:
