@@ -39,7 +39,8 @@ def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
     for reason in reasons[:REASONS_SHOWN_MAX]:
         yield from _wrapped("- " + reason)
     if len(reasons) > REASONS_SHOWN_MAX:
-        yield from _wrapped(f"- and {len(reasons) - REASONS_SHOWN_MAX} more reasons in the report")
+        more = len(reasons) - REASONS_SHOWN_MAX
+        yield from _wrapped(f"- and {more} more reason{'s' if more > 1 else ''} in the report")
     limited_by = summary.get("limited_by")
     if limited_by:
         yield from _wrapped(limited_by["sentence"], label="limited by")
