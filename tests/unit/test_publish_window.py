@@ -560,3 +560,14 @@ def test_a_place_whose_answer_came_while_it_was_read_is_no_second_copy() -> None
     # Another place with the same event is one.
     assert bench.window.found(1, 2)
     assert bench.account.stored_twice == 1
+
+
+def test_an_answer_that_names_the_place_that_was_read_is_no_second_copy() -> None:
+    bench = Bench()
+    token = bench.add(1)
+    assert bench.window.found(1, 1)
+    # In a cluster whose leader was killed, answers to an earlier write may come that late.
+    bench.answer(token, Ack(1, duplicate=False))
+    assert bench.account.stored_twice == 0
+    bench.answer(token, Ack(2, duplicate=False))
+    assert bench.account.stored_twice == 1

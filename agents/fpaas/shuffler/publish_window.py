@@ -149,7 +149,7 @@ class PublishWindow:
         if publish is None:
             # A repeat's answer after the outcome: a duplicate, unless the window forgot the first.
             if isinstance(answer, Ack) and not answer.duplicate:
-                self._account.note_copy(answer.stream_seq)
+                self._note_copy(answer.stream_seq)
                 self._end.doubt()
             return None
         if isinstance(answer, Refusal):
@@ -188,9 +188,7 @@ class PublishWindow:
                 return True
         if seq not in self._account.published_seqs:
             return False
-        # Unless its answer has come meanwhile, and named this very place.
-        if stream_seq not in self._account.stream.stored_seqs:
-            self._account.note_copy(stream_seq)
+        self._note_copy(stream_seq)
         return True
 
     def withdraw(self) -> list[Publish]:
@@ -242,6 +240,11 @@ class PublishWindow:
             self._on_unanswered(publish)
             self._remove(publish)
         self.ready = []
+
+    def _note_copy(self, stream_seq: int) -> None:
+        """Note a copy, unless an answer and a look at the stream told of the same place."""
+        if stream_seq not in self._account.stream.stored_seqs:
+            self._account.note_copy(stream_seq)
 
     def _give_up(self, publish: Publish, reason: str) -> None:
         if publish.again:
