@@ -123,9 +123,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 os._exit(1)
 
     def _look(self, followed: Progress, directory: str) -> None:
-        command = f"cat {shlex.quote(directory)}/*.status.json 2>/dev/null"
-        for pid in followed.pids:
-            command += f"; kill -0 {pid} 2>/dev/null || echo {GONE}{pid}"
+        # In this order: one that ends in between has said so, and is not taken for dead.
+        command = "".join(
+            f"kill -0 {pid} 2>/dev/null || echo {GONE}{pid}; " for pid in followed.pids
+        )
+        command += f"cat {shlex.quote(directory)}/*.status.json 2>/dev/null"
         output = self._low_level_execute_command(command)
         lines = output.get("stdout_lines", [])
         gone = [int(line.removeprefix(GONE)) for line in lines if line.startswith(GONE)]

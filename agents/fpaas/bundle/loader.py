@@ -189,6 +189,7 @@ class _Loader:
 
     def _load_consumers(self, part: HostPart) -> None:
         self._load_status(part, "consumers")
+        part.events["consumers"] = self._agent_events(part, "consumers")
         numbers = {
             int(match.group(1))
             for path in part.directory.iterdir()

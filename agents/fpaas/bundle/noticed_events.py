@@ -46,7 +46,10 @@ MOMENTS_TOLD_MAX = 10
 
 
 class _Seen(NamedTuple):
-    """A record, and who wrote it; `worker` is None but for consumers workers."""
+    """A record, and who wrote it; `worker` is None but for consumers workers.
+
+    An agent that keeps several workers is none of them: they go on if it stands still.
+    """
 
     host: str
     agent: str
@@ -73,7 +76,8 @@ def noticed(bundle: Bundle) -> Iterator[Found]:
             record = msgspec.structs.replace(record, end_unix_ns=end_unix_ns)
         if record.end_unix_ns is None or record.end_unix_ns >= bundle.spec.t0_unix_ns:
             whom = sorted(_whom(record).items())
-            alike[seen.host, seen.agent, record.kind, *whom].append(seen._replace(record=record))
+            by_whom = (seen.host, seen.agent, seen.worker is None, record.kind, *whom)
+            alike[by_whom].append(seen._replace(record=record))
     until_unix_ns = bundle.spec.offer_until_unix_ns
     for group in alike.values():
         found = [_merged(stretch, until_unix_ns) for stretch in _stretches(group)]

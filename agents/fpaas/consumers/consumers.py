@@ -31,11 +31,12 @@ from fpaas.consumers.consumer_worker import ConsumerWorker
 from fpaas.consumers.worker_process import cannot_write
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.measures.cgroup import Cgroup
-from fpaas.records import consumers, files
+from fpaas.records import consumers, events, files
 from fpaas.records.consumers import WorkerResult
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, Fault, RunSpec, Share
 from fpaas.spec.faults import faults_that_end
+from fpaas.watch.watch import watch_alone
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +160,11 @@ async def run(play: Play, on_tick: OnTick | None = None) -> None:
         if len(parts) == 1:
             await _play_here(parts[0], status, stop, tick)
         else:
-            await _Children(parts, status, stop, tick).play()
+            with contextlib.ExitStack() as watching:
+                if play.out is not None:
+                    path = play.out / f"{AGENT}.{events.SUFFIX}"
+                    watching.callback(asyncio.ensure_future(watch_alone(path)).cancel)
+                await _Children(parts, status, stop, tick).play()
     except (BadInput, RunInvalid) as error:
         status.set(State.FAILED, error.message)
         raise

@@ -196,16 +196,19 @@ def _stood_still(p: Parameters) -> str:
     seen = f" (noticed on {', '.join(p['hosts'])})" if len(p["hosts"]) > 1 else ""
     *phases, last = [_PHASES[phase] for phase in p["phases"]]
     where = f"{', '.join(phases)} and {last}" if phases else last
-    if p["part"] in ("probe", "faults"):
+    if not p["holds_up"]:
         then = "nothing that is measured waits for it, but what it does was not done meanwhile"
     elif standstills.WINDOW in p["phases"]:
-        then = "latencies and rates include it"
+        then = "what waited for it is in the window's latencies and rates"
+    elif standstills.DRAIN in p["phases"] or standstills.AFTER in p["phases"]:
+        then = "of the window's figures, only calls that were still open at its end show it"
     else:
-        then = "latencies and rates do not show it"
+        then = "calls that fell due then are not in the window's latencies, but what was caught up "
+        then += "in the window is in its rates"
     said = f"{did} {between(p['begin_s'], p['end_s'])}{seen}, {where}; {then}"
     if p["pending_at_end"]:
         said += (
-            f"; what consumers could not fetch because of it is among the "
+            f"; if there is anything that consumers could not fetch because of it, it is among the "
             f"{counted(p['pending_at_end'])} deliveries pending at the end"
         )
     return f"{said}."
@@ -658,6 +661,7 @@ CODES: dict[str, Code] = {
             "end_s": "s since T0; null: to the run's end",
             "phases": f"of {', '.join(_PHASES)}: those that it had a part of",
             "pending_at_end": "deliveries; null: consumers were not kept from any, or not known",
+            "holds_up": "whether the load waits for it",
         },
     ),
     "reader_blocked": Code(

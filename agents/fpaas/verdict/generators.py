@@ -39,7 +39,7 @@ def paused(summary: dict[str, Any], late: list[Reason]) -> Iterator[Reason]:
     found = [
         pause
         for pause in stalls.pauses(summary.get("events") or ())
-        if pause.part in theirs and pause.begin_s < until_s
+        if pause.holds_up and pause.part in theirs and pause.begin_s < until_s
     ]
     longest = sorted(found, key=lambda pause: pause.length_s)[-PAUSES_TOLD_MAX:]
     for pause in sorted(longest, key=lambda pause: pause.begin_s):
@@ -57,8 +57,9 @@ def waited_to_begin(summary: dict[str, Any], late: list[Reason]) -> Iterator[Rea
     for spread_s in (r.parameters["spread_ms"] / 1000 for r in late if r.code == "start_spread"):
         waited_for = [
             stall
-            for stall in stalls.of(summary.get("events") or ())
-            if stall.kind == NATS_SILENT and stall.overlaps(0.0, spread_s)
+            for group in stalls.together(stalls.of(summary.get("events") or ()))
+            if (stall := stalls.as_seen_by_all(group)).kind == NATS_SILENT
+            if stall.overlaps(0.0, spread_s)
         ]
         for stall in sorted(waited_for, key=lambda stall: stall.begin_s)[:1]:
             times = {"begin_s": stall.begin_s, "end_s": stall.end_s}

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fpaas.reason import Reason
-from fpaas.records.events import AGENT_PAUSED
 from fpaas.records.paths import pick
 from fpaas.spec import RunSpec
 from fpaas.verdict import stalls
@@ -74,9 +73,8 @@ def _stalls(summary: Mapping[str, Any]) -> list[stalls.Stall]:
     from_s, until_s = summary["window"]["from_s"], summary["window"]["until_s"]
     found = [
         stall
-        for stall in stalls.causes(stalls.of(summary.get("events") or ()))
-        # Nothing waits for those who only look on.
-        if not (stall.kind == AGENT_PAUSED and stall.part in ("probe", "faults"))
+        for group in stalls.together(stalls.causes(stalls.of(summary.get("events") or ())))
+        if (stall := stalls.as_seen_by_all(group)).holds_up
     ]
     within = [stall for stall in found if stall.overlaps(from_s, until_s)]
     if not within and pick(summary, "ledger", "not_read"):

@@ -6,8 +6,8 @@ An agent notes shorter pauses of its own, too: they explain what it was late wit
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from fpaas.bundle.found_event import AGENT_DIED, NATS_RESTARTED, WORKER_DIED
@@ -47,6 +47,13 @@ class Stall:
         """How long; infinite if it did not end."""
         return math.inf if self.end_s is None else self.end_s - self.begin_s
 
+    @property
+    def holds_up(self) -> bool:
+        """Whether the load waits for it, and not only what looks on or keeps workers."""
+        keeps_workers = self.part == "consumers" and not self.workers
+        is_own = self.kind == AGENT_PAUSED
+        return not (is_own and (self.part in ("probe", "faults") or keeps_workers))
+
     def overlaps(self, from_s: float, until_s: float) -> bool:
         """Whether some of it lies in a stretch of the run."""
         return self.begin_s < until_s and (self.end_s is None or self.end_s > from_s)
@@ -82,6 +89,37 @@ def blocks(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
         for event in events
         if event.get("kind") == READER_BLOCKED
     ]
+
+
+def together(found: Iterable[Stall]) -> list[list[Stall]]:
+    """Put together what several saw of one part at the same time; each agent is one by itself."""
+    groups: list[list[Stall]] = []
+    for stall in sorted(found, key=lambda one: one.begin_s):
+        same = next(
+            (
+                group
+                for group in groups
+                if (group[0].kind, group[0].part) == (stall.kind, stall.part)
+                and stall.kind in (NATS_SILENT, RELAY_SILENT)
+                and any(stall.shared_s(one) > 0 for one in group)
+            ),
+            None,
+        )
+        if same is None:
+            groups.append([stall])
+        else:
+            same.append(stall)
+    return groups
+
+
+def as_seen_by_all(group: Sequence[Stall]) -> Stall:
+    """Return one stall, from when the last of them heard something to when the first did again.
+
+    Until the one and from the other on it answered somebody.
+    """
+    end_s = min((one.end_s for one in group if one.end_s is not None), default=None)
+    begins_s = [one.begin_s for one in group if end_s is None or one.begin_s < end_s]
+    return replace(group[0], begin_s=max(begins_s), end_s=end_s)
 
 
 def _silences(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
