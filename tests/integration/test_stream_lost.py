@@ -174,15 +174,20 @@ def test_two_losses_in_a_row(nats_server: NatsServer, make_lab: MakeLab) -> None
     assert summary["ledger"]["delivered"] == summary["ledger"]["owed"] == 4 * OFFERED
 
 
-def test_a_stream_that_is_deleted_by_hand(nats_server: NatsServer, make_lab: MakeLab) -> None:
-    """The mechanism asks what is there, not how it went."""
+def test_a_stream_that_is_deleted_and_made_again_by_hand(
+    nats_server: NatsServer, make_lab: MakeLab
+) -> None:
+    """The mechanism asks what is there, not how it went: no publish is refused here."""
     lab = make_lab()
     lab.start()
     lab.sleep_until(LOST_AT_S)
 
     async def delete() -> None:
         client = await nats.connect(nats_server.url)
-        await client.jetstream().delete_stream(STREAM_NAME)
+        jetstream = client.jetstream()
+        config = (await jetstream.stream_info(STREAM_NAME)).config
+        await jetstream.delete_stream(STREAM_NAME)
+        await jetstream.add_stream(config)
         await client.close()
 
     asyncio.run(delete())

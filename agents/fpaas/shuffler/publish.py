@@ -18,7 +18,7 @@ class Publish:
     `before` is the event of its DID before it, None once its turn has come; `following` is the one
     after it. `place` numbers its write on this connection, 0 if it is not on its way: not written,
     refused, or its connection is lost. `ahead`: that write was one ahead of its turn. `again`: a
-    stream that was lost had it.
+    stream that was lost had it. `in_next`: the stream that came after the one that is known has it.
     """
 
     __slots__ = (
@@ -33,6 +33,7 @@ class Publish:
         "frame",
         "has_outcome",
         "header",
+        "in_next",
         "label",
         "place",
         "refusal",
@@ -59,6 +60,7 @@ class Publish:
         self.following: Publish | None = None
         self.ahead = False
         self.again = False
+        self.in_next = False
         self.has_outcome = False
         self.floor = 0
         self.first_written_ns = 0

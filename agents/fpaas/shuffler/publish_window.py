@@ -50,6 +50,7 @@ class PublishWindow:
         self.to_replay = IntervalSet()
         self.bytes = 0
         self.stream_began_anew = False
+        self._is_only_stream = False
         self._account = account
         self._max_count = max_count
         self._max_bytes = max_bytes
@@ -163,6 +164,23 @@ class PublishWindow:
             self._stored_before(publish, answer.stream_seq)
         self._remove(publish)
         return publish
+
+    def is_in_next(self, publish: Publish, stream_seq: int) -> bool:
+        """Tell whether a new message got a place that was given before: in a stream made since.
+
+        Then it has no outcome yet: whoever looks after the stream takes it out with all others.
+        """
+        is_given = stream_seq in self._account.stream.stored_seqs
+        if self._is_only_stream or not is_given or stream_seq in self._settled:
+            return False
+        publish.in_next = True
+        self._end.doubt()
+        return True
+
+    def know_no_next(self) -> None:
+        """Note that the stream is said to be the same: what is in the next one is in none."""
+        if any(publish.in_next for publish in self.pending.values()):
+            self._is_only_stream = self.stream_began_anew = True
 
     def fail(self, token: int, reason: str) -> None:
         """Give a publish up that cannot be sent at all."""

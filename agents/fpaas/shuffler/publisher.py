@@ -88,6 +88,8 @@ class Publisher:
         #: What is read meanwhile, which comes after all that is repeated and replayed.
         self._held: list[tuple[Event, bytes]] | None = None
         self._looked_s = 0.0
+        #: What was published is in a stream that nobody looked at yet.
+        self._has_next_stream = False
         #: No stream took what was published last: what waits is repeated, nothing new comes.
         self._has_no_stream = False
         self.outages: list[NatsOutage] = []
@@ -122,7 +124,10 @@ class Publisher:
         """Take an event that a lost stream had, or that was in flight when it was lost."""
         subject, header, did_crc, label = self._addresser.address(event)
         publish = Publish(event.seq, subject, header, frame, label=label, did_crc=did_crc)
-        publish.again = self.window.withdrawn.pop(event.seq, None) is None
+        withdrawn = self.window.withdrawn.pop(event.seq, None)
+        publish.again = withdrawn is None
+        # If it is in this stream already, a duplicate is its own.
+        publish.doubtful = withdrawn is not None and withdrawn.in_next
         self.window.add(publish)
 
     def withdraw(self) -> list[tuple[int, int, int]]:
@@ -136,7 +141,7 @@ class Publisher:
         for publish in self.window.withdraw():
             if publish.writes:
                 self.publish_ack.give_up(publish.first_written_ns, now_ns)
-            if publish.doubtful:
+            if publish.doubtful and not publish.in_next:
                 in_doubt.append(publish)
         in_doubt.sort(key=lambda publish: publish.first_written_ns)
         self._open_room()
@@ -263,6 +268,8 @@ class Publisher:
     async def _check_repeats(self) -> None:
         while True:
             await asyncio.sleep(REPEAT_CHECK_S)
+            if self._has_next_stream:
+                self._look()
             if self._repeating is None and self.connection.writable.is_set():
                 due = self.window.due(time.monotonic())
                 if due:
@@ -335,11 +342,13 @@ class Publisher:
 
     def _look_after_refusal(self) -> None:
         """Find out whether the stream is gone though NATS is there, once a second."""
-        now_s = time.monotonic()
-        if self.recovery is None or self._repeating is not None:
-            return
-        if now_s >= self._looked_s + LOOK_INTERVAL_S:
-            self._looked_s = now_s
+        if time.monotonic() >= self._looked_s + LOOK_INTERVAL_S:
+            self._look()
+
+    def _look(self) -> None:
+        if self.recovery is not None and self._repeating is None:
+            self._looked_s = time.monotonic()
+            self._has_next_stream = False
             self._repeating = asyncio.ensure_future(self._resume(is_reconnected=False))
 
     # -- answers ---------------------------------------------------------------------------------
@@ -350,9 +359,15 @@ class Publisher:
         answer = self._answers.read(header, payload)
         window = self.window
         token = int(subject[self._token_at :])
-        if answer.__class__ is Ack:
+        if isinstance(answer, Ack):
             publish = window.pending.get(token)
             if publish is not None:
+                if answer.stream_seq <= self._account.stream.last_seq and self._is_in_next(
+                    publish, answer
+                ):
+                    self._has_next_stream = True
+                    self._look()
+                    return
                 # Before its outcome is counted: no scrape in between sees more outcomes than acks.
                 self._has_no_stream = False
                 self._note_ack(publish)
@@ -368,6 +383,13 @@ class Publisher:
             self._flushing = asyncio.get_running_loop().call_soon(self.flush)
         if not self._room.is_set():
             self._open_room()
+
+    def _is_in_next(self, publish: Publish, answer: Ack) -> bool:
+        return (
+            not answer.duplicate
+            and self.recovery is not None
+            and self.window.is_in_next(publish, answer.stream_seq)
+        )
 
     def _note_ack(self, publish: Publish) -> None:
         now_ns = common_time.now_ns()

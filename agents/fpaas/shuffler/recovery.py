@@ -70,6 +70,8 @@ class Recovery:
             account.stream.created = life.created
         elif life.created != account.stream.created:
             self._begin(life)
+        else:
+            self._publisher.window.know_no_next()
         return True
 
     async def replay(self) -> None:
