@@ -189,4 +189,4 @@ def test_nobody_is_blamed_where_nothing_froze_however_busy_the_machine_is(
         blamed = [one for one in lasting(found) if one.kind != events.AGENT_PAUSED]
         assert (path.name, blamed, wrong) == (path.name, [], None)
     stems = {path.name.split(".")[0] for path in lab.bundle.glob(f"hosts/*/*.{events.SUFFIX}")}
-    assert stems == {"relay", "shuffler", "consumers-0", "consumers-1", "probe"}
+    assert stems == {"relay", "shuffler", "consumers", "consumers-0", "consumers-1", "probe"}

@@ -143,7 +143,7 @@ def check_drift(summary: dict[str, Any]) -> None:
     for name in LEGS["consumers"]:
         leg = summary["latency_ms"][name]
         # libfaketime's drift begins with each process: those of a host differ by 0.3 ms for each
-        # second between their starts.
-        assert -leg["clock_error_ms"] - 1.4 <= leg["min"] < 2.5, name
+        # second between their starts, of which there may be some on a busy machine.
+        assert -leg["clock_error_ms"] - 1.4 <= leg["min"] < 5, name
     assert summary["ledger"]["unexplained"] == 0
     assert set(verdict_codes.blamed(summary)) <= {"clock_unsure", "goal_missed"}
