@@ -211,17 +211,17 @@ def test_what_is_in_a_stream_that_nobody_looked_at_waits_for_that() -> None:
     bench.answer(bench.add(1), Ack(1, duplicate=False))
     bench.answer(bench.add(2), Ack(2, duplicate=False))
     item = bench.window.pending[bench.add(3)]
-    assert not bench.window.is_in_next(item, 3)
-    assert bench.window.is_in_next(item, 1)
+    assert not bench.window.note_if_in_next(item, 3)
+    assert bench.window.note_if_in_next(item, 1)
     assert item in bench.window.withdraw()
     # If the stream is said to be the same, it began again.
     item = bench.window.pending[bench.add(4)]
     bench.window.know_no_next()
     assert not bench.window.stream_began_anew
-    assert bench.window.is_in_next(item, 2)
+    assert bench.window.note_if_in_next(item, 2)
     bench.window.know_no_next()
     assert bench.window.stream_began_anew
-    assert not bench.window.is_in_next(item, 1)
+    assert not bench.window.note_if_in_next(item, 1)
 
 
 def test_oldest_seq() -> None:

@@ -165,10 +165,10 @@ class PublishWindow:
         self._remove(publish)
         return publish
 
-    def is_in_next(self, publish: Publish, stream_seq: int) -> bool:
-        """Tell whether a new message got a place that was given before: in a stream made since.
+    def note_if_in_next(self, publish: Publish, stream_seq: int) -> bool:
+        """Note if a new message got a place that was given before: in a stream made since.
 
-        Then it has no outcome yet: whoever looks after the stream takes it out with all others.
+        Returns whether. It has no outcome yet then: whoever looks after the stream takes it out.
         """
         is_given = stream_seq in self._account.stream.stored_seqs
         if self._is_only_stream or not is_given or stream_seq in self._settled:

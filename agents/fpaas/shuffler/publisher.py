@@ -362,7 +362,7 @@ class Publisher:
         if isinstance(answer, Ack):
             publish = window.pending.get(token)
             if publish is not None:
-                if answer.stream_seq <= self._account.stream.last_seq and self._is_in_next(
+                if answer.stream_seq <= self._account.stream.last_seq and self._note_if_in_next(
                     publish, answer
                 ):
                     self._has_next_stream = True
@@ -384,11 +384,11 @@ class Publisher:
         if not self._room.is_set():
             self._open_room()
 
-    def _is_in_next(self, publish: Publish, answer: Ack) -> bool:
+    def _note_if_in_next(self, publish: Publish, answer: Ack) -> bool:
         return (
             not answer.duplicate
             and self.recovery is not None
-            and self.window.is_in_next(publish, answer.stream_seq)
+            and self.window.note_if_in_next(publish, answer.stream_seq)
         )
 
     def _note_ack(self, publish: Publish) -> None:

@@ -171,10 +171,10 @@ def _reader_blocked(p: Parameters) -> str:
 
 
 def _redelivered(p: Parameters) -> str:
-    anew = ", also as a stream was made again" if p["streams_lost"] else ""
+    made_again = ", also as a stream was made again" if p["streams_lost"] else ""
     return (
         f"NATS called {counted(p['count'])} deliveries repeats; {counted(p['duplicates'])} were of "
-        f"messages that the same consumer had received{anew}."
+        f"messages that the same consumer had received{made_again}."
     )
 
 
