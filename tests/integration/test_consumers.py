@@ -28,6 +28,7 @@ from fpaas.jetstream.nats_wire import header_block
 from fpaas.measures import delivery_log
 from fpaas.measures.histograms import merge_logs
 from fpaas.spec import STREAM_NAME, RunSpec
+from tests.support.arming import arm_once_up
 from tests.support.nats_servers import NatsServer
 from tests.support.ports import free_port
 from tests.support.provisioning import provision, run_spec, stream_and_durables
@@ -121,10 +122,10 @@ def agents() -> Iterator[list[Agent]]:
 
 
 def start(agents: list[Agent], directory: Path, spec: RunSpec, *arguments: str) -> Agent:
-    """Start an agent whose T0 is a second from now."""
-    spec = replace(spec, t0_unix_ns=time.time_ns() + 1_500_000_000)
+    """Start an agent, and give it a T0 once it is up."""
     agent = Agent.of_run(directory, spec, *arguments)
     agents.append(agent)
+    arm_once_up(directory / "run.json", "consumers", lead_s=1.5)
     return agent
 
 
@@ -188,14 +189,14 @@ def test_fanout_every_consumer_gets_what_it_polled_for(
 def test_polls_end_and_the_agent_is_silent_before_the_run_has_settled(
     nats_server: NatsServer, tmp_path: Path, agents: list[Agent]
 ) -> None:
-    spec = replace(short(nats_server.url), t0_unix_ns=time.time_ns() + 1_500_000_000)
+    spec = short(nats_server.url)
     assert provision(tmp_path, spec).returncode == 0
-    agent = Agent.of_run(tmp_path, spec)
-    agents.append(agent)
+    agent = start(agents, tmp_path, spec)
 
     code, _ = agent.wait()
 
     assert code == 0
+    spec = RunSpec.load(tmp_path / "run.json")
     assert time.time_ns() < spec.settled_unix_ns + 1_000_000_000
     assert agent.results()["fetches"]["empty"] > 0
     assert agent.results()["fetches"]["by_status"]["404"] == agent.results()["polls"]

@@ -22,6 +22,7 @@ from fpaas.faults.disk import FillDisk
 from fpaas.records import events
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.spec.faults import LIST
+from tests.support.arming import arm_once_up
 from tests.support.checkout import SCRIPTS
 from tests.support.run_specs import build
 
@@ -107,12 +108,10 @@ class Hosts:
         entries = LIST.read("faults", list(faults))
         hosts = {"relay": ["a"], "nats": ["b"], "shuffler": ["a"], "consumers": ["a", "b", "c"]}
         addresses = {"a": HERE, "b": THERE, "c": THERE}
-        t0_unix_ns = time.time_ns() + 3 * NS_PER_S
-        self.t0_s = t0_unix_ns / NS_PER_S
         path = self.directory / "run.json"
         run = replace(
             build(),
-            t0_unix_ns=t0_unix_ns,
+            t0_unix_ns=0,
             hosts=hosts,
             addresses=addresses,
             faults=[Fault(**entry) for entry in entries],
@@ -121,6 +120,7 @@ class Hosts:
         words = ["faults", "--run", str(path), "--out", str(self.directory), "--host", "a"]
         command = [*self._in(self._names[0]), str(SCRIPTS / "fpaas"), *words]
         self._processes.append(subprocess.Popen(command))
+        self.t0_s = arm_once_up(path, "faults", lead_s=1).t0_unix_ns / NS_PER_S
         return self._processes[-1]
 
     def sleep_until(self, seconds: float) -> None:

@@ -20,6 +20,7 @@ from fpaas.faults import dead_man
 from fpaas.records import events
 from fpaas.records.events import FAULT, EventRecord
 from fpaas.spec import NS_PER_S
+from tests.support.arming import arm_once_up
 from tests.support.checkout import SCRIPTS
 from tests.support.run_specs import build
 
@@ -51,11 +52,10 @@ class Host:
         content = {"agent": "shuffler", "state": "running", "pid": pid, "pids": [pid], "unix_ns": 0}
         (self.directory / "shuffler.status.json").write_text(json.dumps(content))
 
-    def start(self, *, lead_s: float = 3) -> None:
-        run = build(bench_faults=self._faults)
-        self.t0_unix_ns = time.time_ns() + round(lead_s * NS_PER_S)
+    def start(self) -> None:
+        """Start the faults agent, and set T0 once it is up."""
         path = self.directory / "run.json"
-        path.write_text(replace(run, t0_unix_ns=self.t0_unix_ns).to_json())
+        path.write_text(replace(build(bench_faults=self._faults), t0_unix_ns=0).to_json())
         script = self.directory / "start"
         script.write_text(
             f"#!{sys.executable}\nimport subprocess, sys\n"
@@ -70,6 +70,7 @@ class Host:
             ],
             stderr=(self.directory / "log").open("ab"),
         )
+        self.t0_unix_ns = arm_once_up(path, "faults", lead_s=1).t0_unix_ns
 
     def sleep_until(self, seconds: float) -> None:
         time.sleep(max(0.0, self.t0_unix_ns / NS_PER_S + seconds - time.time()))

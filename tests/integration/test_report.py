@@ -5,27 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fpaas.bundle.loader import load_bundle
-from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
 from tests.support import verdict_codes
 from tests.support.checkout import SCRIPTS
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.nats_servers import NatsServer
-from tests.support.ports import free_port
+from tests.support.processes_lab import ProcessesLab
 
 pytestmark = pytest.mark.integration
 
 HOST = "localhost"
-#: Starting four agents takes longest; a busy machine needs this much.
-LEAD_S = 6.0
 FPAAS = SCRIPTS / "fpaas"
 
 
@@ -34,69 +29,25 @@ def play(
     server: NatsServer,
     values: dict[str, Any],
     consumers_url: str | None = None,
-    meanwhile: Callable[[RunSpec], None] = lambda _: None,
+    meanwhile: Callable[[ProcessesLab], None] = lambda _: None,
 ) -> Path:
-    """Run all agents by a spec and return the bundle; `meanwhile` is called once they started."""
-    relay = f"127.0.0.1:{free_port()}"
-    spec = build(
-        read_variables(values),
-        run_id="20260101T000000Z-test",
-        scenario=Scenario("test", "Test", "everything balances"),
-        topology=Topology(
-            {group: [HOST] for group in ("relay", "nats", "shuffler", "consumers")},
-            server.url,
-            server.monitoring_url,
-            f"ws://{relay}",
-        ),
-        first_seq=1,
-    )
-    bundle = directory / "bundle"
-    out = bundle / "hosts" / HOST
-    out.mkdir(parents=True)
-    run = write_spec(bundle, spec)
-    fpaas("provision", "--run", run, "--nats-url", server.url)
-    spec = replace(spec, t0_unix_ns=time.time_ns() + round(LEAD_S * 1e9))
-    write_spec(bundle, spec)
+    """Run all agents on one host and return the bundle; `meanwhile` is called once T0 is set."""
+    agents = ("relay", "shuffler", "consumers")
+    lab = ProcessesLab(directory, {HOST: server}, dict.fromkeys(agents, HOST), **values)
     pid_file = directory / "nats.pid"
     pid_file.write_text(str(server.pid))
-    common = ["--run", run, "--out", out]
-    agents = [
-        ["relay", *common, "--listen", relay],
-        ["shuffler", *common, "--metrics-listen", f"127.0.0.1:{free_port()}"],
-        [
-            *("consumers", *common, "--host", HOST, "--nats-url", consumers_url or server.url),
-            *("--metrics-listen", f"127.0.0.1:{free_port()}"),
-        ],
-        ["probe", *common, "--host", HOST, "--nats-pid-file", pid_file],
-    ]
-    processes = []
+    lab.arguments["probe"] = ("--nats-pid-file", str(pid_file))
+    if consumers_url:
+        lab.arguments["consumers"] = ("--nats-url", consumers_url)
     try:
-        for agent in agents:
-            log = (out / f"{agent[0]}.log").open("wb")
-            command = [str(part) for part in (FPAAS, *agent)]
-            processes.append(subprocess.Popen(command, stdout=log, stderr=log))
-            log.close()
-        meanwhile(spec)
-        until = (spec.settled_unix_ns - time.time_ns()) / 1e9 + 15
-        codes = [process.wait(timeout=until) for process in processes]
-        assert codes == [0, 0, 0, 0], [(out / f"{a[0]}.log").read_text() for a in agents]
+        lab.start()
+        meanwhile(lab)
+        codes = lab.wait()
     finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    fpaas("seal", out, "--host", HOST)
-    return bundle
-
-
-def write_spec(bundle: Path, spec: RunSpec) -> Path:
-    path = bundle / "run.json"
-    path.write_text(spec.to_json())
-    return path
-
-
-def fpaas(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [str(part) for part in (FPAAS, *arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True)
+        lab.end()
+    assert set(codes.values()) == {0}, codes
+    lab.seal()
+    return lab.bundle
 
 
 def report(bundle: Path, *options: str) -> tuple[int, str, dict[str, Any]]:
@@ -183,9 +134,9 @@ def test_what_a_broken_connection_swallowed_is_accounted_for(
     proxy = CuttingProxy(nats_server.port)
     proxy.start()
 
-    def cut_twice(spec: RunSpec) -> None:
+    def cut_twice(lab: ProcessesLab) -> None:
         for at_s in (2.0, 4.5):
-            time.sleep(max(0.0, spec.t0_unix_ns / 1e9 + at_s - time.time()))
+            lab.sleep_until(at_s)
             proxy.cut(swallow_s=0.4)
 
     values = {

@@ -27,6 +27,7 @@ from fpaas.measures.histograms import merge_logs
 from fpaas.shuffler.cursor_places import CursorBucket
 from fpaas.shuffler.subjects import Addresser
 from fpaas.spec import RunSpec
+from tests.support.arming import arm_once_up
 from tests.support.checkout import SCRIPTS
 from tests.support.nats_servers import NatsServer
 from tests.support.ports import free_port
@@ -36,9 +37,9 @@ pytestmark = pytest.mark.integration
 RATE_PER_S = 400.0
 #: The synthetic source's.
 FIRST_SEQ = 1
-#: From a test's start to T0: relay and shuffler start meanwhile, on a machine that may be busy.
-START_S = 4
-#: Agents that start some seconds late still find such a run going on.
+#: From the agents' start to T0: they connect meanwhile.
+LEAD_S = 2
+#: Long enough for somebody who is killed and comes back.
 LONG = {"bench_measure_s": 10, "bench_firehose_rate_per_s": 120.0, "bench_drain_s": 3}
 
 
@@ -128,7 +129,7 @@ def wait_for(true: Callable[[], object], timeout_s: float = 15) -> None:
 
 
 class Run:
-    """A run directory with its run.json, T0 a moment from now."""
+    """A run directory with its run.json, which gets its T0 once agents are up."""
 
     def __init__(self, directory: Path, server: NatsServer, **variables: object) -> None:
         self.directory = directory / "run"
@@ -156,10 +157,20 @@ class Run:
                 f"ws://127.0.0.1:{self.relay_port}",
             ),
             first_seq=FIRST_SEQ,
-            t0_unix_ns=time.time_ns() + START_S * specs.NS_PER_S,
         )
         self.path = self.directory / "run.json"
         self.path.write_text(self.spec.to_json())
+
+    def start(
+        self, processes: Processes
+    ) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+        """Start relay and shuffler, and set T0."""
+        started = self.start_relay(processes), self.start_shuffler(processes)
+        self.arm("relay", "shuffler")
+        return started
+
+    def arm(self, *agents: str) -> None:
+        self.spec = arm_once_up(self.path, *agents, lead_s=LEAD_S)
 
     def start_relay(self, processes: Processes) -> subprocess.Popen[bytes]:
         listen = f"127.0.0.1:{self.relay_port}"
@@ -198,8 +209,7 @@ def assert_balanced(account: dict[str, Any]) -> None:
 def test_a_run(tmp_path: Path, nats_server: NatsServer, processes: Processes) -> None:
     create_stream(nats_server.url)
     run = Run(tmp_path, nats_server, bench_delivery="partitioned")
-    relay = run.start_relay(processes)
-    shuffler = run.start_shuffler(processes)
+    relay, shuffler = run.start(processes)
     wait_for(lambda: run.status()["state"] in ("ready", "running"))
     url = f"http://127.0.0.1:{run.metrics_port}/metrics"
     with urllib.request.urlopen(url, timeout=5) as response:
@@ -260,8 +270,7 @@ def test_nats_crashes_and_comes_back(
     """A stream on disk survives a SIGKILL: every publish in flight then is settled."""
     create_stream(nats_server.url, StorageType.FILE)
     run = Run(tmp_path, nats_server, **LONG)
-    run.start_relay(processes)
-    shuffler = run.start_shuffler(processes)
+    _, shuffler = run.start(processes)
     run.wait_until_published(100)
     nats_server.kill()
     time.sleep(1)
@@ -280,8 +289,7 @@ def test_stream_is_gone_after_a_restart(
 ) -> None:
     create_stream(nats_server.url)
     run = Run(tmp_path, nats_server, **LONG)
-    run.start_relay(processes)
-    shuffler = run.start_shuffler(processes)
+    _, shuffler = run.start(processes)
     run.wait_until_published(100)
     nats_server.kill()
     nats_server.start()
@@ -302,8 +310,7 @@ def test_nats_hangs_and_memory_stays_bounded(
 ) -> None:
     create_stream(nats_server.url)
     run = Run(tmp_path, nats_server, bench_measure_s=4, bench_firehose_rate_per_s=4000)
-    run.start_relay(processes)
-    shuffler = run.start_shuffler(processes)
+    _, shuffler = run.start(processes)
     run.wait_until_published(100)
     nats_process = nats_server.pid
     subprocess.run(["kill", "-STOP", str(nats_process)], check=True)
@@ -321,8 +328,7 @@ def test_relay_crashes_and_comes_back(
 ) -> None:
     create_stream(nats_server.url)
     run = Run(tmp_path, nats_server, **LONG)
-    relay = run.start_relay(processes)
-    shuffler = run.start_shuffler(processes)
+    relay, shuffler = run.start(processes)
     run.wait_until_published(100)
     relay.kill()
     relay.wait()
@@ -342,8 +348,8 @@ def test_second_run_over_the_same_frames_finds_duplicates(
         directory = tmp_path / str(number)
         directory.mkdir()
         run = Run(directory, nats_server, bench_measure_s=1)
-        relay = run.start_relay(processes)
-        assert run.start_shuffler(processes).wait(timeout=20) == 0
+        relay, shuffler = run.start(processes)
+        assert shuffler.wait(timeout=20) == 0
         relay.kill()
     account = run.account()
     assert_balanced(account)
@@ -357,8 +363,7 @@ def test_sigterm_writes_what_there_is(
 ) -> None:
     create_stream(nats_server.url)
     run = Run(tmp_path, nats_server, bench_measure_s=60)
-    run.start_relay(processes)
-    shuffler = run.start_shuffler(processes)
+    _, shuffler = run.start(processes)
     run.wait_until_published(100)
     shuffler.send_signal(signal.SIGTERM)
     assert shuffler.wait(timeout=10) == 0
@@ -375,6 +380,7 @@ def test_relay_never_there_ends_the_run_as_invalid(
     create_stream(nats_server.url)
     run = Run(tmp_path, nats_server, bench_measure_s=1, bench_drain_s=0)
     shuffler = run.start_shuffler(processes)
+    run.arm("shuffler")
     assert shuffler.wait(timeout=20) == 3
     status = run.status()
     assert status["state"] == "failed"

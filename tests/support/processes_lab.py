@@ -14,6 +14,7 @@ from fpaas.control import arming
 from fpaas.records import files
 from fpaas.records.status import AgentStatus
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
+from tests.support.arming import UP_WITHIN_S, wait_until_up
 from tests.support.checkout import SCRIPTS
 from tests.support.nats_servers import NatsServer
 from tests.support.ports import free_port
@@ -21,7 +22,6 @@ from tests.support.ports import free_port
 LOAD_HOST = "load"
 #: From arming to T0: agents connect meanwhile, on a machine that may be busy.
 LEAD_S = 5
-UP_WITHIN_S = 60
 
 
 class ProcessesLab:
@@ -89,10 +89,10 @@ class ProcessesLab:
         for host, server in self._servers.items():
             monitoring = ("--nats-monitoring-url", server.monitoring_url)
             self._start("probe", host, "--host", host, *monitoring)
-        deadline = time.monotonic() + UP_WITHIN_S
-        while len(list(self.bundle.glob("hosts/*/*.status.json"))) < len(self._processes):
-            assert time.monotonic() < deadline, "agents did not come up"
-            time.sleep(0.05)
+        names = [name.split(" on ") for name in self._processes]
+        wait_until_up(
+            *(self.bundle / "hosts" / host / f"{agent}.status.json" for agent, host in names)
+        )
 
     def arm(self) -> None:
         """Set T0 once the stream is there, all are up and clocks were compared, as a playbook."""
@@ -204,9 +204,13 @@ class ProcessesLab:
 
     def report(self) -> dict[str, Any]:
         """Seal all hosts and report; returns summary.json."""
+        self.seal()
+        return self.report_again()
+
+    def seal(self) -> None:
+        """Seal all hosts' files, as before they are fetched."""
         for host in self._hosts:
             self._run("seal", self.bundle / "hosts" / host, "--host", host)
-        return self.report_again()
 
     def report_again(self, *arguments: object) -> dict[str, Any]:
         """Report what is sealed; returns summary.json."""
