@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from fpaas.firehose.frames import Event, decode
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.shuffler.subjects import Addresser
+from fpaas.verdict.goals import DEFAULT_GOALS
 from tests.support.nats_servers import NatsServer
 from tests.support.processes_lab import ProcessesLab
 
@@ -74,6 +76,13 @@ def owed_of_frames(frames: int, seed: int) -> Counter[str]:
 
 def test_each_class_is_owed_what_its_filter_says(tmp_path: Path, nats_server: NatsServer) -> None:
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **VARIABLES, bench_stream_max_age_s=3)
+    limits = {f"{name}.end_to_end_max_ms_max": 60_000.0 for name in ("feeds", "part")}
+    lab.spec = replace(
+        lab.spec,
+        scenario=replace(
+            lab.spec.scenario, goals={**DEFAULT_GOALS, **limits, "slow.processed_per_s_min": 1000.0}
+        ),
+    )
     summary = lab.play_undisturbed()
 
     ledger, classes = summary["ledger"], summary["classes"]
@@ -105,8 +114,15 @@ def test_each_class_is_owed_what_its_filter_says(tmp_path: Path, nats_server: Na
             whole = summary["latency_ms"][leg][figure]
             assert whole is None or whole == sum(one[figure] for one in own), (leg, figure)
         assert max(one["max"] for one in own) == summary["latency_ms"][leg]["max"]
-    judged = {(goal["consumers"], goal["name"]) for goal in summary["goals"]}
-    assert {(one["name"], "deliveries_lost_max") for one in MIX} <= judged
+    judged = {(goal["consumers"], goal["name"]): goal for goal in summary["goals"]}
+    assert {(one["name"], "deliveries_lost_max") for one in MIX} <= judged.keys()
+    # A class is judged by its own figures; one that is missed names it.
+    for name in ("feeds", "part"):
+        goal = judged[name, f"{name}.end_to_end_max_ms_max"]
+        assert goal["measured"] == classes[name]["latency_ms"]["end_to_end"]["max"]
+        assert goal["status"] == "met"
+    missed = {one["parameters"].get("goal") for one in summary["verdict"]["reason_codes"]}
+    assert "slow.processed_per_s_min" in missed
     page = (lab.bundle / "report.html").read_text(encoding="utf-8")
     assert "Classes of consumers" in page
 

@@ -47,7 +47,7 @@ def judge_one(
     return judged
 
 
-def scenario_goals(number: int) -> dict[str, float]:
+def scenario_goals(number: int) -> dict[str, float | None]:
     """Read a playbook's goals as Ansible does."""
     [play] = yaml.safe_load((CHECKOUT / f"playbooks/scenario-{number}.yml").read_text())
     stated = {

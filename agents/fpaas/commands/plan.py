@@ -66,8 +66,8 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
     metavar="JSON",
     multiple=True,
     help="What the run must reach to pass, as {name: limit}, over what every run must: nothing "
-    "lost, no errors, every consumer fetched. Repeatable: later ones win by name, and null takes "
-    "one out.",
+    "lost, no errors, every consumer fetched. <class>.<name> is of one class of bench_mix. "
+    "Repeatable: later ones win by name, and null takes one out.",
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write run.json here."
@@ -112,7 +112,7 @@ def command(
     plan = capacity.predict(run)
     expected = plan_text.expectations(run, plan) + [
         f"Its goal {name} is ruled out by the parameters: {codes.sentence(excuse)}."
-        for name, excuse in goals.ruled_out(run, plan).items()
+        for name, excuse in goals.ruled_out(run, plan, capacity.by_class(run)).items()
     ]
     warnings = plan_text.warnings(run, plan, **limits_here(run))
     if output:
@@ -138,6 +138,7 @@ def planned(
         frame_bytes_mean=frame_bytes_mean,
         owed_shares=shares_of(checked),
     )
+    goals.check_classes(goals.stated(run), [one.name for one in run.consumers.classes])
     if first_seq is not None and not topology.hosts.get("relay"):
         raise BadInput(
             f"bench_firehose_source: {checked['bench_firehose_source']!r} is played by a relay of "
@@ -171,7 +172,7 @@ def _object(text: str, source: str) -> dict[str, Any]:
     return content
 
 
-def read_goals(texts: Sequence[str]) -> dict[str, float]:
+def read_goals(texts: Sequence[str]) -> dict[str, float | None]:
     """Merge goals as they are given on the command line into those of every run."""
     given = []
     for text in texts:
@@ -185,7 +186,7 @@ def read_goals(texts: Sequence[str]) -> dict[str, float]:
     return merged_goals(given)
 
 
-def merged_goals(given: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def merged_goals(given: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """Merge goals into those of every run: later ones win by name, and null takes one out."""
     merged: dict[str, Any] = dict(goals.DEFAULT_GOALS)
     for content in given:

@@ -21,11 +21,16 @@ def is_at_least(summary: Mapping[str, Any], path: str) -> bool:
 
 
 def is_goal_at_least(summary: Mapping[str, Any], goal: str) -> bool:
-    """Whether what was measured for a goal, `<leg>_<percentile>_ms_max`, is a lower bound."""
+    """Whether what was measured for a goal, `<leg>_<percentile>_ms_max`, is a lower bound.
+
+    A goal of one class has its name before that, with a dot.
+    """
+    consumers, dot, figure = goal.rpartition(".")
+    legs = f"classes.{consumers}.latency_ms" if dot else "latency_ms"
     for end in GOAL_ENDS:
-        leg, _, percentile = goal.removesuffix(f"_ms{end}").rpartition("_")
-        if goal.endswith(end) and leg in LEGS:
-            return is_at_least(summary, f"latency_ms.{leg}.{percentile}")
+        leg, _, percentile = figure.removesuffix(f"_ms{end}").rpartition("_")
+        if figure.endswith(end) and leg in LEGS:
+            return is_at_least(summary, f"{legs}.{leg}.{percentile}")
     return False
 
 

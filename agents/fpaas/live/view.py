@@ -248,6 +248,8 @@ def _goals(
         known |= {f"{process}_cpu_pct": cpu, f"{process}_rss_mb": rss}
     goals = []
     for name, limit in (run.scenario.goals or {}).items():
+        if limit is None:
+            continue
         measured = known.get(name.removesuffix("_max")) if name.endswith("_max") else None
         goals.append(Goal(name, limit, measured, _state(measured, limit)))
     return goals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,13 +32,14 @@ SETTLE_S = 2.0
 class Scenario:
     """Name and goal, for the report; `goals` are limits by name (fpaas.verdict.goals).
 
-    None if it states none: then there are defaults.
+    None if it states none: then there are defaults. A limit of null is of one class that does not
+    have a goal which the others have.
     """
 
     name: str
     title: str
     goal: str
-    goals: dict[str, float] | None = None
+    goals: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True)

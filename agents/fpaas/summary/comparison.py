@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from fpaas.latency.leg_kinds import headline_legs
+from fpaas.latency.leg_kinds import headline_legs, legs_by_class
 from fpaas.latency.lower_bounds import is_at_least
 from fpaas.measures import figures
 
@@ -48,6 +48,16 @@ FIGURES: dict[str, int] = {
     "ledger.publish_unknown": -1,
     "fetches.client_timeout": -1,
     "fidelity.poll_lateness_ms.p99": -1,
+    "classes.*.processed_per_s": +1,
+    "classes.*.per_consumer_per_s.p50": +1,
+    **{
+        f"classes.*.latency_ms.{leg}.{name}": -1
+        for leg in headline_legs()
+        if leg in legs_by_class()
+        for name in ("p50", "p99")
+    },
+    "classes.*.ledger.lost": -1,
+    "classes.*.ledger.redelivered": -1,
 }
 
 
@@ -330,7 +340,7 @@ def _values(runs: Sequence[Mapping[str, Any]], figure: str) -> list[float] | str
 
 
 def _is_latency(figure: str) -> bool:
-    return figure.startswith("latency_ms.")
+    return "latency_ms" in figure.split(".")
 
 
 def _error_of(run: Mapping[str, Any], figure: str) -> float | None:

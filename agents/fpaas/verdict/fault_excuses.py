@@ -81,7 +81,8 @@ def _clock(reason: Reason, spec: RunSpec, happened: dict[int, dict[str, Any]]) -
     Latencies from one clock to another mean nothing then, so no goal may be about any.
     """
     goals = spec.scenario.goals or {}
-    if any(name.startswith(f"{leg}_") for name in goals for leg in LEGS):
+    figures = [name.rpartition(".")[2] for name in goals]
+    if any(name.startswith(f"{leg}_") for name in figures for leg in LEGS):
         return []
     steps = {n: one for n, one in happened.items() if one["kind"] == "step_clock"}
     if reason.code == "latency_negative":

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fpaas.consumers.polling import FULL_OF_BYTES
-from fpaas.latency.leg_kinds import LEGS
+from fpaas.latency.leg_kinds import LEGS, legs_by_class
 from fpaas.reason import Reason
 from fpaas.records.paths import pick
 from fpaas.spec import RunSpec
@@ -50,7 +50,10 @@ class Measured:
             name = of_class.consumers.classes[0].name
             figures = self.pick("classes", name) or {}
             never = figures.get("consumers_never_fetched")
-            yield name, Measured(of_class, figures, never, polled_s=self.polled_s)
+            # Where the figures of all are.
+            rates = {key: figures.get(key) for key in ("processed_per_s", "per_consumer_per_s")}
+            as_run = {**figures, "throughput": rates}
+            yield name, Measured(of_class, as_run, never, polled_s=self.polled_s)
 
     def pick(self, *path: str) -> Any:  # noqa: ANN401
         """Follow keys into the summary; None if one is missing."""
@@ -314,8 +317,15 @@ def _process(process: str, name: str, kind: str) -> Callable[[Measured], float |
     return lambda run: run.pick("resources", "processes", process, name, kind)
 
 
-#: What each class of a mix is measured and judged by, too.
-OF_CLASSES = ("consumers_fetched_pct", "deliveries_lost", "expired_beyond_plan_pct")
+#: What each class of a mix is judged by, too, if all consumers are.
+OF_EACH_CLASS = ("consumers_fetched_pct", "deliveries_lost", "expired_beyond_plan_pct")
+#: What goals of one class can be about.
+OF_ONE_CLASS = (
+    *OF_EACH_CLASS,
+    *("redelivered", "duplicate_deliveries"),
+    *("processed_per_s", "processed_per_consumer_per_s"),
+    *(f"{leg}_{column}_ms" for leg in legs_by_class() for column in PERCENTILES),
+)
 
 FIGURES: dict[str, Figure] = {
     "consumers_fetched_pct": Figure(

@@ -1,6 +1,7 @@
 """Goals: what a scenario is to reach, as data, read and judged. Pure.
 
-A goal is a figure's name with `_max` (at most) or `_min` (at least) behind it, and a limit.
+A goal is a figure's name with `_max` (at most) or `_min` (at least) behind it, and a limit. With
+the name of a class of a mix and a dot before it, it is about the consumers of that class.
 Scenarios state theirs in their playbooks, run.json keeps them, and `judge` sets each beside what
 was measured. What the parameters themselves rule out is said to be so, and missed by nobody: that
 was known before the run.
@@ -10,13 +11,20 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fpaas.reason import Reason
 from fpaas.spec import RunSpec, SpecError
-from fpaas.verdict.goal_figures import FIGURES, OF_CLASSES, Figure, Measured, Open
+from fpaas.verdict.goal_figures import (
+    FIGURES,
+    OF_EACH_CLASS,
+    OF_ONE_CLASS,
+    Figure,
+    Measured,
+    Open,
+)
 
 MET = "met"
 MISSED = "missed"
@@ -24,6 +32,8 @@ RULED_OUT = "ruled out"
 NOT_MEASURED = "not measured"
 
 AT_MOST, AT_LEAST = "_max", "_min"
+#: Between the name of a class and a figure's.
+DOT = "."
 #: Of a scenario that states none.
 DEFAULT_GOALS: dict[str, float] = {
     "consumers_fetched_pct_min": 100,
@@ -54,21 +64,35 @@ class Goal:
     consumers: str | None = None
 
 
-def read(content: object, source: str = "scenario_goals") -> dict[str, float]:
+def read(content: object, source: str = "scenario_goals") -> dict[str, float | None]:
     """Check goals as a playbook or a user gives them; null takes one out.
 
-    Raises SpecError that names the goal and what is wrong with it.
+    A class's null stays: it keeps a goal that each class has from that one. Raises SpecError that
+    names the goal and what is wrong with it.
     """
     if not isinstance(content, Mapping):
         raise SpecError(f"{source}: {content!r} is not allowed; expected goals as name: limit")
-    goals = {}
+    goals: dict[str, float | None] = {}
     for name, limit in content.items():
         if figure_of(str(name)) is None:
             raise SpecError(f"{source}: there is no goal named {name}; {_hint(str(name))}")
-        if limit is None:
-            continue
-        goals[str(name)] = _limit(limit, f"{source}: {name}")
+        if limit is not None:
+            goals[str(name)] = _limit(limit, f"{source}: {name}")
+        elif DOT in str(name):
+            goals[str(name)] = None
     return goals
+
+
+def check_classes(goals: Mapping[str, float | None], classes: Sequence[str]) -> None:
+    """Refuse goals of a class that the run does not have. Raises SpecError that names it."""
+    for name in goals:
+        consumers, dot, _ = name.rpartition(DOT)
+        if not dot or consumers in classes:
+            continue
+        near = difflib.get_close_matches(consumers, classes, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        known = f"its classes: {', '.join(classes)}" if classes else "it has none"
+        raise SpecError(f"goals: {name}: bench_mix has no class named {consumers}; {hint}{known}")
 
 
 def _limit(value: object, what: str) -> float:
@@ -86,18 +110,28 @@ def _limit(value: object, what: str) -> float:
 
 
 def _hint(name: str) -> str:
-    known = [figure + end for figure in FIGURES for end in (AT_MOST, AT_LEAST)]
-    near = difflib.get_close_matches(name, known, n=3)
-    if name in FIGURES:
-        near = [name + AT_MOST, name + AT_LEAST]
+    consumers, dot, goal = name.rpartition(DOT)
+    figures = OF_ONE_CLASS if dot else tuple(FIGURES)
+    if dot and _figure_name(goal) in FIGURES:
+        return f"of a class there are: {', '.join(figures)}"
+    known = [figure + end for figure in figures for end in (AT_MOST, AT_LEAST)]
+    near = difflib.get_close_matches(goal, known, n=3)
+    if goal in figures:
+        near = [goal + AT_MOST, goal + AT_LEAST]
     if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"known, each with {AT_MOST} or {AT_LEAST} behind it: {', '.join(FIGURES)}"
+        return f"did you mean {' or '.join(consumers + dot + one for one in near)}?"
+    return f"known, each with {AT_MOST} or {AT_LEAST} behind it: {', '.join(figures)}"
 
 
 def figure_of(name: str) -> Figure | None:
     """Return what a goal is about; None if there is no such goal."""
-    return FIGURES.get(name[: -len(AT_MOST)]) if name.endswith((AT_MOST, AT_LEAST)) else None
+    _, dot, goal = name.rpartition(DOT)
+    figure = _figure_name(goal)
+    return None if figure is None or (dot and figure not in OF_ONE_CLASS) else FIGURES.get(figure)
+
+
+def _figure_name(goal: str) -> str | None:
+    return goal[: -len(AT_MOST)] if goal.endswith((AT_MOST, AT_LEAST)) else None
 
 
 def judge(run: Measured) -> list[Goal]:
@@ -105,27 +139,53 @@ def judge(run: Measured) -> list[Goal]:
 
     A class is held against its goals by itself, so that none hides behind the others.
     """
-    stated = run.spec.scenario.goals
-    goals = DEFAULT_GOALS if stated is None else stated
-    judged = [_judge_one(name, limit, run) for name, limit in goals.items()]
+    goals = stated(run.spec)
+    judged = [
+        _judge_one(name, limit, run)
+        for name, limit in goals.items()
+        if limit is not None and DOT not in name
+    ]
     for consumers, of_class in run.by_class():
-        for name, limit in goals.items():
-            if name.removesuffix(AT_MOST).removesuffix(AT_LEAST) in OF_CLASSES:
-                one = _judge_one(name, limit, of_class)
-                meaning = f"{consumers}: {one.meaning}"
-                judged.append(replace(one, meaning=meaning, consumers=consumers))
+        for name, limit in _of_class(goals, consumers).items():
+            one = _judge_one(name, limit, of_class)
+            meaning = f"{consumers}: {one.meaning}"
+            judged.append(replace(one, meaning=meaning, consumers=consumers))
     return judged
 
 
-def ruled_out(spec: RunSpec, plan: Mapping[str, Any]) -> dict[str, Reason]:
-    """Tell, before a run, which of its goals the parameters do not allow, and why."""
-    run = Measured(spec, {"plan": plan}, None)
-    stated = DEFAULT_GOALS if spec.scenario.goals is None else spec.scenario.goals
-    return {
-        name: excuse
-        for name in stated
-        if (figure := figure_of(name)) and (excuse := figure.ruled_out(run))
+def stated(spec: RunSpec) -> Mapping[str, float | None]:
+    """Return a run's goals; those of every run if its scenario states none."""
+    return DEFAULT_GOALS if spec.scenario.goals is None else spec.scenario.goals
+
+
+def _of_class(goals: Mapping[str, float | None], consumers: str) -> dict[str, float]:
+    """Return the goals of one class: those that each class has, and its own in their place."""
+    own = f"{consumers}{DOT}"
+    limits = {
+        name: limit
+        for name, limit in goals.items()
+        if name.startswith(own)
+        or (_figure_name(name) in OF_EACH_CLASS and f"{own}{name}" not in goals)
     }
+    return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def ruled_out(
+    spec: RunSpec, plan: Mapping[str, Any], plans_by_class: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Reason]:
+    """Tell, before a run, which of its goals the parameters do not allow, and why."""
+    classes = {name: {"plan": own} for name, own in plans_by_class.items()}
+    whole = Measured(spec, {"plan": plan, "classes": classes}, None)
+    by_class = dict(whole.by_class())
+    found = {}
+    for name, limit in stated(spec).items():
+        consumers, dot, _ = name.rpartition(DOT)
+        run, figure = by_class.get(consumers) if dot else whole, figure_of(name)
+        if limit is None or run is None or figure is None:
+            continue
+        if excuse := figure.ruled_out(run):
+            found[name] = excuse
+    return found
 
 
 def _judge_one(name: str, limit: float, run: Measured) -> Goal:

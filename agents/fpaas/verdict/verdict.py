@@ -244,7 +244,8 @@ def _unjudged(judged: list[goals.Goal]) -> Iterator[Reason]:
     for goal in unjudged:
         still_open = next((why for why in goal.why if why.code == "calls_open"), None)
         if still_open is None:
-            names.append(f"{goal.name} of {goal.consumers}" if goal.consumers else goal.name)
+            is_of_each = goal.consumers is not None and goals.DOT not in goal.name
+            names.append(f"{goal.name} of {goal.consumers}" if is_of_each else goal.name)
         else:
             yield Reason("goal_undecided", None, {"goal": goal.name, **still_open.parameters})
     if names:
