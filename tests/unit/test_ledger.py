@@ -70,6 +70,8 @@ class Durable:
     logs: list[DeliveryLog]
     filter_partition: int | None = None
     filters: Sequence[str] = ()
+    #: The first that it is served.
+    begin: int = 1
     stream_seq: int = 0
     consumer_seq: int = 0
     unacked: dict[int, int] = field(default_factory=dict)  # seq → deliveries
@@ -114,7 +116,7 @@ class Simulation:
             durable.to_repeat = sorted(durable.unacked)
 
     def owed(self, durable: Durable) -> list[int]:
-        return [s for s in range(1, self.last + 1) if self.matches(durable, s)]
+        return [s for s in range(durable.begin, self.last + 1) if self.matches(durable, s)]
 
     @staticmethod
     def did(seq: int) -> int:
@@ -267,6 +269,7 @@ class Simulation:
             ],
             dids=[self.did(seq) for seq in range(1, last + 1)],
             classes=[self.classes_of(self.subject(seq).encode()) for seq in range(1, last + 1)],
+            starts={d.name: d.begin for d in self.durables if d.begin > 1},
             restarts=[(NS_PER_S * at_s - 1, NS_PER_S * (at_s + 1) + 1) for at_s in self.killed_s],
         )
 
@@ -568,6 +571,67 @@ def test_a_delivery_that_a_filter_should_have_held_back_is_seen() -> None:
         for durable in simulation.durables:
             simulation.poll(durable, 0, 30, "r")
         assert balance(spec, simulation.evidence()).unexplained
+
+
+LATE: list[dict[str, Any]] = [
+    {"name": "early", "count": 1},
+    {"name": "new", "count": 1, "joins_at_s": 9, "start": "new"},
+    {"name": "all", "count": 1, "joins_at_s": 9},
+    {"name": "posts", "count": 1, "joins_at_s": 9, "collections": ["app.bsky.feed.post"]},
+]
+
+
+def late(before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]) -> tuple[RunSpec, Simulation]:
+    """Play what goes before classes join, one of each, and what follows."""
+    spec = make_spec(len(LATE), mix=LATE)
+    simulation = Simulation([Durable(spec.durable_of(0), [DeliveryLog(0, spec.durable_of(0))])])
+    simulation.classes_of = ClassesOf(spec.consumers.classes)
+    # So that there is something before it.
+    simulation.publish(2)
+    simulation.expire(1)
+    play(simulation, before)
+    for index in range(1, len(LATE)):
+        name, one = spec.durable_of(index), spec.consumers.classes[spec.class_of(index)]
+        begin = simulation.last + 1 if one.start == "new" else simulation.first
+        durable = Durable(name, [DeliveryLog(index, name)], filters=spec.filters_of(index))
+        durable.begin, durable.stream_seq = begin, begin - 1
+        simulation.durables.append(durable)
+    play(simulation, after)
+    return spec, simulation
+
+
+@given(STEPS, STEPS)
+@settings(max_examples=60, deadline=None)
+def test_who_joins_late_is_owed_what_comes_after_its_start(
+    before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]
+) -> None:
+    spec, simulation = late(before, after)
+    balanced = balance(spec, simulation.evidence())
+    truth = simulation.truth()
+    assert balanced.unexplained == 0
+    assert balanced.owed == sum(truth.values())
+    assert balanced.delivered == truth[DELIVERED]
+    assert balanced.pending_at_end == truth[PENDING]
+
+
+def test_a_late_class_must_say_where_it_began() -> None:
+    spec, simulation = late([("publish", 9)], [("publish", 9), ("poll", 1, 0, 5, "r")])
+    evidence = simulation.evidence()
+    assert balance(spec, replace(evidence, starts={})).owed is None
+    # A worker that died, and another that saw it begin where it had come to: it does not balance.
+    name = simulation.durables[1].name
+    wrong = {**evidence.starts, name: evidence.starts[name] + 5}
+    assert balance(spec, replace(evidence, starts=wrong)).unexplained == 5
+
+
+def test_who_was_to_join_after_the_run_was_stopped_is_owed_nothing() -> None:
+    spec, simulation = late([], [("publish", 9)])
+    gone = [one.name for one in simulation.durables[1:]]
+    del simulation.durables[1:]
+    evidence = simulation.evidence()
+    stopped = balance(spec, replace(evidence, never_joined=frozenset(gone)))
+    assert (stopped.owed, stopped.unexplained) == (11, 0)
+    assert balance(spec, evidence).unexplained == len(gone)
 
 
 def test_terminated_messages_are_their_own_term() -> None:

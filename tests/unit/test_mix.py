@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.consumers.schedule import PollSchedule
+from fpaas.jetstream import asked
 from fpaas.plan import capacity
 from fpaas.spec import RunSpec, Scenario, SpecError, Topology, build, check_run, read_variables
-from fpaas.spec.mix import spread
+from fpaas.spec.class_counts import spread
 from fpaas.text import plan_text
 from fpaas.verdict import goals
 from fpaas.verdict.goal_figures import Measured
@@ -144,6 +146,71 @@ def test_what_is_no_mix_is_refused(mix: object, named: str) -> None:
     with pytest.raises(SpecError, match=r"bench_mix") as refused:
         make(mix, bench_consumers=4)
     assert named in str(refused.value)
+
+
+LATE = {**ONE, "joins_at_s": 90}
+
+
+@pytest.mark.parametrize(
+    ("own", "named"),
+    [
+        ({**ONE, "start": "newest"}, "bench_mix[0]: start: 'newest'"),
+        ({**ONE, "start": {"last_minutes": 0}}, "last_minutes: 0 is not allowed"),
+        ({**ONE, "start": {"last_hours": 1}}, "allowed: all, new, or {last_minutes: N}"),
+        ({**ONE, "start": "new"}, "a: start: new is not allowed without joins_at_s"),
+        ({**ONE, "joins_at_s": 120}, "a: joins_at_s: 120 is not allowed; the run ends 120 s"),
+        ({**LATE, "joins_at_s": 100, "start": "new"}, "nothing would be served"),
+        ({**LATE, "joins_at_s": 111, "start": {"last_minutes": 0.1}}, "firehose ends after 100 s"),
+        ({**LATE, "start": {"last_minutes": 1.5}}, "begins with the run and has nothing older"),
+        ({**LATE, "start": {"last_minutes": 1}}, "bench_stream_max_age_s: 60"),
+    ],
+)
+def test_starts_that_make_no_sense_are_refused(own: dict[str, Any], named: str) -> None:
+    timeline = {"bench_warmup_s": 10, "bench_measure_s": 90, "bench_drain_s": 20}
+    with pytest.raises(SpecError, match="bench_mix") as refused:
+        make([own], bench_consumers=1, bench_stream_max_age_s=60, **timeline)
+    assert named in str(refused.value)
+
+
+def test_who_joins_late_has_a_durable_of_its_own_kind() -> None:
+    starts: list[Any] = ["all", "new", {"last_minutes": 1}]
+    mix = [{**LATE, "name": f"c{n}", "start": start} for n, start in enumerate(starts)]
+    run = replace(make([{**ONE, "name": "early"}, *mix], bench_consumers=4), t0_unix_ns=10**18)
+    check_run(RunSpec.from_json(run.to_json(), "run.json"), "run.json")
+    assert [one.name for one in asked.durables_of(run, range(4))] == [run.durable_of(0)]
+    late = asked.late_durables_of(run, range(4))
+    configs = [asked.durable(run, one) for one in late]
+    assert [one["deliver_policy"] for one in configs] == ["all", "new", "by_start_time"]
+    # A minute before it joins, on the clock that all hosts have in common.
+    assert configs[2]["opt_start_time"] == "2001-09-09T01:47:10.000000000Z"
+    again = asked.durable(run, late[2].again())
+    assert again["deliver_policy"] == "all"
+    assert "opt_start_time" not in again
+    # Its polls begin when it joins.
+    schedule = PollSchedule.of(run.by_class()[1])
+    assert schedule.first_due(1) >= 10**18 + 90 * 10**9
+
+
+def test_the_plan_of_who_joins_late_leaves_out_what_was_before() -> None:
+    timeline = {"bench_warmup_s": 0, "bench_measure_s": 100, "bench_drain_s": 20}
+    own = {"poll_interval_s": 1, "fetch": "drain", "count": 1, "joins_at_s": 60}
+    starts: list[Any] = ["all", "new", {"last_minutes": 0.25}]
+    mix = [{**own, "name": f"c{n}", "start": start} for n, start in enumerate(starts)]
+    run = make(
+        mix,
+        bench_consumers=3,
+        bench_firehose_rate_per_s=10,
+        bench_stream_max_age_s=30,
+        **timeline,
+    )
+    plans = capacity.by_class(run)
+    assert [plan["owed"] for plan in plans.values()] == [700, 400, 550]
+    assert plans["c1"]["delivered"] == 400
+    # What is about to expire when it joins expires before its first poll.
+    assert 0 < plans["c0"]["expired_unread"] <= 10
+    assert "joins after 60 s, served the last 0.25 min before that" in plan_text.polls(
+        run.by_class()[2]
+    )
 
 
 def test_a_mix_is_of_durables_of_ones_own() -> None:

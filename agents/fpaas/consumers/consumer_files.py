@@ -50,9 +50,7 @@ class ConsumerFiles:
 
     def end_interval(self, figures: Figures, result: WorkerResult, calls: Calls) -> None:
         """Append one second, and replace the account: whoever is killed leaves that."""
-        if self._journal:
-            self._journal.append()
-            files.write(self._path("json"), result)
+        self.keep(result)
         if self._samples:
             sample = WorkerSample(
                 unix_ns=common_time.now_ns(),
@@ -71,6 +69,12 @@ class ConsumerFiles:
         # After the sample: whoever is killed between has no call as open that the log has answered.
         if self._histograms:
             self._histograms.end_interval(common_time.now_s())
+
+    def keep(self, result: WorkerResult) -> None:
+        """Replace the account, and log what it counts."""
+        if self._journal:
+            self._journal.append()
+            files.write(self._path("json"), result)
 
     def write(
         self, result: WorkerResult, logs: list[DeliveryLog], first_fetches: list[array[int] | None]

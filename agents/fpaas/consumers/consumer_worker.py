@@ -15,6 +15,7 @@ from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.consumers.consumer_files import ConsumerFiles
 from fpaas.consumers.delivery_parser import Deliveries
+from fpaas.consumers.joining import Joining
 from fpaas.consumers.polling import Gate, Polling, Puller
 from fpaas.consumers.pull_connections import PullConnections
 from fpaas.consumers.stream_changes import StreamChanges
@@ -82,7 +83,9 @@ class ConsumerWorker:
             work=self._work,
             files=self._files,
             on_resumed=self._send_and_wait,
+            on_joined=self._keep_account,
         )
+        self._joining = Joining(assignment, [*self._connections.by_gate], self._changes)
         self._account = WorkerAccount(
             assignment,
             self._connections,
@@ -140,6 +143,7 @@ class ConsumerWorker:
         spec = self.assignment.spec
         if self._files:
             self._files.open(self._recorders(), self._connections.logs)
+        joining = asyncio.ensure_future(self._joining.run(stop))
         try:
             self._wake()
             while not stop.is_set() and common_time.now_ns() < spec.end_unix_ns:
@@ -150,10 +154,13 @@ class ConsumerWorker:
             await self._let_pulls_end(GRACE_AFTER_STOP_S if stop.is_set() else GRACE_S)
         finally:
             watching.cancel()
+            joining.cancel()
             # What of its wake-ups is open counts with the last second.
-            await asyncio.wait([watching])
+            await asyncio.wait([watching, joining])
             self._polling.abandon(common_time.now_ns())
             self._work.abandon()
+        if not joining.cancelled():
+            joining.result()
         self._tick(on_tick)
 
     async def finish(self) -> None:
@@ -174,7 +181,7 @@ class ConsumerWorker:
     # -- connections and pulls -------------------------------------------------------------------
 
     def _connected(self, gate: Gate) -> None:
-        if self._changes.is_holding:
+        if self._changes.is_holding or gate in self._changes.waiting:
             # All connections go on together, with the stream that is there then.
             return
         self._polling.connection_up(gate, common_time.now_ns())
@@ -258,6 +265,11 @@ class ConsumerWorker:
         self._tell_new_statuses(figures)
         self._tell_progress()
         on_tick(figures)
+
+    def _keep_account(self) -> None:
+        if self._files:
+            self._account.update_figures()
+            self._files.keep(self._account.result(complete=False))
 
     def _tell_progress(self) -> None:
         payload = msgspec.json.encode(self._account.progress())

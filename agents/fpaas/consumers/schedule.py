@@ -39,7 +39,10 @@ def uniform(seed: int, consumer: int, draw: int) -> float:
 
 @dataclass(frozen=True)
 class PollSchedule:
-    """Due times of polls in Unix nanoseconds; consumers are counted over all hosts."""
+    """Due times of polls in Unix nanoseconds; consumers are counted over all hosts.
+
+    They begin at the run's T0, or when the class joins.
+    """
 
     t0_unix_ns: int
     interval_ns: int
@@ -54,7 +57,7 @@ class PollSchedule:
         """Return that of a run's consumers, all of which poll alike."""
         one = spec.consumers.only_class
         return cls(
-            spec.t0_unix_ns,
+            spec.t0_unix_ns + (round(one.joins_at_s * NS_PER_S) if one else 0),
             round(spec.consumers.poll_interval_s * NS_PER_S),
             spec.consumers.poll_jitter_pct,
             spec.seed,

@@ -14,10 +14,10 @@ from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_files import ConsumerFiles
 from fpaas.consumers.delivery_parser import Deliveries
 from fpaas.consumers.durable_keeper import DurableKeeper
-from fpaas.consumers.polling import Polling
+from fpaas.consumers.polling import Gate, Polling
 from fpaas.consumers.pull_connections import WAIT_FOR_NATS_S, PullConnections
 from fpaas.consumers.work import Work
-from fpaas.jetstream.asked import durables_of
+from fpaas.jetstream.asked import Durable, durables_of
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.records.consumers import WorkerOutage
 from fpaas.records.events import DURABLES_MADE_AGAIN, EventLog, Value
@@ -33,7 +33,8 @@ _GONE = (b"NATS/1.0 503", b"NATS/1.0 409 Consumer Deleted")
 class StreamChanges:
     """Notes outages, and what was received of streams that were lost.
 
-    `on_resumed` is called when connections carry pulls again.
+    `on_resumed` is called when connections carry pulls again, `on_joined` when it is known where
+    the durables of a late class begin, before they are pulled from.
     """
 
     def __init__(
@@ -46,8 +47,11 @@ class StreamChanges:
         work: Work,
         files: ConsumerFiles | None,
         on_resumed: Callable[[], None],
+        on_joined: Callable[[], None] = lambda: None,
     ) -> None:
         self.outages: list[WorkerOutage] = []
+        #: Of classes that have not joined yet.
+        self.waiting: set[Gate] = set()
         self._spec = spec = assignment.spec
         self._connections = connections
         self._polling = polling
@@ -55,6 +59,7 @@ class StreamChanges:
         self._work = work
         self._files = files
         self._on_resumed = on_resumed
+        self._on_joined = on_joined
         self._keeper = DurableKeeper(
             connections.address,
             spec,
@@ -83,6 +88,11 @@ class StreamChanges:
     def streams(self) -> list[str | None]:
         """When each stream was made, the last one last."""
         return [*self._earlier_streams, self._keeper.created]
+
+    @property
+    def starts(self) -> list[dict[str, int]]:
+        """Of each of `streams`, from which sequence on durables are served that joined late."""
+        return [self._keeper.starts.get(created, {}) for created in self.streams]
 
     @property
     def all_logs(self) -> list[DeliveryLog]:
@@ -119,6 +129,26 @@ class StreamChanges:
             self._looked_s = now_s
             self._look_after_durables()
 
+    async def join(self, durables: list[Durable], gates: set[Gate]) -> None:
+        """Make durables of a class that joins now; then its connections carry pulls."""
+        while self._recovering is not None and not self._recovering.done():
+            await asyncio.wait([self._recovering])
+        self._recovering = asyncio.ensure_future(self._join(durables, gates))
+        await self._recovering
+
+    async def _join(self, durables: list[Durable], gates: set[Gate]) -> None:
+        if self._keeper.created is None:
+            await self._keeper.look()
+        await self._keeper.join(durables)
+        # It may be another stream by now.
+        await self._recover()
+        # Where they begin nobody can tell any more once something was delivered: should this
+        # process be killed, others must know.
+        self._on_joined()
+        self.waiting -= gates
+        self._open_gates()
+        self._on_resumed()
+
     def stop(self) -> None:
         """Do no more."""
         if self._recovering is not None:
@@ -142,13 +172,17 @@ class StreamChanges:
             before = self._keeper.created
             await self._keeper.make()
             self._note_made_again()
+        self._open_gates()
         now = common_time.now_ns()
-        for gate, connection in self._connections.by_gate.items():
-            if connection.connected.is_set() and not gate.is_open:
-                self._polling.connection_up(gate, now)
         for outage in self.outages[-1:]:
             outage.resumed_unix_ns = outage.resumed_unix_ns or now
         self._on_resumed()
+
+    def _open_gates(self) -> None:
+        now = common_time.now_ns()
+        for gate, connection in self._connections.by_gate.items():
+            if connection.connected.is_set() and not gate.is_open and gate not in self.waiting:
+                self._polling.connection_up(gate, now)
 
     def _begin_stream(self, lost: str | None, now: int) -> None:
         self._earlier_logs += self._connections.logs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from fpaas.consumers.assignment import Assignment
@@ -54,11 +55,18 @@ class WorkerAccount:
     def progress(self) -> Progress:
         """Return how far the consumers are; see fpaas.jetstream.progress."""
         of_all = max if self.assignment.spec.consumers.delivery == "shared" else min
+        waiting, starts = self.changes.waiting, self.changes.starts[-1]
+        reached = (
+            max(puller.log.reached, starts.get(puller.log.durable, 1) - 1)
+            for puller in self.connections.pullers
+            # Who has not joined misses nothing.
+            if puller.gate not in waiting
+        )
         return Progress(
             first=self.assignment.first,
             consumers=self.assignment.count,
             created=self.changes.created,
-            reached=of_all(log.reached for log in self.connections.logs),
+            reached=of_all(reached, default=sys.maxsize),
         )
 
     def result(self, *, complete: bool) -> WorkerResult:
@@ -101,5 +109,6 @@ class WorkerAccount:
             polls_from_unix_ns=self.polls_from_unix_ns,
             complete=complete,
             streams=self.changes.streams,
+            starts=self.changes.starts,
             nats_outages=self.changes.outages,
         )

@@ -6,10 +6,11 @@ Whoever makes the stream or a durable, first or again, asks for this. Durations 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.spec import NS_PER_S, RunSpec, starts
 
 #: The protocol allows frames of 5 MB; headers come on top.
 MAX_MSG_BYTES = 8 * 1024 * 1024
@@ -25,21 +26,58 @@ class Durable:
     filter_subjects: tuple[str, ...]
     #: How often a message is delivered at most; -1: no limit.
     max_deliver: int = -1
+    #: Which message is the first; of `by_start_time`, what was stored from then on.
+    deliver_policy: str = "all"
+    start_unix_ns: int = 0
+
+    def again(self) -> Durable:
+        """Return it as it is for a stream that was made again.
+
+        What is in that was published since, or again because somebody had not received it.
+        """
+        return replace(self, deliver_policy="all", start_unix_ns=0)
 
 
 def durables_of(spec: RunSpec, indices: Iterable[int]) -> list[Durable]:
-    """Return the durables that consumers with these indices pull from, each once, in order."""
+    """Return the durables that consumers with these indices pull from, each once, in order.
+
+    Those of classes that join late are not there from the start: `late_durables_of`.
+    """
+    return _durables(spec, (i for i in indices if not _is_late(spec, i)))
+
+
+def late_durables_of(spec: RunSpec, indices: Iterable[int]) -> list[Durable]:
+    """Return the durables of those whose classes join when the run goes on already."""
+    return _durables(spec, (i for i in indices if _is_late(spec, i)))
+
+
+def _is_late(spec: RunSpec, index: int) -> bool:
     classes = spec.consumers.classes
+    return bool(classes) and classes[spec.class_of(index)].is_late
+
+
+def _durables(spec: RunSpec, indices: Iterable[int]) -> list[Durable]:
     return list(
         dict.fromkeys(
-            Durable(
-                spec.durable_of(i),
-                tuple(spec.filters_of(i)),
-                (classes[spec.class_of(i)].max_deliver or -1) if classes else -1,
-            )
+            Durable(spec.durable_of(i), tuple(spec.filters_of(i)), **_own_of(spec, i))
             for i in indices
         )
     )
+
+
+def _own_of(spec: RunSpec, index: int) -> dict[str, Any]:
+    """Return what a durable has of its class."""
+    if not spec.consumers.classes:
+        return {}
+    one = spec.consumers.classes[spec.class_of(index)]
+    own: dict[str, Any] = {"max_deliver": one.max_deliver or -1}
+    back_s = starts.last_s(one.start)
+    if back_s is not None:
+        own["deliver_policy"] = "by_start_time"
+        own["start_unix_ns"] = spec.t0_unix_ns + _ns(one.joins_at_s - back_s)
+    elif one.start == starts.NEW:
+        own["deliver_policy"] = "new"
+    return own
 
 
 def stream(spec: RunSpec) -> Config:
@@ -65,7 +103,7 @@ def stream(spec: RunSpec) -> Config:
 
 
 def durable(spec: RunSpec, one: Durable) -> Config:
-    """Return a pull durable: explicit acks, from the first message on."""
+    """Return a pull durable with explicit acks."""
     consumers = spec.consumers
     filters = one.filter_subjects
     return {
@@ -76,7 +114,8 @@ def durable(spec: RunSpec, one: Durable) -> Config:
             if len(filters) == 1
             else {"filter_subjects": list(filters)}
         ),
-        "deliver_policy": "all",
+        "deliver_policy": one.deliver_policy,
+        **({"opt_start_time": _rfc3339(one.start_unix_ns)} if one.start_unix_ns else {}),
         "replay_policy": "instant",
         "ack_policy": "explicit",
         "ack_wait": _ns(consumers.ack_wait_s),
@@ -91,6 +130,11 @@ def durable(spec: RunSpec, one: Durable) -> Config:
         "num_replicas": spec.stream.replicas,
         "mem_storage": spec.stream.storage == "memory",
     }
+
+
+def _rfc3339(unix_ns: int) -> str:
+    seconds, ns = divmod(unix_ns, NS_PER_S)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns:09}Z"
 
 
 def _ns(seconds: float) -> int:

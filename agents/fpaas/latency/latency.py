@@ -122,8 +122,10 @@ def _youngest_undelivered(bundle: Bundle, stored: int | None) -> int | None:
             for _, first, _, count in log.runs:
                 seqs.add_range(first, first + count - 1)
     spec = bundle.spec
-    if not stored or spec.consumers.partitions or spec.has_filters or _was_lost(bundle):
-        # Of a filter, and over several streams, only the ledger knows what a durable is owed.
+    is_late = any(one.is_late for one in spec.consumers.classes)
+    if not stored or spec.consumers.partitions or spec.has_filters or is_late or _was_lost(bundle):
+        # Of a filter, of who joins late, and over several streams, only the ledger knows what a
+        # durable is owed.
         return None
     durables = {*map(bundle.spec.durable_of, range(bundle.spec.consumers.count))}
     missing = [_last_missing(received.get(durable), stored) for durable in durables]

@@ -19,18 +19,27 @@ Run = tuple[int, int, int, int, int]
 
 
 class OwedSeqs:
-    """The stream sequences that one durable is owed: all up to `last`, or the listed ones."""
+    """The stream sequences that one durable is owed: all up to `last`, or the listed ones.
 
-    def __init__(self, last: int, listed: Sequence[int] | None = None) -> None:
+    `first` is the one from which on it is served.
+    """
+
+    def __init__(self, last: int, listed: Sequence[int] | None = None, first: int = 1) -> None:
+        self._first = first
         self._last = last
         self._listed = listed
 
+    def served_from(self, first: int) -> OwedSeqs:
+        """Return what of them a durable is owed that is served from a sequence on."""
+        return OwedSeqs(self._last, self._listed, first)
+
     def count(self, first: int, last: int) -> int:
         """How many of them lie in [first, last]."""
+        first = max(first, self._first)
         if last < first:
             return 0
         if self._listed is None:
-            return max(0, min(last, self._last) - max(first, 1) + 1)
+            return max(0, min(last, self._last) - first + 1)
         return bisect_right(self._listed, last) - bisect_left(self._listed, first)
 
     def count_in(self, seqs: IntervalSet, first: int, last: int) -> int:
@@ -43,6 +52,7 @@ class OwedSeqs:
 
     def nth(self, first: int, number: int) -> int:
         """Return the last of the next `number` ≥ 1 of them from `first` on."""
+        first = max(first, self._first)
         if self._listed is None:
             return first + number - 1
         return self._listed[bisect_left(self._listed, first) + number - 1]

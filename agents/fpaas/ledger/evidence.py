@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import ServerFinal
@@ -17,6 +17,7 @@ from fpaas.records.consumers import WorkerResult
 from fpaas.records.nats import NatsSample, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.records.shuffler import LostStream, ShufflerResult
+from fpaas.spec import NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Evidence:
     #: When the server was seen last and first again, of each time that it came back with its
     #: stream: Unix ns.
     restarts: Sequence[tuple[int, int]] = ()
+    #: From which sequence on durables are served whose class joined late; and those whose workers
+    #: ended before that.
+    starts: Mapping[str, int] = field(default_factory=dict)
+    never_joined: frozenset[str] = frozenset()
 
 
 def evidence_of(bundle: Bundle) -> Evidence:
@@ -69,7 +74,38 @@ def evidence_of(bundle: Bundle) -> Evidence:
         lost_stream=_lost_stream(bundle, samples, by_stream[-1]),
         lost=_lost(bundle, samples, by_stream if complete else None),
         restarts=_restarts(bundle, samples),
+        starts=_starts(bundle)[-1],
+        never_joined=frozenset(_never_joined(bundle, results or [])),
     )
+
+
+def _starts(bundle: Bundle) -> list[dict[str, int]]:
+    """Return where late durables begin in each stream, the last one last.
+
+    Who went on with a durable saw it begin where the one before had come to.
+    """
+    lost = [record.created for record in _lost_records(bundle)]
+    found: list[dict[str, int]] = [{} for _ in (*lost, None)]
+    for _, worker in bundle.workers:
+        result = worker.result
+        for created, starts in zip(result.streams, result.starts, strict=False) if result else ():
+            of_stream = found[lost.index(created) if created in lost else -1]
+            if created is None or created != bundle.stream_made_after:
+                for durable, first in starts.items():
+                    of_stream[durable] = min(first, of_stream.get(durable, first))
+    return found
+
+
+def _never_joined(bundle: Bundle, results: Iterable[WorkerResult]) -> Iterator[str]:
+    spec = bundle.spec
+    for result in results if spec.consumers.classes else ():
+        until_unix_ns = result.polls_until_unix_ns
+        if until_unix_ns is None:
+            continue
+        for index in range(result.first, result.first + result.count):
+            joins_at_s = spec.consumers.classes[spec.class_of(index)].joins_at_s
+            if until_unix_ns < spec.t0_unix_ns + joins_at_s * NS_PER_S:
+                yield spec.durable_of(index)
 
 
 def _restarts(bundle: Bundle, samples: list[NatsSample]) -> list[tuple[int, int]]:
@@ -108,7 +144,7 @@ def _lost(
 ) -> list[LostEvidence]:
     """Return what is known of each stream that was lost and made again."""
     dids = next((part.lost_dids for part in bundle.parts("shuffler") if part.lost_dids), [])
-    classes = _classes(bundle)
+    classes, starts = _classes(bundle), _starts(bundle)
     found = []
     for number, record in enumerate(_lost_records(bundle)):
         logs = by_stream[number] if by_stream is not None else None
@@ -124,6 +160,7 @@ def _lost(
                 logs,
                 dids[number] if number < len(dids) else None,
                 classes[number] if number < len(classes) - 1 else None,
+                starts[number],
             )
         )
     return found

@@ -9,8 +9,8 @@ that had it. What a durable was delivered of several streams counts as a repeat.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fpaas.ledger.deliveries import OwedSeqs
 from fpaas.ledger.durable_account import (
@@ -46,6 +46,8 @@ class LostEvidence:
     deliveries: list[ConsumerDeliveries] | None
     dids: Sequence[int] | None = None
     classes: Sequence[int] | None = None
+    #: From which sequence on durables are served that joined late; see Evidence.
+    starts: Mapping[str, int] = field(default_factory=dict)
 
     def runs(self) -> list[Run]:
         """Return where it had what; of what was in flight, as much as it is known to have had."""

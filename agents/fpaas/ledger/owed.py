@@ -1,4 +1,7 @@
-"""Who is owed which messages of a stream: all, a partition's, or those that a class wants."""
+"""Who is owed which messages of a stream: all, a partition's, or those that a class wants.
+
+Of a class that joins late, those from where its durable begins: the server said when it was made.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,33 @@ def owed_by_durable(
     disagreements: Disagreements,
 ) -> dict[str, OwedSeqs] | None:
     """Return who is owed what of a stream; None if that is not known."""
+    owed = _owed_from_the_first(spec, stored, evidence, durables, disagreements)
+    if owed is None or not any(one.is_late for one in spec.consumers.classes):
+        return owed
+    for index in range(spec.consumers.count):
+        if spec.consumers.classes[spec.class_of(index)].is_late:
+            durable = spec.durable_of(index)
+            first = evidence.starts.get(durable)
+            if first is None and _was_there(durable, evidence):
+                return None
+            owed[durable] = owed[durable].served_from(stored + 1 if first is None else first)
+    return owed
+
+
+def _was_there(durable: str, evidence: Evidence | LostEvidence) -> bool:
+    """Whether a durable was one of a stream's, though nobody says where it began."""
+    if isinstance(evidence, Evidence) and evidence.server and durable in evidence.server.durables:
+        return True
+    return any(log.durable == durable and log.runs for log in evidence.deliveries or ())
+
+
+def _owed_from_the_first(
+    spec: RunSpec,
+    stored: int,
+    evidence: Evidence | LostEvidence,
+    durables: list[str],
+    disagreements: Disagreements,
+) -> dict[str, OwedSeqs] | None:
     if spec.has_filters:
         return _owed_by_class(spec, stored, evidence.classes, disagreements)
     dids = evidence.dids

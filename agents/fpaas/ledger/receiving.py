@@ -69,7 +69,7 @@ def account_deliveries(
             durable: account_durable(case, disagreements)
             for durable, case in _cases(spec, evidence, evidence.server, walks, owed)
         }
-        by_durable |= _account_missing(evidence.server, walks, owed, disagreements)
+        by_durable |= _account_missing(evidence, evidence.server, walks, owed, disagreements)
     else:
         by_durable = {
             durable: account_without_server(walk, owed[durable], last)
@@ -281,6 +281,7 @@ def _cases(
 
 
 def _account_missing(
+    evidence: Evidence,
     server: ServerFinal,
     walks: dict[str, Walk],
     owed: dict[str, OwedSeqs],
@@ -289,7 +290,7 @@ def _account_missing(
     """Account for durables that the server does not have at the end."""
     accounts = {}
     for durable, walk in walks.items():
-        if durable not in server.durables:
+        if durable not in server.durables and durable not in evidence.never_joined:
             count = owed[durable].count(1, server.stream_before.last_seq)
             disagreements.note(max(1, count), About.DURABLE_MISSING, durable=durable)
             accounts[durable] = DurableAccount(owed=count, delivered=walk.distinct())

@@ -61,6 +61,9 @@ class Durable:
     #: At what rates it is owed; None: always at the mean.
     schedule: RateSchedule | None = None
     offered_per_s: float = 0.0
+    #: When it joins, and from when on it is served what was published; None: what is there then.
+    joins_at_s: float = 0.0
+    served_from_s: float | None = None
 
     def owed_by(self, at_s: float) -> float:
         """How many messages it was owed by a time."""
@@ -87,6 +90,7 @@ class Durable:
             if self.away_s:
                 absences = int(at_s / here_s)
                 at_s += absences * self.away_s
+            at_s += self.joins_at_s
             if at_s >= end_s:
                 return found
             found.append((at_s, math.inf if absences > before else batch_size))
@@ -157,7 +161,8 @@ def _follow_phase(
     course = Course()
     if not durable.owed_per_s:
         return course
-    position = 0.0  # messages before it are delivered or expired
+    # Messages before it are delivered or expired, or it was not there.
+    position = first_served(durable, offer_s)
 
     def skip_expired(now_s: float) -> float:
         nonlocal position
@@ -185,6 +190,16 @@ def _follow_phase(
         course.lag_at_offer_end = durable.owed_by(offer_s) - skip_expired(offer_s)
     course.pending = durable.owed_by(offer_s) - skip_expired(settled_s)
     return course
+
+
+def first_served(durable: Durable, offer_s: float) -> float:
+    """Return how many messages come before the first that a durable is served."""
+    if not durable.joins_at_s:
+        return 0.0
+    stored = _oldest_stored(durable, durable.joins_at_s, offer_s)
+    if durable.served_from_s is None:
+        return stored
+    return max(stored, durable.owed_by(min(durable.served_from_s, offer_s)))
 
 
 def _oldest_stored(durable: Durable, now_s: float, offer_s: float) -> float:
@@ -296,6 +311,8 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
         away_every_s=one.away_every_s if one else 0.0,
         schedule=RateSchedule(spec.firehose.rate_steps) if spec.firehose.rate_steps else None,
         offered_per_s=rate_per_s,
+        joins_at_s=c.joins_at_s,
+        served_from_s=one.served_from_s if one else None,
     )
     course = follow(
         durable,
@@ -304,7 +321,7 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
         end_s=end_s,
         settled_s=end_s + SETTLE_S,
     )
-    owed = frames * owed_share * durables
+    owed = (frames * owed_share - first_served(durable, offer_s)) * durables
     delivered = course.delivered * durables
     expired = course.expired * durables
     processed_per_s = course.delivered_while_measuring * durables / spec.measure_s

@@ -134,6 +134,10 @@ class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
         list[str | None],
         doc("when each stream was made that it received of, in order; null: not known"),
     ] = field(default_factory=lambda: [None])
+    starts: Annotated[
+        list[dict[str, Count]],
+        doc("by stream: from which of its sequences on durables are served that joined late"),
+    ] = []
     nats_outages: Annotated[
         list[WorkerOutage],
         doc("the first 1000 times that connections to NATS were lost"),

@@ -15,7 +15,10 @@ from functools import cached_property
 from typing import Any
 
 from fpaas.errors import SpecError
+from fpaas.spec import starts
 from fpaas.spec.answers import Answers
+from fpaas.spec.class_counts import counts_of
+from fpaas.spec.starts import Start
 from fpaas.spec.values import Variable, choice, integer, number
 
 SUBJECT_ROOT = "atproto.firehose"
@@ -61,11 +64,13 @@ _TIMES: dict[str, Variable] = {
     "processing_p99_ms": number(0, 0, 36_000_000, "milliseconds"),
     "away_s": number(0, 0, 86_400, "seconds"),
     "away_every_s": number(0, 0, 604_800, "seconds"),
+    "joins_at_s": starts.JOINS_AT,
 }
 _FIELDS = (
     *("name", "count", "share_pct", *_OWN, "kinds", "partitions", "collections"),
     *_ANSWERS,
     *_TIMES,
+    "start",
 )
 
 
@@ -102,8 +107,24 @@ class ConsumerClass:
     #: All its consumers are away for the last `away_s` of every `away_every_s`; 0: never.
     away_s: float = 0.0
     away_every_s: float = 0.0
+    #: When after T0 its durables are made and its polls begin; 0: before T0. And from which message
+    #: on they are served.
+    joins_at_s: float = 0.0
+    start: Start = starts.ALL
     #: What part of the stream its filter lets through, of a sample of the run's frames.
     owed_share: float = 1.0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it joins when the run goes on already."""
+        return self.joins_at_s > 0
+
+    @property
+    def served_from_s(self) -> float | None:
+        """From when after T0 on it is served what was published; None: what is there."""
+        if self.start == starts.ALL:
+            return None
+        return self.joins_at_s - (starts.last_s(self.start) or 0.0)
 
     @property
     def is_filtered(self) -> bool:
@@ -219,6 +240,8 @@ def _entry(what: str, entry: object) -> dict[str, Any]:
         if key in entry:
             read[key] = variable.read(f"{what}: {key}", entry[key])
     read |= {key: _listed(what, key, entry[key]) for key in _LISTED if key in entry}
+    if "start" in entry:
+        read["start"] = starts.read(f"{what}: start", entry["start"])
     parts = sum(read.get(key, 0) for key in _PARTS)
     if parts > 100:
         raise SpecError(
@@ -294,61 +317,20 @@ def classes_of(entries: list[dict[str, Any]], values: Mapping[str, Any]) -> list
             f"bench_mix: bench_delivery={values['bench_delivery']} is not allowed with it; in a "
             "mix each consumer has a durable of its own (fanout), and `partitions` filters"
         )
-    counts = _counts(entries, total)
-    return [
+    counts = counts_of(entries, total)
+    own = (*_LISTED, *_ANSWERS, *_TIMES, "start")
+    classes = [
         ConsumerClass(
             entry["name"],
             count,
             **{name: entry.get(name, values[f"bench_{name}"]) for name in _OWN},
-            **{name: entry[name] for name in (*_LISTED, *_ANSWERS, *_TIMES) if name in entry},
+            **{name: entry[name] for name in own if name in entry},
         )
         for entry, count in zip(entries, counts, strict=True)
     ]
-
-
-def _counts(entries: list[dict[str, Any]], total: int) -> list[int]:
-    counted = sum(entry.get("count", 0) for entry in entries)
-    shares = [entry.get("share_pct", 0.0) for entry in entries]
-    left = total - counted
-    if not any(shares):
-        if left:
-            raise SpecError(
-                f"bench_mix: its classes have {counted} consumers, and bench_consumers is {total}; "
-                "make them equal, or give a class a share_pct in place of its count"
-            )
-        return [entry["count"] for entry in entries]
-    if abs(sum(shares) - 100) > 0.01:
-        raise SpecError(
-            f"bench_mix: the share_pct of its classes are {sum(shares):g} together; they must be "
-            "100, of the consumers that classes with a count leave"
-        )
-    # The largest remainders get what rounding down leaves.
-    exact = [left * share / sum(shares) for share in shares]
-    whole = [int(one) for one in exact]
-    order = sorted(range(len(exact)), key=lambda i: (whole[i] - exact[i], i))
-    for i in [i for i in order if shares[i]][: left - sum(whole)]:
-        whole[i] += 1
-    counts = [entry.get("count", whole[i]) for i, entry in enumerate(entries)]
-    if min(counts) < 1 or left < 0:
-        few = ", ".join(f"{e['name']} {n}" for e, n in zip(entries, counts, strict=True))
-        raise SpecError(
-            f"bench_mix: of bench_consumers={total} the classes get {few}; each needs one at least"
-        )
-    return counts
-
-
-def spread(counts: list[int]) -> list[int]:
-    """Return the class of each consumer; hosts and workers all get the same mix.
-
-    >>> spread([4, 2])
-    [0, 1, 0, 0, 1, 0]
-    """
-    places = (
-        ((member + 0.5) / count, number)
-        for number, count in enumerate(counts)
-        for member in range(count)
-    )
-    return [number for _, number in sorted(places)]
+    for one in classes:
+        starts.check(one.name, one.start, one.joins_at_s, values)
+    return classes
 
 
 def entries_of(classes: list[ConsumerClass]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import msgspec
 
 from fpaas import json_input
 from fpaas.errors import SpecError
-from fpaas.spec import faults, mix, rates
+from fpaas.spec import class_counts, faults, mix, rates
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
 from fpaas.spec.rates import RateStep
@@ -130,6 +130,11 @@ class Consumers:
     def away_s(self) -> float:
         """How long consumers that all poll alike are away at a time."""
         return self.only_class.away_s if self.only_class else 0.0
+
+    @property
+    def joins_at_s(self) -> float:
+        """When consumers that all poll alike join."""
+        return self.only_class.joins_at_s if self.only_class else 0.0
 
     @property
     def owed_share(self) -> float:
@@ -265,7 +270,7 @@ class RunSpec:
 
     @cached_property
     def _class_of(self) -> list[int]:
-        return mix.spread([one.count for one in self.consumers.classes])
+        return class_counts.spread([one.count for one in self.consumers.classes])
 
     @property
     def has_filters(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from fpaas.consumers.pull_size import PullSize
 from fpaas.plan import capacity as planning
 from fpaas.plan.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
-from fpaas.spec import VARIABLES, ConsumerClass, Firehose, RunSpec
+from fpaas.spec import VARIABLES, ConsumerClass, Firehose, RunSpec, starts
 
 #: What a host's link is assumed to carry.
 LINK_MBIT_PER_S = 1_000.0
@@ -119,6 +119,8 @@ def polls(spec: RunSpec) -> str:
 
 def _habits(one: ConsumerClass) -> Iterator[str]:
     """Say how the consumers of a class work."""
+    if one.is_late:
+        yield f"joins after {one.joins_at_s:g} s, {starts.written(one.start)}"
     if one.processing_ms:
         at_most = f", p99 {one.processing_p99_ms:g} ms" if one.processing_p99_ms else ""
         yield f"{one.processing_ms:g} ms for each message{at_most}"

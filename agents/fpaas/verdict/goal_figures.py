@@ -109,6 +109,7 @@ def polls_are_certain(run: Measured) -> bool:
     longest_s = max(
         of_class.consumers.poll_interval_s * (1 + of_class.consumers.poll_jitter_pct / 100)
         + of_class.consumers.away_s
+        + of_class.consumers.joins_at_s
         for of_class in run.spec.by_class()
     )
     planned_s = run.spec.warmup_s + run.spec.measure_s + run.spec.drain_s
