@@ -15,7 +15,8 @@ import uvloop
 
 from fpaas import spec
 from fpaas.firehose import dialing
-from fpaas.firehose.relay_client import RelayError, subscription_url
+from fpaas.firehose.relay_client import subscription_url
+from fpaas.firehose.relay_errors import RelayError
 from fpaas.firehose.subscription import Patience
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.shuffler.shuffler import Endpoints, Shuffler

@@ -22,7 +22,8 @@ from websockets.exceptions import ConnectionClosed
 
 from fpaas.errors import BadInput
 from fpaas.firehose.frames import FrameError, decode
-from fpaas.firehose.relay_client import RelayError, subscription_url
+from fpaas.firehose.relay_client import subscription_url
+from fpaas.firehose.relay_errors import RelayError
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records import events
@@ -325,12 +326,22 @@ async def answer_with(reply: bytes, use: Callable[[str], Awaitable[None]]) -> No
     [
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "HTTP 404 Not Found", True),
         (b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n", "HTTP 301 Moved", True),
+        (
+            b'HTTP/1.1 400 Bad Request\r\n\r\n{"error":"InvalidRequest","message":"no\\nnumber"}',
+            "HTTP 400 Bad Request, InvalidRequest: no\ufffdnumber",
+            True,
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "HTTP 200 OK", True),
         (b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n", "HTTP 429 Slow", False),
+        (b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\n\r\n", "and asks for 7 s of patience", False),
         (b"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n", "HTTP 503 Later", False),
+        (b"HTTP/1.0 503 Later\r\n\r\n", "HTTP 503 Later", False),
+        (b"HTTP/1.1 101 Yes\r\n" + b"X: y\r\n" * 1000, "no more than 128 headers", True),
+        (b"HTTP/1.1 101 Yes\r\n\r\n", "is not a WebSocket server: missing Connection", True),
         (b"220 mail.test ESMTP\r\n\r\n", "is not a WebSocket server", True),
+        (b"220 mail.test ESMTP\n" * 9000, "is not a WebSocket server", True),
         (b"\xff" * 100_000, "is not a WebSocket server", True),
-        (b"", "closed during the handshake", False),
+        (b"", "closed during the handshake; if it speaks TLS, name it as wss://", False),
     ],
 )
 def test_what_is_no_relay(reply: bytes, message: str, *, wrong_url: bool) -> None:

@@ -8,6 +8,9 @@ to be guessed, relays may replay from the cursor or after it, and no good frame 
 
 from __future__ import annotations
 
+#: A relay that sends nothing but bad frames says enough with its first ones.
+LOGGED_MAX = 20
+
 
 class BadFrames:
     """The bad frames after the event read last, on the connection that there is.
@@ -17,6 +20,9 @@ class BadFrames:
     """
 
     def __init__(self, *, is_dense: bool) -> None:
+        #: How many came since the last event was read, on all connections.
+        self.in_a_row = 0
+        self._in_a_row_after: int | None = None
         self._is_dense = is_dense
         self._given_up = 0
         self._is_stale = False
@@ -36,6 +42,9 @@ class BadFrames:
         `position` is its own if that can be read all the same.
         """
         self._drop_stale()
+        if after != self._in_a_row_after:
+            self.in_a_row, self._in_a_row_after = 0, after
+        self.in_a_row += 1
         if after is None or (self._is_failed and self._failed_after == after):
             self._skipped.append(position)
             self._skipped_after = after

@@ -18,6 +18,7 @@ import libipld
 
 from fpaas.firehose import dag_cbor
 from fpaas.firehose.dag_cbor import DagCborError
+from fpaas.legible import legible
 
 #: The largest frame that the event stream specification allows.
 MAX_FRAME_BYTES = 5 * 2**20
@@ -37,6 +38,8 @@ _COLLECTIONS_MAX = 20
 _WORDS_CHARACTERS_MAX = 200
 #: What nests deeper is left to the walker; events do not.
 _PLAIN_DEPTH_MAX = 8
+#: How JSON begins, and no header: it is a map.
+_JSON_BEGINNINGS = (b"{", b"[")
 #: First bytes of what the library may have read as a CID, of version 1 and 0.
 _CID_BEGINNINGS = (b"\x01", b"\x12")
 #: Headers of the events there are, which most frames have.
@@ -153,6 +156,8 @@ def _is_plain_header(header: dict[str, Any], header_bytes: bytes) -> bool:
 
 def _walk(frame: bytes, seq: int | None) -> None:
     """Raise FrameError where a frame is not two DRISL objects; `seq` is its own if known."""
+    if frame.startswith(_JSON_BEGINNINGS):
+        raise FrameError("begins as JSON does; a relay's subscribeRepos sends DRISL-CBOR")
     try:
         end = dag_cbor.item_end(frame, dag_cbor.item_end(frame, 0))
     except DagCborError as error:
@@ -206,7 +211,7 @@ def _message(message_type: object, body: dict[str, Any]) -> Frame:
         raise FrameError("has no text t in its header", _seq_of(body))
     if message_type == "#info":
         return Ignored(f"#info {_words(body, 'name')}: {_words(body, 'message')}", None)
-    return Ignored(f"unknown type {message_type:.80}", _seq_of(body))
+    return Ignored(f"unknown type {legible(message_type, 80)}", _seq_of(body))
 
 
 def _event(
@@ -229,7 +234,7 @@ def _check_text(text: object) -> None:
     if text.__class__ is not str or not text:
         raise TypeError(f"text expected, not {text!r:.80}")
     if len(text) > TEXT_CHARACTERS_MAX:
-        raise TypeError(f"{text:.20}… is longer than {TEXT_CHARACTERS_MAX} characters")
+        raise TypeError(f"{legible(text, 20)} is longer than {TEXT_CHARACTERS_MAX} characters")
 
 
 def _collections(operations: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -260,4 +265,4 @@ def _seq_of(body: object) -> int | None:
 
 def _words(body: dict[str, Any], name: str) -> str:
     words = body.get(name, "")
-    return words[:_WORDS_CHARACTERS_MAX] if isinstance(words, str) else "(no text)"
+    return legible(words, _WORDS_CHARACTERS_MAX) if isinstance(words, str) else "(no text)"

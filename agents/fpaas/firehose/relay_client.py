@@ -10,26 +10,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from typing import cast
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import (
-    InvalidHandshake,
-    InvalidMessage,
-    InvalidStatus,
-    InvalidURI,
-    PayloadTooBig,
-)
+from websockets.exceptions import InvalidHandshake, InvalidURI, PayloadTooBig
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from fpaas.errors import BadInput
+from fpaas.firehose import relay_errors
 from fpaas.firehose.dialing import dial
+from fpaas.firehose.relay_errors import RelayError
+from fpaas.legible import legible
 
 DEFAULT_RELAY = "wss://bsky.network"
 SUBSCRIBE_PATH = "/xrpc/com.atproto.sync.subscribeRepos"
@@ -38,61 +32,10 @@ CONNECT_TIMEOUT_S = 10.0
 #: Far beyond the largest frame that is allowed, so that one too large can be stepped over as any
 #: other that is malformed. What is larger still costs the connection.
 RECEIVE_MAX_BYTES = 64 * 2**20
-#: A relay that asks for more patience than this is asked again all the same.
-RETRY_AFTER_MAX_S = 86_400.0
 
+#: The library takes no answer in the older one, in which proxies say that the relay is away.
+_OLD_HTTP, _HTTP = b"HTTP/1.0 ", b"HTTP/1.1 "
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
-#: Client errors that say "later", not "never".
-_TEMPORARY_STATUS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
-#: Server errors that say "never".
-_FINAL_STATUS = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
-
-
-class RelayError(Exception):
-    """A relay cannot be subscribed to; `wrong_url` where another try will not help.
-
-    `retry_after_s` is how long the relay asks to be left alone; 0 if it does not ask. `refused`:
-    nobody listens there.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        wrong_url: bool = False,
-        retry_after_s: float = 0.0,
-        refused: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.wrong_url = wrong_url
-        self.retry_after_s = retry_after_s
-        self.refused = refused
-
-
-def retry_after_s(value: str | None) -> float:
-    """Read a Retry-After header, which has seconds or an HTTP date; 0 if it has neither.
-
-    >>> retry_after_s("7"), retry_after_s("Thu, 01 Jan 1970 00:00:00 GMT"), retry_after_s("soon")
-    (7.0, 0.0, 0.0)
-    """
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        # Not float(): it takes what is not a number of seconds, and endless digits.
-        return float(min(int(text[:9]), RETRY_AFTER_MAX_S))
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return 0.0
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), RETRY_AFTER_MAX_S)
-
-
-def is_final(status: int) -> bool:
-    """Whether an HTTP status in place of a subscription says that another try will not help."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return status in _FINAL_STATUS
-    return status not in _TEMPORARY_STATUS
 
 
 def subscription_url(relay: str) -> str:
@@ -140,8 +83,11 @@ class RelayConnection(asyncio.Protocol):
         self._protocol = ClientProtocol(self._uri, max_size=RECEIVE_MAX_BYTES)
         self._opened: asyncio.Future[None] = loop.create_future()
         self._transport: asyncio.Transport | None = None
-        self._fragments: list[bytes] = []
+        self._fragments = bytearray()
         self._paused = False
+        self._choked = False
+        self._reads_socket = True
+        self._ended = False
         self._reason = ""
 
     async def open(self) -> None:
@@ -158,38 +104,21 @@ class RelayConnection(asyncio.Protocol):
                 await self._opened
         except TimeoutError:
             self.abort("timeout")
-            raise RelayError(f"relay {url}: no answer in {CONNECT_TIMEOUT_S:g} s") from None
-        except InvalidStatus as error:
-            response = error.response
-            answer = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
-            if target := _first(response.headers.get_all("Location")):
-                answer += f", which leads to {target[:200]}; name that, if it is the relay"
-            raise RelayError(
-                f"relay {url}: answered {answer}",
-                wrong_url=is_final(response.status_code),
-                retry_after_s=retry_after_s(_first(response.headers.get_all("Retry-After"))),
-            ) from None
+            raise RelayError(f"relay {url}: {self._what_is_missing()}") from None
         except InvalidHandshake as error:
-            cut_off = isinstance(error, InvalidMessage) and isinstance(error.__cause__, EOFError)
-            cause = (
-                "closed during the handshake" if cut_off else f"is not a WebSocket server: {error}"
-            )
-            raise RelayError(f"relay {url}: {cause}", wrong_url=not cut_off) from None
+            raise relay_errors.of_handshake(url, error, at_end=self._ended) from None
         except OSError as error:
-            refused = isinstance(error, ConnectionRefusedError)
-            raise RelayError(f"relay {url}: cannot connect: {error}", refused=refused) from None
+            raise relay_errors.of_socket(url, error) from None
 
     def pause(self) -> None:
         """Stop reading the socket."""
-        if self._transport is not None and not self._paused and not self._transport.is_closing():
-            self._paused = True
-            self._transport.pause_reading()
+        self._paused = True
+        self._read_or_not()
 
     def resume(self) -> None:
         """Read on."""
-        if self._transport is not None and self._paused and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
+        self._paused = False
+        self._read_or_not()
 
     def ping(self) -> None:
         """Ask the relay for a sign of life."""
@@ -227,6 +156,8 @@ class RelayConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if not self.reads and data.startswith(_OLD_HTTP):
+            data = _HTTP + data[len(_OLD_HTTP) :]
         self.reads += 1
         protocol = self._protocol
         protocol.receive_data(data)
@@ -246,8 +177,19 @@ class RelayConnection(asyncio.Protocol):
             self.oversized = isinstance(protocol.parser_exc, PayloadTooBig)
             self._transport.close()
 
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol; who does not read the answers to its pings is not read either."""
+        self._choked = True
+        self._read_or_not()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._choked = False
+        self._read_or_not()
+
     def eof_received(self) -> None:
         """See asyncio.Protocol; closes the transport."""
+        self._ended = True
         self._protocol.receive_eof()
         self._handshake_ended()
 
@@ -272,10 +214,28 @@ class RelayConnection(asyncio.Protocol):
             self._opened.set_result(None)
 
     def _add_fragment(self, event: Frame, frames: list[bytes]) -> None:
-        self._fragments.append(bytes(event.data))
+        # Not a list of them: there may be any number of empty ones.
+        self._fragments += event.data
         if event.fin:
-            frames.append(b"".join(self._fragments))
-            self._fragments = []
+            frames.append(bytes(self._fragments))
+            self._fragments.clear()
+
+    def _read_or_not(self) -> None:
+        reads = not (self._paused or self._choked)
+        if reads == self._reads_socket or self._transport is None or self._transport.is_closing():
+            return
+        self._reads_socket = reads
+        if reads:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def _what_is_missing(self) -> str:
+        """Say how far a handshake came that was not over in time."""
+        if self.reads:
+            return f"its answer did not end in {CONNECT_TIMEOUT_S:g} s"
+        hint = "; if it does not speak TLS, name it as ws://" if self._uri.secure else ""
+        return f"no answer in {CONNECT_TIMEOUT_S:g} s{hint}"
 
     def _send(self) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -285,16 +245,13 @@ class RelayConnection(asyncio.Protocol):
                 self._transport.write(data)
 
     def _why(self, exc: Exception | None) -> str:
-        close = self._protocol.close_rcvd
+        close, broken = self._protocol.close_rcvd, self._protocol.parser_exc
         if close is not None:
-            return f"closed by the relay: {close.code} {close.reason}".rstrip()
-        if self._protocol.parser_exc is not None:
-            return f"broken: {self._protocol.parser_exc}"
-        return f"lost: {exc or 'closed by the relay without a word'}"
-
-
-def _first(values: list[str]) -> str | None:
-    return values[0] if values else None
+            return f"closed by the relay: {close.code} {legible(close.reason)}".rstrip()
+        if broken is not None and not isinstance(broken, EOFError):
+            return f"broke the WebSocket protocol: {legible(str(broken))}"
+        where = f" ({broken})" if broken is not None else ""
+        return f"lost: {exc or 'closed by the relay without a word'}{where}"
 
 
 def _discard(_frames: list[bytes]) -> None:

@@ -13,7 +13,8 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fpaas.firehose.relay_client import RelayConnection, RelayError
+from fpaas.firehose.relay_client import RelayConnection
+from fpaas.firehose.relay_errors import RelayError
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,11 @@ from websockets.frames import CloseCode
 from fpaas import agent
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose import frames
-from fpaas.firehose.bad_frames import BadFrames
+from fpaas.firehose.bad_frames import LOGGED_MAX, BadFrames
 from fpaas.firehose.capture import LENGTH
 from fpaas.firehose.numbering import Kind, Numbering
-from fpaas.firehose.relay_client import RelayConnection, RelayError, subscription_url
+from fpaas.firehose.relay_client import RelayConnection, subscription_url
+from fpaas.firehose.relay_errors import RelayError
 from fpaas.firehose.subscription import STUCK_S, Patience, Subscription
 
 log = logging.getLogger(__name__)
@@ -212,9 +213,14 @@ class Recording:
             self.full.set()
 
     def _take_bad(self, error: frames.FrameError) -> bool:
-        log.warning("a frame that cannot be decoded is left out: %s", error)
         self._left_out(self._bad_frames.left_behind(self.last_seq))
-        if self._bad_frames.is_stepped_over(self.last_seq, None):
+        is_stepped_over = self._bad_frames.is_stepped_over(self.last_seq, None)
+        log.log(
+            logging.DEBUG if self._bad_frames.in_a_row > LOGGED_MAX else logging.WARNING,
+            "a frame after seq %s is left out: it %s",
+            *(self.last_seq, error),
+        )
+        if is_stepped_over:
             if self.last_seq is None:
                 self._left_out(self._bad_frames.passed(None, None))
             return True

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fpaas.latency.lower_bounds import is_at_least
+from fpaas.legible import legible
 from fpaas.measures.figures import resolvable
 from fpaas.records import paths
 from fpaas.summary.summary import SCHEMA
@@ -133,11 +134,6 @@ def began_at(name: str, otherwise_unix_s: float) -> datetime:
         except ValueError:
             pass
     return datetime.fromtimestamp(otherwise_unix_s, UTC)
-
-
-def legible(text: str) -> str:
-    """Return text without what would move a terminal's cursor, or cannot be encoded."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def matching(entries: Sequence[Entry], words: str) -> list[Entry]:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from fpaas.errors import BadInput
+from fpaas.legible import legible
 from fpaas.records import sweep as sweep_record
 from fpaas.results import entry
 from fpaas.results.entry import Entry
@@ -96,10 +97,10 @@ def _broken(directory: Path, began: datetime, page: str | None, said: str) -> En
         kind=entry.BROKEN,
         began=began,
         path=page,
-        problem=entry.legible(said),
+        problem=legible(said),
     )
 
 
 def _name(directory: Path) -> str:
     """Return its name, legible whatever bytes it is of."""
-    return entry.legible(os.fsencode(directory.name).decode(errors="replace"))
+    return legible(os.fsencode(directory.name).decode(errors="replace"))

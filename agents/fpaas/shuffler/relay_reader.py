@@ -17,7 +17,7 @@ from datetime import datetime
 from websockets.frames import CloseCode
 
 from fpaas import common_time
-from fpaas.firehose.bad_frames import BadFrames
+from fpaas.firehose.bad_frames import LOGGED_MAX, BadFrames
 from fpaas.firehose.frames import MAX_FRAME_BYTES, ErrorFrame, Event, FrameError, Ignored, decode
 from fpaas.firehose.numbering import LEAP_MAX, Kind, Numbering
 from fpaas.firehose.relay_client import RECEIVE_MAX_BYTES, RelayConnection
@@ -39,8 +39,6 @@ Received = Event | ErrorFrame | Ignored | FrameError
 NS_PER_S = 1_000_000_000
 #: Of frames that are no events, and may stand in a gap's place.
 IGNORED_AHEAD_MAX = 1000
-#: Of bad frames in a row.
-LOGGED_MAX = 20
 
 
 class RelayReader:
@@ -420,8 +418,7 @@ class RelayReader:
         is_stepped_over = self._bad_frames.is_stepped_over(after, position)
         what = "is stepped over" if is_stepped_over else "drops the connection"
         log.log(
-            # A relay that sends nothing but such frames says enough with its first.
-            logging.DEBUG if self._bad_frames.count > LOGGED_MAX else logging.ERROR,
+            logging.DEBUG if self._bad_frames.in_a_row > LOGGED_MAX else logging.ERROR,
             "relay %s: a frame after seq %s %s: it %s",
             *(self.url, numbering.last_seq, what, error),
         )

@@ -14,7 +14,8 @@ from typing import Any
 
 from fpaas.firehose.frames import Event, FrameError, decode
 from fpaas.firehose.numbering import Numbering
-from fpaas.firehose.relay_client import RelayConnection, RelayError
+from fpaas.firehose.relay_client import RelayConnection
+from fpaas.firehose.relay_errors import RelayError
 from fpaas.measures.intervals import IntervalSet
 from fpaas.shuffler.publisher import Publisher
 

@@ -8,7 +8,7 @@ import logging
 
 from fpaas import agent
 from fpaas.errors import BadInput
-from fpaas.firehose.relay_client import RelayError
+from fpaas.firehose.relay_errors import RelayError
 from fpaas.jetstream.nats_connection import NatsError
 from fpaas.shuffler.cursor_places import CursorPlace
 from fpaas.shuffler.shuffler import Endpoints, Shuffler

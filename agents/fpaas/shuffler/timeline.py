@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fpaas import agent, common_time
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.firehose.pace import pace_of
-from fpaas.firehose.relay_client import RelayError
+from fpaas.firehose.relay_errors import RelayError
 from fpaas.firehose.renumbering import index_of, numberings
 from fpaas.firehose.subscription import Patience
 from fpaas.jetstream import asked, progress
