@@ -36,14 +36,16 @@ def test_good_silent_slow_and_dying_relays_are_told_apart(tmp_path: Path) -> Non
         # Each event is as much older as it comes later: it plays half a second each second.
         BadRelay(50, age_s=lambda event: event / 50 / 2) as slow,
         BadRelay(50, manner=lambda s: "dead" if s > 9 else "serve") as dying,
+        BadRelay(50, answer=lambda _: (503, {})) as away,
     ):
         labs = [
             Reading(tmp_path / "good", good),
             Reading(tmp_path / "silent", silent, bench_relay_stuck_s=2),
             Reading(tmp_path / "slow", slow),
             Reading(tmp_path / "dying", dying),
+            Reading(tmp_path / "away", away),
         ]
-        of_good, of_silent, of_slow, of_dying = play_all(labs, Reading.finish)
+        of_good, of_silent, of_slow, of_dying, of_away = play_all(labs, Reading.finish)
         assert len(silent.subscriptions) > 2
 
     assert of_good["relay"]["foreign"] is True
@@ -69,3 +71,9 @@ def test_good_silent_slow_and_dying_relays_are_told_apart(tmp_path: Path) -> Non
     assert of_dying["ledger"]["not_read"] is None
     assert of_dying["ledger"]["published"] > 100
     assert [event for event in of_dying["events"] if event["kind"] == "relay_silent"]
+
+    # It was never read, which is silence from the beginning on.
+    assert of_away["verdict"]["status"] == "invalid"
+    assert {"agent_failed", "relay_silent"} <= set(codes(of_away))
+    assert of_away["relay"]["silent_s"]["longest"] == pytest.approx(12, abs=0.1)
+    assert of_away["ledger"]["unexplained"] == 0

@@ -32,7 +32,8 @@ def check_stream(
         before=stream.last_seq,
         after=after.last_seq,
     )
-    spanned = stream.last_seq - stream.first_seq + 1 - stream.num_deleted
+    # A stream that never had a message has no first one, 0.
+    spanned = stream.last_seq - max(stream.first_seq, 1) + 1 - stream.num_deleted
     disagreements.note(
         stream.messages - max(0, spanned) if stream.messages or spanned > 0 else 0,
         About.STREAM_MESSAGES,

@@ -186,7 +186,8 @@ class _Run:
         )
         timeline = asyncio.ensure_future(self._timeline())
         reading = asyncio.ensure_future(reader.run())
-        background = [reading, watching, timeline]
+        restarting = asyncio.ensure_future(self._note_restarted())
+        background = [reading, watching, timeline, restarting]
         agent.keep_what_is_here()
         try:
             while not timeline.done():
@@ -216,33 +217,37 @@ class _Run:
 
     async def _timeline(self) -> None:
         """Wait until the run is over for the shuffler."""
-        reader = self._shuffler.reader
-        spec, stop = self._spec, self._stop
-        end_s = (spec.end_unix_ns - common_time.now_ns()) / NS_PER_S
-        stopped = asyncio.ensure_future(stop.wait())
-        connected = asyncio.ensure_future(reader.connected.wait())
-        await asyncio.wait(
-            [connected, stopped], timeout=max(end_s, 0), return_when=asyncio.FIRST_COMPLETED
-        )
-        if not connected.done():
-            connected.cancel()
-            if stop.is_set():
-                return
-            raise RunInvalid(
-                f"the relay could not be read in the whole run: {reader.subscription.last_error}"
-            )
-        self._status.set(State.READY)
-        if not await agent.sleep_until_unix_ns(spec.t0_unix_ns, stop):
+        reader, stop = self._shuffler.reader, self._stop
+        if not await self._until_t0():
             return
+        # Whether there is a relay or not: one that comes late was silent until then.
         reader.discarding = False
         reader.subscription.expects_events = True
         self._status.set(State.RUNNING)
-        if self._restart is not None:
-            with EventLog(self._events_path) as event_log:
-                event_log.end(self._restart, common_time.now_ns(), {})
         while not stop.is_set() and not self._over():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), DONE_CHECK_S)
+        if not stop.is_set() and not reader.subscription.connects:
+            raise RunInvalid(
+                f"the relay could not be read in the whole run: {reader.subscription.last_error}"
+            )
+
+    async def _note_restarted(self) -> None:
+        """Note when one that was started again reads again."""
+        await self._shuffler.reader.connected.wait()
+        if self._restart is not None:
+            with EventLog(self._events_path) as event_log:
+                event_log.end(self._restart, common_time.now_ns(), {})
+
+    async def _until_t0(self) -> bool:
+        """Wait for T0, ready once there is a relay; returns whether the run begins."""
+        begun = asyncio.ensure_future(agent.sleep_until_unix_ns(self._spec.t0_unix_ns, self._stop))
+        connected = asyncio.ensure_future(self._shuffler.reader.connected.wait())
+        await asyncio.wait([begun, connected], return_when=asyncio.FIRST_COMPLETED)
+        if connected.done() and not begun.done():
+            self._status.set(State.READY)
+        connected.cancel()
+        return await begun
 
     def _over(self) -> bool:
         now_ns = common_time.now_ns()
