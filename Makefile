@@ -3,7 +3,7 @@
 PYTHON ?= python3
 INVENTORY ?=
 # Most of the integration tests' time is waiting for real runs to pass.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 6
 # All scenarios take some 9 minutes on two cores that nobody else uses.
 MOLECULE_LIMIT_S ?= 1800
 # An hour finds more.

@@ -134,18 +134,18 @@ class FrozenLab(OwnLab):
         return Freeze(self.case.part, begin_s, end_s, slack_s)
 
     def _lag_of_others_s(self) -> float:
-        """Return the most that loops of parts that were not frozen woke up too late."""
+        """Return the sum of how late the loops of all other parts woke up at most."""
         spec = self.spec
         window = Window(spec.measure_from_unix_ns, spec.offer_until_unix_ns)
         by_log = Legs.read(load_bundle(self.bundle), window).by_log
         agent = AGENT_OF.get(self.case.part, self.case.part)
-        lags = [
-            legs["loop_lag"].max_us or 0
+        # A frame waits for each of them on its way.
+        return sum(
+            (legs["loop_lag"].max_us or 0) / 1e6
             for name, logs in by_log.items()
             for _, legs in logs
             if name != agent
-        ]
-        return max(lags) / 1e6
+        )
 
     def _wrong(self, summary: dict[str, Any], freeze: Freeze) -> Iterable[str]:
         found = {**summary["latency_ms"], **summary["fidelity"]}

@@ -163,6 +163,7 @@ def test_a_server_that_is_killed_is_silent_until_it_is_back(
     nats_server.kill()
     killed = time.time_ns()
     lab.sleep_until(5)
+    launched = time.time_ns()
     nats_server.launch()
     lab.wait()
     for host, stem in ((LOAD_HOST, "shuffler"), (LOAD_HOST, "consumers-0"), ("nats", "probe")):
@@ -172,7 +173,7 @@ def test_a_server_that_is_killed_is_silent_until_it_is_back(
         assert abs(silent.begin_unix_ns - killed) < TOLERANCE_NS
         assert silent.end_unix_ns is not None
         # They try again every two seconds.
-        assert 3 * NS_PER_S <= silent.end_unix_ns - silent.begin_unix_ns < 7 * NS_PER_S
+        assert launched <= silent.end_unix_ns < launched + 8 * NS_PER_S
 
 
 def test_nobody_is_blamed_where_nothing_froze_however_busy_the_machine_is(

@@ -36,6 +36,8 @@ HOST = "localhost"
 MESSAGES = 50
 CONSUMERS = 3
 PENDING_UNACKED = 10
+#: A busy machine takes seconds to end a process.
+ENDS_WITHIN_S = 15
 
 
 def make_spec(
@@ -184,7 +186,7 @@ def test_a_whole_run_is_sampled(
         burner.wait()
 
     assert ended >= spec.settled_unix_ns
-    assert ended < spec.settled_unix_ns + 3e9
+    assert ended < spec.settled_unix_ns + ENDS_WITHIN_S * 1e9
     assert status(run_directory)["state"] == "done"
 
     report = json.loads((run_directory / "probe.json").read_text())
