@@ -20,6 +20,7 @@ import pytest
 from fpaas.faults import disk
 from fpaas.faults.disk import FillDisk
 from fpaas.records import events
+from fpaas.records.waiting_lines import WaitingLines
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.spec.faults import LIST
 from tests.support.arming import arm_once_up
@@ -259,3 +260,36 @@ def test_a_full_disk_is_free_again_if_everybody_is_gone(
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_lines_wait_for_a_disk_that_is_full(small_disk: Path) -> None:
+    lines = WaitingLines(small_disk / "lines", is_new=True)
+    filled = FillDisk(small_disk, 0, for_s=60)
+    filled.begin()
+    texts = [f"{number} {'x' * 100}" for number in range(5000)]
+    for text in texts:
+        lines.write(text)
+    taken = (small_disk / "lines").read_text()
+    assert len(taken) < 10_000
+    assert not taken or taken.endswith("\n")
+    for undo in filled.undo:
+        undo.perform()
+    lines.close()
+    assert not lines.loss
+    assert [json.loads(line) for line in (small_disk / "lines").read_text().splitlines()] == texts
+
+
+def test_a_faults_agent_tells_of_the_disk_that_it_fills(small_disk: Path, tmp_path: Path) -> None:
+    [entry] = LIST.read("faults", [{"do": "fill_disk", "on": "nats", "at_s": 1, "for_s": 1}])
+    hosts = {"relay": ["a"], "nats": ["b"], "shuffler": ["a"], "consumers": ["a"]}
+    path = tmp_path / "run.json"
+    path.write_text(replace(build(), t0_unix_ns=0, hosts=hosts, faults=[Fault(**entry)]).to_json())
+    words = ["faults", "--run", str(path), "--out", str(small_disk), "--host", "b"]
+    with subprocess.Popen([SCRIPTS / "fpaas", *words]) as agent:
+        (tmp_path / "faults.status.json").symlink_to(small_disk / "faults.status.json")
+        arm_once_up(path, "faults", lead_s=1)
+        assert agent.wait(timeout=30) == 0
+    found, wrong = events.read(small_disk / "faults.events.jsonl")
+    assert wrong is None
+    assert [(one.kind, one.parameters["undone_by"]) for one in found] == [("fault", "faults")]
+    assert json.loads((small_disk / "faults.status.json").read_text())["state"] == "done"

@@ -14,6 +14,7 @@ from fpaas.control import arming
 from fpaas.records import files
 from fpaas.records.status import AgentStatus
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
+from fpaas.spec.faults import of_host
 from tests.support.arming import UP_WITHIN_S, wait_until_up
 from tests.support.checkout import SCRIPTS
 from tests.support.nats_servers import NatsServer
@@ -81,8 +82,9 @@ class ProcessesLab:
             self._start("relay", host_of["relay"], "--listen", listen)
         self._start("shuffler", host_of["shuffler"], "--metrics-listen", "127.0.0.1:0")
         self._start_consumers()
-        if any(not fault.is_by_relay for fault in self.spec.faults):
-            self._start("faults", LOAD_HOST, "--host", LOAD_HOST)
+        for host in self._hosts:
+            if of_host(self.spec.faults, self.spec.hosts, host):
+                self._start("faults", host, "--host", host)
         for host in self._hosts:
             if host not in self._servers:
                 self._start("probe", host, "--host", host)

@@ -227,3 +227,12 @@ def test_a_cluster_does_without_one_of_its_servers(progress: Progress) -> None:
     cluster = Progress(replace(progress.run, stream=stream), "here", AGENTS, grace_s=100)
     assert nats_problems(cluster, 1) == []
     assert nats_problems(cluster, 2 * NATS_AWAY_S) == []
+
+
+def test_whose_disk_is_full_cannot_tell_of_itself(progress: Progress) -> None:
+    full = Fault(do="fill_disk", on="here", at_s=1, for_s=30)
+    run = replace(progress.run, faults=[full])
+    of_fault = Progress(run, "here", AGENTS, grace_s=60)
+    of_fault.update(everybody("running", 1))
+    assert not of_fault.problems(at(31 + BACK_WITHIN_S))
+    assert troubles(of_fault, 32 + BACK_WITHIN_S)["probe"] == Trouble.SILENT

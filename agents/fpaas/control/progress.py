@@ -120,7 +120,17 @@ class Progress:
             return None if is_started_again else problem(Trouble.DIED, pid=status.pid)
         if now_unix_ns > self._give_up_unix_ns:
             return problem(Trouble.NOT_ENDED, state=status.state)
-        return problem(Trouble.SILENT, silent_s=silent_s) if silent_s > SILENT_S else None
+        is_silent = silent_s > SILENT_S and not self._cannot_write(now_unix_ns)
+        return problem(Trouble.SILENT, silent_s=silent_s) if is_silent else None
+
+    def _cannot_write(self, now_unix_ns: int) -> bool:
+        """Whether the run's own fault fills this host's disk now, on which agents tell of them."""
+        since_t0_s = (now_unix_ns - self.run.t0_unix_ns) / NS_PER_S
+        return any(
+            KINDS[one.fault.do].shares == "disk"
+            and one.fault.at_s <= since_t0_s <= one.fault.until_s + BACK_WITHIN_S
+            for one in self._faults
+        )
 
     @property
     def nats_trouble(self) -> str:

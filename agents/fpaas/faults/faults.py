@@ -107,6 +107,8 @@ async def run(options: Options, status: Status) -> None:
         finally:
             beating.cancel()
             await asyncio.to_thread(dead_man.release)
+    if event_log.loss:
+        schedule.problems.append(event_log.loss)
     if schedule.problems:
         status.set(State.FAILED, "; ".join(schedule.problems))
         raise RunInvalid(status.message)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,14 +51,32 @@ class Process(msgspec.Struct, frozen=True):
         except psutil.Error:
             return False
 
+    def is_alive(self) -> bool:
+        """Whether it has not ended; a zombie has."""
+        try:
+            return self.exists() and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
 
 def await_end(processes: Iterable[Process], patience_s: float) -> list[Process]:
     """Wait until processes have ended and their parents know; returns those that have not."""
+    return _await_none(Process.exists, processes, patience_s)
+
+
+def await_death(processes: Iterable[Process], patience_s: float) -> list[Process]:
+    """Wait until processes hold nothing any more, known to have ended or not; returns who does."""
+    return _await_none(Process.is_alive, processes, patience_s)
+
+
+def _await_none(
+    holds: Callable[[Process], bool], processes: Iterable[Process], patience_s: float
+) -> list[Process]:
     deadline_s = time.monotonic() + patience_s
     left = list(processes)
     while left and time.monotonic() < deadline_s:
         time.sleep(GONE_LOOK_INTERVAL_S)
-        left = [process for process in left if process.exists()]
+        left = [process for process in left if holds(process)]
     return left
 
 

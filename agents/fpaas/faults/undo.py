@@ -11,7 +11,7 @@ import time
 
 import msgspec
 
-from fpaas.faults.processes import Process, await_end
+from fpaas.faults.processes import Process, await_death, await_end
 
 COMMAND_S = 20.0
 
@@ -63,14 +63,16 @@ class Run(msgspec.Struct, frozen=True, tag=True):
 
 
 class End(msgspec.Struct, frozen=True, tag=True):
-    """Processes that hold something are ended (SIGKILL)."""
+    """Processes that hold something are ended (SIGKILL), and what they held is free."""
 
     processes: list[Process]
 
     def perform(self) -> None:
-        """Do it."""
+        """Do it. Raises UndoError."""
         for process in self.processes:
             process.signal(signal.SIGKILL)
+        if left := await_death(self.processes, COMMAND_S):
+            raise UndoError(f"process {left[0].pid} does not end")
 
 
 class SetClock(msgspec.Struct, frozen=True, tag=True):

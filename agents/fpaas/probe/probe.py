@@ -37,10 +37,10 @@ from fpaas.probe.ticks import Ticks, on_schedule
 from fpaas.records import events, files, nats
 from fpaas.records import probe as records
 from fpaas.records.events import EventLog
-from fpaas.records.files import LineWriter
 from fpaas.records.nats import FinalSnapshot
 from fpaas.records.probe import AGENT, ClockExchange, ProbeResult
 from fpaas.records.status import State
+from fpaas.records.waiting_lines import WaitingLines
 from fpaas.spec import NS_PER_S
 from fpaas.watch.nats_peer import NatsPeer
 from fpaas.watch.watch import watch_alone
@@ -110,7 +110,8 @@ class Probe:
         )
         self._events_path = options.directory / f"{AGENT}.{events.SUFFIX}"
         self._exchanges: list[Exchange] = []
-        self._clock_file = LineWriter(options.directory / records.CLOCK)
+        self._files: list[WaitingLines] = []
+        self._clock_file = self._lines(records.CLOCK)
         self._steps = ClockSteps()
         self._problems: list[str] = []
         self._samples_taken = 0
@@ -123,7 +124,7 @@ class Probe:
         """Sample until the run has settled, or until SIGTERM; then take the final snapshot.
 
         `exchanges` were made before the run was armed. Raises RunInvalid if the snapshot was
-        impossible, OSError if the disk is full.
+        impossible, or lines are missing; OSError if the disk is still full at the end.
         """
         stop = agent.stop_event()
         for exchange in exchanges:
@@ -179,7 +180,17 @@ class Probe:
                 if self._monitor is not None:
                     await self._remove_clock_stream(finished=finished)
 
+    def _lines(self, name: str) -> WaitingLines:
+        """Begin a file of lines; a disk that is full for a while costs none of them."""
+        lines = WaitingLines(self._options.directory / name, is_new=True)
+        self._files.append(lines)
+        return lines
+
     def _report(self, own: records.OwnCost) -> None:
+        for lines in self._files:
+            lines.close()
+            if lines.loss:
+                self._problems.append(f"{lines.loss}; free space and run again")
         # The final snapshot's memory counts as well.
         self._own.observe()
         bounds = [bound.comparison() for bound in clock_bounds.bounds(self._exchanges)]
@@ -233,8 +244,8 @@ class Probe:
     async def _sample_on_schedule(
         self, host: HostUsage, processes: ProcessUsage, ends: ProcessEnds
     ) -> None:
-        host_file = LineWriter(self._options.directory / records.HOST)
-        process_file = LineWriter(self._options.directory / records.PROCESSES)
+        host_file = self._lines(records.HOST)
+        process_file = self._lines(records.PROCESSES)
         async for _ in on_schedule(self._ticks):
             self._samples_taken += 1
             self._steps.look()
@@ -256,7 +267,7 @@ class Probe:
             self._status.write()
 
     async def _sample_nats(self, monitor: ServerMonitor) -> None:
-        file = LineWriter(self._options.directory / nats.SAMPLES)
+        file = self._lines(nats.SAMPLES)
         loop = asyncio.get_running_loop()
         # The first one as soon as there is somebody to ask, and without anybody as well.
         with contextlib.suppress(TimeoutError):
@@ -270,7 +281,7 @@ class Probe:
         async for _ in on_schedule(Ticks(first_s - NATS_INTERVAL_S, NATS_INTERVAL_S)):
             await self._write_nats_sample(monitor, file)
 
-    async def _write_nats_sample(self, monitor: ServerMonitor, file: LineWriter) -> None:
+    async def _write_nats_sample(self, monitor: ServerMonitor, file: WaitingLines) -> None:
         line = await monitor.sample()
         self._collector.server = monitor.answers
         self._nats_samples += 1
@@ -387,8 +398,8 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
 async def run(options: Options, run_json: Path) -> None:
     """Run a probe and keep its status file in step; `options` are of a run that is to be armed.
 
-    Raises RunInvalid if there is no final snapshot, or the disk is full; what was measured is
-    kept.
+    Raises RunInvalid if there is no final snapshot, or the disk was full for too long; what was
+    measured is kept.
     """
     status = agent.Status(options.directory, AGENT)
     try:

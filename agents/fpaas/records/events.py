@@ -8,8 +8,6 @@ meanwhile, or a run that is over before, leaves an event without an end.
 
 from __future__ import annotations
 
-import logging
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,8 +16,7 @@ import msgspec
 
 from fpaas import common_time
 from fpaas.records.files import UNREADABLE
-
-log = logging.getLogger(__name__)
+from fpaas.records.waiting_lines import WaitingLines
 
 SUFFIX = "events.jsonl"
 
@@ -79,19 +76,14 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventLog:
-    """Appends events to a file, each line flushed. A disk that is full costs the file, not the run.
+    """Appends events to a file, each line flushed.
 
-    After an error nothing more is written: it might continue half a line.
+    A disk that is full costs neither run nor events: they wait in memory until it takes them.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._written: set[tuple[str, int]] = set()
-        self._fd: int | None = None
-        try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            self._give_up(error)
+        self._lines = WaitingLines(path)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -128,34 +120,23 @@ class EventLog:
             parameters=parameters,
             noticed_unix_ns=common_time.now_ns(),
         )
-        self._write(event)
+        self._lines.write(event)
         return event
 
     def end(self, event: EventRecord, end_unix_ns: int, parameters: dict[str, Value]) -> None:
         """Write an event again that has ended; `parameters` are those known by then."""
-        self._write(msgspec.structs.replace(event, end_unix_ns=end_unix_ns, parameters=parameters))
+        self._lines.write(
+            msgspec.structs.replace(event, end_unix_ns=end_unix_ns, parameters=parameters)
+        )
+
+    @property
+    def loss(self) -> str:
+        """Say what could not be written at all, once it is closed; empty if nothing."""
+        return self._lines.loss
 
     def close(self) -> None:
         """Close the file."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-    def _write(self, event: EventRecord) -> None:
-        if self._fd is None:
-            return
-        line = msgspec.json.encode(event) + b"\n"
-        try:
-            written = os.write(self._fd, line)
-        except OSError as error:
-            self._give_up(error)
-        else:
-            if written < len(line):
-                self._give_up(OSError(0, "the disk took half a line"))
-
-    def _give_up(self, error: OSError) -> None:
-        log.error("%s: cannot be written: %s; events are lost", self._path, error.strerror)
-        self.close()
+        self._lines.close()
 
 
 def read(path: Path) -> tuple[list[EventRecord], str | None]:
