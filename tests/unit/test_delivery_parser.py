@@ -44,6 +44,8 @@ class Reader:
     answered: list[tuple[int, bytes]] = field(default_factory=list)
     others: list[Any] = field(default_factory=list)
 
+    ack: str = "explicit"
+
     def __post_init__(self) -> None:
         gate = Gate(1)
         self.habit = habit = Habit(PollSchedule(0, 10**9, 0, 1), batch_size=BATCH, drain=False)
@@ -60,6 +62,7 @@ class Reader:
             pullers=self.pullers,
             deliveries=self.deliveries,
             habit=self.habit,
+            ack=self.ack,
             write=self.written.append,
             on_answered=lambda puller, header, _now: self.answered.append(
                 (puller.log.consumer_index, header)
@@ -347,3 +350,29 @@ def test_a_new_connection_forgets_what_was_half_read() -> None:
     reader.parser.feed(message)
 
     assert reader.deliveries.processed == 1
+
+
+@pytest.mark.parametrize("form", ["short", "long"])
+def test_an_ack_that_is_of_all_before_is_of_what_is_furthest_in_the_stream(form: str) -> None:
+    # A repeat that comes later is of a message that the server has acked with another.
+    got = [(1, 11, 5, 1), (2, 11, 1, 1), (1, 12, 6, 1), (1, 3, 7, 2), (2, 12, 2, 1)]
+    made = [
+        delivery(sid, stream_seq, seq, delivered=number, is_long=form == "long")
+        for sid, stream_seq, seq, number in got
+    ]
+    reader = Reader(ack="all")
+    reader.parser.feed(b"".join(data for data, _ in made))
+    assert reader.acked == [made[2][1], made[4][1]]
+    assert reader.deliveries.acks == 2
+    assert reader.deliveries.processed == 5
+    # Each chunk has its own.
+    more = [delivery(1, 13, 8), delivery(1, 14, 9), delivery(2, 13, 3), delivery(1, 15, 10)]
+    reader.parser.feed(b"".join(data for data, _ in more))
+    assert reader.acked[2:] == [more[3][1], more[2][1]]
+
+
+def test_without_acks_nothing_is_written() -> None:
+    reader = Reader(ack="none")
+    reader.parser.feed(delivery(1, 11, 5)[0] + delivery(2, 11, 1)[0])
+    assert (reader.written, reader.deliveries.acks, reader.deliveries.processed) == ([], 0, 2)
+    assert reader.runs(b"1")

@@ -32,7 +32,7 @@ from fpaas.records.consumers import (
 from fpaas.records.nats import DurableState, NatsSample, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.shuffler.subjects import ClassesOf
-from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
+from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, acks, build, read_variables
 from fpaas.spec.answers import FAILURES, PLACES, Answer, Answers
 from tests.support.shuffler_results import FIRST_SEQ, make_shuffler
 
@@ -88,6 +88,10 @@ class Durable:
     failed: dict[int, int] = field(default_factory=dict)
     answered: Counter[Answer] = field(default_factory=Counter)
 
+    def ack_up_to(self, last: int) -> None:
+        self.unacked = {s: n for s, n in self.unacked.items() if s > last}
+        self.to_repeat = [s for s in self.to_repeat if s > last]
+
 
 class Simulation:
     """A stream whose messages expire from the front, and durables polled with every mishap."""
@@ -95,6 +99,8 @@ class Simulation:
     def __init__(self, durables: list[Durable], partitions: int = 0) -> None:
         self.durables = durables
         self.partitions = partitions
+        self.ack = acks.EXPLICIT
+        self.acks_sent = 0
         self.classes_of = ClassesOf(())
         self.first = 1
         self.last = 0
@@ -151,6 +157,7 @@ class Simulation:
     def poll(self, durable: Durable, puller: int, batch: int, fates: str) -> None:
         """`fates`, repeated over the batch: r received, a received but its ack lost, x lost."""
         log = durable.logs[puller % len(durable.logs)]
+        furthest = 0
         for position in range(batch):
             seq = self._next(durable)
             if seq is None:
@@ -162,15 +169,20 @@ class Simulation:
             durable.sent.add(seq)
             durable.unacked[seq] = durable.unacked.get(seq, 0) + 1
             durable.delivered_as[seq] = durable.consumer_seq
+            number = durable.unacked[seq]
+            if self.ack == acks.NONE:
+                del durable.unacked[seq]
             if fate == "x":
                 continue
             durable.received.add(seq)
             durable.receptions += 1
             log.record(seq, durable.consumer_seq, 1000 * self.now_s)
-            number = durable.unacked[seq]
             if number > 1:
                 log.repeats.append(durable.consumer_seq)
                 log.numbers.append(number)
+            if self.ack != acks.EXPLICIT:
+                furthest = max(furthest, seq)
+                continue
             answer = durable.answers.to(seq, number)
             durable.answered[answer] += 1
             if answer in FAILURES:
@@ -182,6 +194,9 @@ class Simulation:
                 if fate == "r":
                     del durable.unacked[seq]
         log.end_run()
+        if self.ack == acks.ALL and furthest:
+            self.acks_sent += 1
+            durable.ack_up_to(0 if "a" in fates else furthest)
 
     def remember(self) -> None:
         """Have the replicas agree on where the durables are."""
@@ -213,7 +228,8 @@ class Simulation:
     def outcome(self, durable: Durable, seq: int) -> str:
         if seq in durable.received:
             return DELIVERED
-        if seq >= self.first:
+        comes_again = seq not in durable.sent or seq in durable.unacked
+        if seq >= self.first and (comes_again or self.ack == acks.EXPLICIT):
             return PENDING
         return LOST if seq in durable.sent else EXPIRED
 
@@ -242,7 +258,10 @@ class Simulation:
             for log in durable.logs
         ]
         receptions = sum(durable.receptions for durable in self.durables)
-        troubled = any(durable.lost_a_repeat for durable in self.durables)
+        troubled = any(
+            durable.lost_a_repeat or (self.ack != acks.EXPLICIT and durable.sent > durable.received)
+            for durable in self.durables
+        )
         others = sum((durable.answered for durable in self.durables), Counter[Answer]())
         del others[Answer.ACK]
         return Evidence(
@@ -257,7 +276,9 @@ class Simulation:
                     make_worker(
                         len(logs),
                         receptions,
-                        acks=receptions - sum(others.values()) + others[Answer.IN_PROGRESS],
+                        acks=receptions - sum(others.values()) + others[Answer.IN_PROGRESS]
+                        if self.ack == acks.EXPLICIT
+                        else self.acks_sent,
                         by_class={"all": answers_of(others)},
                         reconnects=int(troubled or bool(self.killed_s)),
                     ),
@@ -571,6 +592,46 @@ def test_a_delivery_that_a_filter_should_have_held_back_is_seen() -> None:
         for durable in simulation.durables:
             simulation.poll(durable, 0, 30, "r")
         assert balance(spec, simulation.evidence()).unexplained
+
+
+@pytest.mark.parametrize("ack", [acks.NONE, acks.ALL])
+@settings(max_examples=80, deadline=None)
+@given(consumers=st.integers(1, 3), steps=STEPS)
+def test_what_is_not_acked_by_itself_may_be_lost(
+    ack: str, consumers: int, steps: list[tuple[Any, ...]]
+) -> None:
+    spec, simulation = fanout(consumers)
+    spec = replace(spec, consumers=replace(spec.consumers, ack=ack))
+    simulation.ack = ack
+    play(simulation, steps)
+    balanced = balance(spec, simulation.evidence())
+    truth = simulation.truth()
+    assert balanced.unexplained == 0
+    assert balanced.delivered == truth[DELIVERED]
+    assert balanced.owed == sum(truth.values())
+    if not any(durable.lost_a_repeat for durable in simulation.durables):
+        assert balanced.lost == truth[LOST]
+        assert balanced.pending_at_end == truth[PENDING]
+    if ack == acks.NONE:
+        assert balanced.acked is balanced.unacked is balanced.failed is None
+    else:
+        assert balanced.unacked == sum(
+            len(durable.received & durable.unacked.keys()) for durable in simulation.durables
+        )
+
+
+def test_an_ack_too_many_or_none_at_all_is_seen() -> None:
+    spec, simulation = fanout(1)
+    play(simulation, [("publish", 9), ("poll", 0, 0, 5, "r")])
+    for ack, wrong in ((acks.NONE, 5), (acks.ALL, 0)):
+        changed = replace(spec, consumers=replace(spec.consumers, ack=ack))
+        evidence = simulation.evidence()
+        assert evidence.workers is not None
+        (worker,) = evidence.workers
+        right = {acks.NONE: 0, acks.ALL: 2}[ack]
+        for sent, unexplained in ((right, 0), (wrong, wrong or 1)):
+            told = replace(evidence, workers=[replace(worker, acks=sent)])
+            assert balance(changed, told).unexplained == unexplained, (ack, sent)
 
 
 LATE: list[dict[str, Any]] = [

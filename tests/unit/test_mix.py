@@ -213,6 +213,37 @@ def test_the_plan_of_who_joins_late_leaves_out_what_was_before() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("own", "variables", "named"),
+    [
+        ({"nak_pct": 5}, {"bench_ack": "none"}, "a: nak_pct: 5 is not allowed with bench_ack=none"),
+        ({"no_ack_pct": 5}, {"bench_ack": "all"}, "a: no_ack_pct: 5"),
+        ({"terminate_pct": 5}, {"bench_ack": "all"}, "a: terminate_pct: 5"),
+        ({"max_deliver": 2}, {"bench_ack": "none"}, "a: max_deliver: 2"),
+        ({"processing_ms": 2}, {"bench_ack": "all"}, "a: processing_ms: 2"),
+        (None, {"bench_ack": "all", "bench_delivery": "shared"}, "bench_ack: all is not allowed"),
+        (None, {"bench_ack": "none", "bench_max_ack_pending": 9}, "bench_max_ack_pending: 9"),
+        (None, {"bench_ack": "never"}, "allowed: explicit, none, all"),
+    ],
+)
+def test_what_needs_an_ack_of_each_message_is_refused_without(
+    own: dict[str, Any] | None, variables: dict[str, str], named: str
+) -> None:
+    mix = [] if own is None else [{**ONE, **own}]
+    with pytest.raises(SpecError) as refused:
+        make(mix, bench_consumers=1, **variables)
+    assert named in str(refused.value)
+
+
+def test_durables_have_the_acks_that_are_asked_for() -> None:
+    runs = {ack: make([], bench_consumers=1, bench_ack=ack) for ack in ("explicit", "none", "all")}
+    configs = {ack: asked.durable(run, asked.durables_of(run, [0])[0]) for ack, run in runs.items()}
+    for ack, config in configs.items():
+        assert config["ack_policy"] == ack
+        assert ("ack_wait" in config) is ("max_ack_pending" in config) is (ack != "none")
+        check_run(RunSpec.from_json(runs[ack].to_json(), "run.json"), "run.json")
+
+
 def test_a_mix_is_of_durables_of_ones_own() -> None:
     with pytest.raises(SpecError, match="bench_delivery=shared is not allowed"):
         make([ONE], bench_consumers=1, bench_delivery="shared")

@@ -26,6 +26,7 @@ from fpaas.jetstream.nats_wire import (
 )
 from fpaas.measures.first_fetch import encode as first_fetch_of
 from fpaas.measures.histogram_log import Recorder, of_class
+from fpaas.spec import acks
 from fpaas.spec.answers import ACKED, Answer
 
 _M = ord("M")
@@ -112,7 +113,8 @@ class DeliveryParser(Parser):
     chunk, and before them what the habit answers otherwise, if there is any; what takes time goes
     to `work`, which answers later. Then
     `on_answered(puller, status_header, now)` is called for each pull that ended in the chunk; `now`
-    is `clock`'s Unix nanoseconds. Other subscriptions work as they do in Parser.
+    is `clock`'s Unix nanoseconds. `ack` is one of the run's ACKS. Other
+    subscriptions work as they do in Parser.
 
     All messages of a chunk have the chunk's time as time of receipt: they were here when it was
     read, and our own work on earlier messages is no latency of later ones.
@@ -125,6 +127,7 @@ class DeliveryParser(Parser):
         deliveries: Deliveries,
         habit: Habit | None = None,
         work: Work | None = None,
+        ack: str = acks.EXPLICIT,
         write: Callable[[bytes], None],
         on_answered: Callable[[Puller, bytes, int], None],
         clock: Callable[[], int] = common_time.now_ns,
@@ -139,6 +142,7 @@ class DeliveryParser(Parser):
         has_answers = habit is not None and (habit.answers or habit.processing)
         self._answering = habit if has_answers else None
         self._work = work
+        self._ack = ack
         #: Whose replies begin where in `_replies`.
         self._owners: list[tuple[int, Puller]] = []
         self._write = write
@@ -159,6 +163,7 @@ class DeliveryParser(Parser):
     def feed(self, data: bytes) -> None:
         """Parse a chunk: record, ack, report. Raises ProtocolError on garbage."""
         now = self._clock()
+        redelivered = self._deliveries.redelivered
         position = self._skip_bytes
         if position > len(data):
             self._skip_bytes -= len(data)
@@ -172,22 +177,41 @@ class DeliveryParser(Parser):
             self._pending = b""
         self._scan(data, position, len(data), now)
         replies = self._replies
-        if self._answering is not None and replies:
-            replies = self._answer(replies, self._answering, now)
+        if replies:
             self._replies = []
+            if self._answering is not None:
+                replies = self._answer(replies, self._answering, now)
+            elif self._ack != acks.EXPLICIT:
+                has_repeats = self._deliveries.redelivered != redelivered
+                is_all = self._ack == acks.ALL
+                replies = self._covering(replies, has_repeats=has_repeats) if is_all else []
         if replies:
             self._write(b"PUB " + b" 0\r\n\r\nPUB ".join(replies) + b" 0\r\n\r\n")
             self._deliveries.acks += len(replies)
-            self._replies = []
         self._owners.clear()
         if self._answered:
             answered, self._answered = self._answered, []
             for puller, status_header in answered:
                 self._on_answered(puller, status_header, now)
 
+    def _covering(self, replies: list[bytes], *, has_repeats: bool) -> list[bytes]:
+        """Return a reply of each consumer, whose ack is of all that it received before.
+
+        That of the message furthest in the stream: the server does not go back for an ack. Without
+        repeats that is the last.
+        """
+        furthest: dict[Puller, tuple[int, bytes]] = {}
+        ends = [*(begin for begin, _ in self._owners[1:]), len(replies)]
+        for (begin, puller), end in zip(self._owners, ends, strict=True):
+            for reply in replies[begin if has_repeats else max(begin, end - 1) : end]:
+                stream_seq = _stream_seq_of(reply)
+                if puller not in furthest or stream_seq > furthest[puller][0]:
+                    furthest[puller] = stream_seq, reply
+        return [reply for _, reply in furthest.values()]
+
     def _answer(self, replies: list[bytes], habit: Habit, now: int) -> list[bytes]:
         """Answer as the habit says, or hand over to `work`; returns the replies to ack at once."""
-        acks: list[bytes] = []
+        at_once: list[bytes] = []
         written: list[bytes] = []
         owners = iter([*self._owners, (len(replies), None)])
         puller = None
@@ -209,13 +233,13 @@ class DeliveryParser(Parser):
                 continue
             habit.answered[answer] += 1
             if answer in ACKED:
-                acks.append(reply)
+                at_once.append(reply)
             payload = habit.payload_of(answer)
             if payload:
                 written.append(publish(reply, payload))
         if written:
             self._write(b"".join(written))
-        return acks
+        return at_once
 
     def _scan(  # noqa: C901, PLR0912, PLR0915 - one loop, see the module
         self, data: bytes, position: int, complete_to: int, now: int
@@ -354,6 +378,11 @@ class DeliveryParser(Parser):
             self._pending = data[position:]
             if len(self._pending) > MAX_CONTROL_LINE_BYTES and b"\r\n" not in self._pending:
                 raise ProtocolError(f"no line end in {len(self._pending)} bytes: not a NATS server")
+
+
+def _stream_seq_of(reply: bytes) -> int:
+    tokens = reply.split(b".")
+    return int(tokens[5] if len(tokens) == _SHORT_FORM_TOKENS else _tokens_of_long_form(reply)[1])
 
 
 def _tokens_of_long_form(reply: bytes) -> list[bytes]:

@@ -162,6 +162,7 @@ class PullConnections:
                 deliveries=self._deliveries,
                 habit=habit,
                 work=self._work,
+                ack=self._assignment.spec.consumers.ack,
                 write=write,
                 on_answered=self._on_answered,
                 clock=common_time.clock(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from fpaas.spec import NS_PER_S, RunSpec, starts
+from fpaas.spec import NS_PER_S, RunSpec, acks, starts
 
 #: The protocol allows frames of 5 MB; headers come on top.
 MAX_MSG_BYTES = 8 * 1024 * 1024
@@ -103,7 +103,7 @@ def stream(spec: RunSpec) -> Config:
 
 
 def durable(spec: RunSpec, one: Durable) -> Config:
-    """Return a pull durable with explicit acks."""
+    """Return a pull durable."""
     consumers = spec.consumers
     filters = one.filter_subjects
     return {
@@ -117,10 +117,17 @@ def durable(spec: RunSpec, one: Durable) -> Config:
         "deliver_policy": one.deliver_policy,
         **({"opt_start_time": _rfc3339(one.start_unix_ns)} if one.start_unix_ns else {}),
         "replay_policy": "instant",
-        "ack_policy": "explicit",
-        "ack_wait": _ns(consumers.ack_wait_s),
+        "ack_policy": consumers.ack,
         "max_deliver": one.max_deliver,
-        "max_ack_pending": consumers.max_ack_pending,
+        # Without acks nothing waits for one.
+        **(
+            {
+                "ack_wait": _ns(consumers.ack_wait_s),
+                "max_ack_pending": consumers.max_ack_pending,
+            }
+            if consumers.ack != acks.NONE
+            else {}
+        ),
         "max_waiting": consumers.max_waiting,
         **(
             {"inactive_threshold": _ns(consumers.inactive_threshold_s)}

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from fpaas.ledger.deliveries import Answered, received_of, split_repeats
-from fpaas.ledger.disagreements import About, Disagreements
+from fpaas.ledger.disagreements import About, Disagreements, distance
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.consumers import WorkerResult
-from fpaas.spec import RunSpec
+from fpaas.spec import RunSpec, acks
 from fpaas.spec.answers import FAILURES, OTHER_ANSWERS, Answer, Answers
 from fpaas.spec.mix import ConsumerClass
 
@@ -118,6 +118,16 @@ def terminated_of(one: ConsumerClass, logs: Sequence[ConsumerDeliveries]) -> int
     return received - in_process
 
 
+def _acks_due(spec: RunSpec, logs: Iterable[ConsumerDeliveries], processed: int) -> tuple[int, int]:
+    """Return how many answers there must be at least, and at most."""
+    if spec.consumers.ack == acks.NONE:
+        return 0, 0
+    if spec.consumers.ack == acks.ALL:
+        # One at least for each time that something came to a consumer.
+        return len({log.consumer_index for log in logs if log.runs}), processed
+    return processed, processed
+
+
 def answered_wrongly(
     spec: RunSpec,
     workers: Iterable[WorkerResult],
@@ -138,13 +148,13 @@ def answered_wrongly(
             for answer in OTHER_ANSWERS
         }
     )
-    acks = sum(worker.acks for worker in workers)
+    acked = sum(worker.acks for worker in workers)
     others = counted.total() - counted[Answer.IN_PROGRESS]
     in_process = sum(len(log.unanswered) for log in logs)
     disagreements.note(
-        acks + others + in_process - processed,
+        distance(acked + others + in_process, *_acks_due(spec, logs, processed)),
         About.ACKS_COUNTED,
-        acks=acks,
+        acks=acked,
         others=others,
         in_process=in_process,
         counted=processed,

@@ -12,6 +12,7 @@ from fpaas.ledger.removals import Removals
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.nats import DurableState
+from fpaas.spec import acks
 from fpaas.spec.answers import Answer
 
 #: (server's life, consumer sequence, stream sequence, count, number of the delivery)
@@ -191,7 +192,8 @@ class DurableCase:
     the server was killed, and what it came back with is behind.
     `was_killed`: a process that received for this durable.
     `answered`: what its consumers failed, or were still at work on; None if they ack all that they
-    receive. `max_deliver` is how often the server delivers a message; 0: no limit.
+    receive. `max_deliver` is how often the server delivers a message; 0: no limit. `ack` is one of
+    the run's ACKS.
     """
 
     walk: Walk
@@ -204,6 +206,7 @@ class DurableCase:
     removals: Removals = field(default_factory=Removals)
     answered: Answered | None = None
     max_deliver: int = 0
+    ack: str = acks.EXPLICIT
 
     @property
     def first_stored(self) -> int:

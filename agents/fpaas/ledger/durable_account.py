@@ -18,6 +18,9 @@ back with its stream, forgets in the same way; its lives are told apart.
 Of a consumer whose process was killed, the last deliveries are not logged. Of these the server
 knows which were acknowledged: they were received. Those that it waits for are pending; those that
 have left the stream may have been received or not, and count as lost, the worse.
+
+If nothing is acknowledged, or an ack is of all messages before it, what nobody received may never
+be delivered again: it is lost at once.
 """
 
 from __future__ import annotations
@@ -29,9 +32,12 @@ from fpaas.ledger import server_checks
 from fpaas.ledger.deliveries import Answered, DurableCase, Gap, OwedSeqs, Walk
 from fpaas.ledger.disagreements import About, Disagreements
 from fpaas.records.nats import StreamState
+from fpaas.spec import acks
 
 #: Causes of loss: delivered to nobody, and expired before it was delivered again …
 NOT_RECEIVED = "not_received"
+#: … delivered to nobody, and never again: nothing waited for its ack, or a later ack was of it …
+NOT_REPEATED = "not_repeated"
 #: … the same, of a consumer that was killed, which may have received it …
 AGENT_DIED = "agent_died"
 #: … removed from the stream by somebody, though neither age nor size asked for it …
@@ -40,7 +46,7 @@ REMOVED = "removed"
 MAX_DELIVER = "max_deliver"
 #: … in a stream that was lost with its server.
 STREAM_LOST = "stream_lost"
-LOST_CAUSES = (NOT_RECEIVED, AGENT_DIED, REMOVED, MAX_DELIVER, STREAM_LOST)
+LOST_CAUSES = (NOT_RECEIVED, NOT_REPEATED, AGENT_DIED, REMOVED, MAX_DELIVER, STREAM_LOST)
 
 
 @dataclass
@@ -165,7 +171,8 @@ def _account_gap(
     again = min(alive, unreceived)
     expired = size - filled - alive - (unreceived - again)
     account.lost[REMOVED] += gone
-    account.lost[AGENT_DIED if case.was_killed else NOT_RECEIVED] += unreceived - again
+    unsent_again = NOT_REPEATED if case.ack == acks.NONE else NOT_RECEIVED
+    account.lost[AGENT_DIED if case.was_killed else unsent_again] += unreceived - again
     account.expired_unread += expired
     if expired > 0 and case.removals.by_size:
         until = owed.nth(gap.first, expired + gone)
@@ -190,7 +197,11 @@ def _account_unacked(
     """Compare what was not received, and is stored, with what the server waits for."""
     waiting = case.state.num_ack_pending
     acked_unseen = max(0, redeliverable - waiting)
-    if case.was_killed:
+    if case.ack == acks.NONE or (case.ack == acks.ALL and (case.had_trouble or case.was_killed)):
+        # Of what was acked by another's ack nobody knows whether it was received.
+        account.lost[AGENT_DIED if case.was_killed else NOT_REPEATED] += acked_unseen
+        redeliverable -= acked_unseen
+    elif case.was_killed:
         account.unlogged = acked_unseen
         account.delivered += acked_unseen
         redeliverable -= acked_unseen

@@ -16,6 +16,7 @@ from fpaas.ledger.deliveries import OwedSeqs
 from fpaas.ledger.durable_account import (
     AGENT_DIED,
     NOT_RECEIVED,
+    NOT_REPEATED,
     REMOVED,
     STREAM_LOST,
     DurableAccount,
@@ -186,7 +187,9 @@ def leave_out(
     taken = min(gone_count, account.expired_unread)
     account.expired_unread -= taken
     account.expired_by_size = min(account.expired_by_size, account.expired_unread)
-    _take(account, gone_count - taken, (NOT_RECEIVED, AGENT_DIED, REMOVED, STREAM_LOST))
+    _take(
+        account, gone_count - taken, (NOT_RECEIVED, NOT_REPEATED, AGENT_DIED, REMOVED, STREAM_LOST)
+    )
 
 
 def _removed(account: DurableAccount, count: int) -> int:

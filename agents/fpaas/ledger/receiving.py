@@ -29,7 +29,7 @@ from fpaas.ledger.walks import walks_of
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.accounts import LedgerFigures
-from fpaas.spec import RunSpec
+from fpaas.spec import RunSpec, acks
 from fpaas.spec.mix import ConsumerClass
 
 
@@ -94,7 +94,7 @@ def account_deliveries(
         for durable, of_durable in accounts:
             of_durable.is_unprocessed_unsure = durable in leaving
     _account_classes(spec, evidence, accounts, ledger)
-    _add_up(evidence, [one for _, one in accounts], received, ledger)
+    _add_up(spec, evidence, [one for _, one in accounts], received, ledger)
 
 
 def _check_counts(
@@ -129,7 +129,7 @@ def _account_classes(
         of_class.terminated = _terminated(one, own_durables, evidence)
         own = [account for durable, account in accounts if durable in own_durables]
         received = sum(account.received for account in own)
-        _add_up(evidence, own, received, of_class)
+        _add_up(spec, evidence, own, received, of_class)
         unlogged = sum(account.unlogged for account in own)
         of_class.duplicate_deliveries = received - ((of_class.delivered or 0) - unlogged)
         of_class.redelivered = sum(
@@ -204,7 +204,11 @@ def _over_all_streams(
 
 
 def _add_up(
-    evidence: Evidence, accounts: list[DurableAccount], received: int, ledger: LedgerFigures
+    spec: RunSpec,
+    evidence: Evidence,
+    accounts: list[DurableAccount],
+    received: int,
+    ledger: LedgerFigures,
 ) -> None:
     ledger.owed = sum(one.owed for one in accounts)
     ledger.delivered = sum(one.delivered for one in accounts)
@@ -225,7 +229,7 @@ def _add_up(
             "max_age": ledger.expired_unread - by_size,
             "max_bytes": by_size,
         }
-    if evidence.server is not None:
+    if evidence.server is not None and spec.consumers.ack != acks.NONE:
         ledger.unacked = sum(one.unacked for one in accounts)
         if any(one.is_unprocessed_unsure for one in accounts):
             return
@@ -276,6 +280,7 @@ def _cases(
                 removals=evidence.removals or Removals(),
                 answered=answered.get(durable, Answered()) if durable in leaving else None,
                 max_deliver=leaving.get(durable, 0),
+                ack=spec.consumers.ack,
             )
             yield durable, case
 

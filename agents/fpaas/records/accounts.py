@@ -35,7 +35,10 @@ class LedgerFigures(msgspec.Struct, kw_only=True):
     stored_twice: Annotated[Count | None, doc("repeats that the stream took as new")] = None
     acked: Annotated[
         Count | None,
-        doc("delivered = acked + unacked + terminated + max_deliver_reached + failed + in_process"),
+        doc(
+            "delivered = acked + unacked + terminated + max_deliver_reached + failed + in_process; "
+            "null, as the others, if nothing is acknowledged (bench_ack)"
+        ),
     ] = None
     terminated: Annotated[
         Count | None, doc("messages that consumers terminated: they could not process them")

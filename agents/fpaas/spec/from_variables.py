@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fpaas.errors import SpecError
-from fpaas.spec import mix, rates
+from fpaas.spec import acks, mix, rates
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT
 from fpaas.spec.run_spec import (
@@ -72,6 +72,7 @@ def build(
         rate_per_s = rates.frames_in(rate_steps, offer_s) / offer_s
     pullers_per_durable = count if delivery == "shared" else 1
     classes = mix.classes_of(v["bench_mix"], v)
+    acks.check(v, classes)
     if owed_shares:
         pairs = zip(classes, owed_shares, strict=True)
         classes = [replace(one, owed_share=share) for one, share in pairs]
@@ -121,6 +122,7 @@ def build(
             fetch=v["bench_fetch"],
             connections=v["bench_connections"],
             workers=v["bench_workers"],
+            ack=v["bench_ack"],
             ack_wait_s=v["bench_ack_wait_s"],
             # Twice what can be outstanding: unacked messages wait for ack_wait before they return.
             max_ack_pending=max(1000, 2 * in_flight)

@@ -15,6 +15,7 @@ import msgspec
 from fpaas import json_input
 from fpaas.errors import SpecError
 from fpaas.spec import class_counts, faults, mix, rates
+from fpaas.spec.acks import ACKS
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
 from fpaas.spec.rates import RateStep
@@ -119,6 +120,8 @@ class Consumers:
     partitions: int
     classes: list[ConsumerClass] = field(default_factory=list)
     inactive_threshold_s: float = 0.0
+    #: One of ACKS.
+    ack: str = ACKS[0]
 
     @property
     def only_class(self) -> ConsumerClass | None:
@@ -358,6 +361,7 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_stream_duplicate_window_s": stream.duplicate_window_s,
         "bench_stream_storage": stream.storage,
         "bench_stream_compression": stream.compression,
+        "bench_ack": consumers.ack,
         "bench_max_ack_pending": consumers.max_ack_pending,
         "bench_inactive_threshold_s": consumers.inactive_threshold_s,
         "bench_stream_replicas": stream.replicas,

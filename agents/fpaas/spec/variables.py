@@ -11,6 +11,7 @@ from typing import Any
 
 from fpaas.errors import SpecError
 from fpaas.spec import faults, frame_mix, mix, rates
+from fpaas.spec.acks import ACKS
 from fpaas.spec.values import Variable, auto_or_number, boolean, choice, integer, number
 
 DELIVERIES = ("fanout", "shared", "partitioned")
@@ -59,6 +60,7 @@ VARIABLES: dict[str, Variable] = {
     "bench_undecodable_max_frames": integer(10, 0, 2**53, "frames"),
     "bench_seed": integer(1, 0, 2**63 - 1, "(any seed)"),
     "bench_repeat": integer(1, 1, 100, "runs"),
+    "bench_ack": choice(ACKS[0], ACKS),
     "bench_ack_wait_s": number(30, 1, 3600, "seconds"),
     "bench_max_ack_pending": Variable(
         "auto",

@@ -10,7 +10,7 @@ from typing import Any
 from fpaas.consumers.pull_size import PullSize
 from fpaas.plan import capacity as planning
 from fpaas.plan.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
-from fpaas.spec import VARIABLES, ConsumerClass, Firehose, RunSpec, starts
+from fpaas.spec import VARIABLES, ConsumerClass, Firehose, RunSpec, acks, starts
 
 #: What a host's link is assumed to carry.
 LINK_MBIT_PER_S = 1_000.0
@@ -420,6 +420,7 @@ def _demand(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
         ),
         "firehose": f"{spec.firehose.source}: {per_s}, {plan['frames_offered']:,} in all",
         "consumers": f"{c.count:,}, {DELIVERY_WORDS[c.delivery]}",
+        **({"acks": f"{c.ack}: {acks.WORDS[c.ack]}"} if c.ack != acks.EXPLICIT else {}),
         **each,
         "owed": (
             f"{rate(plan['owed_per_consumer_per_s'])} messages/s each, "

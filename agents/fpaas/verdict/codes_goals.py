@@ -30,6 +30,8 @@ NOT_READ = {
 LOST = {
     durable_account.NOT_RECEIVED: "were sent by the server, received by nobody, and expired before "
     "they could be sent again",
+    durable_account.NOT_REPEATED: "were sent by the server, received by nobody, and never again: "
+    "bench_ack has no ack for each",
     durable_account.AGENT_DIED: "were sent to a consumer that was killed (it may have received "
     "them), and are gone",
     durable_account.REMOVED: "were removed from the stream by somebody, before their age or the "
@@ -567,6 +569,13 @@ CODES: dict[str, Code] = {
             "duplicates": "deliveries of what the same consumer had received",
             "streams_lost": "streams that were lost and made again; null: of an older version",
         },
+    ),
+    "acks_not_asked": Code(
+        NOTE,
+        "bench_ack=none: consumers acknowledged nothing. Nobody knows what they processed of what "
+        "was delivered, and what they did not receive was not sent again.",
+        "The run's durables have no acks, so figures of acks are null.",
+        _AS_SET,
     ),
     "clock_off": Code(
         NOTE,

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from fpaas.reason import Reason
-from fpaas.spec import RunSpec
+from fpaas.spec import RunSpec, acks
 from fpaas.verdict import goal_figures
 from fpaas.verdict.deaths import has_recovered
 from fpaas.verdict.facts import Facts
@@ -76,6 +76,8 @@ def of(
             "streams_lost": (summary.get("recovery") or {}).get("streams_lost"),
         }
         yield Reason("redelivered", None, repeats)
+    if spec.consumers.ack == acks.NONE:
+        yield Reason("acks_not_asked")
     for one in facts.tolerated:
         yield Reason("server_count_inexact", None, asdict(one))
     for host, clock in summary["clock"].items():
