@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,8 @@ def test_what_was_not_acknowledged_comes_again(tmp_path: Path, nats_server: Nats
     offered = 200 * 8
     try:
         lab.start()
-        for number, at_s in enumerate((2.7, 5.2)):
+        # The first life ends within its first second.
+        for number, at_s in enumerate((0, 5.2)):
             lab.wait_until_kept(f"consumers-{number}.json")
             lab.sleep_until(at_s)
             lab.kill("consumers")
@@ -64,6 +66,9 @@ def test_what_was_not_acknowledged_comes_again(tmp_path: Path, nats_server: Nats
     # The first life is there beside the others, as far as it got.
     names = {path.name for path in (lab.bundle / "hosts" / "load").glob("consumers-?.json")}
     assert names == {"consumers-0.json", "consumers-1.json", "consumers-2.json"}
+    # It left an account before it had received anything.
+    samples = (lab.bundle / "hosts" / "load" / "consumers-0.samples.jsonl").read_text()
+    assert json.loads(samples.splitlines()[0])["processed"] == 0
     # Figures are of all lives: nobody is counted twice, and what came before is not left out.
     throughput = summary["throughput"]
     assert throughput["per_consumer_per_s"]["p50"] == pytest.approx(

@@ -62,7 +62,8 @@ class Restarted(OwnLab):
 
 
 def test_the_ledger_balances_to_the_event(tmp_path: Path) -> None:
-    kills_at_s = [[4.3], [0.6], [2.9, 6.5]]
+    # The last one's second life ends as soon as it has left an account.
+    kills_at_s = [[4.3], [0.6], [2.9, 3.0]]
     labs = [Restarted(tmp_path / str(number), kills) for number, kills in enumerate(kills_at_s)]
     labs.append(Restarted(tmp_path / "nats", [4.3], bench_cursor_place="nats"))
     for lab, summary in zip(labs, play_all(labs, Restarted.play), strict=True):

@@ -146,6 +146,8 @@ class ConsumerWorker:
         joining = asyncio.ensure_future(self._joining.run(stop))
         try:
             self._wake()
+            # Nothing was delivered yet: whoever is killed at any time has left an account.
+            self._tick(on_tick)
             while not stop.is_set() and common_time.now_ns() < spec.end_unix_ns:
                 tick_s = agent.seconds_to_next_tick(spec.t0_unix_ns, spec.cuts_unix_ns)
                 with contextlib.suppress(TimeoutError):

@@ -184,6 +184,8 @@ class _Run:
                 self._events_path, peers, shuffler.loop_lag, agent.wakes_from(self._spec.t0_unix_ns)
             )
         )
+        # Nothing was read yet: whoever is killed at any time has left an account.
+        self._tick()
         timeline = asyncio.ensure_future(self._timeline())
         reading = asyncio.ensure_future(reader.run())
         restarting = asyncio.ensure_future(self._note_restarted())
