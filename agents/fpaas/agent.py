@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from fpaas.errors import RunInvalid
 from fpaas.measures.calls import CallRecorder
 from fpaas.records import status
 from fpaas.records.fields import Number
+from fpaas.records.files import UnreadableError
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 
@@ -30,6 +31,8 @@ LOOP_LAG_INTERVAL_NS = 50_000_000
 #: Whoever plans a run prepares streams and measures networks before it arms it.
 ARMED_WITHIN_S = 600.0
 ARMED_LOOK_INTERVAL_S = 0.05
+#: How often one looks whether others have ended.
+ENDED_LOOK_INTERVAL_NS = 50_000_000
 #: Of objects that came without going; Python's own is 700.
 COLLECT_AFTER = 50_000
 
@@ -146,6 +149,31 @@ async def sleep_until_unix_ns(due_unix_ns: int, stop: asyncio.Event) -> bool:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), min(left_s, 1.0))
     return False
+
+
+async def sleep_until_settled(
+    spec: RunSpec, directory: Path, awaited: Collection[str], stop: asyncio.Event
+) -> bool:
+    """Sleep until a run is over and agents of this host have ended; returns False if `stop` did.
+
+    `awaited` are names of agents. One that is not here, or does not end, is waited for until the
+    run has settled without it.
+    """
+    if not await sleep_until_unix_ns(spec.end_unix_ns, stop):
+        return False
+    while common_time.now_ns() < spec.settled_unix_ns:
+        if all(_has_ended(directory, name) for name in awaited):
+            break
+        if not await sleep_until_unix_ns(common_time.now_ns() + ENDED_LOOK_INTERVAL_NS, stop):
+            return False
+    return not stop.is_set()
+
+
+def _has_ended(directory: Path, name: str) -> bool:
+    try:
+        return status.read(directory, name).state in status.ENDED
+    except (OSError, UnreadableError):
+        return False
 
 
 def seconds_to_next_tick(origin_unix_ns: int, cuts_unix_ns: tuple[int, ...] = ()) -> float:

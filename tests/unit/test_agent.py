@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -14,7 +15,7 @@ from fpaas import agent, common_time
 from fpaas.errors import RunInvalid
 from fpaas.records import files
 from fpaas.records.status import State
-from fpaas.spec import NS_PER_S
+from fpaas.spec import NS_PER_S, SETTLE_S
 from tests.support.raw_run import RawRun
 
 
@@ -55,3 +56,31 @@ def test_run_that_nobody_arms_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(RunInvalid, match="got no T0 within"):
         agent.armed(run_json, planned, agent.Status(tmp_path, "relay"), None)
     assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == State.FAILED
+
+
+@pytest.mark.parametrize(
+    ("states", "took_s"),
+    [
+        # Over, with nobody left to wait for.
+        ({"shuffler": State.DONE, "consumers": State.FAILED}, 0.0),
+        ({"shuffler": State.DONE, "consumers": State.RUNNING}, SETTLE_S),
+        # It is on another host.
+        ({"shuffler": State.DONE}, SETTLE_S),
+    ],
+)
+def test_a_run_has_settled_when_agents_have_ended_or_had_time_to(
+    tmp_path: Path, states: dict[str, State], took_s: float
+) -> None:
+    for name, state in states.items():
+        agent.Status(tmp_path, name).set(state)
+    run = RawRun().spec
+    now_unix_ns = common_time.now_ns()
+    run = replace(run, t0_unix_ns=run.t0_unix_ns - run.end_unix_ns + now_unix_ns)
+
+    async def play() -> bool:
+        awaited = ("shuffler", "consumers")
+        return await agent.sleep_until_settled(run, tmp_path, awaited, asyncio.Event())
+
+    assert asyncio.run(play())
+    slept_s = (common_time.now_ns() - now_unix_ns) / NS_PER_S
+    assert (slept_s >= SETTLE_S) == (took_s >= SETTLE_S)

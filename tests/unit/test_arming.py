@@ -24,19 +24,21 @@ def planned(consumers: int) -> spec.RunSpec:
 
 
 @pytest.mark.parametrize(
-    ("now_ns", "consumers", "t0_s"),
+    ("now_ns", "consumers", "t0_ns"),
     [
-        (100 * S, 1000, 105),
-        (100 * S + 1, 1000, 106),
-        (101 * S - 1, 1000, 106),
-        (100 * S, 1, 104),
-        (100 * S, 10_000, 123),
+        (100 * S, 1000, 105 * S),
+        (100 * S + 1, 1000, 105 * S + S // 10),
+        (101 * S - 1, 1000, 106 * S),
+        (100 * S, 1, 103 * S + S // 10),
+        (100 * S, 10_000, 123 * S),
     ],
 )
-def test_t0_is_the_lead_away_at_a_whole_second(now_ns: int, consumers: int, t0_s: int) -> None:
+def test_t0_is_the_lead_away_at_a_tenth_of_a_second(
+    now_ns: int, consumers: int, t0_ns: int
+) -> None:
     run = planned(consumers)
     armed = arm(run, now_ns, 3, 2, {})
-    assert armed.t0_unix_ns == t0_s * S
+    assert armed.t0_unix_ns == t0_ns
     assert armed.is_armed
     assert spec.RunSpec.from_json(armed.to_json(), "armed") == armed
     assert not run.is_armed
@@ -45,7 +47,7 @@ def test_t0_is_the_lead_away_at_a_whole_second(now_ns: int, consumers: int, t0_s
 def test_the_lead_follows_what_connecting_takes() -> None:
     run = planned(10_000)
     t0s = [arm(run, 100 * S, 3, 0, {}, connect_s=takes).t0_unix_ns for takes in (0, 0.4, 20)]
-    assert t0s == [103 * S, 104 * S, 143 * S]
+    assert t0s == [103 * S, 103 * S + 8 * S // 10, 143 * S]
 
 
 def test_nanoseconds_are_exact() -> None:
@@ -70,7 +72,7 @@ def test_each_host_is_told_what_its_clock_is_off() -> None:
     assert armed.clock_shifts_ns == {"nats": 0, "ahead": -3 * YEAR, "behind": 2_000_250}
     # Less than a second is what a status file is old.
     assert armed.control_clock_shift_ns == 0
-    assert armed.t0_unix_ns == 104 * S
+    assert armed.t0_unix_ns == 103 * S + S // 10
     assert armed.clock_shift_ns("ahead") == -3 * YEAR
     assert armed.clock_shift_ns("never compared") == armed.clock_shift_ns(None) == 0
     assert spec.RunSpec.from_json(armed.to_json(), "armed") == armed

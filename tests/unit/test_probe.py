@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.probe import probe
+from fpaas.probe import last_look
 from fpaas.probe.host_usage import cpu_shares_pct
 from fpaas.probe.process_ends import ProcessEnds
 from fpaas.probe.process_usage import ProcessUsage, read_pid_file, read_status_files
 from fpaas.probe.ticks import Ticks
 from fpaas.records import events, status
 from fpaas.records.events import PROCESS_ENDED, EventLog
-from fpaas.records.nats import FinalSnapshot, StreamState
+from fpaas.records.nats import DurableState, FinalSnapshot, StreamState
 from fpaas.records.status import AgentStatus, State
 
 
@@ -175,8 +175,16 @@ def test_the_end_of_a_process_is_known_when_it_comes(tmp_path: Path) -> None:
 class GrowingStream:
     """A server that still stores what came while it stood still, for so many looks."""
 
-    def __init__(self, *last_seqs: tuple[int, int]) -> None:
+    def __init__(self, *last_seqs: tuple[int, int], acks_owed: int) -> None:
         self.last_seqs = list(last_seqs)
+        self.durable = DurableState(
+            name="one",
+            delivered_consumer_seq=1,
+            delivered_stream_seq=1,
+            num_pending=0,
+            num_ack_pending=acks_owed,
+            num_redelivered=0,
+        )
 
     async def final(self) -> FinalSnapshot:
         before, after = (
@@ -184,24 +192,30 @@ class GrowingStream:
             for seq in self.last_seqs.pop(0)
         )
         return FinalSnapshot(
-            unix_ns=0, stream_before=before, stream_after=after, consumers=[], server=None
+            unix_ns=0,
+            stream_before=before,
+            stream_after=after,
+            consumers=[self.durable],
+            server=None,
         )
 
 
 @pytest.mark.parametrize(
-    ("looks", "last_seq"),
+    ("looks", "acks_owed", "last_seq"),
     [
-        ([(5, 5)], 5),
-        ([(5, 9), (9, 9)], 9),
+        ([(5, 5)], 0, 5),
+        # They may be on their way, or nobody sends them.
+        ([(5, 5), (5, 5)], 3, 5),
+        ([(5, 9), (9, 9)], 0, 9),
         # Between two looks it went on as well.
-        ([(5, 9), (12, 12), (12, 12)], 12),
+        ([(5, 9), (12, 12), (12, 12)], 3, 12),
     ],
 )
 def test_the_last_look_at_a_stream_is_one_at_which_it_stands_still(
-    looks: list[tuple[int, int]], last_seq: int, monkeypatch: pytest.MonkeyPatch
+    looks: list[tuple[int, int]], acks_owed: int, last_seq: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "FINAL_RETRY_PAUSE_S", 0.0)
-    stream = GrowingStream(*looks)
-    final = asyncio.run(probe.final_at_rest(stream.final, 60.0))
+    monkeypatch.setattr(last_look, "RETRY_PAUSE_S", 0.0)
+    stream = GrowingStream(*looks, acks_owed=acks_owed)
+    final = asyncio.run(last_look.at_rest(stream.final, 60.0))
     assert final.stream_after.last_seq == last_seq
     assert stream.last_seqs == []

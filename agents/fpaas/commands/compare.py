@@ -227,7 +227,7 @@ def _unknown(manifest: dict[str, Any], directory: Path) -> tuple[str, ...]:
 def _identity(content: dict[str, Any], run: dict[str, Any]) -> tuple[str, str] | None:
     """Return what all copies of a run share, whatever became of their figures."""
     if run.get("t0_unix_ns"):
-        # T0 is a whole second, which runs of two labs may share.
+        # T0 is a round time, which runs of two labs may share.
         return "run", json.dumps(run, sort_keys=True)
     return ("run id", str(content["run_id"])) if content.get("run_id") else None
 

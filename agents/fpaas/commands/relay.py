@@ -152,7 +152,7 @@ def command(
             host=host,
             port=port,
             t0_unix_ns=spec.t0_unix_ns if spec else None,
-            until_unix_ns=spec.settled_unix_ns if spec else None,
+            run=spec,
             duration_s=duration_s,
             directory=directory,
             faults=tuple(spec.faults) if spec else _faults(faults_json, duration_s),

@@ -14,6 +14,8 @@ PROBE = "probe"
 #: The control node only watches: a second more or less is none of its business. What it knows of
 #: the common time is as old as a status file and a login.
 CONTROL_SHIFT_MIN_NS = NS_PER_S
+#: T0s are easy to read.
+T0_GRID_NS = NS_PER_S // 10
 #: Connections are measured while the host has less to do than when all agents connect.
 CONNECT_MARGIN = 2.0
 
@@ -61,7 +63,7 @@ def arm(
     *,
     connect_s: float = 0.0,
 ) -> RunSpec:
-    """Give a run its T0: now and the lead, up to the next whole second of the common time.
+    """Give a run its T0: now and the lead, up to the next tenth of a second of the common time.
 
     In the lead, seconds, agents, which are up already, hear of T0 and connect; `connect_s` is what
     that was measured to take. `now_unix_ns` is the control node's; `clocks` are those of hosts that
@@ -75,7 +77,7 @@ def arm(
     earliest = now_unix_ns + control_shift_ns + round(lead * NS_PER_S)
     return replace(
         run,
-        t0_unix_ns=-(-earliest // NS_PER_S) * NS_PER_S,
+        t0_unix_ns=-(-earliest // T0_GRID_NS) * T0_GRID_NS,
         clock_shifts_ns={host: clock.at_start.shift_ns for host, clock in clocks.items()},
         control_clock_shift_ns=control_shift_ns,
     )

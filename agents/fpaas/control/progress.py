@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from fpaas.control.play_notes import RunProgress
 from fpaas.records.control import ControlProblem, Trouble
 from fpaas.records.fields import Number
-from fpaas.records.status import AgentStatus, State
+from fpaas.records.status import ENDED, AgentStatus, State
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.spec.faults import KINDS, NATS, OfHost, of_host
 from fpaas.text import bars
@@ -24,7 +24,6 @@ STARTED_AGAIN = ("shuffler",)
 STARTED_AGAIN_WITHIN_S = 10.0
 #: Without its only NATS server, a run is not worth waiting for any longer.
 NATS_AWAY_S = 30.0
-ENDED = (State.DONE, State.STOPPED, State.FAILED)
 #: Figures that tell how far an agent is, in the order they are shown.
 FIGURES = {
     "relay": ("offered",),

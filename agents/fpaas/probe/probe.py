@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,25 +19,20 @@ from prometheus_client import CollectorRegistry
 
 from fpaas import agent, common_time, metrics
 from fpaas.errors import RunInvalid
-from fpaas.jetstream.jetstream_api import STREAM_NOT_FOUND, JetStreamApi, JetStreamError
+from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsConnection, NatsError
-from fpaas.probe import clock_bounds, host_facts
+from fpaas.probe import clock_bounds, host_facts, last_look
 from fpaas.probe.clock import Clock
 from fpaas.probe.clock_at_start import compare_until_armed
 from fpaas.probe.clock_bounds import Exchange
-from fpaas.probe.clock_steps import ClockSteps
-from fpaas.probe.host_usage import HostUsage
+from fpaas.probe.host_sampler import SAMPLE_INTERVAL_S, HostSampler
 from fpaas.probe.options import Options
 from fpaas.probe.own_cost import Cost
 from fpaas.probe.probe_metrics import ProbeCollector
-from fpaas.probe.process_ends import ProcessEnds
-from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.server_monitor import ServerMonitor
 from fpaas.probe.ticks import Ticks, on_schedule
 from fpaas.records import events, files, nats
 from fpaas.records import probe as records
-from fpaas.records.events import EventLog
-from fpaas.records.nats import FinalSnapshot
 from fpaas.records.probe import AGENT, ClockExchange, ProbeResult
 from fpaas.records.status import State
 from fpaas.records.waiting_lines import WaitingLines
@@ -46,7 +41,8 @@ from fpaas.watch.nats_peer import NatsPeer
 from fpaas.watch.watch import watch_alone
 
 log = logging.getLogger(__name__)
-SAMPLE_INTERVAL_S = 1.0
+#: Agents that NATS has nothing to do for any more when they have ended.
+LOAD = ("shuffler", "consumers")
 NATS_INTERVAL_S = 5.0
 #: Before the relay stops offering.
 NATS_LAST_LOOK_S = 0.5
@@ -62,7 +58,6 @@ FINAL_TIMEOUT_S = 60.0
 #: A server that is coming back or catching up, or a cluster that elects a leader, gets this long
 #: before the final snapshot is given up, or is what it is.
 FINAL_RETRY_S = 15.0
-FINAL_RETRY_PAUSE_S = 0.5
 #: Whoever sent SIGTERM waits (a supervisor for 10 s): NATS gets this long for the snapshot, and as
 #: long for the clock.
 STOPPED_TIMEOUT_S = 3.0
@@ -112,13 +107,11 @@ class Probe:
         self._exchanges: list[Exchange] = []
         self._files: list[WaitingLines] = []
         self._clock_file = self._lines(records.CLOCK)
-        self._steps = ClockSteps()
         self._problems: list[str] = []
-        self._samples_taken = 0
         self._nats_samples = 0
         self._nats_errors = 0
         self._own = Cost()
-        self._ticks = Ticks(asyncio.get_running_loop().time(), SAMPLE_INTERVAL_S)
+        self._sampler = HostSampler(options, collector, self._lines, self._tell)
 
     async def run(self, exchanges: Sequence[Exchange]) -> None:
         """Sample until the run has settled, or until SIGTERM; then take the final snapshot.
@@ -130,7 +123,7 @@ class Probe:
         for exchange in exchanges:
             self._keep(exchange, is_after=False)
         self._status.set(State.READY)
-        sampler = asyncio.create_task(self._sample_host())
+        sampler = asyncio.create_task(self._sampler.run())
         work = [
             asyncio.create_task(self._exchange_during()),
             asyncio.create_task(self._watch()),
@@ -144,10 +137,13 @@ class Probe:
             own = self._own.figures()
             await self._finish(finished=finished)
             await _cancel([sampler])
+            # A window that lasts to the run's end is seen to its end.
+            self._sampler.sample()
             self._report(own)
             self._conclude(finished=finished)
         finally:
             await _cancel([sampler, *work])
+            self._sampler.close()
             if self._watched is not None:
                 await self._watched.close()
 
@@ -168,7 +164,9 @@ class Probe:
         if not await agent.sleep_until_unix_ns(self._spec.t0_unix_ns, stop):
             return False
         self._status.set(State.RUNNING)
-        return await agent.sleep_until_unix_ns(self._spec.settled_unix_ns, stop)
+        if not self._options.is_alone:
+            return await agent.sleep_until_unix_ns(self._spec.settled_unix_ns, stop)
+        return await agent.sleep_until_settled(self._spec, self._options.directory, LOAD, stop)
 
     async def _finish(self, *, finished: bool) -> None:
         timeout_s = FINAL_TIMEOUT_S if finished else STOPPED_TIMEOUT_S
@@ -198,13 +196,13 @@ class Probe:
             **msgspec.structs.asdict(host_facts.basic()),
             host=self._options.host,
             own=msgspec.structs.replace(own, rss_mb_max=self._own.rss_mb_max),
-            samples=records.Samples(taken=self._samples_taken, missed=self._ticks.missed),
+            samples=records.Samples(taken=self._sampler.taken, missed=self._sampler.missed),
             nats_samples=records.NatsSamples(
                 taken=self._nats_samples, with_errors=self._nats_errors
             ),
             clock=bounds[0] if bounds else None,
             clock_by_server=bounds if self._options.is_clustered else None,
-            clock_steps=self._steps.steps,
+            clock_steps=self._sampler.steps.steps,
             problems=self._problems,
         )
         files.write(self._options.directory / records.NAME, report)
@@ -228,43 +226,15 @@ class Probe:
 
     # -- sampling ----------------------------------------------------------------------------------
 
-    async def _sample_host(self) -> None:
-        host = HostUsage()
-        processes = ProcessUsage(self._options.directory, self._options.pid_files)
-        self._steps.look()
-        with EventLog(self._events_path) as event_log:
-            ends = ProcessEnds(event_log)
-            try:
-                # The first reading of a process is what the next one's share starts from.
-                ends.watch(processes.sample())
-                await self._sample_on_schedule(host, processes, ends)
-            finally:
-                ends.close()
-
-    async def _sample_on_schedule(
-        self, host: HostUsage, processes: ProcessUsage, ends: ProcessEnds
-    ) -> None:
-        host_file = self._lines(records.HOST)
-        process_file = self._lines(records.PROCESSES)
-        async for _ in on_schedule(self._ticks):
-            self._samples_taken += 1
-            self._steps.look()
-            host_file.write(host.sample())
-            lines = processes.sample()
-            ends.watch(lines)
-            for line in lines:
-                process_file.write(line)
-            self._collector.processes.add(lines)
-            self._collector.samples = self._samples_taken
-            self._collector.missed = self._ticks.missed
-            self._own.observe()
-            self._status.figures = {
-                "samples": self._samples_taken,
-                "missed": self._ticks.missed,
-                "nats_samples": self._nats_samples,
-                "nats_errors": self._nats_errors,
-            }
-            self._status.write()
+    def _tell(self) -> None:
+        self._own.observe()
+        self._status.figures = {
+            "samples": self._sampler.taken,
+            "missed": self._sampler.missed,
+            "nats_samples": self._nats_samples,
+            "nats_errors": self._nats_errors,
+        }
+        self._status.write()
 
     async def _sample_nats(self, monitor: ServerMonitor) -> None:
         file = self._lines(nats.SAMPLES)
@@ -293,7 +263,7 @@ class Probe:
     async def _take_final(self, monitor: ServerMonitor, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                final = await final_at_rest(monitor.final, min(timeout_s / 2, FINAL_RETRY_S))
+                final = await last_look.at_rest(monitor.final, min(timeout_s / 2, FINAL_RETRY_S))
         except (JetStreamError, KeyError) as error:
             self._problems.append(f"no final snapshot of NATS: {error}")
         except TimeoutError:
@@ -352,33 +322,6 @@ class Probe:
         if finished and not self._options.is_alone:
             await asyncio.sleep(CLOCK_GRACE_S)
         await self._clock.remove_stream()
-
-
-async def final_at_rest(
-    look: Callable[[], Awaitable[FinalSnapshot]], retry_s: float
-) -> FinalSnapshot:
-    """Look until the stream is at rest: a server that stood still stores for a while what waited.
-
-    After `retry_s` the last look counts. Raises JetStreamError if there is nothing to look at.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + retry_s
-    seen: int | None = None
-    while True:
-        try:
-            final = await look()
-        except JetStreamError as error:
-            if loop.time() >= deadline or error.err_code == STREAM_NOT_FOUND:
-                raise
-            log.warning("%s; trying again", error)
-        else:
-            before, after = final.stream_before.last_seq, final.stream_after.last_seq
-            is_at_rest = before == after and seen in (None, after)
-            if is_at_rest or loop.time() >= deadline:
-                return final
-            log.warning("the stream still grows, to %d; looking again", after)
-            seen = after
-        await asyncio.sleep(FINAL_RETRY_PAUSE_S)
 
 
 async def _connect(connection: NatsConnection) -> None:

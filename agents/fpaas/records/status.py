@@ -37,6 +37,10 @@ class State(enum.StrEnum):
     FAILED = "failed"
 
 
+#: States that no agent leaves.
+ENDED = (State.DONE, State.STOPPED, State.FAILED)
+
+
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How an agent is."""
 
@@ -75,6 +79,11 @@ def in_words(agent: str, workers: Sequence[int] = ()) -> str:
 def name(agent: str) -> str:
     """Return the name of an agent's file."""
     return f"{agent}.status.json"
+
+
+def read(directory: Path, agent: str) -> AgentStatus:
+    """Read an agent's file. Raises OSError, UnreadableError."""
+    return files.read(directory / name(agent), AgentStatus)
 
 
 def write(directory: Path, status: AgentStatus) -> None:

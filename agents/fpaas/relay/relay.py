@@ -31,19 +31,21 @@ from fpaas.relay.relay_metrics import RelayCollector
 from fpaas.relay.server import Relay
 from fpaas.relay.source import Pace, Source
 from fpaas.relay.wire import Wire
-from fpaas.spec import NS_PER_S, Fault
+from fpaas.spec import NS_PER_S, Fault, RunSpec
 from fpaas.watch.watch import watch
 
 log = logging.getLogger(__name__)
 
 AGENT = "relay"
+READER = "shuffler"
 
 
 @dataclass(frozen=True)
 class Options:
     """What to serve and until when.
 
-    `t0_unix_ns` None is now. It ends at `until_unix_ns`, or `duration_s` after T0, or on SIGTERM.
+    `t0_unix_ns` None is now. It ends when its `run` has settled, or `duration_s` after T0, or on
+    SIGTERM.
     """
 
     source: Source
@@ -53,7 +55,7 @@ class Options:
     host: str
     port: int
     t0_unix_ns: int | None
-    until_unix_ns: int | None
+    run: RunSpec | None
     duration_s: float | None
     directory: Path | None
     #: Those of them that are the relay's own are played.
@@ -203,9 +205,6 @@ async def run(options: Options, status: agent.Status) -> None:
     keeping = asyncio.create_task(records.keep())
     misbehaving = asyncio.create_task(manners.play())
     try:
-        until_unix_ns = options.until_unix_ns
-        if options.duration_s is not None:
-            until_unix_ns = t0_unix_ns + round(options.duration_s * NS_PER_S)
         if t0_unix_ns < now_unix_ns:
             log.warning("ready %.1f s after T0", (now_unix_ns - t0_unix_ns) / NS_PER_S)
         finished = await agent.sleep_until_unix_ns(t0_unix_ns, stop)
@@ -214,7 +213,7 @@ async def run(options: Options, status: agent.Status) -> None:
             relay.start()
             if left is not None:
                 _note_restart(options, now_unix_ns)
-            finished = await _until(until_unix_ns, stop)
+            finished = await _until_end(options, t0_unix_ns, stop)
     finally:
         for task in (misbehaving, keeping):
             task.cancel()
@@ -229,7 +228,7 @@ async def run(options: Options, status: agent.Status) -> None:
     )
     records.close()
     # Whoever serves until SIGTERM is done then.
-    ended = finished or until_unix_ns is None
+    ended = finished or (options.run is None and options.duration_s is None)
     status.set(State.DONE if ended else State.STOPPED, f"offered {offering.offered}")
 
 
@@ -252,8 +251,16 @@ def _note_restart(options: Options, began_unix_ns: int) -> None:
             event_log.begin(AGENT_RESTARTED, began_unix_ns, {}, end_unix_ns=served_unix_ns)
 
 
-async def _until(unix_ns: int | None, stop: asyncio.Event) -> bool:
-    if unix_ns is None:
-        await stop.wait()
-        return False
-    return await agent.sleep_until_unix_ns(unix_ns, stop)
+async def _until_end(options: Options, t0_unix_ns: int, stop: asyncio.Event) -> bool:
+    """Serve until the end; returns False if `stop` came first."""
+    run, directory = options.run, options.directory
+    if options.duration_s is not None:
+        end_unix_ns = t0_unix_ns + round(options.duration_s * NS_PER_S)
+        return await agent.sleep_until_unix_ns(end_unix_ns, stop)
+    if run is not None and directory is not None:
+        # Whoever reads to the end is not to find us gone.
+        return await agent.sleep_until_settled(run, directory, [READER], stop)
+    if run is not None:
+        return await agent.sleep_until_unix_ns(run.settled_unix_ns, stop)
+    await stop.wait()
+    return False

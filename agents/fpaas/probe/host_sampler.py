@@ -1,0 +1,79 @@
+"""Samples of the probe's host and of the lab's processes on it, into their files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from fpaas.probe.clock_steps import ClockSteps
+from fpaas.probe.host_usage import HostUsage
+from fpaas.probe.options import Options
+from fpaas.probe.probe_metrics import ProbeCollector
+from fpaas.probe.process_ends import ProcessEnds
+from fpaas.probe.process_usage import ProcessUsage
+from fpaas.probe.ticks import Ticks, on_schedule
+from fpaas.records import events
+from fpaas.records import probe as records
+from fpaas.records.events import EventLog
+from fpaas.records.waiting_lines import WaitingLines
+
+SAMPLE_INTERVAL_S = 1.0
+
+
+class HostSampler:
+    """Samples on a schedule of its own, and whenever it is asked to, until it is closed.
+
+    `lines` begins a file, `on_sample` is called after each sample.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        collector: ProbeCollector,
+        lines: Callable[[str], WaitingLines],
+        on_sample: Callable[[], None],
+    ) -> None:
+        directory = options.directory
+        self._collector = collector
+        self._on_sample = on_sample
+        self._ticks = Ticks(asyncio.get_running_loop().time(), SAMPLE_INTERVAL_S)
+        self._host = HostUsage()
+        self._processes = ProcessUsage(directory, options.pid_files)
+        self._host_file = lines(records.HOST)
+        self._process_file = lines(records.PROCESSES)
+        self._event_log = EventLog(directory / f"{records.AGENT}.{events.SUFFIX}")
+        self._ends = ProcessEnds(self._event_log)
+        self.steps = ClockSteps()
+        self.steps.look()
+        # The first reading of a process is what the next one's share starts from.
+        self._ends.watch(self._processes.sample())
+        self.taken = 0
+
+    @property
+    def missed(self) -> int:
+        """How many samples were due while it could not take any."""
+        return self._ticks.missed
+
+    async def run(self) -> None:
+        """Sample on schedule, for ever."""
+        async for _ in on_schedule(self._ticks):
+            self.sample()
+
+    def sample(self) -> None:
+        """Take a sample now."""
+        self.taken += 1
+        self.steps.look()
+        self._host_file.write(self._host.sample())
+        lines = self._processes.sample()
+        self._ends.watch(lines)
+        for line in lines:
+            self._process_file.write(line)
+        self._collector.processes.add(lines)
+        self._collector.samples = self.taken
+        self._collector.missed = self.missed
+        self._on_sample()
+
+    def close(self) -> None:
+        """Wait for the end of no process any longer."""
+        self._ends.close()
+        self._event_log.close()
