@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from fpaas.control import collecting
 from fpaas.probe.seal import verify
 from fpaas.records import seal
 
@@ -20,11 +21,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "directory": {"type": "path", "required": True},
     "archive": {"type": "path", "required": True},
     "bundle": {"type": "path", "required": True},
+    "host": {"type": "str", "required": True},
 }
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """`fetch_run: {seal: argv, directory: …, archive: …, bundle: where it is to be}`.
+    """`fetch_run: {seal: argv, directory: …, archive: …, bundle: the run's, host: its name}`.
 
     What is here already and as it was sealed is not fetched again, and its host not asked. On the
     host the run is removed once it is here.
@@ -37,9 +39,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         del tmp
         _, arguments = self.validate_argument_spec(ARGUMENTS)
         result: dict[str, Any] = super().run(None, task_vars)
-        bundle = Path(arguments["bundle"])
+        # Ansible's own strings are none that records know.
+        run_bundle, host = Path(str(arguments["bundle"])), str(arguments["host"])
+        with collecting.noted(run_bundle, host):
+            changed = self._fetch(arguments, run_bundle / "hosts" / host)
+        return {**result, "changed": changed}
+
+    def _fetch(self, arguments: dict[str, Any], bundle: Path) -> bool:
+        """Fetch it into its place in a bundle; False if it is there."""
         if (bundle / seal.NAME).exists() and not verify(bundle):
-            return {**result, "changed": False}
+            return False
         directory, archive = Path(arguments["directory"]), arguments["archive"]
         pack = ["tar", "-C", str(directory.parent), "-czf", archive, directory.name]
         # Readable by the user who logs in: what it holds is published anyway.
@@ -56,7 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 shutil.rmtree(bundle)
             (Path(temporary) / "run").rename(bundle)
         self._on_host(["rm", "-rf", archive, str(directory)])
-        return {**result, "changed": True}
+        return True
 
     def _on_host(self, *commands: list[str]) -> None:
         ended = self._low_level_execute_command(" && ".join(shlex.join(argv) for argv in commands))

@@ -8,14 +8,12 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from fpaas.records.events import EventLog, EventRecord
+from fpaas.records.events import EventLog
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "log": {"type": "path", "required": True},
     "kind": {"type": "str", "required": True},
     "parameters": {"type": "dict", "default": {}},
-    "began": {"type": "int"},
-    "lasts": {"type": "bool", "default": False},
 }
 
 
@@ -38,12 +36,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         path, now = Path(str(arguments["log"])), time.time_ns()
         path.parent.mkdir(parents=True, exist_ok=True)
         with EventLog(path) as log:
-            if arguments["began"] is not None:
-                begun = EventRecord(
-                    kind=kind, begin_unix_ns=int(arguments["began"]), end_unix_ns=None
-                )
-                log.end(begun, now, parameters)
-            else:
-                end_unix_ns = None if arguments["lasts"] else now
-                begun = log.begin(kind, now, parameters, end_unix_ns=end_unix_ns)
-        return {**result, "changed": True, "begin_unix_ns": begun.begin_unix_ns}
+            log.begin(kind, now, parameters, end_unix_ns=now)
+        return {**result, "changed": True}

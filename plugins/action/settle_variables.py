@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 from ansible.utils.vars import load_extra_vars
 
 from fpaas.control import settings
@@ -16,17 +15,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "hosts": {"type": "list", "elements": "str", "required": True},
 }
 COLLECTION = Path(__file__).resolve().parents[2]
-#: Ansible plays each task in a fork of its own, which would look for these, and import what they
-#: need, each time again: a quarter of what a playbook takes. Every playbook begins with this file,
-#: and what is loaded where it forks is there for all tasks.
-LOADED_ONCE = {
-    filter_loader: ("ansible.builtin.bool", "run_account", "host_shortages", "lab_map", "endpoint"),
-    test_loader: ("ansible.builtin.match",),
-    lookup_loader: ("ansible.builtin.file", "ansible.builtin.template", "ansible.builtin.vars"),
-}
-for loader, names in LOADED_ONCE.items():
-    for name in names:
-        loader.get(name if "." in name else f"fpaas.bench_lab.{name}")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types

@@ -7,7 +7,7 @@ module: arm_run
 short_description: Set the time at which a planned run begins
 description:
   - >-
-    T0 is now and the lead, up to the next whole second. Nothing is written; the plan with
+    T0 is now and the lead, up to the next tenth of a second. Nothing is written; the plan with
     its T0, and with what each host's clock is off, is returned, to be brought to every host.
 options:
   plan:

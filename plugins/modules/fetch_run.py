@@ -23,8 +23,14 @@ options:
     type: path
     required: true
   bundle:
-    description: Directory on the control node that it is to be in.
+    description: >-
+      The run's directory of results on the control node. When fetching began and ended is noted in
+      its events.
     type: path
+    required: true
+  host:
+    description: The host's name; its part is put in C(hosts/) there, under it.
+    type: str
     required: true
 author:
   - FPaaS bench lab
@@ -36,7 +42,8 @@ EXAMPLES = """
     seal: [/opt/lab/bin/fpaas, seal, /var/lib/lab/runs/one, --host, nats-1]
     directory: /var/lib/lab/runs/one
     archive: /var/lib/lab/runs/one.tar.gz
-    bundle: results/one/hosts/nats-1
+    bundle: results/one
+    host: nats-1
 """
 
 RETURN = ""

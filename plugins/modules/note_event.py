@@ -20,41 +20,15 @@ options:
     description: What there is to know about it.
     type: dict
     default: {}
-  began:
-    description: >-
-      C(begin_unix_ns) of what began earlier, and has ended now. Without it, it begins now;
-      what C(lasts) is noted without an end.
-    type: int
-  lasts:
-    description: Whether it takes time, so that its end is noted by another task.
-    type: bool
-    default: false
 author:
   - FPaaS bench lab
 """
 
 EXAMPLES = """
-- name: Note that collecting begins
+- name: Note that all have ended
   fpaas.bench_lab.note_event:
     log: results/one/control.events.jsonl
-    kind: run_collected
-    parameters:
-      host: nats-1
-    lasts: true
-  register: begun
-
-- name: Note that it has ended
-  fpaas.bench_lab.note_event:
-    log: results/one/control.events.jsonl
-    kind: run_collected
-    parameters:
-      host: nats-1
-    began: "{{ begun.begin_unix_ns }}"
+    kind: agents_stopped
 """
 
-RETURN = """
-begin_unix_ns:
-  description: When it began, in Unix nanoseconds of the control node.
-  type: int
-  returned: success
-"""
+RETURN = ""

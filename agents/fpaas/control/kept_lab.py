@@ -24,14 +24,13 @@ import msgspec
 
 from fpaas import common_time
 from fpaas.agent import run_loop
-from fpaas.control import agents_up, arming, guard, run_account
+from fpaas.control import agents_up, arming, collecting, guard, run_account
 from fpaas.control.progress import Progress, line
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.jetstream import stream
-from fpaas.probe import seal
 from fpaas.records import control
 from fpaas.records.control import ControlProblem
-from fpaas.records.events import AGENTS_STOPPED, RUN_ARMED, RUN_COLLECTED, TROUBLE_NOTED, EventLog
+from fpaas.records.events import AGENTS_STOPPED, RUN_ARMED, TROUBLE_NOTED, EventLog
 from fpaas.records.events import Value as EventValue
 from fpaas.spec import RunSpec
 
@@ -120,14 +119,12 @@ class KeptLab:
     def play(self, planned: RunSpec) -> None:
         """Play one run up to its report. Raises CannotBeginError, and what `report` raises."""
         own = self._settings
-        directory, bundle = own.lab / "runs" / planned.run_id, own.results / planned.run_id
+        directory, bundle = self._directory(planned), own.results / planned.run_id
         try:
             self._check_room()
             self._hold()
-            self._lay_out(planned, directory)
-            self._start()
-            armed = self._arm(planned, directory)
-        except (OSError, RunInvalid, BadInput, agents_up.NotUpError) as error:
+            armed = self.begin(planned)
+        except (OSError, CannotBeginError) as error:
             self._clear()
             shutil.rmtree(directory, ignore_errors=True)
             raise CannotBeginError(str(error)) from error
@@ -139,19 +136,39 @@ class KeptLab:
             raise
         self._clear()
 
-    def _measure(self, armed: RunSpec, directory: Path, bundle: Path) -> None:
-        """Follow a run that was armed, and collect and report it."""
-        own = self._settings
+    def begin(self, planned: RunSpec) -> RunSpec:
+        """Start all that a run needs, and give it its T0.
+
+        Raises CannotBeginError; what was started goes on, so that it can be asked why.
+        """
+        directory = self._directory(planned)
+        try:
+            self._lay_out(planned, directory)
+            self._start()
+            armed = self._arm(planned, directory)
+        except (OSError, RunInvalid, BadInput, agents_up.NotUpError) as error:
+            raise CannotBeginError(str(error)) from error
+        bundle = self._settings.results / planned.run_id
         bundle.mkdir(parents=True, exist_ok=True)
         with EventLog(bundle / control.EVENTS) as log:
             _note(log, RUN_ARMED, {})
+        return armed
+
+    def _directory(self, run: RunSpec) -> Path:
+        return self._settings.lab / "runs" / run.run_id
+
+    def _measure(self, armed: RunSpec, directory: Path, bundle: Path) -> None:
+        """Follow a run that was armed, and collect and report it."""
+        own = self._settings
+        with EventLog(bundle / control.EVENTS) as log:
             problems = self._follow(armed, directory)
             for problem in problems:
                 noted = {"host": own.host, "problem": problem.problem.value, **problem.parameters}
                 _note(log, TROUBLE_NOTED, noted)
             guard.sweep(own.lab)
             _note(log, AGENTS_STOPPED, {})
-            self._collect(armed, directory, bundle, log)
+        collecting.copy(directory, bundle, own.host, own.nats_server)
+        _put_at_head(bundle, own.host)
         self._account(problems, armed.run_id, bundle)
         self._report(bundle)
         self._point_latest(armed.run_id)
@@ -186,15 +203,24 @@ class KeptLab:
     def _arm(self, planned: RunSpec, directory: Path) -> RunSpec:
         """Start the agents, make the stream meanwhile, and set T0 once all are there."""
         own = self._settings
+        command = [*own.commands.start, *own.agents]
         starting = subprocess.Popen(  # noqa: S603  (the lab's own)
-            [*own.commands.start, *own.agents],
+            command,
             cwd=own.lab,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        with starting, _environment(own.nats_environment):
-            run_loop(_provision(planned))
+        with _environment(own.nats_environment):
+            try:
+                left = run_loop(_provision(planned))
+            finally:
+                said, _ = starting.communicate()
+        if starting.returncode:
+            raise OSError(said.strip() or f"{command[0]} ended with {starting.returncode}")
+        if left:
+            self._show(f"removes what an earlier run left: {left}")
         up = agents_up.wait(
             lambda: self._statuses(directory), own.agents, own.start_patience_s, str(directory)
         )
@@ -256,22 +282,6 @@ class KeptLab:
 
     # -- from then on ------------------------------------------------------------------------------
 
-    def _collect(self, armed: RunSpec, directory: Path, bundle: Path, log: EventLog) -> None:
-        own = self._settings
-        part = bundle / "hosts" / own.host
-        begun = log.begin(RUN_COLLECTED, common_time.now_ns(), {"host": own.host})
-        # What is sealed is of the run's time; this process has another.
-        common_time.shift(armed.clock_shift_ns(own.host))
-        try:
-            seal.seal(directory, own.host, own.nats_server)
-        finally:
-            common_time.shift(0)
-        shutil.copytree(directory, part, symlinks=True, dirs_exist_ok=True)
-        head = bundle / RUN_FILE
-        head.unlink(missing_ok=True)
-        head.hardlink_to(part / RUN_FILE)
-        log.end(begun, common_time.now_ns(), {"host": own.host})
-
     def _account(self, problems: list[ControlProblem], run_id: str, bundle: Path) -> None:
         known = {
             **self._settings.control,
@@ -294,9 +304,19 @@ class KeptLab:
         guard.prune(own.lab, own.results)
 
 
-async def _provision(planned: RunSpec) -> None:
+def _put_at_head(bundle: Path, host: str) -> None:
+    """Have the spec as executed at the head of its bundle."""
+    head = bundle / RUN_FILE
+    head.unlink(missing_ok=True)
+    head.hardlink_to(bundle / "hosts" / host / RUN_FILE)
+
+
+async def _provision(planned: RunSpec) -> str | None:
+    """Recreate the stream and its consumers; returns what an earlier run had left of them."""
     async with stream.jetstream(planned.nats_url) as context:
+        left = await stream.described(context, planned.stream.name)
         await stream.provision(context, planned)
+        return left
 
 
 @contextlib.contextmanager

@@ -1,0 +1,44 @@
+"""Brings what a host's agents left of a run into its bundle."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from fpaas import common_time
+from fpaas.probe import seal
+from fpaas.records import control
+from fpaas.records.events import RUN_COLLECTED, EventLog
+from fpaas.spec import RunSpec, SpecError
+
+
+@contextlib.contextmanager
+def noted(bundle: Path, host: str) -> Iterator[None]:
+    """Note in a bundle's events that a host's part is brought; it has no end if it could not be."""
+    bundle.mkdir(parents=True, exist_ok=True)
+    with EventLog(bundle / control.EVENTS) as log:
+        begun = log.begin(RUN_COLLECTED, common_time.now_ns(), {"host": host})
+        yield
+        log.end(begun, common_time.now_ns(), {"host": host})
+
+
+def copy(directory: Path, bundle: Path, host: str, nats_server: Path) -> None:
+    """Seal a run's directory on this machine, and copy it into its bundle.
+
+    Raises OSError, BadInput if there is no such directory, RunInvalid if it cannot be sealed.
+    """
+    with noted(bundle, host):
+        # What there is is sealed, though run.json may be what is damaged. Its time is the run's.
+        with contextlib.suppress(SpecError):
+            common_time.shift(RunSpec.load(directory / "run.json").clock_shift_ns(host))
+        try:
+            seal.seal(directory, host, nats_server)
+        finally:
+            common_time.shift(0)
+        try:
+            shutil.copytree(directory, bundle / "hosts" / host, symlinks=True, dirs_exist_ok=True)
+        except shutil.Error as error:
+            # Of all that could not be copied, one says enough.
+            raise OSError(str(error.args[0][0][2])) from error

@@ -1,0 +1,54 @@
+"""Refuses an inventory that is none of a lab, and says what beside it has no effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
+from ansible.utils.display import Display
+
+from fpaas.control import inventory_checks, unused_variables
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "groups": {"type": "dict", "required": True},
+    "needed": {"type": "list", "elements": "str", "required": True},
+    "sources": {"type": "list", "elements": "str", "required": True},
+    "checkout": {"type": "path", "required": True},
+}
+#: Ansible plays each task in a fork of its own, which would look for these, and import what they
+#: need, each time again: a quarter of what a playbook takes. Every playbook begins with this file,
+#: and what is loaded where it forks is there for all tasks.
+LOADED_ONCE = {
+    filter_loader: ("ansible.builtin.bool", "run_account", "host_shortages", "lab_map", "endpoint"),
+    test_loader: ("ansible.builtin.match",),
+    lookup_loader: ("ansible.builtin.file", "ansible.builtin.template", "ansible.builtin.vars"),
+}
+for loader, names in LOADED_ONCE.items():
+    for name in names:
+        loader.get(name if "." in name else f"fpaas.bench_lab.{name}")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """See the module of this name."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Fail with all that is wrong."""
+        del tmp
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        result: dict[str, Any] = super().run(None, task_vars)
+        groups, sources = arguments["groups"], arguments["sources"]
+        checkout = Path(arguments["checkout"])
+        problems = list(inventory_checks.problems(groups, arguments["needed"], sources, checkout))
+        if problems:
+            return {**result, "failed": True, "msg": "\n".join(problems)}
+        # Who takes what there is, as teardown does, goes by no variables of groups.
+        if arguments["needed"]:
+            for note in unused_variables.notes(groups, sources):
+                Display().display(note, color="yellow")
+        return {**result, "changed": False}
