@@ -168,35 +168,6 @@ def test_half_a_frame_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert "closed by the relay without a word (stream ends after 96 bytes" in caplog.text
 
 
-def test_who_does_not_read_the_answers_to_its_pings_is_not_read(tmp_path: Path) -> None:
-    async def flood(
-        request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        del reader
-        writer.write(accepted(request) + ws_frame(BINARY, EVENT))
-        pings = ws_frame(PING, b"p" * 125) * 5000
-        for _ in range(100):
-            writer.write(pings)
-            try:
-                await asyncio.wait_for(writer.drain(), 1)
-            except TimeoutError:
-                blocked.set()
-
-    blocked = asyncio.Event()
-
-    async def main() -> None:
-        async with serving(flood) as port:
-            recording = asyncio.ensure_future(
-                recorded(f"ws://127.0.0.1:{port}", tmp_path / "capture", frames_max=2)
-            )
-            async with asyncio.timeout(15):
-                await blocked.wait()
-            recording.cancel()
-            await asyncio.gather(recording, return_exceptions=True)
-
-    uvloop.run(main())
-
-
 def certificate(directory: Path, name: str) -> Path:
     """Make a certificate, with its key in the same file."""
     made = directory / f"{name}.pem"

@@ -86,7 +86,6 @@ class RelayConnection(asyncio.Protocol):
         self._fragments = bytearray()
         self._paused = False
         self._choked = False
-        self._reads_socket = True
         self._ended = False
         self._reason = ""
 
@@ -112,13 +111,15 @@ class RelayConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stop reading the socket."""
-        self._paused = True
-        self._read_or_not()
+        if self._transport is not None and not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        self._paused = False
-        self._read_or_not()
+        if self._transport is not None and self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
 
     def ping(self) -> None:
         """Ask the relay for a sign of life."""
@@ -178,14 +179,12 @@ class RelayConnection(asyncio.Protocol):
             self._transport.close()
 
     def pause_writing(self) -> None:
-        """See asyncio.Protocol; who does not read the answers to its pings is not read either."""
+        """See asyncio.Protocol; who does not read the answers to its pings gets no more of them."""
         self._choked = True
-        self._read_or_not()
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
         self._choked = False
-        self._read_or_not()
 
     def eof_received(self) -> None:
         """See asyncio.Protocol; closes the transport."""
@@ -220,16 +219,6 @@ class RelayConnection(asyncio.Protocol):
             frames.append(bytes(self._fragments))
             self._fragments.clear()
 
-    def _read_or_not(self) -> None:
-        reads = not (self._paused or self._choked)
-        if reads == self._reads_socket or self._transport is None or self._transport.is_closing():
-            return
-        self._reads_socket = reads
-        if reads:
-            self._transport.resume_reading()
-        else:
-            self._transport.pause_reading()
-
     def _what_is_missing(self) -> str:
         """Say how far a handshake came that was not over in time."""
         if self.reads:
@@ -241,7 +230,7 @@ class RelayConnection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         for data in self._protocol.data_to_send():
-            if data:
+            if data and not self._choked:
                 self._transport.write(data)
 
     def _why(self, exc: Exception | None) -> str:
