@@ -17,10 +17,11 @@ from tests.support.ports import free_port
 class NatsServer:
     """A nats-server with JetStream on loopback ports of its own.
 
-    What is in memory is lost when it stops. `more` is added to its configuration.
+    What is in memory is lost when it stops. `more` is added to its configuration, and `jetstream`
+    to what that says of JetStream.
     """
 
-    def __init__(self, directory: Path, more: str = "") -> None:
+    def __init__(self, directory: Path, more: str = "", *, jetstream: str = "") -> None:
         self.port = free_port()
         self.monitoring_port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
@@ -32,7 +33,7 @@ class NatsServer:
             f"listen: 127.0.0.1:{self.port}\n"
             f"http: 127.0.0.1:{self.monitoring_port}\n"
             "max_payload: 8MB\n"
-            f'jetstream {{ store_dir: "{directory}/jetstream", max_mem: 4GB }}\n'
+            f'jetstream {{\n store_dir: "{directory}/jetstream"\n max_mem: 4GB\n {jetstream}\n}}\n'
             f"{more}"
         )
 

@@ -183,6 +183,11 @@ def test_three_nats_hosts_are_a_cluster() -> None:
 def test_what_jetstream_would_not_do_is_refused() -> None:
     with pytest.raises(spec.SpecError, match=r"bench_stream_compression: s2 .* only files"):
         spec.read_variables({"bench_stream_compression": "s2"})
+    with pytest.raises(spec.SpecError, match=r"bench_sync_interval_s: 0 .* only files are synced"):
+        spec.read_variables({"bench_sync_interval_s": 0})
+    synced = build(bench_stream_storage="file", bench_sync_interval_s=0)
+    spec.check_run(spec.RunSpec.from_json(synced.to_json(), "run.json"), "run.json")
+    assert synced.stream.sync_interval_s == 0
     with pytest.raises(spec.SpecError, match="bench_max_ack_pending: 0"):
         spec.read_variables({"bench_max_ack_pending": 0})
     # Polls every 60 s ± 20 % are up to 84 s apart.

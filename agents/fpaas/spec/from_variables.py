@@ -112,6 +112,7 @@ def build(
             replicas=v["bench_stream_replicas"],
             max_consumers=count + 100,
             compression=v["bench_stream_compression"],
+            sync_interval_s=v["bench_sync_interval_s"],
         ),
         consumers=Consumers(
             count=count,

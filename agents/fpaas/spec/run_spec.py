@@ -96,6 +96,8 @@ class Stream:
     replicas: int
     max_consumers: int
     compression: str = "none"
+    #: How often its files are synced to the disk; 0: before each ack. None of older runs.
+    sync_interval_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -367,6 +369,8 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_stream_replicas": stream.replicas,
         "bench_faults": [fault.to_dict() for fault in run.faults],
     }
+    if stream.sync_interval_s is not None:
+        values["bench_sync_interval_s"] = stream.sync_interval_s
     if run.firehose.rate_per_s is not None:
         values["bench_firehose_rate_per_s"] = [
             step.entry for step in run.firehose.rate_steps

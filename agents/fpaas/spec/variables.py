@@ -76,6 +76,7 @@ VARIABLES: dict[str, Variable] = {
     "bench_stream_duplicate_window_s": number(300, 0.1, 604_800, "seconds"),
     "bench_stream_storage": choice("memory", STORAGES),
     "bench_stream_compression": choice("none", COMPRESSIONS),
+    "bench_sync_interval_s": number(120, 0, 86_400, "seconds (0: before each ack)"),
     "bench_stream_replicas": integer(1, 1, max(NATS_HOSTS_ALLOWED), "replicas"),
     "bench_keep_metrics": boolean(default=False),
     "bench_faults": faults.LIST,
@@ -101,6 +102,12 @@ def read_variables(values: Mapping[str, Any]) -> dict[str, Any]:
         raise SpecError(
             f"bench_stream_compression: {read['bench_stream_compression']} is not allowed with "
             f"bench_stream_storage={read['bench_stream_storage']}: only files are compressed"
+        )
+    sync_s, storage = read["bench_sync_interval_s"], read["bench_stream_storage"]
+    if sync_s != VARIABLES["bench_sync_interval_s"].default and storage != "file":
+        raise SpecError(
+            f"bench_sync_interval_s: {sync_s:g} is not allowed with "
+            f"bench_stream_storage={storage}: only files are synced to the disk"
         )
     duplicate_window_s = read["bench_stream_duplicate_window_s"]
     if duplicate_window_s > read["bench_stream_max_age_s"]:

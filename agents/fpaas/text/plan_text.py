@@ -458,9 +458,17 @@ def _outcome(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
         "stream": (
             f"{plan['stream_messages']:,} messages, {plan['stream_bytes'] / 1e6:,.0f} of "
             f"{plan['stream_max_bytes'] / 1e6:,.0f} MB; they live {plan['retention_s']:.4g} s "
-            f"({plan['retention_limit']}), in {spec.stream.storage}"
+            f"({plan['retention_limit']}), in {_storage(spec)}"
         ),
     }
+
+
+def _storage(spec: RunSpec) -> str:
+    """Say where the stream is, and of files when they are on the disk."""
+    sync_s = spec.stream.sync_interval_s
+    if spec.stream.storage != "file" or sync_s is None:
+        return spec.stream.storage
+    return f"file, synced every {sync_s:g} s" if sync_s else "file, synced before each ack"
 
 
 def _cost(plan: dict[str, Any]) -> dict[str, str]:
