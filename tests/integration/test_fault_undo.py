@@ -149,10 +149,10 @@ def test_a_pause_begins_and_ends_on_time_and_is_an_event(hosts: Callable[..., Ho
     assert host.moves()
     [event] = host.events()
     assert event.parameters.items() >= {**PAUSE, "number": 0, "undone_by": "faults"}.items()
-    # A busy machine may be late, which is said; a sleep and a wall clock that is slewed may differ
-    # by some microseconds.
+    # A busy machine may be late, however much, and says so; a sleep and a wall clock that is slewed
+    # may differ by some microseconds.
     late_ms = [float(str(event.parameters[name])) for name in ("begin_late_ms", "end_late_ms")]
-    assert all(0 <= one < 1_500 for one in late_ms)
+    assert min(late_ms) > -1
     at_s = [seconds(host, at_ns) for at_ns in (event.begin_unix_ns, event.end_unix_ns)]
     assert at_s == pytest.approx([0.5 + late_ms[0] / 1_000, 2.5 + late_ms[1] / 1_000], abs=0.001)
     assert host.status["state"] == "done"

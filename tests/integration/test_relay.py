@@ -33,6 +33,8 @@ from fpaas.relay.cursors import Rules
 from fpaas.relay.offering import Offering
 from fpaas.relay.server import Relay
 from fpaas.relay.wire import Wire
+from fpaas.spec import RunSpec
+from tests.support.arming import arm_once_up
 from tests.support.checkout import SCRIPTS
 from tests.support.ports import free_port
 from tests.support.relay_process import (
@@ -406,8 +408,9 @@ def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_run_is_offered_whole_from_t0_on(tmp_path: Path) -> None:
-    spec = a_run(tmp_path, bench_drain_s=10)
+    a_run(tmp_path, bench_drain_s=10)
     with running_relay(tmp_path, "--run", tmp_path / "run.json", "--out", tmp_path) as relay:
+        spec = RunSpec.load(tmp_path / "run.json")
         with subscribe(relay.url, cursor=0) as connection:
             frames = receive(connection, 1)
             assert time.time_ns() >= spec.t0_unix_ns
@@ -443,13 +446,13 @@ def test_run_offers_whether_or_not_somebody_reads(tmp_path: Path) -> None:
 
 
 def test_sigterm_keeps_what_was_measured(tmp_path: Path) -> None:
-    spec = a_run(tmp_path, bench_measure_s=60)
+    a_run(tmp_path, bench_measure_s=60)
     with (
         running_relay(tmp_path, "--run", tmp_path / "run.json", "--out", tmp_path) as relay,
         subscribe(relay.url, cursor=0) as connection,
     ):
         receive(connection, 300)
-        assert time.time_ns() > spec.t0_unix_ns
+        assert time.time_ns() > RunSpec.load(tmp_path / "run.json").t0_unix_ns
         assert relay.stop() == 0
     result = json.loads((tmp_path / "relay.json").read_text())
     assert 300 <= result["sent"] <= result["offered"] < 30_000
@@ -458,7 +461,7 @@ def test_sigterm_keeps_what_was_measured(tmp_path: Path) -> None:
 
 
 def test_relay_restarted_in_a_run_goes_on_where_it_would_be(tmp_path: Path) -> None:
-    spec = a_run(tmp_path, bench_measure_s=60)
+    a_run(tmp_path, bench_measure_s=60)
     listen = f"127.0.0.1:{free_port()}"
     options = ("--run", tmp_path / "run.json", "--out", tmp_path, "--listen", listen)
     with running_relay(tmp_path, *options) as relay:
@@ -469,7 +472,8 @@ def test_relay_restarted_in_a_run_goes_on_where_it_would_be(tmp_path: Path) -> N
     with running_relay(tmp_path, *options) as relay, subscribe(relay.url, last) as connection:
         numbers = seqs(receive(connection, 500))
         assert numbers == list(range(last, last + 500))
-        assert (time.time_ns() - spec.t0_unix_ns) / 1e9 * 500 > numbers[-1] - 1
+        t0_unix_ns = RunSpec.load(tmp_path / "run.json").t0_unix_ns
+        assert (time.time_ns() - t0_unix_ns) / 1e9 * 500 > numbers[-1] - 1
 
 
 def test_full_disk_is_said_and_offering_goes_on(tmp_path: Path) -> None:
@@ -483,6 +487,7 @@ def test_full_disk_is_said_and_offering_goes_on(tmp_path: Path) -> None:
         # To the writer a file size limit is a full disk.
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)),  # noqa: PLW1509
     ) as process:
+        arm_once_up(tmp_path / "run.json", "relay", lead_s=1)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 3
     assert f"{tmp_path}: the relay's figures are not whole: File too large" in stderr.decode()

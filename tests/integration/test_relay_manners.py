@@ -19,6 +19,7 @@ from fpaas.firehose.frames import FrameError, decode
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.records import events
 from fpaas.records.events import FAULT, EventRecord
+from fpaas.spec import RunSpec
 from tests.support.relay_process import (
     PATH,
     RelayProcess,
@@ -48,6 +49,14 @@ def noted(directory: Path) -> list[EventRecord]:
     found, wrong = events.read(directory / "relay.events.jsonl")
     assert wrong is None
     return [event for event in found if event.kind == FAULT]
+
+
+def wait_until_undone(directory: Path) -> None:
+    """Wait until all that a relay has begun has its end."""
+    deadline = time.monotonic() + 60
+    while any(event.end_unix_ns is None for event in noted(directory)):
+        assert time.monotonic() < deadline, noted(directory)
+        time.sleep(0.05)
 
 
 def result(directory: Path) -> dict[str, Any]:
@@ -260,7 +269,7 @@ def test_it_sends_frames_that_are_none(tmp_path: Path, do: str) -> None:
 
 
 def test_it_sends_an_error_frame_to_whoever_is_there_or_comes(tmp_path: Path) -> None:
-    fault = {"do": "error_frame", "error": "InternalServerError", "for_s": 3}
+    fault = {"do": "error_frame", "error": "InternalServerError", "for_s": 5}
     with running_relay(tmp_path, *options(tmp_path, fault)) as relay:
         for _ in range(2):
             with subscribe(relay.url) as connection:
@@ -270,7 +279,7 @@ def test_it_sends_an_error_frame_to_whoever_is_there_or_comes(tmp_path: Path) ->
             assert body["error"] == "InternalServerError"
             assert code == 1008
         assert len(frames) == 1
-        time.sleep(3)
+        wait_until_undone(tmp_path)
         with subscribe(relay.url) as connection:
             seqs(receive(connection, 10))
 
@@ -335,12 +344,13 @@ def test_a_relay_that_is_started_again_goes_on_with_its_manners(tmp_path: Path) 
     faults = [
         {"do": "rewind", "on": "relay", "at_s": 1, "frames": 100},
         {"do": "replay", "on": "relay", "at_s": 1.2},
-        {"do": "silence", "on": "relay", "at_s": 2, "for_s": 30},
+        {"do": "silence", "on": "relay", "at_s": 2, "for_s": 55},
     ]
-    spec = a_run(tmp_path, bench_measure_s=60, bench_faults=faults)
+    a_run(tmp_path, bench_measure_s=60, bench_faults=faults)
     run = ("--run", tmp_path / "run.json", "--out", tmp_path)
     with running_relay(tmp_path, *run) as relay:
-        while time.time_ns() < spec.t0_unix_ns + 3 * 10**9:
+        t0_unix_ns = RunSpec.load(tmp_path / "run.json").t0_unix_ns
+        while time.time_ns() < t0_unix_ns + 3 * 10**9:
             time.sleep(0.1)
         relay.process.kill()
         relay.process.wait()

@@ -14,10 +14,14 @@ from typing import Any
 import libipld
 from websockets.sync.client import ClientConnection, connect
 
+from fpaas.spec import RunSpec
+from tests.support.arming import arm_once_up
 from tests.support.checkout import SCRIPTS
 
 PATH = "/xrpc/com.atproto.sync.subscribeRepos"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
+#: From the start of a run's relay to T0: its subscribers connect meanwhile.
+LEAD_S = 2
 
 
 class RelayProcess:
@@ -30,6 +34,8 @@ class RelayProcess:
             self.process = subprocess.Popen(
                 [SCRIPTS / "fpaas", "relay", *map(str, (*listen, *options))], stderr=log
             )
+        if "--run" in options:
+            self._arm(Path(str(options[options.index("--run") + 1])))
         self.url = self._wait_for_url()
 
     @property
@@ -45,6 +51,11 @@ class RelayProcess:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+    def _arm(self, run_json: Path) -> None:
+        """Give the run its T0, unless this relay takes another's place in it."""
+        if not RunSpec.load(run_json).is_armed:
+            arm_once_up(run_json, "relay", lead_s=LEAD_S)
 
     def _wait_for_url(self) -> str:
         deadline = time.monotonic() + START_TIMEOUT_S
