@@ -13,9 +13,10 @@ from click.testing import CliRunner
 
 from fpaas.commands import explain
 from fpaas.ledger.disagreements import About
+from fpaas.ledger.durable_account import LOST_CAUSES
 from fpaas.reason import Reason
 from fpaas.records.control import Trouble
-from fpaas.verdict import codes, codes_ledger
+from fpaas.verdict import codes, codes_goals, codes_ledger
 from fpaas.verdict.code import FAIL, INVALID, LIMIT, NOTE
 from fpaas.verdict.codes_invalid import TROUBLE
 
@@ -69,6 +70,10 @@ def test_reasons_among_parameters_are_said_and_written() -> None:
             "why": [{"code": "publishes_unknown", "host": None, "parameters": {"count": 3}}],
         },
     }
+
+
+def test_whatever_is_lost_is_said_with_its_cause() -> None:
+    assert codes_goals.LOST.keys() == {*LOST_CAUSES}
 
 
 def test_a_host_is_in_front() -> None:

@@ -36,6 +36,7 @@ LOST = {
     "them), and are gone",
     durable_account.REMOVED: "were removed from the stream by somebody, before their age or the "
     "stream's size required it",
+    durable_account.MAX_DELIVER: "were sent as often as their class allows, and received by nobody",
     durable_account.STREAM_LOST: "were in the stream when it was lost with its server",
 }
 LOST_WITH_STREAM = {
