@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.nats_servers import NatsServer
+from tests.support.nats_servers import NatsCluster, NatsServer
 from tests.support.processes_lab import ProcessesLab
 
 pytestmark = pytest.mark.integration
@@ -90,3 +90,36 @@ def test_a_stream_that_was_lost_balances_whatever_is_acknowledged(
     summary = lab.report()
     assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
     assert summary["recovery"]["stream_recreated"] == 1
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("ack", ["none", "all"])
+def test_a_file_stream_whose_server_was_killed_balances_whatever_is_acknowledged(
+    tmp_path: Path, nats_server: NatsServer, ack: str
+) -> None:
+    variables = VARIABLES | {"bench_stream_storage": "file", "bench_fetch": "drain"}
+    lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables, bench_ack=ack)
+    try:
+        lab.start()
+        lab.sleep_until(3)
+        nats_server.kill()
+        nats_server.launch()
+        lab.wait()
+    finally:
+        lab.end()
+    summary = lab.report()
+    assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
+    assert summary["ledger"]["owed"] == 6 * summary["ledger"]["stored"]
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("ack", ["none", "all"])
+def test_a_cluster_balances_whatever_is_acknowledged(
+    tmp_path: Path, nats_cluster: NatsCluster, ack: str
+) -> None:
+    variables = VARIABLES | {"bench_stream_replicas": 3, "bench_firehose_rate_per_s": 50}
+    lab = ProcessesLab(tmp_path, nats_cluster.servers, **variables, bench_ack=ack)
+    summary = lab.play_undisturbed()
+    ledger = summary["ledger"]
+    assert ledger["unexplained"] == 0, summary["verdict"]
+    assert ledger["delivered"] == ledger["owed"] == 6 * ledger["stored"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.nats_servers import NatsServer
+from tests.support.nats_servers import NatsCluster, NatsServer
 from tests.support.processes_lab import ProcessesLab
 
 pytestmark = pytest.mark.integration
@@ -122,3 +122,18 @@ def test_a_worker_that_is_killed_leaves_its_late_classes_to_another(
     assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
     assert summary["faults"][0]["undone"]
     assert summary["classes"]["new"]["ledger"]["delivered"] > 0
+
+
+@pytest.mark.matrix
+def test_in_a_cluster_the_leader_says_where_late_classes_begin(
+    tmp_path: Path, nats_cluster: NatsCluster
+) -> None:
+    variables = VARIABLES | {"bench_stream_replicas": 3, "bench_firehose_rate_per_s": 50}
+    lab = ProcessesLab(tmp_path, nats_cluster.servers, **variables)
+    summary = lab.play_undisturbed()
+    assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
+    starts = starts_of(lab)
+    for name in ("all", "new", "last"):
+        owed = sum(summary["ledger"]["stored"] + 1 - first for first in starts[name])
+        assert summary["classes"][name]["ledger"]["owed"] == owed, name
+    assert 1 < min(starts["all"]) < min(starts["last"]) < min(starts["new"])
