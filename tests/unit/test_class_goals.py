@@ -120,6 +120,13 @@ def test_refuses_goals_of_no_class_and_of_what_no_class_has(name: str, words: st
     assert words in result.output.replace("\n", " ")
 
 
+def test_a_goal_of_a_class_that_is_not_there_is_not_met() -> None:
+    judged = judge({"gone.redelivered_max": 9}, feeds=figures(1.0), search=figures(1.0))
+    assert [(one.name, one.status) for one in judged.values()] == [
+        ("gone.redelivered_max", goals.NOT_MEASURED)
+    ]
+
+
 def test_without_a_mix_there_are_no_classes() -> None:
     with pytest.raises(SpecError, match=r"bench_mix has no class named feeds; it has none"):
         goals.check_classes({LATE: 1}, [])

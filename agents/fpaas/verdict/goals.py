@@ -150,7 +150,20 @@ def judge(run: Measured) -> list[Goal]:
             one = _judge_one(name, limit, of_class)
             meaning = f"{consumers}: {one.meaning}"
             judged.append(replace(one, meaning=meaning, consumers=consumers))
+    # Plans refuse goals of other classes; a run.json that was changed is not to pass by them.
+    told = {one.name for one in judged}
+    of_nobody = {name: limit for name, limit in goals.items() if DOT in name and name not in told}
+    judged += [_unknown(name, limit) for name, limit in of_nobody.items() if limit is not None]
     return judged
+
+
+def _unknown(name: str, limit: float) -> Goal:
+    why = [Reason("figure_unknown")]
+    return Goal(name, name, "", _comparison(name), limit, None, NOT_MEASURED, why)
+
+
+def _comparison(name: str) -> str:
+    return "at least" if name.endswith(AT_LEAST) else "at most"
 
 
 def stated(spec: RunSpec) -> Mapping[str, float | None]:
@@ -190,10 +203,9 @@ def ruled_out(
 
 def _judge_one(name: str, limit: float, run: Measured) -> Goal:
     figure = figure_of(name)
-    comparison = "at least" if name.endswith(AT_LEAST) else "at most"
+    comparison = _comparison(name)
     if figure is None:
-        why = [Reason("figure_unknown")]
-        return Goal(name, name, "", comparison, limit, None, NOT_MEASURED, why)
+        return _unknown(name, limit)
     measured, excuse, still_open = figure.measure(run), figure.ruled_out(run), figure.open(run)
     status = _status(measured, limit, still_open, at_least=comparison == "at least")
     why = []
