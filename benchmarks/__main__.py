@@ -53,7 +53,7 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     if isinstance(value, int) or abs(value) >= 100:
-        return f"{value:,.0f}".replace(",", " ")
+        return f"{value:,.0f}"
     return f"{value:.3g}"
 
 

@@ -28,7 +28,7 @@ def readme(role: Path) -> str:
         parts += [f"## `{name}`: {_sentence(entry['short_description'])}", *_texts(entry)]
         if entry.get("options"):
             rows = [_row(option, said) for option, said in entry["options"].items()]
-            header = ["| variable | type | default | |", "|---|---|---|---|"]
+            header = ["| variable | type | default | meaning |", "|---|---|---|---|"]
             parts.append("\n".join([*header, *rows]))
     return "\n\n".join(parts) + "\n"
 

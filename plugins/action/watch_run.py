@@ -109,8 +109,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 continue
             now_unix_ns = time.time_ns() + shift_ns
             if followed.finished(now_unix_ns):
-                shown.end(now_unix_ns)
-                return followed.problems(now_unix_ns)
+                problems = followed.problems(now_unix_ns)
+                # Without any, nothing is left, though more time was planned.
+                shown.end(
+                    now_unix_ns if problems else max(now_unix_ns, followed.run.settled_unix_ns)
+                )
+                return problems
             if followed.nats_trouble != trouble:
                 trouble = followed.nats_trouble
                 said = f"in trouble: {trouble}" if trouble else "answers again"

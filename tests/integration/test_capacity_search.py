@@ -73,7 +73,7 @@ def test_a_search_that_was_killed_goes_on_to_its_answer(lab: Lab) -> None:
     assert answer.stopped_by is StoppedBy.SYSTEM
     sentence = "Holds at 8 consumers in 3 of 3, fails at 12 consumers in 3 of 3."
     assert sentence in output
-    assert "cost there per 1 000 consumers, scaled up from 8: CPU of NATS" in output
+    assert "cost there per 1,000 consumers, scaled up from 8: CPU of NATS" in output
     page = (directory / "report.html").read_text()
     assert sentence in page
     assert "What consumers need" in page

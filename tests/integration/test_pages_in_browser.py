@@ -165,7 +165,7 @@ def test_a_search(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     page_file = directory / "report.html"
     sizes = [sizing.size([MEASURED, replace(MEASURED, consumers=2000)], 10_000, 5)]
     html = sweep_page.render(sweep, [], [], sizes)
-    assert "Holds at 500 consumers in 3 of 3, fails at 1 000 consumers in 3 of 3. There:" in html
+    assert "Holds at 500 consumers in 3 of 3, fails at 1,000 consumers in 3 of 3. There:" in html
     look(tab, axe_script, written(page_file, html))
 
 
@@ -209,7 +209,9 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("name", ["docs/index", "ARCHITECTURE", "docs/get-started"])
+@pytest.mark.parametrize(
+    "name", ["docs/index", "ARCHITECTURE", "docs/get-started", "docs/results/failures"]
+)
 def test_documentation(tab: Tab, axe_script: str, docs: Path, name: str) -> None:
     look(tab, axe_script, docs / f"{name}.html")
 

@@ -35,7 +35,7 @@ def test_table_is_aligned() -> None:
     ]
     lines = runner.table(results).splitlines()
     assert len(lines) == 5
-    assert lines[2].split() == ["relay:", "speed", "12", "346", "/s", "≥", "2", "yes"]
+    assert lines[2].split() == ["relay:", "speed", "12,346", "/s", "≥", "2", "yes"]
     assert lines[3].split() == ["probe:", "speed", "-", "/s", "-", "-"]
     assert lines[4].endswith("NO")
     assert len({line.index("/s") for line in lines[2:]}) == 1
@@ -61,7 +61,7 @@ def test_a_missed_target_is_said_and_is_no_error(
 ) -> None:
     output = tmp_path / "new" / "bench.json"
     assert runner.main(["--only", "good", "--output", str(output)]) == 0
-    assert "MISSED good: speed: 12 346 /s, target ≥ 2" in capsys.readouterr().out
+    assert "MISSED good: speed: 12,346 /s, target ≥ 2" in capsys.readouterr().out
     content = json.loads(output.read_text())
     assert content["missed"] == 1
     assert content["errors"] == {}

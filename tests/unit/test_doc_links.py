@@ -1,10 +1,10 @@
-"""Every relative link and anchor of the documentation leads somewhere."""
+"""Every relative link and anchor of the documentation leads somewhere; its tables are whole."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -27,6 +27,7 @@ _INDENTED = re.compile(r"(?<=\n\n)(?: {4}[^\n]*\n)+")
 _CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 _LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?[^)]*\)")
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
+_TABLE_RULE = re.compile(r"\|(\s*:?-+:?\s*\|)+")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
@@ -78,3 +79,20 @@ def test_what_is_no_link_or_leads_elsewhere_is_left_alone(tmp_path: Path) -> Non
         "`[g](gone.md)`\n\n    [h](gone.md)\n\n```\n[i](gone.md)\n```\n"
     )
     assert list(_broken(document)) == []
+
+
+def test_every_column_of_a_table_has_a_name() -> None:
+    """Screen readers tell it with each cell."""
+    heads = [
+        (path.name, head)
+        for path in DOCUMENTS
+        for head, rule in pairwise(path.read_text(encoding="utf-8").splitlines())
+        if _TABLE_RULE.fullmatch(rule)
+    ]
+    assert heads
+    nameless = [
+        (name, head)
+        for name, head in heads
+        if not all(cell.strip() for cell in head[1:-1].split("|"))
+    ]
+    assert nameless == []

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fpaas import spec
+from fpaas.control.play_notes import RunProgress
 from fpaas.control.progress import (
     BACK_WITHIN_S,
     LATE_START_S,
@@ -15,6 +16,7 @@ from fpaas.control.progress import (
     SILENT_S,
     STARTED_AGAIN_WITHIN_S,
     Progress,
+    bar_line,
     line,
 )
 from fpaas.records.control import Trouble
@@ -236,3 +238,20 @@ def test_whose_disk_is_full_cannot_tell_of_itself(progress: Progress) -> None:
     of_fault.update(everybody("running", 1))
     assert not of_fault.problems(at(31 + BACK_WITHIN_S))
     assert troubles(of_fault, 32 + BACK_WITHIN_S)["probe"] == Trouble.SILENT
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (20, "measuring ███░░░░░░"),
+        (40, "measuring ███░░░░░░░░░ 0:30 left"),
+        (80, "measuring ███░░░░░░░░░ 0:30 left  offered 1,234,567, read 1,234,560"),
+        (100, "measuring ██████░░░░░░░░░░░░░░░░░░ 0:30 left  offered 1,234,567, read 1,234,560"),
+    ],
+)
+def test_a_line_at_a_terminal_has_whole_figures_only(width: int, shown: str) -> None:
+    now = RunProgress(host="one", elapsed_s=10, total_s=40, phase="measuring", figures={})
+    figures = {"offered": 1234567, "read": 1234560, "published": 1234559, "polls": 10**9}
+    line = bar_line(now, figures, width)
+    assert line == shown
+    assert len(line) < width

@@ -88,9 +88,9 @@ def test_what_is_delivered_follows_polls_only_as_far_as_they_ask_for_less_than_i
 
 def test_large_figures_are_written_out() -> None:
     row = size_text.row(sizing.size(RUNS, 100_000_000, 10))
-    assert row[0] == "100 000 000"
-    assert row[2].startswith("5 000 000 [")
-    assert row[-1] == "extrapolated, 25 000 times the largest load measured"
+    assert row[0] == "100,000,000"
+    assert row[2].startswith("5,000,000 [")
+    assert row[-1] == "extrapolated, 25,000 times the largest load measured"
 
 
 def test_hosts_are_whole_and_leave_room_for_peaks() -> None:
@@ -193,7 +193,7 @@ def test_an_answer_says_what_a_thousand_consumers_cost(tmp_path: Path) -> None:
     point.figures = {"nats_cpu_pct": PointFigure(median=7.0, min=7.0, max=7.0, runs=3)}
     found = Answer(float(point.variables["bench_consumers"]), (3, 3), None, (0, 0), StoppedBy.RANGE)
     assert list(capacity_text.cost(sweep, found)) == [
-        "  cost there per 1 000 consumers, scaled up from 100: CPU of NATS 70 % of a core"
+        "  cost there per 1,000 consumers, scaled up from 100: CPU of NATS 70 % of a core"
     ]
 
 
@@ -222,4 +222,4 @@ def test_the_page_of_a_search_has_its_answer_and_sizes(tmp_path: Path) -> None:
     page = sweep_page.render(sweep, [], [], sizes)
     assert next(capacity_text.lines(sweep)) in page
     assert "What consumers need" in page
-    assert "10 000" in page
+    assert "10,000" in page

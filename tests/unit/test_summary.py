@@ -238,7 +238,7 @@ def test_the_screenful_is_one(tmp_path: Path) -> None:
     text = "\n".join(shown)
     assert "PASS        Scenario 1" in text
     assert "unexplained 0" in text
-    assert "owed 35 000 = delivered" in text
+    assert "owed 35,000 = delivered" in text
 
 
 def test_a_server_that_fell_silent_is_named_before_what_follows_from_it(tmp_path: Path) -> None:

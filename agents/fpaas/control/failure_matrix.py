@@ -167,7 +167,7 @@ def table(rows: Sequence[FailureRow]) -> str:
 
 
 def _count(value: int | None) -> str:
-    return fault_text.UNKNOWN if value is None else f"{value}"
+    return fault_text.UNKNOWN if value is None else f"{value:,}"
 
 
 def _lost(row: FailureRow) -> str:

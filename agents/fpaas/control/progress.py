@@ -17,6 +17,9 @@ SILENT_S = 15.0
 #: On a busy machine an agent may take this much longer to come up than the run allows for.
 LATE_START_S = 5.0
 BAR_WIDTH = 24
+#: On a terminal with fewer columns than this, figures say more than a long bar.
+WIDE = 100
+NARROW = 12
 #: What a fault has ended or stopped has this long to be back, once that is undone.
 BACK_WITHIN_S = 20.0
 #: Agents that the service manager starts again, and how long that may take.
@@ -178,12 +181,19 @@ def line(progress: RunProgress) -> str:
 
 
 def bar_line(progress: RunProgress, figures: Mapping[str, float], width: int) -> str:
-    """Write one line with a bar and what is left, no wider than that; `figures` are all hosts'."""
-    counts = ", ".join(f"{name} {count:,.0f}" for name, count in figures.items())
+    """Write one line with a bar and what is left, no wider than that; `figures` are all hosts'.
+
+    Figures that do not fit are left out, the last ones first.
+    """
     left_s = progress.total_s - max(0.0, progress.elapsed_s)
-    written = (
-        f"{progress.phase:<9} {bars.bar(progress.elapsed_s / progress.total_s, BAR_WIDTH)} "
-        f"{bars.clock(left_s)} left  {counts}"
-    )
-    # A line that reached the last column would be two.
+    bar = bars.bar(progress.elapsed_s / progress.total_s, BAR_WIDTH if width >= WIDE else NARROW)
+    written = f"{progress.phase:<9} {bar} {bars.clock(left_s)} left"
+    between = "  "
+    for name, count in figures.items():
+        figure = f"{between}{name} {count:,.0f}"
+        # A line that reached the last column would be two.
+        if len(written) + len(figure) >= width:
+            break
+        written += figure
+        between = ", "
     return written[: width - 1]

@@ -3,7 +3,7 @@
 So that dashboards and alerts made for that exporter work: `gnatsd_varz_*`, `gnatsd_connz_*`,
 `jetstream_server_*`, `jetstream_stream_*` and `jetstream_consumer_*` with its labels, but for those
 that are free text. All consumers of a stream are one series, `consumer_name="*"`, unless each is
-asked for: 10 000 durables would be 80 000 series. Pure.
+asked for: 10,000 durables would be 80,000 series. Pure.
 """
 
 from __future__ import annotations

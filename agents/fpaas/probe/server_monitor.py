@@ -36,7 +36,7 @@ HTTP_TIMEOUT_S = 2.0
 SAMPLE_TIMEOUT_S = 4.5
 #: Pages of one sweep over many consumers are spread over this time …
 SWEEP_SPREAD_S = 3.0
-#: … but come no faster than this: 10 000 consumers take 20 s, so that they cost half a per cent of
+#: … but come no faster than this: 10,000 consumers take 20 s, so that they cost half a per cent of
 #: a core (a page is 2.5 ms of parsing).
 PAGE_INTERVAL_MIN_S = 0.5
 

@@ -15,7 +15,7 @@ from fpaas.relay.offering import Offering
 from fpaas.relay.subscriber import Subscriber
 from fpaas.spec import NS_PER_S
 
-#: Timers are no finer; between two wake-ups at 20 000 frames/s 20 frames fall due.
+#: Timers are no finer; between two wake-ups at 20,000 frames/s 20 frames fall due.
 WAKE_UP_S = 0.001
 
 

@@ -28,7 +28,7 @@ HOLDS, FAILS, INVALID = "pass", "fail", "invalid"
 RUNS_TO_CONFIRM = 3
 #: Runs of one value that do not agree; with more of them there is no answer.
 RUNS_MAX = 7
-#: More runs than a bracket from 1 to 100 000 takes with its ends confirmed twice.
+#: More runs than a bracket from 1 to 100,000 takes with its ends confirmed twice.
 TOTAL_RUNS_MAX = 60
 #: Each step of the bracket, up or down.
 STEP = 2.0

@@ -66,7 +66,7 @@ VARIABLES: dict[str, Variable] = {
         "auto",
         "auto or integer",
         "allowed: auto (twice what pulls can have outstanding, at least 1000), or a whole number "
-        "of messages from 1 to 10 000 000",
+        "of messages from 1 to 10,000,000",
         1,
         10_000_000,
     ),

@@ -35,10 +35,10 @@ def value(question: Question, number: float) -> str:
 
 
 def quantity(variable: str, number: float) -> str:
-    """Write `8 600 consumers`."""
+    """Write `8,600 consumers`."""
     before, after = WORDS.get(variable, (f"{variable}=", ""))
     shown = f"{number:,.0f}" if number == int(number) else f"{number:.6g}"
-    return f"{before}{shown.replace(',', ' ')}{after}"
+    return f"{before}{shown}{after}"
 
 
 def answer(sweep: Sweep, found: Answer) -> str:
@@ -87,7 +87,7 @@ def _why(sweep: Sweep, found: Answer) -> str:
 
 
 def progress(sweep: Sweep, step: Try, run_number: int) -> str:
-    """Write `run 7: 8 600 consumers, again; holds at 8 000, not at 9 600`."""
+    """Write `run 7: 8,600 consumers, again; holds at 8,000, not at 9,600`."""
     question = played.question(sweep)
     evidence = played.evidence(sweep)
     again = ", again" if evidence.runs.get(step.value) and not step.is_long else ""
@@ -133,7 +133,7 @@ def cost(sweep: Sweep, found: Answer) -> Iterator[str]:
         costs.append(f"to consumers {written(mbit_per_s, 'Mbit/s')}")
     if costs:
         yield (
-            f"  cost there per 1 000 consumers, scaled up from {consumers:g}: {', '.join(costs)}"
+            f"  cost there per 1,000 consumers, scaled up from {consumers:g}: {', '.join(costs)}"
         )
 
 

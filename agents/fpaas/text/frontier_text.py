@@ -18,7 +18,7 @@ WHY = {
 
 
 def progress(sweep: Sweep, load: Load, run_number: int) -> str:
-    """Write `run 7: 4 000 consumers, a poll every 2 s`."""
+    """Write `run 7: 4,000 consumers, a poll every 2 s`."""
     return f"run {run_number}: {_at(sweep, load)}"
 
 

@@ -17,7 +17,7 @@ MEASURED_UP_TO = 1.05
 def row(size: Size) -> list[str]:
     """Write one number of consumers."""
     return [
-        f"{size.consumers:,}".replace(",", " "),
+        f"{size.consumers:,}",
         *map(
             _prediction,
             (
@@ -49,9 +49,9 @@ def _prediction(one: Prediction | None) -> str:
 
 
 def _number(value: float) -> str:
-    """Write three digits that tell, and no exponent: `14 900`."""
+    """Write three digits that tell, and no exponent: `14,900`."""
     rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}".replace(",", " ") if rounded >= 1000 else f"{rounded:g}"
+    return f"{rounded:,.0f}" if rounded >= 1000 else f"{rounded:g}"
 
 
 def lines(sizes: Sequence[Size]) -> Iterator[str]:

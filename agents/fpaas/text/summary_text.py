@@ -246,7 +246,7 @@ def _number(value: float | None, decimals: int = 1) -> str:
     if value is None:
         return NOT_MEASURED
     if isinstance(value, int):
-        return f"{value:,}".replace(",", " ")
+        return f"{value:,}"
     if value >= ONLY_WHOLE_FROM:
         decimals = 0
-    return f"{value:,.{decimals}f}".replace(",", " ")
+    return f"{value:,.{decimals}f}"

@@ -55,7 +55,7 @@ OWN_WINDOW = {
 
 def counted(count: float | None) -> str:
     """Write a number with its thousands separated."""
-    return "-" if count is None else f"{count:,.0f}".replace(",", " ")
+    return "-" if count is None else f"{count:,.0f}"
 
 
 def causes(counts: Mapping[str, int] | None, words: Mapping[str, str]) -> str:
