@@ -84,6 +84,8 @@ def test_a_relay_of_ours_needs_a_host(tmp_path: Path) -> None:
         ("bench_consumer=3", "did you mean bench_consumers?"),
         ("bench_consumers", "expected NAME=VALUE"),
         ("bench_firehose_source=http://x", "bench_firehose_source: 'http://x' is not allowed"),
+        ("bench_firehose_source=wss://", "bench_firehose_source: 'wss://' is no relay"),
+        ("bench_firehose_source=wss://me:secret@host", "a user or a password is not allowed"),
         ("bench_firehose_source=missing.bin", "there is no such file"),
         ("bench_stream_replicas=3", "bench_stream_replicas: 3 is not allowed; each replica needs"),
     ],

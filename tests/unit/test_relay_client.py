@@ -40,6 +40,13 @@ def test_what_is_no_relay_is_refused_by_name(relay: str) -> None:
     assert repr(relay) in caught.value.message
 
 
+@pytest.mark.parametrize("relay", ["wss://me:secret@host", "me@host", "https://:secret@host/"])
+def test_a_relays_url_with_credentials_is_refused_without_repeating_them(relay: str) -> None:
+    with pytest.raises(BadInput, match="a user or a password") as caught:
+        subscription_url(relay)
+    assert "secret" not in caught.value.message
+
+
 class Wire(asyncio.Transport):
     """Takes what is written."""
 

@@ -17,6 +17,7 @@ from fpaas import json_input, spec
 from fpaas.consumers.pull_size import SYNTHETIC
 from fpaas.errors import BadInput
 from fpaas.firehose import capture
+from fpaas.firehose.relay_client import subscription_url
 from fpaas.firehose.synthetic import FIRST_SEQ, Synthetic
 from fpaas.measures.cgroup import Cgroup
 from fpaas.plan import capacity
@@ -233,11 +234,17 @@ def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
     if source == "synthetic":
         mix = values["bench_firehose_mix"]
         return FIRST_SEQ, Synthetic(values["bench_seed"], mix).bytes_mean() if mix else None
+    foreign = spec.is_relay_url(source)
+    try:
+        if foreign:
+            subscription_url(source)
+    except BadInput as error:
+        raise BadInput(f"bench_firehose_source: {error.message}") from error
     if values["bench_firehose_mix"]:
         raise BadInput(
             f"bench_firehose_mix: is of synthetic frames, and bench_firehose_source is {source}"
         )
-    if spec.is_relay_url(source):
+    if foreign:
         return None, None
     path = Path(source)
     if not path.exists():

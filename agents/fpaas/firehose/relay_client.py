@@ -45,6 +45,11 @@ def subscription_url(relay: str) -> str:
     'wss://bsky.network/xrpc/com.atproto.sync.subscribeRepos'
     """
     text = relay if "://" in relay else f"wss://{relay}"
+    if "@" in text:
+        raise BadInput(
+            "a relay's URL with a user or a password is not allowed: relays ask for none, and it "
+            "would stand in run.json, reports and logs"
+        )
     try:
         parts = urlsplit(text)
         scheme = _SCHEMES.get(parts.scheme)
