@@ -176,6 +176,21 @@ def test_who_is_frozen_before_the_run_begins_is_found(tmp_path: Path) -> None:
     assert server.pings
 
 
+def test_a_pause_that_goes_on_right_into_the_end_is_found(tmp_path: Path) -> None:
+    async def play() -> None:
+        recorder = CallRecorder("loop_lag", None)
+        watching = asyncio.ensure_future(watch(tmp_path / "e", [], recorder, time.time_ns()))
+        await asyncio.sleep(0.1)
+        time.sleep(0.6)  # noqa: ASYNC251 - what a stopped process does
+        watching.cancel()
+        await asyncio.wait([watching])
+
+    asyncio.run(play())
+    (event,) = events.read(tmp_path / "e")[0]
+    assert event.kind == AGENT_PAUSED
+    assert length_s(event) >= 0.6
+
+
 def test_who_is_not_listened_to_is_not_silent(bench: Bench) -> None:
     server = bench.servers[0]
     server.frozen, server.listened_to = True, False

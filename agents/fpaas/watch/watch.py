@@ -9,8 +9,9 @@ connections to one server, one is watched.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -66,14 +67,19 @@ class Watch:
 
     def look(self, now_ns: int) -> None:
         """Look at everybody; `now_ns` is of the monotonic clock."""
+        before_ns = self.look_at_itself(now_ns)
+        for watched in self._watched:
+            self._look_at(watched, now_ns, before_ns)
+
+    def look_at_itself(self, now_ns: int) -> int:
+        """Note whether this process was paused since the last look; returns when that was."""
         before_ns = now_ns if self._looked_ns is None else self._looked_ns
         self._looked_ns = now_ns
         if is_late(now_ns, before_ns):
             begin_unix_ns = _unix_ns(before_ns)
             end_unix_ns = begin_unix_ns + now_ns - before_ns
             self._log.begin(AGENT_PAUSED, begin_unix_ns, {}, end_unix_ns=end_unix_ns)
-        for watched in self._watched:
-            self._look_at(watched, now_ns, before_ns)
+        return before_ns
 
     def _look_at(self, watched: _Watched, now_ns: int, before_ns: int) -> None:
         peer, silence = watched.peer, watched.silence
@@ -110,8 +116,7 @@ async def watch(path: Path, peers: Sequence[Peer], loop_lag: CallRecorder, t0_un
     From T0 on it looks whenever the event loop's lag is measured, for `loop_lag`. Before, less
     often: whoever stands still when T0 comes is late with everything that is due then.
     """
-    with EventLog(path) as log:
-        watching = Watch(log, peers)
+    with _watch(path, peers) as watching:
         while (left_s := (t0_unix_ns - common_time.now_ns()) / NS_PER_S) > 0:
             watching.look(time.monotonic_ns())
             await asyncio.sleep(min(LOOK_ALONE_INTERVAL_S, left_s))
@@ -120,11 +125,21 @@ async def watch(path: Path, peers: Sequence[Peer], loop_lag: CallRecorder, t0_un
 
 async def watch_alone(path: Path, peers: Sequence[Peer] = ()) -> None:
     """Do the same if nobody measures the event loop's lag; less often, to cost less."""
-    with EventLog(path) as log:
-        watching = Watch(log, peers)
+    with _watch(path, peers) as watching:
         while True:
             await asyncio.sleep(LOOK_ALONE_INTERVAL_S)
             watching.look(time.monotonic_ns())
+
+
+@contextlib.contextmanager
+def _watch(path: Path, peers: Sequence[Peer]) -> Iterator[Watch]:
+    with EventLog(path) as log:
+        watching = Watch(log, peers)
+        try:
+            yield watching
+        finally:
+            # Whoever was paused may go on right into its end, before it would look again.
+            watching.look_at_itself(time.monotonic_ns())
 
 
 def _unix_ns(monotonic_ns: int) -> int:
