@@ -75,6 +75,26 @@ def test_what_the_other_reader_adds_up_is_what_the_report_merges(log: Path) -> N
     assert total.get_total_count() == sum(leg.count for leg in merged.values())
 
 
+def test_what_a_process_received_after_it_stood_still_is_of_when_it_went_on(tmp_path: Path) -> None:
+    path = tmp_path / "agent.hlog"
+    legs = [Recorder("end_to_end"), Recorder("loop_lag")]
+    writer = HistogramLog(path, legs, START_S)
+    # It stood still over the beginning of a window, and over its end.
+    for until_s in (1, 9, 10, 19):
+        for leg in legs:
+            leg.samples_ns.append(until_s * 1_000_000)
+        writer.end_interval(START_S + until_s)
+    writer.close(START_S + 19)
+
+    merged = merge_logs(
+        [path], from_unix_s=START_S + 8, until_unix_s=START_S + 15, endless=["end_to_end"]
+    )
+
+    assert merged["loop_lag"].count == 2
+    assert merged["end_to_end"].count == 3
+    assert merged["end_to_end"].max_us == pytest.approx(19_000, rel=1e-3)
+
+
 def test_the_payload_is_v2_compressed_by_the_format(log: Path) -> None:
     payloads = [base64.b64decode(interval.payload) for interval in read_log(log)]
     assert payloads

@@ -21,9 +21,16 @@ NS_PER_S = 1_000_000_000
 
 
 def analysed(
-    directory: Path, *, by_beginning: bool = True, probe_until_s: float = 100
+    directory: Path,
+    *,
+    by_beginning: bool = True,
+    probe_until_s: float = 100,
+    probe_early_s: float = 0,
 ) -> JsonObject:
-    """Simulate a run whose probe stops sampling at a time, and analyse it."""
+    """Simulate a run whose probe stops sampling at a time, and analyse it.
+
+    Every other of its samples is early by `probe_early_s`.
+    """
     run = RawRun()
     run.write(directory, sealed=False)
     if by_beginning:
@@ -36,6 +43,10 @@ def analysed(
         for line in path.read_text().splitlines()
         if json.loads(line)["unix_ns"] < T0_UNIX_NS + probe_until_s * NS_PER_S
     ]
+    samples = [json.loads(line) for line in lines]
+    for sample in samples[::2]:
+        sample["unix_ns"] -= round(probe_early_s * NS_PER_S)
+    lines = [json.dumps(sample) for sample in samples]
     path.write_text("\n".join(lines) + "\n")
     seal.seal(run.directory, HOST)
     return summary.analyse(load_bundle(directory))
@@ -66,6 +77,12 @@ def test_a_probe_that_stood_still_makes_a_run_invalid(tmp_path: Path) -> None:
     assert reason["host"] == HOST
     # The window is from 5 s to 35 s.
     assert reason["parameters"]["missing_s"] == pytest.approx(20, abs=1)
+
+
+def test_samples_that_are_a_little_early_leave_nothing_out(tmp_path: Path) -> None:
+    """They lie at the edges of seconds, so two may lie in one."""
+    codes_found = analysed(tmp_path / "run", probe_early_s=0.05)["verdict"]["reason_codes"]
+    assert "host_unsampled" not in [reason["code"] for reason in codes_found]
 
 
 @pytest.mark.parametrize("from_s", [0.0, 9.4, 9.6, 9.9999])

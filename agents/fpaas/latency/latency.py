@@ -25,6 +25,9 @@ from fpaas.measures.histogram_log import of_class
 from fpaas.measures.histograms import new_leg
 from fpaas.measures.intervals import IntervalSet
 
+#: Later than any run.
+NEVER_UNIX_NS = 2**63 - 1
+
 
 @dataclass(frozen=True)
 class Undelivered:
@@ -49,9 +52,8 @@ def legs_ms(
         if kind.recorded is None:
             found[name] = {**figures.NO_LEG}
             if complete:
-                until_ns = (
-                    bundle.spec.settled_unix_ns if legs.by_beginning else window.until_unix_ns
-                )
+                # As other ages: whenever it was received.
+                until_ns = NEVER_UNIX_NS if legs.by_beginning else window.until_unix_ns
                 found[name] = _first_fetch(bundle, clocks, Window(window.from_unix_ns, until_ns))
         else:
             found[name] = _recorded(name, kind.recorded, legs, clocks)

@@ -100,7 +100,7 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
                         [path],
                         from_unix_s=from_ns / NS_PER_S,
                         until_unix_s=until_ns / NS_PER_S,
-                        until_by_leg=_ages_until_s(bundle.spec) if by_beginning else {},
+                        endless=_tags_of_ages(bundle.spec) if by_beginning else (),
                         shift_us=_of_legs(clocks.shift_us(part.host)),
                     )
                 except Exception as error:  # noqa: BLE001 - the decoder's have no common class
@@ -128,11 +128,11 @@ def _merge(bundle: Bundle, window: Window) -> Legs:
     return legs
 
 
-def _ages_until_s(spec: RunSpec) -> dict[str, float]:
-    """Return until when ages count, by their tags: what was due in the window may come after it."""
+def _tags_of_ages(spec: RunSpec) -> set[str]:
+    """Return the tags of ages: what was due in the window may be received however long after it."""
     names = ("", *(one.name for one in spec.consumers.classes))
     return {
-        of_class(kind.recorded, name): spec.settled_unix_ns / NS_PER_S
+        of_class(kind.recorded, name)
         for kind in LEGS.values()
         if kind.is_age and kind.recorded is not None
         for name in names

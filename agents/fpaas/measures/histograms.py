@@ -9,10 +9,9 @@ import base64
 import ctypes
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import pyhdrh
 from hdrh.histogram import HdrHistogram
@@ -33,6 +32,8 @@ from fpaas.measures.histogram_log import (
 )
 
 _WORD_BYTES = 8
+#: What agents write a line for, unless they stood still, or a window begins or ends meanwhile.
+INTERVAL_S = 1.0
 
 
 def new_histogram() -> HdrHistogram:
@@ -73,9 +74,13 @@ class Interval:
     payload: str
 
     @property
-    def middle_unix_s(self) -> float:
-        """Decides on which side of a cut the interval falls."""
-        return self.start_unix_s + self.length_s / 2
+    def decisive_unix_s(self) -> float:
+        """Decides on which side of a cut the interval falls: its middle.
+
+        Of one that is longer than usual, the middle of its last second: its process stood still,
+        and received whatever had waited when it went on.
+        """
+        return self.start_unix_s + self.length_s - min(self.length_s, INTERVAL_S) / 2
 
 
 def is_by_beginning(path: Path) -> bool:
@@ -265,28 +270,27 @@ def merge_logs(
     *,
     from_unix_s: float = 0.0,
     until_unix_s: float = float("inf"),
-    until_by_leg: Mapping[str, float] = MappingProxyType({}),
+    endless: Collection[str] = (),
     holes: Sequence[tuple[float, float]] = (),
     shift_us: Callable[[str, float], int] = lambda _leg, _unix_s: 0,
 ) -> dict[str, Leg]:
-    """Merge the intervals whose middle lies in [from, until) into one histogram a leg.
+    """Merge the intervals that lie in [from, until) into one histogram a leg.
 
-    `until_by_leg` has another end for some legs. What lies in one of the `holes` is left out.
-    `shift_us(leg, middle of the interval)` is added to each of its samples.
+    Legs that are `endless` have no end. What lies in one of the `holes` is left out.
+    `shift_us(leg, when the interval was)` is added to each of its samples.
     """
     adder = _Adder()
     by_shift: dict[str, dict[int, Leg]] = {}
     for path in paths:
         for interval in read_log(path):
             name, _, kind = interval.tag.partition(".")
-            until_s = until_by_leg.get(name, until_unix_s)
-            middle_s = interval.middle_unix_s
-            if not from_unix_s <= middle_s < until_s:
+            at_s = interval.decisive_unix_s
+            if at_s < from_unix_s or (at_s >= until_unix_s and name not in endless):
                 continue
-            if any(since_s <= middle_s < end_s for since_s, end_s in holes):
+            if any(since_s <= at_s < end_s for since_s, end_s in holes):
                 continue
             legs = by_shift.setdefault(name, {})
-            shift = shift_us(name, interval.middle_unix_s)
+            shift = shift_us(name, at_s)
             leg = legs.get(shift)
             if leg is None:
                 leg = legs[shift] = new_leg()

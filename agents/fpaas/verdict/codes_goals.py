@@ -204,7 +204,10 @@ def _stood_still(p: Parameters) -> str:
     elif standstills.WINDOW in p["phases"]:
         then = "what waited for it is in the window's latencies and rates"
     elif standstills.DRAIN in p["phases"] or standstills.AFTER in p["phases"]:
-        then = "of the window's figures, only calls that were still open at its end show it"
+        then = (
+            "of the window's figures, those of calls that were still open at its end show it, and "
+        )
+        then += "ages of what was received later"
     else:
         then = "calls that fell due then are not in the window's latencies, but what was caught up "
         then += "in the window is in its rates"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from fpaas.bundle import process_ends, restarts
 from fpaas.bundle.bundle import Bundle
@@ -236,8 +237,9 @@ def _unsampled_s(bundle: Bundle, window: Window) -> dict[str, int]:
     found = {}
     for part in bundle.hosts.values():
         times = (sample.unix_ns for sample in part.host_samples if sample.unix_ns in window)
-        seconds = {(at - window.from_unix_ns) // NS_PER_S for at in times}
-        missing = int(window.length_s) - len(seconds)
+        # Samples are a second apart, but for some milliseconds.
+        at_ns = [window.from_unix_ns, *sorted(times), window.until_unix_ns]
+        missing = sum(max(0, round((b - a) / NS_PER_S) - 1) for a, b in pairwise(at_ns))
         if missing > max(UNSAMPLED_MAX_S, UNSAMPLED_MAX_SHARE * window.length_s):
             found[part.host] = missing
     return found
