@@ -49,6 +49,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             return {**result, "failed": True, "msg": "\n".join(problems)}
         # Who takes what there is, as teardown does, goes by no variables of groups.
         if arguments["needed"]:
-            for note in unused_variables.notes(groups, sources):
+            for note in unused_variables.notes(groups, sources, checkout):
                 Display().display(note, color="yellow")
         return {**result, "changed": False}

@@ -18,9 +18,9 @@ def notes(directory: Path, *names: str, also: str = "") -> list[str]:
     (directory / "other.yml").write_text(also)
     for name in names:
         path = directory / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
-    said = unused_variables.notes(GROUPS, [str(inventory), "host,"])
+    said = unused_variables.notes(GROUPS, [str(inventory), "host,"], directory / "checkout")
     return [note.removeprefix(f"{directory}/") for note in said]
 
 
@@ -56,4 +56,18 @@ def test_what_another_inventory_of_the_directory_has_is_its_own_business(tmp_pat
 
 def test_nothing_is_said_of_what_is_the_labs_own() -> None:
     inventory = CHECKOUT / "inventory" / "localhost.yml"
-    assert list(unused_variables.notes({"all": ["localhost"]}, [str(inventory)])) == []
+    assert list(unused_variables.notes({"all": ["localhost"]}, [str(inventory)], CHECKOUT)) == []
+
+
+def test_what_is_put_beside_the_labs_own_values_is_said_to_be_never_read(tmp_path: Path) -> None:
+    (tmp_path / "checkout").mkdir()
+    own = ("all.yml", "consumers.yml")
+    group, host, playbooks = notes(
+        tmp_path,
+        *(f"checkout/group_vars/{name}" for name in own),
+        "checkout/host_vars/load.yml",
+        "checkout/playbooks/group_vars/al.yml",
+    )
+    assert group.startswith("checkout/group_vars/consumers.yml: has no effect: put it into")
+    assert host.startswith("checkout/host_vars/load.yml: has no effect: put it into host_vars")
+    assert playbooks.endswith("the inventory has no group al; did you mean all?")

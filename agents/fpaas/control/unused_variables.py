@@ -12,17 +12,23 @@ SUFFIXES = ("", ".yml", ".yaml", ".json")
 IGNORED = re.compile(r"\..*|.*~|.*\.(orig|bak|ini|cfg|retry|pyc|pyo)")
 
 
-def notes(groups: Mapping[str, Sequence[str]], sources: Iterable[str]) -> Iterator[str]:
-    """Name what group_vars and host_vars beside an inventory have for no group or host of it.
+def notes(
+    groups: Mapping[str, Sequence[str]], sources: Iterable[str], checkout: Path
+) -> Iterator[str]:
+    """Name what group_vars and host_vars have for no group or host of the inventory.
 
+    Those beside the inventory and beside playbooks count, and of the `checkout` itself all.yml.
     Inventories may share a directory: what another file there speaks of is not named.
     """
-    files = [Path(source) for source in sources if Path(source).exists()]
+    files = [Path(source).absolute() for source in sources if Path(source).exists()]
     known = {
         "group": {*groups, "all", "ungrouped"},
         "host": {host for hosts in groups.values() for host in hosts},
     }
-    for directory in dict.fromkeys(one if one.is_dir() else one.parent for one in files):
+    directories = [one if one.is_dir() else one.parent for one in files]
+    if checkout not in directories:
+        yield from _never_read(checkout)
+    for directory in dict.fromkeys([*directories, checkout / "playbooks"]):
         for kind, names in known.items():
             unknown = [
                 path for path in _entries(directory / f"{kind}_vars") if _name(path) not in names
@@ -31,6 +37,16 @@ def notes(groups: Mapping[str, Sequence[str]], sources: Iterable[str]) -> Iterat
             for path in unknown:
                 if _name(path) not in spoken_of:
                     yield _sentence(path, kind, names)
+
+
+def _never_read(checkout: Path) -> Iterator[str]:
+    for kind in ("group", "host"):
+        for path in _entries(checkout / f"{kind}_vars"):
+            if path != checkout / "group_vars" / "all.yml":
+                yield (
+                    f"{path}: has no effect: put it into {kind}_vars beside the inventory; here, "
+                    "group_vars/all.yml is read and nothing else"
+                )
 
 
 def _entries(directory: Path) -> list[Path]:

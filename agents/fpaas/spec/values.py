@@ -64,8 +64,9 @@ class Variable:
 
 
 def integer(default: int, minimum: int, maximum: int, unit: str) -> Variable:
-    """Return a whole number of a unit."""
-    allowed = f"allowed: a whole number of {unit} from {minimum} to {maximum}"
+    """Return a whole number of a unit; it may have none."""
+    of_unit = f" of {unit}" if unit else ""
+    allowed = f"allowed: a whole number{of_unit} from {minimum} to {maximum}"
     return Variable(default, "integer", allowed, minimum, maximum)
 
 

@@ -58,7 +58,7 @@ VARIABLES: dict[str, Variable] = {
     "bench_relay_stuck_s": number(10, 0.5, 86_400, "seconds"),
     "bench_cursor_place": choice(CURSOR_PLACES[0], CURSOR_PLACES),
     "bench_undecodable_max_frames": integer(10, 0, 2**53, "frames"),
-    "bench_seed": integer(1, 0, 2**63 - 1, "(any seed)"),
+    "bench_seed": integer(1, 0, 2**63 - 1, ""),
     "bench_repeat": integer(1, 1, 100, "runs"),
     "bench_ack": choice(ACKS[0], ACKS),
     "bench_ack_wait_s": number(30, 1, 3600, "seconds"),
