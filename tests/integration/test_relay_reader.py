@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fpaas.errors import BadInput
 from fpaas.firehose.frames import FrameError, decode
-from fpaas.firehose.relay_client import subscription_url
+from fpaas.firehose.relay_client import RECEIVE_MAX_BYTES, subscription_url
 from fpaas.firehose.relay_errors import RelayError
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.measures.intervals import IntervalSet
@@ -63,6 +63,8 @@ class ScriptedRelay:
     def __init__(self, *, after_cursor: bool = False) -> None:
         self.frames: dict[int, bytes] = {}
         self.greeting: Callable[[int | None, int], bytes | None] = lambda _cursor, _number: None
+        #: Sent once each after the frame with this seq, and nothing more until it is closed.
+        self.inserted: dict[int, str | bytes] = {}
         self.cut_after: dict[int, int] = {}
         self.subscriptions: list[int | None] = []
         self.url = ""
@@ -81,6 +83,10 @@ class ScriptedRelay:
             first = 1 if cursor is None else max(cursor + self._after_cursor, 1)
             for seq in range(first, LAST_SEQ + 1):
                 await connection.send(self.frames.get(seq, commit(seq)))
+                if seq in self.inserted:
+                    await connection.send(self.inserted.pop(seq))
+                    await connection.wait_closed()
+                    return
                 if self.cut_after.get(number) == seq:
                     connection.transport.abort()
                     return
@@ -209,7 +215,30 @@ def test_frame_that_was_damaged_once_is_read_again(nats_server: NatsServer) -> N
             subject = await shuffle(nats_server, relay)
         assert published(subject) == all_but()
         assert subject.account.undecodable == 0
+        assert subject.account.undecodable_once == 1
         assert subject.account.reread == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("after_cursor", [False, True])
+@pytest.mark.parametrize("contiguous", [False, True])
+@pytest.mark.parametrize("garbage", ["hello", b"hello", bytes(RECEIVE_MAX_BYTES + 1)])
+def test_garbage_between_good_frames_is_counted(
+    nats_server: NatsServer, garbage: str | bytes, *, after_cursor: bool, contiguous: bool
+) -> None:
+    """As a proxy sends it: it has no seq, and the relay never sends it again."""
+
+    async def main() -> None:
+        relay = ScriptedRelay(after_cursor=after_cursor)
+        relay.inserted = {10: garbage, 30: garbage, 31: garbage}
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay, contiguous=contiguous)
+        assert published(subject) == all_but()
+        assert relay.subscriptions == [0, 10, 30, 31]
+        account = subject.account
+        assert (account.undecodable, account.undecodable_once) == (0, 3)
+        assert subject.reader.gaps.count == 0
 
     run(main())
 

@@ -33,7 +33,9 @@ def play(
         else:
             break
         frames.connection_lost()
-    return read, given_up + frames.ended(at), connections
+    given_up += frames.ended(at)
+    assert not frames.once
+    return read, given_up, connections
 
 
 @pytest.mark.parametrize("inclusive", [True, False])
@@ -64,6 +66,34 @@ def test_one_that_was_damaged_on_its_way_is_not_given_up() -> None:
     frames.connection_lost()
     assert frames.passed(5, 6) == []
     assert frames.ended(6) == []
+    assert frames.once == 1
+
+
+@pytest.mark.parametrize("inclusive", [True, False])
+def test_garbage_between_the_relays_frames_is_counted(*, inclusive: bool) -> None:
+    frames = BadFrames(is_dense=False)
+    for after in (5, 8, 9):
+        assert frames.left_behind(after) == []
+        assert not frames.is_stepped_over(after, None)
+        frames.connection_lost()
+        if inclusive:
+            assert frames.reread() == (0, [])
+    assert frames.left_behind(12) == []
+    assert frames.ended(12) == []
+    assert frames.once == 3
+
+
+def test_those_stepped_over_on_a_connection_that_was_lost_are_counted() -> None:
+    frames = BadFrames(is_dense=False)
+    assert not frames.is_stepped_over(5, None)
+    frames.connection_lost()
+    assert frames.is_stepped_over(5, None)
+    assert frames.is_stepped_over(5, None)
+    frames.connection_lost()
+    # One of them comes a third time.
+    assert frames.is_stepped_over(5, None)
+    assert frames.left_behind(7) == [None]
+    assert frames.once == 1
 
 
 def test_one_that_did_not_come_again_is_given_up_at_the_end() -> None:

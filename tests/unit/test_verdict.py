@@ -114,6 +114,7 @@ def test_a_fact_that_makes_a_run_invalid(
         ("ledger.unexplained", 3, "ledger_unbalanced"),
         ("ledger.unexplained", None, "ledger_unmeasured"),
         ("ledger.undecodable", 11, "frames_undecodable"),
+        ("relay.undecodable_once", 11, "frames_undecodable"),
         ("ledger.offered", 0, "nothing_read"),
         ("fidelity.poll_lateness_own_ms", {"p99": 101.0}, "poll_lateness_own"),
         ("fidelity.relay_lateness_own_ms", {"p99": 101.0}, "relay_lateness_own"),
@@ -139,6 +140,11 @@ def test_a_few_frames_that_cannot_be_decoded_do_not_spoil_a_run(
     judged = judge(healthy, changes={"ledger.undecodable": 10})
     assert judged.status == "pass"
     assert of(judged.notes) == ["unread_as_planned", "frames_left_out"]
+    once = judge(healthy, changes={"ledger.undecodable": 4, "relay.undecodable_once": 6})
+    assert once.status == "pass"
+    assert of(once.notes) == ["unread_as_planned", "frames_left_out", "frames_bad_once"]
+    both = judge(healthy, changes={"ledger.undecodable": 5, "relay.undecodable_once": 6})
+    assert both.reasons[0].parameters["count"] == 11
     only_bad = judge(healthy, changes={"ledger.undecodable": 10, "ledger.offered": 10})
     assert of(only_bad.reasons) == ["nothing_read"]
     run, content = healthy

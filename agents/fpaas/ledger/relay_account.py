@@ -48,6 +48,7 @@ def account(bundle: Bundle, window: Window) -> Relay:
         read=len(shuffler.read) if shuffler is not None else None,
         reread=shuffler.reread if shuffler is not None else None,
         undecodable=shuffler.undecodable if shuffler is not None else None,
+        undecodable_once=shuffler.undecodable_once if shuffler is not None else None,
     )
 
 

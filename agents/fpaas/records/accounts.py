@@ -102,6 +102,9 @@ class Relay(msgspec.Struct, kw_only=True):
     read: Annotated[Count | None, doc("events, each once")]
     reread: Annotated[Count | None, doc("frames that were read before")]
     undecodable: Count | None
+    undecodable_once: Annotated[
+        Count | None, doc("more bad frames, no events: they did not come again after a reconnect")
+    ]
 
 
 class Outage(msgspec.Struct, kw_only=True):

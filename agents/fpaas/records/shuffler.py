@@ -125,6 +125,12 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
         IntervalSet, doc("stream sequences of the second copies of stored_twice")
     ] = field(default_factory=IntervalSet)
     foreign: Annotated[Count, doc("messages in the stream that are not this shuffler's")] = 0
+    undecodable_once: Annotated[
+        Count,
+        doc(
+            "more such frames, which did not come again: damaged on the way, or none of the relay's"
+        ),
+    ] = 0
     refusals_by_reason: Annotated[
         dict[str, Count], doc("of all answers that refused a publish; most are tried again")
     ] = field(default_factory=dict)

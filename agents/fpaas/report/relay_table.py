@@ -38,6 +38,7 @@ def relay_rows(spec: RunSpec, summary: JsonObject) -> dict[str, str]:
         "renumbered": _times(relay.get("seq_resets")),
         "read again": with_unit(relay.get("reread"), "frames"),
         "undecodable": with_unit(relay.get("undecodable"), "frames"),
+        "undecodable, did not come again": with_unit(relay.get("undecodable_once"), "frames"),
     }
     if relay.get("foreign"):
         lag_s = relay.get("lag_growth_s")

@@ -87,6 +87,8 @@ class Account:
         self.failed = 0
         self.unknown = 0
         self.undecodable = 0
+        #: More such frames, which did not come again.
+        self.undecodable_once = 0
         self.ignored = 0
         self.reread = 0
         self.settled = 0
@@ -157,6 +159,7 @@ class Account:
         self.failed_seqs, self.failed = left.failed, len(left.failed)
         self.unknown_seqs, self.unknown = left.unknown, len(left.unknown)
         self.undecodable_seqs, self.undecodable = left.undecodable_seqs, left.undecodable
+        self.undecodable_once = left.undecodable_once
         self.ignored_seqs, self.ignored = left.ignored_seqs, left.ignored
         self.replayed_seqs, self.replayed = left.replayed_seqs, len(left.replayed_seqs)
         self.reread, self.settled = left.reread, left.settled

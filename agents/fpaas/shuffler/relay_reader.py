@@ -181,6 +181,7 @@ class RelayReader:
             gate.cancel()
             given_up = self._bad_frames.ended(self.last_read)
             self._give_up(given_up)
+            self._leave_unreceivable(0)
 
     # -- connections -----------------------------------------------------------------------------
 
@@ -208,7 +209,8 @@ class RelayReader:
         if self._kept_frames is not None:
             self._kept_frames.keep(error, None, after_seq=last_seq)
         if self._unreceivable_after != last_seq:
-            self._unreceivable_after, self._unreceivable = last_seq, 0
+            self._leave_unreceivable(0)
+            self._unreceivable_after = last_seq
         self._unreceivable += 1
 
     # -- back pressure ---------------------------------------------------------------------------
@@ -291,6 +293,8 @@ class RelayReader:
         if isinstance(last, Event):
             self._last_event = last.time, now_unix_ns
         self._give_up(self._bad_frames.left_behind(self.last_read))
+        if self._unreceivable and self._unreceivable_after != self.numbering.last_seq:
+            self._leave_unreceivable(0)
 
     def _is_new(self, event: Event, now_unix_ns: int) -> bool:
         """Take in an event that does not have the seq that is due; returns whether it is new."""
@@ -361,9 +365,15 @@ class RelayReader:
         """Give up the frames that could not be received, now that the relay goes on."""
         # The first time it was only resumed.
         count = min(missing, max(0, self._unreceivable - 1))
-        self._unreceivable = 0
+        self._leave_unreceivable(count)
         self._give_up([None] * count)
         return count
+
+    def _leave_unreceivable(self, given_up: int) -> None:
+        """Take in that the relay went on; the frame counts, though no number may be missing."""
+        if self._unreceivable and not given_up:
+            self._account.undecodable_once += 1
+        self._unreceivable = 0
 
     def _is_dropped_by(self, frame: ErrorFrame | Ignored | FrameError, received: bytes) -> bool:
         """Take in what is no event; returns whether the connection was dropped for it."""
@@ -410,7 +420,10 @@ class RelayReader:
         numbering, after = self.numbering, self.last_read
         position = None if error.seq is None else error.seq + numbering.base
         if position is not None and after is not None and position <= after:
-            self._account.reread += 1
+            if position in self._account.undecodable_seqs:
+                self._account.reread += 1
+            else:
+                self._account.undecodable_once += 1
             return False
         if self._kept_frames is not None:
             self._kept_frames.keep(error, received, after_seq=numbering.last_seq)
@@ -429,6 +442,9 @@ class RelayReader:
         return not is_stepped_over
 
     def _give_up(self, positions: list[int | None]) -> None:
+        """Count these, and those that turned out not to come again."""
+        self._account.undecodable_once += self._bad_frames.once
+        self._bad_frames.once = 0
         for position in positions:
             self._account.note_undecodable(position)
 

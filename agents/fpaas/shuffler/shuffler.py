@@ -162,6 +162,7 @@ class Shuffler:
             unknown=account.unknown_seqs,
             undecodable_seqs=account.undecodable_seqs,
             undecodable=account.undecodable,
+            undecodable_once=account.undecodable_once,
             ignored=account.ignored,
             ignored_seqs=account.ignored_seqs,
             reread=account.reread,

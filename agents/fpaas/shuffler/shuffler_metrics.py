@@ -96,6 +96,11 @@ class ShufflerCollector(Collector):
         yield _counter("frames_reread", "Frames read again after a resume.", account.reread)
         yield _counter("frames_ignored", "Frames that are no events.", account.ignored)
         yield _counter("frames_undecodable", "Frames given up as malformed.", account.undecodable)
+        yield _counter(
+            "frames_undecodable_once",
+            "More malformed frames, which did not come again.",
+            account.undecodable_once,
+        )
         publishes = CounterMetricFamily(
             "fpaas_shuffler_publishes", "Events by what became of them.", labels=["outcome"]
         )

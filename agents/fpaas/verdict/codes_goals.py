@@ -554,6 +554,15 @@ CODES: dict[str, Code] = {
         "Nothing, if they are few: bench_undecodable_max_frames is how many a run may have.",
         {"count": "frames"},
     ),
+    "frames_bad_once": Code(
+        NOTE,
+        "{count} frames could not be decoded or were too large, and did not come again.",
+        "After the reconnect that each of them cost, the relay went on with good frames: they were "
+        "damaged on the way, or none of the relay's events. The ledger has no place for them.",
+        "Look at what is between the relay and the shuffler, a proxy for example. "
+        "bench_undecodable_max_frames is how many bad frames a run may have in all.",
+        {"count": "frames"},
+    ),
     "duplicates_rejected": Code(
         NOTE,
         "{count} publishes were already in the stream.",

@@ -59,10 +59,11 @@ def unread_relay(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterat
     """Name a relay of which nothing, or too little, could be read."""
     ledger, url = summary["ledger"], spec.firehose.relay_url
     count = ledger["undecodable"]
+    received = (count or 0) + (summary["relay"]["undecodable_once"] or 0)
     # Those that the run itself asked for are no reason to distrust it.
     limit = spec.firehose.undecodable_max_frames + facts.frames_damaged
-    if count and count > limit:
-        bad = {"count": count, "limit_frames": limit, "relay_url": url}
+    if received > limit:
+        bad = {"count": received, "limit_frames": limit, "relay_url": url}
         yield Reason("frames_undecodable", None, bad)
     elif ledger["offered"] is not None and ledger["offered"] == (count or 0):
         yield Reason("nothing_read", None, {"relay_url": url})

@@ -67,6 +67,8 @@ def of(
                 yield replace(reason, parameters={**reason.parameters, "consumers": name})
     if undecodable := ledger["undecodable"]:
         yield Reason("frames_left_out", None, {"count": undecodable})
+    if once := summary["relay"]["undecodable_once"]:
+        yield Reason("frames_bad_once", None, {"count": once})
     if ledger["duplicates_rejected"]:
         yield Reason("duplicates_rejected", None, {"count": ledger["duplicates_rejected"]})
     if ledger["redelivered"] or ledger["duplicate_deliveries"]:
