@@ -23,11 +23,11 @@ def goal_rows(summary: JsonObject) -> list[dict[str, Any]]:
         {
             "meaning": goal["meaning"],
             "name": goal["name"],
-            "limit": f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'], ',')}",
+            "limit": f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'])}",
             "measured": NOT_MEASURED
             if goal["measured"] is None
             else marked(
-                goals.written(goal["measured"], goal["unit"], ","),
+                goals.written(goal["measured"], goal["unit"]),
                 at_least=is_goal_at_least(summary, goal["name"]),
             ),
             "status": goal["status"],

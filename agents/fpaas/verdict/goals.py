@@ -236,7 +236,7 @@ def _status(
     return NOT_MEASURED
 
 
-def written(value: float, unit: str, thousands: str = " ") -> str:
-    """Write a figure with thousands apart and as many digits as tell."""
+def written(value: float, unit: str) -> str:
+    """Write a figure with as many digits as tell."""
     number = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
-    return f"{number.replace(',', thousands)}{'' if unit == '/s' else ' '}{unit}".strip()
+    return f"{number}{'' if unit == '/s' else ' '}{unit}".strip()
