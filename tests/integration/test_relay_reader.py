@@ -243,6 +243,26 @@ def test_garbage_between_good_frames_is_counted(
     run(main())
 
 
+def test_swapped_neighbours_are_not_missing_but_what_never_came_is(
+    nats_server: NatsServer,
+) -> None:
+    async def main() -> None:
+        relay = ScriptedRelay(after_cursor=True)
+        for seq in (10, 20, 30, 40, 50):
+            relay.frames |= {seq: commit(seq + 1), seq + 1: commit(seq)}
+        # Nobody knows by then that 40 is still to come.
+        relay.cut_after = {0: 40}
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay, contiguous=False)
+        assert relay.subscriptions == [0, 41]
+        assert published(subject) == all_but(40)
+        gaps = subject.reader.gaps
+        assert [(gap.after_seq, gap.missing) for gap in gaps.found] == [(39, 1)]
+        assert gaps.count == 1
+
+    run(main())
+
+
 def test_malformed_frame_with_a_seq_of_its_own(nats_server: NatsServer) -> None:
     async def main() -> None:
         relay = ScriptedRelay()

@@ -1,10 +1,14 @@
 """Which events of a relay were never read, as far as its sequence numbers tell. Pure.
 
 Relays may leave gaps in their numbering. One that numbers densely tells exactly what is missing,
-one that does not only that something is: then a gap has no size.
+one that does not only that something is: then a gap has no size. Events may come late, too: a gap
+that they fill was none.
 """
 
 from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
 
 from fpaas.records.shuffler import RelayGap
 
@@ -23,6 +27,19 @@ DENSE_FROM = 10
 #: Of a sparse relay, something is missing if it leaves out this many times what it did before.
 UNUSUAL_TIMES = 10
 GAPS_MAX = 1000
+#: In so many places where numbers were left out, late events are known.
+AWAITED_MAX = 1000
+
+
+@dataclass(slots=True)
+class _LeftOut:
+    """Numbers between two events, `missing` of which were not there; `gap` if it is one."""
+
+    after_seq: int
+    until_seq: int
+    missing: int
+    is_jump: bool
+    gap: RelayGap | None
 
 
 class RelayGaps:
@@ -37,6 +54,8 @@ class RelayGaps:
         self._is_dense = is_dense
         self._jumps = 0
         self._widest = 0
+        #: Of the numbering that there is, in the order of its seqs.
+        self._left_out: deque[_LeftOut] = deque(maxlen=AWAITED_MAX)
 
     def is_dense(self, events: int) -> bool:
         """Whether the relay leaves out no numbers, after `read` events."""
@@ -44,28 +63,45 @@ class RelayGaps:
             return True
         return events >= DENSE_FROM and self._jumps * DENSE_EVENTS <= events
 
-    def note_jump(self, gap: RelayGap, events: int) -> None:
+    def note_jump(self, gap: RelayGap, until_seq: int, events: int) -> None:
         """Take in that seqs were left out on one connection, after so many events."""
         missing = gap.missing or 0
+        added = None
         if self.is_dense(events):
-            self._add(gap)
+            added = self._add(gap)
         elif self._widest and missing > UNUSUAL_TIMES * self._widest:
-            self._add_without_size(gap)
+            added = self._add_without_size(gap)
+        self._await(gap, until_seq, added, is_jump=True)
         self._jumps += 1
         self._widest = max(self._widest, missing)
 
-    def note_outage(self, gap: RelayGap, events: int) -> None:
+    def note_outage(self, gap: RelayGap, until_seq: int, events: int) -> None:
         """Take in that seqs were left out between two connections."""
         is_dense = self.is_dense(events)
         is_told = gap.cause == OUTDATED_CURSOR
+        added = None
         if is_dense:
-            self._add(gap)
+            added = self._add(gap)
         elif is_told or (gap.missing or 0) > UNUSUAL_TIMES * max(self._widest, 1):
-            self._add_without_size(gap)
+            added = self._add_without_size(gap)
+        self._await(gap, until_seq, added, is_jump=False)
 
     def note_unknown(self, gap: RelayGap) -> None:
         """Take in that something may be missing, nobody knows how much."""
         self._add_without_size(gap)
+
+    def begin_numbering(self) -> None:
+        """Take in that the relay numbers anew: what comes late is none of those left out before."""
+        self._left_out.clear()
+
+    def fill(self, seq: int) -> None:
+        """Take in that an event came late: it is not missing."""
+        for left_out in reversed(self._left_out):
+            if left_out.until_seq <= seq:
+                return
+            if left_out.after_seq < seq:
+                self._fill(left_out)
+                return
 
     def take_back(self, after_seq: int) -> None:
         """Forget the last gap if it was one bad seq after this one."""
@@ -73,10 +109,40 @@ class RelayGaps:
             self.found.pop()
             self.count -= 1
 
-    def _add_without_size(self, gap: RelayGap) -> None:
-        self._add(RelayGap(gap.after_seq, None, gap.at_unix_ns, gap.cause))
+    def _await(
+        self, gap: RelayGap, until_seq: int, added: RelayGap | None, *, is_jump: bool
+    ) -> None:
+        if gap.after_seq is not None and gap.missing:
+            self._left_out.append(
+                _LeftOut(gap.after_seq, until_seq, gap.missing, is_jump=is_jump, gap=added)
+            )
 
-    def _add(self, gap: RelayGap) -> None:
+    def _fill(self, left_out: _LeftOut) -> None:
+        left_out.missing -= 1
+        gap = left_out.gap
+        if gap is not None and gap.missing is not None and left_out.missing:
+            left_out.gap = RelayGap(gap.after_seq, left_out.missing, gap.at_unix_ns, gap.cause)
+            self._replace(gap, [left_out.gap])
+        if left_out.missing:
+            return
+        self._left_out.remove(left_out)
+        self._jumps -= left_out.is_jump
+        if gap is not None:
+            self.count -= 1
+            self._replace(gap, [])
+
+    def _replace(self, gap: RelayGap, by: list[RelayGap]) -> None:
+        """Replace a gap, if it is among those that are kept."""
+        for place in reversed(range(len(self.found))):
+            if self.found[place] is gap:
+                self.found[place : place + 1] = by
+                return
+
+    def _add_without_size(self, gap: RelayGap) -> RelayGap:
+        return self._add(RelayGap(gap.after_seq, None, gap.at_unix_ns, gap.cause))
+
+    def _add(self, gap: RelayGap) -> RelayGap:
         self.count += 1
         if len(self.found) < GAPS_MAX:
             self.found.append(gap)
+        return gap

@@ -314,6 +314,11 @@ class RelayReader:
                 "relay %s: its numbers went back from %s to %d; they are taken for new ones",
                 *(self.url, after_seq, event.seq),
             )
+        if kind is Kind.LATE:
+            if position not in self._account.read_seqs:
+                self.gaps.fill(event.seq)
+        elif kind is not Kind.AHEAD:
+            self.gaps.begin_numbering()
         if kind is Kind.RETURN:
             self.gaps.take_back(event.seq - 1)
         else:
@@ -321,13 +326,16 @@ class RelayReader:
                 # What cannot be decoded, cannot be received or is no event is not missing.
                 missing = max(0, missing - len(given_up) - self._ignored_before(event.seq))
                 missing -= self._give_up_unreceivable(missing)
-            self._note_gap(kind, missing, after_seq, now_unix_ns, stepped_over=len(given_up))
+            self._note_gap(
+                kind, missing, event.seq, after_seq, now_unix_ns, stepped_over=len(given_up)
+            )
         return True
 
     def _note_gap(
         self,
         kind: Kind,
         missing: int | None,
+        seq: int,
         after_seq: int | None,
         at: int,
         *,
@@ -350,10 +358,10 @@ class RelayReader:
             if is_resumed:
                 is_told = self._is_outdated
                 cause = relay_gaps.OUTDATED_CURSOR if is_told else relay_gaps.AFTER_RECONNECT
-                self.gaps.note_outage(RelayGap(after_seq, missing, at, cause), events)
+                self.gaps.note_outage(RelayGap(after_seq, missing, at, cause), seq, events)
             else:
                 gap = RelayGap(after_seq, missing, at, relay_gaps.SEQ_JUMP)
-                self.gaps.note_jump(gap, events)
+                self.gaps.note_jump(gap, seq, events)
 
     def _ignored_before(self, seq: int) -> int:
         """Count the frames that came since the event read last and had a seq without being one."""
