@@ -240,3 +240,12 @@ def test_a_moment_of_silence_in_the_window_is_not_told_as_none(tmp_path: Path) -
 def test_before_t0_no_relay_is_silent(tmp_path: Path) -> None:
     content = summary(tmp_path, quiet=[(-3.0, 0.1)])
     assert [one for one in content["events"] if one["kind"] == "relay_silent"] == []
+
+
+def test_bad_frames_that_did_not_come_again_count_towards_the_limit(tmp_path: Path) -> None:
+    few = summary(tmp_path / "few", foreign=True, undecodable=4, undecodable_once=6)
+    assert few["relay"]["undecodable_once"] == 6
+    assert "frames_undecodable" not in codes(few)
+    many = summary(tmp_path / "many", foreign=True, undecodable=4, undecodable_once=7)
+    assert many["verdict"]["status"] == "invalid"
+    assert "frames_undecodable" in codes(many)
