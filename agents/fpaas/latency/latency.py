@@ -24,6 +24,7 @@ from fpaas.measures.figures import Window
 from fpaas.measures.histogram_log import of_class
 from fpaas.measures.histograms import new_leg
 from fpaas.measures.intervals import IntervalSet
+from fpaas.spec import NS_PER_S
 
 #: Later than any run.
 NEVER_UNIX_NS = 2**63 - 1
@@ -52,9 +53,7 @@ def legs_ms(
         if kind.recorded is None:
             found[name] = {**figures.NO_LEG}
             if complete:
-                # As other ages: whenever it was received.
-                until_ns = NEVER_UNIX_NS if legs.by_beginning else window.until_unix_ns
-                found[name] = _first_fetch(bundle, clocks, Window(window.from_unix_ns, until_ns))
+                found[name] = _first_fetch(bundle, clocks, window, endless=legs.by_beginning)
         else:
             found[name] = _recorded(name, kind.recorded, legs, clocks)
             if kind.is_age:
@@ -166,14 +165,17 @@ def _polled_until_unix_ns(bundle: Bundle) -> int:
     return min([bundle.spec.end_unix_ns, *last])
 
 
-def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:
+def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: bool) -> JsonObject:
     """Time from stored to the first fetch by anybody, of the first fetches in a window.
 
+    It may be `endless`, as that of other ages: whatever is fetched later is in it, too.
     A stream that was lost and made again is two. Of one that was lost, what nobody fetched is
     missing only if it was not stored again.
     """
     name = "publish_to_first_fetch"
-    middle_s = (window.from_unix_s + window.until_unix_s) / 2
+    until_unix_ns = bundle.spec.settled_unix_ns if endless else window.until_unix_ns
+    middle_s = (window.from_unix_ns + until_unix_ns) / 2 / NS_PER_S
+    fetched_in = Window(window.from_unix_ns, NEVER_UNIX_NS) if endless else window
     lost = bundle.shuffler.lost_streams if bundle.shuffler is not None else []
     parts: list[list[tuple[array[int], int]]] = [[] for _ in (*lost, None)]
     for part, worker in bundle.workers:
@@ -199,7 +201,8 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window) -> JsonObject:
                 for first, last in again.within(seq, seq + count - 1):
                     begin, end = max(first, seq), min(last, seq + count - 1)
                     passed_by.add_range(at + begin - seq, at + end - seq)
-        of_one = _first_fetches(first_fetch.earliest_units(of_stream), stored_at, window, passed_by)
+        earliest = first_fetch.earliest_units(of_stream)
+        of_one = _first_fetches(earliest, stored_at, fetched_in, passed_by)
         counts += of_one.counts
         never += of_one.never
         latest_never_ns = max(latest_never_ns, of_one.latest_never_ns)
