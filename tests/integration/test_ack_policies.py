@@ -79,15 +79,7 @@ def test_a_stream_that_was_lost_balances_whatever_is_acknowledged(
     tmp_path: Path, nats_server: NatsServer, ack: str
 ) -> None:
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **VARIABLES, bench_ack=ack)
-    try:
-        lab.start()
-        lab.sleep_until(3)
-        nats_server.kill()
-        nats_server.launch()
-        lab.wait()
-    finally:
-        lab.end()
-    summary = lab.report()
+    summary = lab.play_losing_nats(nats_server, 3)
     assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
     assert summary["recovery"]["stream_recreated"] == 1
 
@@ -99,15 +91,7 @@ def test_a_file_stream_whose_server_was_killed_balances_whatever_is_acknowledged
 ) -> None:
     variables = VARIABLES | {"bench_stream_storage": "file", "bench_fetch": "drain"}
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables, bench_ack=ack)
-    try:
-        lab.start()
-        lab.sleep_until(3)
-        nats_server.kill()
-        nats_server.launch()
-        lab.wait()
-    finally:
-        lab.end()
-    summary = lab.report()
+    summary = lab.play_losing_nats(nats_server, 3)
     assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
     assert summary["ledger"]["owed"] == 6 * summary["ledger"]["stored"]
 

@@ -139,15 +139,7 @@ def test_a_stream_that_was_lost_is_accounted_for_by_class(
     tmp_path: Path, nats_server: NatsServer
 ) -> None:
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **VARIABLES)
-    try:
-        lab.start()
-        lab.sleep_until(3)
-        nats_server.kill()
-        nats_server.launch()
-        lab.wait()
-    finally:
-        lab.end()
-    summary = lab.report()
+    summary = lab.play_losing_nats(nats_server, 3)
     ledger = summary["ledger"]
     assert ledger["unexplained"] == 0
     for term in DELIVERY_TERMS:

@@ -94,15 +94,7 @@ def test_a_stream_that_was_lost_is_accounted_for_by_late_classes(
     mix = [*MIX, {"name": "later", "count": 2, "joins_at_s": 7, "start": {"last_minutes": 0.02}}]
     variables = VARIABLES | {"bench_mix": mix, "bench_consumers": 13, "bench_measure_s": 9}
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
-    try:
-        lab.start()
-        lab.sleep_until(5)
-        nats_server.kill()
-        nats_server.launch()
-        lab.wait()
-    finally:
-        lab.end()
-    summary = lab.report()
+    summary = lab.play_losing_nats(nats_server, 5)
     assert summary["ledger"]["unexplained"] == 0, summary["verdict"]
     assert summary["recovery"]["stream_recreated"] == 1
     for term in DELIVERY_TERMS:

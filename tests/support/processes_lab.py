@@ -204,6 +204,18 @@ class ProcessesLab:
         assert set(codes.values()) == {0}, codes
         return self.report()
 
+    def play_losing_nats(self, server: NatsServer, at_s: float) -> dict[str, Any]:
+        """Play a run in which a NATS server is killed and started again, to its report."""
+        try:
+            self.start()
+            self.sleep_until(at_s)
+            server.kill()
+            server.launch()
+            self.wait()
+        finally:
+            self.end()
+        return self.report()
+
     def report(self) -> dict[str, Any]:
         """Seal all hosts and report; returns summary.json."""
         self.seal()
