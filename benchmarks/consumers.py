@@ -36,6 +36,7 @@ import nats
 import uvloop
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from tests.support.nats_headers import header_block
 from tests.support.nats_servers import NatsServer
 
 from fpaas.consumers.assignment import Assignment
@@ -44,7 +45,6 @@ from fpaas.consumers.schedule import PollSchedule
 from fpaas.jetstream import asked, stream
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.jetstream.nats_connection import NatsConnection
-from fpaas.jetstream.nats_wire import header_block
 from fpaas.measures.histograms import merge_logs
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
 

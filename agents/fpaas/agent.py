@@ -21,13 +21,13 @@ import uvloop
 from fpaas import common_time
 from fpaas.errors import RunInvalid
 from fpaas.measures.calls import CallRecorder
+from fpaas.measures.wake_ups import WAKE_UP_INTERVAL_NS
 from fpaas.records import status
 from fpaas.records.fields import Number
 from fpaas.records.files import UnreadableError
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 
-LOOP_LAG_INTERVAL_NS = 50_000_000
 #: Whoever plans a run prepares streams and measures networks before it arms it.
 ARMED_WITHIN_S = 600.0
 ARMED_LOOK_INTERVAL_S = 0.05
@@ -205,7 +205,7 @@ async def measure_loop_lag(
         return time.monotonic_ns() - unix_to_monotonic_ns
 
     def overdue(unix_ns: int) -> range:
-        return range(due_unix_ns, unix_ns + 1, LOOP_LAG_INTERVAL_NS)
+        return range(due_unix_ns, unix_ns + 1, WAKE_UP_INTERVAL_NS)
 
     recorder.still_open = lambda: overdue(now())
     try:
@@ -213,7 +213,7 @@ async def measure_loop_lag(
             now_unix_ns = now()
             for due in overdue(now_unix_ns):
                 recorder.end(due, now_unix_ns)
-                due_unix_ns = due + LOOP_LAG_INTERVAL_NS
+                due_unix_ns = due + WAKE_UP_INTERVAL_NS
             # Before T0 it sleeps at one stretch, which is no pause.
             if now_unix_ns >= t0_unix_ns:
                 on_wake(time.monotonic_ns())
@@ -226,14 +226,5 @@ async def measure_loop_lag(
 
 def wakes_from(t0_unix_ns: int) -> int:
     """Return from when on an event loop's wake-ups are due, Unix ns: T0, or now if that is over."""
-    passed = -((t0_unix_ns - common_time.now_ns()) // LOOP_LAG_INTERVAL_NS)
-    return t0_unix_ns + max(0, passed) * LOOP_LAG_INTERVAL_NS
-
-
-def wake_ups_between(t0_unix_ns: int, from_unix_ns: int, until_unix_ns: int) -> int:
-    """Return how many wake-ups of `measure_loop_lag` are due in [from, until), Unix ns."""
-    first, end = (
-        max(0, -((t0_unix_ns - unix_ns) // LOOP_LAG_INTERVAL_NS))
-        for unix_ns in (from_unix_ns, until_unix_ns)
-    )
-    return end - first
+    passed = -((t0_unix_ns - common_time.now_ns()) // WAKE_UP_INTERVAL_NS)
+    return t0_unix_ns + max(0, passed) * WAKE_UP_INTERVAL_NS

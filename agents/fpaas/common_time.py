@@ -12,6 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
 _shift_ns = 0
 
 

@@ -34,6 +34,7 @@ from fpaas.records.files import UnreadableError
 from fpaas.shuffler.publish_answers import Ack, AnswerReader
 from fpaas.shuffler.subjects import Addresser
 from fpaas.spec import RunSpec, check_run
+from tests.support.kinds_of_files import name_of
 
 _ADDRESSER = Addresser()
 _NUMBER_MAX = 2**63
@@ -186,7 +187,7 @@ def api(data: bytes) -> None:
 def record(data: bytes) -> None:
     """A file that an agent wrote, or one about a whole run, behind its name on a line."""
     first_line, _, content = data.partition(b"\n")
-    name = schemas.name_of(first_line.decode("latin-1")) or ""
+    name = name_of(first_line.decode("latin-1")) or ""
     if name in ("", "run", "summary"):
         name = sorted(schemas.FILES)[len(first_line) % len(schemas.FILES)]
     kind = schemas.FILES[name].record

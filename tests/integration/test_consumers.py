@@ -24,11 +24,11 @@ import pytest
 
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.jetstream.nats_connection import NatsConnection
-from fpaas.jetstream.nats_wire import header_block
 from fpaas.measures import delivery_log
 from fpaas.measures.histograms import merge_logs
 from fpaas.spec import STREAM_NAME, RunSpec
 from tests.support.arming import arm_once_up
+from tests.support.nats_headers import header_block
 from tests.support.nats_servers import NatsServer
 from tests.support.ports import free_port
 from tests.support.provisioning import provision, run_spec, stream_and_durables

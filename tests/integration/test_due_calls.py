@@ -14,9 +14,9 @@ from typing import Any
 import cbor2
 import pytest
 
-from fpaas.agent import LOOP_LAG_INTERVAL_NS
 from fpaas.firehose.capture import LENGTH
 from fpaas.measures.histogram_log import BY_BEGINNING
+from fpaas.measures.wake_ups import WAKE_UP_INTERVAL_NS
 from fpaas.spec import NS_PER_S
 from tests.support.processes_lab import LOAD_HOST
 from tests.support.side_by_side import OwnLab, play_all
@@ -122,7 +122,7 @@ def test_all_that_was_due_is_counted_in_whole_runs(tmp_path: Path) -> None:
         legs = figures_of(summary)
         assert legs["due_to_sent"]["due_count"] == frames
         assert legs["due_to_ack"]["due_count"] == legs["due_to_read"]["due_count"] == events
-        wake_ups = MEASURE_S * NS_PER_S // LOOP_LAG_INTERVAL_NS
+        wake_ups = MEASURE_S * NS_PER_S // WAKE_UP_INTERVAL_NS
         assert legs["loop_lag_ms"]["due_count"] == processes * wake_ups
         assert summary["ledger"]["unexplained"] == 0
     drained = figures_of(summaries["drain"])

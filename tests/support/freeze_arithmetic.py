@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fpaas.agent import LOOP_LAG_INTERVAL_NS
 from fpaas.consumers.polling import PULL_TIMEOUT_NS
 from fpaas.consumers.schedule import PollSchedule
+from fpaas.measures.wake_ups import WAKE_UP_INTERVAL_NS
 from fpaas.spec import NS_PER_S, RunSpec
 
 #: Of the freeze's length: how far figures may be from what the recorder says.
@@ -234,7 +234,7 @@ class Expected:
     def _wake_ups(self) -> Calls:
         spec, freeze = self.spec, self.freeze
         dues = self._in_window(
-            due / NS_PER_S for due in range(spec.t0_unix_ns, spec.end_unix_ns, LOOP_LAG_INTERVAL_NS)
+            due / NS_PER_S for due in range(spec.t0_unix_ns, spec.end_unix_ns, WAKE_UP_INTERVAL_NS)
         )
         others = freeze.not_waiting(dues)
         frozen = others if freeze.part == NATS else freeze.waiting(dues)

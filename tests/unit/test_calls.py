@@ -5,9 +5,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.measures.calls import NS_PER_S, Bins, CallRecorder
+from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histogram_log import Recorder
 from fpaas.records.calls import CallFigures, sampled
+from fpaas.spec import NS_PER_S
 
 T0 = 1_800_000_000_123_456_789
 TIMES = st.integers(T0 - 3 * NS_PER_S, T0 + 10 * NS_PER_S)

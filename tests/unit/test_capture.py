@@ -176,7 +176,7 @@ def test_clock_that_is_off_delays_nothing(tmp_path: Path) -> None:
     times = ["0001-01-01T00:00:00Z", TIME, "9999-12-31T23:59:59Z", "2026-07-04T14:38:08.517Z"]
     source = Capture(write(tmp_path / "c", [identity(n, time) for n, time in enumerate(times, 1)]))
     assert source.offsets_ns() == [0, 0, 0, 1_000_000_000]
-    assert source.loop_seconds == 2
+    assert source._texts.seconds == 2
 
 
 def test_frames_change_length(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_one_odd_clock_does_not_stretch_the_loops(tmp_path: Path) -> None:
     late = tid.encode(tid.MAX)
     frames = [sync(1, rev), sync(2, late, "did:plc:b"), sync(3, rev)]
     source = Capture(write(tmp_path / "c", frames))
-    assert source.loop_seconds == 2
+    assert source._texts.seconds == 2
     revs = {event(source.frame(index)).rev for index in range(1, 30, 3)}
     assert len(revs) == 10  # beyond the largest number they are marked
 
@@ -277,7 +277,7 @@ def test_offsets_follow_the_frames_times(tmp_path: Path) -> None:
     frames = [identity(seq, time) for seq, time in enumerate(times, 1)]
     source = Capture(write(tmp_path / "c", frames))
     assert source.offsets_ns() == [0, 0, 0, 500_000_000]
-    assert source.loop_seconds == 2
+    assert source._texts.seconds == 2
 
 
 def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
 from fpaas.consumers.polling import Gate, Habit, Puller
 from fpaas.consumers.schedule import PollSchedule
-from fpaas.jetstream.nats_wire import ProtocolError, header_block
+from fpaas.jetstream.nats_wire import ProtocolError
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.first_fetch import ZERO
 from fpaas.spec.answers import Answer
 from tests.support.chunks import cut
+from tests.support.nats_headers import header_block
 
 T0 = 1_800_000_000_000_000_000
 NOW = T0 + 20_000_000_000

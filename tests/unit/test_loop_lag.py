@@ -8,6 +8,7 @@ import time
 
 from fpaas import agent
 from fpaas.measures.calls import Bins, CallRecorder
+from fpaas.measures.wake_ups import wake_ups_between
 
 NS_PER_S = 1_000_000_000
 
@@ -42,7 +43,7 @@ def test_a_stall_weighs_as_much_as_it_lasts() -> None:
     recorder = asyncio.run(measure(t0_unix_ns, 0.2, stall_s=0.5))
 
     until_unix_ns = recorder.began_unix_ns[-1] + 1
-    due = agent.wake_ups_between(t0_unix_ns, t0_unix_ns, until_unix_ns)
+    due = wake_ups_between(t0_unix_ns, t0_unix_ns, until_unix_ns)
     assert len(recorder.samples_ns) == due
     # Ten wake-ups fell due in the stall, each as late as it had left to last.
     assert sum(sample >= 45_000_000 for sample in recorder.samples_ns) >= 8

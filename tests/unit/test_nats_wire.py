@@ -12,10 +12,10 @@ from fpaas.jetstream.nats_wire import (
     MAX_CONTROL_LINE_BYTES,
     Parser,
     ProtocolError,
-    header_block,
     status_of,
 )
 from tests.support.chunks import cut
+from tests.support.nats_headers import header_block
 
 TOKENS = st.text("abcXYZ019_-$", min_size=1, max_size=8)
 SUBJECTS = st.lists(TOKENS, min_size=1, max_size=5).map(".".join)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.agent import LOOP_LAG_INTERVAL_NS, wake_ups_between
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.firehose.pace import AtRate
 from fpaas.latency.open_calls import (
@@ -19,12 +18,13 @@ from fpaas.latency.open_calls import (
     WakeUpsDue,
     complete,
 )
-from fpaas.measures.calls import NS_PER_S, Bins
+from fpaas.measures.calls import Bins
 from fpaas.measures.histograms import Leg, new_leg, record_counts, start_ms
 from fpaas.measures.intervals import IntervalSet
+from fpaas.measures.wake_ups import WAKE_UP_INTERVAL_NS, wake_ups_between
 from fpaas.records.calls import CallFigures
 from fpaas.records.relay import RelaySample
-from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
+from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
 
 T0 = 1_800_000_000_123_456_789
 TOPOLOGY = Topology(
@@ -144,7 +144,7 @@ def test_polls_due_end_when_polling_ends(a: int, b: int, consumers: int) -> None
 @given(st.integers(-NS_PER_S, 3 * NS_PER_S), st.integers(-NS_PER_S, 3 * NS_PER_S))
 def test_wake_ups_due_are_on_a_grid_from_t0(a: int, b: int) -> None:
     from_ns, until_ns = T0 + min(a, b), T0 + max(a, b)
-    grid = range(T0, T0 + 4 * NS_PER_S, LOOP_LAG_INTERVAL_NS)
+    grid = range(T0, T0 + 4 * NS_PER_S, WAKE_UP_INTERVAL_NS)
     expected = sum(from_ns <= due < until_ns for due in grid)
 
     assert wake_ups_between(T0, from_ns, until_ns) == expected

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from fpaas.cli import main
 from fpaas.records import schemas
 from tests.support import sweep_runs
+from tests.support.kinds_of_files import name_of
 from tests.support.raw_run import HOST, RawRun
 
 BUNDLES = Path(__file__).parent.parent / "data" / "bundles"
@@ -42,7 +43,7 @@ def contents(path: Path) -> Iterator[Any]:
 def test_every_json_file_of_a_bundle_fits_its_schema(bundle: Path) -> None:
     found = set()
     for path in [*bundle.rglob("*.json"), *bundle.rglob("*.jsonl")]:
-        name = schemas.name_of(path.name)
+        name = name_of(path.name)
         if name is None:
             pytest.fail(f"{path} has no schema")
         found.add(name)

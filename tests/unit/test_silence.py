@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpaas.common_time import NS_PER_MS
 from fpaas.measures.silence import (
-    NS_PER_MS,
     PING_SERVER_AFTER_NS,
     Seen,
     Silence,

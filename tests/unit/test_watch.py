@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fpaas import agent
 from fpaas.measures.calls import CallRecorder
 from fpaas.measures.silence import PING_AFTER_NS
+from fpaas.measures.wake_ups import WAKE_UP_INTERVAL_NS
 from fpaas.records import events
 from fpaas.records.events import AGENT_PAUSED, NATS_SILENT, EventLog, EventRecord
 from fpaas.spec import NS_PER_S
@@ -50,7 +50,7 @@ class Server:
         return {"server": self.server}
 
 
-LOOK_INTERVAL_NS = agent.LOOP_LAG_INTERVAL_NS
+LOOK_INTERVAL_NS = WAKE_UP_INTERVAL_NS
 
 
 class Bench:

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from fpaas.bundle import playbook_events
 from fpaas.bundle.bundle import Bundle
-from fpaas.bundle.found_event import Found
+from fpaas.bundle.found_event import Found, seconds_since
 from fpaas.bundle.noticed_events import noticed, relay_silences
 from fpaas.bundle.parts import JsonObject
 from fpaas.bundle.sampled_events import agent_restarts, deaths, leaders, reconnects, servers, steps
 from fpaas.records.summary import Event
-from fpaas.spec import NS_PER_S
-
-DECIMALS = 3
 
 
 def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
@@ -41,7 +38,7 @@ def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
 
 def _event(found: Found, t0_unix_ns: int) -> Event:
     def seconds(unix_ns: int) -> float:
-        return round((unix_ns - t0_unix_ns) / NS_PER_S, DECIMALS)
+        return seconds_since(t0_unix_ns, unix_ns)
 
     begin_s = seconds(found.begin_unix_ns)
     end_s = None if found.end_unix_ns is None else seconds(found.end_unix_ns)

@@ -26,6 +26,11 @@ SAMPLES_APART_NS = 5 * NS_PER_S
 LOOKED_AGAIN_NS = 2 * NS_PER_S
 
 
+def seconds_since(t0_unix_ns: int, unix_ns: int) -> float:
+    """Return when something was, as summary.json has it: seconds since T0."""
+    return round((unix_ns - t0_unix_ns) / NS_PER_S, 3)
+
+
 class Found(NamedTuple):
     """`short` and `what` are for charts and for sentences."""
 

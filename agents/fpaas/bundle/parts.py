@@ -19,8 +19,6 @@ from fpaas.records.seal import Seal
 from fpaas.records.shuffler import ShufflerResult, ShufflerSample
 from fpaas.records.status import AgentStatus
 
-#: In shuffler.dids.bin: a stream sequence that this shuffler did not publish.
-NO_DID = 0
 JsonObject = dict[str, Any]
 #: A line of samples with plain counters and figures.
 Sample = RelaySample | ShufflerSample | WorkerSample | HostSample | ProcessSample

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.found_event import seconds_since
 from fpaas.records.events import (
     AGENTS_STOPPED,
     HOST_SILENT,
@@ -15,11 +16,9 @@ from fpaas.records.events import (
 )
 from fpaas.records.status import in_words
 from fpaas.records.summary import Event
-from fpaas.spec import NS_PER_S
 
 PLAYBOOK = "playbook"
 HOST = "host"
-DECIMALS = 3
 
 
 def find(bundle: Bundle) -> Iterator[Event]:
@@ -30,8 +29,7 @@ def find(bundle: Bundle) -> Iterator[Event]:
         def seconds(unix_ns: int | None) -> float | None:
             if unix_ns is None:
                 return None
-            common_ns = unix_ns + spec.control_clock_shift_ns
-            return round((common_ns - spec.t0_unix_ns) / NS_PER_S, DECIMALS)
+            return seconds_since(spec.t0_unix_ns, unix_ns + spec.control_clock_shift_ns)
 
         host = record.parameters.get(HOST)
         begin_s = seconds(record.begin_unix_ns) or 0.0

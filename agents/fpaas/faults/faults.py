@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from fpaas import agent, common_time
 from fpaas.agent import Status
+from fpaas.common_time import NS_PER_MS
 from fpaas.errors import RunInvalid
 from fpaas.faults.dead_man import Begun, DeadMan, Ended, TimerGoneError
 from fpaas.faults.injection import Injection, InjectionError
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 STATUS_INTERVAL_S = 5.0
 #: What a fault is on is looked up this long before it begins.
 PREPARE_S = 0.2
-NS_PER_MS = 1_000_000
 
 #: Prepares a fault on this host; None if it turns out not to be on this one.
 Prepare = Callable[[OfHost], Injection | None]

@@ -117,11 +117,6 @@ class Capture:
         #: How many frames there are to send; None if it loops.
         self.count = None if loop else self.frames
 
-    @property
-    def loop_seconds(self) -> int:
-        """By how many seconds a loop's revs and times are later than those of the one before."""
-        return self._texts.seconds
-
     def frame(self, index: int, shift: int = 0) -> bytes:
         """Return frame `index`, the same bytes every time, with seq first_seq + index + shift."""
         loop, position = divmod(index, self.frames)

@@ -162,13 +162,3 @@ def status_of(header: bytes) -> tuple[str, str]:
     _, _, rest = first_line.partition(" ")
     code, _, description = rest.partition(" ")
     return code, description
-
-
-def header_block(headers: list[tuple[str, str]]) -> bytes:
-    """Encode message headers for HPUB.
-
-    >>> header_block([("A", "b")])
-    b'NATS/1.0\\r\\nA: b\\r\\n\\r\\n'
-    """
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return f"NATS/1.0\r\n{lines}\r\n".encode()

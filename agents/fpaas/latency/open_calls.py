@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from fpaas import agent
 from fpaas.bundle.parts import AgentSample
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.firehose.pace import pace_of
 from fpaas.measures.calls import Bins
 from fpaas.measures.histograms import Leg, new_leg, start_ms
 from fpaas.measures.intervals import IntervalSet
+from fpaas.measures.wake_ups import wake_ups_between
 from fpaas.spec import NS_PER_S, RunSpec
 
 #: Whoever died lived on for less than that after the last sample: they are a second apart.
@@ -129,7 +129,7 @@ class WakeUpsDue:
 
     def count(self, from_ns: int, until_ns: int) -> int:
         """See Due."""
-        return agent.wake_ups_between(self.t0_unix_ns, from_ns, until_ns)
+        return wake_ups_between(self.t0_unix_ns, from_ns, until_ns)
 
     def unanswered(self, _from_ns: int, _until_ns: int) -> int:
         """See Due."""

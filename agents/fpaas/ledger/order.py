@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from fpaas.bundle.parts import NO_DID
 from fpaas.ledger.deliveries import split_repeats
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
+from fpaas.records.shuffler import NO_DID
 
 
 def violations_in_stream(

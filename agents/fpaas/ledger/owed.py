@@ -8,11 +8,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from fpaas.bundle.parts import NO_DID
 from fpaas.ledger.deliveries import OwedSeqs
 from fpaas.ledger.disagreements import About, Disagreements
 from fpaas.ledger.evidence import Evidence
 from fpaas.ledger.lost_streams import LostEvidence
+from fpaas.records.shuffler import NO_DID
 from fpaas.spec import RunSpec
 
 

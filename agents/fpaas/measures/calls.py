@@ -12,9 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fpaas.common_time import NS_PER_S
 from fpaas.measures.histogram_log import OPEN_SUFFIX, Line, lines_of
-
-NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True)

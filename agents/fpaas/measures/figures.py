@@ -7,13 +7,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fpaas.spec import NS_PER_S
 
 if TYPE_CHECKING:
     # Its library is on the control node only.
     from fpaas.measures.histograms import Leg
+
+N = TypeVar("N", bound=float)
 
 #: A window of which less than this was covered by samples gives no rate.
 COVERED_MIN_S = 0.5
@@ -116,7 +118,7 @@ def _counted_by(counter: Counter, unix_ns: int) -> float | None:
     return value_at(counter, unix_ns)
 
 
-def percentile(ordered: Sequence[float], pct: float) -> float:
+def percentile(ordered: Sequence[N], pct: float) -> N:
     """Return the nearest-rank percentile of a sorted, non-empty sequence.
 
     >>> percentile([1, 2, 3, 4], 50)
@@ -125,7 +127,7 @@ def percentile(ordered: Sequence[float], pct: float) -> float:
     return ordered[max(0, math.ceil(pct / 100 * len(ordered) - 1e-9) - 1)]
 
 
-def distribution(values: Iterable[float], *names: str) -> dict[str, float | None]:
+def distribution(values: Iterable[N], *names: str) -> dict[str, N | None]:
     """Return the named ones of min, p50, p90, p99, p999, max; None each if there is no value."""
     ordered = sorted(values)
     if not ordered:

@@ -15,7 +15,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-NS_PER_MS = 1_000_000
+from fpaas.common_time import NS_PER_MS
+
 PING_AFTER_NS = 250 * NS_PER_MS
 #: Of our own server, which is spared nothing.
 PING_SERVER_AFTER_NS = 100 * NS_PER_MS

@@ -26,6 +26,9 @@ from fpaas.probe.clock_bounds import Exchange, parse_rfc3339_ns
 
 STREAM = "FPAAS_CLOCK"
 SUBJECT = "fpaas.probe.clock.exchange"
+#: Exchanges in a row, before and after a run: the tightest of them counts.
+BURST = 20
+BURST_PAUSE_S = 0.01
 _MAX_AGE_NS = 60_000_000_000
 STREAM_CONFIG = {
     "name": STREAM,

@@ -8,14 +8,11 @@ from fpaas import agent
 from fpaas.jetstream.jetstream_api import JetStreamError
 from fpaas.measures.clock_at_start import ClockAtStart
 from fpaas.probe import clock_bounds
-from fpaas.probe.clock import Clock
+from fpaas.probe.clock import BURST, BURST_PAUSE_S, Clock
 from fpaas.probe.clock_bounds import Exchange
 from fpaas.spec import RunSpec
 
-#: Exchanges in a row, of which the tightest counts; then one now and again, so that what the status
-#: file says is never old.
-BURST = 20
-BURST_PAUSE_S = 0.01
+#: After a burst, so that what the status file says is never old.
 PAUSE_S = 0.25
 RETRY_S = 0.05
 

@@ -22,7 +22,7 @@ from fpaas.errors import RunInvalid
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
 from fpaas.jetstream.nats_connection import NatsConnection, NatsError
 from fpaas.probe import clock_bounds, host_facts, last_look
-from fpaas.probe.clock import Clock
+from fpaas.probe.clock import BURST, BURST_PAUSE_S, Clock
 from fpaas.probe.clock_at_start import compare_until_armed
 from fpaas.probe.clock_bounds import Exchange
 from fpaas.probe.host_sampler import SAMPLE_INTERVAL_S, HostSampler
@@ -47,9 +47,6 @@ NATS_INTERVAL_S = 5.0
 #: Before the relay stops offering.
 NATS_LAST_LOOK_S = 0.5
 CLOCK_INTERVAL_S = 5.0
-#: Exchanges in a row before and after the run: the tightest of them counts.
-CLOCK_BURST = 20
-CLOCK_BURST_PAUSE_S = 0.01
 CLOCK_RETRY_S = 0.5
 #: Other hosts' probes end their exchanges before the NATS host's removes the clock's stream.
 CLOCK_GRACE_S = 2.0
@@ -288,10 +285,10 @@ class Probe:
 
     async def _exchange_burst(self, *, is_after: bool) -> bool:
         """Make exchanges in a row, until one fails; False if the first did."""
-        for number in range(CLOCK_BURST):
+        for number in range(BURST):
             if not await self._exchange(is_after=is_after):
                 return number > 0
-            await asyncio.sleep(CLOCK_BURST_PAUSE_S)
+            await asyncio.sleep(BURST_PAUSE_S)
         return True
 
     async def _exchange(self, *, is_after: bool) -> bool:

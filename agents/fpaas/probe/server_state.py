@@ -7,13 +7,13 @@ are 0; what it must state and does not, or states as what it cannot be, raises A
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
 import msgspec
 
+from fpaas.measures import figures
 from fpaas.records.nats import Connz, DurableState, Lag, ServerLife, StreamState, Varz
 
 R = TypeVar("R")
@@ -136,22 +136,10 @@ def consumer(info: Mapping[str, Any]) -> DurableState:
     )
 
 
-def percentile(ordered: Sequence[int], pct: float) -> int:
-    """Return the nearest-rank percentile of a sorted, non-empty sequence.
-
-    >>> percentile([1, 2, 3, 4], 50)
-    2
-    """
-    return ordered[max(0, math.ceil(pct / 100 * len(ordered)) - 1)]
-
-
 def lag(num_pending: Sequence[int]) -> Lag:
     """Distribution over consumers of what they have yet to be sent; None without consumers."""
-    ordered = sorted(num_pending)
     return Lag(
-        consumers=len(ordered),
-        p50=percentile(ordered, 50) if ordered else None,
-        p99=percentile(ordered, 99) if ordered else None,
-        max=ordered[-1] if ordered else None,
-        sum=sum(ordered),
+        consumers=len(num_pending),
+        **figures.distribution(num_pending, "p50", "p99", "max"),
+        sum=sum(num_pending),
     )

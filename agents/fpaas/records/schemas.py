@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -85,11 +84,6 @@ def of(name: str) -> dict[str, Any]:
         "title": FILES[name].pattern,
         **schema,
     }
-
-
-def name_of(file_name: str) -> str | None:
-    """Return which kind a file in a run directory is; None if it has no schema."""
-    return next((name for name, one in FILES.items() if fnmatchcase(file_name, one.pattern)), None)
 
 
 def _of_other(kind: type) -> dict[str, Any]:

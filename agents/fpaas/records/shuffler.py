@@ -20,6 +20,8 @@ SAMPLES = "shuffler.samples.jsonl"
 UNDECODABLE_FRAME = "shuffler.undecodable-{}.bin"
 #: CRC-32 of the DID of each stream sequence from 1 on, 32 bits each, little-endian.
 DIDS = "shuffler.dids.bin"
+#: In it: a message that this shuffler did not publish.
+NO_DID = 0
 CLASSES = "shuffler.classes.bin"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fpaas import agent, common_time
+from fpaas.common_time import NS_PER_MS
 from fpaas.firehose import renumbering
 from fpaas.records import events
 from fpaas.records.events import FAULT, EventLog, EventRecord, Value
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 IN_FRAMES = (renumbering.REWIND, renumbering.RENUMBER, wire.GARBAGE, wire.HALF_FRAME)
 #: What should have begun longer ago, and does not last, was for a relay that ran before this one.
 LATE_S = 1.0
-NS_PER_MS = 1_000_000
 
 
 class Manners:

@@ -8,11 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records.shuffler import ShufflerResult
+from fpaas.records.shuffler import NO_DID, ShufflerResult
 from fpaas.shuffler.publish import Publish
 
-#: In place of the CRC-32 of a DID: not published by this shuffler.
-NO_DID = 0
 #: Set in the classes of every message that this shuffler published.
 PUBLISHED = 1 << 31
 #: A stream is empty when a run begins; of a place further ahead nothing is kept.

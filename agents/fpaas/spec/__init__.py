@@ -1,12 +1,12 @@
 """What a run is: the bench_* variables, checked, and the run.json made of them."""
 
+from fpaas.common_time import NS_PER_S
 from fpaas.errors import SpecError
 from fpaas.spec.faults import Fault
 from fpaas.spec.from_variables import Topology, build
 from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
 from fpaas.spec.run_spec import (
     DURABLE_PREFIX,
-    NS_PER_S,
     SCHEMA,
     SETTLE_S,
     STREAM_NAME,

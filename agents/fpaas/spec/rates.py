@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
+from fpaas.common_time import NS_PER_S
 from fpaas.errors import SpecError
 from fpaas.spec.values import Variable, number
 
@@ -18,9 +19,8 @@ RATE_PER_S = number(450, 0.1, 50_000, "frames per second")
 STEPS_MAX = 1000
 _FOR_S = number(1, 0.1, 86_400, "seconds")
 _FIELDS = ("for_s", "rate_per_s", "to_per_s")
-_NS_PER_S = 1_000_000_000
 #: A frame, in the units that rates of a thousandth of a frame per second have each nanosecond.
-_FRAME = 1000 * _NS_PER_S
+_FRAME = 1000 * NS_PER_S
 #: A ramp is played in stairs of that length.
 _STAIR_NS = 100_000_000
 
@@ -51,7 +51,7 @@ class RateSchedule:
         lengths: list[int] = []
         self._rates: list[int] = []
         for step in steps:
-            length = round(step.for_s * _NS_PER_S)
+            length = round(step.for_s * NS_PER_S)
             begin, end = step.rates
             stairs = 1 if end == begin else max(1, length // _STAIR_NS)
             for stair in range(stairs):
@@ -120,7 +120,7 @@ RATE = Rate(
 
 def frames_in(steps: Sequence[RateStep], seconds: float) -> int:
     """Return how many frames are due within a time from T0 on, before its end."""
-    return RateSchedule(steps).due_count(round(seconds * _NS_PER_S) - 1)
+    return RateSchedule(steps).due_count(round(seconds * NS_PER_S) - 1)
 
 
 def steps_of(value: float | list[dict[str, float]]) -> list[RateStep]:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from fpaas import json_input
+from fpaas.common_time import NS_PER_S
 from fpaas.errors import SpecError
 from fpaas.spec import class_counts, faults, mix, rates
 from fpaas.spec.acks import ACKS
@@ -24,7 +25,6 @@ from fpaas.spec.variables import CURSOR_PLACES, NATS_HOSTS_ALLOWED, REPLAYS, rea
 SCHEMA = 1
 STREAM_NAME = "ATPROTO_FIREHOSE"
 DURABLE_PREFIX = "fpaas"
-NS_PER_S = 1_000_000_000
 #: From the consumers' last poll to the final look at the server: pulls in flight end meanwhile.
 SETTLE_S = 2.0
 
