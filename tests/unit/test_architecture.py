@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import tomllib
@@ -36,6 +37,42 @@ def test_every_module_is_in_the_entry_of_its_folder(folder: str) -> None:
     modules = {path.stem for path in (PACKAGE / folder).glob("*.py")} - {"__init__"}
     missing = {one for one in modules - words if not any(one.endswith(end) for end in groups)}
     assert missing == set()
+
+
+#: Whoever imports one of these, or calls what is called like one of those, does I/O.
+IO_MODULES = {"asyncio", "nats", "psutil", "select", "shutil", "socket", "subprocess", "tempfile"}
+IO_CALLS = {
+    *("exists", "glob", "is_dir", "is_file", "iterdir", "mkdir", "stat", "unlink"),
+    *("read_bytes", "read_text", "write_bytes", "write_text"),
+    *("monotonic", "monotonic_ns", "now_ns", "now_s", "process_time", "sleep", "time", "time_ns"),
+}
+
+
+def io_of(source: str) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names} & IO_MODULES
+        elif isinstance(node, ast.ImportFrom):
+            found |= {(node.module or "").split(".")[0]} & IO_MODULES
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func).split(".")[-1]
+            found |= {called} & IO_CALLS
+            # Others open things, too, but with no mode and no encoding.
+            written = [*node.args, *(keyword.value for keyword in node.keywords)]
+            if called == "open" and any(isinstance(one, ast.Constant) for one in written):
+                found.add(called)
+    return found
+
+
+@pytest.mark.parametrize("folder", sorted(set(FOLDERS) - NOT_LISTED))
+def test_only_modules_behind_the_bar_do_io(folder: str) -> None:
+    without_remarks = re.sub(r"\([^)]*\)", "", entries()[folder])
+    _, _, behind = without_remarks.partition("|")
+    doing_io = {
+        path.stem for path in (PACKAGE / folder).glob("*.py") if io_of(path.read_text()) != set()
+    }
+    assert doing_io <= set(re.findall(r"\w+", behind))
 
 
 def test_folders_and_modules_of_the_package_are_there_and_no_others() -> None:
