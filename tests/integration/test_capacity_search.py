@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from fpaas.commands import report, size
-from fpaas.control import guard
+from fpaas.control import lab_lock, lab_processes
 from fpaas.records import sweep as sweep_record
 from fpaas.search import played
 from fpaas.search.capacity import Answer, StoppedBy
@@ -45,8 +45,8 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path)
     made.variables |= VARIABLES
     yield made
-    guard.sweep(made.lab_dir)
-    guard.Lab(made.lab_dir).release()
+    lab_processes.sweep(made.lab_dir)
+    lab_lock.Lab(made.lab_dir).release()
 
 
 def test_a_search_that_was_killed_goes_on_to_its_answer(lab: Lab) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from fpaas.control import guard
+from fpaas.control import lab_lock, lab_processes
 from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.playbook_lab import PORTS, SHORT
 from tests.support.ports import free_port
@@ -47,8 +47,8 @@ def play(
 def lab_dir(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "lab"
     yield directory
-    guard.sweep(directory)
-    guard.Lab(directory).release()
+    lab_processes.sweep(directory)
+    lab_lock.Lab(directory).release()
 
 
 def test_the_role_nats_alone_gives_a_server_that_lets_in_who_knows_the_password(

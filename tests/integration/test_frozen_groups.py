@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from fpaas.commands import compare
-from fpaas.control import guard
+from fpaas.control import lab_lock, lab_processes
 from fpaas.errors import EXIT_VERDICT_FAILED
 from fpaas.records import sweep as sweep_record
 from fpaas.spec import NS_PER_S
@@ -68,7 +68,7 @@ class Freezer(threading.Thread):
             return
         [pid] = [
             found.process.pid
-            for found in guard.lab_processes(self._lab.lab_dir)
+            for found in lab_processes.lab_processes(self._lab.lab_dir)
             if found.process.name().startswith("nats-server")
         ]
         freeze(pid, unix_s + FREEZE_S)
@@ -93,8 +93,8 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         "sweep_retries": 0,
     }
     yield made
-    guard.sweep(made.lab_dir)
-    guard.Lab(made.lab_dir).release()
+    lab_processes.sweep(made.lab_dir)
+    lab_lock.Lab(made.lab_dir).release()
 
 
 @pytest.mark.matrix

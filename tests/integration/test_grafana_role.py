@@ -19,7 +19,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from tools.dashboards.__main__ import DIRECTORY
 
-from fpaas.control import guard
+from fpaas.control import lab_processes
 from tests.support.checkout import CHECKOUT
 from tests.support.playbook_lab import Lab, Played
 from tests.support.ports import free_port
@@ -111,5 +111,5 @@ def test_it_is_configured_and_kept_up(tmp_path: Path) -> None:
         }
         assert (directory / "grafana.ini").stat().st_mode & 0o007 == 0
     finally:
-        guard.sweep(lab.lab_dir)
+        lab_processes.sweep(lab.lab_dir)
     assert lab.running() == []

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fpaas.control import guard
+from fpaas.control import guard, lab_lock, lab_processes
 from fpaas.errors import BadInput
 from fpaas.probe import seal
 from tests.support.raw_run import RawRun
@@ -45,7 +45,7 @@ class Processes:
     def start(self, lab: Path, name: str, code: str, *arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
-            env={guard.LAB_VARIABLE: str(lab), guard.PROCESS_NAME_VARIABLE: name},
+            env={lab_processes.LAB_VARIABLE: str(lab), lab_processes.PROCESS_NAME_VARIABLE: name},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -69,17 +69,17 @@ def test_sweep_ends_the_labs_own_agents_before_nats(tmp_path: Path, processes: P
     nats = processes.start(lab, "nats", DUTIFUL, str(tmp_path / "nats"))
     relay = processes.start(lab, "relay", DUTIFUL, str(tmp_path / "relay"))
     bystander = processes.start(other, "relay", DUTIFUL, str(tmp_path / "bystander"))
-    ended = guard.sweep(lab)
+    ended = lab_processes.sweep(lab)
     assert [str(p) for p in ended] == [f"relay (pid {relay.pid})", f"nats (pid {nats.pid})"]
     assert int((tmp_path / "relay").read_text()) < int((tmp_path / "nats").read_text())
     assert bystander.poll() is None
-    assert guard.sweep(lab) == []
+    assert lab_processes.sweep(lab) == []
 
 
 def test_what_does_not_end_is_killed(tmp_path: Path, processes: Processes) -> None:
     stubborn = processes.start(tmp_path, "relay", STUBBORN + "; time.sleep(60)")
     started = time.monotonic()
-    guard.end_agents(tmp_path, patience_s=0.3)
+    lab_processes.end_agents(tmp_path, patience_s=0.3)
     assert stubborn.wait(timeout=5) == -signal.SIGKILL
     assert time.monotonic() - started < 3
 
@@ -89,24 +89,24 @@ def test_lab_named_by_another_path_is_the_same(tmp_path: Path, processes: Proces
     lab.mkdir()
     (tmp_path / "link").symlink_to(lab)
     processes.start(tmp_path / "link", "relay", DUTIFUL, str(tmp_path / "ended"))
-    assert len(guard.lab_processes(lab)) == 1
+    assert len(lab_processes.lab_processes(lab)) == 1
 
 
 def test_lab_is_held_by_one(tmp_path: Path) -> None:
-    lab = guard.Lab(tmp_path)
+    lab = lab_lock.Lab(tmp_path)
     this = psutil.Process()
     with lab.acquire() as lock:
-        guard.write_holder(lock, guard.Holder.now(os.getpid(), this))
+        lab_lock.write_holder(lock, lab_lock.Holder.now(os.getpid(), this))
         with pytest.raises(BadInput, match=f"in progress here .*pid {this.pid}"):
-            guard.Lab(tmp_path).acquire()
-    with guard.Lab(tmp_path).acquire():
+            lab_lock.Lab(tmp_path).acquire()
+    with lab_lock.Lab(tmp_path).acquire():
         assert lab.holder() is None
 
 
 def test_reused_pid_is_not_the_playbook() -> None:
-    now = guard.Holder.now(1, psutil.Process())
+    now = lab_lock.Holder.now(1, psutil.Process())
     assert now.playbook_runs
-    assert not guard.Holder(
+    assert not lab_lock.Holder(
         1, now.playbook_pid, now.playbook_started - 100, now.since
     ).playbook_runs
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fpaas.control import guard
+from fpaas.control import lab_lock, lab_processes
 from tests.support import verdict_codes
 from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.playbook_lab import PLAYBOOK_S, PORTS, SHORT, Lab, read_until
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.integration
 def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path)
     yield made
-    guard.sweep(made.lab_dir)
-    guard.Lab(made.lab_dir).release()
+    lab_processes.sweep(made.lab_dir)
+    lab_lock.Lab(made.lab_dir).release()
 
 
 def check_ledger(summary: dict[str, Any], bundle: Path) -> None:
@@ -217,7 +217,7 @@ def test_lab_is_one_runs_at_a_time(lab: Lab) -> None:
 def test_agent_that_dies_is_named_at_once_and_the_rest_collected(lab: Lab) -> None:
     process = lab.start(bench_measure_s=300)
     read_until(process, "| measuring |")
-    [relay] = [p for p in guard.lab_processes(lab.lab_dir) if p.name == "relay"]
+    [relay] = [p for p in lab_processes.lab_processes(lab.lab_dir) if p.name == "relay"]
     relay.process.kill()
     output, _ = process.communicate(timeout=PLAYBOOK_S)
     sys.stdout.write(output)
@@ -238,7 +238,7 @@ def test_leftovers_are_named_and_ended(lab: Lab) -> None:
     lab.lab_dir.mkdir()
     environment = {
         **os.environ,
-        guard.LAB_VARIABLE: str(lab.lab_dir),
+        lab_processes.LAB_VARIABLE: str(lab.lab_dir),
         "SUPERVISOR_PROCESS_NAME": "relay",
     }
     leftover = subprocess.Popen(["sleep", "300"], env=environment)

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from fpaas.control import guard
+from fpaas.control import lab_lock, lab_processes
 from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.ports import free_port
 
@@ -43,7 +43,7 @@ CLEAN_UP_S = 40
 
 
 def runs(pid: int) -> bool:
-    return psutil.pid_exists(pid) and guard.runs(psutil.Process(pid))
+    return psutil.pid_exists(pid) and lab_processes.runs(psutil.Process(pid))
 
 
 @dataclass
@@ -95,8 +95,8 @@ class Lab:
 
     def running(self) -> list[str]:
         """What of this lab is running, the guard included."""
-        found = [str(process) for process in guard.lab_processes(self.lab_dir)]
-        holder = guard.Lab(self.lab_dir).holder()
+        found = [str(process) for process in lab_processes.lab_processes(self.lab_dir)]
+        holder = lab_lock.Lab(self.lab_dir).holder()
         if holder is not None and runs(holder.guard_pid):
             found.append(f"guard (pid {holder.guard_pid})")
         return found

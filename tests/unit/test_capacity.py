@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpaas import spec
-from fpaas.plan import capacity
+from fpaas.plan import capacity, fluid
 from fpaas.text import plan_text
 
 LOCAL = spec.Topology(
@@ -31,15 +31,15 @@ def make_spec(topology: spec.Topology = LOCAL, **variables: object) -> spec.RunS
     )
 
 
-def follow(durable: capacity.Durable, *, offer_s: float, drain_s: float) -> capacity.Course:
+def follow(durable: fluid.Durable, *, offer_s: float, drain_s: float) -> fluid.Course:
     end_s = offer_s + drain_s
-    return capacity.follow(
+    return fluid.follow(
         durable, warmup_s=0, offer_s=offer_s, end_s=end_s, settled_s=end_s + spec.SETTLE_S
     )
 
 
 durables = st.builds(
-    capacity.Durable,
+    fluid.Durable,
     owed_per_s=st.floats(0.1, 2000),
     poll_interval_s=st.floats(0.05, 300),
     batch_size=st.one_of(st.integers(1, 1000).map(float), st.just(math.inf)),
@@ -51,7 +51,7 @@ durables = st.builds(
 @settings(deadline=None)
 @given(durables, st.floats(1, 600), st.floats(0, 200))
 def test_what_is_owed_is_delivered_expired_or_pending(
-    durable: capacity.Durable, offer_s: float, drain_s: float
+    durable: fluid.Durable, offer_s: float, drain_s: float
 ) -> None:
     course = follow(durable, offer_s=offer_s, drain_s=drain_s)
     owed = durable.owed_per_s * offer_s
@@ -65,7 +65,7 @@ def test_what_is_owed_is_delivered_expired_or_pending(
 @settings(deadline=None)
 @given(durables, st.floats(1, 600))
 def test_nobody_is_delivered_more_than_his_polls_take(
-    durable: capacity.Durable, offer_s: float
+    durable: fluid.Durable, offer_s: float
 ) -> None:
     course = follow(durable, offer_s=offer_s, drain_s=0)
     polls = offer_s / durable.poll_interval_s + 0.5
@@ -73,7 +73,7 @@ def test_nobody_is_delivered_more_than_his_polls_take(
 
 
 def test_enough_polls_deliver_everything() -> None:
-    durable = capacity.Durable(450, 5, math.inf, max_age_s=300, max_messages=math.inf)
+    durable = fluid.Durable(450, 5, math.inf, max_age_s=300, max_messages=math.inf)
     course = follow(durable, offer_s=60, drain_s=6)
     assert course.delivered == pytest.approx(27_000)
     assert course.pending == course.expired == 0
@@ -82,14 +82,14 @@ def test_enough_polls_deliver_everything() -> None:
 
 
 def test_polls_further_apart_than_max_age_let_the_rest_expire() -> None:
-    durable = capacity.Durable(10, 100, math.inf, max_age_s=50, max_messages=math.inf)
+    durable = fluid.Durable(10, 100, math.inf, max_age_s=50, max_messages=math.inf)
     course = follow(durable, offer_s=100_000, drain_s=100)
     assert course.expired / 1_000_000 == pytest.approx(0.5, rel=0.01)
 
 
 def test_a_full_stream_expires_like_an_old_one() -> None:
-    by_age = capacity.Durable(10, 5, 20, max_age_s=50, max_messages=math.inf)
-    by_bytes = capacity.Durable(10, 5, 20, max_age_s=math.inf, max_messages=500)
+    by_age = fluid.Durable(10, 5, 20, max_age_s=50, max_messages=math.inf)
+    by_bytes = fluid.Durable(10, 5, 20, max_age_s=math.inf, max_messages=500)
     aged = follow(by_age, offer_s=1000, drain_s=0)
     full = follow(by_bytes, offer_s=1000, drain_s=0)
     assert full.delivered == pytest.approx(aged.delivered)
@@ -100,19 +100,19 @@ def test_a_full_stream_expires_like_an_old_one() -> None:
 
 def test_overload_starts_to_expire_when_the_lag_reaches_max_age() -> None:
     # Reads at 4 of 10 a second: the message read at t was stored at 0.4 t, and is 0.6 t old.
-    durable = capacity.Durable(10, 1, 4, max_age_s=60, max_messages=math.inf)
+    durable = fluid.Durable(10, 1, 4, max_age_s=60, max_messages=math.inf)
     course = follow(durable, offer_s=1000, drain_s=0)
     assert course.first_expiry_s == pytest.approx(60 / 0.6, rel=0.03)
 
 
 def test_very_many_polls_are_taken_together_without_changing_the_outcome() -> None:
-    durable = capacity.Durable(100, 0.01, 0.5, max_age_s=60, max_messages=math.inf)
+    durable = fluid.Durable(100, 0.01, 0.5, max_age_s=60, max_messages=math.inf)
     course = follow(durable, offer_s=10_000, drain_s=0)
     assert course.delivered == pytest.approx(500_000, rel=0.01)
 
 
 def test_polls_taken_together_do_not_outlast_a_short_max_age() -> None:
-    durable = capacity.Durable(100, 0.001, math.inf, max_age_s=1, max_messages=math.inf)
+    durable = fluid.Durable(100, 0.001, math.inf, max_age_s=1, max_messages=math.inf)
     assert follow(durable, offer_s=3600, drain_s=1).expired == 0
 
 

@@ -24,7 +24,7 @@ from fpaas.records.events import (
 )
 from fpaas.records.status import AgentStatus, State
 from fpaas.records.summary import Event
-from fpaas.report import charts, page
+from fpaas.report import page, time_charts
 from fpaas.report.series import RunSeries
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
@@ -229,7 +229,7 @@ def test_charts_show_what_lasted_as_spans_once(tmp_path: Path) -> None:
     bundle, content = analyse(tmp_path, spoil)
     run = RunSeries(bundle, 5)
     happened = msgspec.convert(content["events"], list[Event])
-    chart = charts.time_chart({"x": ([0.0, 40.0], [1.0, 2.0])}, "/s", run, happened)
+    chart = time_charts.time_chart({"x": ([0.0, 40.0], [1.0, 2.0])}, "/s", run, happened)
     assert chart is not None
     spans = [
         (shape["x0"], shape["x1"])

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpaas.measures.histograms import Leg, new_histogram, record_counts
-from fpaas.report import charts, flow
+from fpaas.report import flow, percentile_charts
+from fpaas.report.percentile_charts import Curve, Point, percentile_chart, percentile_curve
 from fpaas.report.series import downsample, rate_per_s
 
 values = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=500)
@@ -59,7 +60,7 @@ def test_a_curve_agrees_with_the_legs_own_percentiles(
     leg = Leg(new_histogram(), new_histogram())
     record_counts(leg.positive, Counter(positive_us))
     record_counts(leg.negative, Counter(negative_us))
-    curve = charts.percentile_curve(leg)
+    curve = percentile_curve(leg)
     shares = [point.share for point in curve]
     assert shares == sorted(shares)
     assert [point.ms for point in curve] == sorted(point.ms for point in curve)
@@ -76,10 +77,10 @@ def test_a_curve_agrees_with_the_legs_own_percentiles(
 
 def test_a_leg_of_negative_samples_only_has_no_curve() -> None:
     leg = Leg(new_histogram(), new_histogram())
-    assert charts.percentile_curve(leg) == []
+    assert percentile_curve(leg) == []
     record_counts(leg.negative, Counter([5]))
-    assert charts.percentile_curve(leg) == []
-    assert charts.percentile_chart({"x": charts.Curve([], 0.1)}) is None
+    assert percentile_curve(leg) == []
+    assert percentile_chart({"x": Curve([], 0.1)}) is None
 
 
 @settings(deadline=None, max_examples=50)
@@ -95,7 +96,7 @@ def test_a_curve_has_the_legs_own_bounds(
     record_counts(leg.positive, Counter(answered_us))
     leg.add_open(Counter(ages_us))
     total = leg.count + leg.open_count
-    for share, least_ms, is_at_least, highest_ms in charts.percentile_curve(leg):
+    for share, least_ms, is_at_least, highest_ms in percentile_curve(leg):
         # In the middle between ranks, so that rounding takes none for another.
         rank = max(1, math.ceil(share * total - 1e-9))
         least, highest = leg.percentile_bounds_us(100 * (rank - 0.5) / total)
@@ -108,7 +109,7 @@ def test_a_curve_is_dashed_from_where_open_calls_could_change_it() -> None:
     leg = Leg(new_histogram(), new_histogram())
     record_counts(leg.positive, Counter([1000] * 90))
     leg.add_open({4_000_000: 10})
-    figure = charts.percentile_chart({"x": charts.Curve(charts.percentile_curve(leg), 0.0)})
+    figure = percentile_chart({"x": Curve(percentile_curve(leg), 0.0)})
     assert figure is not None
     solid, dashed = figure["data"]
     assert (solid["line"]["dash"], dashed["line"]["dash"]) == ("solid", "dash")
@@ -120,20 +121,23 @@ def test_a_curve_is_dashed_from_where_open_calls_could_change_it() -> None:
 
 
 def test_what_the_clocks_cannot_resolve_is_dotted_and_shaded() -> None:
-    points = [charts.Point(*one) for one in ((0.0, 0.05), (0.5, 0.2), (0.9, 3.0))]
-    figure = charts.percentile_chart(
-        {"across": charts.Curve(points, 0.1), "one clock": charts.Curve(points, 0.0)}
+    points = [Point(*one) for one in ((0.0, 0.05), (0.5, 0.2), (0.9, 3.0))]
+    figure = percentile_chart(
+        {
+            "across": Curve(points, 0.1),
+            "one clock": Curve(points, 0.0),
+        }
     )
     assert figure is not None
     lower, upper, dotted, solid, whole = figure["data"]
-    assert lower["y"] == [charts.DRAWN_MIN_MS, 0.1, 2.9]
+    assert lower["y"] == [percentile_charts.DRAWN_MIN_MS, 0.1, 2.9]
     assert upper["y"] == [0.15, 0.3, 3.1]
     assert (dotted["y"], dotted["line"]["dash"]) == ([0.05], "dot")
     assert (solid["y"], solid["line"]["dash"]) == ([0.2, 3.0], "solid")
     assert whole["y"] == [0.05, 0.2, 3.0]
     assert [trace["showlegend"] for trace in figure["data"]] == [False, False, True, False, True]
     assert figure["layout"]["shapes"][0]["y1"] == 0.1
-    alone = charts.percentile_chart({"one clock": charts.Curve(points, 0.0)})
+    alone = percentile_chart({"one clock": Curve(points, 0.0)})
     assert alone is not None
     assert "shapes" not in alone["layout"]
 

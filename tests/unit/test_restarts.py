@@ -29,7 +29,7 @@ from fpaas.records.events import (
     Value,
 )
 from fpaas.records.summary import Event
-from fpaas.report import charts
+from fpaas.report import time_charts
 from fpaas.report.series import RunSeries
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.summary import summary
@@ -125,7 +125,7 @@ def test_an_agent_that_was_started_again_is_an_event(tmp_path: Path, agent: str)
     assert "up to 1.9 s" in event["sentence"]
     happened = msgspec.convert(content["events"], list[Event])
     run = RunSeries(bundle, 5)
-    chart = charts.time_chart({"x": ([0.0, 40.0], [1.0, 2.0])}, "/s", run, happened)
+    chart = time_charts.time_chart({"x": ([0.0, 40.0], [1.0, 2.0])}, "/s", run, happened)
     assert chart is not None
     spans = [one for one in chart["layout"]["shapes"] if (one["type"], one["name"]) == RECT]
     assert [(one["x0"], one["x1"]) for one in spans] == [(12.0, 13.9)]

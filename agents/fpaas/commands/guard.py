@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fpaas.control import guard, terminal_line
+from fpaas.control import guard, lab_lock, lab_processes, terminal_line
 
 lab_option = click.option(
     "--lab",
@@ -36,10 +36,10 @@ def start(lab_directory: Path, results: Path, collect: tuple[str, ...]) -> None:
 
     COLLECT is what collects and reports a run that was interrupted.
     """
-    lab = guard.Lab(lab_directory)
-    playbook = guard.playbook_above()
+    lab = lab_lock.Lab(lab_directory)
+    playbook = lab_lock.playbook_above()
     lock = lab.acquire()
-    leftovers = guard.sweep(lab_directory)
+    leftovers = lab_processes.sweep(lab_directory)
     (lab_directory / guard.CURRENT).unlink(missing_ok=True)
     guard.prune(lab_directory, results)
     if leftovers:
@@ -53,7 +53,7 @@ def start(lab_directory: Path, results: Path, collect: tuple[str, ...]) -> None:
 @lab_option
 def sweep(lab_directory: Path) -> None:
     """End all of the lab's processes but the guard, agents first."""
-    for process in guard.sweep(lab_directory):
+    for process in lab_processes.sweep(lab_directory):
         click.echo(f"ended {process}")
 
 
@@ -61,6 +61,6 @@ def sweep(lab_directory: Path) -> None:
 @lab_option
 def stop(lab_directory: Path) -> None:
     """End all of the lab's processes, and the guard."""
-    for process in guard.sweep(lab_directory):
+    for process in lab_processes.sweep(lab_directory):
         click.echo(f"ended {process}")
-    guard.Lab(lab_directory).release()
+    lab_lock.Lab(lab_directory).release()

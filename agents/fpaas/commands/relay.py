@@ -16,7 +16,7 @@ from fpaas.metrics import parse_listen
 from fpaas.records.status import State
 from fpaas.relay import cursors, relay
 from fpaas.relay.source import Pace
-from fpaas.spec import REPLAYS, Fault, RunSpec, faults, frame_mix, is_relay_url
+from fpaas.spec import REPLAYS, Fault, RunSpec, fault_checks, faults, frame_mix, is_relay_url
 
 SYNTHETIC = "synthetic"
 LISTEN = "127.0.0.1:2480"
@@ -176,7 +176,9 @@ def _faults(text: str | None, duration_s: float | None) -> tuple[Fault, ...]:
         if not fault.is_by_relay:
             raise BadInput(f"--faults[{number}]: {fault.do} is nothing that a relay does by itself")
     length_s = math.inf if duration_s is None else duration_s
-    faults.check(own, {faults.RELAY: ["relay"]}, length_s=length_s, plays_relay=True, workers=None)
+    fault_checks.check(
+        own, {faults.RELAY: ["relay"]}, length_s=length_s, plays_relay=True, workers=None
+    )
     return tuple(own)
 
 

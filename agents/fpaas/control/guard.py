@@ -3,30 +3,25 @@
 The playbook's own clean-up does not run when it is killed or interrupted. So one process, in a
 session of its own, holds the lab while a playbook runs, and when that is gone it stops the agents,
 has what they measured collected, and ends whatever is left.
-
-A process belongs to a lab when its environment says so: `LAB_VARIABLE` is the lab's directory.
-Agents inherit it from the supervisor, and their workers from them; nobody else's process has it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
 import psutil
 
-from fpaas.errors import BadInput
+from fpaas.control.lab_lock import Holder, write_holder
+from fpaas.control.lab_processes import end_agents, runs, sweep
 from fpaas.records import files, seal
 from fpaas.records.files import UnreadableError
 from fpaas.records.seal import Seal
@@ -34,252 +29,13 @@ from fpaas.spec import RunSpec, SpecError
 
 log = logging.getLogger(__name__)
 
-LAB_VARIABLE = "FPAAS_LAB"
-#: Set by supervisor in the environment of what it starts.
-PROCESS_NAME_VARIABLE = "SUPERVISOR_PROCESS_NAME"
-#: These end last: agents need NATS to end well.
-NATS = "nats"
-#: What it has seen is asked for when agents have ended.
-PROMETHEUS = "prometheus"
-GRAFANA = "grafana"
-SUPERVISOR = "supervisor"
-SERVERS = (GRAFANA, PROMETHEUS, NATS, SUPERVISOR)
-#: What broke something makes it good before that is ended.
-DATA_WAY = ("faults", "relay", "shuffler", "consumers", "probe")
 WATCH_INTERVAL_S = 0.5
-#: Agents write what they measured when they are asked to end.
-AGENTS_END_S = 8.0
-SERVERS_END_S = 4.0
-#: A guard that cleans up after an earlier run is waited for this long.
-LAB_BUSY_S = 40.0
 COLLECT_S = 60.0
 COLLECT_LOG = "collect.log"
 #: In the lab: what the guard does.
 LOG = "guard.log"
-PLAYBOOK = "ansible-playbook"
 #: In the lab: a link to the directory of the run that is on.
 CURRENT = "current"
-
-
-@dataclass(frozen=True)
-class LabProcess:
-    """A process of a lab, by the name that supervisor knows it by."""
-
-    name: str
-    process: psutil.Process
-
-    def __str__(self) -> str:
-        return f"{self.name} (pid {self.process.pid})"
-
-
-def lab_processes(lab: Path) -> list[LabProcess]:
-    """Return all processes of a lab but this one and its ancestors."""
-    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    directory = lab.resolve()
-    found = []
-    for process in psutil.process_iter():
-        if process.pid in own:
-            continue
-        try:
-            environment = process.environ()
-        except (psutil.Error, OSError):
-            continue
-        if LAB_VARIABLE in environment and Path(environment[LAB_VARIABLE]).resolve() == directory:
-            name = environment.get(PROCESS_NAME_VARIABLE, SUPERVISOR)
-            found.append(LabProcess(name, process))
-    return found
-
-
-def end_agents(lab: Path, patience_s: float = AGENTS_END_S) -> list[LabProcess]:
-    """End a lab's agents, so that they write what they measured; returns those there were.
-
-    They end along the data's way, the probe last: each one's account then covers what the one
-    before it did. An agent's workers are asked by the agent, not by us.
-    """
-    agents = [p for p in lab_processes(lab) if p.name not in SERVERS]
-    pids = {agent.process.pid for agent in agents}
-    heads = [agent for agent in agents if _parent_pid(agent.process) not in pids]
-    heads.sort(key=lambda head: DATA_WAY.index(head.name) if head.name in DATA_WAY else -1)
-    deadline = time.monotonic() + patience_s
-    for name in dict.fromkeys(head.name for head in heads):
-        left_s = max(deadline - time.monotonic(), 0.5)
-        _end([head.process for head in heads if head.name == name], left_s)
-    _end([agent.process for agent in agents], 1.0)
-    return heads
-
-
-def sweep(lab: Path) -> list[LabProcess]:
-    """End everything of a lab, agents first; returns what there was."""
-    ended = end_agents(lab)
-    servers = {name: [p for p in lab_processes(lab) if p.name == name] for name in SERVERS}
-    _end([one.process for name in SERVERS[:-1] for one in servers[name]], SERVERS_END_S)
-    # With nothing left to look after, there is nothing that supervisor had to do before it ends.
-    _kill([supervisor.process for supervisor in servers[SUPERVISOR]])
-    return ended + [server for name in SERVERS for server in servers[name]]
-
-
-def _parent_pid(process: psutil.Process) -> int | None:
-    try:
-        return process.ppid()
-    except psutil.Error:
-        return None
-
-
-def _end(processes: list[psutil.Process], patience_s: float) -> None:
-    """SIGTERM, and SIGKILL for those who have not ended in time."""
-    _signal(processes, signal.SIGTERM)
-    stubborn = _still_running(processes, patience_s)
-    for process in stubborn:
-        log.warning("pid %d did not end in %g s and is killed", process.pid, patience_s)
-    _kill(stubborn)
-
-
-def _kill(processes: list[psutil.Process]) -> None:
-    _signal(processes, signal.SIGKILL)
-    _still_running(processes, 1.0)
-
-
-def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(number)
-
-
-def _still_running(processes: list[psutil.Process], patience_s: float) -> list[psutil.Process]:
-    """Wait for processes to end; returns those who have not. A zombie has."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        running = [process for process in processes if runs(process)]
-        if not running or time.monotonic() > deadline:
-            return running
-        time.sleep(0.02)
-
-
-def playbook_above() -> psutil.Process:
-    """Return the ansible-playbook that this process was started by: the main one, not a worker.
-
-    A worker is a fork and has its command line; one with another command line is a sweep's, which
-    started this one as a run of its own. Raises BadInput if there is none.
-    """
-    playbook = None
-    for parent in psutil.Process().parents():
-        command = _cmdline(parent)
-        is_playbook = any(Path(part).name == PLAYBOOK for part in command[:3])
-        if is_playbook and (playbook is None or command == _cmdline(playbook)):
-            playbook = parent
-        elif playbook is not None:
-            break
-    if playbook is None:
-        raise BadInput("`fpaas guard start` is for playbooks: no ansible-playbook started it")
-    return playbook
-
-
-def _cmdline(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
-def runs(process: psutil.Process) -> bool:
-    """Whether this very process (not another with its pid) is alive."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a lab: the guard, and the playbook that it watches."""
-
-    guard_pid: int
-    playbook_pid: int
-    playbook_started: float
-    since: str
-
-    @classmethod
-    def now(cls, guard_pid: int, playbook: psutil.Process) -> Holder:
-        """Describe a guard that starts."""
-        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-        return cls(guard_pid, playbook.pid, playbook.create_time(), since)
-
-    @property
-    def playbook_runs(self) -> bool:
-        """Whether the playbook is still the same process, and alive."""
-        try:
-            process = psutil.Process(self.playbook_pid)
-            same = abs(process.create_time() - self.playbook_started) < 1.0
-        except psutil.Error:
-            return False
-        return same and runs(process)
-
-
-class Lab:
-    """The lab's directory, and the lock on it that the guard holds."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._lock_path = directory / "guard.json"
-
-    def acquire(self) -> TextIO:
-        """Take the lab; the caller holds it for as long as the file stays open.
-
-        Waits while a guard still cleans up. Raises BadInput if another playbook uses the lab.
-        """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        lock = self._lock_path.open("a+", encoding="utf-8")
-        deadline = time.monotonic() + LAB_BUSY_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = self.holder()
-                if holder is not None and holder.playbook_runs:
-                    lock.close()
-                    raise BadInput(
-                        f"{self.directory}: a run is in progress here (ansible-playbook, pid "
-                        f"{holder.playbook_pid}, since {holder.since}); wait for it, or interrupt "
-                        "it: what it measured is kept"
-                    ) from None
-                if time.monotonic() > deadline:
-                    lock.close()
-                    raise BadInput(
-                        f"{self.directory}: still being cleaned up after an interrupted run; see "
-                        f"{self.directory}/guard.log, or end it with `make teardown`"
-                    ) from None
-                time.sleep(0.2)
-            else:
-                lock.truncate(0)  # the former holder's pid may be anybody's by now
-                return lock
-
-    def holder(self) -> Holder | None:
-        """Return who holds the lab, or held it last."""
-        try:
-            return Holder(**json.loads(self._lock_path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def release(self) -> None:
-        """End the guard without its doing anything, and wait until it has let go."""
-        if not self._lock_path.exists():
-            return
-        with self._lock_path.open("a+", encoding="utf-8") as lock:
-            deadline = time.monotonic() + SERVERS_END_S
-            while time.monotonic() < deadline:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    self._signal_guard()
-                    time.sleep(0.05)
-                else:
-                    return
-
-    def _signal_guard(self) -> None:
-        holder = self.holder()
-        if holder is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(holder.guard_pid, signal.SIGTERM)
 
 
 class Teller:
@@ -387,12 +143,6 @@ def _logged_failure() -> Iterator[None]:
         yield
     except (OSError, subprocess.SubprocessError):
         log.exception("collecting failed")
-
-
-def write_holder(lock: TextIO, holder: Holder) -> None:
-    """Write into a lab's lock who holds it."""
-    json.dump(asdict(holder), lock)
-    lock.flush()
 
 
 def detach(lock: TextIO, playbook: psutil.Process, log_path: Path) -> bool:

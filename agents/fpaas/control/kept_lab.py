@@ -24,7 +24,7 @@ import msgspec
 
 from fpaas import common_time
 from fpaas.agent import run_loop
-from fpaas.control import agents_up, arming, collecting, guard, run_account
+from fpaas.control import agents_up, arming, collecting, guard, lab_lock, lab_processes, run_account
 from fpaas.control.progress import Progress, line
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.jetstream import stream
@@ -112,8 +112,8 @@ class KeptLab:
     def release(self) -> None:
         """Let go of the lab, with nothing of it left running."""
         if self._is_held:
-            guard.sweep(self._settings.lab)
-            guard.Lab(self._settings.lab).release()
+            lab_processes.sweep(self._settings.lab)
+            lab_lock.Lab(self._settings.lab).release()
             self._is_held = False
 
     def play(self, planned: RunSpec) -> None:
@@ -165,7 +165,7 @@ class KeptLab:
             for problem in problems:
                 noted = {"host": own.host, "problem": problem.problem.value, **problem.parameters}
                 _note(log, TROUBLE_NOTED, noted)
-            guard.sweep(own.lab)
+            lab_processes.sweep(own.lab)
             _note(log, AGENTS_STOPPED, {})
         collecting.copy(directory, bundle, own.host, own.nats_server)
         _put_at_head(bundle, own.host)
@@ -299,7 +299,7 @@ class KeptLab:
     def _clear(self) -> None:
         """Leave nothing of a run: no process, no run that is on, no raw files that were brought."""
         own = self._settings
-        guard.sweep(own.lab)
+        lab_processes.sweep(own.lab)
         (own.lab / guard.CURRENT).unlink(missing_ok=True)
         guard.prune(own.lab, own.results)
 

@@ -10,7 +10,7 @@ from typing import Any
 from fpaas.bundle.loader import load_bundle
 from fpaas.errors import SpecError
 from fpaas.latency.leg_kinds import LEGS
-from fpaas.report import charts, document, run_charts
+from fpaas.report import chart_style, document, percentile_charts, run_charts, time_charts
 from fpaas.report.document import Chart
 from fpaas.report.series import RunSeries, Series
 from fpaas.summary.comparison import Comparison, Row
@@ -33,7 +33,7 @@ class _Run:
 
     name: str
     series: RunSeries
-    curves: Mapping[str, charts.Curve]
+    curves: Mapping[str, percentile_charts.Curve]
 
 
 def render(
@@ -94,7 +94,9 @@ def _curves(leg: str, runs: Sequence[_Run]) -> Chart:
         f"percentiles-{leg}",
         kind.title[0].upper() + kind.title[1:],
         "Both axes are logarithmic.",
-        charts.percentile_chart({run.name: run.curves[leg] for run in runs if leg in run.curves}),
+        percentile_charts.percentile_chart(
+            {run.name: run.curves[leg] for run in runs if leg in run.curves}
+        ),
     )
 
 
@@ -117,9 +119,9 @@ def _lag(column: str, title: str, runs: Sequence[_Run]) -> Chart:
 
 def _over_time(
     lines: Mapping[str, Series], unit: str, runs: Sequence[_Run]
-) -> charts.Figure | None:
+) -> chart_style.Figure | None:
     """Draw runs from their own T0 on; the shading is the longest one's."""
     if not runs:
         return None
     longest = max((run.series for run in runs), key=lambda series: series.end_s)
-    return charts.time_chart(lines, unit, longest)
+    return time_charts.time_chart(lines, unit, longest)

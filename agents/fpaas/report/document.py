@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from fpaas.records.paths import pick
 from fpaas.report import in_words, written
-from fpaas.report.charts import Figure
+from fpaas.report.chart_style import Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
 

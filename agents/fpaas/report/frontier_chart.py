@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fpaas.records.sweep import Sweep
-from fpaas.report import axes, charts
-from fpaas.report.charts import Figure
+from fpaas.report import axes, chart_style
+from fpaas.report.chart_style import Figure
 from fpaas.report.document import Chart
 from fpaas.search import frontier_played
 from fpaas.search.frontier import Row
@@ -34,7 +34,10 @@ def _figure(sweep: Sweep) -> Figure | None:
     rows = rows[::-1]
     holding, stopped = [row.holds_at for row in rows], [row.stopped_at for row in rows]
     inside = _trace(
-        "inside: holds", rows, holding, {"color": charts.COLOURS[2], "shape": "hv", "dash": "solid"}
+        "inside: holds",
+        rows,
+        holding,
+        {"color": chart_style.COLOURS[2], "shape": "hv", "dash": "solid"},
     )
     traces = [inside]
     if None not in holding:
@@ -43,14 +46,14 @@ def _figure(sweep: Sweep) -> Figure | None:
         base["line"] = {**inside["line"], "width": 0}
         traces = [base, {**base, "y": holding, "fill": "tonexty"}, inside]
     if any(value is not None for value in stopped):
-        line = {"color": charts.COLOURS[1], "shape": "vh", "dash": "dash"}
+        line = {"color": chart_style.COLOURS[1], "shape": "vh", "dash": "dash"}
         traces.append(_trace("outside: does not hold", rows, stopped, line))
     return {
         "unit": axes.title(first),
         "x_unit": axes.title(second),
         "data": traces,
         "layout": {
-            **charts.layout(axes.title(first)),
+            **chart_style.layout(axes.title(first)),
             "showlegend": True,
             "xaxis": {"title": {"text": axes.title(second)}, **axes.axis(grid.rows)},
             "yaxis": {"title": {"text": axes.title(first)}, **axes.axis(grid.columns)},
@@ -67,6 +70,6 @@ def _trace(
         "name": name,
         "x": [row.value for row in rows],
         "y": values,
-        "line": {"width": charts.LINE_WIDTH, **line},
+        "line": {"width": chart_style.LINE_WIDTH, **line},
         "marker": {"symbol": ["circle"] * len(rows)},
     }

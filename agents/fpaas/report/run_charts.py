@@ -12,7 +12,7 @@ from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.legs import Legs
 from fpaas.records.paths import pick
 from fpaas.records.summary import Event
-from fpaas.report import charts
+from fpaas.report import percentile_charts, time_charts
 from fpaas.report.document import Chart
 from fpaas.report.series import RunSeries
 from fpaas.report.written import number
@@ -41,14 +41,14 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "Messages a second",
                 "Offered by the relay, read and published by the shuffler, processed by all "
                 "consumers together.",
-                charts.time_chart(run.throughput(), "/s", run, happened),
+                time_charts.time_chart(run.throughput(), "/s", run, happened),
             ),
             Chart(
                 "backpressure",
                 "Where events wait",
                 "Events so far. Between offered and read they wait in the relay, between read and "
                 "acked in the shuffler, which has room for few: they are in flight.",
-                charts.time_chart(run.backpressure(), "events", run, happened),
+                time_charts.time_chart(run.backpressure(), "events", run, happened),
             ),
         ],
         "latency": [
@@ -58,21 +58,21 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "Both axes are logarithmic; each step to the right is another nine. Warm-up and "
                 "draining are left out. Dashed: at least that, for calls without answer could "
                 "change it." + _out_of_range(summary, legs_in),
-                charts.percentile_chart(_those(drawn, legs_in)),
+                percentile_charts.percentile_chart(_those(drawn, legs_in)),
             ),
             Chart(
                 "percentiles-out",
                 "On the way out of it",
                 "The band around a curve is ± the bound of the clocks; dotted: below it, and so "
                 "not resolvable. Dashed: at least that." + _out_of_range(summary, legs_out),
-                charts.percentile_chart(_those(drawn, legs_out)),
+                percentile_charts.percentile_chart(_those(drawn, legs_out)),
             ),
             Chart(
                 "calls-open",
                 "Calls without answer yet",
                 "How many publishes and pulls waited for their answer, each second; the measured "
                 "window is not shaded.",
-                charts.time_chart(run.open_calls(), "calls", run, happened),
+                time_charts.time_chart(run.open_calls(), "calls", run, happened),
             ),
         ],
         "resources": [
@@ -80,19 +80,19 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "process-cpu",
                 "CPU of each process",
                 "100 % is one core.",
-                charts.time_chart(run.processes("cpu_pct"), "%", run, happened),
+                time_charts.time_chart(run.processes("cpu_pct"), "%", run, happened),
             ),
             Chart(
                 "process-memory",
                 "Memory of each process",
                 "Resident set.",
-                charts.time_chart(run.processes("rss_mb"), "MB", run, happened),
+                time_charts.time_chart(run.processes("rss_mb"), "MB", run, happened),
             ),
             Chart(
                 "host-cpu",
                 "CPU of each host",
                 "100 % is the whole host. Steal is what its hypervisor gave to others.",
-                charts.time_chart(
+                time_charts.time_chart(
                     {
                         **run.hosts("cpu_pct"),
                         **{f"{host} steal": s for host, s in run.hosts("steal_pct").items()},
@@ -106,13 +106,13 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "host-memory",
                 "Memory of each host",
                 "Used, without caches.",
-                charts.time_chart(run.hosts("mem_mb"), "MB", run, happened),
+                time_charts.time_chart(run.hosts("mem_mb"), "MB", run, happened),
             ),
             Chart(
                 "host-network",
                 "Network of each host",
                 "A lab on one host talks over its loopback, and over nothing else.",
-                charts.time_chart(run.host_traffic_mbit_per_s(), "Mbit/s", run, happened),
+                time_charts.time_chart(run.host_traffic_mbit_per_s(), "Mbit/s", run, happened),
             ),
         ],
         "jetstream": [
@@ -120,7 +120,7 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "stream-messages",
                 "Messages in the stream",
                 "",
-                charts.time_chart(
+                time_charts.time_chart(
                     {"messages": run.nats("stream", "messages")}, "messages", run, happened
                 ),
             ),
@@ -128,13 +128,13 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "stream-bytes",
                 "Size of the stream",
                 f"At most {bundle.spec.stream.max_bytes / 1e6:,.0f} MB.",
-                charts.time_chart({"size": run.nats_megabytes()}, "MB", run, happened),
+                time_charts.time_chart({"size": run.nats_megabytes()}, "MB", run, happened),
             ),
             Chart(
                 "consumer-lag",
                 "Consumer lag",
                 "Messages that a consumer is owed and was not yet sent.",
-                charts.time_chart(
+                time_charts.time_chart(
                     {
                         name: run.nats("lag", column)
                         for name, column in (("median", "p50"), ("p99", "p99"), ("most", "max"))
@@ -148,7 +148,9 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
     }
 
 
-def curves(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, charts.Curve]:
+def curves(
+    bundle: Bundle, summary: JsonObject, warmup_s: float
+) -> dict[str, percentile_charts.Curve]:
     """Return every leg's percentiles over the measured time."""
     legs = Legs.read(bundle, measure_window(bundle.spec, warmup_s))
     found = _first_fetch(summary)
@@ -156,11 +158,13 @@ def curves(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, ch
         leg = legs.get(kind.agent, kind.recorded) if kind.recorded else None
         if leg is not None:
             bound_ms = pick(summary, "latency_ms", name, "clock_error_ms")
-            found[name] = charts.Curve(charts.percentile_curve(leg), bound_ms)
+            found[name] = percentile_charts.Curve(percentile_charts.percentile_curve(leg), bound_ms)
     return found
 
 
-def _those(found: dict[str, charts.Curve], names: Iterable[str]) -> dict[str, charts.Curve]:
+def _those(
+    found: dict[str, percentile_charts.Curve], names: Iterable[str]
+) -> dict[str, percentile_charts.Curve]:
     return {name: found[name] for name in names if name in found}
 
 
@@ -171,14 +175,14 @@ def _out_of_range(summary: JsonObject, names: Iterable[str]) -> str:
     return f" Out of range, more than an hour: {', '.join(found)}." if found else ""
 
 
-def _first_fetch(summary: JsonObject) -> dict[str, charts.Curve]:
+def _first_fetch(summary: JsonObject) -> dict[str, percentile_charts.Curve]:
     leg = pick(summary, "latency_ms", FIRST_FETCH) or {}
     if not leg.get("count"):
         return {}
     shares = {**FIRST_FETCH_SHARES, "max": 1 - 1 / (leg["count"] + 1)}
     points = sorted(
-        charts.Point(share, max(leg[column], charts.DRAWN_MIN_MS))
+        percentile_charts.Point(share, max(leg[column], percentile_charts.DRAWN_MIN_MS))
         for column, share in shares.items()
         if leg.get(column) is not None and share <= shares["max"]
     )
-    return {FIRST_FETCH: charts.Curve(points, leg.get("clock_error_ms"))}
+    return {FIRST_FETCH: percentile_charts.Curve(points, leg.get("clock_error_ms"))}

@@ -7,8 +7,8 @@ from typing import Any
 
 from fpaas.latency.lower_bounds import marked
 from fpaas.records.sweep import PointFigure, Sweep, SweepPoint
-from fpaas.report import axes, charts, document, frontier_chart, written
-from fpaas.report.charts import Figure
+from fpaas.report import axes, chart_style, document, frontier_chart, written
+from fpaas.report.chart_style import Figure
 from fpaas.report.document import Chart
 from fpaas.search.sizing import Size
 from fpaas.sweep import grid, scaling, sweep_figures
@@ -152,7 +152,7 @@ def curves(
         found = [(point.figures or {}).get(figure.name) for point in points]
         if not any(found):
             continue
-        colour = charts.COLOURS[position % len(charts.COLOURS)]
+        colour = chart_style.COLOURS[position % len(chart_style.COLOURS)]
         trace: dict[str, Any] = {
             "type": "scatter",
             "mode": "lines+markers" if is_numeric else "markers",
@@ -161,8 +161,8 @@ def curves(
                 point.variables[over] if is_numeric else grid.written(point.variables[over])
                 for point in points
             ],
-            "y": [charts.rounded(one.median) if one else None for one in found],
-            "line": {"width": charts.LINE_WIDTH, "color": colour},
+            "y": [chart_style.rounded(one.median) if one else None for one in found],
+            "line": {"width": chart_style.LINE_WIDTH, "color": colour},
             "marker": {
                 "symbol": [AT_LEAST_SYMBOL if _is_at_least(one) else "circle" for one in found],
             },
@@ -181,7 +181,7 @@ def curves(
         "x_unit": axes.title(over),
         "data": traces,
         "layout": {
-            **charts.layout(figure.unit),
+            **chart_style.layout(figure.unit),
             "showlegend": len(lines) > 1,
             "xaxis": {
                 "title": {"text": axes.title(over)},

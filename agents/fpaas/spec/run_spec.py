@@ -15,7 +15,7 @@ import msgspec
 from fpaas import json_input
 from fpaas.common_time import NS_PER_S
 from fpaas.errors import SpecError
-from fpaas.spec import class_counts, faults, mix, rates
+from fpaas.spec import class_counts, fault_checks, faults, mix, rates
 from fpaas.spec.acks import ACKS
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
@@ -400,7 +400,7 @@ def check_run(run: RunSpec, source: str) -> None:
 def check_faults(run: RunSpec) -> None:
     """Hold the run's faults against its hosts. Raises SpecError."""
     workers = run.consumers.workers
-    faults.check(
+    fault_checks.check(
         run.faults,
         run.hosts,
         length_s=run.warmup_s + run.measure_s + run.drain_s,
