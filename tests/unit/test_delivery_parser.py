@@ -46,6 +46,7 @@ class Reader:
     others: list[Any] = field(default_factory=list)
 
     ack: str = "explicit"
+    late_from_unix_ns: int = NOW + 1
 
     def __post_init__(self) -> None:
         gate = Gate(1)
@@ -64,6 +65,7 @@ class Reader:
             deliveries=self.deliveries,
             habit=self.habit,
             ack=self.ack,
+            late_from_unix_ns=self.late_from_unix_ns,
             write=self.written.append,
             on_answered=lambda puller, header, _now: self.answered.append(
                 (puller.log.consumer_index, header)
@@ -377,3 +379,19 @@ def test_without_acks_nothing_is_written() -> None:
     reader.parser.feed(delivery(1, 11, 5)[0] + delivery(2, 11, 1)[0])
     assert (reader.written, reader.deliveries.acks, reader.deliveries.processed) == ([], 0, 2)
     assert reader.runs(b"1")
+
+
+@pytest.mark.parametrize("ack", ["explicit", "none", "all"])
+def test_what_comes_too_late_is_taken_down_without_ack_and_repeats_are_left_out(ack: str) -> None:
+    reader = Reader(ack=ack, late_from_unix_ns=NOW)
+    first, _ = delivery(1, 11, 1)
+    repeat, _ = delivery(1, 10, 2, delivered=2)
+    other, _ = delivery(2, 11, 1, is_long=True)
+    last, _ = delivery(1, 12, 3)
+    reader.parser.feed(first + repeat + other + last)
+    assert reader.acked == []
+    assert (reader.deliveries.processed, reader.deliveries.acks) == (3, 0)
+    assert reader.deliveries.redelivered == 0
+    in_process = {sid: list(one.log.unanswered) for sid, one in reader.pullers.items()}
+    assert in_process == ({b"1": [1, 3], b"2": [1]} if ack == "explicit" else {b"1": [], b"2": []})
+    assert reader.runs(b"1")[1::4] == [11, 12]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from fpaas.bundle.bundle import Bundle
-from fpaas.bundle.found_event import AGENT_DIED, LEADER_CHANGED, WORKER_DIED
+from fpaas.bundle.found_event import AGENT_DIED, CUT_OFF, LEADER_CHANGED, WORKER_DIED
 from fpaas.bundle.loader import load_bundle
 from fpaas.records import files, status
 from fpaas.records.consumers import WorkerResult
@@ -290,6 +290,17 @@ def test_a_change_of_leader(tmp_path: Path) -> None:
     assert [(event["kind"], event["parameters"]) for event in content["events"]] == [
         (LEADER_CHANGED, {"leader": "n2", "before": "n1"})
     ]
+
+
+def test_who_was_cut_off_as_a_slow_consumer(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        path = host / "probe.nats.jsonl"
+        change_lines(path, 20, lambda line: line["varz"].update(slow_consumers=1))
+        change_lines(path, 30, lambda line: line["varz"].update(slow_consumers=3))
+
+    _, content = analyse(tmp_path, spoil)
+    found = [event for event in content["events"] if event["kind"] == CUT_OFF]
+    assert [event["parameters"] for event in found] == [{"connections": 1}, {"connections": 2}]
 
 
 def test_a_silence_that_was_noticed_ends_with_the_firehose(tmp_path: Path) -> None:

@@ -11,7 +11,15 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.found_event import Found, seconds_since
 from fpaas.bundle.noticed_events import noticed, relay_silences
 from fpaas.bundle.parts import JsonObject
-from fpaas.bundle.sampled_events import agent_restarts, deaths, leaders, reconnects, servers, steps
+from fpaas.bundle.sampled_events import (
+    agent_restarts,
+    cut_off,
+    deaths,
+    leaders,
+    reconnects,
+    servers,
+    steps,
+)
 from fpaas.records.summary import Event
 
 
@@ -27,6 +35,7 @@ def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
         *reconnects(bundle),
         *servers(bundle, by_agents),
         *leaders(bundle),
+        *cut_off(bundle),
         *deaths(bundle),
         *agent_restarts(bundle),
         *steps(clock),

@@ -9,6 +9,7 @@ from fpaas.spec import NS_PER_S
 NATS_RECONNECTED = "nats_reconnected"
 RELAY_RECONNECTED = "relay_reconnected"
 NATS_RESTARTED = "nats_restarted"
+CUT_OFF = "slow_consumers_cut_off"
 LEADER_CHANGED = "leader_changed"
 AGENT_DIED = "agent_died"
 WORKER_DIED = "worker_died"

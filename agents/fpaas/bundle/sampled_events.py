@@ -12,6 +12,7 @@ from fpaas.bundle.found_event import (
     AGENT_DIED,
     CLOCK_SET,
     CONSUMERS,
+    CUT_OFF,
     LEADER_CHANGED,
     NATS_RECONNECTED,
     NATS_RESTARTED,
@@ -151,6 +152,25 @@ def leaders(bundle: Bundle) -> Iterator[Found]:
             at = sample.unix_ns
             yield Found(LEADER_CHANGED, SERVER, None, at, at, parameters, "new leader", what)
         leader = now
+
+
+def cut_off(bundle: Bundle) -> Iterator[Found]:
+    """Find when a server cut off connections that did not read what it had for them."""
+    for part in bundle.parts("nats"):
+        before: Varz | None = None
+        for unix_ns, varz in _varz(part):
+            if varz is None or varz.slow_consumers is None:
+                continue
+            is_same = before is not None and before.server_id == varz.server_id
+            had = (before.slow_consumers or 0) if before is not None and is_same else 0
+            before, count = varz, varz.slow_consumers - had
+            if count <= 0:
+                continue
+            parameters = {"connections": count}
+            what = f"NATS cut off slow consumers{_times(count)}"
+            yield Found(
+                CUT_OFF, SERVER, part.host, unix_ns, unix_ns, parameters, "slow consumers", what
+            )
 
 
 def deaths(bundle: Bundle) -> Iterator[Found]:

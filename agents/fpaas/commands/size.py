@@ -16,7 +16,7 @@ from fpaas.records import sweep as sweep_record
 from fpaas.report import sweep_report
 from fpaas.search import sizing
 from fpaas.search.sizing import Measured
-from fpaas.spec import VARIABLES
+from fpaas.spec import VARIABLES, kinds
 from fpaas.sweep import record
 from fpaas.text import size_text
 
@@ -80,6 +80,12 @@ def _read(paths: Sequence[Path]) -> list[Measured]:
         if summary["verdict"]["status"] not in sweep_record.FINISHED:
             continue
         variables = _variables(bundle)
+        kind = variables.get("bench_consumer_kind", kinds.PULL)
+        if kind != kinds.PULL:
+            raise BadInput(
+                f"{bundle}: bench_consumer_kind is {kind}; sizes are predicted from runs whose "
+                "consumers poll"
+            )
         if variables.get("bench_mix"):
             raise BadInput(
                 f"{bundle}: it has bench_mix; sizes are predicted from runs whose consumers all "

@@ -19,6 +19,7 @@ from fpaas.consumers.joining import Joining
 from fpaas.consumers.polling import Gate, Polling, Puller
 from fpaas.consumers.pull_connections import PullConnections
 from fpaas.consumers.stream_changes import StreamChanges
+from fpaas.consumers.subscribing import Subscribing
 from fpaas.consumers.work import Work
 from fpaas.consumers.worker_account import WorkerAccount
 from fpaas.firehose.pace import pace_of
@@ -62,7 +63,7 @@ class ConsumerWorker:
         )
         bins = Bins(spec.t0_unix_ns, spec.cuts_unix_ns) if assignment.out else None
         polls_from_unix_ns = common_time.now_ns() if assignment.goes_on else None
-        self._polling = Polling(
+        self._polling = (Subscribing if spec.consumers.is_pushed else Polling)(
             self._connections.pullers,
             until_unix_ns=spec.end_unix_ns,
             bins=bins,
@@ -234,9 +235,18 @@ class ConsumerWorker:
         self._polling.stop(now)
         self._account.stopped_unix_ns = min(now, self.assignment.spec.end_unix_ns)
         deadline = time.monotonic() + seconds
-        while self._polling.in_flight and time.monotonic() < deadline:  # noqa: ASYNC110
+        if self.assignment.spec.consumers.is_pushed:
+            self._send()
+            self._connections.ping()
+        while self._may_receive() and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self._connections.answer_due(common_time.now_ns())
+
+    def _may_receive(self) -> bool:
+        """Whether there is more to come, though nobody asks for more."""
+        if self.assignment.spec.consumers.is_pushed:
+            return self._connections.awaits_pongs
+        return self._polling.in_flight > 0
 
     # -- every second ----------------------------------------------------------------------------
 

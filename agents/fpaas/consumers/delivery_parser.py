@@ -116,6 +116,10 @@ class DeliveryParser(Parser):
     is `clock`'s Unix nanoseconds. `ack` is one of the run's ACKS. Other
     subscriptions work as they do in Parser.
 
+    Who is pushed to is pushed more for each ack, and again without it. From `late_from_unix_ns` on,
+    when the server is looked at for the last time, what comes is taken down and not acked, and
+    repeats, which may be younger than that look, are left out.
+
     All messages of a chunk have the chunk's time as time of receipt: they were here when it was
     read, and our own work on earlier messages is no latency of later ones.
     """
@@ -128,6 +132,7 @@ class DeliveryParser(Parser):
         habit: Habit | None = None,
         work: Work | None = None,
         ack: str = acks.EXPLICIT,
+        late_from_unix_ns: int = sys.maxsize,
         write: Callable[[bytes], None],
         on_answered: Callable[[Puller, bytes, int], None],
         clock: Callable[[], int] = common_time.now_ns,
@@ -143,6 +148,7 @@ class DeliveryParser(Parser):
         self._answering = habit if has_answers else None
         self._work = work
         self._ack = ack
+        self._late_from_unix_ns = late_from_unix_ns
         #: Whose replies begin where in `_replies`.
         self._owners: list[tuple[int, Puller]] = []
         self._write = write
@@ -179,7 +185,9 @@ class DeliveryParser(Parser):
         replies = self._replies
         if replies:
             self._replies = []
-            if self._answering is not None:
+            if now >= self._late_from_unix_ns:
+                replies = self._leave_unanswered(replies)
+            elif self._answering is not None:
                 replies = self._answer(replies, self._answering, now)
             elif self._ack != acks.EXPLICIT:
                 has_repeats = self._deliveries.redelivered != redelivered
@@ -193,6 +201,14 @@ class DeliveryParser(Parser):
             answered, self._answered = self._answered, []
             for puller, status_header in answered:
                 self._on_answered(puller, status_header, now)
+
+    def _leave_unanswered(self, replies: list[bytes]) -> list[bytes]:
+        """Note what is not acked, unless nothing ever is; returns what is: nothing."""
+        if self._ack == acks.EXPLICIT:
+            ends = [*(begin for begin, _ in self._owners[1:]), len(replies)]
+            for (begin, puller), end in zip(self._owners, ends, strict=True):
+                puller.log.unanswered.extend(map(_consumer_seq_of, replies[begin:end]))
+        return []
 
     def _covering(self, replies: list[bytes], *, has_repeats: bool) -> list[bytes]:
         """Return a reply of each consumer, whose ack is of all that it received before.
@@ -256,6 +272,7 @@ class DeliveryParser(Parser):
         first_seq = deliveries.first_seq
         since_first_due_ns = now - deliveries.t0_unix_ns
         since_t0_ms = since_first_due_ns // 1_000_000
+        is_late = now >= self._late_from_unix_ns
         add_publish_to_fetch = self._ages.publish_to_fetch.samples_ns.append
         add_end_to_end = self._ages.end_to_end.samples_ns.append
         add_reply = self._replies.append
@@ -325,6 +342,8 @@ class DeliveryParser(Parser):
                     )
                 except ValueError:
                     delivered, stream_token, consumer_token, stored = _tokens_of_long_form(reply)
+                if is_late and delivered != b"1":
+                    continue
                 stream_seq = int(stream_token)
                 consumer_seq = int(consumer_token)
                 age_ns = now - int(stored)
@@ -383,6 +402,11 @@ class DeliveryParser(Parser):
 def _stream_seq_of(reply: bytes) -> int:
     tokens = reply.split(b".")
     return int(tokens[5] if len(tokens) == _SHORT_FORM_TOKENS else _tokens_of_long_form(reply)[1])
+
+
+def _consumer_seq_of(reply: bytes) -> int:
+    tokens = reply.split(b".")
+    return int(tokens[6] if len(tokens) == _SHORT_FORM_TOKENS else _tokens_of_long_form(reply)[2])
 
 
 def _tokens_of_long_form(reply: bytes) -> list[bytes]:

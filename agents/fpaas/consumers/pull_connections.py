@@ -6,18 +6,21 @@ import asyncio
 import functools
 import resource
 import secrets
+import sys
 from collections.abc import Callable
 from itertools import islice
 
 from fpaas import common_time
 from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
-from fpaas.consumers.polling import Gate, Habit, Puller, request_of
+from fpaas.consumers.polling import BEGUN_LATE_MAX_NS, Gate, Habit, Puller, request_of
 from fpaas.consumers.processing_time import ProcessingTime
 from fpaas.consumers.pull_size import CONNECTIONS_MAX, OTHER_OPEN_FILES, PullSize, spread
 from fpaas.consumers.schedule import PollSchedule
+from fpaas.consumers.subscribing import NoPolls, subscriber, subscription_of
 from fpaas.consumers.work import Work
 from fpaas.errors import BadInput, RunInvalid
+from fpaas.jetstream import asked
 from fpaas.jetstream.nats_address import NatsAddress, address_from_environment
 from fpaas.jetstream.nats_connection import NatsConnection, NatsError
 from fpaas.measures.delivery_log import DeliveryLog
@@ -85,6 +88,16 @@ class PullConnections:
                 gate.outbox.clear()
             gates.clear()
 
+    def ping(self) -> None:
+        """Ask the server on each connection whether it has read all that was written."""
+        for connection in self.by_gate.values():
+            connection.ping()
+
+    @property
+    def awaits_pongs(self) -> bool:
+        """Whether a server may still send what it had sent already when it was pinged."""
+        return any(connection.awaits_pong for connection in self.by_gate.values())
+
     def answer_due(self, now: int) -> None:
         """Answer what consumers are done with by now."""
         written, acks = self._work.answer_due(now)
@@ -117,7 +130,7 @@ class PullConnections:
         spec, consumers = self._assignment.spec, of_class.consumers
         size = PullSize.of(of_class)
         habit = Habit(
-            PollSchedule.of(of_class),
+            NoPolls() if consumers.is_pushed else PollSchedule.of(of_class),
             batch_size=consumers.batch_size,
             drain=consumers.fetch == "drain",
             processing=ProcessingTime.of(of_class),
@@ -137,17 +150,27 @@ class PullConnections:
             self.by_gate[gate] = connection
             for index in islice(of_connections, share):
                 durable = spec.durable_of(index)
-                own_inbox = f"{inbox}.{index}"
-                request = request_of(
-                    spec.stream.name, durable, own_inbox, size.batch_size, size.stated_bytes_max
-                )
-                puller = Puller(DeliveryLog(index, durable), gate, request, habit)
+                log = DeliveryLog(index, durable)
+                if consumers.is_pushed:
+                    sid = connection.new_sid()
+                    subject = asked.deliver_subject(durable)
+                    subscription = subscription_of(subject, asked.DELIVER_GROUP, sid)
+                    puller = subscriber(log, gate, subscription, habit)
+                else:
+                    own_inbox = f"{inbox}.{index}"
+                    request = request_of(
+                        spec.stream.name, durable, own_inbox, size.batch_size, size.stated_bytes_max
+                    )
+                    puller = Puller(log, gate, request, habit)
+                    sid = connection.subscribe(own_inbox, _ignore, wants_payload=False)
                 self.pullers.append(puller)
-                sids[connection.subscribe(own_inbox, _ignore, wants_payload=False)] = puller
+                sids[sid] = puller
 
     def _new_connection(
         self, gate: Gate, habit: Habit, sids: dict[bytes, Puller], number: int
     ) -> NatsConnection:
+        spec = self._assignment.spec
+
         def write(data: bytes) -> None:
             connection.write(data)
 
@@ -162,7 +185,10 @@ class PullConnections:
                 deliveries=self._deliveries,
                 habit=habit,
                 work=self._work,
-                ack=self._assignment.spec.consumers.ack,
+                ack=spec.consumers.ack,
+                late_from_unix_ns=spec.end_unix_ns + BEGUN_LATE_MAX_NS
+                if spec.consumers.is_pushed
+                else sys.maxsize,
                 write=write,
                 on_answered=self._on_answered,
                 clock=common_time.clock(),

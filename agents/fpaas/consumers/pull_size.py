@@ -42,8 +42,10 @@ class PullSize:
     def of(cls, spec: RunSpec) -> PullSize:
         """Reckon with the frames that a run's source has."""
         mean = spec.firehose.frame_bytes_mean or 0.0
+        consumers = spec.consumers
         return cls(
-            spec.consumers.batch_size,
+            # Who is pushed to gets no more than may wait for its ack.
+            consumers.max_ack_pending if consumers.is_pushed else consumers.batch_size,
             max(FIREHOSE_MESSAGE_BYTES, math.ceil(mean * P99_PER_MEAN)),
             is_sure=spec.firehose.source == SYNTHETIC,
         )

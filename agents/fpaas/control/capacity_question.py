@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from fpaas.plan import capacity as plan
 from fpaas.records.sweep import Question
 from fpaas.search.capacity import STEP
-from fpaas.spec import VARIABLES, RunSpec, SpecError
+from fpaas.spec import VARIABLES, RunSpec, SpecError, kinds
 from fpaas.spec.values import Variable
 from fpaas.text import plan_text
 
@@ -86,6 +86,12 @@ def read(
 
     if is_demand:
         return question
+    at_start = spec_at(start)
+    if at_start.consumers.is_pushed and name in kinds.OF_POLLS:
+        raise SpecError(
+            f"capacity_variable: {name} is not allowed with bench_consumer_kind="
+            f"{at_start.consumers.kind}: it is about polls, and has no effect"
+        )
 
     def troubles(value: float) -> Troubles:
         spec = spec_at(value)

@@ -14,6 +14,9 @@ from fpaas.spec import NS_PER_S, RunSpec, acks, starts
 
 #: The protocol allows frames of 5 MB; headers come on top.
 MAX_MSG_BYTES = 8 * 1024 * 1024
+#: Where push durables deliver, and to which queue group: all that serve one durable are in it.
+_DELIVER_TO = "fpaas.deliver"
+DELIVER_GROUP = "fpaas-consumers"
 
 Config = dict[str, Any]
 
@@ -103,7 +106,11 @@ def stream(spec: RunSpec) -> Config:
 
 
 def durable(spec: RunSpec, one: Durable) -> Config:
-    """Return a pull durable."""
+    """Return a durable of the run's kind.
+
+    One that pushes has neither idle heartbeats nor flow control: of a queue group, only one member
+    would get them. What waits for its ack is limited instead.
+    """
     consumers = spec.consumers
     filters = one.filter_subjects
     return {
@@ -128,7 +135,11 @@ def durable(spec: RunSpec, one: Durable) -> Config:
             if consumers.ack != acks.NONE
             else {}
         ),
-        "max_waiting": consumers.max_waiting,
+        **(
+            {"deliver_subject": deliver_subject(one.name), "deliver_group": DELIVER_GROUP}
+            if consumers.is_pushed
+            else {"max_waiting": consumers.max_waiting}
+        ),
         **(
             {"inactive_threshold": _ns(consumers.inactive_threshold_s)}
             if consumers.inactive_threshold_s
@@ -137,6 +148,11 @@ def durable(spec: RunSpec, one: Durable) -> Config:
         "num_replicas": spec.stream.replicas,
         "mem_storage": spec.stream.storage == "memory",
     }
+
+
+def deliver_subject(durable: str) -> str:
+    """Return where a push durable delivers."""
+    return f"{_DELIVER_TO}.{durable}"
 
 
 def _rfc3339(unix_ns: int) -> str:

@@ -140,12 +140,22 @@ class NatsConnection(asyncio.Protocol):
 
     def subscribe(self, subject: str, handler: MessageHandler, *, wants_payload: bool) -> bytes:
         """Subscribe now and after every reconnect; returns the subscription's id."""
-        sid = b"%d" % self._next_sid
-        self._next_sid += 1
+        sid = self.new_sid()
         self._subjects[sid] = subject.encode()
         self._parser.subscriptions[sid] = (handler, wants_payload)
         self.write(b"SUB %s %s\r\n" % (self._subjects[sid], sid))
         return sid
+
+    def new_sid(self) -> bytes:
+        """Return an id for a subscription that its owner makes, and makes again."""
+        sid = b"%d" % self._next_sid
+        self._next_sid += 1
+        return sid
+
+    @property
+    def awaits_pong(self) -> bool:
+        """Whether a ping has no answer yet; with the answer, what was sent before is here."""
+        return self.connected.is_set() and bool(self._pinged_at)
 
     def write(self, data: bytes) -> None:
         """Send protocol lines as they are. Dropped while disconnected: in flight is in doubt."""

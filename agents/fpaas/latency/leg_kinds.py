@@ -124,6 +124,11 @@ LEGS = {
 }
 
 
+def legs_of_polls() -> list[str]:
+    """Name the legs that only consumers have who ask for messages."""
+    return [name for name, kind in LEGS.items() if kind.agent == "consumers" and not kind.is_age]
+
+
 def legs_by_class() -> list[str]:
     """Name the legs that are known of each class of consumers."""
     return [name for name, kind in LEGS.items() if kind.agent == "consumers" and kind.recorded]

@@ -106,7 +106,7 @@ def _indices(seqs: IntervalSet, first_seq: int) -> IntervalSet:
 
 
 def _of_worker(spec: RunSpec, worker: WorkerPart | None, over_unix_ns: int) -> dict[str, Due]:
-    if worker is None:
+    if worker is None or spec.consumers.is_pushed:
         return {}
     due: dict[str, Due] = {"fetch_call": BegunDue(_begun(worker.samples, "fetch_call", spec))}
     result = worker.result

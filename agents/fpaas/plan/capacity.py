@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fpaas.consumers.pull_size import CONNECTIONS_MAX, OTHER_OPEN_FILES, PullSize
-from fpaas.plan.fluid import Durable, first_served, follow
+from fpaas.plan.fluid import Durable, first_served, follow, push
 from fpaas.spec import SETTLE_S, RunSpec, split_consumers
 from fpaas.spec.rates import RateSchedule
 
@@ -130,12 +130,16 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
         joins_at_s=c.joins_at_s,
         served_from_s=one.served_from_s if one else None,
     )
-    course = follow(
-        durable,
-        warmup_s=spec.warmup_s,
-        offer_s=offer_s,
-        end_s=end_s,
-        settled_s=end_s + SETTLE_S,
+    course = (
+        push(durable, spec.warmup_s, offer_s)
+        if c.is_pushed
+        else follow(
+            durable,
+            warmup_s=spec.warmup_s,
+            offer_s=offer_s,
+            end_s=end_s,
+            settled_s=end_s + SETTLE_S,
+        )
     )
     owed = (frames * owed_share - first_served(durable, offer_s)) * durables
     delivered = course.delivered * durables
@@ -143,7 +147,7 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
     processed_per_s = course.delivered_while_measuring * durables / spec.measure_s
 
     # Who was away fetches until empty.
-    has_capacity = batch_size < math.inf and not durable.away_s
+    has_capacity = batch_size < math.inf and not durable.away_s and not c.is_pushed
     capacity_per_consumer = batch_size / interval_s if has_capacity else None
     fills_s = max_messages / rate_per_s
     retention_s = min(spec.stream.max_age_s, fills_s)
@@ -178,12 +182,14 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
         "expired_unread": round(expired),
         "pending_at_end": round(owed) - round(delivered) - round(expired),
         "unread_share": _unread_share(owed, delivered),
-        "steady_unread_share": _steady_unread_share(durable, retention_s),
+        "steady_unread_share": 0.0 if c.is_pushed else _steady_unread_share(durable, retention_s),
         "first_expiry_s": course.first_expiry_s,
         "retention_s": retention_s,
         "retention_limit": "max_age" if spec.stream.max_age_s <= fills_s else "max_bytes",
         "consumer_lag_mean": round(course.lag_at_offer_end),
-        "delivery_age_s_mean": course.age_sum_s / course.delivered if course.delivered else None,
+        "delivery_age_s_mean": course.age_sum_s / course.delivered
+        if course.delivered and not c.is_pushed
+        else None,
         "pulls_per_s": _pulls_per_s(spec, durable),
         "stream_messages": round(stream_messages),
         "stream_bytes": round(stream_bytes),
@@ -193,7 +199,9 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
         "nats_rss_mb": _nats_rss_mb(spec, stream_bytes, durables, ids),
         "connections": connections,
         "connection_in_flight_bytes_max": (
-            min(per_connection, size.pulls_at_a_time) * min(size.batch_bytes, size.bytes_max)
+            per_connection * size.batch_bytes
+            if c.is_pushed
+            else min(per_connection, size.pulls_at_a_time) * min(size.batch_bytes, size.bytes_max)
         ),
         "nats_net_rx_mbit_per_s": rate_per_s * message_bytes * 8 / 1e6,
         "nats_net_tx_mbit_per_s": processed_per_s * message_bytes * 8 / 1e6,
@@ -261,6 +269,8 @@ def _steady_unread_share(durable: Durable, retention_s: float) -> float:
 def _pulls_per_s(spec: RunSpec, durable: Durable) -> float:
     """Pull requests of all consumers; the last pull of a drain is the one that comes back short."""
     c = spec.consumers
+    if c.is_pushed:
+        return 0.0
     polls_per_s = c.count / c.poll_interval_s
     if c.fetch == "once":
         return polls_per_s

@@ -169,6 +169,12 @@ def _follow_phase(
     return course
 
 
+def push(durable: Durable, warmup_s: float, offer_s: float) -> Course:
+    """Let a durable deliver all that is published, as it is published."""
+    owed = durable.owed_by(offer_s)
+    return Course(delivered=owed, delivered_while_measuring=owed - durable.owed_by(warmup_s))
+
+
 def first_served(durable: Durable, offer_s: float) -> float:
     """Return how many messages come before the first that a durable is served."""
     if not durable.joins_at_s:

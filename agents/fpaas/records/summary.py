@@ -171,6 +171,9 @@ class Summary(msgspec.Struct, kw_only=True):
     scenario: str
     delivery: str
     fetch: str
+    consumer_kind: Annotated[
+        str, doc("bench_consumer_kind; pull in summaries of older versions")
+    ] = "pull"
     verdict: Verdict
     window: Window
     throughput: Throughput

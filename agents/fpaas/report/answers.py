@@ -40,20 +40,28 @@ def _can_it(spec: RunSpec, summary: JsonObject) -> str:
     if throughput.get("offered_per_s") is None and throughput.get("processed_per_s") is None:
         return f"{start} Neither what was offered nor what was processed was measured."
     return (
-        f"{start} {c.count:,} consumers polled {_how_often(spec)}. "
+        f"{start} {c.count:,} consumers {_how(spec)}. "
         f"Frames offered: {_per_s(throughput.get('offered_per_s'))}; published: "
         f"{_per_s(throughput.get('published_per_s'))}; processed: "
         f"{_per_s(throughput.get('processed_per_s'))} by all consumers together, "
         f"{_per_s(pick(throughput, 'per_consumer_per_s', 'p50'))} by each (median). "
-        f"NATS acked a publish in {_ms(latency, 'publish_ack', 'p99')} (p99) and answered a pull "
-        f"in {_ms(latency, 'fetch_call', 'p99')} (p99)."
+        f"NATS acked a publish in {_ms(latency, 'publish_ack', 'p99')} (p99) and "
+        f"{_served(spec, latency)} (p99)."
     )
 
 
-def _how_often(spec: RunSpec) -> str:
+def _how(spec: RunSpec) -> str:
+    if spec.consumers.is_pushed:
+        return "were pushed to"
     if spec.consumers.classes:
-        return f"in {len(spec.consumers.classes)} classes of their own"
-    return f"every {spec.consumers.poll_interval_s:g} s"
+        return f"polled in {len(spec.consumers.classes)} classes of their own"
+    return f"polled every {spec.consumers.poll_interval_s:g} s"
+
+
+def _served(spec: RunSpec, latency: JsonObject) -> str:
+    if spec.consumers.is_pushed:
+        return f"delivered what it had stored in {_ms(latency, 'publish_to_fetch', 'p99')}"
+    return f"answered a pull in {_ms(latency, 'fetch_call', 'p99')}"
 
 
 def _cost(summary: JsonObject) -> str:

@@ -12,8 +12,8 @@ from fpaas.records.paths import pick
 from fpaas.records.probe import MachineFacts
 from fpaas.records.seal import HostFacts
 from fpaas.report.written import NOT_MEASURED, flatten, number, with_unit
-from fpaas.spec import Fault, RunSpec
-from fpaas.text.plan_text import DELIVERY_WORDS, rate_of
+from fpaas.spec import Fault, RunSpec, kinds
+from fpaas.text.plan_text import DELIVERY_WORDS, pushed, rate_of
 
 
 def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
@@ -26,7 +26,9 @@ def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
         "consumers": f"{c.count:,}",
         "delivery": DELIVERY_WORDS.get(c.delivery, c.delivery),
         **(
-            {"polls": f"in {len(c.classes)} classes, see there"}
+            {"kind": f"{c.kind}: {kinds.WORDS[c.kind]}; {pushed(spec)}"}
+            if c.is_pushed
+            else {"polls": f"in {len(c.classes)} classes, see there"}
             if c.classes
             else {
                 "poll interval": f"{c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %",

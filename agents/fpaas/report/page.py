@@ -92,7 +92,7 @@ def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None
         events=summary.get("events") or [],
         relay=relay_table.relay_rows(spec, summary),
         relay_gaps=relay_table.gap_rows(summary),
-        fetches=tables.fetch_rows(summary),
+        fetches=[] if spec.consumers.is_pushed else tables.fetch_rows(summary),
         connections=tables.connection_rows(summary),
         fidelity=tables.fidelity_rows(summary),
         clock=environment.clock_rows(summary),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fpaas.errors import SpecError
-from fpaas.spec import acks, mix, rates
+from fpaas.spec import acks, kinds, mix, rates
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT
 from fpaas.spec.run_spec import (
@@ -62,6 +62,7 @@ def build(
     nats_hosts = topology.hosts.get("nats")
     if nats_hosts:
         check_nats_hosts(nats_hosts, v["bench_stream_replicas"])
+        kinds.check_replicas(v, nats_hosts)
     count = v["bench_consumers"]
     delivery = v["bench_delivery"]
     foreign = is_relay_url(v["bench_firehose_source"])
@@ -73,6 +74,8 @@ def build(
     pullers_per_durable = count if delivery == "shared" else 1
     classes = mix.classes_of(v["bench_mix"], v)
     acks.check(v, classes)
+    kinds.check(v)
+    is_pushed = v["bench_consumer_kind"] == kinds.PUSH
     if owed_shares:
         pairs = zip(classes, owed_shares, strict=True)
         classes = [replace(one, owed_share=share) for one, share in pairs]
@@ -124,9 +127,10 @@ def build(
             connections=v["bench_connections"],
             workers=v["bench_workers"],
             ack=v["bench_ack"],
+            kind=v["bench_consumer_kind"],
             ack_wait_s=v["bench_ack_wait_s"],
             # Twice what can be outstanding: unacked messages wait for ack_wait before they return.
-            max_ack_pending=max(1000, 2 * in_flight)
+            max_ack_pending=(kinds.MAX_ACK_PENDING if is_pushed else max(1000, 2 * in_flight))
             if v["bench_max_ack_pending"] == "auto"
             else v["bench_max_ack_pending"],
             max_waiting=max(512, 2 * pullers_per_durable),

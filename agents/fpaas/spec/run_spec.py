@@ -15,7 +15,7 @@ import msgspec
 from fpaas import json_input
 from fpaas.common_time import NS_PER_S
 from fpaas.errors import SpecError
-from fpaas.spec import class_counts, fault_checks, faults, mix, rates
+from fpaas.spec import class_counts, fault_checks, faults, kinds, mix, rates
 from fpaas.spec.acks import ACKS
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
@@ -124,6 +124,13 @@ class Consumers:
     inactive_threshold_s: float = 0.0
     #: One of ACKS.
     ack: str = ACKS[0]
+    #: One of KINDS.
+    kind: str = kinds.PULL
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether consumers get messages without asking for them."""
+        return self.kind == kinds.PUSH
 
     @property
     def only_class(self) -> ConsumerClass | None:
@@ -364,6 +371,7 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_stream_storage": stream.storage,
         "bench_stream_compression": stream.compression,
         "bench_ack": consumers.ack,
+        "bench_consumer_kind": consumers.kind,
         "bench_max_ack_pending": consumers.max_ack_pending,
         "bench_inactive_threshold_s": consumers.inactive_threshold_s,
         "bench_stream_replicas": stream.replicas,
@@ -389,6 +397,11 @@ def check_run(run: RunSpec, source: str) -> None:
         if not hosts.get(group):
             raise SpecError(f"{source}: hosts: the group {group} has no host")
     mix.classes_of(read["bench_mix"], read)
+    try:
+        kinds.check(read)
+        kinds.check_replicas(read, hosts["nats"])
+    except SpecError as error:
+        raise SpecError(f"{source}: {error}") from None
     if run.shares != split_consumers(consumers.count, hosts["consumers"]):
         raise SpecError(f"{source}: shares: are not those of {consumers.count} consumers")
     try:

@@ -12,6 +12,7 @@ from typing import Any
 from fpaas.errors import SpecError
 from fpaas.spec import faults, frame_mix, mix, rates
 from fpaas.spec.acks import ACKS
+from fpaas.spec.kinds import KINDS
 from fpaas.spec.values import Variable, auto_or_number, boolean, choice, integer, number
 
 DELIVERIES = ("fanout", "shared", "partitioned")
@@ -30,6 +31,7 @@ OF_THE_WINDOW = "a tenth of bench_measure_s, from 2 to 10 seconds"
 
 VARIABLES: dict[str, Variable] = {
     "bench_consumers": integer(100, 1, 100_000, "consumers"),
+    "bench_consumer_kind": choice(KINDS[0], KINDS),
     "bench_mix": mix.MIX,
     "bench_poll_interval_s": mix.POLL_INTERVAL,
     "bench_poll_jitter_pct": mix.POLL_JITTER,

@@ -126,6 +126,7 @@ def _sections(run: MeasuredRun) -> dict[str, Any]:
         "scenario": spec.scenario.name,
         "delivery": spec.consumers.delivery,
         "fetch": spec.consumers.fetch,
+        "consumer_kind": spec.consumers.kind,
         "window": records.Window(
             from_s=(run.window.from_unix_ns - t0) / NS_PER_S,
             until_s=(run.window.until_unix_ns - t0) / NS_PER_S,

@@ -10,7 +10,7 @@ from typing import Any
 from fpaas.consumers.pull_size import PullSize
 from fpaas.plan import capacity as planning
 from fpaas.plan.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
-from fpaas.spec import VARIABLES, ConsumerClass, Firehose, RunSpec, acks, starts
+from fpaas.spec import VARIABLES, ConsumerClass, Firehose, RunSpec, acks, kinds, starts
 
 #: What a host's link is assumed to carry.
 LINK_MBIT_PER_S = 1_000.0
@@ -69,7 +69,8 @@ def warnings(
 
     The limits are those of the machine that runs NATS and the consumers, None if not known.
     """
-    checks: list[str | None] = [
+    checks: list[str | None] = [_warn_pushed(spec, plan)]
+    checks += [
         f"{name}{sentence}"
         for name, of_class, own in _each(spec, plan)
         for sentence in (
@@ -79,7 +80,7 @@ def warnings(
             _warn_not_polled(of_class),
             _warn_large_batch(of_class),
         )
-        if sentence
+        if sentence and not spec.consumers.is_pushed
     ]
     checks += [
         _warn_max_bytes(spec, plan),
@@ -110,11 +111,24 @@ def rate_of(firehose: Firehose) -> str:
 def polls(spec: RunSpec) -> str:
     """Say how often consumers that poll alike poll, and for how much."""
     c = spec.consumers
+    if c.is_pushed:
+        return "none: " + pushed(spec)
     batches = f"{c.batch_size} messages per batch"
     if c.fetch == "drain":
         batches = f"until empty, {batches}"
     said = f"every {c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %, {batches}"
     return "; ".join([said, *(_habits(c.classes[0]) if len(c.classes) == 1 else ())])
+
+
+def pushed(spec: RunSpec) -> str:
+    """Say how much consumers are pushed."""
+    c = spec.consumers
+    if c.ack == acks.NONE:
+        return "messages are pushed as they are stored, whether they are read or not"
+    return (
+        "messages are pushed as they are stored, while at most "
+        f"{c.max_ack_pending:,} of a durable wait for their ack"
+    )
 
 
 def _habits(one: ConsumerClass) -> Iterator[str]:
@@ -274,6 +288,20 @@ def _warn_large_batch(spec: RunSpec) -> str | None:
     )
 
 
+def _warn_pushed(spec: RunSpec, plan: dict[str, Any]) -> str | None:
+    c = spec.consumers
+    in_flight_bytes = plan["connection_in_flight_bytes_max"]
+    if not c.is_pushed or in_flight_bytes <= NATS_MAX_PENDING_BYTES:
+        return None
+    together = math.ceil(c.count / plan["connections"])
+    return (
+        f"Consumers that stand still can have {in_flight_bytes / 1e6:,.0f} MB pending on one "
+        f"connection ({together} consumers x {c.max_ack_pending:,} messages); NATS cuts off a "
+        f"connection with more than {NATS_MAX_PENDING_BYTES / 1e6:.0f} MB. Set a smaller "
+        "bench_max_ack_pending, more bench_workers, or bench_connections=per_consumer."
+    )
+
+
 def _warn_links(spec: RunSpec, plan: dict[str, Any]) -> Iterator[str]:
     ways = (
         ("to the consumers", "consumers", "nats_net_tx_mbit_per_s", "fewer consumers, or a lower"),
@@ -396,12 +424,16 @@ def _demand(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
     if plan["offered_per_s_assumed"]:
         per_s = f"about {per_s} (assumed)"
     capacity = "no limit: each poll fetches until empty"
+    if c.is_pushed:
+        capacity = "no limit: what is stored is pushed"
     if plan["capacity_per_s"] is not None:
         capacity = (
             f"{rate(plan['capacity_per_consumer_per_s'])} messages/s each, "
             f"{rate(plan['capacity_per_s'])}/s in all"
         )
     each = {"polls": f"{polls(spec)}; {rate(plan['pulls_per_s'])} pulls/s in all"}
+    if c.is_pushed:
+        each = {"polls": polls(spec), "kind": f"{c.kind}: {kinds.WORDS[c.kind]}"}
     if c.classes:
         capacity = "of each class by itself"
         each = {
@@ -441,7 +473,6 @@ def _outcome(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
     expiry = ""
     if plan["first_expiry_s"] is not None:
         expiry = f", from second {plan['first_expiry_s']:.0f} on"
-    age = plan["delivery_age_s_mean"]
     return {
         "delivered": (
             f"{plan['delivered']:,} of {owed:,} ({percent(_share(plan, 'delivered'))}), "
@@ -454,13 +485,19 @@ def _outcome(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
             f"{plan['pending_at_end']:,} at the end ({percent(_share(plan, 'pending_at_end'))}); a "
             f"durable lags {plan['consumer_lag_mean']:,.0f} messages when the firehose stops"
         ),
-        "age": "nothing is delivered" if age is None else f"{age:,.3g} s in the stream on average",
+        "age": _age(spec, plan["delivery_age_s_mean"]),
         "stream": (
             f"{plan['stream_messages']:,} messages, {plan['stream_bytes'] / 1e6:,.0f} of "
             f"{plan['stream_max_bytes'] / 1e6:,.0f} MB; they live {plan['retention_s']:.4g} s "
             f"({plan['retention_limit']}), in {_storage(spec)}"
         ),
     }
+
+
+def _age(spec: RunSpec, age_s: float | None) -> str:
+    if spec.consumers.is_pushed:
+        return "not predicted: what the server and the network take"
+    return "nothing is delivered" if age_s is None else f"{age_s:,.3g} s in the stream on average"
 
 
 def _storage(spec: RunSpec) -> str:

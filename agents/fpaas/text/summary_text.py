@@ -8,6 +8,7 @@ from typing import Any
 
 from fpaas.latency.leg_kinds import LEGS, headline_legs
 from fpaas.latency.lower_bounds import is_at_least, is_goal_at_least, marked
+from fpaas.spec import kinds
 from fpaas.text import fault_text, leg_words
 from fpaas.verdict import goals, trimming
 
@@ -226,6 +227,9 @@ def _resources(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _fetches(summary: dict[str, Any]) -> Iterator[str]:
+    if summary.get("consumer_kind", kinds.PULL) != kinds.PULL:
+        yield _labelled("fetches", "none: messages were pushed")
+        return
     fetches, late_ms = summary["fetches"], summary["fidelity"]["poll_lateness_ms"]["p99"]
     late = marked(
         _number(late_ms, 1), at_least=is_at_least(summary, "fidelity.poll_lateness_ms.p99")

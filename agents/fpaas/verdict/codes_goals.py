@@ -368,7 +368,8 @@ CODES: dict[str, Code] = {
         "the server cut off {count:g} connections as slow consumers; use more connections or "
         "smaller batches",
         "Too many bytes were pending on a connection.",
-        "Set a smaller bench_batch_size, or bench_connections=per_consumer.",
+        "Set a smaller bench_batch_size, or bench_connections=per_consumer. With "
+        "bench_consumer_kind=push, set a smaller bench_max_ack_pending.",
         {"count": "connections"},
     ),
     "calls_open": Code(
@@ -414,6 +415,13 @@ CODES: dict[str, Code] = {
         "brief errors when a server fails are the price of going on without it",
         "A server of the cluster failed, and the cluster went on.",
         _AS_SET,
+    ),
+    "no_polls": Code(
+        NOTE,
+        "with bench_consumer_kind={kind} nobody polls, so there is nothing to measure",
+        "The goal is about polls, pulls or batches, and messages were pushed to the consumers.",
+        "Take the goal out (null), or set one of publish_to_fetch or end_to_end.",
+        {"kind": "bench_consumer_kind"},
     ),
     "polls_take_less": Code(
         NOTE,
@@ -582,6 +590,15 @@ CODES: dict[str, Code] = {
             "duplicates": "deliveries of what the same consumer had received",
             "streams_lost": "streams that were lost and made again; null: of an older version",
         },
+    ),
+    "messages_pushed": Code(
+        NOTE,
+        "bench_consumer_kind={kind}: messages were pushed to the consumers. There were no polls "
+        "and no pulls, so figures of those are null or 0, and bench_poll_interval_s, "
+        "bench_poll_jitter_pct, bench_batch_size and bench_fetch had no effect.",
+        "Latencies of messages, the ledger and resources are measured as with polls.",
+        _AS_SET,
+        {"kind": "bench_consumer_kind"},
     ),
     "acks_not_asked": Code(
         NOTE,

@@ -177,7 +177,8 @@ CODES: dict[str, Code] = {
         "The consumers' connections: NATS cut off {count} because more was pending on them than it "
         "allows; use smaller batches or more connections.",
         "Too many bytes were pending on a connection.",
-        "Set a smaller bench_batch_size, or bench_connections=per_consumer.",
+        "Set a smaller bench_batch_size, or bench_connections=per_consumer. With "
+        "bench_consumer_kind=push, set a smaller bench_max_ack_pending.",
         {"count": "connections"},
     ),
     "stream_size": Code(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fpaas.consumers.polling import FULL_OF_BYTES
-from fpaas.latency.leg_kinds import LEGS, legs_by_class
+from fpaas.latency.leg_kinds import LEGS, legs_by_class, legs_of_polls
 from fpaas.reason import Reason
 from fpaas.records.paths import pick
 from fpaas.spec import RunSpec
@@ -104,8 +104,10 @@ def polls_are_certain(run: Measured) -> bool:
     """Whether every consumer has a poll that finds something, if anything is stored.
 
     A consumer whose first poll comes before the first message has to wait for its second, at most
-    one interval and its jitter later.
+    one interval and its jitter later. Who is pushed to waits for none.
     """
+    if run.spec.consumers.is_pushed:
+        return True
     longest_s = max(
         of_class.consumers.poll_interval_s * (1 + of_class.consumers.poll_jitter_pct / 100)
         + of_class.consumers.away_s
@@ -277,7 +279,15 @@ def _overloaded(run: Measured) -> Reason | None:
     )
 
 
+def _nobody_polls(run: Measured) -> Reason | None:
+    """Say that there are no polls that a figure could be of."""
+    kind = run.spec.consumers.kind
+    return Reason("no_polls", None, {"kind": kind}) if run.spec.consumers.is_pushed else None
+
+
 def _not_enough_to_fill(run: Measured) -> Reason | None:
+    if reason := _nobody_polls(run):
+        return reason
     capacity, owed = run.pick("plan", "capacity_per_s"), run.pick("plan", "owed_per_s")
     if capacity is None or owed is None or capacity <= owed:
         return None
@@ -285,12 +295,13 @@ def _not_enough_to_fill(run: Measured) -> Reason | None:
 
 
 def _leg(leg: str, column: str) -> Figure:
+    ruled_out = _nobody_polls if leg in legs_of_polls() else Figure.ruled_out
     return Figure(
         f"{LEGS[leg].meaning}, {PERCENTILES[column]}",
         "ms",
         lambda run: run.pick("latency_ms", leg, column),
         # Ages are as long as consumers leave messages lying.
-        _overloaded if LEGS[leg].is_age else Figure.ruled_out,
+        _overloaded if LEGS[leg].is_age else ruled_out,
         open=lambda run: _open(run, leg, column),
     )
 

@@ -78,14 +78,21 @@ def of(
             "streams_lost": (summary.get("recovery") or {}).get("streams_lost"),
         }
         yield Reason("redelivered", None, repeats)
-    if spec.consumers.ack == acks.NONE:
-        yield Reason("acks_not_asked")
+    yield from _as_asked(spec)
     for one in facts.tolerated:
         yield Reason("server_count_inexact", None, asdict(one))
     for host, clock in summary["clock"].items():
         offset_ms = clock.get("offset_at_start_ms")
         if offset_ms is not None and abs(offset_ms) > CLOCK_OFF_MS:
             yield Reason("clock_off", host, {"offset_ms": offset_ms})
+
+
+def _as_asked(spec: RunSpec) -> Iterator[Reason]:
+    """Name what a run's consumers do not do at all, so that there are no figures of it."""
+    if spec.consumers.is_pushed:
+        yield Reason("messages_pushed", None, {"kind": spec.consumers.kind})
+    if spec.consumers.ack == acks.NONE:
+        yield Reason("acks_not_asked")
 
 
 def _expected(run: goal_figures.Measured) -> Iterator[Reason]:
