@@ -15,13 +15,14 @@ from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidURI, PayloadTooBig
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import CloseCode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from fpaas.errors import BadInput
 from fpaas.firehose import relay_errors
 from fpaas.firehose.dialing import dial
+from fpaas.firehose.messages import MessageReader
 from fpaas.firehose.relay_errors import RelayError
 from fpaas.legible import legible
 
@@ -86,9 +87,9 @@ class RelayConnection(asyncio.Protocol):
         self._uri = parse_uri(url if cursor is None else f"{url}?cursor={cursor}")
         self._on_frames = on_frames
         self._protocol = ClientProtocol(self._uri, max_size=RECEIVE_MAX_BYTES)
+        self._messages = MessageReader(self._protocol, message_max_bytes=RECEIVE_MAX_BYTES)
         self._opened: asyncio.Future[None] = loop.create_future()
         self._transport: asyncio.Transport | None = None
-        self._fragments = bytearray()
         self._paused = False
         self._choked = False
         self._ended = False
@@ -165,22 +166,14 @@ class RelayConnection(asyncio.Protocol):
         if not self.reads and data.startswith(_OLD_HTTP):
             data = _HTTP + data[len(_OLD_HTTP) :]
         self.reads += 1
-        protocol = self._protocol
-        protocol.receive_data(data)
-        frames = []
-        for event in protocol.events_received():
-            if isinstance(event, Frame):
-                if event.opcode is Opcode.BINARY and event.fin:
-                    frames.append(bytes(event.data))
-                elif event.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
-                    self._add_fragment(event, frames)
+        messages = self._messages.read(data)
         if not self._opened.done():
             self._handshake_ended()
-        if frames:
-            self._on_frames(frames)
+        if messages:
+            self._on_frames(messages)
         self._send()
-        if protocol.close_expected() and self._transport is not None:
-            self.oversized = isinstance(protocol.parser_exc, PayloadTooBig)
+        if self._protocol.close_expected() and self._transport is not None:
+            self.oversized = isinstance(self._protocol.parser_exc, PayloadTooBig)
             self._transport.close()
 
     def pause_writing(self) -> None:
@@ -194,7 +187,7 @@ class RelayConnection(asyncio.Protocol):
     def eof_received(self) -> None:
         """See asyncio.Protocol; closes the transport."""
         self._ended = True
-        self._protocol.receive_eof()
+        self._messages.end()
         self._handshake_ended()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -216,13 +209,6 @@ class RelayConnection(asyncio.Protocol):
         elif self._protocol.state is not State.CONNECTING:
             # It may be closing already: one chunk can bring the handshake and the end.
             self._opened.set_result(None)
-
-    def _add_fragment(self, event: Frame, frames: list[bytes]) -> None:
-        # Not a list of them: there may be any number of empty ones.
-        self._fragments += event.data
-        if event.fin:
-            frames.append(bytes(self._fragments))
-            self._fragments.clear()
 
     def _what_is_missing(self) -> str:
         """Say how far a handshake came that was not over in time."""
