@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fpaas import spec
 from fpaas.plan import capacity, fluid
-from fpaas.text import plan_text
+from fpaas.text import plan_advice, plan_figures, plan_text
 
 LOCAL = spec.Topology(
     hosts={group: ["localhost"] for group in ("relay", "nats", "shuffler", "consumers")},
@@ -125,10 +125,10 @@ def test_the_baseline_in_fanout_leaves_most_unread_by_its_own_parameters() -> No
     assert plan["delivered"] + plan["expired_unread"] + plan["pending_at_end"] == plan["owed"]
     assert plan["steady_unread_share"] == pytest.approx(1 - 100 / 60 / 450)
     assert plan["stream_messages"] == 450 * 300
-    (expected,) = plan_text.expectations(run, plan)
+    (expected,) = plan_advice.expectations(run, plan)
     assert expected.startswith("Expected, not a defect")
     assert "99.6 %" in expected
-    assert plan_text.warnings(run, plan) == []
+    assert plan_advice.warnings(run, plan) == []
 
 
 def test_a_run_shorter_than_max_age_expires_nothing() -> None:
@@ -153,12 +153,12 @@ def test_shared_splits_the_work_and_partitioned_the_stream() -> None:
 def test_an_overloaded_shared_durable_is_a_warning_that_names_what_mends_it() -> None:
     run = make_spec(delivery="shared")
     plan = capacity.predict(run)
-    assert plan_text.expectations(run, plan) == []
-    (warning,) = plan_text.warnings(run, plan)
+    assert plan_advice.expectations(run, plan) == []
+    (warning,) = plan_advice.warnings(run, plan)
     assert "cannot keep up" in warning
     assert "bench_batch_size=270" in warning
     mended = make_spec(delivery="shared", batch_size=270)
-    assert plan_text.warnings(mended, capacity.predict(mended)) == []
+    assert plan_advice.warnings(mended, capacity.predict(mended)) == []
 
 
 def test_a_foreign_relays_rate_is_assumed_and_said_so() -> None:
@@ -166,7 +166,7 @@ def test_a_foreign_relays_rate_is_assumed_and_said_so() -> None:
     plan = capacity.predict(run)
     assert plan["offered_per_s_assumed"]
     assert plan["offered_per_s"] == capacity.FIREHOSE_MEAN_PER_S
-    assert "350 frames/s" in plan_text.expectations(run, plan)[0]
+    assert "350 frames/s" in plan_advice.expectations(run, plan)[0]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_warning_has_the_arithmetic_and_the_variable(
     variables: dict[str, Any], words: str
 ) -> None:
     run = make_spec(**variables)
-    assert words in "\n".join(plan_text.warnings(run, capacity.predict(run)))
+    assert words in "\n".join(plan_advice.warnings(run, capacity.predict(run)))
 
 
 def test_large_batches_are_spread_over_connections() -> None:
@@ -194,16 +194,16 @@ def test_limits_of_the_machine_are_warned_of() -> None:
     run = make_spec(consumers=5000, connections="per_consumer")
     plan = capacity.predict(run)
     assert plan["connections"] == 5000
-    files, memory = plan_text.warnings(run, plan, open_files_limit=1024, memory_mb=500)
+    files, memory = plan_advice.warnings(run, plan, open_files_limit=1024, memory_mb=500)
     assert "limit here is 1024" in files
     assert "500 MB are free" in memory
-    assert plan_text.warnings(run, plan, open_files_limit=10_000, memory_mb=5000) == []
+    assert plan_advice.warnings(run, plan, open_files_limit=10_000, memory_mb=5000) == []
 
 
 def test_a_link_is_warned_of_only_between_hosts() -> None:
     variables: dict[str, Any] = {"fetch": "drain", "drain_s": 72}
     local = make_spec(**variables)
-    assert plan_text.warnings(local, capacity.predict(local)) == []
+    assert plan_advice.warnings(local, capacity.predict(local)) == []
     apart = make_spec(
         spec.Topology(
             {**LOCAL.hosts, "consumers": ["c1", "c2"]},
@@ -213,26 +213,26 @@ def test_a_link_is_warned_of_only_between_hosts() -> None:
         ),
         **variables,
     )
-    (warning,) = plan_text.warnings(apart, capacity.predict(apart))
+    (warning,) = plan_advice.warnings(apart, capacity.predict(apart))
     assert "Mbit/s link" in warning
 
 
 def test_more_than_our_agents_can_do_is_warned_of() -> None:
     run = make_spec(firehose_rate_per_s=30_000, fetch="drain", consumers=10, poll_interval_s=1)
     plan = capacity.predict(run)
-    said = "\n".join(plan_text.warnings(run, plan, cores=2))
+    said = "\n".join(plan_advice.warnings(run, plan, cores=2))
     assert "30,000 frames/s" in said
     assert "26,000/s" in said
     assert "300,000 messages/s" in said
     assert "2.4 cores" in said
-    assert "2.4 cores" not in "\n".join(plan_text.warnings(run, plan, cores=4))
+    assert "2.4 cores" not in "\n".join(plan_advice.warnings(run, plan, cores=4))
 
 
 @pytest.mark.parametrize(
     ("value", "written"), [(1000.0, "1000"), (0.2222, "0.222"), (0.00012345, "0.000123")]
 )
 def test_a_proposed_value_has_no_exponent(value: float, written: str) -> None:
-    assert plan_text.plain(value) == written
+    assert plan_figures.plain(value) == written
 
 
 def test_file_storage_has_no_memory_prediction() -> None:
@@ -241,7 +241,7 @@ def test_file_storage_has_no_memory_prediction() -> None:
 
 @given(st.floats(0, 1))
 def test_a_percentage_never_rounds_to_all_or_nothing(share: float) -> None:
-    written = plan_text.percent(share)
+    written = plan_figures.percent(share)
     if 1e-12 < share < 1:
         assert written not in ("0 %", "0.0 %", "100 %", "100.0 %", "100.000 %")
         assert "e+" not in written
@@ -250,7 +250,7 @@ def test_a_percentage_never_rounds_to_all_or_nothing(share: float) -> None:
 def test_the_printed_plan_fits_a_terminal() -> None:
     run = make_spec()
     plan = capacity.predict(run)
-    text = plan_text.describe(run, plan, plan_text.expectations(run, plan), ["a warning " * 30])
+    text = plan_text.describe(run, plan, plan_advice.expectations(run, plan), ["a warning " * 30])
     assert max(map(len, text.splitlines())) <= 110
     assert text.splitlines()[-1].startswith("  ")
     assert "\n! a warning" in text
@@ -260,9 +260,9 @@ def test_a_cluster_that_does_not_survive_a_server_is_warned_of() -> None:
     run = make_spec()
     cluster = replace(run, hosts={**run.hosts, "nats": ["n1", "n2", "n3"]})
     plan = capacity.predict(run)
-    assert any("bench_stream_replicas=3" in line for line in plan_text.warnings(cluster, plan))
+    assert any("bench_stream_replicas=3" in line for line in plan_advice.warnings(cluster, plan))
     safe = replace(cluster, stream=replace(cluster.stream, replicas=3))
-    assert plan_text.warnings(safe, plan) == plan_text.warnings(run, plan)
+    assert plan_advice.warnings(safe, plan) == plan_advice.warnings(run, plan)
 
 
 def test_large_frames_are_planned_by_their_own_size() -> None:
@@ -273,4 +273,4 @@ def test_large_frames_are_planned_by_their_own_size() -> None:
     assert plan["pull_messages_max"] == 16
     assert plan["capacity_per_consumer_per_s"] == 16 / run.consumers.poll_interval_s
     assert plan["connection_in_flight_bytes_max"] <= 16 * 1024 * 1024
-    assert "bench_batch_size=10 stays below that" in "\n".join(plan_text.warnings(run, plan))
+    assert "bench_batch_size=10 stays below that" in "\n".join(plan_advice.warnings(run, plan))

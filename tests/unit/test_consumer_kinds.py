@@ -14,7 +14,7 @@ from fpaas.jetstream import asked
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.plan import capacity
 from fpaas.spec import RunSpec, Scenario, SpecError, Topology, build, check_run, read_variables
-from fpaas.text import plan_text
+from fpaas.text import plan_advice, plan_text
 from fpaas.verdict import goal_figures, goals
 
 SECOND = 1_000_000_000
@@ -81,7 +81,7 @@ def test_the_plan_delivers_all_whatever_polls_would_be_asked_for() -> None:
     assert plan["processed_per_s"] == pytest.approx(4 * 450)
     assert plan["pulls_per_s"] == plan["expired_unread"] == plan["pending_at_end"] == 0
     assert plan["capacity_per_s"] is plan["delivery_age_s_mean"] is None
-    assert plan_text.warnings(run, plan) == plan_text.expectations(run, plan) == []
+    assert plan_advice.warnings(run, plan) == plan_advice.expectations(run, plan) == []
     assert "at most 1,000 of a durable wait" in plan_text.describe(run, plan, [], [])
 
 
@@ -89,13 +89,13 @@ def test_the_plan_warns_of_connections_that_a_standstill_would_fill() -> None:
     run = make(bench_consumers=5000, bench_workers=1)
     [warned] = [
         sentence
-        for sentence in plan_text.warnings(run, capacity.predict(run))
+        for sentence in plan_advice.warnings(run, capacity.predict(run))
         if "stand still" in sentence
     ]
     assert "20 consumers x 1,000 messages" in warned
     fewer = make(bench_consumers=5000, bench_workers=1, bench_max_ack_pending=100)
     assert not any(
-        "stand still" in one for one in plan_text.warnings(fewer, capacity.predict(fewer))
+        "stand still" in one for one in plan_advice.warnings(fewer, capacity.predict(fewer))
     )
 
 

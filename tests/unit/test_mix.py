@@ -15,7 +15,7 @@ from fpaas.jetstream import asked
 from fpaas.plan import capacity
 from fpaas.spec import RunSpec, Scenario, SpecError, Topology, build, check_run, read_variables
 from fpaas.spec.class_counts import spread
-from fpaas.text import plan_text
+from fpaas.text import load_words, plan_advice
 from fpaas.verdict import goals
 from fpaas.verdict.goal_figures import Measured
 
@@ -208,7 +208,7 @@ def test_the_plan_of_who_joins_late_leaves_out_what_was_before() -> None:
     assert plans["c1"]["delivered"] == 400
     # What is about to expire when it joins expires before its first poll.
     assert 0 < plans["c0"]["expired_unread"] <= 10
-    assert "joins after 60 s, served the last 0.25 min before that" in plan_text.polls(
+    assert "joins after 60 s, served the last 0.25 min before that" in load_words.polls(
         run.by_class()[2]
     )
 
@@ -262,7 +262,7 @@ def test_the_plan_adds_its_classes_up() -> None:
     # What one class has to spare is nothing to another.
     assert whole["capacity_per_consumer_per_s"] is None
     assert each["fast"]["unread_share"] == 0
-    said = " ".join(plan_text.expectations(run, whole))
+    said = " ".join(plan_advice.expectations(run, whole))
     assert "slow: Expected" in said
     assert "fast: Expected" not in said
 

@@ -23,7 +23,7 @@ from fpaas.measures.cgroup import Cgroup
 from fpaas.plan import capacity
 from fpaas.plan.owed_shares import FRAMES_MAX, owed_shares
 from fpaas.spec import mix
-from fpaas.text import plan_text
+from fpaas.text import plan_advice, plan_text
 from fpaas.verdict import codes, goals
 
 LOCALHOST = spec.Topology(
@@ -111,11 +111,11 @@ def command(
         topology,
     )
     plan = capacity.predict(run)
-    expected = plan_text.expectations(run, plan) + [
+    expected = plan_advice.expectations(run, plan) + [
         f"Its goal {name} is ruled out by the parameters: {codes.sentence(excuse)}."
         for name, excuse in goals.ruled_out(run, plan, capacity.by_class(run)).items()
     ]
-    warnings = plan_text.warnings(run, plan, **limits_here(run))
+    warnings = plan_advice.warnings(run, plan, **limits_here(run))
     if output:
         write(output, run.to_json())
     if output_format == "json":

@@ -13,7 +13,7 @@ from fpaas.records.sweep import Question
 from fpaas.search.capacity import STEP
 from fpaas.spec import VARIABLES, RunSpec, SpecError, kinds
 from fpaas.spec.values import Variable
-from fpaas.text import plan_text
+from fpaas.text import plan_advice
 
 #: What can be searched, and whether larger values are heavier loads.
 RISING = {
@@ -45,7 +45,7 @@ def read(
 
     `current` is what the variable is set to; the search starts from there, or further up as far as
     the plan foresees no trouble. `spec_at` checks a value as a run would, `limits_of` returns those
-    of the machine for `plan_text.warnings`. `available` is what there is of `DEMANDS`, of which a
+    of the machine for `plan_advice.warnings`. `available` is what there is of `DEMANDS`, of which a
     search begins with all; None: the lab cannot be given less. Raises SpecError that names the
     variable.
     """
@@ -96,8 +96,8 @@ def read(
     def troubles(value: float) -> Troubles:
         spec = spec_at(value)
         planned = plan.predict(spec)
-        warned = plan_text.warnings(spec, planned, **limits_of(spec))
-        return len(plan_text.expectations(spec, planned)), len(warned)
+        warned = plan_advice.warnings(spec, planned, **limits_of(spec))
+        return len(plan_advice.expectations(spec, planned)), len(warned)
 
     return _started_by_plan(question, troubles)
 

@@ -7,7 +7,7 @@ from fpaas.records.paths import pick
 from fpaas.report.ledger_table import published_terms
 from fpaas.report.written import NOT_MEASURED, number, points, share, unread_share, with_unit
 from fpaas.spec import RunSpec
-from fpaas.text.plan_text import percent
+from fpaas.text.plan_figures import percent
 
 #: A fan-out that leaves less than this share unread needs no explanation.
 UNREAD_SHARE_EXPLAINED = 0.01

@@ -11,7 +11,7 @@ from fpaas.records.paths import pick
 from fpaas.report.ledger_table import OWED_TERMS
 from fpaas.report.written import number, share
 from fpaas.spec import RunSpec
-from fpaas.text import plan_text
+from fpaas.text import load_words
 
 #: Of its deliveries, and of its pulls.
 LEGS_SHOWN = ("end_to_end", "fetch_call", "fetch_call_intended")
@@ -55,11 +55,11 @@ def rows(spec: RunSpec, summary: JsonObject) -> list[dict[str, Any]]:
             f"{number(empty)} {_part(empty, pulls)}".rstrip(),
             *(_latency(pick(figures, "latency_ms", leg) or {}) for leg in LEGS_SHOWN),
         ]
-        polls = plan_text.polls(of_class)
+        polls = load_words.polls(of_class)
         found.append(
             {
                 "name": one.name,
-                "what": f"{one.count:,} consumers, {polls}; owed {plan_text.wanted(one)}",
+                "what": f"{one.count:,} consumers, {polls}; owed {load_words.wanted(one)}",
                 "cells": cells,
             }
         )

@@ -13,7 +13,7 @@ from fpaas.records.probe import MachineFacts
 from fpaas.records.seal import HostFacts
 from fpaas.report.written import NOT_MEASURED, flatten, number, with_unit
 from fpaas.spec import Fault, RunSpec, kinds
-from fpaas.text.plan_text import DELIVERY_WORDS, pushed, rate_of
+from fpaas.text.load_words import DELIVERY_WORDS, pushed, rate_of
 
 
 def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:

@@ -26,7 +26,7 @@ from fpaas.report import (
     use_table,
 )
 from fpaas.spec import Scenario
-from fpaas.text import leg_words, plan_text
+from fpaas.text import leg_words, plan_advice
 from fpaas.verdict import codes, trimming
 from fpaas.verdict.code import NOTE
 
@@ -63,7 +63,7 @@ def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None
         planned_unread=planned_unread,
         parameters=environment.parameters(spec, trimming.words(summary)),
         plan_rows=plan_table.plan_rows(summary),
-        warnings=plan_text.warnings(spec, plan) if plan else [],
+        warnings=plan_advice.warnings(spec, plan) if plan else [],
         identities=[
             ledger_table.identity(
                 ledger,

@@ -39,6 +39,14 @@ class Code:
         return self.sentence(parameters)
 
 
+#: What to do, as several codes say.
+OVERLOAD = (
+    "Use bench_fetch=drain, which reads until empty; or fewer frames, larger batches or a shorter "
+    "poll interval."
+)
+AS_SET = "Nothing, if this is what you want; otherwise change the parameters that it names."
+#: Of reasons that may be about one class of a mix only.
+OF_CLASS = {"consumers": "class of a mix; missing: all consumers"}
 #: Of a window other than the run's own.
 WINDOW = {
     "warmup_s": "s, as the report was asked for",
@@ -84,3 +92,8 @@ def between(begin_s: float, end_s: float | None) -> str:
     if end_s is None:
         return f"from {begin_s:.1f} s after the run's start until its end"
     return f"from {begin_s:.1f} s to {end_s:.1f} s after the run's start"
+
+
+def of_class(p: Parameters) -> str:
+    """Name the class that a reason is about, to be put before its sentence."""
+    return f"{p['consumers']}: " if p.get("consumers") else ""

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 from fpaas.reason import Reason
 from fpaas.records.judgement import Cause, ReasonCode
-from fpaas.verdict import codes_goals, codes_invalid, codes_ledger, codes_limits
+from fpaas.verdict import codes_goals, codes_invalid, codes_ledger, codes_limits, codes_notes
 from fpaas.verdict.code import FAIL, INVALID, LIMIT, NOTE, Code
 
 CODES: dict[str, Code] = {
     **codes_invalid.CODES,
     **codes_ledger.CODES,
     **codes_goals.CODES,
+    **codes_notes.CODES,
     **codes_limits.CODES,
 }
 #: Reasons from outside that are more than somebody's words, as `code` or `code: text`.

@@ -152,8 +152,8 @@ def _goals_not_measured(p: Parameters) -> str:
 def _goal_undecided(p: Parameters) -> str:
     if not p["open_count"]:
         return (
-            f"the goal {p['goal']} cannot be judged: a process was killed, and nobody knows the "
-            f"calls of {p['leg']} that ended in its last second"
+            f"the goal {p['goal']} cannot be judged: a process was killed, and the calls of "
+            f"{p['leg']} that ended in its last second are not known"
         )
     least = "" if p["open_min_ms"] is None else f", the youngest after {p['open_min_ms']:.4g} ms"
     return (
@@ -373,14 +373,14 @@ CODES: dict[str, Code] = {
         INVALID,
         "bench_faults[{number}] ({do} on {on} at {at_s:g} s) was not injected, so the run does not "
         "show what it was made for",
-        "The run was to inject a fault into itself, and nobody says that it happened.",
+        "The run was to inject a fault into itself, and there is no record that it happened.",
         "Read the log of the faults agent, or of the relay, on the host that the fault is on.",
         {"number": "its place in bench_faults", "do": "", "on": "", "at_s": "s since T0"},
     ),
     "fault_not_undone": Code(
         INVALID,
-        "bench_faults[{number}] ({do} on {on} at {at_s:g} s) was injected, and nobody says that it "
-        "was undone",
+        "bench_faults[{number}] ({do} on {on} at {at_s:g} s) was injected, and there is no record "
+        "that it was undone",
         "What the fault broke may have stayed broken until the run's end.",
         "Read the log of the faults agent, or of the relay, on the host that the fault is on.",
         {"number": "its place in bench_faults", "do": "", "on": "", "at_s": "s since T0"},
@@ -460,14 +460,14 @@ CODES: dict[str, Code] = {
         INVALID,
         "its probe left {missing_s:g} s of the window without a sample; what its CPU and memory "
         "did meanwhile is not known",
-        "The probe did not run for a part of the window, so figures of that host are of the rest.",
-        "See in the events what stopped the probe, and run again.",
+        "The probe did not run for a part of the window. That host's figures cover only the rest.",
+        "Look in the events for what stopped the probe, and run again.",
         {"missing_s": "s without a sample"},
     ),
     "agent_paused": Code(
         INVALID,
         _agent_paused,
-        "An agent that generates load stood still, so its figures are about that.",
+        "An agent that generates load did not run for a while. Its figures show that, not NATS.",
         "Find what stopped it on that host: a debugger, memory that ran out, a busy hypervisor.",
         {"agent": "name", "workers": _WORKERS, "begin_s": "s since T0", "end_s": "s since T0"},
     ),
@@ -477,8 +477,8 @@ CODES: dict[str, Code] = {
             f"NATS did not answer {between(p['begin_s'], p['end_s'])}: agents that waited for it "
             "began late"
         ),
-        "NATS stood still when the load was to begin, so agents were not ready for it; the reasons "
-        "after this one may follow from that.",
+        "NATS did not answer when the load was about to begin, so agents were not ready; the "
+        "reasons after this one may follow from that.",
         "Look at what NATS and its host did then (nats.log), and run again.",
         {"begin_s": "s since T0", "end_s": "s since T0; null: to the run's end"},
     ),
@@ -565,7 +565,7 @@ CODES: dict[str, Code] = {
         _relay_silent,
         "No new event came from the relay for a part of the window, though the shuffler was "
         "reading: the relay died, hung, or had nothing to send. Pongs, #info, malformed frames and "
-        "events that had been read before are no events.",
+        "events that had been read before do not count.",
         "Look at the events for when. Use another relay, or allow for more silence "
         "(bench_relay_silent_max_s).",
         {
@@ -616,8 +616,8 @@ CODES: dict[str, Code] = {
     "invalid_by_own_window": Code(
         INVALID,
         of_own_window,
-        "The report is of another window than the run's own (--warmup-s), by which the run is "
-        "invalid for a reason that is not seen without what was cut off.",
+        "The report is of another window than the run's own (--warmup-s). In its own window, the "
+        "run is invalid for a reason that this one does not show.",
         "Report it without --warmup-s to see its own figures, and run again.",
         OWN_WINDOW,
     ),

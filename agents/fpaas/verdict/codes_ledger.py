@@ -1,4 +1,4 @@
-"""Codes of the ledger: what is not known of it, does not add up, or is inexact by the server."""
+"""Codes of the ledger: what is not known, does not add up, or is inexact at the server."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ WORDS: dict[About, tuple[str, str]] = {
         "offered {offered}, accounted for {accounted}",
     ),
     About.DELIVERIES_COUNTED: (
-        "deliveries counted other than logged",
+        "deliveries whose count differs from the logs",
         "the consumers counted {counted}, their logs hold {logged}",
     ),
     About.ACKS_COUNTED: (
-        "deliveries answered other than counted",
+        "deliveries whose answers differ from their count",
         (
             "the consumers sent {acks} acks, answered {others} otherwise, and were at work on "
             "{in_process}, of {counted} deliveries"
         ),
     ),
     About.ANSWERS_COUNTED: (
-        "deliveries answered other than their class was to",
+        "deliveries answered otherwise than their class should",
         "{answer}: the consumers counted {counted}, their logs hold {logged} such deliveries",
     ),
-    About.RECEIVED_TWICE: ("deliveries received twice over under one number", _DURABLE),
+    About.RECEIVED_TWICE: ("deliveries received twice under one number", _DURABLE),
     About.PARTITION_UNKNOWN: (
         "messages stored whose partition is not known",
         "{known} of {stored} have one",
     ),
     About.FILTERS_UNKNOWN: (
-        "messages stored of which it is not known who wants them",
-        "of {known} of {stored} it is",
+        "messages stored without a record of which classes want them",
+        "{known} of {stored} have one",
     ),
     About.STREAM_PLACES: (
         "publishes whose place in the stream does not fit",
@@ -63,22 +63,22 @@ WORDS: dict[About, tuple[str, str]] = {
         "last_seq was {before}, then {after}",
     ),
     About.STREAM_MESSAGES: (
-        "messages in the stream by their number other than by its sequences (messages)",
+        "messages by which the stream's count differs from its sequences (messages)",
         (
             "messages is {messages}, first_seq {first_seq}, last_seq {last_seq}, num_deleted "
             "{num_deleted}"
         ),
     ),
     About.STREAM_CONSUMERS: (
-        "consumers by the stream's count other than listed (consumer_count)",
+        "consumers by which the stream's count differs from the list (consumer_count)",
         "consumer_count is {consumer_count}, {listed} are listed",
     ),
     About.STREAM_SEEN_BY_JSZ: (
-        "messages that /jsz showed during the run and the API did not after it (last_seq)",
+        "messages that /jsz showed during the run, but the API did not show after it (last_seq)",
         "/jsz had last_seq {jsz}, the JetStream API has {api}",
     ),
     About.STORED_PUBLISHED: (
-        "messages stored other than published (last_seq)",
+        "messages by which what is stored differs from what was published (last_seq)",
         (
             "the server's last_seq is {last_seq}, {foreign} of them not the shuffler's; its "
             "publishes make it {at_least} to {at_most}"
@@ -101,11 +101,11 @@ WORDS: dict[About, tuple[str, str]] = {
         ),
     ),
     About.NUM_PENDING: (
-        "messages pending by the server's count other than by its sequences (num_pending)",
+        "messages by which the server's pending count differs from its sequences (num_pending)",
         "{durable}: num_pending is {num_pending}, the sequences make it {at_least} to {at_most}",
     ),
     About.ACK_FLOOR: (
-        "deliveries acknowledged by the server's floor other than by its counts (ack_floor)",
+        "deliveries by which the server's ack floor differs from its counts (ack_floor)",
         (
             "{durable}: ack_floor is at consumer sequence {ack_floor_consumer_seq} and stream "
             "sequence {ack_floor_stream_seq}, delivered up to {delivered_consumer_seq} and "
@@ -113,7 +113,7 @@ WORDS: dict[About, tuple[str, str]] = {
         ),
     ),
     About.NUM_ACK_PENDING: (
-        "deliveries that nobody received and the server takes as acknowledged (num_ack_pending)",
+        "deliveries that nobody received, but the server takes as acknowledged (num_ack_pending)",
         "{durable}: {not_received} not received, the server waits for {num_ack_pending}",
     ),
     About.FAILED_NOT_WAITING: (
@@ -121,7 +121,7 @@ WORDS: dict[About, tuple[str, str]] = {
         "{durable}: {failed} failed or in process, the server waits for {num_ack_pending} in all",
     ),
     About.PASSED_OVER: (
-        "messages that the server passed over although they are stored",
+        "messages that the server skipped although they are stored",
         "{durable}, delivered up to {delivered_stream_seq}, first stored {first_stored}",
     ),
     About.DELIVERIES_UNSEEN: (

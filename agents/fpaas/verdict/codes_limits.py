@@ -82,8 +82,8 @@ def _busiest(part: dict[str, Any]) -> str:
 
 def _not_explained(p: Parameters) -> str:
     return (
-        f"Not known: answers were late ({', '.join(p['goals'])}), and no part was at its limit in "
-        f"the mean; the busiest was {_busiest(p['busiest'])}."
+        f"Not known: answers were late ({', '.join(p['goals'])}), and no part was at its limit on "
+        f"average; the busiest was {_busiest(p['busiest'])}."
     )
 
 
@@ -115,7 +115,7 @@ CODES: dict[str, Code] = {
     "stall": Code(
         LIMIT,
         _stall,
-        "A part did not answer for a while, and made everything late that waited for it.",
+        "A part did not answer for a while, so everything that waited for it was late.",
         "Read the log of that part, and look at the host at that time.",
         {
             "kind": "of the event: nats_silent, relay_silent, agent_paused or agent_restarted",
@@ -198,8 +198,8 @@ CODES: dict[str, Code] = {
     "not_explained": Code(
         LIMIT,
         _not_explained,
-        "A goal on latency was missed, though no part was at its limit in the mean and no stall "
-        "was noticed. A stall of less than a second, or a peak, does that.",
+        "A goal on latency was missed, though no part was at its limit on average and no stall "
+        "was noticed. A peak, or a stall of less than a second, can cause that.",
         "Look for a peak in the latencies over time, and at what the hosts and NATS did then; run "
         "again to see if it comes back.",
         {"goals": "the missed goals on latencies that nothing explains", **_BUSIEST},
