@@ -5,6 +5,7 @@ from fpaas.errors import SpecError
 from fpaas.spec.faults import Fault
 from fpaas.spec.from_variables import Topology, build
 from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
+from fpaas.spec.run_checks import check_nats_hosts, check_run
 from fpaas.spec.run_spec import (
     DURABLE_PREFIX,
     SCHEMA,
@@ -16,8 +17,6 @@ from fpaas.spec.run_spec import (
     Scenario,
     Share,
     Stream,
-    check_nats_hosts,
-    check_run,
     split_consumers,
 )
 from fpaas.spec.values import Variable

@@ -10,6 +10,7 @@ from fpaas.errors import SpecError
 from fpaas.spec import acks, kinds, mix, rates
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT
+from fpaas.spec.run_checks import check_faults, check_nats_hosts
 from fpaas.spec.run_spec import (
     SCHEMA,
     STREAM_NAME,
@@ -18,8 +19,6 @@ from fpaas.spec.run_spec import (
     RunSpec,
     Scenario,
     Stream,
-    check_faults,
-    check_nats_hosts,
     split_consumers,
 )
 from fpaas.spec.variables import is_relay_url
