@@ -35,7 +35,7 @@ author:
 """
 
 EXAMPLES = """
-- name: Set the time at which all begin
+- name: Set T0
   fpaas.bench_lab.arm_run:
     plan: .lab/control/one.json
     lead_s: 3

@@ -36,7 +36,7 @@ author:
 """
 
 EXAMPLES = """
-- name: Check whether it can inject its faults
+- name: Check whether the host can inject its faults
   fpaas.bench_lab.check_faults:
     faults:
       - {do: partition, label: "bench_faults[0] (partition on nats at 20 s)"}

@@ -57,7 +57,7 @@ def report(lab: ProcessesLab) -> dict[str, Any]:
 
 
 def check_blame(summary: dict[str, Any], *codes: str) -> None:
-    """Check who comes first, and is what limited the run; a busy machine may say so later."""
+    """Check what comes first, and limited the run; a busy machine may be named later."""
     invalid = verdict_codes.of_summary(summary, "invalid")
     assert tuple(invalid[: len(codes)]) == codes, summary["verdict"]["reasons"]
     limited_by = summary["limited_by"]

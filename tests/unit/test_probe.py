@@ -173,7 +173,7 @@ def test_the_end_of_a_process_is_known_when_it_comes(tmp_path: Path) -> None:
 
 
 class GrowingStream:
-    """A server that still stores what came while it stood still, for so many looks."""
+    """A server that still stores what came while it was frozen, for some looks."""
 
     def __init__(self, *last_seqs: tuple[int, int], acks_owed: int) -> None:
         self.last_seqs = list(last_seqs)

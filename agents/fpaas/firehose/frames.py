@@ -2,7 +2,7 @@
 
 A frame is one binary WebSocket message of two concatenated DRISL-CBOR objects, header `{op, t}` and
 body. Source: https://atproto.com/specs/event-stream and the lexicon
-com.atproto.sync.subscribeRepos. A client passes by operations and types that it does not know, and
+com.atproto.sync.subscribeRepos. A client skips operations and types that it does not know, and
 drops the connection on frames that it cannot decode.
 
 `decode` is the only judge of frames: the shuffler, recordings and captures all ask it.

@@ -27,7 +27,7 @@ DENSE_FROM = 10
 #: Of a sparse relay, something is missing if it leaves out this many times what it did before.
 UNUSUAL_TIMES = 10
 GAPS_MAX = 1000
-#: In so many places where numbers were left out, late events are known.
+#: In how many places with left-out numbers late events are recognised.
 AWAITED_MAX = 1000
 
 
@@ -64,7 +64,7 @@ class RelayGaps:
         return events >= DENSE_FROM and self._jumps * DENSE_EVENTS <= events
 
     def note_jump(self, gap: RelayGap, until_seq: int, events: int) -> None:
-        """Take in that seqs were left out on one connection, after so many events."""
+        """Take in that seqs were left out on one connection, and how many events came before."""
         missing = gap.missing or 0
         added = None
         if self.is_dense(events):
@@ -91,7 +91,7 @@ class RelayGaps:
         self._add_without_size(gap)
 
     def begin_numbering(self) -> None:
-        """Take in that the relay numbers anew: what comes late is none of those left out before."""
+        """Take in that the relay renumbers: what comes late was not left out before."""
         self._left_out.clear()
 
     def fill(self, seq: int) -> None:

@@ -21,7 +21,7 @@ STEAL_LIMIT_PCT = 10.0
 AGENT_CPU_LIMIT_PCT = 95.0
 #: Mean busy share of all cores of a host that plays load; beyond it, agents wait for their turn.
 HOST_CPU_LIMIT_PCT = 98.0
-#: Of pauses that made agents late, so many of the longest are told.
+#: How many of the longest pauses that made agents late are named.
 PAUSES_TOLD_MAX = 3
 #: Whom reasons are about that do not name a process.
 LATE_AGENTS = {
