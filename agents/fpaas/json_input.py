@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any, NoReturn
 
 #: No document of ours, and none that NATS sends, comes near.
@@ -39,6 +40,29 @@ def loads(text: str | bytes) -> Any:  # noqa: ANN401
         # Two halves are a whole one.
         json.dumps(content, ensure_ascii=False).encode()
     return content
+
+
+def object_of(text: str | bytes, source: str) -> dict[str, Any]:
+    """Decode a JSON object. Raises ValueError that names the source and what is wrong."""
+    try:
+        content = loads(text)
+    except ValueError as error:
+        raise ValueError(f"{source}: is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{source}: is not a JSON object")  # noqa: TRY004  of the text, not ours
+    return content
+
+
+def read_object(path: Path, expected: str = "") -> dict[str, Any]:
+    """Read a file with a JSON object. Raises ValueError that names it, and what was expected."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        why = f"{path}: cannot be read: {error.strerror}"
+        raise ValueError(f"{why}; expected {expected}" if expected else why) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not JSON: {error}") from error
+    return object_of(text, str(path))
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -230,9 +230,7 @@ def check(variables: dict[str, Any], topology: dict[str, Any], point: grid.Point
         )
     except (spec.SpecError, ClickException) as error:
         said = error.message if isinstance(error, ClickException) else str(error)
-        if not any(name in said for name in point):
-            raise spec.SpecError(said) from error
-        raise spec.SpecError(f"sweep_grid: at {grid.label(point)}: {said}") from error
+        raise spec.SpecError(f"{said} (at the point {grid.label(point)})") from error
 
 
 class RunPlaybook:

@@ -82,7 +82,6 @@ def test_the_end_that_a_probe_saw_is_exact(tmp_path: Path) -> None:
     (event,) = content["events"]
     assert (event["kind"], event["begin_s"], event["end_s"]) == (AGENT_RESTARTED, 12.7, 13.9)
     assert event["parameters"]["exact"]
-    assert "for 1.2 s" in event["sentence"]
 
 
 def test_a_death_is_when_the_probe_saw_it(tmp_path: Path) -> None:
@@ -99,7 +98,6 @@ def test_a_death_is_when_the_probe_saw_it(tmp_path: Path) -> None:
     assert event["begin_s"] == 12.9
     first = content["verdict"]["reason_codes"][0]
     assert (first["code"], first["parameters"]["ended_s"]) == ("relay_died", 12.9)
-    assert "the relay died 12.9 s after the run's start" in content["verdict"]["reasons"][0]
 
 
 def test_who_stood_still_before_it_died_is_told_with_both_times() -> None:
@@ -122,7 +120,6 @@ def test_an_agent_that_was_started_again_is_an_event(tmp_path: Path, agent: str)
     (event,) = content["events"]
     assert (event["kind"], event["begin_s"], event["end_s"]) == (AGENT_RESTARTED, 12.0, 13.9)
     assert event["parameters"] == {"agent": agent, "exact": False}
-    assert "up to 1.9 s" in event["sentence"]
     happened = msgspec.convert(content["events"], list[Event])
     run = RunSeries(bundle, 5)
     chart = time_charts.time_chart({"x": ([0.0, 40.0], [1.0, 2.0])}, "/s", run, happened)

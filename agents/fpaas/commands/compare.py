@@ -260,13 +260,6 @@ def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json_input.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(
-            f"{path}: {error.strerror}; expected the directory of a reported run"
-        ) from error
+        return json_input.read_object(path, "the directory of a reported run")
     except ValueError as error:
-        raise BadInput(f"{path}: is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise BadInput(f"{path}: is not a JSON object")
-    return content
+        raise BadInput(str(error)) from error

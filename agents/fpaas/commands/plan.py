@@ -151,26 +151,19 @@ def planned(
 def read_variables(given: str) -> dict[str, Any]:
     """Read `--variables`. Raises BadInput."""
     if given.lstrip().startswith("{"):
-        return _object(given, "--variables")
+        try:
+            return json_input.object_of(given, "--variables")
+        except ValueError as error:
+            raise BadInput(str(error)) from error
     return read_object(Path(given))
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises BadInput that names the file."""
     try:
-        return _object(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _object(text: str, source: str) -> dict[str, Any]:
-    try:
-        content = json_input.loads(text)
+        return json_input.read_object(path)
     except ValueError as error:
-        raise BadInput(f"{source}: is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise BadInput(f"{source}: is not a JSON object")
-    return content
+        raise BadInput(str(error)) from error
 
 
 def read_goals(texts: Sequence[str]) -> dict[str, float | None]:

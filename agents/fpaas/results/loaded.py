@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fpaas import json_input
 from fpaas.results.figure_columns import Column, columns
 
 
@@ -44,19 +44,8 @@ class LoadedRun:
 def load(directory: str | Path) -> LoadedRun:
     """Read a reported run. Raises ValueError that names the file and what to do."""
     where = Path(directory)
-    return LoadedRun(where, _object(where, "summary.json"), _object(where, "run.json"))
-
-
-def _object(where: Path, name: str) -> dict[str, Any]:
-    path = where / name
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(
-            f"{path}: {error.strerror}; expected the directory of a reported run, results/<run-id>"
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"{path}: is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: is not a JSON object")  # noqa: TRY004  of the file, not of ours
-    return content
+    summary, run = (
+        json_input.read_object(where / name, "the directory of a reported run, results/<run-id>")
+        for name in ("summary.json", "run.json")
+    )
+    return LoadedRun(where, summary, run)
