@@ -13,7 +13,6 @@ from pathlib import Path
 import nats
 import pytest
 from nats.js.api import StreamConfig
-from nats.js.errors import NotFoundError
 
 from fpaas.spec import STREAM_NAME
 from tests.support.checkout import SCRIPTS
@@ -91,19 +90,6 @@ def test_a_leftover_stream_is_replaced_with_what_is_in_it(
     assert stream.state.messages == 0
     assert stream.config.subjects == ["atproto.firehose.>"]
     assert [durable.name for durable in durables] == ["fpaas-shared"]
-
-
-def test_remove_deletes_the_stream_and_may_be_repeated(
-    nats_server: NatsServer, tmp_path: Path
-) -> None:
-    spec = run_spec(nats_server.url, bench_consumers=5)
-    assert provision(tmp_path, spec).returncode == 0
-
-    assert provision(tmp_path, spec, "--remove").returncode == 0
-    assert provision(tmp_path, spec, "--remove").returncode == 0
-
-    with pytest.raises(NotFoundError):
-        stream_and_durables(nats_server.url)
 
 
 def test_subjects_that_another_stream_has_are_explained(

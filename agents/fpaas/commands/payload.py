@@ -16,7 +16,6 @@ from fpaas.control import payload
 @click.option("--python", required=True, help="The host's, such as 3.13.")
 @click.option("--machine", required=True, help="The host's, such as x86_64.")
 @click.option("--interpreter", default=payload.Target.interpreter, show_default=True)
-@click.option("--digest-only", is_flag=True, help="Build nothing, print its name.")
 def command(
     *,
     checkout: Path,
@@ -25,12 +24,7 @@ def command(
     python: str,
     machine: str,
     interpreter: str,
-    digest_only: bool,
 ) -> None:
     """Make the agents' environment for a kind of host, unless there is one; print its path."""
     target = payload.Target(python, machine, interpreter)
-    if digest_only:
-        target.check()
-        click.echo(cache / f"agents-{payload.digest(checkout, target, directory)}.tar.gz")
-    else:
-        click.echo(payload.build(checkout, cache, target, directory))
+    click.echo(payload.build(checkout, cache, target, directory))

@@ -1,4 +1,4 @@
-"""`fpaas provision`: recreate a run's stream and durables, or remove them."""
+"""`fpaas provision`: recreate a run's stream and durables."""
 
 from __future__ import annotations
 
@@ -24,22 +24,17 @@ PROGRESS_INTERVAL_S = 5.0
     help="The run's run.json.",
 )
 @click.option("--nats-url", envvar="NATS_URL", help="Instead of the run's own.")
-@click.option("--remove", is_flag=True, help="Delete the stream, its durables with it.")
-def command(run_path: Path, nats_url: str | None, *, remove: bool) -> None:
+def command(run_path: Path, nats_url: str | None) -> None:
     """Recreate a run's stream and durables, every limit explicit.
 
     A stream of the same name is deleted first, with everything in it.
     """
     spec = RunSpec.load(run_path)
-    run_loop(_provision(spec, nats_url or spec.nats_url, remove=remove))
+    run_loop(_provision(spec, nats_url or spec.nats_url))
 
 
-async def _provision(spec: RunSpec, nats_url: str, *, remove: bool) -> None:
+async def _provision(spec: RunSpec, nats_url: str) -> None:
     async with stream.jetstream(nats_url) as context:
-        if remove:
-            await stream.remove_stream(context, spec.stream.name)
-            click.echo(f"stream {spec.stream.name} removed", err=True)
-            return
         left = await stream.described(context, spec.stream.name)
         if left:
             click.echo(f"removes what an earlier run left: {left}")
