@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.checkout import REAL_FRAMES
 from tests.support.nats_servers import NatsCluster, NatsServer
+from tests.support.processes_lab import ProcessesLab
 
 # How fast an example runs says more of the machine than of the code.
 settings.register_profile("lab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,6 +54,15 @@ def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def labs() -> Iterator[list[ProcessesLab]]:
+    """Labs that are ended after the test, whatever became of it."""
+    made: list[ProcessesLab] = []
+    yield made
+    for lab in made:
+        lab.end()
 
 
 @pytest.fixture

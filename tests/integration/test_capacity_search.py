@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from fpaas.commands import report, size
-from fpaas.control import lab_lock, lab_processes
 from fpaas.records import sweep as sweep_record
 from fpaas.search import played
 from fpaas.search.capacity import Answer, StoppedBy
@@ -45,8 +44,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path)
     made.variables |= VARIABLES
     yield made
-    lab_processes.sweep(made.lab_dir)
-    lab_lock.Lab(made.lab_dir).release()
+    made.end()
 
 
 def test_a_search_that_was_killed_goes_on_to_its_answer(lab: Lab) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +51,6 @@ class Lab(ProcessesLab):
         assert sum(ledger["lost_by_cause"].values()) == ledger["lost"]
         assert sum(ledger["not_read_by_cause"].values()) == ledger["not_read"]
         return content
-
-
-@pytest.fixture
-def labs() -> Iterator[list[ProcessesLab]]:
-    made: list[ProcessesLab] = []
-    yield made
-    for lab in made:
-        lab.end()
 
 
 def make(directory: Path, server: NatsServer, labs: list[ProcessesLab], **variables: object) -> Lab:

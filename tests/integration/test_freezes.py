@@ -36,14 +36,6 @@ TOLERANCE_NS = round(0.6 * NS_PER_S)
 BUSY_PROCESSES = 4
 
 
-@pytest.fixture
-def labs() -> Iterator[list[ProcessesLab]]:
-    made: list[ProcessesLab] = []
-    yield made
-    for lab in made:
-        lab.end()
-
-
 @contextlib.contextmanager
 def busy(processes: int) -> Iterator[None]:
     """Keep a number of processes computing."""

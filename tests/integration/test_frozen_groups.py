@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from fpaas.commands import compare
-from fpaas.control import lab_lock, lab_processes
+from fpaas.control import lab_processes
 from fpaas.errors import EXIT_VERDICT_FAILED
 from fpaas.records import sweep as sweep_record
 from fpaas.spec import NS_PER_S
@@ -93,8 +93,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         "sweep_retries": 0,
     }
     yield made
-    lab_processes.sweep(made.lab_dir)
-    lab_lock.Lab(made.lab_dir).release()
+    made.end()
 
 
 @pytest.mark.matrix

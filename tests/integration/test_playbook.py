@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fpaas.control import lab_lock, lab_processes
+from fpaas.control import lab_processes
 from tests.support import verdict_codes
 from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.playbook_lab import PLAYBOOK_S, PORTS, SHORT, Lab, read_until
@@ -28,8 +28,7 @@ pytestmark = pytest.mark.integration
 def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path)
     yield made
-    lab_processes.sweep(made.lab_dir)
-    lab_lock.Lab(made.lab_dir).release()
+    made.end()
 
 
 def check_ledger(summary: dict[str, Any], bundle: Path) -> None:

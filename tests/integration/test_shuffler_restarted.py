@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,6 @@ LOAD: dict[str, Any] = {
     "bench_workers": 1,
 }
 OFFERED = 2000
-
-
-@pytest.fixture
-def labs() -> Iterator[list[ProcessesLab]]:
-    made: list[ProcessesLab] = []
-    yield made
-    for lab in made:
-        lab.end()
 
 
 def kill_and_start_again(lab: ProcessesLab, at_s: float, away_s: float) -> None:

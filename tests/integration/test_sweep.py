@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from fpaas.commands import report
-from fpaas.control import guard, lab_lock, lab_processes
+from fpaas.control import guard
 from fpaas.records import sweep as sweep_record
 from fpaas.sweep import record
 from tests.support.playbook_lab import Lab, read_until
@@ -36,8 +36,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         "sweep_retries": 0,
     }
     yield made
-    lab_processes.sweep(made.lab_dir)
-    lab_lock.Lab(made.lab_dir).release()
+    made.end()
 
 
 def is_on(lab: Lab, point: int) -> bool:

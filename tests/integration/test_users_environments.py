@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.control import lab_lock, lab_processes
 from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.playbook_lab import PLAYBOOK_S, Lab
 
@@ -23,8 +22,7 @@ PLAY = str(SCRIPTS / "ansible-playbook")
 def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path)
     yield made
-    lab_processes.sweep(made.lab_dir)
-    lab_lock.Lab(made.lab_dir).release()
+    made.end()
 
 
 def play(command: list[str], directory: Path, **environment: str) -> str:

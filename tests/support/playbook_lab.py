@@ -101,6 +101,11 @@ class Lab:
             found.append(f"guard (pid {holder.guard_pid})")
         return found
 
+    def end(self) -> None:
+        """Leave nothing of it running, whatever a test left."""
+        lab_processes.sweep(self.lab_dir)
+        lab_lock.Lab(self.lab_dir).release()
+
     def listening(self) -> list[str]:
         found = []
         for name in PORTS:
