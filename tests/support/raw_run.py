@@ -20,7 +20,7 @@ import msgspec
 
 from fpaas.measures import delivery_log, first_fetch
 from fpaas.measures.delivery_log import DeliveryLog
-from fpaas.measures.histogram_log import HistogramLog, Recorder
+from fpaas.measures.histogram_log import BY_BEGINNING, HistogramLog, Recorder
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import seal
 from fpaas.records import consumers, files, nats, probe, relay, shuffler, status
@@ -156,6 +156,12 @@ class RawRun:
         for line in lines:
             writer.write(line)
         writer.close()
+
+    def file_by_beginning(self) -> None:
+        """Say in each log that calls are filed by the new rule."""
+        for path in self.directory.glob("*.hlog"):
+            first, *rest = path.read_text().splitlines()
+            path.write_text("\n".join([first, BY_BEGINNING, *rest]) + "\n")
 
     def _seconds(self, until_ns: int) -> list[int]:
         """Times of the samples, one a second and one at the end."""

@@ -34,7 +34,7 @@ def test_a_whole_bundle_has_no_problems(run: Path) -> None:
     assert bundle.relay is not None
     assert bundle.relay.offered == 3500
     assert bundle.shuffler is not None
-    assert len(bundle.shuffler.published) == 3500
+    assert bundle.shuffler.published.total == 3500
     assert bundle.server_final is not None
     assert len(bundle.server_final.durables) == 10
     assert [worker.worker for _, worker in bundle.workers] == [0, 1]

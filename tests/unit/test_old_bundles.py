@@ -36,9 +36,10 @@ def test_a_report_of_an_old_bundle_has_the_figures_that_it_had(name: str) -> Non
 
     assert bundle.problems == []
     assert now["verdict"]["status"] == before["verdict"]["status"]
-    # Now of what each consumer logged, then of workers' samples: times differ by milliseconds.
-    processed = before["throughput"].pop("processed_per_s")
-    assert now["throughput"]["processed_per_s"] == pytest.approx(processed, rel=0.0002)
+    # Now of what each consumer logged, and of all that the relay offered until the firehose's end;
+    # then of samples: times differ by milliseconds.
+    for rate in ("processed_per_s", "offered_per_s"):
+        assert now["throughput"][rate] == pytest.approx(before["throughput"].pop(rate), rel=0.0002)
     for section in SECTIONS:
         old, new = figures(before[section]), figures(now[section])
         assert {path: new.get(path) for path in old} == old, section

@@ -17,7 +17,6 @@ from fpaas.bundle.loader import load_bundle
 from fpaas.latency import lower_bounds
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.measures import first_fetch
-from fpaas.measures.histogram_log import BY_BEGINNING
 from fpaas.probe import seal
 from fpaas.report import figure_files, page
 from fpaas.report.goals_table import goal_rows
@@ -37,9 +36,7 @@ def write(directory: Path, *, open_count: int = OPEN) -> Bundle:
     """Write a run by the new rule, the shuffler of which ended with publishes open."""
     run = RawRun()
     run.write(directory, sealed=False)
-    for path in run.directory.glob("*.hlog"):
-        first, *rest = path.read_text().splitlines()
-        path.write_text("\n".join([first, BY_BEGINNING, *rest]) + "\n")
+    run.file_by_beginning()
     path = run.directory / "shuffler.samples.jsonl"
     samples = [json.loads(line) for line in path.read_text().splitlines()]
     for sample in samples:

@@ -11,7 +11,6 @@ from fpaas.bundle.loader import load_bundle
 from fpaas.bundle.parts import JsonObject
 from fpaas.latency.open_calls import CallWindow
 from fpaas.measures.calls import Bins
-from fpaas.measures.histogram_log import BY_BEGINNING
 from fpaas.probe import seal
 from fpaas.summary import summary
 from fpaas.verdict import codes
@@ -34,9 +33,7 @@ def analysed(
     run = RawRun()
     run.write(directory, sealed=False)
     if by_beginning:
-        for path in run.directory.glob("*.hlog"):
-            first, *rest = path.read_text().splitlines()
-            path.write_text("\n".join([first, BY_BEGINNING, *rest]) + "\n")
+        run.file_by_beginning()
     path = run.directory / "probe.host.jsonl"
     lines = [
         line

@@ -209,7 +209,7 @@ class _Loader:
             for worker in part.workers
             if (result := worker.result) and result.count
         )
-        missing = share.count - len(covered)
+        missing = share.count - covered.total
         if missing > 0:
             counts = {"missing": missing, "count": share.count}
             self._bundle.problems.append(Reason("consumers_missing", part.host, counts))

@@ -10,15 +10,15 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 from fpaas.bundle.bundle import Bundle
-from fpaas.bundle.parts import JsonObject, cumulative
+from fpaas.bundle.parts import JsonObject
 from fpaas.latency.clocks import Clocks
 from fpaas.latency.leg_kinds import LEGS, legs_by_class
 from fpaas.latency.legs import Legs
+from fpaas.latency.stored_times import polled_until_unix_ns, stored_at
 from fpaas.measures import figures, first_fetch
 from fpaas.measures.figures import Window
 from fpaas.measures.histogram_log import of_class
@@ -30,20 +30,11 @@ from fpaas.spec import NS_PER_S
 NEVER_UNIX_NS = 2**63 - 1
 
 
-@dataclass(frozen=True)
-class Undelivered:
-    """Deliveries owed in the run and not made, of `stored` messages; None if that is not known."""
-
-    count: int | None
-    stored: int | None
-
-
 def legs_ms(
     bundle: Bundle,
     legs: Legs,
     clocks: Clocks,
     window: Window,
-    undelivered: Undelivered,
     *,
     complete: bool,
 ) -> dict[str, JsonObject]:
@@ -56,15 +47,11 @@ def legs_ms(
                 found[name] = _first_fetch(bundle, clocks, window, endless=legs.by_beginning)
         else:
             found[name] = _recorded(name, kind.recorded, legs, clocks)
-            if kind.is_age:
-                found[name] |= _undelivered(bundle, undelivered)
         found[name]["assigned_by"] = _assigned_by(name, legs)
     return found
 
 
-def of_class_ms(
-    name: str, legs: Legs, clocks: Clocks, undelivered: int | None
-) -> dict[str, JsonObject]:
+def of_class_ms(name: str, legs: Legs, clocks: Clocks) -> dict[str, JsonObject]:
     """Return the legs of one class of consumers; empty of older runs, which have legs of all."""
     found: dict[str, JsonObject] = {}
     for leg in legs_by_class():
@@ -73,8 +60,6 @@ def of_class_ms(
         if legs.get(kind.agent, tag) is None and (kind.agent, tag) not in legs.due:
             continue
         found[leg] = _recorded(leg, tag, legs, clocks)
-        if kind.is_age:
-            found[leg]["missing_count"] = undelivered
         found[leg]["assigned_by"] = _assigned_by(leg, legs)
     return found
 
@@ -90,79 +75,22 @@ def _recorded(name: str, tag: str, legs: Legs, clocks: Clocks) -> JsonObject:
     if leg is None:
         return {**figures.NO_LEG}
     found = figures.leg_ms(leg, clocks.error_ms(name), due_count)
-    if kind.agent in legs.cut_short:
-        # Nobody knows what ended between a killed process's last sample and its death.
+    undelivered = legs.undelivered.get(tag)
+    if kind.agent in legs.cut_short or (kind.is_age and legs.by_beginning and undelivered is None):
+        # Nobody knows what ended between a killed process's last sample and its death; or how much
+        # was not delivered.
         found["at_least"] = figures.unsure(found)
     if not legs.by_beginning or kind.is_age:
         found |= dict.fromkeys(("open_count", "open_min_ms", "missing_count"))
+    if kind.is_age and undelivered is not None:
+        found["missing_count"] = undelivered.total()
+        found["missing_min_ms"] = min(undelivered) / 1000 if undelivered else None
     return found
 
 
 def _assigned_by(name: str, legs: Legs) -> str:
     kind = LEGS[name]
     return kind.assigned_by if kind.is_age or legs.by_beginning else "ended"
-
-
-def _undelivered(bundle: Bundle, undelivered: Undelivered) -> JsonObject:
-    """Say how many deliveries were not made, and how old the youngest of these messages was."""
-    youngest = None
-    if undelivered.count:
-        youngest = _youngest_undelivered(bundle, undelivered.stored)
-    return {
-        "missing_count": undelivered.count,
-        "missing_min_ms": None if youngest is None else _age_at_end_ms(bundle, youngest),
-    }
-
-
-def _youngest_undelivered(bundle: Bundle, stored: int | None) -> int | None:
-    """Return the latest stream sequence that some durable was never sent; None if none is known."""
-    received: dict[str, IntervalSet] = {}
-    for _, worker in bundle.workers:
-        for log in worker.deliveries or ():
-            seqs = received.setdefault(log.durable, IntervalSet())
-            for _, first, _, count in log.runs:
-                seqs.add_range(first, first + count - 1)
-    spec = bundle.spec
-    is_late = any(one.is_late for one in spec.consumers.classes)
-    if not stored or spec.consumers.partitions or spec.has_filters or is_late or _was_lost(bundle):
-        # Of a filter, of who joins late, and over several streams, only the ledger knows what a
-        # durable is owed.
-        return None
-    durables = {*map(bundle.spec.durable_of, range(bundle.spec.consumers.count))}
-    missing = [_last_missing(received.get(durable), stored) for durable in durables]
-    return max((seq for seq in missing if seq), default=None)
-
-
-def _was_lost(bundle: Bundle) -> bool:
-    return bundle.shuffler is not None and bool(bundle.shuffler.lost_streams)
-
-
-def _last_missing(received: IntervalSet | None, stored: int) -> int:
-    """Return the last of 1 … stored that was not received, 0 if all were."""
-    last = stored
-    for first, end in reversed(list(received or ())):
-        if end < last:
-            return last
-        last = min(last, first - 1)
-    return last
-
-
-def _age_at_end_ms(bundle: Bundle, stream_seq: int) -> float | None:
-    """Return how long a message had been stored when consumers stopped polling, at least."""
-    for (_, before_seq), (at_ns, seq) in pairwise(_stored_at(bundle, 0)):
-        if before_seq < stream_seq <= seq:
-            return max(0.0, (_polled_until_unix_ns(bundle) - at_ns) / 1e6)
-    return None
-
-
-def _polled_until_unix_ns(bundle: Bundle) -> int:
-    """Return until when each consumer polled at least: a run may end early."""
-    last = (
-        worker.samples[-1].unix_ns
-        for _, worker in bundle.workers
-        if worker.samples and worker.gone_on_unix_ns is None
-    )
-    return min([bundle.spec.end_unix_ns, *last])
 
 
 def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: bool) -> JsonObject:
@@ -189,11 +117,11 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: boo
     if not parts[-1]:
         return {**figures.NO_LEG}
     counts: Counter[int] = Counter()
-    never, latest_never_ns = 0, 0.0
+    never: Counter[int] = Counter()
     again = bundle.shuffler.replayed_seqs if bundle.shuffler is not None else IntervalSet()
     for number, of_stream in enumerate(parts):
-        stored_at = _stored_at(bundle, number)
-        if not stored_at:
+        stored = stored_at(bundle, number)
+        if not stored:
             return {**figures.NO_LEG}
         passed_by = IntervalSet()
         if number < len(lost):
@@ -202,23 +130,26 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: boo
                     begin, end = max(first, seq), min(last, seq + count - 1)
                     passed_by.add_range(at + begin - seq, at + end - seq)
         earliest = first_fetch.earliest_units(of_stream)
-        of_one = _first_fetches(earliest, stored_at, fetched_in, passed_by)
+        of_one = _first_fetches(
+            earliest, stored, fetched_in, passed_by, end_unix_ns=polled_until_unix_ns(bundle)
+        )
         counts += of_one.counts
         never += of_one.never
-        latest_never_ns = max(latest_never_ns, of_one.latest_never_ns)
-    leg = figures.leg_of_counts_ms(counts, first_fetch.UNITS_PER_MS, clocks.error_ms(name))
-    youngest_ms = (
-        max(0.0, (_polled_until_unix_ns(bundle) - latest_never_ns) / 1e6) if never else None
+    leg = figures.leg_of_counts_ms(
+        counts,
+        first_fetch.UNITS_PER_MS,
+        clocks.error_ms(name),
+        open_counts=never if endless else {},
     )
-    return leg | {"missing_count": never, "missing_min_ms": youngest_ms}
+    youngest_ms = min(never) / first_fetch.UNITS_PER_MS if never else None
+    return leg | {"missing_count": never.total(), "missing_min_ms": youngest_ms}
 
 
 class _FirstFetches(NamedTuple):
-    """Of one stream: ages at the first fetch, in units; what nobody fetched."""
+    """Of one stream, in units: ages at the first fetch; and at the end, of what nobody fetched."""
 
     counts: Counter[int]
-    never: int
-    latest_never_ns: float
+    never: Counter[int]
 
 
 def _first_fetches(
@@ -226,9 +157,11 @@ def _first_fetches(
     stored_at: list[tuple[int, int]],
     window: Window,
     passed_by: IntervalSet,
+    *,
+    end_unix_ns: int,
 ) -> _FirstFetches:
     counts: Counter[int] = Counter()
-    never, latest_never_ns = 0, 0.0
+    never: Counter[int] = Counter()
     from_ns, until_ns = window.from_unix_ns, window.until_unix_ns
     for (before_ns, before_seq), (at_ns, seq) in pairwise(stored_at):
         if seq <= before_seq:
@@ -241,35 +174,12 @@ def _first_fetches(
             if units is None:
                 # The last message before a sample is put at the sample itself.
                 if stored_ns <= until_ns and position + 1 not in passed_by:
-                    never, latest_never_ns = never + 1, stored_ns
+                    never[max(0, int(end_unix_ns - stored_ns) // first_fetch.UNIT_NS)] += 1
             elif from_ns <= stored_ns + units * first_fetch.UNIT_NS < until_ns:
                 counts[units] += 1
-    return _FirstFetches(counts, never, latest_never_ns)
+    return _FirstFetches(counts, never)
 
 
 def _number_of(created: str | None, lost: list[str | None]) -> int:
     """Return the number of a stream among those that were lost, -1 for the last."""
     return lost.index(created) if created in lost else -1
-
-
-def _stored_at(bundle: Bundle, stream: int) -> list[tuple[int, int]]:
-    """Tell what a stream had by when, as (time, last stream sequence): good enough to cut by.
-
-    By the shuffler's samples, those among them in which nothing was stored.
-    """
-    for part in bundle.parts("shuffler"):
-        samples = cumulative(
-            [sample for sample in part.shuffler_samples if sample.stream == stream],
-            "last_stream_seq",
-        )
-        stored = [(unix_ns, int(seq)) for unix_ns, seq in samples]
-        if stored:
-            t0_unix_ns = bundle.spec.t0_unix_ns
-            began_unix_ns = max(
-                [
-                    t0_unix_ns,
-                    *(sample.unix_ns for sample in part.shuffler_samples if sample.stream < stream),
-                ]
-            )
-            return [(began_unix_ns, 0), *(one for one in stored if one[0] > began_unix_ns)]
-    return []

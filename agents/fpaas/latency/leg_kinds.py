@@ -3,7 +3,7 @@
 A *call* has a beginning, and may not have ended when a run is over: it belongs to the window in
 which it began, and counts as open, with its age, until it ends. An *age* is taken of what arrived,
 from the start of the window to the run's end, for what was held up arrives after the window; what
-never arrived has none, and is counted beside it.
+never arrived counts with how old it was in the end.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class LegKind:
     meaning: str
     assigned_by: str
     begins_on: str
-    #: Of an age, who has none; of calls, nobody is left out.
-    leaves_out: str = ""
+    #: Of an age, what never arrived.
+    never: str = ""
     is_headline: bool = False
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -34,6 +35,9 @@ class Legs:
     by_beginning: bool = True
     #: Agents of which a process was killed: what ended in its last second was not written down.
     cut_short: set[str] = field(default_factory=set)
+    #: By tag of an age, how many deliveries were how old, in µs, when the run ended, and were never
+    #: made; None if that is not known. Of what only the ledger knows; see ledger.undelivered.
+    undelivered: Mapping[str, Counter[int] | None] = field(default_factory=dict)
 
     @classmethod
     def read(cls, bundle: Bundle, window: Window) -> Legs:
@@ -48,8 +52,15 @@ class Legs:
         return legs
 
     def get(self, agent_name: str, leg: str) -> Leg | None:
-        """One leg over all of an agent's processes."""
-        return self.merged[agent_name].get(leg)
+        """One leg over all of an agent's processes, with what was never delivered."""
+        found = self.merged[agent_name].get(leg)
+        ages_us = self.undelivered.get(leg)
+        if found is None or not ages_us or not self.by_beginning:
+            return found
+        complete = histograms.new_leg()
+        complete.add(found)
+        complete.add_open(ages_us)
+        return complete
 
     def p99_ms_by_host(self, leg: str) -> dict[str, dict[str, float]]:
         """Return the worst p99 of a leg among each agent's processes: {host: {agent: ms}}."""

@@ -74,7 +74,7 @@ class Overlap:
     def translate(self, received: IntervalSet) -> IntervalSet:
         """Return the places in the other stream of what was received of the first."""
         inside = sum(received.count_within(first, last) for first, last in self.earlier)
-        if inside in (0, len(self.earlier)):
+        if inside in (0, self.earlier.total):
             return self.later if inside else IntervalSet()
         found = IntervalSet()
         for at, there, count in self._pairs:
@@ -118,7 +118,7 @@ class Streams:
             places = IntervalSet()
             for earlier in range(number):
                 places = places.union(self._overlaps[earlier, number].later)
-            again += len(places)
+            again += places.total
         return again
 
     def had_before(self, number: int, received: Sequence[IntervalSet]) -> IntervalSet:

@@ -54,7 +54,7 @@ def at_least_read(relay: RelayResult, shuffler: ShufflerResult | None) -> RelayR
         relay,
         last_seq=relay.last_seq + last - top,
         offered=relay.offered + last - top,
-        ignored=relay.ignored + len(shuffler.ignored_seqs.intersection(later)),
+        ignored=relay.ignored + shuffler.ignored_seqs.intersection(later).total,
         numberings=[*before, (latest[0], latest[1] + last - top)] if before else [],
     )
 
@@ -89,32 +89,32 @@ def account_publishing(
     with_outcome = _union(outcomes.values())
     seen = shuffler.read.union(with_outcome)
     # The error of a frame that is no DAG-CBOR has no sequence number to name.
-    undecodable_unnumbered = shuffler.undecodable - len(shuffler.undecodable_seqs)
+    undecodable_unnumbered = shuffler.undecodable - shuffler.undecodable_seqs.total
     ledger.undecodable = shuffler.undecodable
-    ledger.published = len(shuffler.published)
-    ledger.duplicates_rejected = len(shuffler.duplicates)
-    ledger.publish_failed = len(shuffler.failed)
-    ledger.publish_unknown = len(shuffler.unknown)
+    ledger.published = shuffler.published.total
+    ledger.duplicates_rejected = shuffler.duplicates.total
+    ledger.publish_failed = shuffler.failed.total
+    ledger.publish_unknown = shuffler.unknown.total
     ledger.stored_twice = shuffler.stored_twice
     if shuffler.complete:
         disagreements.note(
-            len(shuffler.read.difference(with_outcome)),
+            shuffler.read.difference(with_outcome).total,
             About.READ_WITHOUT_OUTCOME,
-            read=len(shuffler.read),
-            with_outcome=len(with_outcome),
+            read=shuffler.read.total,
+            with_outcome=with_outcome.total,
         )
     elif evidence.server is not None:
         # What the stream has beyond the last account was published after it.
         known = ledger.published + shuffler.stored_twice + shuffler.foreign
         if shuffler.lost_streams:
-            known = sum(count for _, _, count in shuffler.stream_seqs) + len(shuffler.copy_seqs)
+            known = sum(count for _, _, count in shuffler.stream_seqs) + shuffler.copy_seqs.total
             known += shuffler.foreign
         ledger.published += max(0, evidence.server.stream_before.last_seq - known)
     relay = evidence.relay
     if spec.firehose.rate_per_s is None:
         # Of a foreign relay only what its numbers tell is known not to have been read.
         ledger.not_read = _known_gaps(spec, shuffler)
-        ledger.offered = len(seen) + undecodable_unnumbered + (ledger.not_read or 0)
+        ledger.offered = seen.total + undecodable_unnumbered + (ledger.not_read or 0)
         if ledger.not_read is not None:
             ledger.not_read_by_cause = {
                 **dict.fromkeys(NOT_READ_CAUSES, 0),
@@ -123,7 +123,7 @@ def account_publishing(
     elif relay is not None:
         offered = offered_positions(relay)
         disagreements.note(
-            len(seen.difference(offered)),
+            seen.difference(offered).total,
             About.READ_NOT_OFFERED,
             offered_first=relay.first_seq,
             offered_last=relay.last_seq,
@@ -189,7 +189,7 @@ def _causes_of_not_read(
             cause = RELAY_DIED
         causes[cause] += last - first + 1
     # Among the unseen are frames that are no events, and those without a number.
-    others = max(0, relay.ignored - len(shuffler.ignored_seqs.intersection(offered)))
+    others = max(0, relay.ignored - shuffler.ignored_seqs.intersection(offered).total)
     others += undecodable_unnumbered
     at_the_ends = (RELAY_DIED, AFTER_LAST, BEFORE_FIRST)
     for cause in (DROPPED, *at_the_ends) if undecodable_unnumbered else (*at_the_ends, DROPPED):

@@ -39,7 +39,7 @@ def find(bundle: Bundle, balance: Ledger) -> Recovery:
         stream_recreated=bool(lost) if shuffler is not None else None,
         streams_lost=len(lost) if shuffler is not None else None,
         rewound_to_seq=min(rewound, default=None),
-        replayed=len(shuffler.replayed_seqs) if shuffler is not None else None,
+        replayed=shuffler.replayed_seqs.total if shuffler is not None else None,
         lost_by_cause=balance.stream_lost_by_cause or {},
         outages=[_figures(bundle, outage) for outage in _outages(bundle)],
     )

@@ -45,7 +45,7 @@ def account(bundle: Bundle, window: Window) -> Relay:
         if gaps is None or any(gap.missing is None for gap in gaps)
         else sum(gap.missing or 0 for gap in gaps),
         seq_resets=shuffler.seq_resets if shuffler is not None and is_known else None,
-        read=len(shuffler.read) if shuffler is not None else None,
+        read=shuffler.read.total if shuffler is not None else None,
         reread=shuffler.reread if shuffler is not None else None,
         undecodable=shuffler.undecodable if shuffler is not None else None,
         undecodable_once=shuffler.undecodable_once if shuffler is not None else None,

@@ -63,11 +63,11 @@ def check_stored(
     """Compare acknowledged publishes with the stream; unknown ones may have been stored."""
     stored = server.stream_before.last_seq
     # A repeat that came after the server had forgotten the first was stored once more.
-    published = len(shuffler.published) + shuffler.stored_twice
+    published = shuffler.published.total + shuffler.stored_twice
     if shuffler.lost_streams:
         # Of what was published, this stream has what it was given.
-        published = sum(count for _, _, count in shuffler.stream_seqs) + len(shuffler.copy_seqs)
-    at_most = published + len(shuffler.unknown)
+        published = sum(count for _, _, count in shuffler.stream_seqs) + shuffler.copy_seqs.total
+    at_most = published + shuffler.unknown.total
     if shuffler.complete:
         disagreements.note(
             distance(stored, published, at_most),
@@ -79,7 +79,7 @@ def check_stored(
         )
     relay_seqs = IntervalSet()
     stream_seqs = IntervalSet(shuffler.copy_seqs)
-    mapped = len(shuffler.copy_seqs)
+    mapped = shuffler.copy_seqs.total
     for relay_seq, stream_seq, count in shuffler.stream_seqs:
         mapped += count
         relay_seqs.add_range(relay_seq, relay_seq + count - 1)
@@ -87,14 +87,14 @@ def check_stored(
     for lost in shuffler.lost_streams:
         for relay_seq, _, count in lost.stream_seqs:
             relay_seqs.add_range(relay_seq, relay_seq + count - 1)
-    missing = len(shuffler.published.difference(relay_seqs))
-    foreign_seqs = len(relay_seqs.difference(shuffler.published))
+    missing = shuffler.published.difference(relay_seqs).total
+    foreign_seqs = relay_seqs.difference(shuffler.published).total
     disagreements.note(
-        missing + foreign_seqs + (mapped - len(stream_seqs)),
+        missing + foreign_seqs + (mapped - stream_seqs.total),
         About.STREAM_PLACES,
         without=missing,
         unpublished=foreign_seqs,
-        twice=mapped - len(stream_seqs),
+        twice=mapped - stream_seqs.total,
     )
     beyond = 0 if stream_seqs.last is None else max(0, stream_seqs.last - stored)
     disagreements.note(

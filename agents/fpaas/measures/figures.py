@@ -243,19 +243,47 @@ def at_least_ms(
 
 
 def leg_of_counts_ms(
-    counts: Mapping[int, int], units_per_ms: int, clock_error_ms: float | None
+    counts: Mapping[int, int],
+    units_per_ms: int,
+    clock_error_ms: float | None,
+    *,
+    open_counts: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
-    """Return a latency leg of values, in units, that come with how often they occurred."""
-    ordered = sorted(counts)
-    ranks = list(accumulate(counts[value] for value in ordered))
-    total = ranks[-1] if ranks else 0
+    """Return a latency leg of values, in units, that come with how often they occurred.
+
+    Those of `open_counts` are at least as large; see `leg_ms`.
+    """
+    with_open = dict(counts)
+    for value, count in (open_counts or {}).items():
+        with_open[value] = with_open.get(value, 0) + count
+    least = _Ranked(with_open)
+    known = _Ranked(counts)
     values: dict[str, float | None] = dict.fromkeys(("min", *PERCENTILES, "max"))
+    at_least: dict[str, float | None] = {}
     for name, pct in {"min": 0.0, **PERCENTILES, "max": 100.0}.items():
-        if total:
-            rank = max(1, math.ceil(pct / 100 * total - 1e-9))
-            values[name] = ordered[bisect_left(ranks, rank)] / units_per_ms
+        if least.total:
+            rank = max(1, math.ceil(pct / 100 * least.total - 1e-9))
+            value = least.at(rank)
+            most = known.at(rank) if rank <= known.total else None
+            values[name] = value / units_per_ms
+            if most != value:
+                at_least[name] = None if most is None else most / units_per_ms
     negative_count = sum(count for value, count in counts.items() if value < 0)
-    return _leg(values, total, negative_count, clock_error_ms)
+    found = _leg(values, known.total, negative_count, clock_error_ms)
+    return found | ({"at_least": at_least} if open_counts is not None else {})
+
+
+class _Ranked:
+    """Values in order."""
+
+    def __init__(self, counts: Mapping[int, int]) -> None:
+        self._values = sorted(counts)
+        self._ranks = list(accumulate(counts[value] for value in self._values))
+        self.total = self._ranks[-1] if self._ranks else 0
+
+    def at(self, rank: int) -> int:
+        """Return the value of a rank from 1 on."""
+        return self._values[bisect_left(self._ranks, rank)]
 
 
 def _leg(

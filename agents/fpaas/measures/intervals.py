@@ -53,7 +53,14 @@ class IntervalSet:
         at = bisect_right(self._starts, value) - 1
         return at >= 0 and value <= self._ends[at]
 
-    def __len__(self) -> int:
+    def __bool__(self) -> bool:
+        """Whether there is any number."""
+        return bool(self._starts)
+
+    # Not its length: that would be taken for how many intervals there are to iterate over, and
+    # memory be reserved for them.
+    @property
+    def total(self) -> int:
         """How many numbers, not how many intervals."""
         return sum(self._ends) - sum(self._starts) + len(self._starts)
 

@@ -31,7 +31,9 @@ class Leg(msgspec.Struct, kw_only=True):
         doc("figures that open calls could raise, with the most that each could be; null: any"),
     ] = None
     out_of_range_count: Annotated[Count | None, doc("samples of more than an hour")] = None
-    missing_count: Annotated[int | None, doc("messages or calls that the leg leaves out")] = None
+    missing_count: Annotated[
+        int | None, doc("calls that left no trace; of an age, what never arrived")
+    ] = None
     missing_min_ms: Annotated[Number | None, doc("their least age")] = None
     assigned_by: Annotated[
         str | None, doc("what files a sample under the window: due, sent, received, …")

@@ -151,15 +151,15 @@ class Account:
         self, left: ShufflerResult, dids: list[array[int]], classes: list[array[int] | None]
     ) -> None:
         """Go on with the account of a killed shuffler; the lists are of each stream in order."""
-        self.read_seqs, self.read = left.read, len(left.read)
-        self.published_seqs, self.published = left.published, len(left.published)
-        self.duplicate_seqs, self.duplicates = left.duplicates, len(left.duplicates)
-        self.failed_seqs, self.failed = left.failed, len(left.failed)
-        self.unknown_seqs, self.unknown = left.unknown, len(left.unknown)
+        self.read_seqs, self.read = left.read, left.read.total
+        self.published_seqs, self.published = left.published, left.published.total
+        self.duplicate_seqs, self.duplicates = left.duplicates, left.duplicates.total
+        self.failed_seqs, self.failed = left.failed, left.failed.total
+        self.unknown_seqs, self.unknown = left.unknown, left.unknown.total
         self.undecodable_seqs, self.undecodable = left.undecodable_seqs, left.undecodable
         self.undecodable_once = left.undecodable_once
         self.ignored_seqs, self.ignored = left.ignored_seqs, left.ignored
-        self.replayed_seqs, self.replayed = left.replayed_seqs, len(left.replayed_seqs)
+        self.replayed_seqs, self.replayed = left.replayed_seqs, left.replayed_seqs.total
         self.reread, self.settled = left.reread, left.settled
         self.stored_twice = self.maybe_stored_twice = left.stored_twice
         self.failures_by_reason.update(left.failures_by_reason)

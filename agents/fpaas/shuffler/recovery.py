@@ -99,7 +99,7 @@ class Recovery:
         log.error(
             "stream %s was lost with %d messages of ours, and made again; %d events are read again "
             "from seq %s on",
-            *(self._keeper.stream, lost.last_seq, len(window.to_replay), lost.rewound_to_seq),
+            *(self._keeper.stream, lost.last_seq, window.to_replay.total, lost.rewound_to_seq),
         )
         self._begin_event(lost, life)
 
@@ -132,7 +132,7 @@ class Recovery:
             {
                 "created": life.created,
                 "rewound_to_seq": lost.rewound_to_seq,
-                "to_replay": len(self._publisher.window.to_replay),
+                "to_replay": self._publisher.window.to_replay.total,
             },
         )
 

@@ -255,7 +255,8 @@ class RelayReader:
     def _got_frames(self, frames: list[bytes]) -> None:
         if self._discarding:
             return
-        now_ns = common_time.now_ns()
+        # At once, by both: if the process stands still in between, it is no silence of the relay.
+        heard_ns, now_ns = time.monotonic_ns(), common_time.now_ns()
         numbering, account = self.numbering, self._account
         remember = numbering.recent.append
         read_before = account.read
@@ -282,14 +283,14 @@ class RelayReader:
         if account.read != read_before:
             if not read_before:
                 self.on_first_read()
-            self._heard(event, now_ns)
+            self._heard(event, heard_ns, now_ns)
         self._publisher.flush()
         if self._publisher.congested:
             self._pause()
 
-    def _heard(self, last: Received | None, now_unix_ns: int) -> None:
+    def _heard(self, last: Received | None, now_ns: int, now_unix_ns: int) -> None:
         """Take in that new events came."""
-        self._quiet.heard(time.monotonic_ns(), now_unix_ns)
+        self._quiet.heard(now_ns, now_unix_ns)
         if isinstance(last, Event):
             self._last_event = last.time, now_unix_ns
         self._give_up(self._bad_frames.left_behind(self.last_read))

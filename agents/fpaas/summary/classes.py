@@ -40,17 +40,8 @@ def find(run: MeasuredRun) -> dict[str, ClassFigures]:
             ledger=ledger,
             latency_ms={
                 leg: legs.Leg(**figures_ms)
-                for leg, figures_ms in latency.of_class_ms(
-                    one.name, run.legs, run.clocks, undelivered(ledger)
-                ).items()
+                for leg, figures_ms in latency.of_class_ms(one.name, run.legs, run.clocks).items()
             },
             plan=plans[one.name],
         )
     return found
-
-
-def undelivered(ledger: LedgerFigures) -> int | None:
-    """Return how many deliveries were owed and not made."""
-    if ledger.owed is None or ledger.delivered is None:
-        return None
-    return ledger.owed - ledger.delivered

@@ -16,7 +16,7 @@ from fpaas.bundle.parts import JsonObject
 from fpaas.latency import latency
 from fpaas.latency.legs import Legs, call_window
 from fpaas.latency.processes import bins_of
-from fpaas.ledger import fault_account, order, recovery, relay_account
+from fpaas.ledger import fault_account, order, recovery, relay_account, undelivered
 from fpaas.ledger.balance import balance
 from fpaas.ledger.evidence import Evidence, evidence_of
 from fpaas.ledger.ledger import Ledger
@@ -78,6 +78,7 @@ def _judge(
     """Return the sections, the verdict and the limit of a window."""
     spec = bundle.spec
     legs = Legs.read(bundle, window)
+    legs.undelivered = undelivered.ages_us(bundle, evidence, ledger)
     run = MeasuredRun(bundle, window, legs, evidence, ledger)
     sections = _sections(run)
     clock: JsonObject = msgspec.to_builtins(sections["clock"])
@@ -162,7 +163,6 @@ def _latency(run: MeasuredRun) -> dict[str, legs_records.Leg]:
         run.legs,
         run.clocks,
         run.window,
-        latency.Undelivered(classes.undelivered(run.ledger), run.ledger.stored),
         complete=run.results is not None,
     )
     return {name: legs_records.Leg(**leg) for name, leg in legs.items()}

@@ -3,32 +3,67 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from fpaas.bundle.parts import AgentSample, cumulative
+from fpaas.bundle.parts import HostPart, cumulative
 from fpaas.measures import figures
 from fpaas.measures.delivery_log import ConsumerDeliveries
-from fpaas.measures.figures import Counter as CounterSeries
+from fpaas.records.events import AGENT_PAUSED
 from fpaas.records.summary import PerConsumer, Throughput
+from fpaas.spec import NS_PER_S
 from fpaas.summary.measured_run import MeasuredRun
+
+#: By so little nobody is later than the interpolation between two samples can tell.
+STILL_AT_LEAST_NS = NS_PER_S // 4
 
 
 def find(run: MeasuredRun) -> Throughput:
     """Return the rates of all consumers together, and of each."""
-    shufflers = [part.shuffler_samples for part in run.bundle.parts("shuffler")]
-    relays = [part.relay_samples for part in run.bundle.parts("relay")]
     # Of a foreign relay, what was read is what was offered.
-    offered = (shufflers, "read") if run.spec.firehose.rate_per_s is None else (relays, "events")
+    is_foreign = run.spec.firehose.rate_per_s is None
     return Throughput(
-        offered_per_s=_rate(run, *offered),
-        published_per_s=_rate(run, shufflers, "published"),
+        offered_per_s=_shufflers_rate(run, "read") if is_foreign else _offered_per_s(run),
+        published_per_s=_shufflers_rate(run, "published"),
         processed_per_s=_processed_per_s(run),
         per_consumer_per_s=PerConsumer(**per_consumer(_rates_of_all(run))),
     )
 
 
-def _rate(run: MeasuredRun, sources: Iterable[Sequence[AgentSample]], name: str) -> float | None:
-    counters: list[CounterSeries] = [list(cumulative(samples, name)) for samples in sources]
+def _shufflers_rate(run: MeasuredRun, name: str) -> float | None:
+    parts = list(run.bundle.parts("shuffler"))
+    if any(_stood_still_at_an_end(run, part) for part in parts):
+        return None
+    counters = [list(cumulative(part.shuffler_samples, name)) for part in parts]
+    return figures.rate_per_s(counters, run.lasted)
+
+
+def _stood_still_at_an_end(run: MeasuredRun, part: HostPart) -> bool:
+    """Whether the shuffler did not run when the window began or ended: who knows how far it was."""
+    ends = run.lasted.from_unix_ns, run.lasted.until_unix_ns
+    return any(
+        record.begin_unix_ns < at < (record.end_unix_ns or at) - STILL_AT_LEAST_NS
+        for record in part.events.get("shuffler", ())
+        if record.kind == AGENT_PAUSED
+        for at in ends
+    )
+
+
+def _offered_per_s(run: MeasuredRun) -> float | None:
+    """Return the rate of the relay's frames.
+
+    All are due by the firehose's end: who was late with the last ones has offered them in that
+    time. Of a relay that was killed, the ledger knows more than it could write down.
+    """
+    parts = list(run.bundle.parts("relay"))
+    counters = [list(cumulative(part.relay_samples, "events")) for part in parts]
+    until_unix_ns = min(run.spec.offer_until_unix_ns, run.bundle.lasted_until_unix_ns)
+    if len(counters) == 1 and counters[0]:
+        (samples,) = counters
+        last_unix_ns, final = samples[-1]
+        if last_unix_ns < until_unix_ns:
+            final = max(final, run.ledger.offered or 0)
+        in_time = [sample for sample in samples if sample[0] < until_unix_ns]
+        counters = [[*in_time, (until_unix_ns, final)]]
     return figures.rate_per_s(counters, run.lasted)
 
 

@@ -44,7 +44,9 @@ def remarks(name: str, leg: Mapping[str, Any], number: Callable[[Any], str]) -> 
     if missing and LEGS[name].is_age:
         age_ms = leg.get("missing_min_ms")
         age = "" if age_ms is None else f", the youngest {MARK}{number(age_ms)} ms old"
-        yield f"leaves out {number(missing)} {LEGS[name].leaves_out}{age}"
+        # Runs of earlier versions do not.
+        counts = "counts by their age" if "max" in (leg.get("at_least") or {}) else "leaves out"
+        yield f"{counts} {number(missing)} {LEGS[name].never}{age}"
     elif missing:
         due = number(leg.get("due_count"))
         yield (

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from fpaas.latency.leg_kinds import LEGS
+
 #: The figures cannot be trusted.
 INVALID: Final = "invalid"
 #: The figures can be trusted, and the system under test missed a goal.
@@ -59,6 +61,16 @@ OWN_WINDOW = {
     "reason": "{code, host, parameters}: the first that only the run's own window shows",
     "more": "how many others it shows",
 }
+
+
+def still_open(p: Parameters) -> str:
+    """Say which calls, or deliveries, of a leg had not ended when the run did."""
+    never = LEGS[p["leg"]].never
+    if never:
+        least = "" if p["open_min_ms"] is None else f", the youngest {p['open_min_ms']:.4g} ms old"
+        return f"at the run's end there were {p['open_count']:,} {never}{least}"
+    least = "" if p["open_min_ms"] is None else f", the youngest after {p['open_min_ms']:.4g} ms"
+    return f"{p['open_count']:,} calls of {p['leg']} were still open when the run ended{least}"
 
 
 def counted(count: float | None) -> str:

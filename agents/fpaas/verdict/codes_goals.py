@@ -18,6 +18,7 @@ from fpaas.verdict.code import (
     counted,
     of_class,
     of_own_window,
+    still_open,
 )
 
 NOT_READ = {
@@ -87,8 +88,7 @@ def _expired_beyond_plan(p: Parameters) -> str:
 def _calls_open(p: Parameters) -> str:
     if not p["open_count"]:
         return "a process was killed, and the calls that ended in its last second are not known"
-    least = "" if p["open_min_ms"] is None else f", the youngest after {p['open_min_ms']:.4g} ms"
-    return f"{p['open_count']} calls were still open when the run ended{least}"
+    return still_open(p)
 
 
 CODES: dict[str, Code] = {
@@ -231,7 +231,8 @@ CODES: dict[str, Code] = {
     "calls_open": Code(
         NOTE,
         _calls_open,
-        "Calls that were still open when the run ended; they took at least that long.",
+        "Calls that were still open when the run ended, or deliveries that were never made; they "
+        "took at least that long.",
         "Run for longer, or find out what did not answer.",
         {"leg": "", "open_count": "calls", "open_min_ms": "ms; null: not known"},
     ),

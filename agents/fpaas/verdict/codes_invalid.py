@@ -14,6 +14,7 @@ from fpaas.verdict.code import (
     between,
     of_own_window,
     spoken,
+    still_open,
 )
 
 _LOGS = "Read the log of that part in `results/<run-id>/hosts/<host>/`, and run again."
@@ -155,11 +156,7 @@ def _goal_undecided(p: Parameters) -> str:
             f"the goal {p['goal']} cannot be judged: a process was killed, and the calls of "
             f"{p['leg']} that ended in its last second are not known"
         )
-    least = "" if p["open_min_ms"] is None else f", the youngest after {p['open_min_ms']:.4g} ms"
-    return (
-        f"the goal {p['goal']} cannot be judged: {p['open_count']} calls of {p['leg']} were still "
-        f"open when the run ended{least}, and could change the result"
-    )
+    return f"the goal {p['goal']} cannot be judged: {still_open(p)}, and could change the result"
 
 
 def _agent_failed(p: Parameters) -> str:
@@ -631,9 +628,9 @@ CODES: dict[str, Code] = {
     "goal_undecided": Code(
         INVALID,
         _goal_undecided,
-        "Calls were still open when the run ended. Depending on how long they would have taken, "
-        "the goal is met or missed.",
-        "Run for longer, with a longer bench_drain_s, so that calls can end.",
+        "Calls were still open when the run ended, or deliveries were never made. Depending on how "
+        "long they would have taken, the goal is met or missed.",
+        "Set a longer bench_drain_s, beyond the poll interval, so that they can end.",
         {
             "goal": "",
             "leg": "",

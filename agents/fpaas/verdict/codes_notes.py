@@ -367,7 +367,8 @@ CODES: dict[str, Code] = {
         _relay_gaps,
         "The relay's sequence numbers, or the relay itself, say that events were never sent: it "
         "was away, or its backlog does not reach back far enough.",
-        "They are not part of what was offered. summary.json lists each under `relay`.",
+        "No goal counts them, because nobody but the relay lost them. If its numbers say how many "
+        "they are, the ledger has them in `not_read`. summary.json lists each under `relay`.",
         {
             "count": "gaps",
             "missing": "events; null: the relay's numbers do not tell",

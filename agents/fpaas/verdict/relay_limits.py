@@ -42,7 +42,7 @@ def beyond(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
         lag = {"growth_s": relay["lag_growth_s"], "limit_s": lag_limit_s, "window_s": window_s}
         yield Reason("relay_lagging", None, {**lag, **_url(spec)})
     yield from _incomplete(spec, relay)
-    yield from _unsteady(spec, relay)
+    yield from _unsteady(spec, relay, summary["ledger"]["duplicates_rejected"] or 0)
 
 
 def notes(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
@@ -99,9 +99,11 @@ def _incomplete(spec: RunSpec, relay: dict[str, Any]) -> Iterator[Reason]:
         yield Reason("relay_incomplete", None, {**share, **_url(spec)})
 
 
-def _unsteady(spec: RunSpec, relay: dict[str, Any]) -> Iterator[Reason]:
-    resets, reread = relay["seq_resets"] or 0, relay["reread"] or 0
-    reread_pct = 100 * reread / max(reread + (relay["read"] or 0), 1)
+def _unsteady(spec: RunSpec, relay: dict[str, Any], duplicates: int) -> Iterator[Reason]:
+    resets, again = relay["seq_resets"] or 0, relay["reread"] or 0
+    # Events under new numbers are read, and the stream has them already.
+    reread = again + duplicates
+    reread_pct = 100 * reread / max(again + (relay["read"] or 0), 1)
     if resets > RESETS_LIMIT or (relay["foreign"] and reread_pct > REREAD_LIMIT_PCT):
         yield Reason(
             "relay_unsteady",

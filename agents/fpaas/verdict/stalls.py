@@ -23,6 +23,8 @@ from fpaas.records.events import (
 PARTS = {NATS_SILENT: "nats", RELAY_SILENT: "relay", AGENT_PAUSED: None, AGENT_RESTARTED: None}
 #: An agent that ran again within this time has not stood still.
 PAUSE_LEAST_S = 1.0
+#: Who goes on looks at what it watches within this time.
+LOOKS_AGAIN_S = 0.3
 #: Kinds of events after which figures are of another run than an undisturbed one.
 BREAKING = (*PARTS, AGENT_DIED, WORKER_DIED, NATS_RESTARTED)
 
@@ -41,6 +43,8 @@ class Stall:
     end_s: float | None
     #: Of consumers, the workers that did not run.
     workers: list[int] = field(default_factory=list)
+    #: Who noticed began to look then: it had not run itself.
+    began_unseen: bool = False
 
     @property
     def length_s(self) -> float:
@@ -65,7 +69,7 @@ class Stall:
 
     def parameters(self) -> dict[str, Any]:
         """As parameters of a reason."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "began_unseen"}
 
 
 def of(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
@@ -115,28 +119,49 @@ def together(found: Iterable[Stall]) -> list[list[Stall]]:
 def as_seen_by_all(group: Sequence[Stall]) -> Stall:
     """Return one stall, from when the last of them heard something to when the first did again.
 
-    Until the one and from the other on it answered somebody.
+    Until the one and from the other on it answered somebody. Who did not run before heard nothing.
     """
     end_s = min((one.end_s for one in group if one.end_s is not None), default=None)
-    begins_s = [one.begin_s for one in group if end_s is None or one.begin_s < end_s]
-    return replace(group[0], begin_s=max(begins_s), end_s=end_s)
+    seen = [one for one in group if not one.began_unseen] or group[:1]
+    begins_s = [one.begin_s for one in seen if end_s is None or one.begin_s < end_s]
+    return replace(group[0], begin_s=max(begins_s, default=group[0].begin_s), end_s=end_s)
 
 
 def _silences(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
+    every = [event for event in events if event.get("kind") in PARTS]
+    paused = [event for event in every if event["kind"] == AGENT_PAUSED]
     return [
         Stall(
             kind=event["kind"],
-            part=PARTS[event["kind"]] or (event.get("parameters") or {}).get("agent") or "agent",
+            part=PARTS[event["kind"]] or _parameters(event).get("agent") or "agent",
             host=event.get("host"),
             begin_s=event["begin_s"],
             end_s=event.get("end_s"),
-            workers=(event.get("parameters") or {}).get("workers") or []
-            if event["kind"] in (AGENT_PAUSED, AGENT_RESTARTED)
-            else [],
+            workers=_workers(event) if event["kind"] in (AGENT_PAUSED, AGENT_RESTARTED) else [],
+            began_unseen=any(_hid_the_begin(one, event) for one in paused),
         )
-        for event in events
-        if event.get("kind") in PARTS
+        for event in every
     ]
+
+
+def _hid_the_begin(pause: Mapping[str, Any], silence: Mapping[str, Any]) -> bool:
+    """Whether who noticed a silence had not run just before, so that it may be longer."""
+    if silence["kind"] == AGENT_PAUSED or pause.get("host") != silence.get("host"):
+        return False
+    observer, who = _parameters(silence), _parameters(pause)
+    are_others = set(_workers(silence)).isdisjoint(_workers(pause)) and _workers(silence)
+    if observer.get("agent") != who.get("agent") or are_others:
+        return False
+    end_s = math.inf if pause.get("end_s") is None else pause["end_s"]
+    return bool(pause["begin_s"] <= silence["begin_s"] <= end_s + LOOKS_AGAIN_S)
+
+
+def _parameters(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    return event.get("parameters") or {}
+
+
+def _workers(event: Mapping[str, Any]) -> list[int]:
+    return _parameters(event).get("workers") or []
 
 
 def is_breaking(event: Mapping[str, Any]) -> bool:

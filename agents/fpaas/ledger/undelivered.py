@@ -1,0 +1,137 @@
+"""How old the deliveries were at the run's end that were owed and never made.
+
+They took at least that long, so ages count them as calls without an answer are counted. Otherwise
+whatever is held up for too long would make an age better.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+
+from fpaas.bundle.bundle import Bundle
+from fpaas.latency import stored_times
+from fpaas.latency.leg_kinds import LEGS
+from fpaas.ledger.deliveries import OwedSeqs, received_of
+from fpaas.ledger.disagreements import Disagreements
+from fpaas.ledger.evidence import Evidence
+from fpaas.ledger.ledger import Ledger
+from fpaas.ledger.owed import owed_by_durable
+from fpaas.measures.histogram_log import of_class
+from fpaas.measures.intervals import IntervalSet
+from fpaas.records.accounts import LedgerFigures
+from fpaas.spec import RunSpec
+
+#: (time in Unix ns, last stream sequence stored by then)
+StoredAt = tuple[int, int]
+
+
+def ages_us(bundle: Bundle, evidence: Evidence, ledger: Ledger) -> dict[str, Counter[int] | None]:
+    """Return by tag of an age how many deliveries were how old, at least, when the run ended.
+
+    None if it is not known how many there are. Those whose age is not known are 0 at least.
+    """
+    spec = bundle.spec
+    by_durable = _missing_by_durable(bundle, evidence, ledger)
+    found = {"": _counted(ledger, by_durable, lambda _: True)}
+    for number, one in enumerate(spec.consumers.classes):
+        own = {spec.durable_of(at) for at in _members(spec, number)}
+        figures = ledger.by_class.get(one.name, LedgerFigures())
+        found[one.name] = _counted(figures, by_durable, own.__contains__)
+    tags = [kind.recorded for kind in LEGS.values() if kind.is_age and kind.recorded]
+    return {of_class(tag, name): ages for name, ages in found.items() for tag in tags}
+
+
+def _members(spec: RunSpec, number: int) -> Iterator[int]:
+    return (at for at in range(spec.consumers.count) if spec.class_of(at) == number)
+
+
+def _counted(
+    figures: LedgerFigures,
+    by_durable: Missing | None,
+    is_own: Callable[[str], bool],
+) -> Counter[int] | None:
+    if figures.owed is None or figures.delivered is None:
+        return None
+    count = figures.owed - figures.delivered
+    ages = by_durable.ages_us(is_own) if by_durable is not None and count else Counter[int]()
+    unknown = count - ages.total()
+    if unknown < 0:
+        # The server says of some that they were delivered, of which nobody knows.
+        return Counter({0: count})
+    return ages + Counter({0: unknown})
+
+
+class Missing:
+    """What each durable was owed, and what it received."""
+
+    def __init__(
+        self,
+        owed: dict[str, OwedSeqs],
+        received: dict[str, IntervalSet],
+        stored_at: list[StoredAt],
+        end_unix_ns: int,
+    ) -> None:
+        self._owed = owed
+        self._received = received
+        self._stored_at = stored_at
+        self._end_unix_ns = end_unix_ns
+
+    def ages_us(self, is_own: Callable[[str], bool]) -> Counter[int]:
+        """Return how many deliveries were how old of some durables."""
+        #: Of durables that are owed the same: how many more, or fewer, miss a sequence and later.
+        missing: dict[int, Counter[int]] = defaultdict(Counter)
+        for durable, owed in self._owed.items():
+            if not is_own(durable):
+                continue
+            changes = missing[id(owed)]
+            changes[1] += 1
+            for first, last in self._received.get(durable, ()):
+                changes[first] -= 1
+                changes[last + 1] += 1
+        by_id = {id(owed): owed for owed in self._owed.values()}
+        ages: Counter[int] = Counter()
+        for key, changes in missing.items():
+            for first, last, stored_unix_ns, durables in self._stretches(changes):
+                age_us = max(0, self._end_unix_ns - stored_unix_ns) // 1000
+                ages[age_us] += durables * by_id[key].count(first, last)
+        return ages
+
+    def _stretches(self, changes: Counter[int]) -> Iterator[tuple[int, int, int, int]]:
+        """Iterate over (first, last sequence, stored by then, how many durables miss them)."""
+        bounds = sorted(changes, reverse=True)
+        durables = 0
+        for (_, before_seq), (at_unix_ns, last_seq) in pairwise(self._stored_at):
+            first = before_seq + 1
+            while first <= last_seq:
+                while bounds and bounds[-1] <= first:
+                    durables += changes[bounds.pop()]
+                last = min(last_seq, bounds[-1] - 1) if bounds else last_seq
+                if durables:
+                    yield first, last, at_unix_ns, durables
+                first = last + 1
+
+
+def _missing_by_durable(bundle: Bundle, evidence: Evidence, ledger: Ledger) -> Missing | None:
+    """Return what is known of each durable; None if there is more than one stream, or not all."""
+    spec, stored = bundle.spec, ledger.stored
+    if evidence.deliveries is None or evidence.lost or stored is None:
+        return None
+    durables = _durables(spec, evidence.never_joined)
+    owed = owed_by_durable(spec, stored, evidence, durables, Disagreements())
+    if owed is None:
+        return None
+    return Missing(
+        {durable: owed[durable] for durable in durables},
+        received_of(evidence.deliveries),
+        stored_times.stored_at(bundle, 0),
+        stored_times.polled_until_unix_ns(bundle),
+    )
+
+
+def _durables(spec: RunSpec, never_joined: Iterable[str]) -> list[str]:
+    every = dict.fromkeys(map(spec.durable_of, range(spec.consumers.count)))
+    for durable in never_joined:
+        every.pop(durable, None)
+    return list(every)
