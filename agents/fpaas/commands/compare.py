@@ -51,7 +51,7 @@ class Run:
     default=0.0,
     show_default=True,
     type=click.FloatRange(min=0),
-    help="Exit 1 where a figure is significantly worse by more than this.",
+    help="Exit 1 if a figure is significantly worse by more than this.",
 )
 @click.option("--format", "style", default="text", type=click.Choice(["text", "json", "markdown"]))
 @click.option("--all", "everything", is_flag=True, help="Show what did not change, too.")
@@ -59,7 +59,7 @@ class Run:
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Also write a page: curves over one another, resources on a common time axis.",
+    help="Also write a page: overlaid curves, resources on a common time axis.",
 )
 @click.option("--allow-invalid", is_flag=True, help="Compare invalid runs, too, and say so.")
 def command(
@@ -73,9 +73,9 @@ def command(
 ) -> None:
     """Compare run directories A... with B...: medians, 95 % intervals, significance.
 
-    `~` marks a difference that may well be noise. Of groups of the same size, 4 runs each are the
-    least that can tell a difference, 6 give intervals of 95 %. A... alone, repeats of the same run,
-    shows the noise floor: for each figure the least difference that could be told.
+    `~` marks a difference that may be noise. Groups of the same size need at least 4 runs each to
+    show a difference, and 6 for intervals of 95 %. A... alone, repeats of the same run, shows the
+    noise floor: for each figure, the smallest difference that could be detected.
     """
     if math.isnan(threshold_pct):
         raise BadInput("--threshold-pct: nan is not allowed; nothing would be above it")

@@ -12,7 +12,7 @@ from fpaas.errors import EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--inventory", multiple=True, help="As of ansible-playbook.")
+@click.option("--inventory", multiple=True, help="As for ansible-playbook.")
 @click.option(
     "--results",
     default="results",

@@ -15,9 +15,9 @@ from fpaas.probe.kept_metrics import Prometheus
 @click.command
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--host", required=True, help="This host's name in the inventory.")
-@click.option("--url", required=True, help="Prometheus'.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Where it writes.")
-@click.option("--ca", type=click.Path(path_type=Path), help="For https; the login is read.")
+@click.option("--url", required=True, help="Of Prometheus.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Its data directory.")
+@click.option("--ca", type=click.Path(path_type=Path), help="Certificate authority, for https.")
 def command(*, run_dir: Path, host: str, url: str, data: Path, ca: Path | None) -> None:
     """Keep Prometheus' samples of a run in its directory."""
     prometheus = Prometheus(url)

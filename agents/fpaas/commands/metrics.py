@@ -19,7 +19,7 @@ from fpaas.metrics import parse_listen
 @click.option(
     "--prometheus",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="The program; without, one on PATH, or Debian's package unpacked into .cache.",
+    help="The program. Default: the one on PATH, or Debian's package unpacked into .cache.",
 )
 def command(*, run_dir: Path, listen: str, prometheus: Path | None) -> None:
     """Serve a run's metrics in a Prometheus until Ctrl-C.

@@ -11,8 +11,8 @@ from fpaas.control import payload
 
 @click.command
 @click.option("--checkout", required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--cache", required=True, type=click.Path(path_type=Path), help="Keep it here.")
-@click.option("--directory", required=True, help="Where on the host it is to be.")
+@click.option("--cache", required=True, type=click.Path(path_type=Path), help="Directory for it.")
+@click.option("--directory", required=True, help="Its directory on the host.")
 @click.option("--python", required=True, help="The host's, such as 3.13.")
 @click.option("--machine", required=True, help="The host's, such as x86_64.")
 @click.option("--interpreter", default=payload.Target.interpreter, show_default=True)

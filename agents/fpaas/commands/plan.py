@@ -41,7 +41,7 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.option(
     "--variables",
     metavar="FILE|JSON",
-    help="JSON object of bench_* variables, or a file that has one.",
+    help="JSON object of bench_* variables, or a file that contains one.",
 )
 @click.option(
     "--set",
@@ -66,9 +66,9 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
     "goals_json",
     metavar="JSON",
     multiple=True,
-    help="What the run must reach to pass, as {name: limit}, over what every run must: nothing "
-    "lost, no errors, every consumer fetched. <class>.<name> is of one class of bench_mix. "
-    "Repeatable: later ones win by name, and null takes one out.",
+    help="What the run must reach to pass, as {name: limit}, on top of the goals of every run: "
+    "nothing lost, no errors, every consumer fetched. <class>.<name> is for one class of "
+    "bench_mix. Repeatable: later ones win by name, and null removes one.",
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write run.json here."
@@ -95,8 +95,8 @@ def command(
 ) -> None:
     """Check a run's variables and predict what it can do, before anything is started.
 
-    Wrong variables end with exit code 2 and a message that names the variable, its value and what
-    is allowed. Warnings do not: they say what will be found out.
+    If a variable is wrong, it exits with code 2 and a message that names the variable, its value
+    and what is allowed. Warnings do not change the exit code.
     """
     values = read_variables(variables) if variables else {}
     values.update(parse_assignment(assignment) for assignment in assignments)

@@ -54,7 +54,7 @@ LISTEN = "127.0.0.1:2480"
     "--mix",
     "mix_json",
     metavar="JSON",
-    help="Of synthetic: frames of 1000 by kind, as bench_firehose_mix has them.",
+    help="Synthetic frames of each kind in 1000, as in bench_firehose_mix.",
 )
 @click.option("--loop/--once", default=True, show_default=True, help="What a capture's end means.")
 @click.option("--max-frames", type=click.IntRange(1), help="Offer no more than this.")
@@ -86,7 +86,7 @@ LISTEN = "127.0.0.1:2480"
     "--faults",
     "faults_json",
     metavar="JSON",
-    help="Bad manners by schedule, as bench_faults has them; at_s counts from the start.",
+    help="Faults by schedule, as in bench_faults; at_s counts from the start.",
 )
 @click.option("--run", "run_json", type=click.Path(path_type=Path), help="Play this run.json.")
 @click.option(

@@ -38,7 +38,7 @@ COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID:
 @click.option(
     "--warmup-s",
     type=float,
-    help="Leave out so much at the start, in place of the run's own warm-up.",
+    help="Seconds to leave out at the start, instead of the run's warm-up.",
 )
 @click.option(
     "--invalid",

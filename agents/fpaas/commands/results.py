@@ -19,7 +19,7 @@ from fpaas.text import results_text
 def command(results: Path, words: str, style: str, *, quiet: bool) -> None:
     """List all runs and sweeps in RESULTS, newest first, and write RESULTS/index.html.
 
-    What is broken is a row that says how. The playbooks do this after each run.
+    Broken ones get a row that says what is wrong. The playbooks do this after each run.
     """
     # Only the control node has what the page is made with.
     from fpaas.report import results_page  # noqa: PLC0415

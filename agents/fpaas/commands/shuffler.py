@@ -47,7 +47,7 @@ DEFAULT_NATS = "nats://127.0.0.1:4222"
 @click.option(
     "--cursor-kv",
     metavar="BUCKET",
-    help="The same in NATS: key `cursor` of a key-value bucket, made if it does not exist. "
+    help="Resume there: key `cursor` of a key-value bucket, made if it does not exist. "
     "Default: CURSOR_KV.",
 )
 def command(

@@ -27,8 +27,8 @@ LINES_EVERY_S = 5.0
     type=click.Path(exists=True, path_type=Path),
     help="Watch the run that is on now on these hosts.",
 )
-@click.option("--once", is_flag=True, help="Show how it is now, and end.")
-@click.option("--lines", is_flag=True, help="Lines as without a terminal.")
+@click.option("--once", is_flag=True, help="Show the state now, and end.")
+@click.option("--lines", is_flag=True, help="Print lines, as without a terminal.")
 def command(run: Path | None, inventory: Path | None, *, once: bool, lines: bool) -> None:
     """Watch a run: the one that is on here (.lab), the one on an inventory's hosts, or RUN.
 
