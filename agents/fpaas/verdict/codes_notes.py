@@ -132,7 +132,7 @@ def _stood_still(p: Parameters) -> str:
         then = (
             "of the window's figures, those of calls that were still open at its end show it, and "
         )
-        then += "ages of what was received later"
+        then += "ages of what was received later, or never"
     else:
         then = "calls that fell due then are not in the window's latencies, but what was caught up "
         then += "in the window is in its rates"
