@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 
 from tests.support.nats_servers import NatsCluster, NatsServer
@@ -26,14 +28,17 @@ VARIABLES: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("kind", ["push", "ordered"])
 def test_every_delivery_that_is_pushed_is_accounted_for(
-    tmp_path: Path, nats_server: NatsServer
+    tmp_path: Path, nats_server: NatsServer, kind: str
 ) -> None:
-    lab = ProcessesLab(tmp_path, {"server": nats_server}, **VARIABLES)
+    variables = VARIABLES | {"bench_consumer_kind": kind}
+    lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
     summary = lab.play_undisturbed()
     ledger, latency = summary["ledger"], summary["latency_ms"]
     assert ledger["unexplained"] == 0, summary["verdict"]
-    assert ledger["delivered"] == ledger["acked"] == ledger["owed"] == 6 * 750
+    assert ledger["delivered"] == ledger["owed"] == 6 * 750
+    assert ledger["acked"] == (ledger["owed"] if kind == "push" else None)
     assert latency["publish_to_fetch"]["count"] == 6 * 750
     # Nobody asked for anything.
     assert latency["fetch_call"]["p99"] is latency["fetch_call"]["count"] is None
@@ -73,12 +78,63 @@ def test_what_a_killed_worker_did_not_receive_is_delivered_to_who_goes_on(
 
 
 @pytest.mark.matrix
+def test_who_goes_on_for_a_killed_worker_goes_on_with_its_ordered_consumers(
+    tmp_path: Path, nats_server: NatsServer
+) -> None:
+    fault = {"do": "kill", "on": "worker:0", "at_s": 2, "for_s": 0.5}
+    variables = VARIABLES | {"bench_consumer_kind": "ordered", "bench_faults": [fault]}
+    lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
+    summary = lab.play_undisturbed()
+    ledger = summary["ledger"]
+    assert ledger["unexplained"] == 0, summary["verdict"]
+    assert ledger["delivered"] == ledger["owed"] == 6 * 750
+    # What it had not logged came again, and nobody knows that.
+    assert ledger["lost"] == ledger["duplicate_deliveries"] == 0
+
+
+@pytest.mark.matrix
+def test_ordered_consumers_that_are_gone_are_made_again_once_nothing_is_heard_of_them(
+    tmp_path: Path, nats_server: NatsServer
+) -> None:
+    variables = VARIABLES | {"bench_consumer_kind": "ordered", "bench_measure_s": 16}
+    lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
+    try:
+        lab.start()
+        lab.sleep_until(2)
+        deleted = asyncio.run(delete_all_consumers(nats_server, lab.spec.stream.name))
+        lab.wait()
+        summary = lab.report()
+    finally:
+        lab.end()
+    assert deleted == 6
+    assert sum(summary["made_again"].values()) >= 6
+    ledger = summary["ledger"]
+    assert ledger["unexplained"] == 0, summary["verdict"]
+    assert ledger["delivered"] == ledger["owed"] == 6 * 16 * 150
+
+
+async def delete_all_consumers(server: NatsServer, stream: str) -> int:
+    """Do what only somebody from outside does."""
+    client = await nats.connect(server.url)
+    try:
+        found = await client.jetstream().consumers_info(stream)
+        for one in found:
+            await client.jetstream().delete_consumer(stream, one.name)
+    finally:
+        await client.close()
+    return len(found)
+
+
+@pytest.mark.matrix
 @pytest.mark.parametrize("storage", ["memory", "file"])
-@pytest.mark.parametrize("delivery", ["fanout", "shared"])
+@pytest.mark.parametrize(
+    ("kind", "delivery"), [("push", "fanout"), ("push", "shared"), ("ordered", "fanout")]
+)
 def test_a_killed_server_is_subscribed_to_again(
-    tmp_path: Path, nats_server: NatsServer, delivery: str, storage: str
+    tmp_path: Path, nats_server: NatsServer, kind: str, delivery: str, storage: str
 ) -> None:
     variables = VARIABLES | {"bench_delivery": delivery, "bench_measure_s": 7}
+    variables |= {"bench_consumer_kind": kind}
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables, bench_stream_storage=storage)
     summary = lab.play_losing_nats(nats_server, 3)
     ledger = summary["ledger"]
@@ -88,10 +144,12 @@ def test_a_killed_server_is_subscribed_to_again(
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("what", ["nats", "worker"])
+@pytest.mark.parametrize("kind", ["push", "ordered"])
 def test_who_stands_still_delays_and_loses_nothing(
-    tmp_path: Path, nats_server: NatsServer, what: str
+    tmp_path: Path, nats_server: NatsServer, kind: str, what: str
 ) -> None:
-    lab = ProcessesLab(tmp_path, {"server": nats_server}, **VARIABLES | {"bench_measure_s": 7})
+    variables = VARIABLES | {"bench_measure_s": 7, "bench_consumer_kind": kind}
+    lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
     try:
         lab.start()
         lab.sleep_until(2)
@@ -110,8 +168,10 @@ def test_who_stands_still_delays_and_loses_nothing(
 
 
 @pytest.mark.matrix
-def test_a_cluster_pushes(tmp_path: Path, nats_cluster: NatsCluster) -> None:
+@pytest.mark.parametrize("kind", ["push", "ordered"])
+def test_a_cluster_pushes(tmp_path: Path, nats_cluster: NatsCluster, kind: str) -> None:
     variables = VARIABLES | {"bench_stream_replicas": 3, "bench_firehose_rate_per_s": 50}
+    variables |= {"bench_consumer_kind": kind}
     lab = ProcessesLab(tmp_path, nats_cluster.servers, **variables)
     ledger = lab.play_undisturbed()["ledger"]
     assert ledger["unexplained"] == 0
@@ -119,10 +179,12 @@ def test_a_cluster_pushes(tmp_path: Path, nats_cluster: NatsCluster) -> None:
 
 
 @pytest.mark.matrix
+@pytest.mark.parametrize("kind", ["push", "ordered"])
 def test_a_worker_that_stands_still_over_the_end_receives_what_was_sent(
-    tmp_path: Path, nats_server: NatsServer
+    tmp_path: Path, nats_server: NatsServer, kind: str
 ) -> None:
-    lab = ProcessesLab(tmp_path, {"server": nats_server}, **VARIABLES | {"bench_drain_s": 0})
+    variables = VARIABLES | {"bench_drain_s": 0, "bench_consumer_kind": kind}
+    lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
     try:
         lab.start()
         lab.sleep_until(4)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fpaas.consumers.polling import Gate, Habit
+from fpaas.consumers.ordering import Ordered, OrderedPuller, Ordering
+from fpaas.consumers.polling import Gate, Habit, Puller
 from fpaas.consumers.subscribing import NoPolls, Subscribing, subscriber, subscription_of
 from fpaas.control import capacity_question
 from fpaas.jetstream import asked
-from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
 from fpaas.plan import capacity
 from fpaas.spec import RunSpec, Scenario, SpecError, Topology, build, check_run, read_variables
 from fpaas.text import plan_advice, plan_text
@@ -38,7 +41,8 @@ def make(nats_hosts: int = 1, **variables: object) -> RunSpec:
         (1, {"bench_mix": [{"name": "a", "count": 1}]}, "bench_mix: classes are not allowed"),
         (1, {"bench_inactive_threshold_s": 90}, "bench_inactive_threshold_s: 90"),
         (3, {"bench_stream_replicas": 1}, "bench_stream_replicas: 1 is not allowed"),
-        (1, {"bench_consumer_kind": "pushed"}, "allowed: pull, push"),
+        (3, {"bench_consumer_kind": "ordered"}, "bench_stream_replicas: 1 is not allowed"),
+        (1, {"bench_consumer_kind": "pushed"}, "allowed: pull, push, ordered"),
     ],
 )
 def test_what_cannot_be_pushed_is_refused(
@@ -196,3 +200,140 @@ def test_that_consumers_received_something_is_a_goal_however_short_the_run() -> 
     run = replace(run, scenario=replace(run.scenario, goals={"consumers_fetched_pct_min": 100}))
     [judged] = goals.judge(goal_figures.Measured(run, {"plan": capacity.predict(run)}, 3))
     assert judged.status == goals.MISSED
+
+
+class OrderedPair:
+    """Two ordered consumers behind one gate."""
+
+    def __init__(self) -> None:
+        self.run = make(bench_consumer_kind="ordered", bench_consumers=2)
+        self.gate = Gate(1)
+        self.gate.new_sid = map(b"%d".__mod__, itertools.count(1)).__next__
+        self.sids: dict[bytes, Puller] = {}
+        habit = Habit(NoPolls(), batch_size=1, drain=False)
+        self.consumers: list[Puller] = []
+        for index in range(2):
+            log = DeliveryLog(index, self.run.durable_of(index))
+            own = Ordered(index, "in", self.sids)
+            self.consumers.append(OrderedPuller(log, self.gate, habit, own))
+        self.polling = Ordering(self.consumers, until_unix_ns=100 * SECOND)
+        self.polling.serve(self.run, 0)
+        self.polling.connection_up(self.gate, 0)
+
+    def asked(self) -> list[tuple[str, int | None]]:
+        """Take what was asked for: names, and from which message on; what was deleted: None."""
+        said = b"".join(self.gate.outbox).split(b"\r\n")
+        self.gate.outbox.clear()
+        found: list[tuple[str, int | None]] = []
+        for line, body in itertools.pairwise(said):
+            if line.startswith(b"PUB $JS.API"):
+                subject = line.split(b" ")[1].decode()
+                config = json.loads(body)["config"] if body else {"opt_start_seq": None}
+                found.append((subject.rpartition(".")[2], config.get("opt_start_seq", 1)))
+        return found
+
+    def receive(self, consumer: int, stream_seq: int, count: int) -> None:
+        one = self.consumers[consumer]
+        for number in range(count):
+            seq = max(one.log.next_consumer_seq, one.before + 1)
+            one.log.record(stream_seq + number, seq, 0)
+
+    def idle(self, consumer: int, delivered: int, at_s: int) -> None:
+        # As whoever reads it does.
+        self.consumers[consumer].progress_unix_ns = at_s * SECOND
+        header = b"NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: %d\r\n\r\n" % delivered
+        self.polling.pull_answered(self.consumers[consumer], header, at_s * SECOND)
+
+
+def test_ordered_consumers_begin_with_the_first_message_and_go_on_after_the_last() -> None:
+    lab = OrderedPair()
+    assert lab.asked() == [("fpaas-00000-0-1", 1), ("fpaas-00001-0-1", 1)]
+    lab.receive(0, 1, 5)
+    lab.polling.connection_lost(lab.gate, SECOND)
+    assert lab.sids == {}
+    lab.polling.connection_up(lab.gate, 2 * SECOND)
+    assert lab.asked() == [
+        *(("fpaas-00000-0-1", None), ("fpaas-00000-0-2", 6)),
+        *(("fpaas-00001-0-1", None), ("fpaas-00001-0-2", 1)),
+    ]
+    # Those after go on counting in the log.
+    assert lab.consumers[0].before == 5
+    lab.receive(0, 6, 2)
+    lab.polling.missed(lab.consumers[0], 3 * SECOND)
+    assert lab.asked() == [("fpaas-00000-0-2", None), ("fpaas-00000-0-3", 8)]
+    places = lab.polling.places()
+    assert (places["fpaas-00000"].name, places["fpaas-00000"].before) == ("fpaas-00000-0-3", 7)
+    assert lab.polling.made_again == {"connection": 2, "gap": 1}
+
+
+def test_a_heartbeat_that_knows_more_deliveries_makes_a_consumer_again() -> None:
+    lab = OrderedPair()
+    lab.asked()
+    lab.receive(0, 1, 5)
+    lab.idle(0, 5, 1)
+    lab.idle(1, 0, 1)
+    assert lab.asked() == []
+    lab.idle(0, 6, 2)
+    assert lab.asked() == [("fpaas-00000-0-1", None), ("fpaas-00000-0-2", 6)]
+    lab.idle(0, 0, 3)
+    assert lab.asked() == []
+
+
+def test_who_does_not_hear_even_heartbeats_is_made_again_and_no_more_after_the_end() -> None:
+    lab = OrderedPair()
+    lab.asked()
+    for index in range(2):
+        lab.polling.made(b"in.made.%d.1" % index, b"{}", 0)
+    for second in range(10):
+        lab.idle(1, 0, second)
+        lab.polling.expire(second * SECOND)
+    assert lab.asked() == []
+    lab.polling.expire(10 * SECOND)
+    assert lab.asked() == [("fpaas-00000-0-1", None), ("fpaas-00000-0-2", 1)]
+    # The server did not answer: it is asked again.
+    lab.polling.expire(12 * SECOND)
+    assert [name for name, _ in lab.asked()] == ["fpaas-00000-0-2", "fpaas-00000-0-3"]
+    lab.polling.stop(100 * SECOND)
+    lab.gate.outbox.clear()
+    lab.polling.expire(200 * SECOND)
+    lab.idle(1, 9, 200)
+    assert lab.asked() == []
+
+
+def test_another_stream_is_begun_with_its_first_message() -> None:
+    lab = OrderedPair()
+    lab.receive(0, 1, 5)
+    lab.polling.begin_stream(1, SECOND)
+    lab.gate.outbox.clear()
+    lab.polling.connection_up(lab.gate, 2 * SECOND)
+    assert ("fpaas-00000-0-2", 1) in lab.asked()
+    assert lab.consumers[0].before == 0
+
+
+def test_who_goes_on_with_another_s_ordered_consumers_begins_where_that_one_ended() -> None:
+    lab = OrderedPair()
+    lab.polling.connection_lost(lab.gate, 0)
+    lab.gate.outbox.clear()
+    left = ConsumerDeliveries(0, "fpaas-00000", [(0, 1, 1, 3), (9, 7, 4, 2)])
+    lab.polling.go_on([left])
+    lab.polling.connection_up(lab.gate, SECOND)
+    assert ("fpaas-00000-0-2", 9) in lab.asked()
+    assert lab.consumers[0].before == 5
+
+
+def test_ordered_consumers_have_no_durables_and_no_acks() -> None:
+    run = make(bench_consumer_kind="ordered", bench_consumers=2, bench_delivery="partitioned")
+    assert asked.durables_of(run, range(2)) == []
+    assert run.consumers.ack == "none"
+    check_run(RunSpec.from_json(run.to_json(), "run.json"), "run.json")
+    config = asked.ordered(run, 1, "n", deliver_to="d", after_stream_seq=7)
+    assert config["filter_subject"] == "atproto.firehose.*.1.>"
+    assert (config["deliver_policy"], config["opt_start_seq"]) == ("by_start_sequence", 8)
+    assert "durable_name" not in config
+    for refused in (
+        {"bench_delivery": "shared"},
+        {"bench_ack": "all"},
+        {"bench_max_ack_pending": 5},
+    ):
+        with pytest.raises(SpecError, match=r"bench_consumer_kind=ordered"):
+            make(1, **{"bench_consumer_kind": "ordered", "bench_consumers": 2} | refused)

@@ -47,6 +47,7 @@ class Reader:
 
     ack: str = "explicit"
     late_from_unix_ns: int = NOW + 1
+    missed: list[int] | None = None
 
     def __post_init__(self) -> None:
         gate = Gate(1)
@@ -66,6 +67,7 @@ class Reader:
             habit=self.habit,
             ack=self.ack,
             late_from_unix_ns=self.late_from_unix_ns,
+            on_missed=None if self.missed is None else self.miss,
             write=self.written.append,
             on_answered=lambda puller, header, _now: self.answered.append(
                 (puller.log.consumer_index, header)
@@ -78,6 +80,11 @@ class Reader:
         )
         parser.subscriptions[b"9"] = (lambda *got: self.others.append(got), True)
         return parser
+
+    def miss(self, puller: Puller, _now: int) -> None:
+        assert self.missed is not None
+        self.missed.append(puller.log.consumer_index)
+        del self.pullers[b"%d" % puller.log.consumer_index]
 
     @property
     def acked(self) -> list[bytes]:
@@ -395,3 +402,31 @@ def test_what_comes_too_late_is_taken_down_without_ack_and_repeats_are_left_out(
     in_process = {sid: list(one.log.unanswered) for sid, one in reader.pullers.items()}
     assert in_process == ({b"1": [1, 3], b"2": [1]} if ack == "explicit" else {b"1": [], b"2": []})
     assert reader.runs(b"1")[1::4] == [11, 12]
+
+
+def test_after_a_missing_delivery_of_an_ordered_consumer_nothing_of_it_is_taken() -> None:
+    reader = Reader(ack="none", missed=[])
+    reader.pullers[b"1"].before = 100
+    parts = [delivery(1, 11, 1), delivery(2, 11, 1), delivery(1, 12, 2)]
+    parts += [delivery(1, 14, 4), delivery(1, 15, 5), delivery(2, 12, 2)]
+    pullers = dict(reader.pullers)
+    reader.parser.feed(b"".join(part for part, _ in parts))
+    assert reader.missed == [1]
+    assert reader.deliveries.processed == len(reader.deliveries.ages.publish_to_fetch.samples_ns)
+    assert reader.deliveries.processed == 4
+    log = pullers[b"1"].log
+    log.end_run()
+    # In the log, they go on after those of the consumer before.
+    assert log.runs[1:].tolist() == [11, 101, 2]
+    fresh = Reader(ack="none", missed=[])
+    fresh.parser.feed(delivery(1, 2, 2)[0])
+    assert (fresh.missed, fresh.deliveries.processed) == ([1], 0)
+
+
+def test_flow_control_is_answered_and_is_no_delivery() -> None:
+    reader = Reader(ack="none", missed=[])
+    header = b"NATS/1.0 100 FlowControl Request\r\n\r\n"
+    asks = b"HMSG in.1 1 $JS.FC.S.c.r4nd0m %d %d\r\n%s\r\n" % (len(header), len(header), header)
+    reader.parser.feed(delivery(1, 1, 1)[0] + asks + delivery(1, 2, 2)[0])
+    assert reader.written == [b"PUB $JS.FC.S.c.r4nd0m 0\r\n\r\n"]
+    assert (reader.deliveries.processed, reader.missed, reader.answered) == (2, [], [])

@@ -11,11 +11,13 @@ from collections.abc import Callable
 import msgspec
 
 from fpaas import agent, common_time
+from fpaas.consumers import predecessors
 from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.consumers.consumer_files import ConsumerFiles
 from fpaas.consumers.delivery_parser import Deliveries
 from fpaas.consumers.joining import Joining
+from fpaas.consumers.ordering import Ordering
 from fpaas.consumers.polling import Gate, Polling, Puller
 from fpaas.consumers.pull_connections import PullConnections
 from fpaas.consumers.stream_changes import StreamChanges
@@ -27,7 +29,7 @@ from fpaas.jetstream import progress
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histogram_log import LoggedRecorder
 from fpaas.records import calls
-from fpaas.spec import NS_PER_S
+from fpaas.spec import NS_PER_S, kinds
 from fpaas.watch.watch import watch
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,9 @@ log = logging.getLogger(__name__)
 #: How long pulls in flight may take after the end; the run settles in spec.SETTLE_S.
 GRACE_S = 1.0
 GRACE_AFTER_STOP_S = 0.5
+
+
+_DRIVERS = {kinds.PULL: Polling, kinds.PUSH: Subscribing, kinds.ORDERED: Ordering}
 
 
 class ConsumerWorker:
@@ -60,16 +65,20 @@ class ConsumerWorker:
             on_connected=self._connected,
             on_disconnected=self._disconnected,
             on_answered=self._answered,
+            on_missed=self._missed,
+            on_made=self._made,
         )
         bins = Bins(spec.t0_unix_ns, spec.cuts_unix_ns) if assignment.out else None
         polls_from_unix_ns = common_time.now_ns() if assignment.goes_on else None
-        self._polling = (Subscribing if spec.consumers.is_pushed else Polling)(
+        self._polling = _DRIVERS[spec.consumers.kind](
             self._connections.pullers,
             until_unix_ns=spec.end_unix_ns,
             bins=bins,
             from_unix_ns=polls_from_unix_ns or 0,
             takes_time=any(one.processing_ms for one in spec.consumers.classes),
         )
+        if isinstance(self._polling, Ordering):
+            self._polling.serve(spec, assignment.worker)
         self._polling.watch(common_time.now_ns)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_unix_ns = 0
@@ -104,7 +113,7 @@ class ConsumerWorker:
 
         Raises RunInvalid if NATS does not let us.
         """
-        connecting = asyncio.ensure_future(self._connections.connect())
+        connecting = asyncio.ensure_future(self._connect())
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait([connecting, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -112,9 +121,18 @@ class ConsumerWorker:
             connecting.cancel()
             return False
         await connecting
-        await self._changes.look_first()
         agent.keep_what_is_here()
         return True
+
+    async def _connect(self) -> None:
+        await self._changes.look_first()
+        out, polling = self.assignment.out, self._polling
+        if self.assignment.goes_on and out is not None and isinstance(polling, Ordering):
+            # Nobody but those before knows how far they were.
+            worker, created = self.assignment.worker, self._changes.created
+            durable_of = self.assignment.spec.durable_of
+            polling.go_on(predecessors.logs_of_stream(out, worker, created, durable_of))
+        await self._connections.connect()
 
     async def play(self, stop: asyncio.Event, on_tick: Callable[[Figures], None]) -> None:
         """Poll from T0 to the end of the run or until `stop`; `on_tick` is called every second.
@@ -200,6 +218,15 @@ class ConsumerWorker:
         self._polling.pull_answered(puller, status_header, now)
         self._send_and_wait()
         self._changes.answered(status_header)
+
+    def _missed(self, puller: Puller, now: int) -> None:
+        if isinstance(self._polling, Ordering):
+            self._polling.missed(puller, now)
+            self._send()
+
+    def _made(self, subject: bytes, answer: bytes) -> None:
+        if isinstance(self._polling, Ordering):
+            self._polling.made(subject, answer, common_time.now_ns())
 
     def _wake(self) -> None:
         self._timer = None

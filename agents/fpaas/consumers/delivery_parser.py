@@ -34,6 +34,7 @@ _M = ord("M")
 _FIELDS_HEADERS_AND_REPLY = 6
 _FIELDS_REPLY = 5
 _ACK_PREFIX = b"$JS.ACK."
+_FLOW_CONTROL_PREFIX = b"$JS.FC."
 _SHORT_FORM_TOKENS = 9
 _LONG_FORM_FIRST = 6
 _FIRST_FETCH_GROWTH = 1 << 16
@@ -120,6 +121,9 @@ class DeliveryParser(Parser):
     when the server is looked at for the last time, what comes is taken down and not acked, and
     repeats, which may be younger than that look, are left out.
 
+    Of ordered consumers, `on_missed` is called if a delivery is missing, and what comes after it is
+    left out.
+
     All messages of a chunk have the chunk's time as time of receipt: they were here when it was
     read, and our own work on earlier messages is no latency of later ones.
     """
@@ -133,6 +137,7 @@ class DeliveryParser(Parser):
         work: Work | None = None,
         ack: str = acks.EXPLICIT,
         late_from_unix_ns: int = sys.maxsize,
+        on_missed: Callable[[Puller, int], None] | None = None,
         write: Callable[[bytes], None],
         on_answered: Callable[[Puller, bytes, int], None],
         clock: Callable[[], int] = common_time.now_ns,
@@ -149,6 +154,7 @@ class DeliveryParser(Parser):
         self._work = work
         self._ack = ack
         self._late_from_unix_ns = late_from_unix_ns
+        self._on_missed = on_missed
         #: Whose replies begin where in `_replies`.
         self._owners: list[tuple[int, Puller]] = []
         self._write = write
@@ -273,6 +279,8 @@ class DeliveryParser(Parser):
         since_first_due_ns = now - deliveries.t0_unix_ns
         since_t0_ms = since_first_due_ns // 1_000_000
         is_late = now >= self._late_from_unix_ns
+        on_missed = self._on_missed
+        is_checked = is_late or on_missed is not None
         add_publish_to_fetch = self._ages.publish_to_fetch.samples_ns.append
         add_end_to_end = self._ages.end_to_end.samples_ns.append
         add_reply = self._replies.append
@@ -301,6 +309,7 @@ class DeliveryParser(Parser):
                         puller.progress_unix_ns = now
                         add_owner((len(self._replies), puller))
                         log = puller.log
+                        before = puller.before
                 if puller is None:
                     end = self._message(data, position, line_end)
                     if end < 0:
@@ -341,11 +350,22 @@ class DeliveryParser(Parser):
                         b"."
                     )
                 except ValueError:
+                    if reply.startswith(_FLOW_CONTROL_PREFIX):
+                        # The server goes on once it knows that all before this was read.
+                        self._write(b"PUB %s 0\r\n\r\n" % reply)
+                        continue
                     delivered, stream_token, consumer_token, stored = _tokens_of_long_form(reply)
-                if is_late and delivered != b"1":
-                    continue
                 stream_seq = int(stream_token)
-                consumer_seq = int(consumer_token)
+                consumer_seq = int(consumer_token) + before
+                if is_checked:
+                    if is_late and delivered != b"1":
+                        continue
+                    if on_missed is not None and consumer_seq != max(
+                        log.next_consumer_seq, before + 1
+                    ):
+                        on_missed(puller, now)
+                        puller, current_sid = None, b""
+                        continue
                 age_ns = now - int(stored)
                 add_publish_to_fetch(age_ns)
                 if is_ours:

@@ -18,7 +18,7 @@ from fpaas.consumers.pull_timings import PullTimings, Timings
 from fpaas.jetstream.nats_wire import status_of
 from fpaas.measures.calls import Bins
 from fpaas.measures.delivery_log import DeliveryLog
-from fpaas.records.consumers import Fetches, total_of
+from fpaas.records.consumers import Fetches, OrderedPlace, total_of
 from fpaas.spec.answers import Answer, Answers
 
 PULL_TIMEOUT_NS = 5_000_000_000
@@ -52,7 +52,7 @@ class Schedule(Protocol):
 class Gate:
     """Lets pulls through to one connection: while it is up, and not too many at a time."""
 
-    __slots__ = ("in_flight", "is_open", "limit", "outbox", "pullers", "queue")
+    __slots__ = ("in_flight", "is_open", "limit", "new_sid", "outbox", "pullers", "queue")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -62,6 +62,8 @@ class Gate:
         #: Pull requests to be written to the connection.
         self.outbox: list[bytes] = []
         self.pullers: list[Puller] = []
+        #: Of its connection.
+        self.new_sid: Callable[[], bytes] = bytes
 
 
 class Habit:
@@ -108,6 +110,7 @@ class Puller:
 
     __slots__ = (
         "absences",
+        "before",
         "busy_until_unix_ns",
         "catches_up",
         "delayed",
@@ -129,6 +132,8 @@ class Puller:
 
     def __init__(self, log: DeliveryLog, gate: Gate, request: bytes, habit: Habit) -> None:
         self.log = log
+        #: Of an ordered consumer: how many deliveries came of those in whose place it is.
+        self.before = 0
         self.habit = habit
         self.gate = gate
         self.request = request
@@ -185,6 +190,8 @@ class Polling:
             own = [PullTimings(bins, habit.name)] if habit.name else []
             habit.pull_timings = [self.timings, *own]
         self.first_poll_unix_ns: int | None = None
+        #: Ordered consumers that were made again, by cause.
+        self.made_again: Counter[str] = Counter()
         self._in_flight: set[Puller] = set()
         #: Gates whose `outbox` has something; the driver sends and clears both.
         self.to_send: list[Gate] = []
@@ -337,6 +344,10 @@ class Polling:
                 puller.habit.fetches.unanswered += 1
                 self._give_up(puller, now)
             puller.log.end_run()
+
+    def places(self) -> dict[str, OrderedPlace]:
+        """Return by durable which ordered consumer stands in its place; none of who polls."""
+        return {}
 
     def watch(self, clock: Callable[[], int]) -> None:
         """Let the recorders know what is open, by this clock's time."""

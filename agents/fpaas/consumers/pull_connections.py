@@ -13,6 +13,7 @@ from itertools import islice
 from fpaas import common_time
 from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
+from fpaas.consumers.ordering import Ordered, OrderedPuller
 from fpaas.consumers.polling import BEGUN_LATE_MAX_NS, Gate, Habit, Puller, request_of
 from fpaas.consumers.processing_time import ProcessingTime
 from fpaas.consumers.pull_size import CONNECTIONS_MAX, OTHER_OPEN_FILES, PullSize, spread
@@ -43,6 +44,8 @@ class PullConnections:
         on_connected: Callable[[Gate], None],
         on_disconnected: Callable[[Gate], None],
         on_answered: Callable[[Puller, bytes, int], None],
+        on_missed: Callable[[Puller, int], None],
+        on_made: Callable[[bytes, bytes], None],
     ) -> None:
         self.address = address_of(assignment.nats_url)
         self.by_gate: dict[Gate, NatsConnection] = {}
@@ -55,6 +58,8 @@ class PullConnections:
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
         self._on_answered = on_answered
+        self._on_missed = on_missed
+        self._on_made = on_made
         self._build()
 
     async def connect(self) -> None:
@@ -148,9 +153,16 @@ class PullConnections:
             sids: dict[bytes, Puller] = {}
             connection = self._new_connection(gate, habit, sids, len(self.by_gate))
             self.by_gate[gate] = connection
+            gate.new_sid = connection.new_sid
+            if consumers.is_ordered:
+                connection.subscribe(f"{inbox}.made.>", self._made, wants_payload=True)
             for index in islice(of_connections, share):
                 durable = spec.durable_of(index)
                 log = DeliveryLog(index, durable)
+                if consumers.is_ordered:
+                    ordered = Ordered(index, inbox, sids)
+                    self.pullers.append(OrderedPuller(log, gate, habit, ordered))
+                    continue
                 if consumers.is_pushed:
                     sid = connection.new_sid()
                     subject = asked.deliver_subject(durable)
@@ -165,6 +177,11 @@ class PullConnections:
                     sid = connection.subscribe(own_inbox, _ignore, wants_payload=False)
                 self.pullers.append(puller)
                 sids[sid] = puller
+
+    def _made(
+        self, subject: bytes, _reply: bytes, _header: bytes, payload: bytes, _size: int
+    ) -> None:
+        self._on_made(subject, payload)
 
     def _new_connection(
         self, gate: Gate, habit: Habit, sids: dict[bytes, Puller], number: int
@@ -186,6 +203,7 @@ class PullConnections:
                 habit=habit,
                 work=self._work,
                 ack=spec.consumers.ack,
+                on_missed=self._on_missed if spec.consumers.is_ordered else None,
                 late_from_unix_ns=spec.end_unix_ns + BEGUN_LATE_MAX_NS
                 if spec.consumers.is_pushed
                 else sys.maxsize,

@@ -19,6 +19,8 @@ FIREHOSE_MESSAGE_BYTES = 9_000
 P99_PER_MEAN = 1.65
 #: The server cuts a connection off at 64 MiB pending; stay well under.
 OUTSTANDING_BYTES_MAX = 16 * 1024 * 1024
+#: What the server has on its way to a consumer with flow control at most, by its own default.
+FLOW_CONTROL_BYTES = 32 * 1024 * 1024
 #: The largest frame with subject and headers. A pull that allows less would never get past it.
 LARGEST_MESSAGE_BYTES = MAX_FRAME_BYTES + 64 * 1024
 #: Of one worker process, unless each consumer has its own.
@@ -43,10 +45,16 @@ class PullSize:
         """Reckon with the frames that a run's source has."""
         mean = spec.firehose.frame_bytes_mean or 0.0
         consumers = spec.consumers
+        message_bytes = max(FIREHOSE_MESSAGE_BYTES, math.ceil(mean * P99_PER_MEAN))
+        batch_size = consumers.batch_size
+        if consumers.is_pushed:
+            # No more than may wait for its ack.
+            batch_size = consumers.max_ack_pending
+        if consumers.is_ordered:
+            batch_size = max(1, FLOW_CONTROL_BYTES // message_bytes)
         return cls(
-            # Who is pushed to gets no more than may wait for its ack.
-            consumers.max_ack_pending if consumers.is_pushed else consumers.batch_size,
-            max(FIREHOSE_MESSAGE_BYTES, math.ceil(mean * P99_PER_MEAN)),
+            batch_size,
+            message_bytes,
             is_sure=spec.firehose.source == SYNTHETIC,
         )
 

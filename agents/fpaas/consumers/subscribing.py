@@ -63,7 +63,7 @@ class Subscribing(Polling):
         super().stop(now)
         for gate in self._gates:
             if gate.is_open:
-                self._say(gate, [_unsubscribes(puller.request) for puller in gate.pullers])
+                self._say(gate, [unsubscribes(puller.request) for puller in gate.pullers])
 
     def _say(self, gate: Gate, lines: list[bytes]) -> None:
         if not gate.outbox:
@@ -71,5 +71,6 @@ class Subscribing(Polling):
         gate.outbox += lines
 
 
-def _unsubscribes(subscription: bytes) -> bytes:
+def unsubscribes(subscription: bytes) -> bytes:
+    """Return the protocol line that ends a subscription."""
     return b"UNSUB " + subscription.rsplit(b" ", 1)[1]

@@ -110,5 +110,7 @@ class WorkerAccount:
             complete=complete,
             streams=self.changes.streams,
             starts=self.changes.starts,
+            ordered=self.polling.places(),
+            made_again=dict(self.polling.made_again),
             nats_outages=self.changes.outages,
         )

@@ -17,6 +17,10 @@ MAX_MSG_BYTES = 8 * 1024 * 1024
 #: Where push durables deliver, and to which queue group: all that serve one durable are in it.
 _DELIVER_TO = "fpaas.deliver"
 DELIVER_GROUP = "fpaas-consumers"
+#: Of ordered consumers, as clients ask for them (NATS ADR-17): they are not deleted before the run
+#: is looked at last.
+HEARTBEAT_S = 5
+_ORDERED_INACTIVE_S = 300
 
 Config = dict[str, Any]
 
@@ -46,6 +50,9 @@ def durables_of(spec: RunSpec, indices: Iterable[int]) -> list[Durable]:
 
     Those of classes that join late are not there from the start: `late_durables_of`.
     """
+    if spec.consumers.is_ordered:
+        # Whoever is served makes its own, and makes it again.
+        return []
     return _durables(spec, (i for i in indices if not _is_late(spec, i)))
 
 
@@ -116,11 +123,7 @@ def durable(spec: RunSpec, one: Durable) -> Config:
     return {
         "name": one.name,
         "durable_name": one.name,
-        **(
-            {"filter_subject": filters[0]}
-            if len(filters) == 1
-            else {"filter_subjects": list(filters)}
-        ),
+        **_filter(filters),
         "deliver_policy": one.deliver_policy,
         **({"opt_start_time": _rfc3339(one.start_unix_ns)} if one.start_unix_ns else {}),
         "replay_policy": "instant",
@@ -148,6 +151,41 @@ def durable(spec: RunSpec, one: Durable) -> Config:
         "num_replicas": spec.stream.replicas,
         "mem_storage": spec.stream.storage == "memory",
     }
+
+
+def ordered_name(durable: str, worker: int, number: int) -> str:
+    """Return the name of one of the ordered consumers that stand in a durable's place."""
+    return f"{durable}-{worker}-{number}"
+
+
+def ordered(
+    spec: RunSpec, index: int, name: str, *, deliver_to: str, after_stream_seq: int
+) -> Config:
+    """Return an ordered consumer that goes on after a message, 0: begins with the first."""
+    return {
+        "name": name,
+        "deliver_subject": deliver_to,
+        **_filter(tuple(spec.filters_of(index))),
+        **(
+            {"deliver_policy": "by_start_sequence", "opt_start_seq": after_stream_seq + 1}
+            if after_stream_seq
+            else {"deliver_policy": "all"}
+        ),
+        "replay_policy": "instant",
+        "ack_policy": acks.NONE,
+        "max_deliver": 1,
+        "flow_control": True,
+        "idle_heartbeat": _ns(HEARTBEAT_S),
+        "inactive_threshold": _ns(_ORDERED_INACTIVE_S),
+        "num_replicas": 1,
+        "mem_storage": True,
+    }
+
+
+def _filter(subjects: tuple[str, ...]) -> Config:
+    if len(subjects) == 1:
+        return {"filter_subject": subjects[0]}
+    return {"filter_subjects": list(subjects)}
 
 
 def deliver_subject(durable: str) -> str:

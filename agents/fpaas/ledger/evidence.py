@@ -5,19 +5,22 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import ServerFinal
+from fpaas.jetstream import asked
 from fpaas.latency.clocks import Clocks
 from fpaas.ledger.lost_streams import LostEvidence
 from fpaas.ledger.removals import Removals, StreamSample, classify
 from fpaas.measures.delivery_log import ConsumerDeliveries
-from fpaas.records.consumers import WorkerResult
+from fpaas.records.consumers import OrderedPlace, WorkerResult
 from fpaas.records.nats import NatsSample, StreamState
 from fpaas.records.relay import RelayResult
 from fpaas.records.shuffler import LostStream, ShufflerResult
-from fpaas.spec import NS_PER_S
+from fpaas.spec import NS_PER_S, RunSpec
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def evidence_of(bundle: Bundle) -> Evidence:
     return Evidence(
         relay=bundle.relay,
         shuffler=bundle.shuffler,
-        server=bundle.stream_final,
+        server=_named_as_in_logs(bundle.spec, bundle.stream_final, results or []),
         deliveries=by_stream[-1] if complete else None,
         workers=results,
         dids=next((array for array in dids if array is not None), None),
@@ -77,6 +80,32 @@ def evidence_of(bundle: Bundle) -> Evidence:
         starts=_starts(bundle)[-1],
         never_joined=frozenset(_never_joined(bundle, results or [])),
     )
+
+
+def _named_as_in_logs(
+    spec: RunSpec, final: ServerFinal | None, results: Iterable[WorkerResult]
+) -> ServerFinal | None:
+    """Return the server's figures with ordered consumers as if each were one from its begin on."""
+    if final is None or not spec.consumers.is_ordered:
+        return final
+    places: dict[str, OrderedPlace] = {}
+    # Whoever went on with another's consumers has a higher number.
+    for result in sorted(results, key=lambda one: one.worker):
+        for index in range(result.first, result.first + result.count):
+            durable = spec.durable_of(index)
+            first = OrderedPlace(asked.ordered_name(durable, result.worker, 1), 0)
+            places[durable] = result.ordered.get(durable, first)
+    durables = dict(final.durables)
+    for durable, place in places.items():
+        state = durables.pop(place.name, None)
+        if state is not None:
+            durables[durable] = msgspec.structs.replace(
+                state,
+                name=durable,
+                delivered_consumer_seq=state.delivered_consumer_seq + place.before,
+                ack_floor_consumer_seq=state.ack_floor_consumer_seq + place.before,
+            )
+    return replace(final, durables=durables)
 
 
 def _starts(bundle: Bundle) -> list[dict[str, int]]:

@@ -88,6 +88,13 @@ class ClassFetches(msgspec.Struct, frozen=True):
     ] = 0
 
 
+class OrderedPlace(msgspec.Struct, frozen=True):
+    """The last of the ordered consumers that served one of a worker's consumers."""
+
+    name: str
+    before: Annotated[Count, doc("deliveries of those before it, of the same stream")]
+
+
 class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
     """`consumers-W.json`: one process that plays `count` consumers from `first` on.
 
@@ -134,6 +141,13 @@ class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
         list[str | None],
         doc("when each stream was made that it received of, in order; null: not known"),
     ] = field(default_factory=lambda: [None])
+    ordered: Annotated[
+        dict[str, OrderedPlace],
+        doc("of ordered consumers: by the name in logs, the last of several in its place"),
+    ] = {}
+    made_again: Annotated[
+        dict[str, Count], doc("how often ordered consumers were made again, by cause")
+    ] = {}
     starts: Annotated[
         list[dict[str, Count]],
         doc("by stream: from which of its sequences on durables are served that joined late"),

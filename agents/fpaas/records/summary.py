@@ -174,6 +174,13 @@ class Summary(msgspec.Struct, kw_only=True):
     consumer_kind: Annotated[
         str, doc("bench_consumer_kind; pull in summaries of older versions")
     ] = "pull"
+    made_again: Annotated[
+        dict[str, Count] | None,
+        doc(
+            "how often ordered consumers were made again, by cause: gap, silence, connection, "
+            "status; null if there were none"
+        ),
+    ] = None
     verdict: Verdict
     window: Window
     throughput: Throughput

@@ -74,7 +74,8 @@ def build(
     classes = mix.classes_of(v["bench_mix"], v)
     acks.check(v, classes)
     kinds.check(v)
-    is_pushed = v["bench_consumer_kind"] == kinds.PUSH
+    is_pushed = v["bench_consumer_kind"] != kinds.PULL
+    is_ordered = v["bench_consumer_kind"] == kinds.ORDERED
     if owed_shares:
         pairs = zip(classes, owed_shares, strict=True)
         classes = [replace(one, owed_share=share) for one, share in pairs]
@@ -112,7 +113,8 @@ def build(
             max_bytes=v["bench_stream_max_bytes"],
             duplicate_window_s=v["bench_stream_duplicate_window_s"],
             replicas=v["bench_stream_replicas"],
-            max_consumers=count + 100,
+            # One that is made again may be there before the other is gone.
+            max_consumers=(2 if is_ordered else 1) * count + 100,
             compression=v["bench_stream_compression"],
             sync_interval_s=v["bench_sync_interval_s"],
         ),
@@ -125,7 +127,7 @@ def build(
             fetch=v["bench_fetch"],
             connections=v["bench_connections"],
             workers=v["bench_workers"],
-            ack=v["bench_ack"],
+            ack=acks.NONE if is_ordered else v["bench_ack"],
             kind=v["bench_consumer_kind"],
             ack_wait_s=v["bench_ack_wait_s"],
             # Twice what can be outstanding: unacked messages wait for ack_wait before they return.

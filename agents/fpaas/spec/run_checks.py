@@ -63,7 +63,8 @@ def check_run(run: RunSpec, source: str) -> None:
             raise SpecError(f"{source}: hosts: the group {group} has no host")
     mix.classes_of(read["bench_mix"], read)
     try:
-        kinds.check(read)
+        # By now, it is a number.
+        kinds.check({**read, "bench_max_ack_pending": "auto"})
         kinds.check_replicas(read, hosts["nats"])
     except SpecError as error:
         raise SpecError(f"{source}: {error}") from None

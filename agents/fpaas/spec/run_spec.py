@@ -130,7 +130,12 @@ class Consumers:
     @property
     def is_pushed(self) -> bool:
         """Whether consumers get messages without asking for them."""
-        return self.kind == kinds.PUSH
+        return self.kind != kinds.PULL
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether they are ordered consumers, which have no durables."""
+        return self.kind == kinds.ORDERED
 
     @property
     def only_class(self) -> ConsumerClass | None:

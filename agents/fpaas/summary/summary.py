@@ -6,6 +6,7 @@ it is a count of the whole run (ledger, fetches, connections).
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -98,6 +99,16 @@ def _judge(
     return sections, judged, limit
 
 
+def _made_again(run: MeasuredRun) -> dict[str, int] | None:
+    """Add up how often ordered consumers were made again, by cause."""
+    if not run.spec.consumers.is_ordered or run.results is None:
+        return None
+    added: Counter[str] = Counter()
+    for result in run.results:
+        added.update(result.made_again)
+    return dict(sorted(added.items()))
+
+
 def measure_window(spec: RunSpec, warmup_s: float | None = None) -> Window:
     """Return the window that figures are of. Raises SpecError if it is empty."""
     from_ns = spec.measure_from_unix_ns
@@ -128,6 +139,7 @@ def _sections(run: MeasuredRun) -> dict[str, Any]:
         "delivery": spec.consumers.delivery,
         "fetch": spec.consumers.fetch,
         "consumer_kind": spec.consumers.kind,
+        "made_again": _made_again(run),
         "window": records.Window(
             from_s=(run.window.from_unix_ns - t0) / NS_PER_S,
             until_s=(run.window.until_unix_ns - t0) / NS_PER_S,

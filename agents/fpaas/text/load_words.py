@@ -43,6 +43,11 @@ def polls(spec: RunSpec) -> str:
 def pushed(spec: RunSpec) -> str:
     """Say how much consumers are pushed."""
     c = spec.consumers
+    if c.is_ordered:
+        return (
+            "messages are pushed as they are stored, under flow control; what is missing makes a "
+            "consumer begin again after what it received"
+        )
     if c.ack == acks.NONE:
         return "messages are pushed as they are stored, whether they are read or not"
     return (

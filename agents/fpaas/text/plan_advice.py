@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from fpaas.consumers.pull_size import PullSize
+from fpaas.consumers.pull_size import FLOW_CONTROL_BYTES, PullSize
 from fpaas.plan.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
 from fpaas.spec import VARIABLES, ConsumerClass, RunSpec
 from fpaas.text.plan_figures import each_class, offer_s, percent, plain, rate, share
@@ -192,11 +192,14 @@ def _warn_pushed(spec: RunSpec, plan: dict[str, Any]) -> str | None:
     if not c.is_pushed or in_flight_bytes <= NATS_MAX_PENDING_BYTES:
         return None
     together = math.ceil(c.count / plan["connections"])
+    each, smaller = f"{c.max_ack_pending:,} messages", "a smaller bench_max_ack_pending, "
+    if c.is_ordered:
+        each, smaller = f"{FLOW_CONTROL_BYTES / 1e6:.0f} MB under flow control", ""
     return (
         f"Consumers that stand still can have {in_flight_bytes / 1e6:,.0f} MB pending on one "
-        f"connection ({together} consumers x {c.max_ack_pending:,} messages); NATS cuts off a "
-        f"connection with more than {NATS_MAX_PENDING_BYTES / 1e6:.0f} MB. Set a smaller "
-        "bench_max_ack_pending, more bench_workers, or bench_connections=per_consumer."
+        f"connection ({together} consumers x {each}); NATS cuts off a connection with more than "
+        f"{NATS_MAX_PENDING_BYTES / 1e6:.0f} MB. Set {smaller}more bench_workers, or "
+        "bench_connections=per_consumer."
     )
 
 

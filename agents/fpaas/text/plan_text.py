@@ -64,7 +64,11 @@ def _demand(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
         ),
         "firehose": f"{spec.firehose.source}: {per_s}, {plan['frames_offered']:,} in all",
         "consumers": f"{c.count:,}, {DELIVERY_WORDS[c.delivery]}",
-        **({"acks": f"{c.ack}: {acks.WORDS[c.ack]}"} if c.ack != acks.EXPLICIT else {}),
+        **(
+            {"acks": f"{c.ack}: {acks.WORDS[c.ack]}"}
+            if c.ack != acks.EXPLICIT and not c.is_ordered
+            else {}
+        ),
         **each,
         "owed": (
             f"{rate(plan['owed_per_consumer_per_s'])} messages/s each, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fpaas.consumers import ordering
 from fpaas.ledger import lost_streams
 from fpaas.records.events import NATS_SILENT, RELAY_SILENT
 from fpaas.records.status import in_words
@@ -20,11 +21,26 @@ from fpaas.verdict.code import (
     of_class,
 )
 
+MADE_AGAIN = {
+    ordering.GAP: "for a missing delivery",
+    ordering.SILENCE: "for missing heartbeats",
+    ordering.CONNECTION: "with a new connection",
+    ordering.STATUS: "because they were not there",
+}
 LOST_WITH_STREAM = {
     lost_streams.MAX_AGE: "had reached the stream's maximum age when it was made again",
     lost_streams.NOT_REPLAYED: "were not published again, by the relay's or the run's end",
     lost_streams.IN_DELIVERY: "were on their way to consumers",
 }
+
+
+def _consumers_ordered(p: Parameters) -> str:
+    count = sum(p["by_cause"].values())
+    again = f"{counted(count)} were made again{causes(p['by_cause'], MADE_AGAIN)}"
+    return (
+        "ordered consumers acknowledge nothing, so figures of acks are null; "
+        f"{again if count else 'none had to be made again'}."
+    )
 
 
 def _relay_gaps(p: Parameters) -> str:
@@ -308,6 +324,14 @@ CODES: dict[str, Code] = {
         "Latencies of messages, the ledger and resources are measured as with polls.",
         AS_SET,
         {"kind": "bench_consumer_kind"},
+    ),
+    "consumers_ordered": Code(
+        NOTE,
+        _consumers_ordered,
+        "Whoever has an ordered consumer makes it again, after the message received last, if a "
+        "delivery is missing, if even heartbeats stay out, or with a new connection.",
+        AS_SET,
+        {"by_cause": "how often consumers were made again, by cause"},
     ),
     "acks_not_asked": Code(
         NOTE,

@@ -78,7 +78,7 @@ def of(
             "streams_lost": (summary.get("recovery") or {}).get("streams_lost"),
         }
         yield Reason("redelivered", None, repeats)
-    yield from _as_asked(spec)
+    yield from _as_asked(spec, summary)
     for one in facts.tolerated:
         yield Reason("server_count_inexact", None, asdict(one))
     for host, clock in summary["clock"].items():
@@ -87,11 +87,13 @@ def of(
             yield Reason("clock_off", host, {"offset_ms": offset_ms})
 
 
-def _as_asked(spec: RunSpec) -> Iterator[Reason]:
+def _as_asked(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
     """Name what a run's consumers do not do at all, so that there are no figures of it."""
     if spec.consumers.is_pushed:
         yield Reason("messages_pushed", None, {"kind": spec.consumers.kind})
-    if spec.consumers.ack == acks.NONE:
+    if spec.consumers.is_ordered:
+        yield Reason("consumers_ordered", None, {"by_cause": summary.get("made_again") or {}})
+    elif spec.consumers.ack == acks.NONE:
         yield Reason("acks_not_asked")
 
 
