@@ -66,7 +66,7 @@ def noticed(bundle: Bundle) -> Iterator[Found]:
             begin_unix_ns, end_unix_ns = record.begin_unix_ns, record.end_unix_ns
             # Of a run that ended early nobody knows how the silence went on.
             until_unix_ns = end_unix_ns or last_sign(bundle.hosts[seen.host], seen.agent, 0)
-            due = relay_silence.while_due(bundle.spec, (begin_unix_ns, until_unix_ns))
+            due = relay_silence.while_due(bundle, (begin_unix_ns, until_unix_ns))
             if due is None:
                 continue
             if due[1] == bundle.spec.offer_until_unix_ns:

@@ -17,6 +17,7 @@ from fpaas.measures import figures
 from fpaas.measures.figures import Window
 from fpaas.measures.quiet import Stretch
 from fpaas.records.events import AGENT_PAUSED
+from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, Fault, RunSpec
 
 #: Shorter stretches are no silence at any rate.
@@ -54,7 +55,7 @@ def find(bundle: Bundle, window: Window) -> Silences | None:
     part = next((part for part in bundle.parts("shuffler") if part.shuffler is not None), None)
     if part is None or part.shuffler is None or part.shuffler.quiet is None:
         return None
-    due = filter(None, (while_due(bundle.spec, one) for one in part.shuffler.quiet))
+    due = filter(None, (while_due(bundle, one) for one in part.shuffler.quiet))
     quiet = list(_without(due, _own_pauses(part)))
     least_s = _least_s(bundle.spec, part, quiet)
     long_enough = [one for one in quiet if one[1] - one[0] > least_s * NS_PER_S]
@@ -62,9 +63,18 @@ def find(bundle: Bundle, window: Window) -> Silences | None:
     return Silences(_in(long_enough, window), _in(unasked, window), least_s, window)
 
 
-def while_due(spec: RunSpec, stretch: Stretch) -> Stretch | None:
-    """Return what of a stretch lies between T0 and the firehose's end; else no event is due."""
-    since, until = max(stretch[0], spec.t0_unix_ns), min(stretch[1], spec.offer_until_unix_ns)
+def while_due(bundle: Bundle, stretch: Stretch) -> Stretch | None:
+    """Return what of a stretch lies between T0 and the firehose's end; else no event is due.
+
+    If the run was ended early, the firehose ends when our relay is stopped, before who reads it.
+    """
+    spec = bundle.spec
+    ends = [spec.offer_until_unix_ns]
+    for part in bundle.parts("relay"):
+        status = part.statuses.get("relay")
+        if status is not None and status.state == State.STOPPED:
+            ends.append(max(part.last_samples("relay"), default=ends[0]))
+    since, until = max(stretch[0], spec.t0_unix_ns), min(stretch[1], *ends)
     return (since, until) if since < until else None
 
 
