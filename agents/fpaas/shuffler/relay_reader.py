@@ -12,7 +12,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
 
 from websockets.frames import CloseCode
 
@@ -23,10 +22,10 @@ from fpaas.firehose.numbering import LEAP_MAX, Kind, Numbering
 from fpaas.firehose.relay_client import RECEIVE_MAX_BYTES, RelayConnection
 from fpaas.firehose.subscription import Patience, Subscription
 from fpaas.measures.calls import Bins, CallRecorder
-from fpaas.measures.quiet import Quiet, Stretch
 from fpaas.records.shuffler import RelayGap
 from fpaas.shuffler import relay_gaps
 from fpaas.shuffler.kept_frames import KeptFrames
+from fpaas.shuffler.listening import Listening
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.relay_gaps import RelayGaps
@@ -36,7 +35,6 @@ log = logging.getLogger(__name__)
 #: A frame as it was decoded, or what is wrong with it.
 Received = Event | ErrorFrame | Ignored | FrameError
 
-NS_PER_S = 1_000_000_000
 #: Of frames that are no events, and may stand in a gap's place.
 IGNORED_AHEAD_MAX = 1000
 
@@ -74,6 +72,7 @@ class RelayReader:
         self.numbering = Numbering(after)
         self.gaps = RelayGaps(is_dense=contiguous)
         self.due_to_read = CallRecorder("due_to_read", bins)
+        self.listening = Listening()
         self.seq_resets = 0
         #: Up to here, a shuffler that was killed has recorded when it read what.
         self.recorded_to = -1
@@ -82,7 +81,6 @@ class RelayReader:
         self._publisher = publisher
         self._account = account
         self._due_ns = due_ns
-        self._discarding = False
         self._bad_frames = BadFrames(is_dense=contiguous)
         self._kept_frames = kept_frames
         #: How many frames beyond the event read last cannot even be received.
@@ -93,11 +91,6 @@ class RelayReader:
         self._pending_gap: str | None = None
         self._ignored_ahead: deque[int] = deque(maxlen=IGNORED_AHEAD_MAX)
         self._paused = asyncio.Event()
-        self._paused_since_ns: int | None = None
-        self._paused_ns = 0
-        self._quiet = Quiet()
-        self._quiet.listen(time.monotonic_ns())
-        self._last_event: tuple[str, int] | None = None
 
     @property
     def url(self) -> str:
@@ -130,43 +123,6 @@ class RelayReader:
     def is_listening(self) -> bool:
         """Whether the relay is read, or tried; not while there is no room for what it sends."""
         return not self._paused.is_set() and not self._publisher.congested
-
-    @property
-    def discarding(self) -> bool:
-        """Whether frames are skipped without a trace: the run has not begun, or is over."""
-        return self._discarding
-
-    @discarding.setter
-    def discarding(self, value: bool) -> None:
-        self._discarding = value
-        now_ns, now_unix_ns = time.monotonic_ns(), common_time.now_ns()
-        if value:
-            self._quiet.look_away(now_ns, now_unix_ns)
-        else:
-            self._quiet.listen(now_ns)
-
-    @property
-    def paused_s(self) -> float:
-        """How long the relay was not read until now, because there was no room."""
-        since_ns = self._paused_since_ns
-        still_ns = 0 if since_ns is None else time.monotonic_ns() - since_ns
-        return (self._paused_ns + still_ns) / NS_PER_S
-
-    @property
-    def lag_s(self) -> float | None:
-        """How old, by its own time, the event read last was when it was read."""
-        if self._last_event is None:
-            return None
-        text, read_unix_ns = self._last_event
-        try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            return None
-        return None if at.tzinfo is None else read_unix_ns / NS_PER_S - at.timestamp()
-
-    def quiet(self) -> list[Stretch]:
-        """Return the stretches without an event until now."""
-        return self._quiet.stretches(time.monotonic_ns(), common_time.now_ns())
 
     async def connect_once(self) -> None:
         """Connect, unless connected. Raises RelayError that names the URL and the cause."""
@@ -217,7 +173,7 @@ class RelayReader:
 
     def _pause(self) -> None:
         self.subscription.pause()
-        self._look_away()
+        self.listening.pause()
         self._paused.set()
 
     async def _resume_when_room(self) -> None:
@@ -225,35 +181,21 @@ class RelayReader:
             await self._paused.wait()
             await self._publisher.wait_for_room()
             self._paused.clear()
-            self._look_back()
+            self.listening.resume()
             self.subscription.resume()
 
     async def _until_room(self) -> None:
         """Wait until what a new subscription brings at once can be taken."""
         if self._publisher.congested:
-            self._look_away()
+            self.listening.pause()
             await self._publisher.wait_for_room()
             if not self._paused.is_set():
-                self._look_back()
-
-    def _look_away(self) -> None:
-        """Note that no event comes from now on by our own doing."""
-        if self._paused_since_ns is None:
-            self._paused_since_ns = time.monotonic_ns()
-            self._quiet.look_away(self._paused_since_ns, common_time.now_ns())
-
-    def _look_back(self) -> None:
-        if self._paused_since_ns is not None:
-            now_ns = time.monotonic_ns()
-            self._paused_ns += now_ns - self._paused_since_ns
-            self._paused_since_ns = None
-            if not self._discarding:
-                self._quiet.listen(now_ns)
+                self.listening.resume()
 
     # -- frames ----------------------------------------------------------------------------------
 
     def _got_frames(self, frames: list[bytes]) -> None:
-        if self._discarding:
+        if self.listening.discarding:
             return
         # At once, by both: if the process stands still in between, it is no silence of the relay.
         heard_ns, now_ns = time.monotonic_ns(), common_time.now_ns()
@@ -290,9 +232,8 @@ class RelayReader:
 
     def _heard(self, last: Received | None, now_ns: int, now_unix_ns: int) -> None:
         """Take in that new events came."""
-        self._quiet.heard(now_ns, now_unix_ns)
-        if isinstance(last, Event):
-            self._last_event = last.time, now_unix_ns
+        said = last.time if isinstance(last, Event) else None
+        self.listening.heard(now_ns, now_unix_ns, said)
         self._give_up(self._bad_frames.left_behind(self.last_read))
         if self._unreceivable and self._unreceivable_after != self.numbering.last_seq:
             self._leave_unreceivable(0)

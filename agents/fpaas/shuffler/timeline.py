@@ -175,7 +175,7 @@ class _Run:
             await publisher.connect(max(left_s, NATS_PATIENCE_S) if has_begun else NATS_PATIENCE_S)
         except NatsError as error:
             raise RunInvalid(f"{error}; is NATS running there?") from error
-        reader.discarding = self._last_seq is None
+        reader.listening.discarding = self._last_seq is None
         reader.subscription.expects_events = False
         shuffler.recovery.events = EventLog(self._events_path)
         peers: list[Peer] = [NatsPeer(publisher.connection), RelayPeer(reader)]
@@ -223,7 +223,7 @@ class _Run:
         if not await self._until_t0():
             return
         # Whether there is a relay or not: one that comes late was silent until then.
-        reader.discarding = False
+        reader.listening.discarding = False
         reader.subscription.expects_events = True
         self._status.set(State.RUNNING)
         while not stop.is_set() and not self._over():
@@ -260,7 +260,7 @@ class _Run:
             return True
         if self._last_seq is None:
             reader.subscription.expects_events = False
-            reader.discarding = True
+            reader.listening.discarding = True
         elif reader.last_read is None or reader.last_read < self._last_seq:
             return False
         publisher = self._shuffler.publisher
