@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
+from fpaas.bundle.parts import ServerFinal
 from fpaas.consumers.ordering import Ordered, OrderedPuller, Ordering
 from fpaas.consumers.polling import Gate, Habit, Puller
 from fpaas.consumers.subscribing import NoPolls, Subscribing, subscriber, subscription_of
 from fpaas.control import capacity_question
 from fpaas.jetstream import asked
+from fpaas.ledger.evidence import named_as_in_logs
 from fpaas.measures.delivery_log import ConsumerDeliveries, DeliveryLog
 from fpaas.plan import capacity
+from fpaas.records.consumers import Connections, Fetches, OrderedPlace, WorkerResult
+from fpaas.records.nats import DurableState, StreamState
 from fpaas.spec import RunSpec, Scenario, SpecError, Topology, build, check_run, read_variables
 from fpaas.text import plan_advice, plan_text
 from fpaas.verdict import goal_figures, goals
@@ -337,3 +341,59 @@ def test_ordered_consumers_have_no_durables_and_no_acks() -> None:
     ):
         with pytest.raises(SpecError, match=r"bench_consumer_kind=ordered"):
             make(1, **{"bench_consumer_kind": "ordered", "bench_consumers": 2} | refused)
+
+
+def test_the_ledger_sees_one_consumer_in_place_of_those_that_followed_each_other() -> None:
+    run = make(bench_consumer_kind="ordered", bench_consumers=3)
+
+    def state(name: str, delivered: int) -> DurableState:
+        return DurableState(
+            name=name,
+            delivered_consumer_seq=delivered,
+            delivered_stream_seq=50,
+            num_pending=0,
+            num_ack_pending=0,
+            num_redelivered=0,
+            ack_floor_consumer_seq=delivered,
+        )
+
+    # The first is served by its first one, the second by its third; the last by another worker.
+    listed = [state("fpaas-00000-0-1", 50), state("fpaas-00001-0-3", 20)]
+    listed += [state("fpaas-00002-0-1", 40), state("fpaas-00002-1-1", 9)]
+    stream = StreamState(messages=50, bytes=1, first_seq=1, last_seq=50)
+    final = ServerFinal(0, stream, stream, {one.name: one for one in listed}, None, 0)
+    results = [
+        worker_result(1, 2, 1, {"fpaas-00002": OrderedPlace("fpaas-00002-1-1", 41)}),
+        worker_result(0, 0, 3, {"fpaas-00001": OrderedPlace("fpaas-00001-0-3", 30)}),
+    ]
+    seen = named_as_in_logs(run, final, results)
+    assert seen is not None
+    durables = {name: one.delivered_consumer_seq for name, one in seen.durables.items()}
+    assert durables == {
+        "fpaas-00000": 50,
+        "fpaas-00001": 50,
+        "fpaas-00002": 50,
+        # One that nobody could delete is still there.
+        "fpaas-00002-0-1": 40,
+    }
+    assert named_as_in_logs(make(), final, results) is final
+
+
+def worker_result(
+    worker: int, first: int, count: int, ordered: dict[str, OrderedPlace]
+) -> WorkerResult:
+    return WorkerResult(
+        worker=worker,
+        first=first,
+        count=count,
+        processed=0,
+        bytes=0,
+        redelivered=0,
+        duplicate_deliveries=0,
+        polls=0,
+        acks=0,
+        consumers_never_fetched=0,
+        fetches=Fetches(),
+        connections=Connections(count=1, errors=0, reconnects=0, slow_consumer_disconnects=0),
+        ordered=ordered,
+    )

@@ -223,7 +223,10 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
         DURABLES_MADE_AGAIN: (
             OBSERVER,
             "durables made again",
-            f"{who} had {get('durables')} durables of a lost stream to make again",
+            f"{who} had {get('durables')} durables of a lost stream to make again"
+            if get("durables") != 0
+            # Ordered consumers have none.
+            else f"{who} began again with a stream that was made again",
         ),
     }
     return told.get(kind, (OBSERVER, kind.replace("_", " "), f"{who} noted {kind}"))

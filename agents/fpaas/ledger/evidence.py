@@ -66,7 +66,7 @@ def evidence_of(bundle: Bundle) -> Evidence:
     return Evidence(
         relay=bundle.relay,
         shuffler=bundle.shuffler,
-        server=_named_as_in_logs(bundle.spec, bundle.stream_final, results or []),
+        server=named_as_in_logs(bundle.spec, bundle.stream_final, results or []),
         deliveries=by_stream[-1] if complete else None,
         workers=results,
         dids=next((array for array in dids if array is not None), None),
@@ -82,7 +82,7 @@ def evidence_of(bundle: Bundle) -> Evidence:
     )
 
 
-def _named_as_in_logs(
+def named_as_in_logs(
     spec: RunSpec, final: ServerFinal | None, results: Iterable[WorkerResult]
 ) -> ServerFinal | None:
     """Return the server's figures with ordered consumers as if each were one from its begin on."""
