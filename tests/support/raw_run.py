@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from fpaas.common_time import NS_PER_MS, NS_PER_S
 from fpaas.measures import delivery_log, first_fetch
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histogram_log import BY_BEGINNING, HistogramLog, Recorder
@@ -56,8 +57,6 @@ from tests.support.shuffler_results import make_shuffler
 
 HOST = "localhost"
 T0_UNIX_NS = 1_790_000_000_000_000_000
-NS_PER_S = 1_000_000_000
-NS_PER_MS = 1_000_000
 READ_AFTER_NS = 300_000
 STORED_AFTER_NS = 900_000
 ACKED_AFTER_NS = 1_200_000

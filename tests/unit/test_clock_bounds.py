@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpaas.common_time import NS_PER_S
 from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, Exchange, bound, bounds, parse_rfc3339_ns
 from fpaas.records.probe import ClockComparison
 
-NS_PER_S = 1_000_000_000
 START_NS = 1_700_000_000 * NS_PER_S
 MS = 1_000_000
 

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.bundle.loader import load_bundle
+from fpaas.common_time import NS_PER_S
 from fpaas.measures import figures, first_fetch
 from fpaas.measures.histograms import Leg, merge_logs, new_histogram, record_counts
 from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, OffsetTrack
 from fpaas.probe.clock_steps import ClockSteps
 from fpaas.summary import summary
 from tests.support import verdict_codes
-from tests.support.raw_run import HOST, NS_PER_S, T0_UNIX_NS, RawRun
+from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
 
 SAMPLES_US = st.lists(st.integers(-300_000, 300_000), min_size=1, max_size=50)
 

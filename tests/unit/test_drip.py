@@ -3,9 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpaas.common_time import NS_PER_S
 from fpaas.relay.drip import Drip
-
-NS_PER_S = 1_000_000_000
 
 
 @given(

@@ -7,10 +7,9 @@ import contextlib
 import time
 
 from fpaas import agent
+from fpaas.common_time import NS_PER_S
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.wake_ups import wake_ups_between
-
-NS_PER_S = 1_000_000_000
 
 
 async def measure(t0_unix_ns: int, seconds: float, stall_s: float = 0.0) -> CallRecorder:

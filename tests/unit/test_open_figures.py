@@ -14,6 +14,7 @@ import pytest
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.loader import load_bundle
+from fpaas.common_time import NS_PER_S
 from fpaas.latency import lower_bounds
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.measures import first_fetch
@@ -29,7 +30,6 @@ from tests.support.report_page import Page
 
 OPEN = 300
 OPEN_AGE_MS = 6_000.0
-NS_PER_S = 1_000_000_000
 
 
 def write(directory: Path, *, open_count: int = OPEN) -> Bundle:

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 from fpaas.bundle.loader import load_bundle
+from fpaas.common_time import NS_PER_S
 from fpaas.records import control, events
 from fpaas.records.events import EventLog
 from fpaas.report import page
 from fpaas.summary import summary
-from tests.support.raw_run import HOST, NS_PER_S, T0_UNIX_NS, RawRun
+from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
 
 
 def test_what_a_playbook_did_is_told_with_begin_and_end(tmp_path: Path) -> None:

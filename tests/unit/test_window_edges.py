@@ -9,14 +9,13 @@ import pytest
 
 from fpaas.bundle.loader import load_bundle
 from fpaas.bundle.parts import JsonObject
+from fpaas.common_time import NS_PER_S
 from fpaas.latency.open_calls import CallWindow
 from fpaas.measures.calls import Bins
 from fpaas.probe import seal
 from fpaas.summary import summary
 from fpaas.verdict import codes
 from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
-
-NS_PER_S = 1_000_000_000
 
 
 def analysed(

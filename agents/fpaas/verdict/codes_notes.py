@@ -328,8 +328,8 @@ CODES: dict[str, Code] = {
     "consumers_ordered": Code(
         NOTE,
         _consumers_ordered,
-        "Whoever has an ordered consumer makes it again, after the message received last, if a "
-        "delivery is missing, if even heartbeats stay out, or with a new connection.",
+        "An ordered consumer is made again, from after the last message that was received, if a "
+        "delivery is missing, if heartbeats fail to come, or with a new connection.",
         AS_SET,
         {"by_cause": "how often consumers were made again, by cause"},
     ),
