@@ -125,14 +125,15 @@ class ConsumerWorker:
         return True
 
     async def _connect(self) -> None:
-        await self._changes.look_first()
         out, polling = self.assignment.out, self._polling
         if self.assignment.goes_on and out is not None and isinstance(polling, Ordering):
-            # Nobody but those before knows how far they were.
+            # Nobody but those before knows how far they were, and of which stream.
+            await self._changes.look_first()
             worker, created = self.assignment.worker, self._changes.created
             durable_of = self.assignment.spec.durable_of
             polling.go_on(predecessors.logs_of_stream(out, worker, created, durable_of))
         await self._connections.connect()
+        await self._changes.look_first()
 
     async def play(self, stop: asyncio.Event, on_tick: Callable[[Figures], None]) -> None:
         """Poll from T0 to the end of the run or until `stop`; `on_tick` is called every second.
