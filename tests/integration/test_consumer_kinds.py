@@ -46,14 +46,20 @@ def test_every_delivery_that_is_pushed_is_accounted_for(
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("ack", ["explicit", "none", "all"])
-@pytest.mark.parametrize("delivery", ["fanout", "shared", "partitioned"])
+@pytest.mark.parametrize(
+    ("kind", "delivery", "ack"),
+    [
+        *(("push", "fanout", ack) for ack in ("none", "all")),
+        *(("push", "shared", ack) for ack in ("explicit", "none")),
+        *(("push", "partitioned", ack) for ack in ("explicit", "none", "all")),
+        ("ordered", "partitioned", "explicit"),
+    ],
+)
 def test_whatever_is_delivered_and_acknowledged_balances(
-    tmp_path: Path, nats_server: NatsServer, delivery: str, ack: str
+    tmp_path: Path, nats_server: NatsServer, kind: str, delivery: str, ack: str
 ) -> None:
-    if (delivery, ack) == ("shared", "all"):
-        pytest.skip("refused")
     variables = VARIABLES | {"bench_delivery": delivery, "bench_ack": ack}
+    variables |= {"bench_consumer_kind": kind}
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
     ledger = lab.play_undisturbed()["ledger"]
     assert ledger["unexplained"] == 0
