@@ -82,7 +82,7 @@ def command(
     duration_s: str | None,
     **options: str,
 ) -> None:
-    """Play many polling pull consumers, of a run or on their own.
+    """Play many consumers: those of a run, or polling ones on their own.
 
     On their own they pull from the stream that is there; durables that are missing are created,
     and removed again at the end.
