@@ -16,7 +16,7 @@ COMMANDS = {
     "relay": "Serve a firehose: synthetic, or from a capture file.",
     "record": "Capture a relay's firehose to a file that `relay` replays.",
     "shuffler": "Publish a relay's firehose into the JetStream stream.",
-    "consumers": "Play many polling pull consumers.",
+    "consumers": "Play many consumers.",
     "probe": "Sample this host, the lab's processes and NATS.",
     "plan": "Check variables and predict what a run can do, before it.",
     "watch": "Watch a run that goes on, or look at one that is over.",
