@@ -8,13 +8,18 @@ import nats
 import pytest
 from nats.js.api import StorageType, StreamConfig
 
+from fpaas.firehose.frames import Event, decode
+from fpaas.firehose.synthetic import Synthetic
 from fpaas.jetstream.jetstream_api import JetStreamApi
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.shuffler import stream_reader
+from fpaas.shuffler.life_before import LifeBefore
 from fpaas.shuffler.publish import Publish
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import Ack
 from fpaas.shuffler.publish_window import PublishWindow
+from fpaas.shuffler.publisher import Publisher
+from fpaas.shuffler.subjects import Addresser
 from tests.support.nats_servers import NatsServer
 
 pytestmark = pytest.mark.integration
@@ -26,20 +31,24 @@ def publish(seq: int) -> Publish:
     return Publish(seq, b"s", b"h", b"frame", label="commit a.b.c", did_crc=seq)
 
 
-async def store(url: str, headers: list[dict[str, str] | None]) -> None:
+async def store(
+    url: str, headers: list[dict[str, str] | None], frames: list[bytes] | None = None
+) -> None:
     client = await nats.connect(url)
     jetstream = client.jetstream()
     config = StreamConfig(name=STREAM, subjects=["s.>"], storage=StorageType.MEMORY)
     await jetstream.add_stream(config)
-    for header in headers:
-        await jetstream.publish("s.a", b"frame", headers=header)
+    for header, frame in zip(headers, frames or [b"frame"] * len(headers), strict=True):
+        await jetstream.publish("s.a", frame, headers=header)
     await client.close()
 
 
-async def read(url: str, account: Account, window: PublishWindow) -> None:
+async def read(
+    url: str, account: Account, window: PublishWindow, life_before: LifeBefore | None = None
+) -> None:
     api = JetStreamApi(NatsAddress.parse(url), name="test")
     await api.connection.connect_patiently(5)
-    await stream_reader.settle(api, STREAM, account, window)
+    await stream_reader.settle(api, STREAM, account, window, life_before)
     await api.close()
 
 
@@ -61,3 +70,27 @@ def test_unanswered_publishes_copies_and_foreign_messages(nats_server: NatsServe
     assert account.stream.runs == [[7, 2, 2]]
     window.close()
     assert list(account.unknown_seqs) == [(9, 9)]
+
+
+def test_what_a_killed_shuffler_published_last_is_its(nats_server: NatsServer) -> None:
+    """The firehose was over when another went on: no relay brings these events again."""
+    frames = Synthetic(1)
+    first, last = frames.frame(0), frames.frame(1)
+    account = Account(keep_dids=True)
+    publisher = Publisher(NatsAddress.parse(nats_server.url), account, Addresser())
+    known = publisher.publish_of(event_of(first), first)
+    account.note_read(known.seq)
+    account.note_published(known, 1)
+    life_before = LifeBefore(publisher, account, 1)
+    headers = [{"Fpaas-Seq": str(known.seq)}, {"Fpaas-Seq": str(known.seq + 1)}, None]
+    asyncio.run(store(nats_server.url, headers, [first, last, b"frame"]))
+    asyncio.run(read(nats_server.url, account, publisher.window, life_before))
+    assert list(account.read_seqs) == list(account.published_seqs) == [(known.seq, known.seq + 1)]
+    assert account.stream.runs == [[known.seq, 1, 2]]
+    assert account.foreign == 1
+
+
+def event_of(frame: bytes) -> Event:
+    event = decode(frame)
+    assert isinstance(event, Event)
+    return event

@@ -47,6 +47,16 @@ def change_lines(path: Path, from_second: int, change: Callable[[dict[str, Any]]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def test_a_server_that_came_back_after_the_last_sample_was_restarted(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        final = json.loads((host / "probe.final.json").read_text())
+        final["server"]["server_id"] = "another"
+        (host / "probe.final.json").write_text(json.dumps(final))
+
+    _, content = analyse(tmp_path, spoil)
+    assert [event["kind"] for event in content["events"]].count("nats_restarted") == 1
+
+
 def test_a_quiet_run_has_none(tmp_path: Path) -> None:
     _, content = analyse(tmp_path, lambda _: None)
     assert content["events"] == []
@@ -248,6 +258,9 @@ def test_each_kind_is_seen_once_and_marked(tmp_path: Path) -> None:
         change_lines(
             host / "probe.nats.jsonl", 20, lambda line: line["varz"].update(server_id="another")
         )
+        final = json.loads((host / "probe.final.json").read_text())
+        final["server"]["server_id"] = "another"
+        (host / "probe.final.json").write_text(json.dumps(final))
         status = json.loads((host / "relay.status.json").read_text())
         status |= {"state": "failed", "unix_ns": RawRun().spec.t0_unix_ns + 38 * NS_PER_S}
         (host / "relay.status.json").write_text(json.dumps(status))

@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from fpaas import spec as specs
 from fpaas.cli import main
 from fpaas.errors import BadInput, RunInvalid
+from fpaas.firehose.due_times import due_times
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.measures.calls import CallRecorder
 from fpaas.shuffler.cursor_places import CursorFile
 from fpaas.shuffler.run_files import RunFiles
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from fpaas.shuffler.shuffler_metrics import ACK_BUCKETS_S, AckHistogram
-from fpaas.shuffler.timeline import due_times
 
 URL = "ws://127.0.0.1:1/xrpc/com.atproto.sync.subscribeRepos"
 

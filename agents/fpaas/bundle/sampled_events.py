@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from fpaas.bundle import process_ends, restarts
@@ -81,16 +82,20 @@ def servers(bundle: Bundle, noticed: list[Found]) -> Iterator[Found]:
         for silence in _unanswered(part):
             if not any(_overlap(silence, found) for found in seen_better):
                 yield silence
-        server = None
-        for unix_ns, varz in _varz(part):
-            if varz is None:
-                continue
-            if server is not None and varz.server_id != server:
+        for (_, before), (unix_ns, after) in pairwise(_server_ids(part)):
+            if before != after:
                 what = "NATS had been started again"
                 yield Found(
                     NATS_RESTARTED, SERVER, part.host, unix_ns, unix_ns, {}, "NATS restarted", what
                 )
-            server = varz.server_id
+
+
+def _server_ids(part: HostPart) -> Iterator[tuple[int, str]]:
+    """Iterate over which life of the server answered when, after the run, too."""
+    yield from ((unix_ns, varz.server_id) for unix_ns, varz in _varz(part) if varz is not None)
+    final = part.server_final
+    if final is not None and final.server is not None:
+        yield final.until_unix_ns, final.server.server_id
 
 
 def _unanswered(part: HostPart) -> Iterator[Found]:

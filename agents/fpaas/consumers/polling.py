@@ -326,6 +326,7 @@ class Polling:
         """Start no more; pulls in flight may still end. Polls that are due and unsent stay so."""
         timings = self.timings
         for puller, due in self._due_and_unsent(now):
+            puller.habit.fetches.unsent += 1
             for one in puller.habit.pull_timings:
                 one.fetch_call_intended.give_up(due, now)
         for _, due in self._due_and_not_begun(now):
@@ -333,8 +334,6 @@ class Polling:
         self._until_unix_ns = self._last_due_unix_ns = 0
         self._idle.clear()
         for gate in self._gates:
-            for puller in gate.queue:
-                puller.habit.fetches.unsent += 1
             gate.queue.clear()
 
     def abandon(self, now: int) -> None:

@@ -142,6 +142,10 @@ def _restarts(bundle: Bundle, samples: list[NatsSample]) -> list[tuple[int, int]
     if len(bundle.parts("nats")) > 1 or bundle.spec.stream.storage != "file":
         return []
     seen = [(one.unix_ns, one.varz.server_id) for one in samples if one.varz is not None]
+    # It may have come back after the last sample.
+    final = bundle.stream_final
+    if final is not None and final.server is not None:
+        seen.append((final.until_unix_ns, final.server.server_id))
     return [
         (since, until)
         for (since, before), (until, after) in itertools.pairwise(seen)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
+from operator import itemgetter
 
 from fpaas.bundle.bundle import Bundle
+from fpaas.firehose.due_times import due_times
 from fpaas.latency import stored_times
-from fpaas.latency.leg_kinds import LEGS
+from fpaas.latency.leg_kinds import LEGS, RELAY_CLOCK
 from fpaas.ledger.deliveries import OwedSeqs, received_of
 from fpaas.ledger.disagreements import Disagreements
 from fpaas.ledger.evidence import Evidence
@@ -23,8 +25,10 @@ from fpaas.measures.intervals import IntervalSet
 from fpaas.records.accounts import LedgerFigures
 from fpaas.spec import RunSpec
 
-#: (time in Unix ns, last stream sequence stored by then)
-StoredAt = tuple[int, int]
+#: (time in Unix ns, last stream sequence whose age began by then)
+BeganAt = tuple[int, int]
+#: Of messages that follow one another, so many have their youngest one's age.
+TOGETHER = 20
 
 
 def ages_us(bundle: Bundle, evidence: Evidence, ledger: Ledger) -> dict[str, Counter[int] | None]:
@@ -33,14 +37,38 @@ def ages_us(bundle: Bundle, evidence: Evidence, ledger: Ledger) -> dict[str, Cou
     None if it is not known how many there are. Those whose age is not known are 0 at least.
     """
     spec = bundle.spec
-    by_durable = _missing_by_durable(bundle, evidence, ledger)
-    found = {"": _counted(ledger, by_durable, lambda _: True)}
-    for number, one in enumerate(spec.consumers.classes):
-        own = {spec.durable_of(at) for at in _members(spec, number)}
-        figures = ledger.by_class.get(one.name, LedgerFigures())
-        found[one.name] = _counted(figures, by_durable, own.__contains__)
-    tags = [kind.recorded for kind in LEGS.values() if kind.is_age and kind.recorded]
-    return {of_class(tag, name): ages for name, ages in found.items() for tag in tags}
+    found: dict[str, Counter[int] | None] = {}
+    for tag, began_at in _began_at(bundle).items():
+        missing = _missing(bundle, evidence, ledger, began_at)
+        found[tag] = _counted(ledger, missing, lambda _: True)
+        for number, one in enumerate(spec.consumers.classes):
+            own = {spec.durable_of(at) for at in _members(spec, number)}
+            figures = ledger.by_class.get(one.name, LedgerFigures())
+            found[of_class(tag, one.name)] = _counted(figures, missing, own.__contains__)
+    return found
+
+
+def _began_at(bundle: Bundle) -> dict[str, list[BeganAt]]:
+    """Return by tag when the ages of the stream's messages began: when stored, or when due."""
+    stored_at, due_at = stored_times.stored_at(bundle, 0), _due_at(bundle)
+    return {
+        kind.recorded: due_at if kind.begins_on == RELAY_CLOCK and due_at else stored_at
+        for kind in LEGS.values()
+        if kind.is_age and kind.recorded
+    }
+
+
+def _due_at(bundle: Bundle) -> list[BeganAt]:
+    """Return when messages of our relay's were due, the latest of each few; empty: not known."""
+    due_ns, shuffler = due_times(bundle.spec), bundle.shuffler
+    if due_ns is None or shuffler is None:
+        return []
+    found = [(0, 0)]
+    for seq, stream_seq, count in sorted(shuffler.stream_seqs, key=itemgetter(1)):
+        for first in range(0, count, TOGETHER):
+            last = min(first + TOGETHER, count) - 1
+            found.append((due_ns(seq + last), stream_seq + last))
+    return found
 
 
 def _members(spec: RunSpec, number: int) -> Iterator[int]:
@@ -49,13 +77,13 @@ def _members(spec: RunSpec, number: int) -> Iterator[int]:
 
 def _counted(
     figures: LedgerFigures,
-    by_durable: Missing | None,
+    missing: Missing | None,
     is_own: Callable[[str], bool],
 ) -> Counter[int] | None:
     if figures.owed is None or figures.delivered is None:
         return None
     count = figures.owed - figures.delivered
-    ages = by_durable.ages_us(is_own) if by_durable is not None and count else Counter[int]()
+    ages = missing.ages_us(is_own) if missing is not None and count else Counter[int]()
     unknown = count - ages.total()
     if unknown < 0:
         # The server says of some that they were delivered, of which nobody knows.
@@ -70,12 +98,12 @@ class Missing:
         self,
         owed: dict[str, OwedSeqs],
         received: dict[str, IntervalSet],
-        stored_at: list[StoredAt],
+        began_at: list[BeganAt],
         end_unix_ns: int,
     ) -> None:
         self._owed = owed
         self._received = received
-        self._stored_at = stored_at
+        self._began_at = began_at
         self._end_unix_ns = end_unix_ns
 
     def ages_us(self, is_own: Callable[[str], bool]) -> Counter[int]:
@@ -93,8 +121,8 @@ class Missing:
         by_id = {id(owed): owed for owed in self._owed.values()}
         ages: Counter[int] = Counter()
         for key, changes in missing.items():
-            for first, last, stored_unix_ns, durables in self._stretches(changes):
-                age_us = max(0, self._end_unix_ns - stored_unix_ns) // 1000
+            for first, last, began_unix_ns, durables in self._stretches(changes):
+                age_us = max(0, self._end_unix_ns - began_unix_ns) // 1000
                 ages[age_us] += durables * by_id[key].count(first, last)
         return ages
 
@@ -102,7 +130,7 @@ class Missing:
         """Iterate over (first, last sequence, stored by then, how many durables miss them)."""
         bounds = sorted(changes, reverse=True)
         durables = 0
-        for (_, before_seq), (at_unix_ns, last_seq) in pairwise(self._stored_at):
+        for (_, before_seq), (at_unix_ns, last_seq) in pairwise(self._began_at):
             first = before_seq + 1
             while first <= last_seq:
                 while bounds and bounds[-1] <= first:
@@ -113,7 +141,9 @@ class Missing:
                 first = last + 1
 
 
-def _missing_by_durable(bundle: Bundle, evidence: Evidence, ledger: Ledger) -> Missing | None:
+def _missing(
+    bundle: Bundle, evidence: Evidence, ledger: Ledger, began_at: list[BeganAt]
+) -> Missing | None:
     """Return what is known of each durable; None if there is more than one stream, or not all."""
     spec, stored = bundle.spec, ledger.stored
     if evidence.deliveries is None or evidence.lost or stored is None:
@@ -125,7 +155,7 @@ def _missing_by_durable(bundle: Bundle, evidence: Evidence, ledger: Ledger) -> M
     return Missing(
         {durable: owed[durable] for durable in durables},
         received_of(evidence.deliveries),
-        stored_times.stored_at(bundle, 0),
+        began_at,
         stored_times.polled_until_unix_ns(bundle),
     )
 

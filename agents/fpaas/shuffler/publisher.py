@@ -116,14 +116,16 @@ class Publisher:
         settled_before = self.window.settled_before
         if settled_before is not None and event.seq in settled_before:
             return
+        self.window.add(self.publish_of(event, frame))
+
+    def publish_of(self, event: Event, frame: bytes) -> Publish:
+        """Return an event as it goes into the stream."""
         subject, header, did_crc, label = self._addresser.address(event)
-        publish = Publish(event.seq, subject, header, frame, label=label, did_crc=did_crc)
-        self.window.add(publish)
+        return Publish(event.seq, subject, header, frame, label=label, did_crc=did_crc)
 
     def publish_again(self, event: Event, frame: bytes) -> None:
         """Take an event that a lost stream had, or that was in flight when it was lost."""
-        subject, header, did_crc, label = self._addresser.address(event)
-        publish = Publish(event.seq, subject, header, frame, label=label, did_crc=did_crc)
+        publish = self.publish_of(event, frame)
         withdrawn = self.window.withdrawn.pop(event.seq, None)
         publish.again = withdrawn is None
         # If it is in this stream already, a duplicate is its own.

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import base64
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError, headers_of
 from fpaas.measures.intervals import IntervalSet
+from fpaas.shuffler.life_before import LifeBefore
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_window import PublishWindow
 
@@ -25,7 +26,21 @@ ID_HEADER = "Nats-Msg-Id"
 READS_MAX = 2000
 
 
-async def settle(api: JetStreamApi, stream: str, account: Account, window: PublishWindow) -> None:
+class _Message(NamedTuple):
+    """One of the stream: its relay seq, -1 if it is not ours, its id, and its data."""
+
+    seq: int
+    message_id: str | None
+    data: bytes
+
+
+async def settle(
+    api: JetStreamApi,
+    stream: str,
+    account: Account,
+    window: PublishWindow,
+    life_before: LifeBefore | None = None,
+) -> None:
     """Read every place that no answer named. Raises JetStreamError if NATS does not answer."""
     state: Any = (await api.stream_info(stream)).get("state")
     try:
@@ -45,7 +60,9 @@ async def settle(api: JetStreamApi, stream: str, account: Account, window: Publi
                 pass
             elif stream_seq >= first_kept and reads < READS_MAX:
                 reads += 1
-                await _look(api, stream, stream_seq, account, window)
+                message = await _message_at(api, stream, stream_seq)
+                if message is not None:
+                    _take(message, stream_seq, account, window, life_before)
             elif account.maybe_stored_twice > account.stored_twice:
                 account.note_copy(stream_seq)
             elif stream_seq < first_kept and reads < READS_MAX:
@@ -59,25 +76,35 @@ async def settle(api: JetStreamApi, stream: str, account: Account, window: Publi
         log.info("read %d places of the stream that no answer named", reads)
 
 
-async def _look(
-    api: JetStreamApi, stream: str, stream_seq: int, account: Account, window: PublishWindow
-) -> None:
+async def _message_at(api: JetStreamApi, stream: str, stream_seq: int) -> _Message | None:
     try:
         answer = await api.call(f"$JS.API.STREAM.MSG.GET.{stream}", {"seq": stream_seq})
-        seq, message_id = _whose(answer)
     except JetStreamError as error:
         if not error.err_code:
             raise
         # It has just left the stream, or somebody removed it.
+        return None
+    return _message(answer)
+
+
+def _take(
+    message: _Message,
+    stream_seq: int,
+    account: Account,
+    window: PublishWindow,
+    life_before: LifeBefore | None,
+) -> None:
+    if window.found(message.seq, stream_seq, message.message_id):
         return
-    if not window.found(seq, stream_seq, message_id):
+    if life_before is None or not life_before.has_published(message.seq, stream_seq, message.data):
         account.foreign += 1
 
 
-def _whose(answer: dict[str, Any]) -> tuple[int, str | None]:
-    """Return the relay's seq and the id in a message's headers; -1 of one that is not ours."""
+def _message(answer: dict[str, Any]) -> _Message:
     try:
-        headers = dict(headers_of(base64.b64decode(answer["message"].get("hdrs", ""))))
-        return int(headers.get(SEQ_HEADER, "")), headers.get(ID_HEADER)
+        message = answer["message"]
+        headers = dict(headers_of(base64.b64decode(message.get("hdrs", ""))))
+        seq, data = int(headers.get(SEQ_HEADER, "")), base64.b64decode(message.get("data", ""))
+        return _Message(seq, headers.get(ID_HEADER), data)
     except (KeyError, TypeError, AttributeError, ValueError):
-        return -1, None
+        return _Message(-1, None, b"")

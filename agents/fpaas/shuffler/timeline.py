@@ -6,15 +6,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from fpaas import agent, common_time
 from fpaas.errors import BadInput, RunInvalid
-from fpaas.firehose.pace import pace_of
+from fpaas.firehose.due_times import due_times
 from fpaas.firehose.relay_errors import RelayError
-from fpaas.firehose.renumbering import index_of, numberings
 from fpaas.firehose.subscription import Patience
 from fpaas.jetstream import asked, progress
 from fpaas.jetstream.jetstream_api import JetStreamApi, JetStreamError
@@ -28,6 +26,7 @@ from fpaas.records.status import State
 from fpaas.shuffler import run_cursor, stream_reader
 from fpaas.shuffler.cursor_places import CursorBucket
 from fpaas.shuffler.kept_frames import KeptFrames
+from fpaas.shuffler.life_before import LifeBefore
 from fpaas.shuffler.relay_peer import RelayPeer
 from fpaas.shuffler.run_files import Left, RunFiles
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
@@ -140,6 +139,7 @@ class _Run:
         connection.subscribe(progress.subject(spec.run_id), self._told, wants_payload=True)
         if self._bucket is not None:
             self._bucket.write_through(connection)
+        self._life_before: LifeBefore | None = None
         self._go_on(begin)
         self._files = RunFiles(directory, self._shuffler, goes_on=begin.left is not None)
         self._nats = endpoints.nats
@@ -155,6 +155,8 @@ class _Run:
             if after is not None:
                 # What has its outcome, and is read again.
                 window.settled_before = account.outcomes().difference(IntervalSet([(0, after)]))
+            publisher, ended_at = shuffler.publisher, account.last_stream_seq
+            self._life_before = LifeBefore(publisher, account, ended_at)
             shuffler.reader.recorded_to = left.result.read.last or -1
             with EventLog(self._events_path) as event_log:
                 self._restart = event_log.begin(AGENT_RESTARTED, common_time.now_ns(), {})
@@ -229,7 +231,8 @@ class _Run:
         while not stop.is_set() and not self._over():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), DONE_CHECK_S)
-        if not stop.is_set() and not reader.subscription.connects:
+        has_read = reader.subscription.connects or self._life_before is not None
+        if not stop.is_set() and not has_read:
             raise RunInvalid(
                 f"the relay could not be read in the whole run: {reader.subscription.last_error}"
             )
@@ -277,7 +280,8 @@ class _Run:
                 # A server that stood still until now answers what waited before it is read.
                 await self._shuffler.publisher.drain(STOP_DRAIN_S)
                 account, window = self._shuffler.account, self._shuffler.publisher.window
-                await stream_reader.settle(api, self._spec.stream.name, account, window)
+                name, life_before = self._spec.stream.name, self._life_before
+                await stream_reader.settle(api, name, account, window, life_before)
         except (JetStreamError, NatsError, TimeoutError) as error:
             log.warning("the stream was not read at the end: %s", error or "no answer in time")
         finally:
@@ -316,17 +320,3 @@ def patience_of(spec: RunSpec) -> Patience:
     if firehose.rate_per_s is None:
         return Patience(stuck_s=firehose.stuck_s)
     return Patience(BACKOFF_MAX_OWN_RELAY_S, firehose.stuck_s, firehose.slowest_per_s)
-
-
-def due_times(spec: RunSpec) -> Callable[[int], int] | None:
-    """Return when a position of our relay is due, in Unix nanoseconds; None of a foreign relay."""
-    first_seq = spec.firehose.first_seq
-    if first_seq is None or spec.firehose.rate_per_s is None:
-        return None
-    pace = pace_of(spec.firehose)
-    t0_ns, due_ns = spec.t0_unix_ns, pace.due_ns
-    numbered = list(numberings(pace.due_count, spec.faults, first_seq))
-    if len(numbered) == 1:
-        return lambda seq: t0_ns + due_ns(seq - first_seq)
-    find = index_of(numbered)
-    return lambda position: t0_ns + due_ns(find(position))

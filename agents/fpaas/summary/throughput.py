@@ -19,10 +19,9 @@ STILL_AT_LEAST_NS = NS_PER_S // 4
 
 def find(run: MeasuredRun) -> Throughput:
     """Return the rates of all consumers together, and of each."""
-    # Of a foreign relay, what was read is what was offered.
     is_foreign = run.spec.firehose.rate_per_s is None
     return Throughput(
-        offered_per_s=_shufflers_rate(run, "read") if is_foreign else _offered_per_s(run),
+        offered_per_s=_foreign_per_s(run) if is_foreign else _offered_per_s(run),
         published_per_s=_shufflers_rate(run, "published"),
         processed_per_s=_processed_per_s(run),
         per_consumer_per_s=PerConsumer(**per_consumer(_rates_of_all(run))),
@@ -46,6 +45,20 @@ def _stood_still_at_an_end(run: MeasuredRun, part: HostPart) -> bool:
         if record.kind == AGENT_PAUSED
         for at in ends
     )
+
+
+def _foreign_per_s(run: MeasuredRun) -> float | None:
+    """Return the rate of what was read, and of what a foreign relay's numbers say is missing."""
+    read_per_s, shuffler = _shufflers_rate(run, "read"), run.bundle.shuffler
+    if read_per_s is None or shuffler is None or not shuffler.numbers_densely:
+        return read_per_s
+    window = run.lasted
+    missing = sum(
+        gap.missing or 0
+        for gap in shuffler.gaps
+        if window.from_unix_ns <= gap.at_unix_ns < window.until_unix_ns
+    )
+    return read_per_s + missing / window.length_s
 
 
 def _offered_per_s(run: MeasuredRun) -> float | None:

@@ -39,7 +39,7 @@ def notes(spec: RunSpec, summary: dict[str, Any], reasons: Sequence[Reason]) -> 
         # Those of the window are told with how long they were in all.
         if stall.kind == AGENT_RESTARTED or (stall.kind == RELAY_SILENT and WINDOW in phases):
             continue
-        is_drain_hit = DRAIN in phases and stall.holds_up and stall.part in ("nats", "consumers")
+        is_drain_hit = DRAIN in phases and stall.holds_up
         parameters = {
             **{name: value for name, value in stall.parameters().items() if name != "host"},
             "hosts": sorted({one.host for one in together if one.host is not None}),

@@ -1,0 +1,35 @@
+"""What a killed shuffler published and had no time to write down, read from the stream.
+
+Whoever is started again in its place reads the relay again from where its account ends, so these
+events get their outcome as duplicates. If the firehose is over by then, only the stream has them.
+"""
+
+from __future__ import annotations
+
+from fpaas.firehose.frames import Event, FrameError, decode
+from fpaas.shuffler.publish_account import Account
+from fpaas.shuffler.publisher import Publisher
+
+
+class LifeBefore:
+    """The life that ended; its account knew of the stream up to `last_stream_seq`."""
+
+    def __init__(self, publisher: Publisher, account: Account, last_stream_seq: int) -> None:
+        self._publisher = publisher
+        self._account = account
+        self._last_stream_seq = last_stream_seq
+
+    def has_published(self, seq: int, stream_seq: int, frame: bytes) -> bool:
+        """Take in a message that nobody knows, of relay seq `seq`; returns whether it is its."""
+        if seq < 0 or stream_seq <= self._last_stream_seq or seq in self._account.read_seqs:
+            return False
+        try:
+            event = decode(frame)
+        except FrameError:
+            return False
+        if not isinstance(event, Event):
+            return False
+        self._account.note_read(seq)
+        publish = self._publisher.publish_of(event._replace(seq=seq), frame)
+        self._account.note_published(publish, stream_seq)
+        return True
