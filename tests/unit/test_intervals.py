@@ -81,3 +81,7 @@ def test_an_interval_as_long_as_a_relays_numbers_takes_no_memory() -> None:
     settled = IntervalSet([(5, 9), (31_527_021_770, 31_527_021_775)])
     left = settled.difference(IntervalSet([(0, 31_527_021_771)]))
     assert list(left) == [(31_527_021_772, 31_527_021_775)]
+
+
+def test_nothing_lies_in_an_empty_range() -> None:
+    assert IntervalSet([(6, 8)]).count_within(8, 6) == 0

@@ -65,7 +65,9 @@ class IntervalSet:
         return sum(self._ends) - sum(self._starts) + len(self._starts)
 
     def count_within(self, first: int, last: int) -> int:
-        """How many numbers of the set lie in [first, last]."""
+        """How many numbers of the set lie in [first, last], which may be empty."""
+        if last < first:
+            return 0
         low = bisect_right(self._ends, first - 1)
         high = bisect_right(self._starts, last)
         if low >= high:
