@@ -253,7 +253,7 @@ def test_what_was_not_measured_is_none() -> None:
 
 @pytest.mark.parametrize(
     ("num_pending", "unexplained", "tolerated"),
-    [(20, 0, 0), (19, 0, 1), (18, 2, 0), (21, 1, 0)],
+    [(20, 0, 0), (19, 0, 1), (9, 0, 1), (8, 12, 0), (21, 1, 0)],
 )
 def test_the_server_may_count_one_twice_where_it_passes_over_what_expires(
     num_pending: int, unexplained: int, tolerated: int
@@ -268,6 +268,19 @@ def test_the_server_may_count_one_twice_where_it_passes_over_what_expires(
     assert balanced.unexplained == unexplained
     assert len(balanced.tolerated) == tolerated
     assert (balanced.delivered, balanced.expired_unread, balanced.pending_at_end) == (20, 10, 20)
+
+
+@pytest.mark.parametrize(("expired", "short", "unexplained"), [(20, 1, 0), (20, 11, 11), (5, 1, 1)])
+def test_the_server_may_count_one_twice_of_who_is_behind_all_that_is_stored(
+    expired: int, short: int, unexplained: int
+) -> None:
+    spec, simulation = fanout(1)
+    simulation.publish(50)
+    simulation.poll(simulation.durables[0], 0, 10, "r")
+    simulation.expire(expired)
+    pending = 50 - max(10, expired)
+    evidence = with_durable(simulation.evidence(), "fpaas-00000", num_pending=pending - short)
+    assert balance(spec, evidence).unexplained == unexplained
 
 
 def test_messages_may_expire_while_the_server_is_looked_at() -> None:
