@@ -1,6 +1,7 @@
 """Writes docs/results/scenarios.md: `python -m tools.scenario_results results/<run-id> …`.
 
-Their summary.json is kept beside it, so that a test can hold the page against them.
+The runs' summary.json is kept beside it, so that a test can hold the page against them; without
+runs, the page is made of what is kept.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ cluster. The runs' summaries are the files `docs/results/scenarios/scenario-N.js
 BELOW = """Rates are messages a second. Each consumer is owed every message. What limited each
 run, as its report says:"""
 AGENTS = ("relay", "shuffler", "consumers")
-COLUMNS = (
-    *("scenario", "verdict", "consumers", "poll", "batch", "offered", "published", "processed"),
+FIGURES = (
+    *("verdict", "consumers", "poll", "batch", "offered", "published", "processed"),
     *("written → acked p50; p99", "pull → answered p50; p99", "NATS CPU", "NATS memory"),
     *("agents CPU", "owed", "delivered", "unexplained"),
 )
@@ -51,7 +52,7 @@ def page() -> str:
     paths = sorted(path for path in SUMMARIES.glob("*.json") if path != CONDITIONS)
     summaries = {path.stem: _read(path) for path in paths}
     kept = _read(CONDITIONS)
-    rows = [_row(name, kept["loads"][name], summary) for name, summary in summaries.items()]
+    rows = [_figures(kept["loads"][name], summary) for name, summary in summaries.items()]
     limits = [
         f"- {name}: {summary['limited_by']['sentence']}" for name, summary in summaries.items()
     ]
@@ -59,7 +60,8 @@ def page() -> str:
         "\n\n".join(
             [
                 HEAD,
-                _table(COLUMNS, rows),
+                # Scenarios side by side: their figures are too many for columns.
+                _table(("figure", *summaries), list(zip(FIGURES, *rows, strict=True))),
                 BELOW,
                 "\n".join(limits),
                 _table(("condition", "value"), list(kept["conditions"].items())),
@@ -69,11 +71,10 @@ def page() -> str:
     )
 
 
-def _row(name: str, load: Mapping[str, float], summary: Mapping[str, Any]) -> list[str]:
+def _figures(load: Mapping[str, float], summary: Mapping[str, Any]) -> list[str]:
     rates, ledger = summary["throughput"], summary["ledger"]
     processes = summary["resources"]["processes"]
     return [
-        name,
         summary["verdict"]["status"],
         f"{load['count']:,}",
         f"{load['poll_interval_s']:g} s",
@@ -129,5 +130,6 @@ def _write(path: Path, content: object) -> None:
 
 
 if __name__ == "__main__":
-    keep([Path(argument) for argument in sys.argv[1:]])
+    if sys.argv[1:]:
+        keep([Path(argument) for argument in sys.argv[1:]])
     PAGE.write_text(page())
