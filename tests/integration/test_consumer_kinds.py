@@ -148,6 +148,23 @@ def test_a_killed_server_is_subscribed_to_again(
     assert ledger["pending_at_end"] == ledger["lost"] == 0
 
 
+def play_with_pause(
+    lab: ProcessesLab, from_s: float, until_s: float, server: NatsServer | None = None
+) -> dict[str, Any]:
+    """Play a run in which a server, or else a worker, stands still; returns its summary."""
+    try:
+        lab.start()
+        lab.sleep_until(from_s)
+        pid = lab.pids("consumers")[1] if server is None else server.pid
+        os.kill(pid, signal.SIGSTOP)
+        lab.sleep_until(until_s)
+        os.kill(pid, signal.SIGCONT)
+        lab.wait()
+        return lab.report()
+    finally:
+        lab.end()
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize("what", ["nats", "worker"])
 @pytest.mark.parametrize("kind", ["push", "ordered"])
@@ -156,17 +173,7 @@ def test_who_stands_still_delays_and_loses_nothing(
 ) -> None:
     variables = VARIABLES | {"bench_measure_s": 7, "bench_consumer_kind": kind}
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
-    try:
-        lab.start()
-        lab.sleep_until(2)
-        pid = nats_server.pid if what == "nats" else lab.pids("consumers")[1]
-        os.kill(pid, signal.SIGSTOP)
-        lab.sleep_until(4)
-        os.kill(pid, signal.SIGCONT)
-        lab.wait()
-        summary = lab.report()
-    finally:
-        lab.end()
+    summary = play_with_pause(lab, 2, 4, nats_server if what == "nats" else None)
     ledger = summary["ledger"]
     assert ledger["unexplained"] == 0, summary["verdict"]
     assert ledger["pending_at_end"] == ledger["lost"] == 0
@@ -191,17 +198,7 @@ def test_a_worker_that_stands_still_over_the_end_receives_what_was_sent(
 ) -> None:
     variables = VARIABLES | {"bench_drain_s": 0, "bench_consumer_kind": kind}
     lab = ProcessesLab(tmp_path, {"server": nats_server}, **variables)
-    try:
-        lab.start()
-        lab.sleep_until(4)
-        pid = lab.pids("consumers")[1]
-        os.kill(pid, signal.SIGSTOP)
-        lab.sleep_until(8.5)
-        os.kill(pid, signal.SIGCONT)
-        lab.wait()
-        summary = lab.report()
-    finally:
-        lab.end()
+    summary = play_with_pause(lab, 4, 8.5)
     ledger = summary["ledger"]
     assert ledger["unexplained"] == 0, summary["verdict"]
     assert summary["latency_ms"]["publish_to_fetch"]["max"] > 3500

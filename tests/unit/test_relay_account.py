@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from fpaas.bundle.loader import load_bundle
+from fpaas.measures.intervals import IntervalSet
 from fpaas.records import files
 from fpaas.records.files import LineWriter
 from fpaas.records.shuffler import NAME, SAMPLES, RelayGap, ShufflerResult, ShufflerSample
@@ -249,3 +250,10 @@ def test_bad_frames_that_did_not_come_again_count_towards_the_limit(tmp_path: Pa
     many = summary(tmp_path / "many", foreign=True, undecodable=4, undecodable_once=7)
     assert many["verdict"]["status"] == "invalid"
     assert "frames_undecodable" in codes(many)
+
+
+def test_events_that_come_again_under_new_numbers_are_repeats(tmp_path: Path) -> None:
+    few, many = IntervalSet([(1_000_001, 1_000_300)]), IntervalSet([(1_000_001, 1_000_500)])
+    assert "relay_unsteady" not in codes(summary(tmp_path, foreign=True, duplicates=few))
+    (tmp_path / "other").mkdir()
+    assert "relay_unsteady" in codes(summary(tmp_path / "other", foreign=True, duplicates=many))
