@@ -55,7 +55,8 @@ def _owed_from_the_first(
         return _owed_by_class(spec, stored, evidence.classes, disagreements)
     dids = evidence.dids
     if not spec.consumers.partitions:
-        return {durable: OwedSeqs(stored) for durable in durables}
+        # One for all: what each of them misses is added up by what it is owed.
+        return dict.fromkeys(durables, OwedSeqs(stored))
     if dids is None:
         return None
     listed: list[list[int]] = [[] for _ in range(spec.consumers.partitions)]
