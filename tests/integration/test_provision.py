@@ -50,6 +50,7 @@ def test_what_jetstream_is_asked_for_is_what_it_has(
         bench_mix=[social, {"name": "all", "count": 1}],
         bench_stream_storage="file",
         bench_stream_compression="s2",
+        bench_stream_persist_mode="async",
         bench_max_ack_pending=7,
         bench_inactive_threshold_s=300,
     )
@@ -59,6 +60,7 @@ def test_what_jetstream_is_asked_for_is_what_it_has(
     assert done.returncode == 0, done.stderr
     stream, durables = stream_and_durables(nats_server.url)
     assert stream.config.compression == "s2"
+    assert stream.config.persist_mode == "async"
     assert [durable.config.max_ack_pending for durable in durables] == [7, 7, 7]
     assert [durable.config.inactive_threshold for durable in durables] == [300, 300, 300]
     filtered = [

@@ -185,6 +185,13 @@ def test_what_jetstream_would_not_do_is_refused() -> None:
         spec.read_variables({"bench_stream_compression": "s2"})
     with pytest.raises(spec.SpecError, match=r"bench_sync_interval_s: 0 .* only files are synced"):
         spec.read_variables({"bench_sync_interval_s": 0})
+    with pytest.raises(spec.SpecError, match=r"bench_stream_persist_mode: async .* only files are"):
+        spec.read_variables({"bench_stream_persist_mode": "async"})
+    in_files = {"bench_stream_storage": "file", "bench_stream_persist_mode": "async"}
+    with pytest.raises(spec.SpecError, match="one replica only"):
+        spec.read_variables({**in_files, "bench_stream_replicas": 3})
+    with pytest.raises(spec.SpecError, match="bench_sync_interval_s: 0 is not allowed"):
+        spec.read_variables({**in_files, "bench_sync_interval_s": 0})
     synced = build(bench_stream_storage="file", bench_sync_interval_s=0)
     spec.check_run(spec.RunSpec.from_json(synced.to_json(), "run.json"), "run.json")
     assert synced.stream.sync_interval_s == 0

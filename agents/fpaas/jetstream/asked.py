@@ -109,6 +109,8 @@ def stream(spec: RunSpec) -> Config:
         "num_replicas": asked.replicas,
         "allow_direct": True,
         "compression": asked.compression,
+        # Servers before 2.12 do not know it.
+        **({} if asked.persist_mode == "default" else {"persist_mode": asked.persist_mode}),
     }
 
 

@@ -117,6 +117,7 @@ def build(
             max_consumers=(2 if is_ordered else 1) * count + 100,
             compression=v["bench_stream_compression"],
             sync_interval_s=v["bench_sync_interval_s"],
+            persist_mode=v["bench_stream_persist_mode"],
         ),
         consumers=Consumers(
             count=count,

@@ -35,6 +35,7 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_stream_duplicate_window_s": stream.duplicate_window_s,
         "bench_stream_storage": stream.storage,
         "bench_stream_compression": stream.compression,
+        "bench_stream_persist_mode": stream.persist_mode,
         "bench_ack": consumers.ack,
         "bench_consumer_kind": consumers.kind,
         "bench_max_ack_pending": consumers.max_ack_pending,

@@ -98,6 +98,8 @@ class Stream:
     compression: str = "none"
     #: How often its files are synced to the disk; 0: before each ack. None of older runs.
     sync_interval_s: float | None = None
+    #: `async`: the server acks what it has not written to its files yet.
+    persist_mode: str = "default"
 
 
 @dataclass(frozen=True)

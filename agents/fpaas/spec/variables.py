@@ -24,6 +24,7 @@ STORAGES = ("memory", "file")
 #: Where a shuffler that is started again in a run finds how far it was.
 CURSOR_PLACES = ("file", "nats")
 COMPRESSIONS = ("none", "s2")
+PERSIST_MODES = ("default", "async")
 #: One server; or a cluster, which must have a majority without one of its servers.
 NATS_HOSTS_ALLOWED = (1, 3)
 
@@ -78,10 +79,19 @@ VARIABLES: dict[str, Variable] = {
     "bench_stream_duplicate_window_s": number(300, 0.1, 604_800, "seconds"),
     "bench_stream_storage": choice("memory", STORAGES),
     "bench_stream_compression": choice("none", COMPRESSIONS),
+    "bench_stream_persist_mode": choice(PERSIST_MODES[0], PERSIST_MODES),
     "bench_sync_interval_s": number(120, 0, 86_400, "seconds (0: before each ack)"),
     "bench_stream_replicas": integer(1, 1, max(NATS_HOSTS_ALLOWED), "replicas"),
     "bench_keep_metrics": boolean(default=False),
     "bench_faults": faults.LIST,
+}
+
+
+#: What only a stream in files has, and why.
+_OF_FILES = {
+    "bench_stream_compression": "only files are compressed",
+    "bench_stream_persist_mode": "only files are written to the disk",
+    "bench_sync_interval_s": "only files are synced to the disk",
 }
 
 
@@ -100,17 +110,7 @@ def read_variables(values: Mapping[str, Any]) -> dict[str, Any]:
             wrong.append(str(error))
     if wrong:
         raise SpecError("\n".join(wrong))
-    if read["bench_stream_compression"] != "none" and read["bench_stream_storage"] != "file":
-        raise SpecError(
-            f"bench_stream_compression: {read['bench_stream_compression']} is not allowed with "
-            f"bench_stream_storage={read['bench_stream_storage']}: only files are compressed"
-        )
-    sync_s, storage = read["bench_sync_interval_s"], read["bench_stream_storage"]
-    if sync_s != VARIABLES["bench_sync_interval_s"].default and storage != "file":
-        raise SpecError(
-            f"bench_sync_interval_s: {sync_s:g} is not allowed with "
-            f"bench_stream_storage={storage}: only files are synced to the disk"
-        )
+    _check_files(read)
     duplicate_window_s = read["bench_stream_duplicate_window_s"]
     if duplicate_window_s > read["bench_stream_max_age_s"]:
         # The server refuses a window longer than max age; follow a shortened max age by default.
@@ -121,6 +121,32 @@ def read_variables(values: Mapping[str, Any]) -> dict[str, Any]:
             )
         read["bench_stream_duplicate_window_s"] = read["bench_stream_max_age_s"]
     return read
+
+
+def _check_files(read: Mapping[str, Any]) -> None:
+    """Refuse what only a stream in files can have, of any other. Raises SpecError."""
+    if read["bench_stream_storage"] != "file":
+        for name, why in _OF_FILES.items():
+            value = read[name]
+            if value != VARIABLES[name].default:
+                shown = f"{value:g}" if isinstance(value, float) else value
+                raise SpecError(
+                    f"{name}: {shown} is not allowed with "
+                    f"bench_stream_storage={read['bench_stream_storage']}: {why}"
+                )
+    if read["bench_stream_persist_mode"] != "async":
+        return
+    replicas = read["bench_stream_replicas"]
+    if replicas > 1:
+        raise SpecError(
+            f"bench_stream_persist_mode: async is not allowed with bench_stream_replicas={replicas}"
+            ": the server has it for streams of one replica only"
+        )
+    if not read["bench_sync_interval_s"]:
+        raise SpecError(
+            "bench_sync_interval_s: 0 is not allowed with bench_stream_persist_mode=async: "
+            "the server acks before it writes, let alone syncs"
+        )
 
 
 def _unknown(name: str) -> str:

@@ -115,6 +115,8 @@ def _storage(spec: RunSpec) -> str:
     sync_s = spec.stream.sync_interval_s
     if spec.stream.storage != "file" or sync_s is None:
         return spec.stream.storage
+    if spec.stream.persist_mode == "async":
+        return f"file, written after the ack, synced every {sync_s:g} s"
     return f"file, synced every {sync_s:g} s" if sync_s else "file, synced before each ack"
 
 
