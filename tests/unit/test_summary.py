@@ -233,12 +233,33 @@ def test_the_screenful_is_one(tmp_path: Path) -> None:
     write(tmp_path)
     shown = list(summary_text.lines(analyse(tmp_path), "Scenario 1"))
     # Some of them say whom ages leave out, and that this older run misses its open calls.
-    assert len(shown) <= 44
-    assert max(len(line) for line in shown) <= 110
+    assert len(shown) <= 50
+    assert max(len(line) for line in shown) <= summary_text.WIDTH == 80
     text = "\n".join(shown)
     assert "PASS        Scenario 1" in text
     assert "unexplained 0" in text
     assert "owed 35,000 = delivered" in text
+
+
+def test_no_figure_is_too_large_for_the_screen(tmp_path: Path) -> None:
+    write(tmp_path)
+    content = analyse(tmp_path)
+    for leg in content["latency_ms"].values():
+        bounds = dict.fromkeys(("p50", "p90", "p99", "p999", "max"), 3_599_999.9)
+        leg.update(bounds, count=10**9, negative_count=7, clock_error_ms=2.5)
+        leg.update(at_least=dict.fromkeys(bounds), not_resolvable=[])
+    content["ledger"] |= dict.fromkeys(
+        (name for name, value in content["ledger"].items() if isinstance(value, int)), 10**11
+    )
+    content["resources"]["hosts"] = {
+        "a-host-with-a-name.of.some-length.example.com": content["resources"]["hosts"].popitem()[1]
+    }
+    shown = list(summary_text.lines(content, "A scenario: with a goal that takes a line " * 2))
+    assert max(len(line) for line in shown) <= summary_text.WIDTH
+    # What is left out is the least of what a goal may be about.
+    (heads,) = (line.split() for line in shown if line.startswith("latency, ms"))
+    assert heads[2:] == ["p50", "p99", "max", "count"]
+    assert "± 2.50 ms publish to ack has 7 negative samples" in " ".join(" ".join(shown).split())
 
 
 def test_a_server_that_fell_silent_is_named_before_what_follows_from_it(tmp_path: Path) -> None:

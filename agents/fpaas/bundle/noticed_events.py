@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from fpaas.agreement import agreeing
 from fpaas.bundle import relay_silence
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.found_event import (
@@ -213,7 +214,10 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
         STREAM_LOST: (
             OBSERVER,
             "stream lost",
-            f"{who} had {get('to_replay')} events of a lost stream to publish again",
+            (
+                f"{who} had {_many(get('to_replay'), 'event|events')} of a lost stream to publish "
+                f"again"
+            ),
         ),
         CURSOR_LOST: (
             AGENT,
@@ -223,7 +227,7 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
         DURABLES_MADE_AGAIN: (
             OBSERVER,
             "durables made again",
-            f"{who} had {get('durables')} durables of a lost stream to make again"
+            f"{who} had {_many(get('durables'), 'durable|durables')} of a lost stream to make again"
             if get("durables") != 0
             # Ordered consumers have none.
             else f"{who} began again with a stream that was made again",
@@ -232,10 +236,14 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
     return told.get(kind, (OBSERVER, kind.replace("_", " "), f"{who} noted {kind}"))
 
 
+def _many(count: object, words: str) -> str:
+    return f"{count} {agreeing(count, words)}"
+
+
 def _undecodable(who: str, parameters: JsonObject) -> str:
     seq, size_bytes, file = (parameters.get(name) for name in ("seq", "bytes", "file"))
     where = f"after seq {parameters.get('after_seq')}" if seq is None else f"with seq {seq}"
-    size = "" if size_bytes is None else f" of {size_bytes} bytes"
+    size = "" if size_bytes is None else f" of {_many(size_bytes, 'byte|bytes')}"
     kept = "" if file is None else f"; {file} has its bytes"
     return f"{who} got a frame{size} {where} that {parameters.get('cause')}{kept}"
 

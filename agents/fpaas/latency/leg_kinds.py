@@ -30,7 +30,7 @@ class LegKind:
     meaning: str
     assigned_by: str
     begins_on: str
-    #: Of an age, what never arrived.
+    #: Of an age, what never arrived: of one, and of many (see agreement).
     never: str = ""
     is_headline: bool = False
 
@@ -82,7 +82,8 @@ LEGS = {
         "stored → first fetched by any consumer",
         FIRST_FETCH,
         SERVER_CLOCK,
-        "messages stored that no consumer ever fetched",
+        "message stored that no consumer ever fetched|messages stored that no consumer ever "
+        "fetched",
         is_headline=True,
     ),
     "publish_to_fetch": LegKind(
@@ -92,7 +93,8 @@ LEGS = {
         "stored → fetched, each delivery",
         RECEIVED,
         SERVER_CLOCK,
-        "deliveries owed in the whole run and never made",
+        "delivery owed in the whole run and never made|deliveries owed in the whole run and never "
+        "made",
     ),
     "end_to_end": LegKind(
         "consumers",
@@ -101,7 +103,8 @@ LEGS = {
         "due at the relay → received by a consumer, each delivery",
         RECEIVED,
         RELAY_CLOCK,
-        "deliveries owed in the whole run and never made",
+        "delivery owed in the whole run and never made|deliveries owed in the whole run and never "
+        "made",
         is_headline=True,
     ),
     "fetch_call": LegKind(

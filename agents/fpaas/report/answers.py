@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fpaas.agreement import agreeing, count_of
 from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
 from fpaas.report.ledger_table import published_terms
@@ -40,7 +41,7 @@ def _can_it(spec: RunSpec, summary: JsonObject) -> str:
     if throughput.get("offered_per_s") is None and throughput.get("processed_per_s") is None:
         return f"{start} Neither what was offered nor what was processed was measured."
     return (
-        f"{start} {c.count:,} consumers {_how(spec)}. "
+        f"{start} {count_of(c.count, 'consumer|consumers')} {_how(spec)}. "
         f"Frames offered: {_per_s(throughput.get('offered_per_s'))}; published: "
         f"{_per_s(throughput.get('published_per_s'))}; processed: "
         f"{_per_s(throughput.get('processed_per_s'))} by all consumers together, "
@@ -52,7 +53,7 @@ def _can_it(spec: RunSpec, summary: JsonObject) -> str:
 
 def _how(spec: RunSpec) -> str:
     if spec.consumers.is_pushed:
-        return "were pushed to"
+        return agreeing(spec.consumers.count, "was|were") + " pushed to"
     if spec.consumers.classes:
         return f"polled in {len(spec.consumers.classes)} classes of their own"
     return f"polled every {spec.consumers.poll_interval_s:g} s"
@@ -93,14 +94,15 @@ def _lost(summary: JsonObject) -> str:
         sentences.append("Nothing.")
     else:
         sentences.append(
-            f"{number(lost)} deliveries ({share(lost, ledger.get('owed')) or '0 %'} of those owed) "
-            f"and {number(frames)} frames on their way into the stream."
+            f"{count_of(lost, 'delivery|deliveries')} "
+            f"({share(lost, ledger.get('owed')) or '0 %'} of those owed) and "
+            f"{count_of(frames, 'frame|frames')} on the way into the stream."
         )
     if ledger.get("owed") is not None:
         sentences.append(
-            f"Of {number(ledger['owed'])} deliveries owed, "
-            f"{_count_and_share(ledger, 'delivered')} were made, "
-            f"{_count_and_share(ledger, 'pending_at_end')} were pending at the end and "
+            f"Of {count_of(ledger['owed'], 'delivery|deliveries')} owed, "
+            f"{_count_and_share(ledger, 'delivered', 'was|were')} made, "
+            f"{_count_and_share(ledger, 'pending_at_end', 'was|were')} pending at the end and "
             f"{_count_and_share(ledger, 'expired_unread')} had expired unread."
         )
     sentences.append(f"Unexplained: {number(unexplained)}.")
@@ -136,15 +138,17 @@ def planned_unread(spec: RunSpec, summary: JsonObject) -> list[str]:
     if measured is None:
         return [arithmetic, outcome.rstrip()]
     if lost:
-        outcome += f"{number(lost)} deliveries of these were lost, and that was not planned."
+        were_lost = count_of(lost, "delivery of these was|deliveries of these were")
+        outcome += f"{were_lost} lost, and that was not planned."
     else:
         outcome += "This is what was asked for, and no defect of NATS or of the consumers."
     return [arithmetic, outcome]
 
 
-def _count_and_share(ledger: JsonObject, name: str) -> str:
-    part = share(ledger.get(name), ledger.get("owed"))
-    return number(ledger.get(name)) + (f" ({part})" if part else "")
+def _count_and_share(ledger: JsonObject, name: str, verb: str = "") -> str:
+    count = ledger.get(name)
+    part = share(count, ledger.get("owed"))
+    return number(count) + (f" ({part})" if part else "") + f" {agreeing(count, verb)}".rstrip()
 
 
 def _per_s(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fpaas.agreement import count_of
 from fpaas.bundle.parts import JsonObject
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.latency.lower_bounds import marked
@@ -59,7 +60,8 @@ def rows(spec: RunSpec, summary: JsonObject) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": one.name,
-                "what": f"{one.count:,} consumers, {polls}; owed {load_words.wanted(one)}",
+                "what": f"{count_of(one.count, 'consumer|consumers')}, {polls}; owed "
+                "{load_words.wanted(one)}",
                 "cells": cells,
             }
         )

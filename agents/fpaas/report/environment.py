@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from fpaas.agreement import agreeing, count_of
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
@@ -32,7 +33,7 @@ def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
             if c.classes
             else {
                 "poll interval": f"{c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %",
-                "batch": f"{c.batch_size:,} messages",
+                "batch": count_of(c.batch_size, "message|messages"),
                 "fetch": "until empty, each poll" if c.fetch == "drain" else "one batch a poll",
             }
         ),
@@ -93,7 +94,7 @@ def _line(facts: MachineFacts) -> str:
     """Return what a host is in a few words; its distribution, if that is known."""
     words = [facts.os] if isinstance(facts, HostFacts) and facts.os else []
     words.append(f"kernel {facts.kernel or 'not known'}")
-    words.append(f"{number(facts.cpu_count)} cores")
+    words.append(f"{number(facts.cpu_count)} {agreeing(facts.cpu_count, 'core|cores')}")
     words.append(with_unit(facts.mem_total_mb, "MB"))
     return ", ".join(words)
 

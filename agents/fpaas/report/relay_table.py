@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fpaas.agreement import agreeing
 from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
 from fpaas.report.written import NOT_MEASURED, number, with_unit
@@ -29,7 +30,11 @@ def relay_rows(spec: RunSpec, summary: JsonObject) -> dict[str, str]:
     missing = relay.get("missing")
     gaps = number(relay.get("gap_count"))
     if relay.get("gap_count"):
-        gaps += ", " + ("size not known" if missing is None else f"{number(missing)} events")
+        gaps += ", " + (
+            "size not known"
+            if missing is None
+            else f"{number(missing)} {agreeing(missing, 'event|events')}"
+        )
     rows = {
         "relay": f"{url} ({'not ours' if relay.get('foreign') else 'ours'})",
         "without an event, longest": with_unit(pick(silent, "longest"), "s"),

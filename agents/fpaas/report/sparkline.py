@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from fpaas.agreement import count_of
 from fpaas.report.written import number
 
 WIDTH_PX = 120
@@ -31,7 +32,8 @@ def svg(values: Sequence[float | None], title: str) -> Markup:
     drawn = [line for line in lines if line]
     last_x, last_y = drawn[-1][-1].split(",")
     words = (
-        f"{title}: {len(measured)} runs, least {number(low)}, most {number(high)}, "
+        f"{title}: {count_of(len(measured), 'run|runs')}, least {number(low)}, most "
+        f"{number(high)}, "
         f"the last {number(measured[-1])}"
     )
     marks = Markup().join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fpaas.agreement import count_of
 from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
 from fpaas.report.written import NOT_MEASURED, number, share
@@ -28,7 +29,7 @@ def message_rows(summary: JsonObject) -> list[dict[str, Any]]:
     rows = [_row(name, figures) for name, figures in list(kinds.items())[:KINDS_MAX]]
     others = list(kinds.values())[KINDS_MAX:]
     if others:
-        rows.append(_row(f"{len(others)} others", _together(others)))
+        rows.append(_row(count_of(len(others), "other|others"), _together(others)))
     if kinds:
         rows.append(_row("all", {**summary["message_bytes"], "share_of_bytes": 1}))
     return rows

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from fpaas import agreement
 from fpaas.bundle.parts import JsonObject
 from fpaas.report.written import NOT_MEASURED, number
 
-#: Figure of the view → how it is written.
+#: Figure of the view → how it is written: the figure, and words that agree with it.
 WORDS = {
     "busy_pct": "{} % busy",
     "busy_pct_max": "{} % at most",
@@ -23,9 +24,9 @@ WORDS = {
     "loopback_mbit_per_s": "{} Mbit/s to itself",
     "of_link_pct": "{} % of the link",
     "of_measured_pct": "{} % of what was measured before the run",
-    "dropped": "{} packets dropped",
-    "tcp_retransmits": "{} segments sent again",
-    "net_errors": "{} errors",
+    "dropped": "{} {:packet|packets} dropped",
+    "tcp_retransmits": "{} {:segment|segments} sent again",
+    "net_errors": "{} {:error|errors}",
     "read_mb_per_s": "{} MB/s read",
     "written_mb_per_s": "{} MB/s written",
     "iowait_pct": "{} % of cores waited for it",
@@ -33,12 +34,12 @@ WORDS = {
     "cpu_pct_max": "{} % at most",
     "rss_mb_max": "{} MB",
     "loop_lag_p99_ms": "event loop {} ms late (p99)",
-    "connection_errors": "{} connection errors",
-    "reconnects": "{} reconnects",
-    "timeouts": "{} timeouts",
-    "refused": "{} publishes refused",
-    "slow_disconnects": "{} slow readers cut off",
-    "slow_consumers": "{} slow consumers",
+    "connection_errors": "{} connection {:error|errors}",
+    "reconnects": "{} {:reconnect|reconnects}",
+    "timeouts": "{} {:timeout|timeouts}",
+    "refused": "{} {:publish|publishes} refused",
+    "slow_disconnects": "{} slow {:reader|readers} cut off",
+    "slow_consumers": "{} slow {:consumer|consumers}",
 }
 #: Left out if there are none, or nobody can tell.
 SELDOM = (
@@ -77,7 +78,7 @@ def _written(figures: dict[str, Any]) -> str:
         if value is None or (name in SELDOM and not value):
             continue
         words = WORDS.get(name, f"{name.replace('_', ' ')} {{}}")
-        parts.append(words.format(_number(value)))
+        parts.append(agreement.rendered(words, _number(value), value))
     return ", ".join(parts)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from fpaas.agreement import count_of
 from fpaas.latency.lower_bounds import MARK
 from fpaas.summary.comparison import RATIO_DIGITS, TOO_FEW, Comparison, Row, Sample
 
@@ -43,7 +44,7 @@ def compared(comparison: Comparison, caution: Caution, style: str, *, everything
     hidden = len(comparison.rows) - len(shown)
     text = _page(table if shown else [], comparison.left_out, caution, style)
     if hidden:
-        same = "1 figure" if hidden == 1 else f"{hidden} figures"
+        same = count_of(hidden, "figure|figures")
         text += f"\n\n{same} did not change as far as these runs can tell; --all shows them"
     return text.lstrip("\n")
 

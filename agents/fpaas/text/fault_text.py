@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fpaas.agreement import agreeing, count_of
+
 #: Terms of the ledger that say what a fault cost, and how they are called.
 COSTS = {
-    "not_read": "events not read",
-    "publish_failed": "publishes failed",
-    "publish_unknown": "publishes unknown",
-    "duplicates_rejected": "duplicates rejected",
-    "lost": "deliveries lost",
-    "redelivered": "deliveries repeated",
-    "duplicate_deliveries": "duplicates delivered",
+    "not_read": "event not read|events not read",
+    "publish_failed": "publish failed|publishes failed",
+    "publish_unknown": "publish unknown|publishes unknown",
+    "duplicates_rejected": "duplicate rejected|duplicates rejected",
+    "lost": "delivery lost|deliveries lost",
+    "redelivered": "delivery repeated|deliveries repeated",
+    "duplicate_deliveries": "duplicate delivered|duplicates delivered",
 }
 UNKNOWN = "-"
 
@@ -48,11 +50,11 @@ def cost(fault: Mapping[str, Any]) -> str:
     terms = fault["cost"]
     known = {name: terms[name] for name in COSTS if terms[name] is not None}
     why = {"lost": causes(terms.get("lost_by_cause"))}
-    found = [f"{n:,} {COSTS[name]}{why.get(name, '')}" for name, n in known.items() if n]
+    found = [f"{count_of(n, COSTS[name])}{why.get(name, '')}" for name, n in known.items() if n]
     said = ", ".join(found)
     if len(known) == len(COSTS):
         return said or "nothing"
-    shared = [words for name, words in COSTS.items() if name not in known]
+    shared = [agreeing(None, words) for name, words in COSTS.items() if name not in known]
     return "; ".join(
         part
         for part in (said, f"not told apart from the run's other faults: {', '.join(shared)}")

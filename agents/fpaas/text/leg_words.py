@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from fpaas.agreement import agreeing
 from fpaas.latency.leg_kinds import DUE, FIRST_FETCH, LEGS, RECEIVED, SENT
 from fpaas.latency.lower_bounds import MARK
 
@@ -16,6 +17,7 @@ ASSIGNED_BY = {
     FIRST_FETCH: "first fetched",
     "ended": "answered",
 }
+_CALLS = "call|calls"
 #: Of runs whose logs are of the older kind.
 BY_END = (
     "This run's calls were counted in the second in which they ended, as older versions did: calls "
@@ -37,22 +39,24 @@ def remarks(name: str, leg: Mapping[str, Any], number: Callable[[Any], str]) -> 
     """Iterate over what a reader must know of a leg beside its percentiles; `number` writes one."""
     if leg.get("open_count"):
         yield (
-            f"counts {number(leg['open_count'])} calls without answer by their age, the youngest "
-            f"{MARK}{number(leg.get('open_min_ms'))} ms"
+            f"counts {number(leg['open_count'])} {agreeing(leg['open_count'], _CALLS)} without "
+            f"answer by age, the youngest {MARK}{number(leg.get('open_min_ms'))} ms"
         )
     missing = leg.get("missing_count")
     if missing and LEGS[name].is_age:
         age_ms = leg.get("missing_min_ms")
         age = "" if age_ms is None else f", the youngest {MARK}{number(age_ms)} ms old"
         # Runs of earlier versions do not.
-        counts = "counts by their age" if "max" in (leg.get("at_least") or {}) else "leaves out"
-        yield f"{counts} {number(missing)} {LEGS[name].never}{age}"
+        counts = "counts by age" if "max" in (leg.get("at_least") or {}) else "leaves out"
+        yield f"{counts} {number(missing)} {agreeing(missing, LEGS[name].never)}{age}"
     elif missing:
-        due = number(leg.get("due_count"))
+        due = f"{number(leg.get('due_count'))} {agreeing(leg.get('due_count'), _CALLS)}"
         yield (
-            f"leaves out {number(missing)} of {due} calls that fell due and left no trace"
+            f"leaves out {number(missing)} of {due} that fell due and left no trace"
             if missing > 0
-            else f"counts {number(-missing)} calls more than the {due} that fell due"
+            else f"counts {number(-missing)} more than the {due} that fell due"
         )
     if leg.get("out_of_range_count"):
-        yield f"{number(leg['out_of_range_count'])} samples are out of range: more than an hour"
+        beyond = leg["out_of_range_count"]
+        samples = agreeing(beyond, "sample is|samples are")
+        yield f"{number(beyond)} {samples} out of range: more than an hour"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fpaas.agreement import agreeing, count_of
 from fpaas.spec import ConsumerClass, Firehose, RunSpec, acks, starts
 from fpaas.text.plan_figures import rate
 
@@ -23,7 +24,7 @@ def rate_of(firehose: Firehose) -> str:
     count, length_s = len(firehose.rate_steps), sum(one.for_s for one in firehose.rate_steps)
     return (
         f"{firehose.slowest_per_s:g} to {firehose.fastest_per_s:g} frames/s, "
-        f"{count} step{'s' if count > 1 else ''}, repeated every {length_s:g} s; "
+        f"{count_of(count, 'step|steps')}, repeated every {length_s:g} s; "
         f"{rate(firehose.rate_per_s)} frames/s on average"
     )
 
@@ -33,7 +34,7 @@ def polls(spec: RunSpec) -> str:
     c = spec.consumers
     if c.is_pushed:
         return "none: " + pushed(spec)
-    batches = f"{c.batch_size} messages per batch"
+    batches = f"{c.batch_size} {agreeing(c.batch_size, 'message|messages')} per batch"
     if c.fetch == "drain":
         batches = f"until empty, {batches}"
     said = f"every {c.poll_interval_s:g} s ± {c.poll_jitter_pct:g} %, {batches}"

@@ -105,7 +105,7 @@ def _overload(spec: RunSpec, plan: dict[str, Any]) -> str:
         f"each consumer is owed {rate(owed)} messages/s and {takes} = "
         f"{rate(plan['capacity_per_consumer_per_s'])}/s, so that "
         f"{percent(unread)} of what is owed stays unread because of these parameters. "
-        f"In this run of {spec.warmup_s + spec.measure_s + spec.drain_s:g} s "
+        f"In this run of {spec.warmup_s + spec.measure_s + spec.drain_s:g} s, "
         f"{percent(share(plan, 'delivered'))} is delivered, "
         f"{percent(share(plan, 'expired_unread'))} expires and "
         f"{percent(share(plan, 'pending_at_end'))} is pending at the end. "

@@ -10,6 +10,7 @@ from fpaas.spec import RunSpec, acks, kinds
 from fpaas.text.load_words import DELIVERY_WORDS, polls, rate_of, wanted
 from fpaas.text.plan_figures import each_class, offer_s, percent, rate, share
 
+WIDTH = 80
 LABEL_WIDTH = 12
 
 
@@ -18,7 +19,7 @@ def describe(spec: RunSpec, plan: dict[str, Any], expected: list[str], warned: l
     rows = {**_demand(spec, plan), **_outcome(spec, plan), **_cost(plan)}
     title = " ".join(part for part in (spec.scenario.name, spec.scenario.title) if part)
     lines = [f"Plan of {spec.run_id}: {title}"]
-    lines += [f"  {label:<{LABEL_WIDTH}}{text}" for label, text in rows.items()]
+    lines += [_wrapped(f"  {label:<{LABEL_WIDTH}}", text) for label, text in rows.items()]
     lines += [_wrapped("  ", sentence) for sentence in expected]
     lines += [_wrapped("! ", sentence) for sentence in warned]
     return "\n".join(lines)
@@ -26,7 +27,12 @@ def describe(spec: RunSpec, plan: dict[str, Any], expected: list[str], warned: l
 
 def _wrapped(mark: str, sentence: str) -> str:
     return textwrap.fill(
-        sentence, width=96, initial_indent=mark, subsequent_indent="  ", break_on_hyphens=False
+        sentence,
+        width=WIDTH,
+        initial_indent=mark,
+        subsequent_indent=" " * len(mark),
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

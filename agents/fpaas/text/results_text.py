@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fpaas.agreement import count_of
 from fpaas.latency.lower_bounds import marked
 from fpaas.results import entry
 from fpaas.results.entry import KEY_FIGURES, Entry, Value
@@ -36,7 +37,7 @@ def lines(entries: Sequence[Entry]) -> Iterator[str]:
             yield f"    {one.problem or one.why}"
     for trend in entry.trends(entries):
         yield ""
-        runs = f"{trend.runs} run{'s' if trend.runs > 1 else ''}"
+        runs = count_of(trend.runs, "run|runs")
         yield f"{trend.scenario or 'without a name'}, {runs}, oldest to newest:"
         for key in KEY_FIGURES:
             values = trend.lines[key.name]

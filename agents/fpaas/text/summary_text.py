@@ -6,14 +6,15 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fpaas.agreement import count_of
 from fpaas.latency.leg_kinds import LEGS, headline_legs
 from fpaas.latency.lower_bounds import is_at_least, is_goal_at_least, marked
 from fpaas.spec import kinds
 from fpaas.text import fault_text, leg_words
 from fpaas.verdict import goals, trimming
 
-WIDTH = 100
-GOAL_WIDTH = 48
+#: Of a terminal that nobody has made larger.
+WIDTH = 80
 LABEL_WIDTH = 12
 #: What the screen has room for; the report has all.
 REASONS_SHOWN_MAX = 8
@@ -23,8 +24,13 @@ ONLY_WHOLE_FROM = 10_000
 UNRESOLVED = "< ±"
 #: Columns are at least so wide, and so far apart.
 CELL_WIDTH_MIN = 6
+#: Keeps a name and its figure on one line.
+TIE = "\N{NO-BREAK SPACE}"
 GAP = 2
-LEG_WIDTH = 22
+NAME_WIDTH_MIN = 24
+#: Of latencies, those that the report alone has if there is no room for all, first to last.
+LEAVE_OUT = ("p90", "p99.9")
+LIMITS = {"at most": "≤", "at least": "≥"}
 
 
 def verdict(summary: dict[str, Any]) -> str:
@@ -35,13 +41,13 @@ def verdict(summary: dict[str, Any]) -> str:
 def lines(summary: dict[str, Any], title: str) -> Iterator[str]:
     """Iterate over the summary's lines, from the verdict on; `title` names scenario and goal."""
     trimmed = trimming.words(summary)
-    yield f"{verdict(summary):<{LABEL_WIDTH}}{title}{f', {trimmed}' if trimmed else ''}"
+    yield from _wrapped(f"{title}{f', {trimmed}' if trimmed else ''}", label=verdict(summary))
     reasons = summary["verdict"]["reasons"]
     for reason in reasons[:REASONS_SHOWN_MAX]:
         yield from _wrapped("- " + reason)
     if len(reasons) > REASONS_SHOWN_MAX:
         more = len(reasons) - REASONS_SHOWN_MAX
-        yield from _wrapped(f"- and {more} more reason{'s' if more > 1 else ''} in the report")
+        yield from _wrapped(f"- and {count_of(more, 'more reason|more reasons')} in the report")
     limited_by = summary.get("limited_by")
     if limited_by:
         yield from _wrapped(limited_by["sentence"], label="limited by")
@@ -68,9 +74,20 @@ def _labelled(label: str, text: str) -> str:
 
 def _wrapped(text: str, label: str = "") -> list[str]:
     indent = " " * LABEL_WIDTH
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=f"{label:<{LABEL_WIDTH}}", subsequent_indent=indent
+    wrapped = textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=f"{label:<{LABEL_WIDTH}}",
+        subsequent_indent=indent,
+        # Paths and ids stay whole, to be copied.
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    return [line.replace(TIE, " ") for line in wrapped]
+
+
+def _tied(text: str) -> str:
+    return text.replace(" ", TIE)
 
 
 def _faults(summary: dict[str, Any]) -> Iterator[str]:
@@ -90,9 +107,12 @@ def _faults(summary: dict[str, Any]) -> Iterator[str]:
 def _goals(summary: dict[str, Any]) -> Iterator[str]:
     """Set each goal beside what was measured; a meaning too long for its column is cut short."""
     judged = summary.get("goals") or []
-    rows = []
+    if not judged:
+        return
+    rows: list[tuple[str, list[str]]] = [("goals", ["limit", "value", ""])]
+    status_width = max(len(goal["status"]) for goal in judged)
     for goal in judged:
-        limit = f"{goal['comparison']} {goals.written(goal['limit'], goal['unit'])}"
+        limit = f"{LIMITS[goal['comparison']]} {goals.written(goal['limit'], goal['unit'])}"
         measured = NOT_MEASURED
         if goal["measured"] is not None:
             # In the limit's unit, which stands beside it.
@@ -100,12 +120,9 @@ def _goals(summary: dict[str, Any]) -> Iterator[str]:
                 goals.written(goal["measured"], ""),
                 at_least=is_goal_at_least(summary, goal["name"]),
             )
-        meaning = textwrap.shorten(goal["meaning"], GOAL_WIDTH, placeholder=" …")
-        rows.append((f"{meaning:<{GOAL_WIDTH}}", [limit, measured], f"  {goal['status']}"))
-    for number, (line, row) in enumerate(zip(_table([r[:2] for r in rows]), rows, strict=True)):
-        yield _labelled("" if number else "goals", line + row[2])
-    if judged:
-        yield ""
+        rows.append((goal["meaning"], [limit, measured, f"{goal['status']:<{status_width}}"]))
+    yield from _table(rows)
+    yield ""
 
 
 def _classes(summary: dict[str, Any]) -> Iterator[str]:
@@ -114,7 +131,7 @@ def _classes(summary: dict[str, Any]) -> Iterator[str]:
         ledger = figures["ledger"]
         each = _number(figures["per_consumer_per_s"]["p50"], 2)
         yield from _wrapped(
-            f"{name}: {_number(figures['consumers'])} consumers, {each}/s each; owed "
+            f"{name}: {count_of(figures['consumers'], 'consumer|consumers')}, {each}/s each; owed "
             f"{_number(ledger['owed'])}, delivered {_number(ledger['delivered'])}, expired unread "
             f"{_number(ledger['expired_unread'])}, pending {_number(ledger['pending_at_end'])}, "
             f"lost {_number(ledger['lost'])}",
@@ -124,10 +141,10 @@ def _classes(summary: dict[str, Any]) -> Iterator[str]:
 
 def _throughput(throughput: dict[str, Any]) -> Iterator[str]:
     rates = (
-        f"{name} {_number(throughput[f'{name}_per_s'])}/s"
+        _tied(f"{name} {_number(throughput[f'{name}_per_s'])}/s")
         for name in ("offered", "published", "processed")
     )
-    yield _labelled("throughput", "   ".join(rates))
+    yield from _wrapped("   ".join(rates), label="throughput")
     each = throughput["per_consumer_per_s"]
     yield _labelled(
         "",
@@ -138,92 +155,107 @@ def _throughput(throughput: dict[str, Any]) -> Iterator[str]:
 
 def _ledger(ledger: dict[str, Any]) -> Iterator[str]:
     def terms(*names: str) -> str:
-        return " + ".join(f"{name.replace('_', ' ')} {_number(ledger[name])}" for name in names)
+        return " + ".join(
+            _tied(f"{name.replace('_', ' ')} {_number(ledger[name])}") for name in names
+        )
 
-    yield _labelled("ledger", f"{terms('offered')} = {terms('published', 'not_read')}")
-    yield _labelled(
-        "",
-        "  + " + terms("undecodable", "duplicates_rejected", "publish_failed", "publish_unknown"),
+    refused = ("undecodable", "duplicates_rejected", "publish_failed", "publish_unknown")
+    yield from _wrapped(
+        f"{terms('offered')} = {terms('published', 'not_read', *refused)}", label="ledger"
     )
-    yield _labelled(
-        "",
-        f"{terms('owed')} = " + terms("delivered", "expired_unread", "pending_at_end", "lost"),
+    yield from _wrapped(
+        f"{terms('owed')} = {terms('delivered', 'expired_unread', 'pending_at_end', 'lost')}"
     )
-    yield _labelled("", f"{terms('stored')}, {terms('redelivered')}, {terms('unexplained')}")
+    yield from _wrapped(", ".join(terms(name) for name in ("stored", "redelivered", "unexplained")))
     for term in ("not_read", "expired_unread", "lost"):
         causes = ledger[f"{term.removesuffix('_unread')}_by_cause"] or {}
-        found = [f"{cause.replace('_', ' ')} {_number(n)}" for cause, n in causes.items() if n]
+        found = [
+            _tied(f"{cause.replace('_', ' ')} {_number(n)}") for cause, n in causes.items() if n
+        ]
         if found:
             yield from _wrapped(f"{term.replace('_', ' ')}: {', '.join(found)}")
 
 
 def _latency(latency: dict[str, Any]) -> Iterator[str]:
-    columns = ("p50", "p90", "p99", "p999", "max")
-    heads = [*columns[:3], "p99.9", "max", "count", "negative", "clock ±"]
-    rows: list[tuple[str, list[str]]] = [(" " * LEG_WIDTH, heads)]
+    columns = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9", "max": "max"}
+    rows: list[tuple[str, list[str]]] = [("latency, ms", [*columns.values(), "count"])]
     unresolved = False
     remarks = []
     for name in headline_legs():
         title, leg = LEGS[name].title, latency[name]
         remarks += [f"{title} {one}" for one in leg_words.remarks(name, leg, _number)]
         if not leg_words.is_measured(leg):
-            absent = NOT_MEASURED if leg["count"] is None else "no samples"
-            rows.append((f"{title:<{LEG_WIDTH}}", [absent]))
+            rows.append((title, [NOT_MEASURED if leg["count"] is None else "no samples"]))
             continue
-        hidden = leg["not_resolvable"] if leg["clock_error_ms"] is not None else ()
+        bound_ms, negative = leg["clock_error_ms"], leg["negative_count"]
+        if bound_ms:
+            remarks.append(f"{title} compares clocks that are known to ± {_number(bound_ms, 2)} ms")
+        if negative:
+            remarks.append(f"{title} has {count_of(negative, 'negative sample|negative samples')}")
+        hidden = leg["not_resolvable"] if bound_ms is not None else ()
         unresolved = unresolved or any(column in hidden for column in columns)
         lower = leg.get("at_least") or {}
         cells = [
             UNRESOLVED if c in hidden else marked(_number(leg[c], 1), at_least=c in lower)
             for c in columns
         ]
-        cells += [_number(leg["count"]), _number(leg["negative_count"])]
-        cells.append(_number(leg["clock_error_ms"], 2))
-        rows.append((f"{title:<{LEG_WIDTH}}", cells))
-    yield from _labelled_table("latency, ms", rows)
+        rows.append((title, [*cells, _number(leg["count"])]))
+    yield from _table(rows, LEAVE_OUT)
     for remark in remarks:
         yield from _wrapped(remark)
     if unresolved:
-        yield _labelled("", f"{UNRESOLVED}: not resolvable, less than the clocks' error")
+        yield from _wrapped(f"{UNRESOLVED}: not resolvable, less than the clocks' error")
 
 
-def _table(rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """Write rows of a name and cells; each column is as wide as its widest cell, and a gap."""
-    columns = max((len(cells) for _, cells in rows), default=0)
-    widths = [
-        max(CELL_WIDTH_MIN, *(len(cells[at]) for _, cells in rows if at < len(cells)))
-        for at in range(columns)
-    ]
-    name_width = max((len(name) for name, _ in rows), default=0)
-    return [
-        f"{name:<{name_width}}"
-        + "".join(f"{' ' * GAP}{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
-        for name, cells in rows
-    ]
+def _table(
+    rows: Sequence[tuple[str, Sequence[str]]], leave_out: Sequence[str] = ()
+) -> Iterator[str]:
+    """Write rows of a name and cells below their heads, no wider than the screen.
+
+    For that, columns are left out in the order named, and then names are cut short. A row of one
+    cell that is no figure ("no samples") has all columns for it.
+    """
+    (title, heads), rest = rows[0], rows[1:]
+    shown = list(range(len(heads)))
+    for name in ("", *leave_out):
+        shown = [at for at in shown if heads[at] != name or not name]
+        widths = {
+            at: max(
+                CELL_WIDTH_MIN, *(len(cells[at]) for _, cells in rows if len(cells) == len(heads))
+            )
+            for at in shown
+        }
+        room = WIDTH - sum(GAP + width for width in widths.values())
+        if room >= NAME_WIDTH_MIN:
+            break
+    name_width = max(NAME_WIDTH_MIN, min(room, max(GAP + len(name) for name, _ in rest)))
+    for name, cells in ((title, heads), *((f"{'':{GAP}}{name}", cells) for name, cells in rest)):
+        at_shown = shown if len(cells) == len(heads) else range(len(cells))
+        written = "".join(f"{'':{GAP}}{cells[at]:>{widths.get(at, 0)}}" for at in at_shown)
+        yield f"{_cut(name, name_width):<{name_width}}{written}".rstrip()
 
 
-def _labelled_table(label: str, rows: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
-    for number, line in enumerate(_table(rows)):
-        yield _labelled("" if number else label, line)
+def _cut(name: str, width: int) -> str:
+    return name if len(name) <= width else name[: width - 1].rstrip() + "…"
 
 
 def _resources(summary: dict[str, Any]) -> Iterator[str]:
     resources = summary["resources"]
-    rows: list[tuple[str, list[str]]] = [("", ["CPU % mean", "max", "RSS MB mean", "max"])]
+    rows: list[tuple[str, list[str]]] = [("resources", ["CPU % mean", "max", "RSS MB mean", "max"])]
     for process, usage in resources["processes"].items():
         cells = [
             _number(usage[figure][kind], 1)
             for figure in ("cpu_pct", "rss_mb")
             for kind in ("mean", "max")
         ]
-        rows.append((f"{process:<{LEG_WIDTH}}", cells))
+        rows.append((process, cells))
     for host, usage in resources["hosts"].items():
         cells = [
             _number(usage[figure], 1)
             for figure in ("cpu_pct", "cpu_pct_max", "mem_mb", "mem_mb_max")
         ]
         rows.append((f"host {host}", cells))
-    yield from _labelled_table("resources", rows)
+    yield from _table(rows)
 
 
 def _fetches(summary: dict[str, Any]) -> Iterator[str]:
@@ -238,10 +270,10 @@ def _fetches(summary: dict[str, Any]) -> Iterator[str]:
         f", {_number(count)} answered with {status}"
         for status, count in (fetches["by_status"] or {}).items()
     )
-    yield _labelled(
-        "fetches",
+    yield from _wrapped(
         f"{_number(fetches['ok'])} with messages, {_number(fetches['empty'])} empty{statuses}"
         f"; polls late by p99 {late} ms",
+        label="fetches",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from fpaas.agreement import count_of
 from fpaas.latency.lower_bounds import marked
 from fpaas.records import sweep as sweep_record
 from fpaas.records.sweep import PlayedRun, PointFigure, Sweep, SweepPoint
@@ -141,7 +142,8 @@ def trimmed(sweep: Sweep) -> str:
     found = [run.trimmed for run in runs if run.trimmed]
     if not found:
         return ""
-    return f"Of {len(runs)} runs, {len(found)} are {', '.join(dict.fromkeys(found))}."
+    of_all = count_of(len(runs), "run|runs")
+    return f"Of {of_all}, {count_of(len(found), 'is|are')} {', '.join(dict.fromkeys(found))}."
 
 
 def lines(sweep: Sweep, growths: list[Growth]) -> Iterator[str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from fpaas import agreement
+from fpaas.agreement import count_of
 from fpaas.latency.leg_kinds import LEGS
 
 #: The figures cannot be trusted.
@@ -23,7 +25,7 @@ Parameters = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Code:
-    """One code. `sentence` is a format string over the parameters, or a function of them.
+    """One code. `sentence` is a format string over the parameters (see agreement), or a function.
 
     `meaning` and `remedy` are what `fpaas explain` prints; `parameters` are names with their units.
     """
@@ -37,7 +39,7 @@ class Code:
     def render(self, parameters: Parameters) -> str:
         """Return the sentence, without a host. Raises KeyError if a parameter is missing."""
         if isinstance(self.sentence, str):
-            return self.sentence.format_map(parameters)
+            return agreement.rendered(self.sentence, **parameters)
         return self.sentence(parameters)
 
 
@@ -68,9 +70,11 @@ def still_open(p: Parameters) -> str:
     never = LEGS[p["leg"]].never
     if never:
         least = "" if p["open_min_ms"] is None else f", the youngest {p['open_min_ms']:.4g} ms old"
-        return f"at the run's end there were {p['open_count']:,} {never}{least}"
+        was = agreement.agreeing(p["open_count"], "was|were")
+        return f"at the run's end there {was} {count_of(p['open_count'], never)}{least}"
     least = "" if p["open_min_ms"] is None else f", the youngest after {p['open_min_ms']:.4g} ms"
-    return f"{p['open_count']:,} calls of {p['leg']} were still open when the run ended{least}"
+    calls = count_of(p["open_count"], f"call of {p['leg']} was|calls of {p['leg']} were")
+    return f"{calls} still open when the run ended{least}"
 
 
 def counted(count: float | None) -> str:
@@ -81,7 +85,7 @@ def counted(count: float | None) -> str:
 def causes(counts: Mapping[str, int] | None, words: Mapping[str, str]) -> str:
     """Write the causes that a term has, each with its count, to be appended to it."""
     known = counts or {}
-    found = [f"{known[name]} {text}" for name, text in words.items() if known.get(name)]
+    found = [f"{known[name]:,} {text}" for name, text in words.items() if known.get(name)]
     return f": {'; '.join(found)}" if found else ""
 
 

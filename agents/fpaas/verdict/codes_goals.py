@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fpaas.agreement import agreeing, count_of
 from fpaas.latency.lower_bounds import marked
 from fpaas.ledger import durable_account, ledger
 from fpaas.verdict import goals
@@ -25,20 +26,19 @@ NOT_READ = {
     ledger.DROPPED: "vanished in transit, between frames that were read",
     ledger.BEFORE_FIRST: "fell due before the shuffler read its first frame",
     ledger.AFTER_LAST: "fell due after the last frame that the shuffler read",
-    ledger.SHUFFLER_DIED: "are neither in the killed shuffler's account nor in the stream",
-    ledger.RELAY_DIED: "were offered by the relay before it died, after the last one that was read",
+    ledger.SHUFFLER_DIED: "in neither the killed shuffler's account nor the stream",
+    ledger.RELAY_DIED: "offered by the relay before it died, after the last one that was read",
 }
 LOST = {
-    durable_account.NOT_RECEIVED: "were sent by the server, received by nobody, and expired before "
-    "they could be sent again",
-    durable_account.NOT_REPEATED: "were sent by the server, received by nobody, and never again: "
+    durable_account.NOT_RECEIVED: "sent by the server, received by nobody, and expired before "
+    "being sent again",
+    durable_account.NOT_REPEATED: "sent by the server, received by nobody, and not sent again: "
     "bench_ack has no ack for each",
-    durable_account.AGENT_DIED: "were sent to a consumer that was killed (it may have received "
-    "them), and are gone",
-    durable_account.REMOVED: "were removed from the stream by somebody, before their age or the "
+    durable_account.AGENT_DIED: "sent to a consumer that was killed, which may have received them",
+    durable_account.REMOVED: "removed from the stream by somebody, before their age or the "
     "stream's size required it",
-    durable_account.MAX_DELIVER: "were sent as often as their class allows, and received by nobody",
-    durable_account.STREAM_LOST: "were in the stream when it was lost with its server",
+    durable_account.MAX_DELIVER: "sent as often as their class allows, and received by nobody",
+    durable_account.STREAM_LOST: "in the stream when it was lost with its server",
 }
 
 _LEDGER = "See the ledger in the report for the causes."
@@ -57,30 +57,35 @@ def _goal_missed(p: Parameters) -> str:
 
 def _frames_not_read(p: Parameters) -> str:
     return (
-        f"{p['count']} of {p['offered']} frames were never read from the relay"
+        f"{counted(p['count'])} of {count_of(p['offered'], 'frame|frames')} "
+        f"{agreeing(p['count'], 'was|were')} never read from the relay"
         f"{causes(p['by_cause'], NOT_READ)}"
     )
 
 
 def _publishes_failed(p: Parameters) -> str:
     listed = ", ".join(f"{reason} ({n})" for reason, n in p["by_reason"].items())
-    return f"{p['count']} publishes failed for good{f': {listed}' if listed else ''}"
+    failed = count_of(p["count"], "publish|publishes")
+    return f"{failed} failed for good{f': {listed}' if listed else ''}"
 
 
 def _deliveries_lost(p: Parameters) -> str:
-    return f"{p['count']} deliveries were lost{causes(p['by_cause'], LOST)}"
+    lost = count_of(p["count"], "delivery was|deliveries were")
+    return f"{lost} lost{causes(p['by_cause'], LOST)}"
 
 
 def _fetch_errors(p: Parameters) -> str:
     listed = ", ".join(
-        f"{counted(count)} fetches with {status}" for status, count in p["by_status"].items()
+        f"{count_of(count, 'fetch|fetches')} with {status}"
+        for status, count in p["by_status"].items()
     )
     return f"NATS answered with errors: {listed}"
 
 
 def _expired_beyond_plan(p: Parameters) -> str:
     return (
-        f"{counted(p['expired'])} messages expired unread, but the parameters imply only "
+        f"{count_of(p['expired'], 'message|messages')} expired unread, but the parameters imply "
+        f"only "
         f"{counted(p['planned'])}; consumers took less than their polls allow"
     )
 
@@ -109,30 +114,32 @@ CODES: dict[str, Code] = {
     ),
     "stored_twice": Code(
         FAIL,
-        "{count} events are in the stream twice: they were repeated after the duplicate window was "
-        "over (bench_stream_duplicate_window_s)",
+        "{count} {count:event is|events are} in the stream twice: {count:it was|they were} "
+        "repeated "
+        "after the duplicate window was over (bench_stream_duplicate_window_s)",
         "A publish had no answer for so long that NATS took its repeat as new.",
         "Set a longer bench_stream_duplicate_window_s.",
         {"count": "events"},
     ),
     "stream_out_of_order": Code(
         FAIL,
-        "{count} events were stored after a later one of the same DID",
+        "{count} {count:event was|events were} stored after a later one of the same DID",
         "The stream did not keep the order of an author's events.",
         _LEDGER,
         {"count": "events"},
     ),
     "deliveries_out_of_order": Code(
         FAIL,
-        "{count} first deliveries came after that of a later event of the same DID",
+        "{count} first {count:delivery|deliveries} came after that of a later event of the same "
+        "DID",
         "A consumer saw an author's events out of order.",
         _LEDGER,
         {"count": "deliveries"},
     ),
     "acks_lost": Code(
         FAIL,
-        "{count} deliveries were received and acknowledged, but the server still waits for the "
-        "acks; it would deliver them again",
+        "{count} {count:delivery was|deliveries were} received and acknowledged, but the server "
+        "still waits for the {count:ack|acks}; it would deliver {count:it|them} again",
         "Consumers sent acks that NATS does not have.",
         "Look for connections that broke; read nats.log.",
         {"count": "deliveries"},
@@ -149,7 +156,8 @@ CODES: dict[str, Code] = {
     # -- causes of a missed goal, or noted --------------------------------------------------------
     "consumers_never_fetched": Code(
         NOTE,
-        "{count} of {of} consumers never fetched a message, although each had its polls",
+        "{count} of {of} {of:consumer|consumers} never fetched a message, although each had its "
+        "polls",
         "Some consumers got nothing.",
         "Look at the fetch statuses in the report.",
         {"count": "consumers", "of": "consumers"},
@@ -170,8 +178,9 @@ CODES: dict[str, Code] = {
     ),
     "publishes_unknown": Code(
         NOTE,
-        "{count} publishes were never answered, and neither repeats nor reading the stream settled "
-        "them",
+        "{count} {count:publish was|publishes were} never answered, and neither repeats nor "
+        "reading "
+        "the stream settled {count:it|them}",
         "It is not known whether NATS has these frames.",
         "Read nats.log and the shuffler's log.",
         {"count": "publishes"},
@@ -192,7 +201,7 @@ CODES: dict[str, Code] = {
     ),
     "shuffler_reconnects": Code(
         NOTE,
-        "the shuffler's connection to NATS broke {count} times",
+        "the shuffler's connection to NATS broke {count} {count:time|times}",
         "The shuffler lost its connection to NATS and connected again.",
         "Read the shuffler's log and nats.log.",
         {"count": "times"},
@@ -206,23 +215,23 @@ CODES: dict[str, Code] = {
     ),
     "fetch_timeouts": Code(
         NOTE,
-        "{count} fetches were not answered in time",
+        "{count} {count:fetch was|fetches were} not answered in time",
         "Pulls got no answer for 5 s.",
         "Look for a stall of NATS among the events.",
         {"count": "fetches"},
     ),
     "consumer_connections": Code(
         NOTE,
-        "consumers' connections had {errors} errors and {reconnects} reconnects; {lost} pulls were "
-        "lost with them",
+        "consumers' connections had {errors} {errors:error|errors} and {reconnects} "
+        "{reconnects:reconnect|reconnects}; {lost} {lost:pull was|pulls were} lost with them",
         "Consumers lost their connections to NATS and connected again.",
         "Read the consumers' log and nats.log.",
         {"errors": "", "reconnects": "", "lost": "pulls"},
     ),
     "slow_consumers": Code(
         NOTE,
-        "the server cut off {count:g} connections as slow consumers; use more connections or "
-        "smaller batches",
+        "the server cut off {count:g} {count:connection|connections} as slow "
+        "{count:consumer|consumers}; use more connections or smaller batches",
         "Too many bytes were pending on a connection.",
         "Set a smaller bench_batch_size, or bench_connections=per_consumer. With "
         "bench_consumer_kind=push, set a smaller bench_max_ack_pending.",

@@ -354,14 +354,16 @@ CODES: dict[str, Code] = {
     ),
     "consumers_missing": Code(
         INVALID,
-        "consumers-*.json: {missing} of the host's {count} consumers are in none",
+        "consumers-*.json: {missing} of the host's {count} {count:consumer|consumers} "
+        "{missing:is|are} in "
+        "none",
         "Some consumers have no account: their worker never started, or its files are gone.",
         _LOGS,
         {"missing": "consumers", "count": "consumers"},
     ),
     "more_problems": Code(
         INVALID,
-        "and {count} more problems with the run's files",
+        "and {count} more {count:problem|problems} with the run's files",
         "The bundle has more problems than are listed here; manifest.json lists all.",
         _FILES,
         {"count": "problems"},
@@ -384,8 +386,8 @@ CODES: dict[str, Code] = {
     ),
     "calls_missing": Code(
         INVALID,
-        "{leg}: {due} calls fell due in the window, but its figures cover {counted} and {open} "
-        "open ones: they leave some out, or count some twice",
+        "{leg}: {due} {due:call|calls} fell due in the window, but its figures cover {counted} and "
+        "{open} open {open:one|ones}: they leave some out, or count some twice",
         "A latency does not have as many samples as an independent count says it should, so its "
         "percentiles may leave out the worst.",
         _REPORT,
@@ -534,14 +536,15 @@ CODES: dict[str, Code] = {
     ),
     "frames_not_offered": Code(
         INVALID,
-        "the relay offered {offered} of the {due} frames that the run asks for",
+        "the relay offered {offered} of the {due} {due:frame|frames} that the run asks for",
         "Our relay did not play the whole load.",
         _LOGS,
         {"offered": "frames", "due": "frames"},
     ),
     "frames_undecodable": Code(
         INVALID,
-        "the relay {relay_url} sent {count} frames that could not be decoded or were too large "
+        "the relay {relay_url} sent {count} {count:frame|frames} that could not be decoded or "
+        "{count:was|were} too large "
         "(the limit is {limit_frames})",
         "The relay sent malformed frames, or the connection damaged them, more of them than a run "
         "may have. Each is left out and counted.",
@@ -586,7 +589,8 @@ CODES: dict[str, Code] = {
     ),
     "relay_incomplete": Code(
         INVALID,
-        "the relay {relay_url} left out {missing} events between those that were read, "
+        "the relay {relay_url} left out {missing} {missing:event|events} between those that were "
+        "read, "
         "{missing_pct:.1f} % of all, the limit is {limit_pct:g} %",
         "By their sequence numbers, the relay had more events than it sent: it was away for longer "
         "than it keeps them, or lost them.",
@@ -595,9 +599,9 @@ CODES: dict[str, Code] = {
     ),
     "relay_unsteady": Code(
         INVALID,
-        "the relay {relay_url} renumbered its events {seq_resets} times (the limit is "
-        "{resets_limit}) and sent {reread} frames again, {reread_pct:.1f} % of all (the limit is "
-        "{reread_limit_pct:g} %)",
+        "the relay {relay_url} renumbered its events {seq_resets} {seq_resets:time|times} (the "
+        "limit is {resets_limit}) and sent {reread} {reread:frame|frames} again, "
+        "{reread_pct:.1f} % of all (the limit is {reread_limit_pct:g} %)",
         "The relay kept repeating itself or renumbering, so what was read is not a firehose's "
         "load.",
         "Use another relay.",

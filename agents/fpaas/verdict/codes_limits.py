@@ -174,8 +174,8 @@ CODES: dict[str, Code] = {
     ),
     "connections": Code(
         LIMIT,
-        "The consumers' connections: NATS cut off {count} because more was pending on them than it "
-        "allows; use smaller batches or more connections.",
+        "The consumers' connections: NATS cut off {count} because more was pending on "
+        "{count:it|them} than it allows; use smaller batches or more connections.",
         "Too many bytes were pending on a connection.",
         "Set a smaller bench_batch_size, or bench_connections=per_consumer. With "
         "bench_consumer_kind=push, set a smaller bench_max_ack_pending.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fpaas.agreement import agreeing, count_of
 from fpaas.consumers import ordering
 from fpaas.ledger import lost_streams
 from fpaas.records.events import NATS_SILENT, RELAY_SILENT
@@ -25,18 +26,19 @@ MADE_AGAIN = {
     ordering.GAP: "for a missing delivery",
     ordering.SILENCE: "for missing heartbeats",
     ordering.CONNECTION: "with a new connection",
-    ordering.STATUS: "because they were not there",
+    ordering.STATUS: "missing at the server",
 }
 LOST_WITH_STREAM = {
     lost_streams.MAX_AGE: "had reached the stream's maximum age when it was made again",
-    lost_streams.NOT_REPLAYED: "were not published again, by the relay's or the run's end",
-    lost_streams.IN_DELIVERY: "were on their way to consumers",
+    lost_streams.NOT_REPLAYED: "not published again by the relay's or the run's end",
+    lost_streams.IN_DELIVERY: "on the way to consumers",
 }
 
 
 def _consumers_ordered(p: Parameters) -> str:
     count = sum(p["by_cause"].values())
-    again = f"{counted(count)} were made again{causes(p['by_cause'], MADE_AGAIN)}"
+    made = count_of(count, "was made again|were made again")
+    again = f"{made}{causes(p['by_cause'], MADE_AGAIN)}"
     return (
         "ordered consumers acknowledge nothing, so figures of acks are null; "
         f"{again if count else 'none had to be made again'}."
@@ -44,7 +46,7 @@ def _consumers_ordered(p: Parameters) -> str:
 
 
 def _relay_gaps(p: Parameters) -> str:
-    missing = "some events" if p["missing"] is None else f"{counted(p['missing'])} events"
+    missing = "some events" if p["missing"] is None else count_of(p["missing"], "event|events")
     gaps = "a gap" if p["count"] == 1 else f"{p['count']} gaps"
     return f"the relay {p['relay_url']} left out {missing}, in {gaps}"
 
@@ -55,7 +57,7 @@ def _stream_recreated(p: Parameters) -> str:
         "nothing in it was missing anywhere"
         if p["rewound_to_seq"] is None
         else f"the relay was read again from seq {p['rewound_to_seq']} on, and "
-        f"{counted(p['replayed'])} events were published again"
+        f"{count_of(p['replayed'], 'event was|events were')} published again"
     )
     served = (
         ""
@@ -64,8 +66,9 @@ def _stream_recreated(p: Parameters) -> str:
     )
     why = causes(p["lost_by_cause"], LOST_WITH_STREAM)
     return (
-        f"the stream was lost and made again{times}; {rewound}; {counted(p['lost'])} deliveries "
-        f"were lost with it{why}; {counted(p['repeats'])} were repeats{served}"
+        f"the stream was lost and made again{times}; {rewound}; "
+        f"{count_of(p['lost'], 'delivery was|deliveries were')} lost with it{why}; "
+        f"{count_of(p['repeats'], 'was a repeat|were repeats')}{served}"
     )
 
 
@@ -81,23 +84,27 @@ def _unread_as_planned(p: Parameters) -> str:
         note += (
             f"; planned {p['planned_unread_pct']:.1f} % unread in this run, measured "
             f"{p['measured_unread_pct']:.1f} % (of {counted(p['owed'])} owed, "
-            f"{counted(p['expired'])} expired and {counted(p['pending'])} were pending at the end)"
+            f"{counted(p['expired'])} expired and "
+            f"{count_of(p['pending'], 'was|were')} pending at the end)"
         )
     return f"{note}. This is not a failure." if p["nothing_lost"] else f"{note}."
 
 
 def _workers_restarted(p: Parameters) -> str:
-    were = "workers ended in the run and were" if p["count"] > 1 else "worker ended and was"
-    whose = "their" if p["count"] > 1 else "its"
+    workers = agreeing(
+        p["count"], "worker ended in the run and was|workers ended in the run and were"
+    )
+    whose = agreeing(p["count"], "its|their")
     return (
-        f"{p['count']} consumers {were} started again; others went on with {whose} durables, and "
-        "polls that fell due meanwhile were not made"
+        f"{p['count']} consumers {workers} started again; others went on with {whose} durables, "
+        "and polls that fell due meanwhile were not made"
     )
 
 
 def _consumers_without_poll(p: Parameters) -> str:
+    of = count_of(p["of"], "consumer|consumers")
     return (
-        f"{of_class(p)}{p['count']} of {p['of']} consumers fetched nothing: with a poll every "
+        f"{of_class(p)}{counted(p['count'])} of {of} fetched nothing: with a poll every "
         f"{p['poll_interval_s']:g} s the run is too short to guarantee each one a poll that finds "
         "messages."
     )
@@ -117,8 +124,9 @@ def _reader_blocked(p: Parameters) -> str:
 def _redelivered(p: Parameters) -> str:
     made_again = ", also as a stream was made again" if p["streams_lost"] else ""
     return (
-        f"NATS called {counted(p['count'])} deliveries repeats; {counted(p['duplicates'])} were of "
-        f"messages that the same consumer had received{made_again}."
+        f"NATS called {count_of(p['count'], 'delivery a repeat|deliveries repeats')}; "
+        f"{count_of(p['duplicates'], 'was of a message|were of messages')} that the same consumer "
+        f"had received{made_again}."
     )
 
 
@@ -156,7 +164,7 @@ def _stood_still(p: Parameters) -> str:
     if p["pending_at_end"]:
         said += (
             f"; if there is anything that consumers could not fetch because of it, it is among the "
-            f"{counted(p['pending_at_end'])} deliveries pending at the end"
+            f"{count_of(p['pending_at_end'], 'delivery|deliveries')} pending at the end"
         )
     return f"{said}."
 
@@ -199,8 +207,8 @@ CODES: dict[str, Code] = {
     "shuffler_restarted": Code(
         NOTE,
         lambda p: (
-            f"the shuffler was killed and started again {p['times']} "
-            f"time{'s' if p['times'] > 1 else ''}; it resumed where it had left off"
+            f"the shuffler was killed and started again {count_of(p['times'], 'time|times')}; it "
+            "resumed where it had left off"
         ),
         "The shuffler's process was killed in the run. The service manager started it again, and "
         "it went on with the account and from the relay's seq that the one before had left.",
@@ -209,11 +217,12 @@ CODES: dict[str, Code] = {
     ),
     "relay_restarted": Code(
         NOTE,
-        "the relay ended and was started again {times} time{plural}; it went on by its schedule",
+        "the relay ended and was started again {times} {times:time|times}; it went on by its "
+        "schedule",
         "The relay's process ended in the run, and was started again. Frames that fell due "
         "meanwhile were sent late, or replayed.",
         "Read relay.log on its host.",
-        {"times": "how often it was started again", "plural": "s, if more than once"},
+        {"times": "how often it was started again"},
     ),
     "workers_restarted": Code(
         NOTE,
@@ -280,7 +289,8 @@ CODES: dict[str, Code] = {
     ),
     "frames_left_out": Code(
         NOTE,
-        "{count} frames could not be decoded or were too large, and are left out.",
+        "{count} {count:frame|frames} could not be decoded or {count:was|were} too large, and "
+        "{count:is|are} left out.",
         "The relay sent malformed frames, or the connection damaged them. An event says what is "
         "wrong with each, and the first 64 KB of the first 16 are among the shuffler's files "
         "(shuffler.undecodable-01.bin and so on).",
@@ -289,7 +299,9 @@ CODES: dict[str, Code] = {
     ),
     "frames_bad_once": Code(
         NOTE,
-        "{count} frames could not be decoded or were too large, and did not come again.",
+        "{count} {count:frame|frames} could not be decoded or {count:was|were} too large, and did "
+        "not "
+        "come again.",
         "After the reconnect that each of them cost, the relay went on with good frames: they were "
         "damaged on the way, or are not events of the relay. They are not in the ledger.",
         "Look at what is between the relay and the shuffler, a proxy for example. "
@@ -298,7 +310,7 @@ CODES: dict[str, Code] = {
     ),
     "duplicates_rejected": Code(
         NOTE,
-        "{count} publishes were already in the stream.",
+        "{count} {count:publish was|publishes were} already in the stream.",
         "NATS recognised these repeats by their id.",
         AS_SET,
         {"count": "publishes"},
@@ -354,7 +366,7 @@ CODES: dict[str, Code] = {
     "explained_by_fault": Code(
         NOTE,
         lambda p: (
-            f"the run's own fault{'s' if len(p['numbers']) > 1 else ''} "
+            f"the run's own {agreeing(len(p['numbers']), 'fault|faults')} "
             f"{', '.join(f'bench_faults[{number}]' for number in p['numbers'])} caused: "
             f"{p['reason']}"
         ),
@@ -401,8 +413,8 @@ CODES: dict[str, Code] = {
     ),
     "relay_renumbered": Code(
         NOTE,
-        "the sequence numbers of the relay {relay_url} went back to new events {count} times; they "
-        "were read on",
+        "the sequence numbers of the relay {relay_url} went back to new events {count} "
+        "{count:time|times}; they were read on",
         "The relay renumbered its events. What came was told apart from repeats by the events "
         "themselves.",
         "Nothing, unless you run that relay. What it sent while it changed may be missing.",
@@ -410,8 +422,9 @@ CODES: dict[str, Code] = {
     ),
     "relay_reread": Code(
         NOTE,
-        "the relay {relay_url} sent {count} frames again that had been read; each was published "
-        "once",
+        "the relay {relay_url} sent {count} {count:frame|frames} again that had been read; each "
+        "was "
+        "published once",
         "Relays may repeat the event that they are resumed from. More than one repeat for each "
         "connection means that the relay repeats itself.",
         "Nothing.",

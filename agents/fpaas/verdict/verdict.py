@@ -160,9 +160,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     # What a server's end breaks for a moment is the price of going on without it.
     broken = list(goal_figures.broken_exchanges(measured)) if failovers else []
     if facts.relay_restarts:
-        plural = "s" if facts.relay_restarts > 1 else ""
-        times = {"times": facts.relay_restarts, "plural": plural}
-        failovers.append(Reason("relay_restarted", None, times))
+        failovers.append(Reason("relay_restarted", None, {"times": facts.relay_restarts}))
     if facts.shuffler_lives > 1:
         failovers.append(Reason("shuffler_restarted", None, {"times": facts.shuffler_lives - 1}))
     if facts.workers_gone_on:
