@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,6 +114,49 @@ def test_a_phone_shows_what_became_of_goals(tab: Tab, tmp_path: Path) -> None:
     tab.open(written(tmp_path / "run.html", html).as_uri())
     goals = "document.querySelector('.goals')"
     assert tab.run(f"{goals}.offsetWidth <= {goals}.parentElement.clientWidth")
+
+
+def test_all_columns_are_in_sight(tab: Tab, axe_script: str, tmp_path: Path) -> None:
+    """With figures as large as they get: ages of five minutes, a delivery of all to 10,000."""
+    bundle = load_bundle(RawRun().write(tmp_path / "run"))
+    content = summary.analyse(bundle)
+    for leg in content["latency_ms"].values():
+        columns = ("min", "p50", "p90", "p99", "p999", "max")
+        leg.update(dict.fromkeys(columns, 299_999.0), at_least=dict.fromkeys(columns))
+        leg.update(count=24_545_851, due_count=24_545_851, open_count=10_000)
+        leg.update(clock_error_ms=0.0348, not_resolvable=[])
+    page_file = written(tmp_path / "run.html", page.render(bundle, content))
+    tab.look_like(width=1280)
+    tab.open(page_file.as_uri())
+    hidden = (
+        "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > "
+        "one.clientWidth).map((one) => one.textContent.slice(0, 80))"
+    )
+    assert tab.run(hidden) == []
+    # No cell runs into the next one.
+    close = (
+        "[...document.querySelectorAll('.latency tr')].flatMap((row) => [...row.cells].slice(1)"
+        ".map((cell) => { const range = document.createRange(); range.selectNodeContents(cell);"
+        "return range.getBoundingClientRect().left - cell.getBoundingClientRect().left; }))"
+        ".filter((room) => room < -0.5).length"
+    )
+    assert tab.run(close) == 0
+    look(tab, axe_script, page_file)
+
+
+def test_a_lonely_sample_is_drawn(tab: Tab, tmp_path: Path) -> None:
+    """As the lag of 10,000 consumers in a short run: the server needs 20 s to tell."""
+    directory = RawRun().write(tmp_path / "run")
+    nats = directory / "hosts" / "localhost" / "probe.nats.jsonl"
+    samples = [json.loads(line) for line in nats.read_text().splitlines()]
+    for sample in samples[:2] + samples[3:]:
+        sample.pop("lag", None)
+    nats.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    bundle = load_bundle(directory)
+    html = page.render(bundle, summary.analyse(bundle))
+    tab.look_like(width=1280)
+    tab.open(written(tmp_path / "run.html", html).as_uri())
+    assert tab.run("document.querySelectorAll('[data-chart=consumer-lag] .dot').length") == 3
 
 
 def test_contents_lead_to_every_section(tab: Tab, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def throughput_rows(summary: JsonObject) -> dict[str, str]:
 def _listed(content: Any, names: tuple[str, ...], unit: str) -> str:  # noqa: ANN401
     if pick(content, names[0]) is None:
         return NOT_MEASURED
-    return f"{', '.join(number(pick(content, name)) for name in names)} {unit}"
+    return f"{'; '.join(number(pick(content, name)) for name in names)} {unit}"
 
 
 def process_rows(summary: JsonObject) -> list[dict[str, str]]:

@@ -87,6 +87,12 @@
     return found;
   }
 
+  // Points without a neighbour, which a line does not show.
+  function alone(trace) {
+    const isThere = (at) => trace.y[at] !== null && trace.y[at] !== undefined;
+    return [...trace.x.keys()].filter((at) => isThere(at) && !isThere(at - 1) && !isThere(at + 1));
+  }
+
   const DASHES = { solid: "", dash: "7 4", dot: "2 3" };
 
   function draw(holder, figure, hidden) {
@@ -150,6 +156,12 @@
         add(canvas, "path", { d: path(trace, x, y), class: "line",
           style: `--of: ${trace.line.color}`, "stroke-width": trace.line.width,
           "stroke-dasharray": DASHES[trace.line.dash || "solid"] });
+        if (!trace.mode.includes("markers")) {
+          for (const at of alone(trace)) {
+            add(canvas, "circle", { cx: x(trace.x[at]), cy: y(trace.y[at]), r: 3, class: "dot",
+              style: `--of: ${trace.line.color}` });
+          }
+        }
       }
       before = trace;
       if (!trace.mode.includes("markers")) continue;
