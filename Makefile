@@ -24,6 +24,7 @@ export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+USERS_LC_ALL := $(LC_ALL)
 # Also if the checkout is writable by everybody, in which case Ansible ignores the file.
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -73,7 +74,7 @@ frontier: $(READY) ## Find which consumers × poll intervals hold the goals, in 
 	@$(PLAYBOOK) playbooks/frontier.yml $(ARGS)
 
 watch: $(READY) ## Watch the run that is on, here or on INVENTORY's hosts; Ctrl-C leaves it alone
-	@$(BIN)/fpaas watch $(if $(INVENTORY),--inventory $(INVENTORY)) $(ARGS)
+	@LC_ALL='$(USERS_LC_ALL)' $(BIN)/fpaas watch $(if $(INVENTORY),--inventory $(INVENTORY)) $(ARGS)
 
 expected-results: $(READY) ## Measure what the proof of concept expected
 	@$(PLAYBOOK) playbooks/expected-results.yml $(ARGS)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 
 import click
 
 from fpaas.errors import BadInput
 from fpaas.spec import SpecError
+from fpaas.text import plain_output
 
 #: Command → one line of help, in the order of a run.
 COMMANDS = {
@@ -85,6 +87,7 @@ def main(log_level: str) -> None:
 
     Exit codes: 0 done, 1 the verdict failed, 2 wrong arguments or bad input, 3 the run is invalid.
     """
+    plain_output.use(os.environ)
     logging.basicConfig(
         stream=sys.stderr,
         level=log_level.upper(),

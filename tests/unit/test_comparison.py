@@ -498,3 +498,21 @@ def test_a_run_with_a_stall_is_said_to_have_one(tmp_path: Path) -> None:
         f"{new}: agent_restarted at 8.1 s: it was agent_restarted",
         f"{new}: nats_silent at 3.0 s: it was nats_silent (and 1 more of this kind)",
     ]
+
+
+def test_a_ratio_of_what_is_at_least_so_much_is_not_known() -> None:
+    leg = {"p99": 10.0, "clock_error_ms": 0.0, "at_least": {"p99": None}}
+    bound = [_summary(10.0) | {"latency_ms": {"publish_ack": leg}}]
+    [row] = [r for r in comparison.compare(bound, [_summary(20.0)]).rows if r.figure == P99]
+    assert row.ratio is None
+    assert comparison_text.ratio(row) == ""
+    [row] = [r for r in comparison.compare([_summary(20.0)], bound).rows if r.figure == P99]
+    assert comparison_text.ratio(row).startswith("≥")
+
+
+def test_columns_without_anything_take_no_room() -> None:
+    caution = comparison_text.Caution()
+    few = comparison.compare([_summary(1.0)], [_summary(2.0)])
+    text = comparison_text.compared(few, caution, "text", everything=True)
+    assert "noise floor" not in text
+    assert "B/A" in text

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import shutil
+import subprocess
+import termios
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from fpaas import utf8_locale
 from fpaas.bundle.loader import load_bundle
 from fpaas.commands import watch
 from fpaas.control import login, terminal_line
 from fpaas.control.play_notes import RunProgress
+from fpaas.errors import BadInput
 from fpaas.live import dump, screen, source, view
 from fpaas.records import status
 from fpaas.records.events import EventLog
@@ -21,6 +28,7 @@ from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
 from fpaas.text import bars
+from tests.support.checkout import SCRIPTS
 from tests.support.raw_run import RawRun
 
 
@@ -96,10 +104,10 @@ def test_a_goal_is_in_danger_before_it_is_missed(measured: float | None, state: 
     assert view._state(measured, 100.0) == state
 
 
-@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 60)])
+@pytest.mark.parametrize(("width", "height"), [(60, 36), (80, 24), (200, 60)])
 def test_the_screen_has_room_for_all(bundle: Path, width: int, height: int) -> None:
     console = Console(width=width, height=height, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(screen.draw(seen(bundle, 20), width, height))
+    console.print(screen.draw(seen(bundle, 20), console))
     lines = console.export_text().splitlines()
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
@@ -118,6 +126,55 @@ def test_without_a_terminal_there_are_lines(bundle: Path) -> None:
     assert nowhere.exit_code == 2
     both = CliRunner().invoke(watch.command, [str(bundle), "-i", str(bundle)])
     assert both.exit_code == 2
+
+
+def test_what_lasts_is_shown_once(bundle: Path) -> None:
+    """It is written when it is noticed, and again when it is over."""
+    begin_ns = RawRun().spec.t0_unix_ns + 12 * NS_PER_S
+    with EventLog(bundle / "hosts" / "localhost" / "probe.events.jsonl") as log:
+        event = log.begin("nats_silent", begin_ns, {})
+        log.begin("process_ended", begin_ns, {"process": "nats"}, end_unix_ns=begin_ns)
+        before = seen(bundle, 20).events
+        log.end(event, begin_ns + 2 * NS_PER_S, {})
+    assert (12.0, "localhost: probe: nats silent …") in before
+    assert (12.0, "localhost: probe: process ended (nats)") in before
+    shown = [words for _, words in seen(bundle, 20).events if "nats silent" in words]
+    assert shown == ["localhost: probe: nats silent for 2.0 s"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_plain", "is_full"),
+    [
+        ({"LANG": "C.UTF-8", "TERM": "xterm"}, False, True),
+        ({"LC_ALL": "C", "LANG": "C.UTF-8", "TERM": "xterm"}, True, True),
+        ({"LC_ALL": "C.UTF-8", "TERM": "dumb"}, False, False),
+        ({"PYTHONIOENCODING": "iso-8859-1", "TERM": "xterm"}, True, True),
+    ],
+)
+def test_a_terminal_gets_what_it_can_show(
+    bundle: Path, variables: dict[str, str], *, is_plain: bool, is_full: bool
+) -> None:
+    command = [str(SCRIPTS / "fpaas"), "watch", str(bundle), "--once"]
+    shown = on_terminal(command, variables)
+    assert ("█" not in shown.decode("utf-8", "replace")) is (is_plain or not is_full)
+    assert (b"last 10 s, ms" in shown) is is_full
+    assert (max(shown) < 128) is (is_plain or not is_full)
+
+
+def on_terminal(command: list[str], variables: dict[str, str]) -> bytes:
+    """Run a command on a terminal of 80 columns, and return what it shows."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    environment = {"PATH": os.environ["PATH"], **variables}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment):
+        os.close(theirs)
+        shown = b""
+        # Once nobody has the other end open, Linux answers with an error.
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 65536):
+                shown += part
+    os.close(ours)
+    return shown
 
 
 def test_bars_and_clocks() -> None:
@@ -203,3 +260,17 @@ def test_an_event_names_who_saw_it(bundle: Path) -> None:
         begin_ns = RawRun().spec.t0_unix_ns + 12 * NS_PER_S
         log.begin("agent_paused", begin_ns, {}, end_unix_ns=begin_ns + NS_PER_S)
     assert (12.0, "localhost: shuffler: agent paused for 1.0 s") in seen(bundle, 20).events
+
+
+def test_ansible_gets_a_locale_that_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses LC_ALL=C, so neither watch nor login found out about hosts."""
+    for name in utf8_locale.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LC_ALL", "C")
+    lab = {"ansible_connection": "local", "lab_dir": str(tmp_path)}
+    inventory = tmp_path / "lab.yml"
+    inventory.write_text(json.dumps({"all": {"children": {"nats": {"hosts": {"here": lab}}}}}))
+    with pytest.raises(BadInput, match="here: does not answer: "):
+        source.OverHosts(inventory).dumps()

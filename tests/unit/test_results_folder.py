@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from fpaas.commands import results as results_command
+from fpaas.records import control
 from fpaas.report import results_page
 from fpaas.results import entry, folder
 from fpaas.text import results_text, sparks
@@ -153,3 +154,40 @@ def test_five_hundred_runs_take_less_than_a_second(tmp_path: Path) -> None:
     began = time.process_time()
     assert len(results_page.write(tmp_path)) == RUNS_MANY
     assert time.process_time() - began < REBUILD_LIMIT_S
+
+
+def test_a_run_that_is_on_is_not_called_broken(tmp_path: Path) -> None:
+    """The playbook writes its own events first; everything else is collected at the end."""
+    directory = tmp_path / "20260101T000000Z-scenario-1"
+    directory.mkdir()
+    (directory / control.EVENTS).write_text("")
+    (tmp_path / "something").mkdir()
+    rows = {row.name: row for row in folder.read(tmp_path)}
+    assert rows[directory.name].status == entry.NOT_COLLECTED
+    assert rows["something"].status == ""
+    html = results_page.render(list(rows.values()))
+    assert html.count(f">{entry.NOT_COLLECTED}<") == html.count(">broken<") == 1
+
+
+def test_rows_fit_the_terminal(tmp_path: Path) -> None:
+    for day in (1, 2):
+        put(tmp_path, f"2026010{day}T000000Z-scenario-1")
+    rows = folder.read(tmp_path)
+    for width in (60, 80, 200):
+        shown = list(results_text.lines(rows, width))
+        assert max(map(len, shown)) <= width
+        assert all(row.name in shown[0] + " ".join(shown) for row in rows)
+    # In a pipe everything is there, a line a row.
+    wide = list(results_text.lines(rows))
+    assert wide[0].split()[-1] == "lost"
+    assert wide[0] in results_text.lines(rows, 200)
+
+
+def test_a_scenario_with_one_run_has_nothing_over_time(tmp_path: Path) -> None:
+    put(tmp_path, "20260101T000000Z-scenario-1")
+    assert not any("oldest to newest" in line for line in results_text.lines(folder.read(tmp_path)))
+
+
+def test_a_steady_rate_is_drawn_as_one() -> None:
+    assert sparks.line([100.0, 99.0, 101.0], 3, 0.0) == "███"
+    assert sparks.line([0.0, 0.0], 2, 0.0) == "▄▄"

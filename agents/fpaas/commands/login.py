@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from fpaas import utf8_locale
 from fpaas.control import login
 from fpaas.errors import BadInput
 
@@ -42,6 +44,7 @@ def command(inventory: Path | None, extra: tuple[str, ...]) -> None:
         program = Path(sys.executable).with_name("ansible-playbook")
         done = subprocess.run(  # noqa: S603  the lab's own
             [str(program), str(PLAYBOOK), *arguments],
+            env=utf8_locale.for_ansible(os.environ),
             capture_output=True,
             text=True,
             timeout=ANSWER_LIMIT_S,

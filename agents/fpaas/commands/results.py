@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -36,6 +38,7 @@ def command(results: Path, words: str, style: str, *, quiet: bool) -> None:
     if style == "json":
         click.echo(results_text.as_json(shown))
         return
-    for line in results_text.lines(shown):
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in results_text.lines(shown, width):
         click.echo(line)
     click.echo(f"\npage        {results / results_page.NAME}")

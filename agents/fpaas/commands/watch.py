@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,8 @@ LAB = Path(".lab") / "current"
 #: Over hosts each look is a login.
 EVERY_S = {"here": 1.0, "hosts": 3.0}
 LINES_EVERY_S = 5.0
+#: A terminal that has no screen to write on.
+DUMB = "dumb"
 
 
 @click.command
@@ -39,7 +42,7 @@ def command(run: Path | None, inventory: Path | None, *, once: bool, lines: bool
     where = source.OverHosts(inventory) if inventory else source.Here(_directory(run))
     every_s = EVERY_S["hosts" if inventory else "here"]
     try:
-        if sys.stdout.isatty() and not lines:
+        if sys.stdout.isatty() and os.environ.get("TERM", DUMB) != DUMB and not lines:
             _full_screen(where, every_s, once=once)
         else:
             _lines(where, max(every_s, LINES_EVERY_S), once=once)
@@ -87,11 +90,11 @@ def _full_screen(where: source.Here | source.OverHosts, every_s: float, *, once:
     console = Console()
     seen = _look(where)
     if once or seen.is_over:
-        console.print(screen.draw(seen, console.width, console.height))
+        console.print(screen.draw(seen, console))
         return
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while not seen.is_over:
-            live.update(screen.draw(seen, console.width, console.height), refresh=True)
+            live.update(screen.draw(seen, console), refresh=True)
             time.sleep(every_s)
             seen = _look(where)
-    console.print(screen.draw(seen, console.width, console.height))
+    console.print(screen.draw(seen, console))

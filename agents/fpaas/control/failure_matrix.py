@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fpaas import utf8_locale
 from fpaas.control import play_notes
 from fpaas.records import failures, files, manifest, summary
 from fpaas.records.accounts import FaultAccount
@@ -215,7 +216,7 @@ class Playbooks:
         with log.open("w", encoding="utf-8") as output:
             return subprocess.run(  # noqa: S603  (ours)
                 [str(self._program), str(self._directory / playbook), *self._options],
-                env=play_notes.environment(os.environ, log),
+                env=play_notes.environment(utf8_locale.for_ansible(os.environ), log),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

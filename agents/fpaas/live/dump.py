@@ -67,6 +67,12 @@ class HostDump:
     #: Encoded histograms by leg.
     histograms: dict[str, list[str]] = field(default_factory=dict)
 
+    def events_as_known_last(self) -> list[tuple[str, EventRecord]]:
+        """Return each event once: what lasts is written again when it has ended."""
+        return list(
+            {(who, one.kind, one.begin_unix_ns): (who, one) for who, one in self.events}.values()
+        )
+
 
 def parse(text: str) -> HostDump:
     """Read what COMMAND printed."""

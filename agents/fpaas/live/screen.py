@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -15,23 +15,26 @@ from fpaas.text.bars import bar, clock
 NOTHING = "-"
 #: Figures have this much room beside their sparks.
 FLOW_FIGURES_WIDTH = 34
+#: On fewer columns, what stands side by side has no room: it stands below one another.
+SIDES_FROM = 76
 #: Lines that everything but events takes on a small screen.
 EVENTS_MIN = 2
 
 
-def draw(view: View, width: int, height: int) -> Group:
-    """Draw everything; what has no room is left out from the end."""
+def draw(view: View, console: Console) -> Group:
+    """Draw everything for a screen; what has no room is left out from the end."""
+    width, height = console.size
     head = Text(f"{view.run.scenario.title or view.run.scenario.name}  ", style="bold")
     head.append(view.run.run_id, style="dim")
     blocks: list[RenderableType] = [
         head,
         _progress(view, width),
         _flows(view, width),
-        _sides(_latencies(view), _nats(view)),
-        _sides(_ledger(view), _hosts(view, max(2, height // 4 - 2)), (3, 2)),
+        *_sides(width, _latencies(view), _nats(view)),
+        *_sides(width, _ledger(view), _hosts(view, max(2, height // 4 - 2)), (3, 2)),
         _goals(view),
     ]
-    used = 2 + 5 + max(1 + len(view.latencies), 4) + 5 + 2
+    used = sum(len(console.render_lines(block)) for block in blocks)
     blocks.append(_events(view, max(EVENTS_MIN, height - used - 1)))
     return Group(*blocks)
 
@@ -65,7 +68,7 @@ def _flows(view: View, width: int) -> Table:
     table = _table("", "so far", "/s now", "/s")
     room = max(8, width - FLOW_FIGURES_WIDTH)
     for flow in view.flows:
-        spark = Text(sparks.line(flow.rates, room), style="cyan")
+        spark = Text(sparks.line(flow.rates, room, 0.0), style="cyan")
         table.add_row(flow.name, _count(flow.total), _last(flow.rates), spark)
     return table
 
@@ -149,12 +152,16 @@ def _table(*heads: str) -> Table:
     return table
 
 
-def _sides(left: Table, right: Table, ratio: tuple[int, int] = (1, 1)) -> Table:
+def _sides(
+    width: int, left: Table, right: Table, ratio: tuple[int, int] = (1, 1)
+) -> list[RenderableType]:
+    if width < SIDES_FROM:
+        return [left, right]
     both = Table.grid(expand=True, padding=(0, 3, 0, 0))
     for share in ratio:
         both.add_column(ratio=share)
     both.add_row(left, right)
-    return both
+    return [both]
 
 
 def _count(value: float | None) -> str:

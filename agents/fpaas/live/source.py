@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fpaas import utf8_locale
 from fpaas.errors import BadInput, SpecError
 from fpaas.live import dump
 from fpaas.live.dump import HostDump
@@ -84,7 +85,7 @@ class OverHosts:
         arguments = [str(program), str(PLAYBOOK), "-i", str(self._inventory)]
         arguments += ["-e", json.dumps(command)]
         environment = {
-            **os.environ,
+            **utf8_locale.for_ansible(os.environ),
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
             "ANSIBLE_DEPRECATION_WARNINGS": "false",
         }

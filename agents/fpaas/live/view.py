@@ -161,13 +161,11 @@ def make(
         goals=_goals_at_end(summary) if summary else _goals(run, latencies, processes, errors),
         events=sorted(
             (
-                (
-                    (event.begin_unix_ns - run.t0_unix_ns) / NS_PER_S,
-                    f"{host}: {writer}: {_words(event)}",
-                )
-                for host, part in dumps.items()
-                for writer, event in part.events
+                (event.begin_unix_ns - run.t0_unix_ns) / NS_PER_S,
+                f"{host}: {writer}: {_words(event)}",
             )
+            for host, part in dumps.items()
+            for writer, event in part.events_as_known_last()
         ),
         problems=[*problems, *_problems(dumps)],
         verdict=str(summary["verdict"]["status"]) if summary else "",
@@ -227,10 +225,10 @@ def _problems(dumps: Mapping[str, HostDump]) -> list[str]:
 
 def _words(event: Any) -> str:  # noqa: ANN401
     length = "" if event.end_unix_ns else " …"
-    if event.end_unix_ns and event.end_unix_ns > event.begin_unix_ns:
+    if event.end_unix_ns and event.end_unix_ns - event.begin_unix_ns >= NS_PER_S / 20:
         length = f" for {(event.end_unix_ns - event.begin_unix_ns) / NS_PER_S:.1f} s"
-    do = event.parameters.get("do")
-    what = f" {do} on {event.parameters.get('on')}" if do else ""
+    do, process = (event.parameters.get(name) for name in ("do", "process"))
+    what = f" {do} on {event.parameters.get('on')}" if do else f" ({process})" if process else ""
     return f"{event.kind.replace('_', ' ')}{what}{length}"
 
 

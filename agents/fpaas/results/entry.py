@@ -21,6 +21,8 @@ STAMP = re.compile(r"^(\d{8}T\d{6})Z-")
 #: Beyond that a number is no figure.
 LARGEST = 1e15
 RUN, SWEEP, BROKEN = "run", "sweep", "broken"
+#: As the status of what is there only in part, so far or for good.
+NOT_COLLECTED = "not collected"
 
 
 class UnreadableError(ValueError):

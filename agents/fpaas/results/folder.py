@@ -11,6 +11,7 @@ import msgspec
 
 from fpaas.errors import BadInput
 from fpaas.legible import legible
+from fpaas.records import control
 from fpaas.records import sweep as sweep_record
 from fpaas.results import entry
 from fpaas.results.entry import Entry
@@ -48,6 +49,9 @@ def _run(results: Path, directory: Path) -> Entry:
     except FileNotFoundError:
         if (directory / "run.json").exists():
             said = f"there is no summary.json; `fpaas report {directory}` writes one"
+        elif (directory / control.EVENTS).exists():
+            said = "the run is on, or was killed before it was collected"
+            return _broken(directory, began, page, said, entry.NOT_COLLECTED)
         else:
             said = "is no run: has neither run.json nor summary.json"
     except OSError as error:
@@ -91,12 +95,15 @@ def _page(results: Path, directory: Path) -> str | None:
         return None
 
 
-def _broken(directory: Path, began: datetime, page: str | None, said: str) -> Entry:
+def _broken(
+    directory: Path, began: datetime, page: str | None, said: str, status: str = ""
+) -> Entry:
     return Entry(
         name=_name(directory),
         kind=entry.BROKEN,
         began=began,
         path=page,
+        status=status,
         problem=legible(said),
     )
 

@@ -111,7 +111,11 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """B / A; None if A is 0."""
+        """B / A; None if A is 0, or only known to be at least so much."""
+        return None if self.before.lower_bounds else self._quotient
+
+    @property
+    def _quotient(self) -> float | None:
         return self.after.median / self.before.median if self.before.median else None
 
     @property
@@ -119,9 +123,9 @@ class Row:
         """Whether it changed, as far as these runs can tell; too few to tell: if it looks so."""
         if self.why_not != TOO_FEW:
             return self.significant
-        if self.ratio is None:
+        if self._quotient is None:
             return self.after.median != 0
-        return f"{self.ratio:.{RATIO_DIGITS}f}" != f"{1:.{RATIO_DIGITS}f}"
+        return f"{self._quotient:.{RATIO_DIGITS}f}" != f"{1:.{RATIO_DIGITS}f}"
 
     @property
     def significant(self) -> bool:

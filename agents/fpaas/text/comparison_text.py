@@ -62,11 +62,10 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def ratio(row: Row) -> str:
-    """Write B / A; empty if A is 0."""
+    """Write B / A; empty if it is not known."""
     if row.ratio is None:
         return ""
-    # Of what is at least so much the ratio is no less either, unless A is, too.
-    least = MARK if row.after.lower_bounds and not row.before.lower_bounds else ""
+    least = MARK if row.after.lower_bounds else ""
     return f"{least}{row.ratio:.{RATIO_DIGITS}f}"
 
 
@@ -162,10 +161,12 @@ def _text(table: Sequence[Sequence[str]], left_out: Mapping[str, str], caution: 
             for name, (old, new) in caution.differing.items()
         ]
     lines += [""] * bool(lines)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    # Columns in which nothing stands take room for nothing.
+    columns = [column for column in zip(*table, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
     lines += [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
+        for line in zip(*columns, strict=True)
     ]
     lines += [""] * bool(left_out)
     lines += [f"left out: {figure}: {why}" for figure, why in left_out.items()]

@@ -8,13 +8,13 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 GAP = " "
 
 
-def line(values: Sequence[float | None], width: int) -> str:
-    """Draw the last `width` values, from the least to the most of them; a gap for each None."""
+def line(values: Sequence[float | None], width: int, low: float | None = None) -> str:
+    """Draw the last `width` values, from `low`, or the least, to the most; a gap for each None."""
     last = values[-width:]
     measured = [value for value in last if value is not None]
     if not measured:
         return ""
-    low, high = min(measured), max(measured)
+    low, high = min(measured) if low is None else low, max(measured)
     steps = len(BLOCKS) - 1
     return "".join(
         GAP

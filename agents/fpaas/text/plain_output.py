@@ -1,0 +1,61 @@
+"""Output for terminals that cannot show all that the lab writes: ASCII in its place."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping
+from typing import Final, TextIO
+
+from fpaas import utf8_locale
+
+#: One character each where columns depend on it.
+IN_ASCII: Final = str.maketrans(
+    {
+        **dict(zip("▁▂▃▄▅▆▇█", "_..-=+*#", strict=True)),
+        **dict.fromkeys("▏▎▍▌▋▊▉", "-"),
+        "░": ".",
+        "…": "~",
+        "\N{EN DASH}": "-",
+        "\N{EM DASH}": "-",
+        "\N{NO-BREAK SPACE}": " ",
+        "·": "*",
+        "\N{MULTIPLICATION SIGN}": "x",
+        "µ": "u",
+        "→": "->",
+        "≥": ">=",
+        "≤": "<=",
+        "±": "+-",
+        "²": "2",
+        "€": "EUR",
+    }
+)
+
+
+class PlainText(io.TextIOWrapper):
+    """Writes what it is given without the lab's own characters beyond ASCII.
+
+    Others are names of the user's: these stay, for they are copied.
+    """
+
+    def write(self, text: str, /) -> int:
+        """Write a text."""
+        return super().write(text.translate(IN_ASCII))
+
+
+def is_asked_for(environment: Mapping[str, str], stream: TextIO) -> bool:
+    """Whether a stream cannot take all characters, or is a terminal of a locale of ASCII."""
+    if not stream.encoding.lower().replace("-", "").startswith("utf8"):
+        return True
+    return stream.isatty() and utf8_locale.named(environment) in utf8_locale.ASCII
+
+
+def use(environment: Mapping[str, str]) -> None:
+    """Have standard output and standard error write plainly, if that is asked for."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and is_asked_for(environment, stream):
+            stream.flush()
+            encoding, buffer = stream.encoding, stream.detach()
+            plain = PlainText(buffer, encoding, errors="replace", line_buffering=True)
+            setattr(sys, name, plain)
