@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -175,3 +177,36 @@ def test_replicas_without_a_server_each_are_explained(
 
     assert done.returncode == 3
     assert "replicas" in done.stderr
+
+
+def test_a_stream_without_a_quorum_is_noticed_though_its_server_answers(
+    nats_cluster: NatsCluster, make_lab: MakeLab
+) -> None:
+    lab = make_lab(nats_cluster.servers, bench_stream_replicas=3)
+    lab.start()
+    lab.sleep_until(KILLED_AT_S)
+    # Of the shuffler's server alone there is no quorum.
+    others = [one for one in nats_cluster.servers.values() if not one.has_client("fpaas-shuffler")]
+    assert len(others) == 2
+    for server in others:
+        os.kill(server.pid, signal.SIGSTOP)
+    try:
+        lab.sleep_until(KILLED_AT_S + 4)
+    finally:
+        for server in others:
+            os.kill(server.pid, signal.SIGCONT)
+    lab.wait()
+
+    summary = lab.report()
+
+    (silent,) = [one for one in summary["events"] if one["kind"] == "stream_silent"]
+    assert silent["parameters"]["agent"] == "shuffler"
+    assert KILLED_AT_S - 0.5 < silent["begin_s"] < KILLED_AT_S + 2
+    assert silent["end_s"] > KILLED_AT_S + 3.9
+    assert summary["ledger"]["unexplained"] == summary["ledger"]["lost"] == 0
+    stood_still = [
+        one["parameters"]["part"]
+        for one in verdict_codes.entries(summary, "note")
+        if one["code"] == "stood_still"
+    ]
+    assert "stream" in stood_still

@@ -63,6 +63,10 @@ class NatsServer:
                 time.sleep(0.05)
         raise RuntimeError((self._directory / "nats.log").read_text())
 
+    def has_client(self, name: str) -> bool:
+        with urllib.request.urlopen(f"{self.monitoring_url}/connz", timeout=2) as answer:
+            return name in [one.get("name") for one in json.load(answer)["connections"]]
+
     def kill(self) -> None:
         """SIGKILL: a crash."""
         if self._process is not None:

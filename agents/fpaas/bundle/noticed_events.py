@@ -36,6 +36,7 @@ from fpaas.records.events import (
     READER_BLOCKED,
     RELAY_SILENT,
     STREAM_LOST,
+    STREAM_SILENT,
     EventRecord,
 )
 from fpaas.records.probe import AGENT as PROBE
@@ -198,6 +199,11 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
             OBSERVER,
             "NATS silent",
             f"{who} heard nothing from NATS at {get('server')}{lost}",
+        ),
+        STREAM_SILENT: (
+            OBSERVER,
+            "stream silent",
+            f"{who} got no ack from {get('stream')}, though NATS answered",
         ),
         RELAY_SILENT: (
             OBSERVER,

@@ -24,6 +24,8 @@ SUFFIX = "events.jsonl"
 #: something was due; `connected`: the connection stayed up all the while.
 NATS_SILENT = "nats_silent"
 RELAY_SILENT = "relay_silent"
+#: The stream (stream) took nothing of what waited to be published, though its server answered.
+STREAM_SILENT = "stream_silent"
 #: The relay sent a frame that could not be decoded: cause, its seq and the seq read before it if
 #: they are known, its size in bytes, and the file that has its first 64 KB (null: not kept).
 FRAME_UNDECODABLE = "frame_undecodable"

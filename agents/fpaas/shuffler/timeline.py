@@ -30,6 +30,7 @@ from fpaas.shuffler.life_before import LifeBefore
 from fpaas.shuffler.relay_peer import RelayPeer
 from fpaas.shuffler.run_files import Left, RunFiles
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
+from fpaas.shuffler.stream_peer import StreamPeer
 from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, ClassesOf
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.watch.nats_peer import NatsPeer
@@ -180,7 +181,11 @@ class _Run:
         reader.listening.discarding = self._last_seq is None
         reader.subscription.expects_events = False
         shuffler.recovery.events = EventLog(self._events_path)
-        peers: list[Peer] = [NatsPeer(publisher.connection), RelayPeer(reader)]
+        peers: list[Peer] = [
+            NatsPeer(publisher.connection),
+            StreamPeer(publisher, shuffler.account),
+            RelayPeer(reader),
+        ]
         watching = asyncio.ensure_future(
             watch(
                 self._events_path, peers, shuffler.loop_lag, agent.wakes_from(self._spec.t0_unix_ns)

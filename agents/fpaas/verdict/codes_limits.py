@@ -27,6 +27,8 @@ def _stall(p: Parameters) -> str:
         return f"A stall: {who} on {p['host']} did not run {stretch}."
     if p["kind"] == "agent_restarted":
         return f"A stall: {who} on {p['host']} ended and was started again, gone {stretch}."
+    if p["kind"] == "stream_silent":
+        return f"A stall: the stream took nothing, though NATS answered, {stretch}."
     who = "NATS" if p["kind"] == "nats_silent" else "the relay"
     return f"A stall: {who} did not answer {stretch} (noticed on {p['host']})."
 
@@ -118,8 +120,9 @@ CODES: dict[str, Code] = {
         "A part did not answer for a while, so everything that waited for it was late.",
         "Read the log of that part, and look at the host at that time.",
         {
-            "kind": "of the event: nats_silent, relay_silent, agent_paused or agent_restarted",
-            "part": "nats, relay, or the agent",
+            "kind": "of the event: nats_silent, stream_silent, relay_silent, agent_paused or "
+            "agent_restarted",
+            "part": "nats, stream, relay, or the agent",
             "workers": "of the consumers, which of their workers; empty: not known",
             "host": "where it was noticed",
             "begin_s": "s since T0",

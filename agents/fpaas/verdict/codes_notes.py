@@ -5,7 +5,7 @@ from __future__ import annotations
 from fpaas.agreement import agreeing, count_of
 from fpaas.consumers import ordering
 from fpaas.ledger import lost_streams
-from fpaas.records.events import NATS_SILENT, RELAY_SILENT
+from fpaas.records.events import NATS_SILENT, RELAY_SILENT, STREAM_SILENT
 from fpaas.records.status import in_words
 from fpaas.verdict import standstills
 from fpaas.verdict.code import (
@@ -142,9 +142,11 @@ _PHASES = {
 
 def _stood_still(p: Parameters) -> str:
     who = in_words(p["part"], p["workers"])
-    did = {NATS_SILENT: "NATS did not answer", RELAY_SILENT: "the relay did not answer"}.get(
-        p["kind"], f"{who} did not run"
-    )
+    did = {
+        NATS_SILENT: "NATS did not answer",
+        STREAM_SILENT: "the stream took nothing, though NATS answered,",
+        RELAY_SILENT: "the relay did not answer",
+    }.get(p["kind"], f"{who} did not run")
     seen = f" (noticed on {', '.join(p['hosts'])})" if len(p["hosts"]) > 1 else ""
     *phases, last = [_PHASES[phase] for phase in p["phases"]]
     where = f"{', '.join(phases)} and {last}" if phases else last
@@ -439,8 +441,8 @@ CODES: dict[str, Code] = {
         "If it was in the window, the figures include its effects. In the drain, it kept consumers "
         "from what they were still owed: set a longer bench_drain_s, or run again.",
         {
-            "kind": "of the event: nats_silent, relay_silent or agent_paused",
-            "part": "nats, relay, or the agent",
+            "kind": "of the event: nats_silent, stream_silent, relay_silent or agent_paused",
+            "part": "nats, stream, relay, or the agent",
             "workers": "of the consumers, which of their workers; empty: not known, or none",
             "hosts": "where it was noticed",
             "begin_s": "s since T0",

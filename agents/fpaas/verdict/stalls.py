@@ -17,10 +17,17 @@ from fpaas.records.events import (
     NATS_SILENT,
     READER_BLOCKED,
     RELAY_SILENT,
+    STREAM_SILENT,
 )
 
 #: Kind of event → the part that answered nothing; of an agent, its name is a parameter.
-PARTS = {NATS_SILENT: "nats", RELAY_SILENT: "relay", AGENT_PAUSED: None, AGENT_RESTARTED: None}
+PARTS = {
+    NATS_SILENT: "nats",
+    STREAM_SILENT: "stream",
+    RELAY_SILENT: "relay",
+    AGENT_PAUSED: None,
+    AGENT_RESTARTED: None,
+}
 #: An agent that ran again within this time has not stood still.
 PAUSE_LEAST_S = 1.0
 #: Who goes on looks at what it watches within this time.
