@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fpaas.records import events
 from fpaas.spec import STREAM_NAME, RunSpec
 from tests.support import verdict_codes
 from tests.support.nats_servers import NatsCluster, NatsServer
@@ -108,6 +109,7 @@ def test_nothing_is_lost_when_a_server_of_a_cluster_is_killed(
     code = "nats_restarted_outlived" if comes_back else "nats_died_outlived"
     notes = verdict_codes.entries(summary, "note")
     assert [one["host"] for one in notes if one["code"] == code] == [killed]
+    check_events(summary["events"], killed, was_leader=role == "leader", comes_back=comes_back)
     assert {clock["server"] for clock in summary["clock"].values()} <= {"n1", "n2", "n3"}
     assert summary["latency_ms"]["publish_to_fetch"]["clock_error_ms"] is not None
     samples = [
@@ -118,6 +120,22 @@ def test_nothing_is_lost_when_a_server_of_a_cluster_is_killed(
     swept = [sample for sample in samples if "lag" in sample]
     assert swept
     assert all(sample.get("server") == sample.get("leader") for sample in swept)
+
+
+def check_events(
+    happened: list[dict[str, Any]], killed: str, *, was_leader: bool, comes_back: bool
+) -> None:
+    """Check when the death of a server was noted, its restart, and who led the stream then."""
+    restarts = [one for one in happened if one["kind"] == events.NATS_RESTARTED]
+    assert [one["host"] for one in restarts] == [killed] * comes_back
+    for one in restarts:
+        assert one["end_s"] == pytest.approx(KILLED_AT_S + 2, abs=0.5)
+    leaders = [one for one in happened if one["kind"] == events.LEADER_CHANGED]
+    assert [one["parameters"]["before"] for one in leaders[:1]] == [killed] * was_leader
+    for one in leaders[:1]:
+        # A server that is gone is missed for some seconds at most.
+        assert KILLED_AT_S <= one["begin_s"] < KILLED_AT_S + 10
+        assert one["parameters"]["leader"] != killed
 
 
 def test_a_single_memory_server_that_is_killed_for_good_makes_the_run_invalid(

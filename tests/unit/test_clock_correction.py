@@ -18,6 +18,8 @@ from fpaas.measures import figures, first_fetch
 from fpaas.measures.histograms import Leg, merge_logs, new_histogram, record_counts
 from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, OffsetTrack
 from fpaas.probe.clock_steps import ClockSteps
+from fpaas.records import events
+from fpaas.records.events import EventLog
 from fpaas.summary import summary
 from tests.support import verdict_codes
 from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
@@ -84,22 +86,29 @@ def test_a_track_holds_the_true_offset(
     assert low - 3 <= offset(at_ns) <= high + 3
 
 
-def test_steps_are_told_from_noise() -> None:
-    steps = ClockSteps()
+def test_steps_are_told_from_noise(tmp_path: Path) -> None:
+    path = tmp_path / "probe.events.jsonl"
+
+    def noted() -> list[tuple[int, object]]:
+        found, _ = events.read(path)
+        assert all(one.kind == events.CLOCK_SET for one in found)
+        return [(one.begin_unix_ns, one.parameters["step_ms"]) for one in found]
+
+    steps = ClockSteps(EventLog(path))
     second = 1_000_000_000
     steps.observe(1000 * second, 5 * second, 100)
     steps.observe(1001 * second + 400_000, 6 * second, 500_000)
-    assert steps.steps == []
+    assert noted() == []
     steps.observe(1002 * second + 250_000_000, 7 * second, 100)
     steps.observe(1003 * second + 250_000_000, 8 * second, 100)
-    (step,) = steps.steps
-    assert step.step_ms == 250
+    first = (1002 * second + 250_000_000, 250)
+    assert noted() == [first]
     steps.observe(1004 * second, 9 * second, 100)
-    assert [step.step_ms for step in steps.steps] == [250, -250]
-    real = ClockSteps()
+    assert noted() == [first, (1004 * second, -250)]
+    real = ClockSteps(EventLog(path))
     for _ in range(20):
         real.look()
-    assert real.steps == []
+    assert len(noted()) == 2
 
 
 def test_a_first_fetch_may_be_before_it_was_stored() -> None:

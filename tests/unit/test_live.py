@@ -274,3 +274,10 @@ def test_ansible_gets_a_locale_that_it_takes(
     inventory.write_text(json.dumps({"all": {"children": {"nats": {"hosts": {"here": lab}}}}}))
     with pytest.raises(BadInput, match="here: does not answer: "):
         source.OverHosts(inventory).dumps()
+
+
+def test_a_connection_that_is_still_away_is_lost(bundle: Path) -> None:
+    with EventLog(bundle / "hosts" / "localhost" / "shuffler.events.jsonl") as log:
+        begin_ns = RawRun().spec.t0_unix_ns + 12 * NS_PER_S
+        log.begin("nats_reconnected", begin_ns, {"cause": "closed by the server"})
+    assert (12.0, "localhost: shuffler: NATS connection lost …") in seen(bundle, 20).events

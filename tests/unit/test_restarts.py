@@ -100,6 +100,28 @@ def test_a_death_is_when_the_probe_saw_it(tmp_path: Path) -> None:
     assert (first["code"], first["parameters"]["ended_s"]) == ("relay_died", 12.9)
 
 
+def test_which_worker_died_when_is_known_from_its_agent(tmp_path: Path) -> None:
+    def spoil(host: Path) -> None:
+        for worker, died_s in ((0, 12.9), (1, 12.4)):
+            path = host / f"consumers-{worker}.json"
+            result = files.read(path, WorkerResult)
+            files.write(path, msgspec.structs.replace(result, complete=False))
+            without_samples(host, f"consumers-{worker}", 12, 100)
+            with EventLog(host / "consumers.events.jsonl") as log:
+                told: dict[str, Value] = {"process": "consumers", "pid": 7, "worker": worker}
+                log.begin(PROCESS_ENDED, at(died_s), told, end_unix_ns=at(died_s))
+        # To the probe all are consumers.
+        ended(host, "consumers", 12.4, 12.9)
+
+    content = summary.analyse(load(tmp_path, spoil, workers=2))
+    died = {
+        one["parameters"]["workers"][0]: one["begin_s"]
+        for one in content["events"]
+        if one["kind"] == "worker_died"
+    }
+    assert died == {0: 12.9, 1: 12.4}
+
+
 def test_who_stood_still_before_it_died_is_told_with_both_times() -> None:
     died = {"at_s": 12.0, "ended_s": 14.4, "worker": 1}
     assert codes.sentence(Reason("worker_died", None, died)) == (

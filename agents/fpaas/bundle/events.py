@@ -1,26 +1,18 @@
-"""What happened in a run beside its load: silences, pauses, reconnects, deaths, set clocks.
+"""What happened in a run beside its load: silences, pauses, lost connections, deaths, set clocks.
 
-Silences and pauses are known with begin and end from what agents noticed while they ran. The rest
-is out of the samples that a bundle has, and as late as the sample that shows it.
+Most of it is known with begin and end from what agents noted while they ran.
 """
 
 from __future__ import annotations
 
-from fpaas.bundle import playbook_events
+from fpaas.bundle import older_events, playbook_events
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.found_event import Found, seconds_since
 from fpaas.bundle.noticed_events import noticed, relay_silences
 from fpaas.bundle.parts import JsonObject
-from fpaas.bundle.sampled_events import (
-    agent_restarts,
-    cut_off,
-    deaths,
-    leaders,
-    reconnects,
-    servers,
-    steps,
-)
+from fpaas.bundle.sampled_events import agent_restarts, deaths, steps, unanswered
 from fpaas.records.summary import Event
+from fpaas.spec.run_spec import EVENT_LOG
 
 
 def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
@@ -32,14 +24,13 @@ def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
     found = [
         *by_agents,
         *relay_silences(bundle, by_agents),
-        *reconnects(bundle),
-        *servers(bundle, by_agents),
-        *leaders(bundle),
-        *cut_off(bundle),
+        *unanswered(bundle, by_agents),
         *deaths(bundle),
         *agent_restarts(bundle),
         *steps(clock),
     ]
+    if bundle.spec.event_log < EVENT_LOG:
+        found += older_events.find(bundle)
     events = [_event(each, bundle.spec.t0_unix_ns) for each in found]
     events += playbook_events.find(bundle)
     return sorted(events, key=lambda event: (event.begin_s, event.kind, event.sentence))

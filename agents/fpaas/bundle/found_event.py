@@ -6,14 +6,8 @@ from typing import Any, NamedTuple
 
 from fpaas.spec import NS_PER_S
 
-NATS_RECONNECTED = "nats_reconnected"
-RELAY_RECONNECTED = "relay_reconnected"
-NATS_RESTARTED = "nats_restarted"
-CUT_OFF = "slow_consumers_cut_off"
-LEADER_CHANGED = "leader_changed"
 AGENT_DIED = "agent_died"
 WORKER_DIED = "worker_died"
-CLOCK_SET = "clock_set"
 #: Who says so: an agent of itself, a NATS server of itself, one who watches another.
 AGENT, SERVER, OBSERVER = "agent", "server", "observer"
 #: What the run did to itself.
@@ -44,6 +38,11 @@ class Found(NamedTuple):
     short: str
     what: str
     noticed_unix_ns: int | None = None
+
+
+def connections(count: int) -> str:
+    """Say how many connections something was about, if they were several."""
+    return f", {count} connections" if count > 1 else ""
 
 
 def how_long(

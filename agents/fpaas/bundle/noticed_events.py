@@ -18,7 +18,9 @@ from fpaas.bundle.found_event import (
     INJECTED,
     LOOKED_AGAIN_NS,
     OBSERVER,
+    SERVER,
     Found,
+    connections,
     how_long,
 )
 from fpaas.bundle.parts import JsonObject
@@ -27,13 +29,19 @@ from fpaas.measures.figures import Window
 from fpaas.records.events import (
     AGENT_PAUSED,
     AGENT_RESTARTED,
+    CLOCK_SET,
     CURSOR_LOST,
+    CUT_OFF,
     DURABLES_MADE_AGAIN,
     FAULT,
     FRAME_UNDECODABLE,
+    LEADER_CHANGED,
+    NATS_RECONNECTED,
+    NATS_RESTARTED,
     NATS_SILENT,
     PROCESS_ENDED,
     READER_BLOCKED,
+    RELAY_RECONNECTED,
     RELAY_SILENT,
     STREAM_LOST,
     STREAM_SILENT,
@@ -43,8 +51,15 @@ from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.status import in_words
 from fpaas.spec import NS_PER_S
 
-#: A busy machine keeps agents waiting for moments, all of the time: of each agent's, the longest.
+#: A busy machine keeps agents waiting for moments, all of the time, and a relay may hang up as
+#: often: of each agent's, the longest.
 MOMENTS_TOLD_MAX = 10
+MOMENTARY = (AGENT_PAUSED, NATS_RECONNECTED, RELAY_RECONNECTED)
+#: Parameters that do not say whom an event is about.
+CONNECTIONS = "connections"
+DETAILS = (CONNECTED, CONNECTIONS, "cause", "code")
+#: How the length of an event is put, if not with "for".
+LASTED = {NATS_RESTARTED: ", and was down for", CUT_OFF: " within"}
 
 
 class _Seen(NamedTuple):
@@ -76,6 +91,11 @@ def noticed(bundle: Bundle) -> Iterator[Found]:
         elif record.kind == NATS_SILENT and record.end_unix_ns is None:
             end_unix_ns = _heard_again(bundle, seen)
             record = msgspec.structs.replace(record, end_unix_ns=end_unix_ns)
+        elif (
+            record.kind == RELAY_RECONNECTED
+            and record.begin_unix_ns >= bundle.spec.offer_until_unix_ns
+        ):
+            continue
         if record.end_unix_ns is None or record.end_unix_ns >= bundle.spec.t0_unix_ns:
             whom = sorted(_whom(record).items())
             by_whom = (seen.host, seen.agent, seen.worker is None, record.kind, *whom)
@@ -83,7 +103,7 @@ def noticed(bundle: Bundle) -> Iterator[Found]:
     until_unix_ns = bundle.spec.offer_until_unix_ns
     for group in alike.values():
         found = [_merged(stretch, until_unix_ns) for stretch in _stretches(group)]
-        moments = [one for one in found if one.kind == AGENT_PAUSED and _length_ns(one) < NS_PER_S]
+        moments = [one for one in found if one.kind in MOMENTARY and _length_ns(one) < NS_PER_S]
         dropped = sorted(moments, key=_length_ns)[:-MOMENTS_TOLD_MAX]
         yield from (one for one in found if one not in dropped)
 
@@ -96,8 +116,8 @@ def _seen(bundle: Bundle) -> Iterator[_Seen]:
     for part in bundle.hosts.values():
         for name, records in part.events.items():
             for record in records:
-                # Told with what else is known of the death, or of the one before.
-                if record.kind not in (AGENT_RESTARTED, PROCESS_ENDED):
+                # Told with what else is known of the death, of the one before, or of the clock.
+                if record.kind not in (AGENT_RESTARTED, PROCESS_ENDED, CLOCK_SET):
                     yield _Seen(part.host, name, None, record)
         for worker in part.workers:
             for record in worker.events:
@@ -133,7 +153,7 @@ def _end_known(bundle: Bundle, seen: _Seen) -> int | None:
 
 def _whom(record: EventRecord) -> dict[str, Any]:
     """Return the parameters that say whom an event is about."""
-    return {name: value for name, value in record.parameters.items() if name != CONNECTED}
+    return {name: value for name, value in record.parameters.items() if name not in DETAILS}
 
 
 def _stretches(group: list[_Seen]) -> Iterator[list[_Seen]]:
@@ -160,9 +180,13 @@ def _merged(stretch: list[_Seen], offer_until_unix_ns: int) -> Found:
     # As long as one of them still saw it, it had not ended.
     end_unix_ns = max(ends) if len(ends) == len(records) else None
     workers = sorted({seen.worker for seen in stretch if seen.worker is not None})
-    parameters = {"agent": first.agent, **_whom(first.record)}
+    parameters: JsonObject = {"agent": first.agent, **first.record.parameters}
     if workers:
         parameters["workers"] = workers
+    if CONNECTIONS in parameters:
+        counts = [record.parameters.get(CONNECTIONS) for record in records]
+        known = [count for count in counts if isinstance(count, int)]
+        parameters[CONNECTIONS] = sum(known) if len(known) == len(counts) else None
     if CONNECTED in first.record.parameters:
         parameters[CONNECTED] = all(record.parameters.get(CONNECTED) for record in records)
     kind = first.record.kind
@@ -171,15 +195,18 @@ def _merged(stretch: list[_Seen], offer_until_unix_ns: int) -> Found:
         source, short, what = _injected(parameters)
     else:
         source, short, what = _told(kind, in_words(first.agent, workers), parameters)
+    length = how_long(begin_unix_ns, end_unix_ns, firehose_end_unix_ns)
+    length = length.replace(" for", LASTED.get(kind, " for"))
     return Found(
         kind,
         source,
-        first.host,
+        # It is the cluster's.
+        None if kind == LEADER_CHANGED else first.host,
         begin_unix_ns,
         end_unix_ns,
         parameters,
         short,
-        what + how_long(begin_unix_ns, end_unix_ns, firehose_end_unix_ns),
+        what + length,
         min((record.noticed_unix_ns for record in records if record.noticed_unix_ns), default=None),
     )
 
@@ -193,6 +220,7 @@ def _injected(parameters: JsonObject) -> tuple[str, str, str]:
 def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
     """Return an event's source, how it is called in a chart, and what it says but for how long."""
     get = parameters.get
+    several = connections(get(CONNECTIONS) or 1)
     lost = "" if get(CONNECTED, True) else " (the connection was lost)"
     told = {
         NATS_SILENT: (
@@ -210,6 +238,23 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
             "relay silent",
             f"{who} heard nothing from the relay at {get('url')}{lost}",
         ),
+        NATS_RECONNECTED: (
+            AGENT,
+            "NATS lost",
+            f"{who} lost {_connections(parameters)} to NATS at {get('server')} ({get('cause')})",
+        ),
+        RELAY_RECONNECTED: (
+            AGENT,
+            "relay lost",
+            f"{who} lost {_connections(parameters)} to the relay at {get('url')} ({get('cause')})",
+        ),
+        NATS_RESTARTED: (SERVER, "NATS restarted", "NATS was restarted"),
+        LEADER_CHANGED: (
+            SERVER,
+            "new leader",
+            f"{get('leader')} leads the stream in place of {get('before')}",
+        ),
+        CUT_OFF: (SERVER, "slow consumers", f"NATS cut off slow consumers{several}"),
         AGENT_PAUSED: (
             AGENT,
             f"{get('agent')} paused",
@@ -244,6 +289,11 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
 
 def _many(count: object, words: str) -> str:
     return f"{count} {agreeing(count, words)}"
+
+
+def _connections(parameters: JsonObject) -> str:
+    count = parameters.get(CONNECTIONS) or 1
+    return f"{count} connections" if count > 1 else "its connection"
 
 
 def _undecodable(who: str, parameters: JsonObject) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.records.consumers import WorkerResult, WorkerSample
-from fpaas.records.events import EventRecord
+from fpaas.records.events import CLOCK_SET, EventRecord
 from fpaas.records.nats import DurableState, NatsSample, ServerLife, StreamState
 from fpaas.records.network import Link
+from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.probe import ClockExchange, HostSample, ProbeResult, ProcessSample
 from fpaas.records.relay import RelayResult, RelaySample
 from fpaas.records.seal import Seal
@@ -97,6 +98,18 @@ class HostPart:
         """Paths of an agent's `.hlog` files; the consumers have one a worker."""
         pattern = "consumers-*.hlog" if agent == "consumers" else f"{agent}.hlog"
         return sorted(self.directory.glob(pattern))
+
+    @property
+    def clock_steps(self) -> list[tuple[int, float]]:
+        """When this host's clock was set (Unix ns), and by how much (ms)."""
+        # Earlier probes had them in their account.
+        before = self.probe.clock_steps if self.probe is not None else []
+        return [(one.unix_ns, one.step_ms) for one in before] + [
+            (one.begin_unix_ns, step_ms)
+            for one in self.events.get(PROBE, ())
+            if one.kind == CLOCK_SET
+            if isinstance(step_ms := one.parameters.get("step_ms"), float)
+        ]
 
     def has_log(self, agent: str) -> bool:
         """Whether an agent's log is there and says anything."""

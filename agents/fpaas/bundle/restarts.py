@@ -71,15 +71,16 @@ def _each(bundle: Bundle) -> Iterator[Restart]:
         for worker in part.workers:
             if worker.result is None or worker.gone_on_unix_ns is None:
                 continue
-            begin = _begin(bundle, part, CONSUMERS, worker.samples, worker.gone_on_unix_ns)
+            number, gone_on_unix_ns = worker.worker, worker.gone_on_unix_ns
+            begin = _begin(bundle, part, CONSUMERS, worker.samples, gone_on_unix_ns, worker=number)
             starts = [
                 one.result.started_unix_ns
                 for one in part.workers
                 if one.result is not None and one.result.first == worker.result.first
             ]
-            end = _first_after(worker.gone_on_unix_ns, starts)
-            times = begin[0], worker.gone_on_unix_ns, end
-            yield Restart(part.host, CONSUMERS, *times, begin[1], [worker.worker])
+            end = _first_after(gone_on_unix_ns, starts)
+            times = begin[0], gone_on_unix_ns, end
+            yield Restart(part.host, CONSUMERS, *times, begin[1], [number])
 
 
 def _first_after(unix_ns: int, times: Sequence[int | None]) -> int | None:
@@ -93,6 +94,8 @@ def _begin(
     agent: str,
     samples: Sequence[AgentSample],
     again_unix_ns: int,
+    *,
+    worker: int | None = None,
 ) -> tuple[int, bool]:
     """Return when the one before ended whose samples are there, and whether that is exact."""
     signs = [sample.unix_ns for sample in samples]
@@ -119,7 +122,7 @@ def _begin(
             )
         ):
             return record.begin_unix_ns, True
-    ended_unix_ns = process_ends.first_after(part, agent, last_sign_unix_ns)
+    ended_unix_ns = process_ends.first_after(part, agent, last_sign_unix_ns, worker)
     if ended_unix_ns is not None and ended_unix_ns <= again_unix_ns:
         return ended_unix_ns, True
     return last_sign_unix_ns, False

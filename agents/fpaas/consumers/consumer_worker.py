@@ -29,7 +29,9 @@ from fpaas.jetstream import progress
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.measures.histogram_log import LoggedRecorder
 from fpaas.records import calls
+from fpaas.records.events import NATS_RECONNECTED, EventLog
 from fpaas.spec import NS_PER_S, kinds
+from fpaas.watch.lost_connections import LostConnections
 from fpaas.watch.watch import watch
 
 log = logging.getLogger(__name__)
@@ -85,6 +87,9 @@ class ConsumerWorker:
         self._statuses_told: set[str] = set()
         self._loop_lag = CallRecorder("loop_lag", bins)
         self._files = ConsumerFiles(assignment.out, assignment.worker) if assignment.out else None
+        self._lost_connections = LostConnections(
+            NATS_RECONNECTED, EventLog(self._files.events_path) if self._files else None
+        )
         self._changes = StreamChanges(
             assignment,
             self._connections,
@@ -203,6 +208,7 @@ class ConsumerWorker:
     # -- connections and pulls -------------------------------------------------------------------
 
     def _connected(self, gate: Gate) -> None:
+        self._lost_connections.made(gate)
         if self._changes.is_holding or gate in self._changes.waiting:
             # All connections go on together, with the stream that is there then.
             return
@@ -211,6 +217,9 @@ class ConsumerWorker:
 
     def _disconnected(self, gate: Gate) -> None:
         now = common_time.now_ns()
+        connection = self._connections.by_gate[gate]
+        told = {"server": str(connection.server), "cause": connection.last_error}
+        self._lost_connections.lost(gate, told)
         self._polling.connection_lost(gate, now)
         self._set_timer()
         self._changes.disconnected(now)

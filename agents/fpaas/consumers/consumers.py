@@ -33,6 +33,7 @@ from fpaas.errors import BadInput, RunInvalid
 from fpaas.measures.cgroup import Cgroup
 from fpaas.records import consumers, events, files
 from fpaas.records.consumers import WorkerResult
+from fpaas.records.events import PROCESS_ENDED, EventLog, Value
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, Fault, RunSpec, Share
 from fpaas.spec.faults import faults_that_end
@@ -161,10 +162,12 @@ async def run(play: Play, on_tick: OnTick | None = None) -> None:
             await _play_here(parts[0], status, stop, tick)
         else:
             with contextlib.ExitStack() as watching:
+                event_log = None
                 if play.out is not None:
                     path = play.out / f"{AGENT}.{events.SUFFIX}"
                     watching.callback(asyncio.ensure_future(watch_alone(path)).cancel)
-                await _Children(parts, status, stop, tick).play()
+                    event_log = watching.enter_context(EventLog(path))
+                await _Children(parts, status, stop, tick, event_log).play()
     except (BadInput, RunInvalid) as error:
         status.set(State.FAILED, error.message)
         raise
@@ -192,13 +195,19 @@ class _Children:
     """Worker processes and what they said last. What a fault of the run ended is played on."""
 
     def __init__(
-        self, parts: list[Assignment], status: Status, stop: asyncio.Event, on_tick: OnTick
+        self,
+        parts: list[Assignment],
+        status: Status,
+        stop: asyncio.Event,
+        on_tick: OnTick,
+        event_log: EventLog | None,
     ) -> None:
         self._parts = parts
         self._next_worker = parts[-1].worker + 1
         self._status = status
         self._stop = stop
         self._on_tick = on_tick
+        self._event_log = event_log
         self._processes: list[Process] = []
         self._figures: dict[int, Figures] = {}
         self._ready: set[int] = set()
@@ -234,6 +243,12 @@ class _Children:
         self._status.pids = [os.getpid(), *(process.pid for process in self._processes)]
         self._status.write()
 
+    def _note_end(self, worker: int, pid: int) -> None:
+        if self._event_log is not None:
+            now = common_time.now_ns()
+            told: dict[str, Value] = {"process": AGENT, "pid": pid, "worker": worker}
+            self._event_log.begin(PROCESS_ENDED, now, told, end_unix_ns=now)
+
     async def _keep(self, index: int) -> None:
         """Play a part to its end, in one process or, if faults of the run end it, several."""
         part = self._parts[index]
@@ -242,6 +257,7 @@ class _Children:
             process = self._processes[index]
             said = await self._watch(index, part.worker, process)
             code = await process.wait()
+            self._note_end(part.worker, process.pid)
             fault = self._ended_by(faults, part.spec, code)
             if fault is None:
                 break

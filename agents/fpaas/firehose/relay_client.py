@@ -95,6 +95,12 @@ class RelayConnection(asyncio.Protocol):
         self._ended = False
         self._reason = ""
 
+    @property
+    def close_code(self) -> int | None:
+        """With which code the relay closed; None if it did not."""
+        close = self._protocol.close_rcvd
+        return None if close is None else close.code
+
     async def open(self) -> None:
         """Connect and subscribe. Raises RelayError that names the URL and the cause."""
         url, uri = self._url, self._uri

@@ -40,8 +40,8 @@ class NatsConnection(asyncio.Protocol):
 
     `writable` is an Event that is cleared while the socket does not take more: wait for it before
     writing in bulk. `connects`, `errors` and `disconnects_slow_consumer` are running counts;
-    `round_trip_s` is the shortest PING to PONG so far, `reads` counts what the socket brought.
-    `make_parser` takes the callbacks of Parser.
+    `last_error` says why the connection was lost; `round_trip_s` is the shortest PING to PONG so
+    far, `reads` counts what the socket brought. `make_parser` takes the callbacks of Parser.
 
     `turn` says which of a cluster's servers comes first, so that an owner of many connections can
     spread them; the others follow in random order.
@@ -204,7 +204,8 @@ class NatsConnection(asyncio.Protocol):
         self.writable.clear()
         if self._ping_timer:
             self._ping_timer.cancel()
-        lost = ConnectionResetError(self.last_error or str(exc or "closed by the server"))
+        self.last_error = self.last_error or str(exc or "closed by the server")
+        lost = ConnectionResetError(self.last_error)
         for waiter in (self._info, self._ready):
             if waiter is not None and not waiter.done():
                 waiter.set_exception(lost)
@@ -212,9 +213,9 @@ class NatsConnection(asyncio.Protocol):
         if not was_connected or self._closing:
             return
         log.warning("%s: lost NATS at %s: %s", self.name, self.server, lost)
-        self._servers.rotate(-1)
         if self._on_disconnected:
             self._on_disconnected()
+        self._servers.rotate(-1)
         self._reconnecting = asyncio.ensure_future(self._reconnect())
 
     # -- inside ----------------------------------------------------------------------------------

@@ -179,18 +179,14 @@ class Clocks:
 
 
 def _host_clock(part: HostPart, reference: str | None, spec: RunSpec) -> HostClock:
+    shift_ns = spec.clock_shifts_ns.get(part.host)
+    shift_ms = None if shift_ns is None else shift_ns / 1e6
+    steps = tuple(one for one in part.clock_steps if one[0] >= spec.t0_unix_ns)
     if part.probe is None:
-        return HostClock()
+        return HostClock(stepped=True if steps else None, steps=steps)
     found = part.probe.clock
     for one in part.probe.clock_by_server or ():
         found = one if one.server == reference else found
-    steps = tuple(
-        (step.unix_ns, step.step_ms)
-        for step in part.probe.clock_steps
-        if step.unix_ns >= spec.t0_unix_ns
-    )
-    shift_ns = spec.clock_shifts_ns.get(part.host)
-    shift_ms = None if shift_ns is None else shift_ns / 1e6
     if found is None:
         return HostClock(stepped=True if steps else None, steps=steps, shift_ms=shift_ms)
     return HostClock(

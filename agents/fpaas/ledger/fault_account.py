@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 
 from fpaas.bundle.bundle import Bundle
-from fpaas.bundle.found_event import INJECTED, NATS_RECONNECTED, RELAY_RECONNECTED
+from fpaas.bundle.found_event import INJECTED
 from fpaas.bundle.parts import cumulative
 from fpaas.bundle.playbook_events import PLAYBOOK
 from fpaas.ledger import fault_costs
 from fpaas.ledger.fault_costs import Times
 from fpaas.ledger.ledger import Ledger
 from fpaas.records.accounts import FaultAccount, FaultCost
-from fpaas.records.events import AGENT_PAUSED, FAULT
+from fpaas.records.events import AGENT_PAUSED, FAULT, NATS_RECONNECTED, RELAY_RECONNECTED
 from fpaas.records.summary import Event
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.spec.faults import targets
@@ -166,7 +166,8 @@ def _noticed_s(event: Event, hit: Collection[tuple[str, str]]) -> float | None:
         return None
     if event.noticed_s is not None:
         return event.noticed_s
-    # A connection that is made again had been missed; of what else samples show, nobody knew then.
+    # In older runs it is from samples: a connection that is made again had been missed; of what
+    # else they show, nobody knew then.
     return event.begin_s if event.kind in (NATS_RECONNECTED, RELAY_RECONNECTED) else None
 
 

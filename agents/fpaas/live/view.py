@@ -12,6 +12,7 @@ from hdrh.histogram import HdrHistogram
 
 from fpaas.live.dump import TITLES, HostDump
 from fpaas.measures.histograms import new_histogram
+from fpaas.records.events import NATS_RECONNECTED, RELAY_RECONNECTED
 from fpaas.records.status import State
 from fpaas.report.series import Series, rate_per_s
 from fpaas.spec import NS_PER_S, RunSpec
@@ -20,6 +21,8 @@ from fpaas.spec import NS_PER_S, RunSpec
 DANGER_SHARE = 0.8
 #: Agents whose message, while they run, says what is wrong.
 TELL_TROUBLE = ("probe", "shuffler")
+#: Events that are named for how they end, and may go on.
+LOST = {NATS_RECONNECTED: "NATS connection lost", RELAY_RECONNECTED: "relay connection lost"}
 OK, DANGER, MISSED, LATER = "ok so far", "in danger", "missed so far", "known at the end"
 
 
@@ -229,7 +232,8 @@ def _words(event: Any) -> str:  # noqa: ANN401
         length = f" for {(event.end_unix_ns - event.begin_unix_ns) / NS_PER_S:.1f} s"
     do, process = (event.parameters.get(name) for name in ("do", "process"))
     what = f" {do} on {event.parameters.get('on')}" if do else f" ({process})" if process else ""
-    return f"{event.kind.replace('_', ' ')}{what}{length}"
+    kind = LOST.get(event.kind) or event.kind.replace("_", " ")
+    return f"{kind}{what}{length}"
 
 
 def _goals(

@@ -7,23 +7,30 @@ taken back before the next exchange.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from dataclasses import dataclass, field
 
 from fpaas import common_time
-from fpaas.records.probe import ClockStep
+from fpaas.records.events import CLOCK_SET, EventLog
 
 #: Readings of the two clocks are closer together than this, but for a process that was interrupted.
 STEP_MIN_NS = 1_000_000
 READINGS = 3
+LOOK_INTERVAL_S = 0.1
 
 
-@dataclass
 class ClockSteps:
-    """Steps seen so far."""
+    """Writes an event for each step."""
 
-    steps: list[ClockStep] = field(default_factory=list)
-    _difference_ns: int | None = None
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
+        self._difference_ns: int | None = None
+
+    async def watch(self) -> None:
+        """Look at a steady pace, for ever."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_INTERVAL_S)
 
     def look(self) -> None:
         """Compare the clocks now."""
@@ -37,7 +44,7 @@ class ClockSteps:
             self._difference_ns = difference_ns
         elif abs(difference_ns - before_ns) > STEP_MIN_NS + uncertain_ns:
             step_ms = (difference_ns - before_ns) / 1e6
-            self.steps.append(ClockStep(unix_ns=unix_ns, step_ms=step_ms))
+            self._events.begin(CLOCK_SET, unix_ns, {"step_ms": step_ms}, end_unix_ns=unix_ns)
             self._difference_ns = difference_ns
 
 

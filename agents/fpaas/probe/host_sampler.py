@@ -41,12 +41,11 @@ class HostSampler:
         self._processes = ProcessUsage(directory, options.pid_files)
         self._host_file = lines(records.HOST)
         self._process_file = lines(records.PROCESSES)
-        self._event_log = EventLog(directory / f"{records.AGENT}.{events.SUFFIX}")
-        self._ends = ProcessEnds(self._event_log)
-        self.steps = ClockSteps()
-        self.steps.look()
+        self.event_log = EventLog(directory / f"{records.AGENT}.{events.SUFFIX}")
+        self.ends = ProcessEnds(self.event_log)
+        self._steps = ClockSteps(self.event_log)
         # The first reading of a process is what the next one's share starts from.
-        self._ends.watch(self._processes.sample())
+        self.ends.watch(self._processes.sample())
         self.taken = 0
 
     @property
@@ -55,17 +54,20 @@ class HostSampler:
         return self._ticks.missed
 
     async def run(self) -> None:
-        """Sample on schedule, for ever."""
-        async for _ in on_schedule(self._ticks):
-            self.sample()
+        """Sample on schedule, for ever; the clock is looked at more often."""
+        watching = asyncio.ensure_future(self._steps.watch())
+        try:
+            async for _ in on_schedule(self._ticks):
+                self.sample()
+        finally:
+            watching.cancel()
 
     def sample(self) -> None:
         """Take a sample now."""
         self.taken += 1
-        self.steps.look()
         self._host_file.write(self._host.sample())
         lines = self._processes.sample()
-        self._ends.watch(lines)
+        self.ends.watch(lines)
         for line in lines:
             self._process_file.write(line)
         self._collector.processes.add(lines)
@@ -75,5 +77,5 @@ class HostSampler:
 
     def close(self) -> None:
         """Wait for the end of no process any longer."""
-        self._ends.close()
-        self._event_log.close()
+        self.ends.close()
+        self.event_log.close()

@@ -29,6 +29,7 @@ from fpaas.probe.host_sampler import SAMPLE_INTERVAL_S, HostSampler
 from fpaas.probe.options import Options
 from fpaas.probe.own_cost import Cost
 from fpaas.probe.probe_metrics import ProbeCollector
+from fpaas.probe.server_events import ServerEvents
 from fpaas.probe.server_monitor import ServerMonitor
 from fpaas.probe.ticks import Ticks, on_schedule
 from fpaas.records import events, files, nats
@@ -84,11 +85,21 @@ class Probe:
         self._status = status
         self._api = nats.api
         self._clock = nats.clock
+        self._events_path = options.directory / f"{AGENT}.{events.SUFFIX}"
+        self._exchanges: list[Exchange] = []
+        self._files: list[WaitingLines] = []
+        self._clock_file = self._lines(records.CLOCK)
+        self._problems: list[str] = []
+        self._nats_samples = 0
+        self._nats_errors = 0
+        self._own = Cost()
+        self._sampler = HostSampler(options, collector, self._lines, self._tell)
         self._monitor = (
             ServerMonitor(
                 options.monitoring,
                 self._api,
                 options.spec.stream.name,
+                ServerEvents(self._sampler.event_log, self._server_ended),
                 is_clustered=options.is_clustered,
             )
             if options.monitoring
@@ -100,15 +111,8 @@ class Probe:
             if options.own_nats
             else None
         )
-        self._events_path = options.directory / f"{AGENT}.{events.SUFFIX}"
-        self._exchanges: list[Exchange] = []
-        self._files: list[WaitingLines] = []
-        self._clock_file = self._lines(records.CLOCK)
-        self._problems: list[str] = []
-        self._nats_samples = 0
-        self._nats_errors = 0
-        self._own = Cost()
-        self._sampler = HostSampler(options, collector, self._lines, self._tell)
+        if self._watched is not None and self._monitor is not None:
+            self._monitor.hear_elections(self._watched)
 
     async def run(self, exchanges: Sequence[Exchange]) -> None:
         """Sample until the run has settled, or until SIGTERM; then take the final snapshot.
@@ -199,7 +203,6 @@ class Probe:
             ),
             clock=bounds[0] if bounds else None,
             clock_by_server=bounds if self._options.is_clustered else None,
-            clock_steps=self._sampler.steps.steps,
             problems=self._problems,
         )
         files.write(self._options.directory / records.NAME, report)
@@ -220,6 +223,9 @@ class Probe:
         else:
             peer = NatsPeer(self._watched)
             await asyncio.gather(_connect(self._watched), watch_alone(self._events_path, [peer]))
+
+    def _server_ended(self) -> int | None:
+        return self._sampler.ends.last_unix_ns.get("nats")
 
     # -- sampling ----------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ class ProcessEnds:
         self._loop = asyncio.get_running_loop()
         #: By pid, its pidfd; None if the kernel gives none.
         self._fds: dict[int, int | None] = {}
+        #: By process, when one of that name ended last.
+        self.last_unix_ns: dict[str, int] = {}
 
     def watch(self, alive: Iterable[ProcessSample]) -> None:
         """Wait for processes that were just sampled, too."""
@@ -49,6 +51,7 @@ class ProcessEnds:
         now_unix_ns = common_time.now_ns()
         self._let_go(fd)
         self._fds[pid] = None
+        self.last_unix_ns[process] = now_unix_ns
         parameters: dict[str, Value] = {"process": process, "pid": pid}
         self._events.begin(PROCESS_ENDED, now_unix_ns, parameters, end_unix_ns=now_unix_ns)
 

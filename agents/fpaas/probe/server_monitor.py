@@ -24,7 +24,9 @@ import msgspec
 from fpaas import common_time, json_input
 from fpaas.errors import BadInput
 from fpaas.jetstream.jetstream_api import CONSUMERS_PER_PAGE, JetStreamApi, JetStreamError
+from fpaas.jetstream.nats_connection import NatsConnection
 from fpaas.probe import server_state
+from fpaas.probe.server_events import ServerEvents
 from fpaas.probe.server_metrics import ServerAnswers
 from fpaas.probe.server_state import AnswerError
 from fpaas.records.nats import FinalSnapshot, Lag, NatsSample, ServerLife, StreamState
@@ -32,6 +34,8 @@ from fpaas.records.nats import FinalSnapshot, Lag, NatsSample, ServerLife, Strea
 log = logging.getLogger(__name__)
 
 HTTP_TIMEOUT_S = 2.0
+#: Of connections that were closed last, so many are looked through for those that it cut off.
+CLOSED_MAX = 1000
 #: A line is written by then, with what is known.
 SAMPLE_TIMEOUT_S = 4.5
 #: Pages of one sweep over many consumers are spread over this time …
@@ -112,8 +116,16 @@ class ServerMonitor:
     """
 
     def __init__(
-        self, port: MonitoringPort, api: JetStreamApi, stream: str, *, is_clustered: bool = False
+        self,
+        port: MonitoringPort,
+        api: JetStreamApi,
+        stream: str,
+        events: ServerEvents,
+        *,
+        is_clustered: bool = False,
     ) -> None:
+        self._events = events
+        self._server_name = ""
         self._port = port
         self._api = api
         self._stream = stream
@@ -122,6 +134,17 @@ class ServerMonitor:
         self._sweep: asyncio.Task[Sweep] | None = None
         #: What the server said last, for /metrics.
         self.answers = ServerAnswers(stream=stream)
+
+    def hear_elections(self, connection: NatsConnection) -> None:
+        """In a cluster, be told on a connection to the server who is elected to lead the stream."""
+        if self._is_clustered:
+            subject = f"$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{self._stream}"
+            connection.subscribe(subject, self._elected, wants_payload=True)
+
+    def _elected(self, _s: bytes, _r: bytes, _h: bytes, payload: bytes, _size: int) -> None:
+        with contextlib.suppress(ValueError, AnswerError):
+            leader = server_state.elected(json_input.loads(payload))
+            self._events.led_by(leader, self._server_name)
 
     async def sample(self) -> NatsSample:
         """Return a line of probe.nats.jsonl in at most SAMPLE_TIMEOUT_S.
@@ -195,6 +218,7 @@ class ServerMonitor:
 
     async def _monitoring(self) -> dict[str, Any]:
         varz = await self._port.get("/varz")
+        await self._note_life(varz)
         jsz = await self._port.get("/jsz?accounts=true&streams=true")
         found: dict[str, Any] = {
             "varz": server_state.varz(varz),
@@ -207,11 +231,25 @@ class ServerMonitor:
         if self._is_clustered:
             found["server"] = varz["server_name"]
             found["leader"] = server_state.leader_in_jsz(jsz, self._stream)
+            self._server_name = found["server"]
+            self._events.led_by(found["leader"] or "", self._server_name)
         return found
+
+    async def _note_life(self, varz: dict[str, Any]) -> None:
+        """Note whether the server is another one, and whether it cut off connections."""
+        cut_off = self._events.answered(server_state.server(varz))
+        if cut_off > 0:
+            stops: list[int] = []
+            with contextlib.suppress(MonitoringError, AnswerError):
+                closed = await self._port.get(f"/connz?state=closed&sort=stop&limit={CLOSED_MAX}")
+                stops = server_state.cut_off_unix_ns(closed)
+            self._events.cut_off(cut_off, stops)
 
     async def _server(self) -> ServerLife | None:
         try:
-            return server_state.server(await self._port.get("/varz"))
+            varz = await self._port.get("/varz")
+            await self._note_life(varz)
+            return server_state.server(varz)
         except (MonitoringError, AnswerError) as error:
             log.warning("%s", error)
             return None

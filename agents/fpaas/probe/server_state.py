@@ -8,11 +8,13 @@ are 0; what it must state and does not, or states as what it cannot be, raises A
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
 
 import msgspec
 
+from fpaas import common_time
 from fpaas.measures import figures
 from fpaas.records.nats import Connz, DurableState, Lag, ServerLife, StreamState, Varz
 
@@ -118,6 +120,33 @@ def connz(answer: Mapping[str, Any]) -> Connz:
     connections = answer.get("connections") or []
     pending = [connection.get("pending_bytes", 0) for connection in connections]
     return Connz(count=answer["total"], pending_bytes_max=max(pending, default=0))
+
+
+@_checked
+def cut_off_unix_ns(answer: Mapping[str, Any]) -> list[int]:
+    """Return when connections in /connz?state=closed ended that did not read what was sent."""
+    return [
+        _unix_ns(connection["stop"])
+        for connection in answer.get("connections") or []
+        if connection["reason"].startswith("Slow Consumer")
+    ]
+
+
+@_checked
+def started_unix_ns(life: ServerLife) -> int:
+    """Return when a server started."""
+    return _unix_ns(life.start)
+
+
+@_checked
+def elected(advisory: Mapping[str, Any]) -> str:
+    """Return who was elected, by an advisory `stream_leader_elected`."""
+    return str(advisory["leader"])
+
+
+def _unix_ns(text: str) -> int:
+    """Return a time by the clock of the server's host, which is the probe's, as common time."""
+    return common_time.shift_ns() + round(datetime.fromisoformat(text).timestamp() * 1e6) * 1000
 
 
 @_checked

@@ -34,8 +34,24 @@ AGENT_PAUSED = "agent_paused"
 #: The agent that writes it went on where one had ended in the same run. It begins when the process
 #: was there, and ends when it served: the relay sent, the shuffler read and published.
 AGENT_RESTARTED = "agent_restarted"
-#: A process of the lab ended (process, pid), seen by its host's probe. Each does at the run's end.
+#: A process of the lab ended (process, pid), seen by its host's probe, or by the consumers agent
+#: (worker). Each does at the run's end.
 PROCESS_ENDED = "process_ended"
+#: Connections to NATS (server, cause: of the first; connections: how many, null until it ends) or
+#: to the relay (url, cause, code: with which the relay closed, null if it did not) were lost. It
+#: ends when all of them are there again.
+NATS_RECONNECTED = "nats_reconnected"
+RELAY_RECONNECTED = "relay_reconnected"
+#: The probe found another server than before on its host. From the old one's end, if that was seen,
+#: to when the new one started.
+NATS_RESTARTED = "nats_restarted"
+#: Another server of the cluster leads the stream (leader, before), noted by that one's probe.
+LEADER_CHANGED = "leader_changed"
+#: The server on the probe's host closed connections that did not read what it had for them
+#: (connections): from the first to the last.
+CUT_OFF = "slow_consumers_cut_off"
+#: The clock of the probe's host was set (step_ms).
+CLOCK_SET = "clock_set"
 #: The socket of one of the relay's subscribers that had caught up took nothing (reader: address).
 READER_BLOCKED = "reader_blocked"
 #: The shuffler found that the stream was another one than before: it was gone and made again

@@ -138,7 +138,7 @@ class ClockComparison(msgspec.Struct, frozen=True, kw_only=True):
 class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
     """The host's clock was set, as its monotonic clock shows."""
 
-    unix_ns: Annotated[UnixNs, doc("at most a second later")]
+    unix_ns: Annotated[UnixNs, doc("up to a second later")]
     step_ms: Number
 
 
@@ -153,5 +153,7 @@ class ProbeResult(MachineFacts, frozen=True, kw_only=True):
     clock_by_server: Annotated[
         list[ClockComparison] | None, doc("in a cluster, by who led the clock's stream")
     ] = None
-    clock_steps: list[ClockStep] = []
+    clock_steps: Annotated[
+        list[ClockStep], doc("of earlier versions; now events of kind `clock_set`")
+    ] = []
     problems: Annotated[list[str], doc("what the probe could not do")] = []

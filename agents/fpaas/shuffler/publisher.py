@@ -20,12 +20,14 @@ from fpaas.firehose.frames import Event
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.jetstream.nats_connection import NatsConnection
 from fpaas.measures.calls import Bins, CallRecorder
+from fpaas.records.events import NATS_RECONNECTED
 from fpaas.records.shuffler import NatsOutage
 from fpaas.shuffler.publish import Publish
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import NO_STREAM, Ack, AnswerReader, Refusal
 from fpaas.shuffler.publish_window import PublishWindow
 from fpaas.shuffler.subjects import Addresser, expecting
+from fpaas.watch.lost_connections import LostConnections
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,8 @@ class Publisher:
             on_connected=self._connected,
             on_disconnected=self._disconnected,
         )
+        #: Notes lost connections; nobody does but in a run.
+        self.lost_connections = LostConnections(NATS_RECONNECTED, None)
         self._account = account
         self._addresser = addresser
         self._due_ns = due_ns
@@ -327,6 +331,7 @@ class Publisher:
             self.publish(event, frame)
 
     def _connected(self) -> None:
+        self.lost_connections.made(self.connection)
         if self._repeating is not None:
             self._repeating.cancel()
         for outage in self.outages[-1:]:
@@ -334,6 +339,9 @@ class Publisher:
         self._repeating = asyncio.ensure_future(self._resume(is_reconnected=True))
 
     def _disconnected(self) -> None:
+        connection = self.connection
+        told = {"server": str(connection.server), "cause": connection.last_error}
+        self.lost_connections.lost(connection, told)
         if self._repeating is not None:
             self._repeating.cancel()
             self._repeating = None

@@ -22,6 +22,7 @@ from fpaas.firehose.numbering import LEAP_MAX, Kind, Numbering
 from fpaas.firehose.relay_client import RECEIVE_MAX_BYTES, RelayConnection
 from fpaas.firehose.subscription import Patience, Subscription
 from fpaas.measures.calls import Bins, CallRecorder
+from fpaas.records.events import RELAY_RECONNECTED
 from fpaas.records.shuffler import RelayGap
 from fpaas.shuffler import relay_gaps
 from fpaas.shuffler.kept_frames import KeptFrames
@@ -29,6 +30,7 @@ from fpaas.shuffler.listening import Listening
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.relay_gaps import RelayGaps
+from fpaas.watch.lost_connections import LostConnections
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,8 @@ class RelayReader:
         self.seq_resets = 0
         #: Up to here, a shuffler that was killed has recorded when it read what.
         self.recorded_to = -1
+        #: Notes lost connections; nobody does but in a run.
+        self.lost_connections = LostConnections(RELAY_RECONNECTED, None)
         #: Called when the first event was read, before it is published.
         self.on_first_read: Callable[[], None] = lambda: None
         self._publisher = publisher
@@ -149,12 +153,15 @@ class RelayReader:
         return last_seq + max(0, self._unreceivable - 1)
 
     def _connected(self) -> None:
+        self.lost_connections.made(self)
         if self._publisher.congested:
             self._pause()
 
     def _lost(self, connection: RelayConnection) -> None:
         # Now, not when there is a new one: its first frames come before it is known to be open.
         self._read_before = self._account.read
+        told = {"url": self.url, "cause": connection.closed.result(), "code": connection.close_code}
+        self.lost_connections.lost(self, told)
         self._is_outdated = False
         self._bad_frames.connection_lost()
         if not connection.oversized:

@@ -21,7 +21,13 @@ from fpaas.jetstream.progress import Listener
 from fpaas.measures.calls import Bins
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records import events
-from fpaas.records.events import AGENT_RESTARTED, EventLog, EventRecord
+from fpaas.records.events import (
+    AGENT_RESTARTED,
+    NATS_RECONNECTED,
+    RELAY_RECONNECTED,
+    EventLog,
+    EventRecord,
+)
 from fpaas.records.status import State
 from fpaas.shuffler import run_cursor, stream_reader
 from fpaas.shuffler.cursor_places import CursorBucket
@@ -33,6 +39,7 @@ from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from fpaas.shuffler.stream_peer import StreamPeer
 from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, ClassesOf
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.watch.lost_connections import LostConnections
 from fpaas.watch.nats_peer import NatsPeer
 from fpaas.watch.watch import Peer, watch
 
@@ -180,7 +187,9 @@ class _Run:
             raise RunInvalid(f"{error}; is NATS running there?") from error
         reader.listening.discarding = self._last_seq is None
         reader.subscription.expects_events = False
-        shuffler.recovery.events = EventLog(self._events_path)
+        event_log = shuffler.recovery.events = EventLog(self._events_path)
+        publisher.lost_connections = LostConnections(NATS_RECONNECTED, event_log)
+        reader.lost_connections = LostConnections(RELAY_RECONNECTED, event_log)
         peers: list[Peer] = [
             NatsPeer(publisher.connection),
             StreamPeer(publisher, shuffler.account),

@@ -12,6 +12,7 @@ from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT
 from fpaas.spec.run_checks import check_faults, check_nats_hosts
 from fpaas.spec.run_spec import (
+    EVENT_LOG,
     SCHEMA,
     STREAM_NAME,
     Consumers,
@@ -83,6 +84,7 @@ def build(
     in_flight = pullers_per_durable * batch_size
     run = RunSpec(
         schema=SCHEMA,
+        event_log=EVENT_LOG,
         run_id=run_id,
         scenario=scenario,
         t0_unix_ns=t0_unix_ns,

@@ -23,6 +23,9 @@ from fpaas.spec.rates import RateStep
 from fpaas.spec.variables import CURSOR_PLACES, REPLAYS
 
 SCHEMA = 1
+#: Since 2, agents' event logs have lost connections, other servers and leaders, cut-offs and set
+#: clocks; before, only samples show these.
+EVENT_LOG = 2
 STREAM_NAME = "ATPROTO_FIREHOSE"
 DURABLE_PREFIX = "fpaas"
 #: From the consumers' last poll to the final look at the server: pulls in flight end meanwhile.
@@ -199,6 +202,8 @@ class RunSpec:
     control_clock_shift_ns: int = 0
     #: One of CURSOR_PLACES.
     cursor_place: str = CURSOR_PLACES[0]
+    #: EVENT_LOG of the agents that play it; of older runs 1.
+    event_log: int = 1
 
     def clock_shift_ns(self, host: str | None) -> int:
         """Return what to add to a host's clock to have the common time; 0 if it is not known."""

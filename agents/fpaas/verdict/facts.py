@@ -171,7 +171,7 @@ def _agents(bundle: Bundle) -> Iterator[AgentEnd]:
                 state=status.state,
                 message=status.message,
                 at_s=at_s,
-                ended_s=_ended_s(bundle, part, name, last_unix_ns),
+                ended_s=_ended_s(bundle, process_ends.first_after(part, name, last_unix_ns)),
                 has_log=part.has_log(name),
             )
 
@@ -218,13 +218,13 @@ def _workers_killed(bundle: Bundle) -> Iterator[WorkerDeath]:
                 host=part.host,
                 worker=worker.worker,
                 at_s=_since_t0_s(bundle, last_unix_ns),
-                ended_s=_ended_s(bundle, part, CONSUMERS, last_unix_ns),
+                ended_s=_ended_s(
+                    bundle, process_ends.first_after(part, CONSUMERS, last_unix_ns, worker.worker)
+                ),
             )
 
 
-def _ended_s(bundle: Bundle, part: HostPart, process: str, last_unix_ns: int) -> float | None:
-    """Return when a process was seen to end, in seconds since T0."""
-    ended_unix_ns = process_ends.first_after(part, process, last_unix_ns)
+def _ended_s(bundle: Bundle, ended_unix_ns: int | None) -> float | None:
     return None if ended_unix_ns is None else _since_t0_s(bundle, ended_unix_ns)
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from fpaas.bundle.found_event import AGENT_DIED, NATS_RESTARTED, WORKER_DIED
+from fpaas.bundle.found_event import AGENT_DIED, WORKER_DIED
 from fpaas.records.events import (
     AGENT_PAUSED,
     AGENT_RESTARTED,
+    NATS_RESTARTED,
     NATS_SILENT,
     READER_BLOCKED,
     RELAY_SILENT,
