@@ -1,4 +1,4 @@
-"""What `summary.json` has of accounts: each event and delivery, the relay, outages and faults."""
+"""The accounts in `summary.json`: events and deliveries, the relay, outages and faults."""
 
 from __future__ import annotations
 
@@ -147,9 +147,9 @@ class Recovery(msgspec.Struct, kw_only=True):
 
 
 class FaultCost(msgspec.Struct, kw_only=True):
-    """Terms of the ledger. Of a fault that is alone they are those of the whole run.
+    """Terms of the ledger. If a run has only one fault, they are those of the whole run.
 
-    Of several, a term that is 0 in the run is 0; redelivered, publish_failed and
+    With several, a term that is 0 in the run is 0; redelivered, publish_failed and
     duplicates_rejected are as counted from its begin to the next one's, to a second, if they were
     not on at the same time; the rest is null.
     """
@@ -163,12 +163,12 @@ class FaultCost(msgspec.Struct, kw_only=True):
     duplicate_deliveries: Count | None
     lost_by_cause: Annotated[
         dict[str, Count] | None,
-        doc("why, without zeros; of what went with a stream, recovery.lost_by_cause"),
+        doc("why, without zeros; for what was lost with a stream, see recovery.lost_by_cause"),
     ] = None
 
 
 class FaultAccount(msgspec.Struct, kw_only=True):
-    """What one fault of the run's own did. Times are since T0; null: it did not come to that."""
+    """What one fault of the run did. Times are since T0; null: that did not happen."""
 
     kind: Annotated[str, doc("its `do`")]
     on: Annotated[list[str], doc("<host>: <part>, where it happened")]

@@ -150,7 +150,7 @@ class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
     ] = {}
     starts: Annotated[
         list[dict[str, Count]],
-        doc("by stream: from which of its sequences on durables are served that joined late"),
+        doc("by stream: the first sequence that durables which joined late are served"),
     ] = []
     nats_outages: Annotated[
         list[WorkerOutage],

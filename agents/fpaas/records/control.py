@@ -1,4 +1,4 @@
-"""What the control node notes beside the hosts' parts: `control.json` and `invalid.json`."""
+"""Files that the control node adds to the hosts' parts: `control.json` and `invalid.json`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENTS = "control.events.jsonl"
 
 
 class Trouble(enum.StrEnum):
-    """What a playbook can have trouble with."""
+    """Trouble that a playbook can have."""
 
     #: A task failed (parameters: task, message).
     TASK_FAILED = "task_failed"
@@ -38,7 +38,7 @@ class Trouble(enum.StrEnum):
     NOT_ENDED = "not_ended"
     #: NATS does not run, and this is the last that it said (message).
     NATS_DOWN = "nats_down"
-    #: Of older versions, which noted only words (text).
+    #: From older versions, which noted only words (text).
     NOTED = "noted"
 
 

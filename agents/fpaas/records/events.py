@@ -1,9 +1,9 @@
 """`<agent>.events.jsonl`: what an agent saw happen beside its load, with begin and end.
 
 One JSON object a line: `kind`, `begin_unix_ns`, `end_unix_ns` (null: it had not ended when the line
-was written) and `parameters`. What lasts is written when it is noticed, without an end, and again
-with the same kind and begin when it has ended; the later line counts. So an agent that is killed
-meanwhile, or a run that is over before, leaves an event without an end.
+was written) and `parameters`. An event that lasts is written when it is noticed, without an end,
+and again with the same kind and begin when it has ended; the later line counts. If the agent is
+killed or the run ends before that, the event has no end.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ AGENT_RESTARTED = "agent_restarted"
 #: A process of the lab ended (process, pid), seen by its host's probe, or by the consumers agent
 #: (worker). Each does at the run's end.
 PROCESS_ENDED = "process_ended"
-#: Connections to NATS (server, cause: of the first; connections: how many, null until it ends) or
-#: to the relay (url, cause, code: with which the relay closed, null if it did not) were lost. It
-#: ends when all of them are there again.
+#: Connections to NATS were lost (server and cause of the first; connections: how many, null until
+#: the end), or the one to the relay (url, cause; code: the relay's close code, null if it sent
+#: none). Ends when all of them are there again.
 NATS_RECONNECTED = "nats_reconnected"
 RELAY_RECONNECTED = "relay_reconnected"
 #: The probe found another server than before on its host. From the old one's end, if that was seen,
@@ -60,15 +60,15 @@ STREAM_LOST = "stream_lost"
 #: A shuffler that was started again found no cursor in its bucket of NATS (bucket, why), and went
 #: on from its account's (cursor).
 CURSOR_LOST = "cursor_lost"
-#: A consumers worker made its durables again, as the stream was lost (created, durables). From when
-#: it missed its server until they were there.
+#: A consumers worker made its durables again because the stream was lost (created, durables). It
+#: begins when the worker missed its server, and ends when they were there.
 DURABLES_MADE_AGAIN = "durables_made_again"
-#: A fault of the run's own (parameters: number, its index in run.json's faults; do, on; what else
-#: whoever executed it knows). It begins when the fault does and ends when it is undone.
-#: `begin_late_ms`, `end_late_ms`: how long after plan that was begun, `…_took_ms`: what it took.
+#: A fault of the run (parameters: number, its index in run.json's faults; do, on; and others that
+#: depend on the fault). It begins when the fault does and ends when it is undone. `begin_late_ms`,
+#: `end_late_ms`: how long after plan these were begun; `…_took_ms`: how long they took.
 FAULT = "fault"
 
-#: Of the control node, by its own clock, in `control.events.jsonl`. Agents know when to begin …
+#: Events of the control node, by its clock, in `control.events.jsonl`: agents know when to begin …
 RUN_ARMED = "run_armed"
 #: … something is wrong with a host or its agents (parameters: host, problem, and its own) …
 TROUBLE_NOTED = "trouble_noted"
@@ -89,7 +89,7 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     begin_unix_ns: int
     end_unix_ns: int | None
     parameters: dict[str, Value] = msgspec.field(default_factory=dict)
-    #: When whoever writes it came to know; null of older agents.
+    #: When its writer noticed it; null if written by older agents.
     noticed_unix_ns: int | None = None
 
 
@@ -142,7 +142,7 @@ class EventLog:
         return event
 
     def end(self, event: EventRecord, end_unix_ns: int, parameters: dict[str, Value]) -> None:
-        """Write an event again that has ended; `parameters` are those known by then."""
+        """Write an event again, now that it has ended; `parameters` are those known by then."""
         self._lines.write(
             msgspec.structs.replace(event, end_unix_ns=end_unix_ns, parameters=parameters)
         )
@@ -158,10 +158,10 @@ class EventLog:
 
 
 def read(path: Path) -> tuple[list[EventRecord], str | None]:
-    """Read a file's events, in the order in which they were noticed, each as it was known last.
+    """Read a file's events in the order in which they were noticed, each in its last version.
 
     Returns also what is wrong, None if nothing is: a line that is no event is left out, and named
-    by its number. A last line without its end is what a killed agent leaves, and is not wrong.
+    by its number. A torn last line is not wrong: a killed agent leaves one.
     Raises OSError.
     """
     events: dict[tuple[str, int], EventRecord] = {}

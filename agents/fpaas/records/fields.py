@@ -33,7 +33,7 @@ def encode_other(value: object) -> object:
 
 
 def decode_other(kind: type, raw: object) -> object:
-    """Decode what `encode_other` encoded. Raises ValueError for what is not a list of intervals."""
+    """Decode what `encode_other` encoded. Raises ValueError if it is not a list of intervals."""
     if kind is IntervalSet:
         return IntervalSet(msgspec.convert(raw, list[tuple[_Bound, _Bound]]))
     raise NotImplementedError(f"{kind.__name__} is in no record")

@@ -1,7 +1,7 @@
 """How records are written and read: one JSON object a file, or one a line.
 
 A file is replaced as a whole, so a reader, or a full disk, never leaves half of it. A file of lines
-only grows; whoever is killed may leave half a line.
+only grows; an agent that is killed may leave half a line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNREADABLE = (ValueError, RecursionError)
 
 
 class UnreadableError(ValueError):
-    """What is wrong with a file; whoever reads it adds host and file name."""
+    """What is wrong with a file; the caller adds host and file name."""
 
 
 class TornError(UnreadableError):
@@ -41,7 +41,7 @@ class Lines(Generic[R]):
 class LineWriter:
     """Appends records to a file, each line flushed. Without a path it writes nothing.
 
-    The file is new, unless whoever `goes_on` finds it: half a line at its end is cut off then.
+    The file is new unless `goes_on`; then half a line at the end of the old one is cut off.
     """
 
     def __init__(self, path: Path | None, *, goes_on: bool = False) -> None:

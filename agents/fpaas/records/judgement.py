@@ -1,4 +1,4 @@
-"""What `summary.json` says of a verdict: its reasons, its goals, and what limited the run."""
+"""The verdict in `summary.json`: its reasons, its goals, and what limited the run."""
 
 from __future__ import annotations
 

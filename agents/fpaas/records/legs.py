@@ -1,4 +1,4 @@
-"""What `summary.json` says of time: latencies, how late the lab itself was, and clocks."""
+"""Times in `summary.json`: latencies, how late the lab itself was, and clocks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Lateness(msgspec.Struct, kw_only=True):
 
 
 class Fidelity(msgspec.Struct, kw_only=True):
-    """How late the lab itself was; `own`: of what nothing else held up."""
+    """How late the lab itself was; `own`: only where nothing else held it up."""
 
     poll_lateness_ms: Lateness
     poll_lateness_own_ms: Lateness | None = None

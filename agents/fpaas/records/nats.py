@@ -1,4 +1,4 @@
-"""What a probe writes of NATS: `probe.nats.jsonl` while a run goes on, then `probe.final.json`."""
+"""What a probe writes about NATS: `probe.nats.jsonl` during a run, then `probe.final.json`."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NatsSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line of `probe.nats.jsonl`. What could not be had is left out; `error` says why."""
+    """One line of `probe.nats.jsonl`. Missing figures are left out; `error` says why."""
 
     unix_ns: UnixNs
     varz: Varz | None = None

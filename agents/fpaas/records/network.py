@@ -23,7 +23,7 @@ class RoundTrips(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured between two hosts; null: it could not be."""
+    """Measured between two hosts; null: could not be measured."""
 
     from_host: Annotated[str, doc("who measured")] = field(name="from")
     to: str

@@ -1,4 +1,4 @@
-"""What a probe writes of its host, of the lab's processes and of clocks.
+"""What a probe writes about its host, the lab's processes and clocks.
 
 `probe.json` is the account of the whole run; the others have a line a second, or an exchange.
 """
@@ -45,9 +45,9 @@ class HostSample(msgspec.Struct, frozen=True, kw_only=True):
     net_drops: Annotated[Count | None, doc("packets, both ways")] = None
     tcp_retransmits: Annotated[Count | None, doc("segments sent again")] = None
     swap_bytes: Annotated[Count | None, doc("swapped, both ways")] = None
-    oom_kills: Annotated[Count | None, doc("processes killed for want of memory")] = None
+    oom_kills: Annotated[Count | None, doc("processes killed because memory ran out")] = None
     throttled_us: Annotated[
-        Count | None, doc("time for which a quota held it back, us; null: it has none")
+        Count | None, doc("time that a quota held it back, us; null: it has no quota")
     ] = None
     cpu_pressure_us: Annotated[
         Count | None, doc("time in which some task waited for a processor, us")

@@ -137,7 +137,7 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, Count], doc("of all answers that refused a publish; most are tried again")
     ] = field(default_factory=dict)
     last_cursor: Annotated[
-        int | None, doc("seq up to which everything has its outcome; null: none yet")
+        int | None, doc("all events up to this seq have their outcome; null: none yet")
     ] = None
     complete: Annotated[bool, doc("false: as of up to a second before the shuffler was killed")] = (
         True
@@ -196,7 +196,7 @@ class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
         float, doc("how long the relay was not read, because the stream did not take more")
     ] = 0.0
     stream: Annotated[Count, doc("how often the stream had been lost and made again")] = 0
-    replayed: Annotated[Count, doc("publishes of what a lost stream had had")] = 0
+    replayed: Annotated[Count, doc("events of a lost stream that were published again")] = 0
 
 
 def dids_name(number: int | None) -> str:
@@ -205,5 +205,5 @@ def dids_name(number: int | None) -> str:
 
 
 def classes_name(number: int | None) -> str:
-    """Return the name of the same of which classes of consumers want each message."""
+    """Return the name of the file that says which classes of consumers want each message."""
     return CLASSES if number is None else f"shuffler.classes-{number}.bin"

@@ -15,7 +15,7 @@ from fpaas.records.fields import Number, UnixNs, doc
 #: Among figures of agents that wait for T0: seconds that their connections will take, as measured.
 CONNECT_S = "connect_s"
 
-#: Of the agents, how a sentence names them.
+#: How sentences name agents.
 AGENTS = {
     "relay": "the relay",
     "shuffler": "the shuffler",

@@ -33,9 +33,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         float | None, doc("null: it lasted to the run's end, or until who saw it died")
     ] = None
     parameters: dict[str, Any] = {}
-    noticed_s: Annotated[
-        float | None, doc("when whoever saw it knew; null: that is not written down")
-    ] = None
+    noticed_s: Annotated[float | None, doc("when the observer noticed it; null: not recorded")] = (
+        None
+    )
     faults: Annotated[
         list[int],
         doc(

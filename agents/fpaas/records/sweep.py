@@ -13,7 +13,7 @@ from fpaas.records.fields import Count, Number, doc
 NAME = "sweep.json"
 SCHEMA = 1
 
-#: Of a run: its verdict, or how it came to have none.
+#: A run's verdict, or why it has none.
 PASS, FAIL, INVALID = "pass", "fail", "invalid"
 INTERRUPTED = "interrupted"  # the sweep ended before it did
 NO_RUN = "no run"  # the playbook refused, or the run never began
@@ -218,7 +218,7 @@ class Sweep(msgspec.Struct, kw_only=True):
         """Iterate over (repetition, point) without a run that can be trusted, in playing order.
 
         All points are played once before any is played again: what drifts with time then spreads
-        over all of them. What was tried in vain comes last, not to keep the others waiting.
+        over all of them. Points that failed come last, so that they do not keep the others waiting.
         """
         lacking = [
             (repetition, point)

@@ -1,4 +1,4 @@
-"""What `summary.json` says of hosts, processes and the server: what they used and held."""
+"""Hosts, processes and the server in `summary.json`: what they used and held."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Lines of a file that wait in memory while its disk takes none.
 
-A disk may be full on purpose, and for a while only: what happened meanwhile is what a run is about.
+A disk may be full on purpose for a while: what happens then is just what the run is about.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WAITING_MAX_BYTES = 16 * 2**20
 
 
 class WaitingLines:
-    """Appends lines to a file, in order. What its disk does not take is tried again at each line.
+    """Appends lines to a file, in order; those that its disk did not take are tried again later.
 
     If more waits than `waiting_max_bytes`, the oldest are lost; `lost` counts them, and at the end
     those that still wait. `error` is why lines wait now, or were lost.

@@ -43,15 +43,15 @@ class Code:
         return self.sentence(parameters)
 
 
-#: What to do, as several codes say.
+#: Remedies that several codes share.
 OVERLOAD = (
     "Use bench_fetch=drain, which reads until empty; or fewer frames, larger batches or a shorter "
     "poll interval."
 )
 AS_SET = "Nothing, if this is what you want; otherwise change the parameters that it names."
-#: Of reasons that may be about one class of a mix only.
+#: For reasons that may be about one class of a mix only.
 OF_CLASS = {"consumers": "class of a mix; missing: all consumers"}
-#: Of a window other than the run's own.
+#: For a window other than the run's own.
 WINDOW = {
     "warmup_s": "s, as the report was asked for",
     "run_warmup_s": "s, the run's own",

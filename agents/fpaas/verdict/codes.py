@@ -1,6 +1,6 @@
 """All codes of reasons, and the only place that makes sentences of them.
 
-What judges a run yields `Reason`s; programs match their codes. Nothing but `sentence` writes prose.
+Judges yield `Reason`s, and programs match their codes. Only `sentence` writes prose.
 """
 
 from __future__ import annotations

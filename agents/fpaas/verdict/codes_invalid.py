@@ -30,7 +30,7 @@ _CLOCK = (
     "Synchronise the hosts' clocks (chrony), make sure that nothing sets them during a run, and "
     "run again."
 )
-#: Whoever lives gives a sign of it each second.
+#: An agent that is alive gives a sign of it each second.
 SIGNS_APART_S = 1.5
 _LOG = {"has_log": "whether its log says anything"}
 _ENDED = {
@@ -49,7 +49,7 @@ def _more(file: str, p: Parameters) -> str:
 
 
 def _when(p: Parameters) -> str:
-    """Say when something died; whoever stood still before gave its last sign of life then."""
+    """Say when something died, and if it stood still before that, since when."""
     if p.get("ended_s") is None:
         return f"; its last sign of life came {p['at_s']:.0f} s after the run's start"
     silent_s = p["ended_s"] - p["at_s"]
@@ -176,7 +176,7 @@ def _relay_silent(p: Parameters) -> str:
     )
 
 
-#: What a playbook had trouble with, in words.
+#: Trouble of playbooks, in words.
 TROUBLE: dict[Trouble, str] = {
     Trouble.TASK_FAILED: "{task}: {message}",
     Trouble.HOST_LOST: "could not be reached for {silent_s:.0f} s: {message}",
@@ -332,8 +332,7 @@ CODES: dict[str, Code] = {
     "shuffler_account_cut": Code(
         INVALID,
         "{file}: is the shuffler's last checkpoint, from seconds before its end",
-        "The shuffler was killed. What it published after its last checkpoint is known from the "
-        "stream.",
+        "The shuffler was killed. The rest of what it published is known from the stream.",
         _LOGS,
         _FILE,
     ),

@@ -10,7 +10,7 @@ _REPORT = (
     "report it."
 )
 _DURABLE = "{durable}"
-#: What differs → in words, and the figures of a case. In brackets: what the server calls it.
+#: Kind of difference → its words, and a case's figures. In brackets, the server's name for it.
 WORDS: dict[About, tuple[str, str]] = {
     About.READ_WITHOUT_OUTCOME: (
         "frames read without any outcome",

@@ -31,7 +31,7 @@ class Dead:
             self.reasons.append(Reason("stream_began_anew"))
 
     def left(self, problem: Reason) -> bool:
-        """Whether a problem with files is what a death left behind."""
+        """Whether a death explains a problem with files."""
         if problem.host is None:
             return False
         if problem.code == "control_problem":
@@ -39,7 +39,7 @@ class Dead:
         part = str(problem.parameters.get("file", "")).split(".")[0]
         if part == "probe" and problem.parameters["file"] == "probe.final.json":
             part = "nats" if (problem.host, "nats") in self._parts else part
-        # Of a worker's file, the worker or its agent.
+        # A worker's file is its own or its agent's.
         owners = {part, part.split("-")[0]}
         return any((problem.host, owner) in self._parts for owner in owners)
 
@@ -54,7 +54,7 @@ class Dead:
         return (problem.host, part) in self._parts
 
     def has_ended(self, host: str | None, part: str | None) -> bool:
-        """Whether a part died or was stopped, for which there is a reason."""
+        """Whether a part died or was stopped, so that there is a reason for it."""
         return (host, part) in self._parts | self._stopped
 
     def _agents(self, facts: Facts) -> Iterator[tuple[float, Reason]]:
@@ -124,7 +124,7 @@ def _known_s(end: AgentEnd | WorkerDeath) -> float:
 def _silent_since_s(host: str, since_s: float, summary: dict[str, Any], facts: Facts) -> float:
     """Tell when a server fell silent: samples of it are seconds apart, its clients notice at once.
 
-    In doubt early, for what else died in those seconds may have died of it.
+    If in doubt, early: other parts that died in those seconds may have died of it.
     """
     answered_s = facts.servers_answered.get(host, since_s)
     noticed = [

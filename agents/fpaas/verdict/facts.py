@@ -1,4 +1,4 @@
-"""What the verdict needs to know beside summary.json, out of a bundle."""
+"""What the verdict needs from a bundle, beside summary.json."""
 
 from __future__ import annotations
 
@@ -69,27 +69,27 @@ class Facts:
     agents: list[AgentEnd] = field(default_factory=list)
     workers_killed: list[WorkerDeath] = field(default_factory=list)
     server_lives: dict[str, list[str]] = field(default_factory=dict)
-    #: By NATS host, when after T0 it was first found not to answer any more.
+    #: By NATS host, when it was first found silent for good, in seconds since T0.
     servers_silent: dict[str, float] = field(default_factory=dict)
     #: NATS hosts whose nats.log says anything.
     servers_with_log: list[str] = field(default_factory=list)
-    #: By NATS host, when after T0 the first server that answered there did so last.
+    #: By NATS host, when the first server there answered for the last time, in seconds since T0.
     servers_answered: dict[str, float] = field(default_factory=dict)
     disagreements: list[Disagreement] = field(default_factory=list)
-    #: Of the server's counts, what is known not to be exact.
+    #: Those that come from counts of the server that are known not to be exact.
     tolerated: list[Disagreement] = field(default_factory=list)
     never_fetched: int | None = None
     #: Every consumer was polled for at least so long without a break; None: as the spec has it.
     polled_s: float | None = None
     loop_lag_p99_ms: dict[str, float] = field(default_factory=dict)
-    #: Lateness that is the agents' own, outside of the times in which faults of the run's own
-    #: explain it; None if there is nothing to leave out. So is the lag above.
+    #: The agents' own lateness, outside of the times in which faults of the run explain it; None
+    #: if there is nothing to leave out. The same holds for the lag above.
     own_lateness_p99_ms: dict[str, float] | None = None
     process_cpu_pct: dict[str, float] = field(default_factory=dict)
-    #: By host, the seconds of the window without a sample of it, if these are too many.
+    #: By host, seconds of the window without a sample, if there are too many.
     unsampled_s: dict[str, int] = field(default_factory=dict)
     frames_offered: int | None = None
-    #: Of those, malformed ones that a fault asked for.
+    #: How many of them are malformed because a fault asked for it.
     frames_damaged: int = 0
     #: In the window, how long sockets of the relay's subscribers took no more; None: not known.
     relay_blocked_s: float | None = None
@@ -192,7 +192,7 @@ def _never_fetched(bundle: Bundle, results: list[WorkerResult]) -> int:
 def _polled_s(bundle: Bundle) -> float | None:
     """Return how long the polls of those consumers came who were polled least; None: not known.
 
-    Of consumers that several workers polled in turn, the longest turn counts.
+    If several workers polled a consumer in turn, the longest turn counts.
     """
     spec = bundle.spec
     turns_ns: defaultdict[tuple[str, int], int] = defaultdict(int)
@@ -318,7 +318,7 @@ def _silent_for_all_ns(bundle: Bundle) -> int | None:
         return None
     since_unix_ns = min(begins)
     for seen, last_signs in clients:
-        # Who was gone before it could notice says nothing.
+        # A client that was gone before it could notice says nothing.
         could_notice = max(last_signs, default=0) >= since_unix_ns + NOTICED_AFTER_NS
         if could_notice and not any(_is_open(event) for event in seen):
             return None

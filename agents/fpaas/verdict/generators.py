@@ -23,7 +23,7 @@ AGENT_CPU_LIMIT_PCT = 95.0
 HOST_CPU_LIMIT_PCT = 98.0
 #: How many of the longest pauses that made agents late are named.
 PAUSES_TOLD_MAX = 3
-#: Whom reasons are about that do not name a process.
+#: The process of reasons that name none.
 LATE_AGENTS = {
     "poll_lateness_own": ("consumers",),
     "relay_lateness": ("relay",),
@@ -67,7 +67,7 @@ def waited_to_begin(summary: dict[str, Any], late: list[Reason]) -> Iterator[Rea
 
 
 def _late_agents(reason: Reason) -> Sequence[str]:
-    """Return whom a reason calls late."""
+    """Return who is late by a reason."""
     if reason.code == "loop_lag":
         # Such as "consumers-0 on a-host".
         return [reason.parameters["process"].split(" ")[0].split("-")[0]]
@@ -77,7 +77,7 @@ def _late_agents(reason: Reason) -> Sequence[str]:
 def late(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
     """Name agents that did what was due too late."""
     fidelity = summary["fidelity"]
-    # What the agents themselves were late: what waited for an answer is late by another's doing.
+    # The agents' own lateness: calls that waited for an answer are late because of others.
     for name, limit_ms in (
         ("poll_lateness_own", POLL_LATENESS_P99_LIMIT_MS),
         ("relay_lateness_own", RELAY_LATENESS_P99_LIMIT_MS),
@@ -108,7 +108,7 @@ def late(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
 
 
 def _relay_of_old(fidelity: dict[str, Any], facts: Facts) -> Iterator[Reason]:
-    """Judge a relay of which only its lateness with all that held it up is known."""
+    """Judge a relay whose lateness is only known with everything that held it up."""
     if (fidelity.get("relay_lateness_own_ms") or {}).get("p99") is not None:
         return
     late_ms = fidelity["relay_lateness_ms"]
@@ -124,7 +124,7 @@ def _relay_of_old(fidelity: dict[str, Any], facts: Facts) -> Iterator[Reason]:
 
 
 def blocked_reader(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
-    """Say that the relay's frames waited for their reader, and for what that waited."""
+    """Say that the relay's frames waited for their reader, and what the reader waited for."""
     blocked_s = summary["fidelity"].get("relay_blocked_s", facts.relay_blocked_s)
     if blocked_s is None or 1000 * blocked_s <= RELAY_LATENESS_P99_LIMIT_MS:
         return
@@ -139,7 +139,7 @@ def blocked_reader(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
     pauses = [stall for stall in held_up if stall.kind == AGENT_PAUSED]
 
     def held_s(stall: stalls.Stall) -> float:
-        """Of what NATS left unanswered, what the reader could have noticed."""
+        """Return the silences of NATS that the reader could have noticed."""
         if stall.kind == AGENT_PAUSED or stall.end_s is None:
             return stall.length_s
         return stall.length_s - sum(stall.shared_s(pause) for pause in pauses)

@@ -45,12 +45,12 @@ class Measured:
     polled_s: float | None = None
 
     def by_class(self) -> Iterator[tuple[str, Measured]]:
-        """Iterate over the classes of a mix, each as if it were a run of its own."""
+        """Iterate over the classes of a mix, each as if it were a run."""
         for of_class in self.spec.by_class() if self.spec.consumers.classes else ():
             name = of_class.consumers.classes[0].name
             figures = self.pick("classes", name) or {}
             never = figures.get("consumers_never_fetched")
-            # Where the figures of all are.
+            # In place of the figures of all.
             rates = {key: figures.get(key) for key in ("processed_per_s", "per_consumer_per_s")}
             as_run = {**figures, "throughput": rates}
             yield name, Measured(of_class, as_run, never, polled_s=self.polled_s)
@@ -87,7 +87,7 @@ class Open:
 
 @dataclass(frozen=True)
 class Figure:
-    """What goals can be about. `causes` say why it is not what it should be.
+    """What goals can be about. `causes` say why it is not as it should be.
 
     `open` are the calls that could still change it; None if there are none.
     """
@@ -104,7 +104,7 @@ def polls_are_certain(run: Measured) -> bool:
     """Whether every consumer has a poll that finds something, if anything is stored.
 
     A consumer whose first poll comes before the first message has to wait for its second, at most
-    one interval and its jitter later. Who is pushed to waits for none.
+    one interval and its jitter later. Consumers that are pushed to wait for none.
     """
     if run.spec.consumers.is_pushed:
         return True
@@ -194,7 +194,7 @@ def _expired_beyond_plan_pct(run: Measured) -> float | None:
         return None
     plan_owed = run.pick("plan", "owed")
     if run.spec.has_filters and plan_owed:
-        # What filters let through was planned from a sample; by now it is known.
+        # The plan took the share that filters let through from a sample; now it is known.
         planned *= owed / plan_owed
     beyond: float = 100 * (expired - planned) / owed
     return max(0.0, beyond)
@@ -329,7 +329,7 @@ def _process(process: str, name: str, kind: str) -> Callable[[Measured], float |
     return lambda run: run.pick("resources", "processes", process, name, kind)
 
 
-#: What each class of a mix is judged by, too, if all consumers are.
+#: Goals on all consumers that each class of a mix is judged by, too.
 OF_EACH_CLASS = ("consumers_fetched_pct", "deliveries_lost", "expired_beyond_plan_pct")
 #: What goals of one class can be about.
 OF_ONE_CLASS = (
@@ -354,7 +354,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "unexplained": Figure("what the ledger cannot explain", "", _sum(("ledger", "unexplained"))),
     "expired_beyond_plan_pct": Figure(
-        "expired unread beyond the plan, of what is owed",
+        "share of what is owed that expired unread beyond the plan",
         "%",
         _expired_beyond_plan_pct,
         _rate_not_planned,

@@ -3,8 +3,8 @@
 A goal is a figure's name with `_max` (at most) or `_min` (at least) behind it, and a limit. With
 the name of a class of a mix and a dot before it, it is about the consumers of that class.
 Scenarios state theirs in their playbooks, run.json keeps them, and `judge` sets each beside what
-was measured. What the parameters themselves rule out is said to be so, and missed by nobody: that
-was known before the run.
+was measured. Goals that the parameters rule out are called that, and do not count as missed: it was
+known before the run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NOT_MEASURED = "not measured"
 AT_MOST, AT_LEAST = "_max", "_min"
 #: Between the name of a class and a figure's.
 DOT = "."
-#: Of a scenario that states none.
+#: For scenarios that state none.
 DEFAULT_GOALS: dict[str, float] = {
     "consumers_fetched_pct_min": 100,
     "frames_lost_max": 0,
@@ -135,9 +135,9 @@ def _figure_name(goal: str) -> str | None:
 
 
 def judge(run: Measured) -> list[Goal]:
-    """Judge each goal of a run, in the order in which they were stated; then those of classes.
+    """Judge each goal of a run in the order in which they were stated, then those of classes.
 
-    A class is held against its goals by itself, so that none hides behind the others.
+    Each class is judged alone, so that none hides behind the others.
     """
     goals = stated(run.spec)
     judged = [

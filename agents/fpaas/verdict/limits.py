@@ -21,7 +21,7 @@ from fpaas.verdict.goals import Goal
 SATURATED_PCT = 90.0
 #: As good as all of a host's processors.
 EXHAUSTED_PCT = 98.0
-#: Of what the parameters allow consumers to process; below it, something else held them back.
+#: Share of what the parameters let consumers process; below it, something else held them back.
 PROCESSED_SHARE_MIN = 0.9
 #: A stream this full lets messages go by size.
 STREAM_FULL_SHARE = 0.98
@@ -86,7 +86,7 @@ def _limits(spec: RunSpec, summary: Mapping[str, Any], late: list[Reason]) -> It
     hosts = summary["resources"]["hosts"]
     for host, figures in hosts.items():
         busy = figures["cpu_pct"]
-        # A host that is busy and does all the same what it is asked for limits nothing yet.
+        # A busy host that still does all that it is asked to limits nothing yet.
         limit_pct = EXHAUSTED_PCT if _did_as_planned(summary) else SATURATED_PCT
         if busy is not None and busy > limit_pct:
             yield Reason("processors", None, _busy_host(host, busy, summary))
@@ -174,7 +174,7 @@ def _stream(spec: RunSpec, summary: Mapping[str, Any]) -> Iterator[Reason]:
 
 
 def _polls(spec: RunSpec, summary: Mapping[str, Any], busiest: dict[str, Any]) -> Iterator[Reason]:
-    """Name the polls that take least of what is owed; of a mix, those of one class."""
+    """Name the polls that take the smallest share of what is owed; in a mix, those of one class."""
     found: list[tuple[float, dict[str, Any]]] = []
     for of_class in spec.by_class():
         one = of_class.consumers.only_class

@@ -101,7 +101,7 @@ def _expected(run: goal_figures.Measured) -> Iterator[Reason]:
     """Name what the parameters themselves leave undone."""
     ledger, plan, consumers = run.summary["ledger"], run.summary["plan"], run.spec.consumers
     capacity, owed = plan["capacity_per_consumer_per_s"], plan["owed_per_consumer_per_s"]
-    # What was lost with a stream, say, is not left unread by the parameters.
+    # Messages lost with a stream, for example, were not left unread by the parameters.
     unread = (ledger["expired_unread"] or 0) + (ledger["pending_at_end"] or 0)
     is_mostly_lost = (ledger["lost"] or 0) > unread
     if capacity is not None and capacity < owed and not is_mostly_lost:

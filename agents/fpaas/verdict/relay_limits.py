@@ -1,4 +1,4 @@
-"""What a relay may do in a run that is to be trusted. Pure.
+"""What a relay may do in a run that can be trusted. Pure.
 
 A relay owes us nothing, so nothing that it does is taken for granted: silence, falling behind,
 gaps, renumbering and repeats are measured, told, and make a run invalid beyond their limits.
@@ -12,7 +12,7 @@ from typing import Any
 from fpaas.reason import Reason
 from fpaas.spec import RunSpec
 
-#: Of the window; a limit in seconds that is `auto` is as much, within bounds.
+#: Share of the window that `auto` stands for in a limit in seconds, within bounds.
 SHARE = 0.1
 AUTO_LEAST_S = 2.0
 AUTO_MOST_S = 10.0
@@ -90,7 +90,7 @@ def _silent(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
 
 def _incomplete(spec: RunSpec, relay: dict[str, Any]) -> Iterator[Reason]:
     missing, read = relay["missing"], relay["read"]
-    # Of ours the ledger has what was not read.
+    # For our own relay, the ledger has what was not read.
     if not relay["foreign"] or not missing or read is None:
         return
     missing_pct = 100 * missing / (missing + read)

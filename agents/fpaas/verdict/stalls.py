@@ -1,6 +1,6 @@
-"""Stalls: stretches of a run in which a part answered nothing, out of its events. Pure.
+"""Stalls: stretches of a run in which a part did not answer, from its events. Pure.
 
-An agent notes shorter pauses of its own, too: they explain what it was late with, and are no stall.
+An agent also notes shorter pauses of itself: they explain why it was late, but are no stall.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PARTS = {
 }
 #: An agent that ran again within this time has not stood still.
 PAUSE_LEAST_S = 1.0
-#: Who goes on looks at what it watches within this time.
+#: An agent that runs again looks at what it watches within this time.
 LOOKS_AGAIN_S = 0.3
 #: Kinds of events after which figures are of another run than an undisturbed one.
 BREAKING = (*PARTS, AGENT_DIED, WORKER_DIED, NATS_RESTARTED)
@@ -49,9 +49,9 @@ class Stall:
     host: str | None
     begin_s: float
     end_s: float | None
-    #: Of consumers, the workers that did not run.
+    #: If it is about consumers, the workers that did not run.
     workers: list[int] = field(default_factory=list)
-    #: Who noticed began to look then: it had not run itself.
+    #: Its observer had not run before, and only began to look then.
     began_unseen: bool = False
 
     @property
@@ -104,7 +104,7 @@ def blocks(events: Iterable[Mapping[str, Any]]) -> list[Stall]:
 
 
 def together(found: Iterable[Stall]) -> list[list[Stall]]:
-    """Put together what several saw of one part at the same time; each agent is one by itself."""
+    """Group what several saw of one part at the same time; agents are not grouped."""
     groups: list[list[Stall]] = []
     for stall in sorted(found, key=lambda one: one.begin_s):
         same = next(
@@ -127,7 +127,7 @@ def together(found: Iterable[Stall]) -> list[list[Stall]]:
 def as_seen_by_all(group: Sequence[Stall]) -> Stall:
     """Return one stall, from when the last of them heard something to when the first did again.
 
-    Until the one and from the other on it answered somebody. Who did not run before heard nothing.
+    Outside of that it answered somebody. Observers that did not run before heard nothing.
     """
     end_s = min((one.end_s for one in group if one.end_s is not None), default=None)
     seen = [one for one in group if not one.began_unseen] or group[:1]
@@ -180,7 +180,7 @@ def is_breaking(event: Mapping[str, Any]) -> bool:
 
 
 def causes(found: Iterable[Stall]) -> list[Stall]:
-    """Leave out a relay's silence of which it is known that the relay did not run."""
+    """Leave out silences of a relay that is known not to have run then."""
     stalls = list(found)
     away = [
         stall

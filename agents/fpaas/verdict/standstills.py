@@ -1,7 +1,7 @@
 """Notes that name what stood still in a run, and in which of its phases. Pure.
 
-Figures of latency and rate are of the window alone. Whoever reads them has to know that something
-stood still beside it, too: NATS in the drain, say, kept what consumers were owed until then.
+Figures of latency and rate cover only the window. Readers should also know if something stood
+still outside of it: NATS in the drain, for example, held back what consumers were owed until then.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reports of another window than the run's own, as `fpaas report --warmup-s` asks for. Pure.
 
-What such a window leaves out must not make a run look better than it was.
+Leaving out a part must not make a run look better than it was.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Verdict:
     reasons: list[Reason]
     notes: list[Reason]
     goals: list[goals.Goal]
-    #: Of the reasons, those that say that the load generators did not keep up.
+    #: The reasons that say that the load generators did not keep up.
     late_generators: list[Reason]
     #: And those that say that a server or an agent broke down, or that the run was cut off.
     breakdowns: list[Reason]
@@ -152,12 +152,12 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         for position, numbers in explained.items()
     ]
     invalid = [reason for position, reason in enumerate(invalid) if position not in explained]
-    # If something is missing, so are figures.
+    # If parts are missing, so are figures.
     if not invalid and (unjudged := list(_unjudged(judged))):
         invalid = [*_restarted(summary, unjudged), *unjudged]
     missed = [_missed(goal, summary) for goal in judged if goal.status == goals.MISSED]
     missed += imbalance.disorder(summary)
-    # What a server's end breaks for a moment is the price of going on without it.
+    # Short breaks are the price of going on without a server.
     broken = list(goal_figures.broken_exchanges(measured)) if failovers else []
     if facts.relay_restarts:
         failovers.append(Reason("relay_restarted", None, {"times": facts.relay_restarts}))
@@ -178,13 +178,13 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     ]
     status: Status = INVALID if invalid else FAIL if missed else PASS
     breakdowns = [*dead.reasons, *given, *stopped]
-    # Of a relay that its reader held up it is not known whether it was late by itself.
+    # If its reader held it up, nobody knows whether the relay was late by itself.
     late = [reason for reason in late if reason.code != "relay_lateness_unresolved"]
     return Verdict(status, [*invalid, *missed], noted, judged, late, breakdowns)
 
 
 def _relay_beyond(spec: RunSpec, summary: dict[str, Any], dead: list[Reason]) -> Iterator[Reason]:
-    """Name what the relay did beyond its limits; that ours is silent once it died goes without."""
+    """Name what the relay did beyond its limits, except that ours is silent after it died."""
     has_died = any(reason.code == "relay_died" for reason in dead)
     for reason in relay_limits.beyond(spec, summary):
         if not (has_died and reason.code == "relay_silent"):
@@ -193,7 +193,7 @@ def _relay_beyond(spec: RunSpec, summary: dict[str, Any], dead: list[Reason]) ->
 
 def _unsampled(facts: Facts, dead: deaths.Dead) -> Iterator[Reason]:
     for host, missing_s in facts.unsampled_s.items():
-        # That there are no samples of a probe that ended goes without saying.
+        # A probe that ended leaves no samples, of course.
         if not dead.has_ended(host, "probe"):
             yield Reason("host_unsampled", host, {"missing_s": missing_s})
 
