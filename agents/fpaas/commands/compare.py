@@ -22,12 +22,12 @@ from fpaas.text.comparison_text import Caution
 from fpaas.verdict import stalls, verdict
 
 SEPARATOR = "vs"
-#: Of manifest.json's host facts, what makes two machines or installations different.
+#: Host facts in manifest.json by which two machines or installations differ.
 MACHINE_FACTS = (
     *("cpu_count", "cpu_model", "mem_total_mb", "kernel", "os", "virtualization"),
     *("python", "nats_server"),
 )
-#: Of control.json, as manifest.json has it.
+#: From control.json, as manifest.json has it.
 CONTROL_FACTS = ("git_commit", "git_dirty", "nats_tls", "ansible_version")
 
 
@@ -38,7 +38,7 @@ class Run:
     directory: Path
     summary: dict[str, Any]
     facts: dict[str, Any]
-    #: What nobody noted of it.
+    #: Stands for what nobody noted.
     unknown: tuple[str, ...]
     #: The same for copies of one run; None: not known.
     identity: tuple[str, str] | None
@@ -161,7 +161,7 @@ def _caution(
         if not allow_invalid:
             raise RunInvalid(
                 f"{run.directory}: is invalid, and its figures are not to be trusted: {why}. "
-                "Leave it out, or compare it all the same with --allow-invalid"
+                "Leave it out, or compare it anyway with --allow-invalid"
             )
         warnings.append(f"{run.directory} is INVALID: {why}")
     for run in everything:

@@ -32,9 +32,9 @@ def command(
 ) -> None:
     """Play every playbook failure-*.yml that the hosts can, and write one table.
 
-    OPTIONS are ansible-playbook's. What was played with the same options is not played again; to
-    do so, remove results/failures/failures.json. Ends with 1 if a verdict was fail, with 3 if a
-    run was invalid.
+    OPTIONS are ansible-playbook's. Failures that were played with the same options are not played
+    again; to do so, remove results/failures/failures.json. Ends with 1 if a verdict was fail, with
+    3 if a run was invalid.
     """
     of_ansible = [word for name in inventory for word in ("--inventory", name)] + list(options)
     matrix = failure_matrix.Matrix(

@@ -54,7 +54,7 @@ def command(
 ) -> None:
     """Inject the faults that a run has on this host, at their times, and undo them.
 
-    What it began is undone even if it is killed: by a timer in a separate process.
+    Even if it is killed, its faults are undone, by a timer in a separate process.
     """
     commands = _commands(services_json)
     status = agent.Status(directory, AGENT)

@@ -34,7 +34,7 @@ def command() -> None:
 def start(lab_directory: Path, results: Path, collect: tuple[str, ...]) -> None:
     """Take the lab, end what an earlier run left in it, and watch this playbook from now on.
 
-    COLLECT is what collects and reports a run that was interrupted.
+    COLLECT is the command that collects and reports an interrupted run.
     """
     lab = lab_lock.Lab(lab_directory)
     playbook = lab_lock.playbook_above()

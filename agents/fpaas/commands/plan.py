@@ -219,7 +219,7 @@ def topology_of(content: dict[str, Any], source: str) -> spec.Topology:
 def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
     """Check bench_firehose_source; returns our relay's first seq and a frame's mean size.
 
-    That is None if it is as on the network, or not known.
+    None: as on the network, or not known.
 
     A capture's path is made absolute in `values`. Raises BadInput if it cannot be played.
     """

@@ -28,7 +28,7 @@ from fpaas.relay import record
     type=click.FloatRange(0, min_open=True),
     default=STUCK_S,
     show_default=True,
-    help="Reconnect if no event comes for so many seconds; use more for a relay that sends few.",
+    help="Reconnect if no event comes for this many seconds; use more for a relay that sends few.",
 )
 def command(
     *,

@@ -91,7 +91,7 @@ def write_run(
     new_reasons = [reason for reason in invalid_reasons if reason not in bundle.invalid_reasons]
     bundle.invalid_reasons += new_reasons
     figures = summary.analyse(bundle, warmup_s)
-    # Who reads only the top of it, as `head` does, gets its files all the same.
+    # If only the top of it is read, as by `head`, its files are written anyway.
     with contextlib.suppress(BrokenPipeError):
         _show(bundle, figures)
     if new_reasons:

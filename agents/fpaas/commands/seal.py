@@ -47,7 +47,7 @@ def _follow_common_time(run_json: Path, host: str) -> float:
     try:
         run = RunSpec.load(run_json)
     except SpecError:
-        # Sealed is what there is, and this file may be what is damaged.
+        # Everything there is gets sealed, and this file may be the damaged one.
         return 0.0
     common_time.shift(run.clock_shift_ns(host))
     return (run.control_clock_shift_ns - run.clock_shift_ns(host)) / NS_PER_S

@@ -20,7 +20,7 @@ from fpaas.control import host_program, own_prometheus
 @click.option(
     "--source",
     required=True,
-    help="A program, or an archive of upstream's. Of prometheus empty: the control node's own.",
+    help="A program, or an upstream archive. Empty, for prometheus: the control node's own.",
 )
 @click.option("--checksum", help="SHA-256 of that file; archives need it.")
 @click.option("--machine", help="The host's, such as x86_64; this one's without.")

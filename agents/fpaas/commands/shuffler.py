@@ -95,7 +95,7 @@ def command(
 def _cursor_place(
     cursor_file: Path | None, cursor_kv: str | None, endpoints: Endpoints
 ) -> CursorPlace | None:
-    """Return where the cursor is kept; what was said on the command line counts."""
+    """Return where the cursor is kept; the command line wins."""
     if not cursor_file and not cursor_kv:
         cursor_kv = os.environ.get("CURSOR_KV")
         cursor_file = Path(path) if (path := os.environ.get("CURSOR_FILE")) else None

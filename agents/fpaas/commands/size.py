@@ -20,7 +20,7 @@ from fpaas.spec import VARIABLES, kinds
 from fpaas.sweep import record
 from fpaas.text import size_text
 
-#: What may differ: what sizes are predicted over, and what takes nothing. All else must be alike.
+#: Variables that may differ: those that sizes are predicted over, and those that cost nothing.
 MAY_DIFFER = (
     *("bench_consumers", "bench_poll_interval_s"),
     *("bench_seed", "bench_repeat", "bench_keep_metrics"),

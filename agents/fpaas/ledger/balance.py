@@ -1,18 +1,18 @@
-"""The account of every event in a run, from what each part noted by itself.
+"""The account of every event in a run, from the notes of each part.
 
     offered = not_read + undecodable + published + duplicates_rejected
               + publish_failed + publish_unknown
     owed    = delivered + expired_unread + pending_at_end + lost
 
-Every term has evidence of its own and none is computed as a remainder, so the identities can fail;
-by how much, together with every disagreement between the parts, is `unexplained`. It is 0 in a good
-run. `publishing` has the first identity, `receiving` and `durable_account` the second,
-`server_checks` the server's own figures.
+Every term has its own evidence and none is computed as a remainder, so the identities can fail.
+`unexplained` is by how much, and every disagreement between the parts; it is 0 in a good run.
+`publishing` has the first identity, `receiving` and `durable_account` the second, `server_checks`
+the server's own figures.
 
-If a part was killed, what it left last is used, and the server's figures say what became of the
-rest: of a shuffler, what the stream has more than its account is published, and what is left of the
-offered was not read; of a relay, what was read of it counts as offered; of consumers, see
-`durable_account`. A memory stream that went with its server is accounted for as it was seen last.
+If a part was killed, its last files are used, and the server's figures say what became of the rest.
+After a shuffler's death, what the stream has beyond its account was published, and the rest of what
+was offered was not read. After a relay's, what was read counts as offered. For consumers, see
+`durable_account`. A memory stream that went with its server is accounted for as it was last seen.
 """
 
 from __future__ import annotations

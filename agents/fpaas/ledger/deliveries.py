@@ -61,7 +61,7 @@ class OwedSeqs:
 
 @dataclass(frozen=True)
 class Gap:
-    """Stream sequences that were not received at first, and the server's deliveries meanwhile."""
+    """Stream sequences not received at first, and the server's deliveries in that time."""
 
     first: int
     last: int
@@ -165,7 +165,7 @@ class Answered:
     """Answers of one durable's consumers.
 
     `failed` is what they received, failed each time, and never acked: stream sequence → number of
-    its latest delivery; `in_process` the same of what they were still at work on.
+    its latest delivery; `in_process` the same for what they were still working on.
     """
 
     counts: Counter[Answer] = field(default_factory=Counter)

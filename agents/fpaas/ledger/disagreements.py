@@ -1,4 +1,4 @@
-"""What does not fit in a run's account, added up: codes and figures, no prose."""
+"""Disagreements in a run's account, added up: codes and figures, no prose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Figure = int | str | None
 
 
 class About(enum.StrEnum):
-    """What two accounts differ about; `verdict.codes_ledger` puts it into words."""
+    """Subjects of disagreements; `verdict.codes_ledger` puts them into words."""
 
     #: The agents' accounts of frames and deliveries.
     READ_WITHOUT_OUTCOME = "read_without_outcome"
@@ -57,7 +57,7 @@ class Disagreement:
 
 
 class Disagreements:
-    """Adds up what does not fit, by what it is about, with an example of each."""
+    """Adds up disagreements by subject, with an example of each."""
 
     def __init__(self) -> None:
         self.total = 0

@@ -1,26 +1,26 @@
 """One durable's side of the ledger, read off its deliveries in the order the server made them.
 
-That is the order of their consumer sequence. If the stream sequence jumps from one first
-delivery to the next and the consumer sequence goes on by one, the server found the messages between
-expired. If the consumer sequence jumps too, the server made deliveries that nobody received:
-`holes`. Messages expire from the stream's front, so the holes are the newest of a gap. What of them
-is received later, as a repeat, is delivered; what is still stored at the end is pending, for the
-server will deliver it again; the rest is lost. Where deliveries that nobody received were
-themselves repeats while other messages expired, nothing tells the two apart: they count as lost,
-the worse.
+That is the order of their consumer sequence. If the stream sequence jumps from one first delivery
+to the next and the consumer sequence goes on by one, the server found the messages between expired.
+If the consumer sequence jumps too, the server made deliveries that nobody received: `holes`.
+Messages expire from the stream's front, so the holes are the newest of a gap. Those that are
+received later, as repeats, are delivered; those still stored at the end are pending, because the
+server will deliver them again; the rest is lost. If the deliveries that nobody received were
+repeats and other messages expired at the same time, nothing tells the two apart: they count as
+lost, the worse.
 
 The new leader of a replicated durable may not know of the last deliveries of the one before, which
-were sent before the servers had agreed on them. It makes them once more under the same consumer
-sequences, and they are repeats; or it has not been asked since, and counts as pending what was
-received. Of a stream with replicas neither is a disagreement. A server that was killed, and came
+were sent before the servers had agreed on them. It makes them again under the same consumer
+sequences, and they are repeats; or nobody has pulled since, and it counts as pending what was
+received. If the stream has replicas, neither is a disagreement. A server that was killed, and came
 back with its stream, forgets in the same way; its lives are told apart.
 
-Of a consumer whose process was killed, the last deliveries are not logged. Of these the server
-knows which were acknowledged: they were received. Those that it waits for are pending; those that
-have left the stream may have been received or not, and count as lost, the worse.
+If a consumer's process was killed, its last deliveries are not logged. The server knows which of
+them were acknowledged: they were received. Those that it waits for are pending; those that have
+left the stream may have been received or not, and count as lost, the worse.
 
-If nothing is acknowledged, or an ack is of all messages before it, what nobody received may never
-be delivered again: it is lost at once.
+If nothing is acknowledged, or an ack covers all messages before it, a message that nobody received
+may never be delivered again: it is lost at once.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _account_gap(
         account.expired_by_size += owed.count_in(case.removals.by_size, gap.first, until)
     passed = alive - again
     if case.may_forget:
-        # What it has forgotten that it delivered, it will deliver for the first time.
+        # Deliveries that it has forgotten will be first deliveries again.
         unsent_from = max(alive_from, case.state.delivered_stream_seq + 1)
         unsent = owed.count(unsent_from, gap.last) - walk.late.count_within(unsent_from, gap.last)
         unsent = min(again, unsent - owed.count_in(removed, unsent_from, gap.last))
@@ -198,7 +198,7 @@ def _account_unacked(
     waiting = case.state.num_ack_pending
     acked_unseen = max(0, redeliverable - waiting)
     if case.ack == acks.NONE or (case.ack == acks.ALL and (case.had_trouble or case.was_killed)):
-        # Of what was acked by another's ack nobody knows whether it was received.
+        # Whether a message that another's ack covered was received, nobody knows.
         account.lost[AGENT_DIED if case.was_killed else NOT_REPEATED] += acked_unseen
         redeliverable -= acked_unseen
     elif case.was_killed:

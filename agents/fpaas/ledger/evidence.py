@@ -89,7 +89,7 @@ def named_as_in_logs(
     if final is None or not spec.consumers.is_ordered:
         return final
     places: dict[str, OrderedPlace] = {}
-    # Whoever went on with another's consumers has a higher number.
+    # A worker that went on with another's consumers has a higher number.
     for result in sorted(results, key=lambda one: one.worker):
         for index in range(result.first, result.first + result.count):
             durable = spec.durable_of(index)
@@ -111,7 +111,7 @@ def named_as_in_logs(
 def _starts(bundle: Bundle) -> list[dict[str, int]]:
     """Return where late durables begin in each stream, the last one last.
 
-    Who went on with a durable saw it begin where the one before had come to.
+    A worker that went on with a durable saw it begin where the one before had stopped.
     """
     lost = [record.created for record in _lost_records(bundle)]
     found: list[dict[str, int]] = [{} for _ in (*lost, None)]
@@ -233,7 +233,7 @@ def _of_last_stream(bundle: Bundle, samples: list[NatsSample]) -> list[NatsSampl
 def worker_results(bundle: Bundle) -> list[WorkerResult] | None:
     """Return every worker's figures; None unless all of the run's consumers are among them."""
     results = [worker.result for _, worker in bundle.workers if worker.result is not None]
-    # Of consumers that others went on with, once.
+    # Consumers that others went on with count once.
     played = sum({result.first: result.count for result in results}.values())
     return results if played == bundle.spec.consumers.count else None
 

@@ -23,7 +23,7 @@ from fpaas.records.summary import Event
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.spec.faults import targets
 
-#: What is noticed later than this after a fault's end is something else.
+#: Anything noticed later than this after a fault's end is something else.
 NOTICED_WITHIN_S = 30.0
 PROBE = "probe"
 
@@ -139,7 +139,7 @@ def _detected_s(
 ) -> float | None:
     """Return how long it took until somebody who carries load noticed; None if nobody did.
 
-    `times_s`: when it began and ended. What began after a later fault had, that one brought about.
+    `times_s`: when it began and ended. A later fault caused what began after it had begun.
     """
     began_s, ended_s = times_s
     if began_s is None:
@@ -161,7 +161,7 @@ def _noticed_s(event: Event, hit: Collection[tuple[str, str]]) -> float | None:
     agent = event.parameters.get("agent")
     if event.source == INJECTED or agent == PROBE:
         return None
-    # That an agent stood still is the fault's doing if the fault was on it.
+    # A fault explains that an agent stood still only if it was on that agent.
     if event.kind == AGENT_PAUSED and (event.host, agent) not in hit:
         return None
     if event.noticed_s is not None:

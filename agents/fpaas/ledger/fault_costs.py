@@ -1,8 +1,8 @@
 """What each fault of a run cost, in terms of the ledger.
 
-A fault that is alone has the run's whole ledger. Of several, a term that is 0 is 0 of each. What
-samples count is told apart by when it was counted, unless faults were on at the same time. The rest
-is not known.
+A single fault has the run's whole ledger. With several, a term that is 0 in the run is 0 for each.
+Terms that samples count are split by time, unless faults were on at the same time. The rest is not
+known.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Ledger(LedgerFigures, kw_only=True):
     `disagreements` are what `unexplained` is made of, `tolerated` what is known and no part of it.
     """
 
-    #: Of what streams took with them that were made again: why it was not stored again.
+    #: Why events of a lost stream were not stored in the next one.
     stream_lost_by_cause: dict[str, int] | None = None
     #: The side of the deliveries, by class of a mix.
     by_class: dict[str, LedgerFigures] = field(default_factory=dict)

@@ -1,9 +1,9 @@
 """Streams that were lost in a run and made again: what became of each event over all of them.
 
 A stream in memory goes with its server. Another one is made, the shuffler publishes again what not
-every consumer had, and both count from 1. So each stream has an account of its own, and an event
+every consumer had, and both count from 1. So each stream has its own account, and an event
 that several had is counted in one: the one that first delivered it to a durable, else the last one
-that had it. What a durable was delivered of several streams counts as a repeat.
+that had it. Further deliveries to a durable, from other streams, count as repeats.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class LostEvidence:
 
 
 class Overlap:
-    """What two streams both had, `earlier` by its places in the first and `later` in the other."""
+    """Events that two streams both had: their places in the first (`earlier`) and the other."""
 
     def __init__(self, first: Iterable[Run], second: Iterable[Run]) -> None:
         pairs = sorted(_common(sorted(first), sorted(second)))
@@ -72,7 +72,7 @@ class Overlap:
         self.later = IntervalSet(sorted((there, there + count - 1) for _, there, count in pairs))
 
     def translate(self, received: IntervalSet) -> IntervalSet:
-        """Return the places in the other stream of what was received of the first."""
+        """Return the places in the other stream of what was received from the first."""
         inside = sum(received.count_within(first, last) for first, last in self.earlier)
         if inside in (0, self.earlier.total):
             return self.later if inside else IntervalSet()
@@ -122,7 +122,7 @@ class Streams:
         return again
 
     def had_before(self, number: int, received: Sequence[IntervalSet]) -> IntervalSet:
-        """Return the places in a stream of what a durable had received of earlier ones."""
+        """Return the places in a stream of what a durable had received from earlier ones."""
         had = IntervalSet()
         for earlier in range(number):
             had = had.union(self._overlaps[earlier, number].translate(received[earlier]))
@@ -197,7 +197,7 @@ def _removed(account: DurableAccount, count: int) -> int:
 
 
 def _take(account: DurableAccount, count: int, causes: Sequence[str]) -> int:
-    """Take from what counts as lost; returns what is left over."""
+    """Take from those that count as lost; returns how many are left over."""
     for cause in causes:
         taken = min(count, account.lost[cause])
         account.lost[cause] -= taken

@@ -1,10 +1,10 @@
 """Whether events of one DID kept their order; a DID is known by its CRC-32.
 
 Counted are, in the stream, messages that were stored after a later event of the same DID, by the
-relay's sequence: a publish that was refused or lost is repeated, and others pass it meanwhile. At a
-consumer, in `shared` delivery at each that pulls, first deliveries that came after the delivery of
-a later message of the same DID, by the stream's sequence. A redelivery is none: neither what the
-server says it delivered before, nor what this consumer had received.
+relay's sequence: a publish that was refused or lost is repeated, and others pass it in the
+meantime. At a consumer, in `shared` delivery at each that pulls, first deliveries that came after
+the delivery of a later message of the same DID, by the stream's sequence. A redelivery is none:
+neither what the server says it delivered before, nor what this consumer had received.
 """
 
 from __future__ import annotations

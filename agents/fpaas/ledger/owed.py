@@ -1,6 +1,6 @@
 """Who is owed which messages of a stream: all, a partition's, or those that a class wants.
 
-Of a class that joins late, those from where its durable begins: the server said when it was made.
+A class that joins late is owed those from where its durable begins, which the server said.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def owed_by_durable(
 
 
 def _was_there(durable: str, evidence: Evidence | LostEvidence) -> bool:
-    """Whether a durable was one of a stream's, though nobody says where it began."""
+    """Whether a durable belonged to a stream, though nobody says where it began."""
     if isinstance(evidence, Evidence) and evidence.server and durable in evidence.server.durables:
         return True
     return any(log.durable == durable and log.runs for log in evidence.deliveries or ())

@@ -33,9 +33,9 @@ PUBLISH_TERMS = ("published", "duplicates_rejected", "publish_failed", "publish_
 
 
 def at_least_read(relay: RelayResult, shuffler: ShufflerResult | None) -> RelayResult:
-    """Return a relay's account; of one that was killed, with what was read of it after its last.
+    """Return a relay's account; if it was killed, with what was read from it after its last one.
 
-    It offered at least that. What it offered beyond, and nobody read, died with it.
+    It offered at least that. Anything more that nobody read died with it.
     """
     if relay.complete or shuffler is None:
         return relay
@@ -104,7 +104,7 @@ def account_publishing(
             with_outcome=with_outcome.total,
         )
     elif evidence.server is not None:
-        # What the stream has beyond the last account was published after it.
+        # Messages in the stream beyond the last account were published after it.
         known = ledger.published + shuffler.stored_twice + shuffler.foreign
         if shuffler.lost_streams:
             known = sum(count for _, _, count in shuffler.stream_seqs) + shuffler.copy_seqs.total
@@ -112,7 +112,7 @@ def account_publishing(
         ledger.published += max(0, evidence.server.stream_before.last_seq - known)
     relay = evidence.relay
     if spec.firehose.rate_per_s is None:
-        # Of a foreign relay only what its numbers tell is known not to have been read.
+        # For a foreign relay, only gaps in its numbers show what was not read.
         ledger.not_read = _known_gaps(spec, shuffler)
         ledger.offered = seen.total + undecodable_unnumbered + (ledger.not_read or 0)
         if ledger.not_read is not None:
@@ -157,7 +157,7 @@ def _sum(ledger: Ledger, *names: str) -> int:
 def _known_gaps(spec: RunSpec, shuffler: ShufflerResult) -> int | None:
     """Return how many events a foreign relay had that were not read; None: not known.
 
-    Of one that was silent at the end nobody knows what else it had.
+    If it was silent at the end, nobody knows what else it had.
     """
     until = spec.offer_until_unix_ns
     if any(since + QUIET_AT_END_NS < until <= end for since, end in shuffler.quiet or ()):

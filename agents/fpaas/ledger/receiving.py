@@ -133,7 +133,7 @@ def _account_classes(
         unlogged = sum(account.unlogged for account in own)
         of_class.duplicate_deliveries = received - ((of_class.delivered or 0) - unlogged)
         of_class.redelivered = sum(
-            # Below 0 stands where a connection's life ended.
+            # A number below 0 marks the end of a connection's life.
             sum(repeat >= 0 for repeat in log.repeats)
             for log in _all_logs(evidence)
             if log.durable in own_durables
@@ -239,7 +239,8 @@ def _add_up(
         ledger.failed = waiting + expired
         ledger.failed_by_cause = {"waiting": waiting, "expired": expired}
         ledger.in_process = sum(one.in_process for one in accounts)
-        # Of what the server waits for, or nobody logged, it is not known whether it was terminated.
+        # Whether those that the server waits for, or that nobody logged, were terminated is not
+        # known.
         is_known = not (ledger.unacked or any(one.unlogged for one in accounts))
         if is_known or not ledger.terminated:
             others = (ledger.terminated or 0) + ledger.max_deliver_reached + ledger.failed

@@ -97,7 +97,7 @@ def _since(bundle: Bundle, unix_ns: int | None) -> float | None:
 
 
 def _silent_from(bundle: Bundle, lost: int) -> int | None:
-    """Return when NATS was heard last by whoever noticed first; None if nobody watched."""
+    """Return when the first to notice had last heard NATS; None if nobody watched."""
     begins = [
         event.begin_unix_ns
         for part in bundle.hosts.values()

@@ -1,10 +1,10 @@
 """Why messages left the stream: their age, the stream's size, or somebody's doing. Pure.
 
-The server counts none of this. What is known: where the stream began at each sample; what was
-stored by when, from the shuffler's samples; and which sequences inside the stream are gone. What
-had left the stream before it could have reached its maximum age did not expire by age. Then the
-size was the reason if the stream was as good as full, and otherwise somebody removed it: the lab
-never does. Times are a second apart at best, so what could have been age counts as age.
+The server counts none of this. Known are: where the stream began at each sample; what was stored by
+when, from the shuffler's samples; and which sequences inside the stream are gone. Messages that
+left the stream before their maximum age did not expire by age. Their reason was the size if the
+stream was nearly full; otherwise somebody removed them, which the lab never does. Times are a
+second apart at best, so if it could have been age, it counts as age.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def check_stored(
     # A repeat that came after the server had forgotten the first was stored once more.
     published = shuffler.published.total + shuffler.stored_twice
     if shuffler.lost_streams:
-        # Of what was published, this stream has what it was given.
+        # This stream has only what was published into it.
         published = sum(count for _, _, count in shuffler.stream_seqs) + shuffler.copy_seqs.total
     at_most = published + shuffler.unknown.total
     if shuffler.complete:
@@ -134,15 +134,15 @@ def check_durable(case: DurableCase, disagreements: Disagreements) -> None:
 
 
 def _check_num_pending(case: DurableCase, reached: int, disagreements: Disagreements) -> None:
-    """Compare what the server has as undelivered with what its sequences leave.
+    """Compare the server's count of undelivered messages with its sequences.
 
     While messages expire, nats-server may count one twice that a pull passes over at that moment,
     and num_pending stays short of it (the race that its `checkNumPending` describes;
     https://github.com/nats-io/nats-server/pull/6297): one for each time that the durable passed
-    over expired messages. If it is behind all that is stored, a look at it (ours) makes num_pending
-    no more than the stream has, and a message that was just removed counts once more when the
-    consumer hears of it (https://github.com/nats-io/nats-server/pull/7758). So much is tolerated.
-    The account goes by the sequences.
+    over expired messages. If it is behind all that is stored, looking at it (as we do) makes
+    num_pending no more than the stream has, and a message that was just removed counts once more
+    when the consumer hears of it (https://github.com/nats-io/nats-server/pull/7758). So much is
+    tolerated. The account goes by the sequences.
     """
     # Messages may have expired between the looks at the stream, the consumers, the stream again.
     before, after = case.server.stream_before, case.server.stream_after

@@ -27,7 +27,7 @@ from fpaas.spec import RunSpec
 
 #: (time in Unix ns, last stream sequence whose age began by then)
 BeganAt = tuple[int, int]
-#: Of messages that follow one another, so many have their youngest one's age.
+#: So many messages in a row are taken to have the age of their youngest.
 TOGETHER = 20
 
 
@@ -86,7 +86,7 @@ def _counted(
     ages = missing.ages_us(is_own) if missing is not None and count else Counter[int]()
     unknown = count - ages.total()
     if unknown < 0:
-        # The server says of some that they were delivered, of which nobody knows.
+        # Some, the server says, were delivered, but nobody has seen them.
         return Counter({0: count})
     return ages + Counter({0: unknown})
 
@@ -108,7 +108,8 @@ class Missing:
 
     def ages_us(self, is_own: Callable[[str], bool]) -> Counter[int]:
         """Return how many deliveries were how old of some durables."""
-        #: Of durables that are owed the same: how many more, or fewer, miss a sequence and later.
+        #: For durables that are owed the same: from a sequence on, how many more (or fewer) miss
+        #: it.
         missing: dict[int, Counter[int]] = defaultdict(Counter)
         for durable, owed in self._owed.items():
             if not is_own(durable):

@@ -14,7 +14,7 @@ from fpaas.report.written import number, share
 from fpaas.spec import RunSpec
 from fpaas.text import load_words
 
-#: Of its deliveries, and of its pulls.
+#: Its deliveries, and its pulls.
 LEGS_SHOWN = ("end_to_end", "fetch_call", "fetch_call_intended")
 HEADS = (
     "owed",
@@ -37,7 +37,7 @@ def rows(spec: RunSpec, summary: JsonObject) -> list[dict[str, Any]]:
             f"{number(ledger.get(name))} {_of_owed(ledger, name)}".rstrip()
             for name, _, _ in OWED_TERMS
         ]
-        # Of what is delivered, the first of the terms.
+        # The first of the terms of what is delivered.
         terms[0] += "".join(
             f", {number(ledger.get(name))} of it {what}"
             for name, what, is_there in (

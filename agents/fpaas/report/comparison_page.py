@@ -23,7 +23,7 @@ PROCESS_FIGURES = {
     "cpu_pct": ("CPU of {}", "%", "100 % is one core."),
     "rss_mb": ("Memory of {}", "MB", "Resident set."),
 }
-#: Of the stream's figures, what is drawn.
+#: Figures of the stream that are drawn.
 LAG = {"p50": "Consumer lag, median", "p99": "Consumer lag, p99"}
 
 

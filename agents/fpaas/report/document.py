@@ -35,7 +35,7 @@ class Chart:
 
     @property
     def words(self) -> str:
-        """The chart for whoever cannot see it."""
+        """The chart in words, for readers who cannot see it."""
         return f"{self.title}. {in_words.of_figure(self.figure)}" if self.figure else ""
 
 

@@ -18,7 +18,7 @@ from fpaas.text.load_words import DELIVERY_WORDS, pushed, rate_of
 
 
 def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
-    """Return what the run was told to do; `trimmed` says of which stretch the report is."""
+    """Return what the run was told to do; `trimmed` says which stretch the report covers."""
     c = spec.consumers
     rate = "as the relay sends"
     if spec.firehose.rate_per_s is not None:

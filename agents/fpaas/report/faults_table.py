@@ -1,4 +1,4 @@
-"""What the run's own faults did: a row for each, and what happened around it, in order."""
+"""What the run's faults did: a row for each, and what happened around it, in order."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def _bars(
         label = f"{_words(name)} {number(count)} ({share(count, total)})"
         parts = {cause: part for cause, part in (causes.get(name) or {}).items() if part}
         if len(parts) == 1:
-            # The cause of all of them needs no bar of its own.
+            # If all have one cause, it needs no bar.
             label += f": {_words(next(iter(parts)))}"
             parts = {}
         bars.append(Bar(label, 100 * count / total, tone))

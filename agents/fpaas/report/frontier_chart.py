@@ -1,4 +1,4 @@
-"""The frontier of what holds, drawn over both of its variables."""
+"""The frontier of the points that hold, drawn over both variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A chart in words, for whoever cannot see it: what each line goes from and to."""
+"""A chart in words, for readers who cannot see it: from where to where each line goes."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from fpaas.verdict.code import NOTE
 
 
 def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None = None) -> str:
-    """Return the page's HTML. What is missing from the bundle is said to be not measured.
+    """Return the page's HTML. Whatever the bundle lacks is called not measured.
 
     `inside`: files (name, content) that the page has in it, in place of links to those beside it.
     """

@@ -44,7 +44,7 @@ class Curve:
 def percentile_chart(curves: Mapping[str, Curve]) -> Figure | None:
     """Draw each leg's percentiles, in ms, over 1 / (1 - p), with its bound as a band around it.
 
-    What lies below its bound is dotted: not resolvable. A curve is dashed from the first percentile
+    The part below its bound is dotted: not resolvable. A curve is dashed from the first percentile
     on that open calls could change: at least that. None if no leg has samples.
     """
     drawn = {name: curve for name, curve in curves.items() if curve.points}

@@ -1,4 +1,4 @@
-"""What was planned beside what was measured."""
+"""Plan and measurement, side by side."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _pairs(plan: JsonObject, summary: JsonObject) -> Iterator[tuple[str, str, An
 
 
 def _in_flight(plan: JsonObject, summary: JsonObject) -> dict[str, str]:
-    """Return the row of what waits on one connection, of which the plan gives the most."""
+    """Return the row of bytes that wait on one connection; the plan gives the most."""
     planned = megabytes(plan.get("connection_in_flight_bytes_max"))
     measured = megabytes(pick(summary, "jetstream", "connection_pending_bytes_max"))
     within = None not in (planned, measured) and measured <= planned  # type: ignore[operator]

@@ -29,7 +29,7 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
     """Return the charts of each section that has some; `warmup_s` is left out of percentiles."""
     run = RunSeries(bundle, warmup_s)
     events = msgspec.convert(summary.get("events") or [], list[Event])
-    # What the playbook did before and after the run is on no chart's axis.
+    # No chart's axis has what the playbook did before and after the run.
     happened = [event for event in events if 0 <= event.at_s <= run.end_s]
     drawn = curves(bundle, summary, warmup_s)
     legs_out = [name for name, kind in LEGS.items() if kind.agent == OUT_OF_THE_STREAM]

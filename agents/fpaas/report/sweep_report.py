@@ -24,7 +24,7 @@ from fpaas.verdict import trimming
 #: Beside the sweep's directory's parent: results/sweeps/<sweep-id> and results/<run-id>.
 DIRECTORY = "sweeps"
 REASON_LENGTH_MAX = 300
-#: What the lab takes of a saturated host's processor time, at most, if something else is to blame.
+#: If the lab takes a smaller share of a saturated host's processor, something else is to blame.
 LAB_SHARE_MAX = 0.5
 #: Consumers whose needs a capacity search predicts.
 SIZED = (1_000, 10_000, 100_000)
@@ -159,7 +159,7 @@ def write(
 
 
 def _sizes(sweep: Sweep, directory: Path) -> list[Size]:
-    """Return what some numbers of consumers need, if that is what was searched."""
+    """Return what some numbers of consumers need, if consumers were searched."""
     if sweep.search is None or list(sweep.grid) != [sweep_figures.CONSUMERS]:
         return []
     measured = [

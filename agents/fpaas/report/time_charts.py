@@ -9,7 +9,7 @@ from fpaas.records.summary import Event
 from fpaas.report.chart_style import LINE_WIDTH, LINE_WIDTHS, Figure, colour_of, layout, rounded
 from fpaas.report.series import RunSeries, Series, downsample
 
-#: Of a chart's width, what a label takes.
+#: The share of a chart's width that a label takes.
 EVENT_ROOM = 0.16
 
 

@@ -15,7 +15,7 @@ WORDS = {
     NONE: "nothing is acknowledged, and nothing sent again",
     ALL: "an ack is of all messages before it, too",
 }
-#: What a class does with one message and not with the next.
+#: Variables by which a class treats messages differently.
 _OF_ONE_MESSAGE = (
     *("terminate_pct", "nak_pct", "no_ack_pct", "in_progress_pct"),
     *("max_deliver", "processing_ms"),

@@ -1,7 +1,7 @@
-"""What the consumers of a class answer to a delivery: an ack, or what services answer that fail.
+"""What the consumers of a class answer to a delivery: an ack, or the answer of a failing service.
 
 It follows from the message's place in the stream and from how often it was delivered, so that the
-agents and the ledger find the same, each by itself.
+agents and the ledger each come to the same answer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FAILURES = (Answer.NAK, Answer.NO_ACK)
 class Answers:
     """Per cent of the messages of the stream by their answer; all others are acked.
 
-    What is not acked fails at its first `fail_times` deliveries, and is acked at the next.
+    A message that is not acked fails its first `fail_times` deliveries, and is acked at the next.
     """
 
     terminate_pct: float = 0.0
@@ -58,7 +58,7 @@ class Answers:
 
     @property
     def fails(self) -> bool:
-        """Whether messages are delivered again by what is answered."""
+        """Whether some answers cause messages to be delivered again."""
         return self.nak_pct > 0 or self.no_ack_pct > 0
 
     def to(self, stream_seq: int, delivered: int) -> Answer:

@@ -1,7 +1,7 @@
 """Faults that a run injects into itself: `bench_faults`, checked entry by entry.
 
 Each is executed by the host that it is on, at its second on the run's own timeline (T0 = 0), and
-undone `for_s` later. Who does it is in `Kind.by`: the faults agent of the host, or our relay, whose
+undone `for_s` later. `Kind.by` says who does it: the faults agent of the host, or our relay, whose
 bad manners are its own.
 """
 
@@ -34,10 +34,10 @@ CUT = 1006
 
 @dataclass(frozen=True)
 class Kind:
-    """What can be said of a `do`. `lasts`: always (for_s > 0), never, or may.
+    """A `do`, and what it allows. `lasts`: always (for_s > 0), never, or may.
 
-    `by` is who executes it: `host` or `relay`. `on` are forms, see `_on`. Two that are alike, of
-    the same `shares`, cannot be on one target at one time: the undo of one would end the other.
+    `by` is who executes it: `host` or `relay`. `on` are forms, see `_on`. Two kinds with the same
+    `shares` cannot be on one target at one time: the undo of one would end the other.
     """
 
     by: str
@@ -69,7 +69,7 @@ KINDS: dict[str, Kind] = {
     "pause": _process("always"),
     # No packet goes between two groups.
     "partition": Kind("host", _HOSTS, "always", "partition", {"peer": choice("", GROUPS)}, {}),
-    # What a host sends to others of the lab is capped.
+    # Caps what a host sends to others of the lab.
     "limit": Kind(
         "host",
         _HOSTS,
@@ -78,7 +78,7 @@ KINDS: dict[str, Kind] = {
         {"mbit_per_s": number(10, 0.01, 100_000, "megabits per second")},
         {},
     ),
-    # What a host sends to others of the lab arrives later.
+    # Delays what a host sends to others of the lab.
     "delay": Kind(
         "host",
         _HOSTS,
@@ -288,8 +288,8 @@ def label(number_of: int, fault: Fault) -> str:
 def targets(fault: Fault, hosts: Mapping[str, Sequence[str]]) -> list[Target]:
     """Return what a fault is on; `hosts` by group, of a run. None if the inventory has none.
 
-    On a host it is on every part that the host plays. Of `nats:leader` they are all servers: which
-    of them leads is known only then.
+    A fault on a host is on every part that the host plays. `nats:leader` gives all servers: which
+    of them leads is only known when the fault begins.
     """
     if fault.worker is not None:
         return [Target(host, CONSUMERS) for host in hosts.get(CONSUMERS, ())]

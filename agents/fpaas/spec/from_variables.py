@@ -157,7 +157,7 @@ def build(
 
 
 def _check_threshold(run: RunSpec) -> None:
-    """Refuse a threshold at which the server deletes durables between two of their own polls."""
+    """Refuse a threshold that makes the server delete durables between two of their polls."""
     threshold_s = run.consumers.inactive_threshold_s
     longest_s = max(
         of_class.consumers.poll_interval_s * (1 + 2 * of_class.consumers.poll_jitter_pct / 100)

@@ -15,9 +15,9 @@ WORDS = {
     PUSH: "push durables, each with a queue group",
     ORDERED: "ordered consumers, ephemeral, made again where they are behind",
 }
-#: What a push durable may have unacknowledged, unless a run says otherwise: the server's default.
+#: Unacknowledged messages of a push durable, unless a run says otherwise: the server's default.
 MAX_ACK_PENDING = 1000
-#: What says how to poll; of no effect on who does not.
+#: Variables about polls; without effect on consumers that do not poll.
 OF_POLLS = (
     "bench_poll_interval_s",
     "bench_poll_jitter_pct",

@@ -1,8 +1,8 @@
 """Classes of consumers in one run, which differ in their polls and filters: `bench_mix`.
 
-What a class leaves out is as the run's variables have it. A class has a `count` of consumers, or a
+Variables that a class leaves out are the run's. A class has a `count` of consumers, or a
 `share_pct` of those that the counts leave. Its filter is kinds by partitions by collections;
-what is left out is not filtered by.
+it does not filter by those that it leaves out.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _OWN: dict[str, Variable] = {
     "batch_size": BATCH_SIZE,
     "fetch": FETCH,
 }
-#: What part of the stream's messages is answered otherwise than by an ack at once.
+#: Shares of the stream's messages that are not just acked at once.
 _PARTS = ("terminate_pct", "nak_pct", "no_ack_pct", "in_progress_pct")
 _ANSWERS: dict[str, Variable] = {
     **dict.fromkeys(_PARTS, _PART),
@@ -90,38 +90,38 @@ class ConsumerClass:
     kinds: list[str] = field(default_factory=list)
     partitions: list[int] = field(default_factory=list)
     collections: list[str] = field(default_factory=list)
-    #: What part of the stream's messages it answers otherwise than by an ack; see Answers.
+    #: Shares of the stream's messages that it does not just ack; see Answers.
     terminate_pct: float = 0.0
     nak_pct: float = 0.0
     no_ack_pct: float = 0.0
     in_progress_pct: float = 0.0
-    #: How long the server is to wait with what it gets a nak of.
+    #: How long the server waits before it delivers a message again after a nak.
     nak_delay_s: float = 0.0
     fail_times: int = 1
     #: The server delivers a message no more often than that; 0: no limit.
     max_deliver: int = 0
-    #: What a consumer takes over a message on average, and of all but one in a hundred at most; 0:
-    #: no time at all, and always the same.
+    #: How long a consumer takes to process a message, on average and at the 99th percentile. 0: no
+    #: time at all; always the same.
     processing_ms: float = 0.0
     processing_p99_ms: float = 0.0
     #: All its consumers are away for the last `away_s` of every `away_every_s`; 0: never.
     away_s: float = 0.0
     away_every_s: float = 0.0
-    #: When after T0 its durables are made and its polls begin; 0: before T0. And from which message
-    #: on they are served.
+    #: When after T0 its durables are made and its polls begin (0: before T0), and from which
+    #: message on they are served.
     joins_at_s: float = 0.0
     start: Start = starts.ALL
-    #: What part of the stream its filter lets through, of a sample of the run's frames.
+    #: Share of the stream that its filter lets through, from a sample of the run's frames.
     owed_share: float = 1.0
 
     @property
     def is_late(self) -> bool:
-        """Whether it joins when the run goes on already."""
+        """Whether it joins after the run has begun."""
         return self.joins_at_s > 0
 
     @property
     def served_from_s(self) -> float | None:
-        """From when after T0 on it is served what was published; None: what is there."""
+        """It is served what was published from then on, s after T0; None: all that is there."""
         if self.start == starts.ALL:
             return None
         return self.joins_at_s - (starts.last_s(self.start) or 0.0)
@@ -133,7 +133,7 @@ class ConsumerClass:
 
     @cached_property
     def answers(self) -> Answers:
-        """What its consumers answer to deliveries; all of them the same, whoever gets it."""
+        """What its consumers answer to deliveries; all of them answer alike."""
         return Answers(
             self.terminate_pct,
             self.nak_pct,
@@ -161,7 +161,7 @@ class ConsumerClass:
 
     @property
     def processing_s_mean(self) -> float:
-        """What it takes over a message in all its deliveries, seconds."""
+        """How long it works on a message in all its deliveries, seconds."""
         return self.processing_ms / 1000 * self.deliveries_mean
 
     def filters(self) -> list[str]:

@@ -1,6 +1,6 @@
 """A rate that changes by a schedule: steps, ramps, bursts, which are played over and over.
 
-All arithmetic is in integers, so that whoever asks finds the same frame due at the same time.
+All arithmetic is in integers, so that every agent finds the same frame due at the same time.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def check_run(run: RunSpec, source: str) -> None:
             raise SpecError(f"{source}: hosts: the group {group} has no host")
     mix.classes_of(read["bench_mix"], read)
     try:
-        # By now, it is a number.
+        # It is a number by now.
         kinds.check({**read, "bench_max_ack_pending": "auto"})
         kinds.check_replicas(read, hosts["nats"])
     except SpecError as error:

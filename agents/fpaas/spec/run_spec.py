@@ -28,7 +28,7 @@ SCHEMA = 1
 EVENT_LOG = 2
 STREAM_NAME = "ATPROTO_FIREHOSE"
 DURABLE_PREFIX = "fpaas"
-#: From the consumers' last poll to the final look at the server: pulls in flight end meanwhile.
+#: Between the consumers' last poll and the final look at the server, so that pulls in flight end.
 SETTLE_S = 2.0
 
 
@@ -50,7 +50,7 @@ class Scenario:
 class Firehose:
     """What the shuffler reads: our relay at a rate, or a foreign relay (rate and first_seq None).
 
-    Of our relay, frame i (i = 0, 1, …) has seq `first_seq + i` and is due at T0 + i / rate, or as
+    Frame i (i = 0, 1, …) of our relay has seq `first_seq + i` and is due at T0 + i / rate, or as
     `rate_steps` say, for as long as warm-up and measuring last; then `rate_per_s` is their mean in
     the run. `replay` is one of REPLAYS. `frame_bytes_mean` is a
     capture's own, None of others. A relay that sends no event for `stuck_s` is reconnected;
@@ -110,7 +110,7 @@ class Consumers:
     """The consumers' parameters; `partitions` is 0 unless delivery is partitioned.
 
     A durable that nobody pulls from for `inactive_threshold_s` is deleted by the server; 0: never.
-    `classes` are those of a mix, and have their own of what they poll by; empty: all poll alike.
+    `classes` are those of a mix, each with its own way to poll; empty: all poll alike.
     """
 
     count: int
@@ -160,7 +160,7 @@ class Consumers:
 
     @property
     def owed_share(self) -> float:
-        """What part of the stream consumers are owed that all poll alike."""
+        """Share of the stream that consumers are owed, if all poll alike."""
         return self.only_class.owed_share if self.only_class else 1.0
 
 
@@ -193,7 +193,7 @@ class RunSpec:
     shares: dict[str, Share]
     variables: dict[str, Any] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    #: Of each host, as the other hosts reach it; empty in older runs.
+    #: Each host's address for the other hosts; empty in older runs.
     addresses: dict[str, str] = field(default_factory=dict)
     #: What to add to each host's clock to have the common time, ns; hosts that were not compared
     #: are missing.

@@ -77,7 +77,7 @@ def number(default: float, minimum: float, maximum: float, unit: str) -> Variabl
 
 
 def auto_or_number(minimum: float, maximum: float, unit: str, auto: str) -> Variable:
-    """Return a number of a unit, or `auto`, which stands for what `auto` says."""
+    """Return a variable that is a number or `auto`; the parameter says what that stands for."""
     allowed = f"allowed: auto ({auto}), or a number of {unit} from {minimum:g} to {maximum:g}"
     return Variable("auto", "auto or number", allowed, minimum, maximum)
 

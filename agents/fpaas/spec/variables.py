@@ -21,7 +21,7 @@ CONNECTIONS = ("auto", "per_consumer")
 #: Whether a cursor's own frame is replayed, or the one after it is the first.
 REPLAYS = ("inclusive", "exclusive")
 STORAGES = ("memory", "file")
-#: Where a shuffler that is started again in a run finds how far it was.
+#: Where a shuffler that is started again in a run finds how far it had come.
 CURSOR_PLACES = ("file", "nats")
 COMPRESSIONS = ("none", "s2")
 PERSIST_MODES = ("default", "async")

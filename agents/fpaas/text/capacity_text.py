@@ -9,14 +9,14 @@ from fpaas.search import played
 from fpaas.search.capacity import Answer, StoppedBy, Try
 from fpaas.verdict.goals import written
 
-#: (figure, what it is, unit) of what consumers cost.
+#: (figure, meaning, unit) of what consumers cost.
 COSTS = (
     ("nats_cpu_pct", "CPU of NATS", "% of a core"),
     ("nats_rss_mb", "its memory", "MB"),
     ("consumers_cpu_pct", "CPU of the agents", "% of a core"),
     ("consumers_rss_mb", "their memory", "MB"),
 )
-#: (before, after) the number, of what a variable counts.
+#: Words (before, after) the number of things that a variable counts.
 WORDS = {
     "bench_consumers": ("", " consumers"),
     "bench_firehose_rate_per_s": ("", " frames/s"),
@@ -30,7 +30,7 @@ DEMANDS = ("lab_consumers_hosts", "nats_cpu_max_cores")
 
 
 def value(question: Question, number: float) -> str:
-    """Write a value of what is searched."""
+    """Write a value of the variable searched."""
     return quantity(question.variable, number)
 
 

@@ -9,7 +9,7 @@ from fpaas.agreement import agreeing
 from fpaas.latency.leg_kinds import DUE, FIRST_FETCH, LEGS, RECEIVED, SENT
 from fpaas.latency.lower_bounds import MARK
 
-#: What `assigned_by` says of a leg, as the end of "belongs to the window in which it was …".
+#: How `assigned_by` of a leg reads, as the end of "belongs to the window in which it was …".
 ASSIGNED_BY = {
     DUE: "due",
     SENT: "sent",
@@ -18,7 +18,7 @@ ASSIGNED_BY = {
     "ended": "answered",
 }
 _CALLS = "call|calls"
-#: Of runs whose logs are of the older kind.
+#: For runs whose logs are of the older kind.
 BY_END = (
     "This run's calls were counted in the second in which they ended, as older versions did: calls "
     "that were still open when the window ended are missing."

@@ -16,7 +16,7 @@ DELIVERY_WORDS = {
 
 
 def rate_of(firehose: Firehose) -> str:
-    """Say at what rate our relay offers frames; nothing of a foreign one."""
+    """Say at what rate our relay offers frames; nothing if the relay is foreign."""
     if firehose.rate_per_s is None:
         return ""
     if not firehose.rate_steps:

@@ -49,6 +49,6 @@ def rate(per_s: float) -> str:
 
 
 def share(plan: dict[str, Any], name: str) -> float:
-    """Return what part of what is owed a figure is; of nothing, none."""
+    """Return a figure as a share of what is owed; None if nothing is owed."""
     part: float = plan[name] / plan["owed"] if plan["owed"] else 0.0
     return part

@@ -117,7 +117,7 @@ def _age(spec: RunSpec, age_s: float | None) -> str:
 
 
 def _storage(spec: RunSpec) -> str:
-    """Say where the stream is, and of files when they are on the disk."""
+    """Say where the stream is, and for files, when they are on the disk."""
     sync_s = spec.stream.sync_interval_s
     if spec.stream.storage != "file" or sync_s is None:
         return spec.stream.storage

@@ -16,7 +16,7 @@ from fpaas.verdict import goals, trimming
 #: Of a terminal that nobody has made larger.
 WIDTH = 80
 LABEL_WIDTH = 12
-#: What the screen has room for; the report has all.
+#: As many as the screen has room for; the report has all.
 REASONS_SHOWN_MAX = 8
 NOT_MEASURED = "-"
 #: Decimals of numbers this large tell nothing, and need a column's room.

@@ -14,7 +14,7 @@ from fpaas.sweep.grid import label, written
 from fpaas.sweep.sweep_figures import COSTS, FIGURES, Growth
 
 NOT_MEASURED = "-"
-#: What a terminal has room for.
+#: As much as a terminal has room for.
 SHOWN = (
     "processed_per_s",
     "nats_cpu_pct",
@@ -58,7 +58,7 @@ def cost(one: Growth) -> str:
 
 
 def word(variable: str) -> str:
-    """Name one of what a variable counts."""
+    """Name one of the things that a variable counts."""
     return WORDS.get(variable, variable)
 
 
