@@ -26,15 +26,15 @@ class Bundle:
     directory: Path
     spec: RunSpec
     hosts: dict[str, HostPart] = field(default_factory=dict)
-    #: Hosts that only watch, of what their processes used; a run is as good without.
+    #: Hosts that only watch, for what their processes used; a run does not need them.
     watching: list[HostPart] = field(default_factory=list)
     problems: list[Reason] = field(default_factory=list)
     control: ControlAccount | None = None
-    #: What the control node did, and noticed.
+    #: From the control node's own event log.
     control_events: list[EventRecord] = field(default_factory=list)
     #: Reasons given from outside, such as an interrupted playbook.
     invalid_reasons: list[str] = field(default_factory=list)
-    #: What was merged of its files already, and takes long.
+    #: Results of merging its files, which takes long.
     merged: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def parts(self, group: str) -> list[HostPart]:

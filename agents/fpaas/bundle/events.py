@@ -18,7 +18,7 @@ from fpaas.spec.run_spec import EVENT_LOG
 def find(bundle: Bundle, clock: JsonObject) -> list[Event]:
     """Return the events of a run in order; `clock` is that of summary.json.
 
-    What was over before T0 is none: nothing was due. Of what a playbook did, all is.
+    Nothing that was over before T0 counts, because nothing was due, except what a playbook did.
     """
     by_agents = list(noticed(bundle))
     found = [

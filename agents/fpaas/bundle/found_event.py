@@ -1,4 +1,4 @@
-"""What happened beside the load: its kinds, and how it is kept before it is told."""
+"""Events beside the load: kinds that only reports know, and their form before they are told."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from fpaas.spec import NS_PER_S
 
 AGENT_DIED = "agent_died"
 WORKER_DIED = "worker_died"
-#: Who says so: an agent of itself, a NATS server of itself, one who watches another.
+#: Who says so: an agent or a NATS server about itself, or somebody about another.
 AGENT, SERVER, OBSERVER = "agent", "server", "observer"
-#: What the run did to itself.
+#: Faults of the run.
 INJECTED = "fault"
 CONSUMERS = "consumers"
 #: A parameter of silences: whether the connection stayed up all the while.
 CONNECTED = "connected"
 #: Samples of NATS are so far apart.
 SAMPLES_APART_NS = 5 * NS_PER_S
-#: Whoever saw no end of a silence, and was itself gone so soon after it, cannot have.
+#: An observer that was gone this soon after a silence cannot have seen its end.
 LOOKED_AGAIN_NS = 2 * NS_PER_S
 
 

@@ -55,7 +55,7 @@ from fpaas.spec.faults import of_host
 
 SPEC_FILE = "run.json"
 HOSTS_DIRECTORY = "hosts"
-#: Who a problem with a file beside the hosts' is about.
+#: The host of problems with files that are not a host's.
 CONTROL_NODE = "control node"
 T = TypeVar("T")
 _TURN = threading.Lock()

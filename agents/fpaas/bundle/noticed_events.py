@@ -1,4 +1,4 @@
-"""What agents noticed, as their event logs have it; one event of what several noticed."""
+"""Events in agents' logs; what several of them noticed is told once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from fpaas.spec import NS_PER_S
 #: often: of each agent's, the longest.
 MOMENTS_TOLD_MAX = 10
 MOMENTARY = (AGENT_PAUSED, NATS_RECONNECTED, RELAY_RECONNECTED)
-#: Parameters that do not say whom an event is about.
+#: Parameters that do not identify the subject of an event.
 CONNECTIONS = "connections"
 DETAILS = (CONNECTED, CONNECTIONS, "cause", "code")
 #: How the length of an event is put, if not with "for".
@@ -81,7 +81,7 @@ def noticed(bundle: Bundle) -> Iterator[Found]:
         record = seen.record
         if record.kind == RELAY_SILENT:
             begin_unix_ns, end_unix_ns = record.begin_unix_ns, record.end_unix_ns
-            # Of a run that ended early nobody knows how the silence went on.
+            # If the run ended early, nobody knows how long the silence lasted.
             until_unix_ns = end_unix_ns or last_sign(bundle.hosts[seen.host], seen.agent, 0)
             due = relay_silence.while_due(bundle, (begin_unix_ns, until_unix_ns))
             if due is None:
@@ -116,7 +116,7 @@ def _seen(bundle: Bundle) -> Iterator[_Seen]:
     for part in bundle.hosts.values():
         for name, records in part.events.items():
             for record in records:
-                # Told with what else is known of the death, of the one before, or of the clock.
+                # Told elsewhere: with deaths, with what was there before, and with clocks.
                 if record.kind not in (AGENT_RESTARTED, PROCESS_ENDED, CLOCK_SET):
                     yield _Seen(part.host, name, None, record)
         for worker in part.workers:
@@ -125,7 +125,7 @@ def _seen(bundle: Bundle) -> Iterator[_Seen]:
 
 
 def _heard_again(bundle: Bundle, seen: _Seen) -> int | None:
-    """Return when others heard a server again of which one who was gone by then saw no end."""
+    """Return when others heard a server again, if this observer was gone by then."""
     record, part = seen.record, bundle.hosts[seen.host]
     status = part.statuses.get(seen.agent)
     last_sign_unix_ns = last_sign(part, seen.agent, 0 if status is None else status.unix_ns)
@@ -152,7 +152,7 @@ def _end_known(bundle: Bundle, seen: _Seen) -> int | None:
 
 
 def _whom(record: EventRecord) -> dict[str, Any]:
-    """Return the parameters that say whom an event is about."""
+    """Return the parameters that identify the subject of an event."""
     return {name: value for name, value in record.parameters.items() if name not in DETAILS}
 
 

@@ -1,6 +1,6 @@
-"""What samples show of runs whose agents did not note it yet: `spec.run_spec.EVENT_LOG`.
+"""Events from samples, for runs whose agents did not note them: see `spec.run_spec.EVENT_LOG`.
 
-It is as late as the sample that shows it.
+They are as late as the samples that show them.
 """
 
 from __future__ import annotations

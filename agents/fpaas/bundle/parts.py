@@ -1,4 +1,4 @@
-"""What a bundle holds of each host, and of each worker."""
+"""A bundle's parts: of each host, and of each worker."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class WorkerPart:
     worker: int
     result: WorkerResult | None = None
     deliveries: list[ConsumerDeliveries] | None = None
-    #: By stream, in the order of `result.streams`; of a worker that was killed there are none.
+    #: By stream, in the order of `result.streams`; a worker that was killed leaves none.
     first_fetches: list[array[int] | None] = field(default_factory=list)
     samples: list[WorkerSample] = field(default_factory=list)
     events: list[EventRecord] = field(default_factory=list)
-    #: From when on another worker played its consumers, if it had ended in the run.
+    #: When another worker took over its consumers, if it ended in the run.
     gone_on_unix_ns: int | None = None
 
     @property
@@ -79,7 +79,7 @@ class HostPart:
     dids: array[int] | None = None
     #: The same of streams that were lost, in order.
     lost_dids: list[array[int] | None] = field(default_factory=list)
-    #: Of each stream, the last one last: which classes want each message; see publish_account.
+    #: For each stream, the last one last: which classes want each message; see publish_account.
     classes: list[array[int] | None] = field(default_factory=list)
     workers: list[WorkerPart] = field(default_factory=list)
     probe: ProbeResult | None = None
@@ -88,7 +88,7 @@ class HostPart:
     nats_samples: list[NatsSample] = field(default_factory=list)
     clock_samples: list[ClockExchange] = field(default_factory=list)
     server_final: ServerFinal | None = None
-    #: What each agent but the consumers saw happen, by its name; workers have their own.
+    #: Events that each agent noted, by its name; workers have their own.
     events: dict[str, list[EventRecord]] = field(default_factory=dict)
     #: From this host to others, before the run.
     links: list[Link] = field(default_factory=list)

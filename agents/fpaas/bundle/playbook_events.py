@@ -1,4 +1,4 @@
-"""What a playbook did, and noticed, in a run: out of the control node's own event log."""
+"""What a playbook did and noticed in a run, from the control node's event log."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """When a process of the lab ended, as its host's probe was told by the kernel. Pure.
 
-Of a consumers worker, the agent whose process it was says so, too.
+For a consumers worker, its agent says so, too.
 """
 
 from __future__ import annotations

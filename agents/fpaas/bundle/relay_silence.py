@@ -1,7 +1,7 @@
 """When the relay was silent: stretches of a run without an event, though it was read.
 
-What counts is time without events: pongs, #info, kinds that are no events, and frames that cannot
-be decoded or that were read before are none. How long makes a silence follows from how often an
+Only events count: pongs, #info, other kinds, and frames that cannot be decoded or were read before
+are none. How long makes a silence follows from how often an
 event is due, so that a relay that sends one every few seconds is not silent between them.
 """
 
@@ -25,7 +25,7 @@ LEAST_S = 1.0
 #: If events come at random, the longest wait for one of N is about ln N mean ones; this many more
 #: happen in one run of 150.
 MARGIN_INTERVALS = 5.0
-#: Before a fault is begun as late as the last event may be, and after it is undone things recover.
+#: The last event may be that much older than a fault, and things recover after it is undone.
 BEFORE_FAULT_S = 0.5
 AFTER_FAULT_S = 5.0
 #: Parts whose faults keep events from being read, and faults that do not, whatever they are on.
@@ -37,7 +37,7 @@ BESIDE_THE_WAY = ("fill_disk", "step_clock")
 class Silences:
     """Silences of a window, in order, by the wall clock in ns; a stretch of `least_s` is one.
 
-    `unasked` is what is left of them without the time of faults that the run was asked for.
+    `unasked` is the rest of them, outside the times of the run's faults.
     """
 
     stretches: list[Stretch]
@@ -64,9 +64,9 @@ def find(bundle: Bundle, window: Window) -> Silences | None:
 
 
 def while_due(bundle: Bundle, stretch: Stretch) -> Stretch | None:
-    """Return what of a stretch lies between T0 and the firehose's end; else no event is due.
+    """Return the part of a stretch in which events are due: between T0 and the firehose's end.
 
-    If the run was ended early, the firehose ends when our relay is stopped, before who reads it.
+    If the run was ended early, the firehose ends when our relay is stopped, before its readers are.
     """
     spec = bundle.spec
     ends = [spec.offer_until_unix_ns]
@@ -119,7 +119,7 @@ def _least_s(spec: RunSpec, part: HostPart, quiet: list[Stretch]) -> float:
     events = grown[0] if grown is not None else 0.0
     rate_per_s = spec.firehose.slowest_per_s
     if rate_per_s is None:
-        # By what it sent outside of its longest silence, or a dead relay would pass for a slow one.
+        # From its rate outside of its longest silence, or a dead relay would pass for a slow one.
         longest_s = max(_lengths_s(_in(quiet, offered), offered), default=0.0)
         rate_per_s = events / max(offered.length_s - longest_s, LEAST_S)
     if not rate_per_s:

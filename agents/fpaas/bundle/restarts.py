@@ -1,8 +1,8 @@
 """Agents and workers that ended in a run and were started again, out of its bundle. Pure.
 
-Whoever goes on notes when it was there and when it served. When the one before it ended is known
-from a fault of the run's own, from its host's probe, or from its last sign of life: a sample, up to
-a second older, or what the relay's reader heard of it.
+Whatever takes over notes when it was there and when it served. When the one before it ended is
+known from a fault of the run's own, from its host's probe, or from its last sign of life: a sample,
+up to a second older, or what the relay's reader heard of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What happened by what samples and final accounts show: silences, deaths, restarts."""
+"""Events that samples and final accounts show: silences, deaths, restarts."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def deaths(bundle: Bundle) -> Iterator[Found]:
                 continue
             last_unix_ns = last_sign(part, status.agent, status.unix_ns)
             ended_unix_ns = None
-            # Who failed or was stopped said so before its process ended.
+            # An agent that failed or was stopped said so before its process ended.
             if status.state not in (State.FAILED, State.STOPPED):
                 ended_unix_ns = process_ends.first_after(part, status.agent, last_unix_ns)
             what = {State.FAILED: "failed", State.STOPPED: "was stopped"}.get(status.state, "died")

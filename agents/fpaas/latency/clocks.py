@@ -5,10 +5,10 @@ what is called a host's clock here.
 
 A leg's sample is a time on the clock of the host where it ends minus one on the clock where it
 began. Every host's probe bounded the NATS host's clock minus its own (`clock_bounds`), so each
-sample is corrected by what lies between the two clocks: by the middle of the bound; where clocks
-drift, by its middle at that second. What is left is the error, half the width of the bounds of the
-two clocks; it is 0 where both ends are on one host's clock. Of a leg that begins with the NATS
-server's stamp, only the other host's bound counts. In a cluster any server may have stamped a
+sample is corrected by the offset between the two clocks: by the middle of the bound or, if clocks
+drift, by its middle at that second. The remaining error is half the width of the bounds of the two
+clocks; it is 0 if both ends are on one host's clock. If a leg begins with the NATS server's stamp,
+only the other host's bound counts. In a cluster any server may have stamped a
 message, so the worst of theirs, offset and bound, comes on top.
 
 Raw histograms stay as they were recorded. A histogram keeps three significant digits of what was
@@ -27,7 +27,7 @@ from fpaas.latency.leg_kinds import LEGS, OWN_CLOCK, RELAY_CLOCK, SERVER_CLOCK
 from fpaas.probe.clock_bounds import OffsetTrack
 from fpaas.spec import NS_PER_S, RunSpec
 
-#: Where clocks drift, corrections are made in steps of this size: seconds of the same correction
+#: If clocks drift, corrections are made in steps of this size: seconds of the same correction
 #: are merged before they are moved.
 DRIFT_STEP_US = 10
 #: A histogram's buckets are at most this part of their value wide, and samples in their middle.
@@ -55,7 +55,7 @@ class HostClock:
     shift_ms: float | None = None
 
     def offset_us(self, unix_s: float) -> float:
-        """Return the offset at a time; 0 where it is not known."""
+        """Return the offset at a time; 0 if it is not known."""
         if self.track is None:
             return 1000 * (self.offset_ms or 0.0)
         low_ns, high_ns = self.track.at(round(unix_s * NS_PER_S))
@@ -118,7 +118,7 @@ class Clocks:
         return None if None in errors else worst_ms
 
     def offset_ms(self, host: str) -> float:
-        """Return the NATS host's clock minus a host's, over the run; 0 where it is not known."""
+        """Return the NATS host's clock minus a host's, over the run; 0 if it is not known."""
         clock = self.hosts.get(host)
         return (clock.offset_ms if clock else None) or 0.0
 

@@ -1,7 +1,7 @@
 """The load generators' own lateness outside of the times in which the run's faults explain it.
 
-A fault explains that those whom it is on are late, from its begin until they are back. Everything
-else has to be on time, so their duties are judged by what is left of the window.
+A fault explains that its targets are late, from its begin until they are back. Everything else has
+to be on time, so duties are judged by the rest of the window.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from fpaas.spec import NS_PER_S
 from fpaas.spec.faults import CONSUMERS, KINDS, NATS, RELAY, SHUFFLER
 
 LOOP_LAG = "loop_lag"
-#: Whoever was hit has this long to be on time again; histograms are of whole seconds, too.
+#: A target has this long to be on time again; histograms are of whole seconds, too.
 BACK_WITHIN_S = 3.0
 #: If less of the window is left, it says nothing of the rest.
 LEFT_MIN_SHARE = 0.3
-#: Who is out of time if a part is stopped or ended: itself, and those whose connections it ends.
+#: Agents that are late if a part is stopped or ended: itself, and those whose connections it ends.
 _HIT = {NATS: (SHUFFLER, CONSUMERS), RELAY: (RELAY, SHUFFLER), SHUFFLER: (SHUFFLER,)}
 
 Hole = tuple[float, float]

@@ -70,7 +70,7 @@ def _recorded(name: str, tag: str, legs: Legs, clocks: Clocks) -> JsonObject:
     due_count = legs.due.get((kind.agent, tag))
     leg = legs.get(kind.agent, tag)
     if leg is None and due_count:
-        # Nothing was recorded of what fell due.
+        # Nothing that fell due was recorded.
         leg = new_leg()
     if leg is None:
         return {**figures.NO_LEG}
@@ -96,9 +96,9 @@ def _assigned_by(name: str, legs: Legs) -> str:
 def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: bool) -> JsonObject:
     """Time from stored to the first fetch by anybody, of the first fetches in a window.
 
-    It may be `endless`, as that of other ages: whatever is fetched later is in it, too.
-    A stream that was lost and made again is two. Of one that was lost, what nobody fetched is
-    missing only if it was not stored again.
+    It may be `endless`, like the windows of other ages: later fetches are in it, too. A stream that
+    was lost and made again is two. An event of a lost stream that nobody fetched is missing only if
+    it was not stored again.
     """
     name = "publish_to_first_fetch"
     until_unix_ns = bundle.spec.settled_unix_ns if endless else window.until_unix_ns
@@ -146,7 +146,7 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: boo
 
 
 class _FirstFetches(NamedTuple):
-    """Of one stream, in units: ages at the first fetch; and at the end, of what nobody fetched."""
+    """For one stream, in units: ages at the first fetch, and at the end if nobody fetched them."""
 
     counts: Counter[int]
     never: Counter[int]

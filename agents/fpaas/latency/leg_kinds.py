@@ -1,9 +1,9 @@
 """Every latency leg there is: who records it, what it means, what is filed under when. Pure data.
 
 A *call* has a beginning, and may not have ended when a run is over: it belongs to the window in
-which it began, and counts as open, with its age, until it ends. An *age* is taken of what arrived,
-from the start of the window to the run's end, for what was held up arrives after the window; what
-never arrived counts with how old it was in the end.
+which it began, and counts as open, with its age, until it ends. An *age* is taken when something
+arrives, from the start of the window to the run's end, because whatever is held up arrives after
+the window; if it never arrives, its age at the end counts.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class LegKind:
     meaning: str
     assigned_by: str
     begins_on: str
-    #: Of an age, what never arrived: of one, and of many (see agreement).
+    #: For an age: words for deliveries that never arrived, one and many (see agreement).
     never: str = ""
     is_headline: bool = False
 
     @property
     def is_age(self) -> bool:
-        """Whether it is of what arrived, rather than of what began."""
+        """Whether it is filed under arrivals, not beginnings."""
         return self.assigned_by in (RECEIVED, FIRST_FETCH)
 
 

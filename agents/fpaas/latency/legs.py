@@ -22,7 +22,7 @@ from fpaas.spec import NS_PER_S, RunSpec
 
 @dataclass
 class Legs:
-    """Latency legs of the window, by agent, and what each process of an agent saw by itself.
+    """Latency legs of the window, by agent, and those of each process of an agent.
 
     `due` counts, by agent and leg, the calls that fell due in the window; None in a leg's place if
     that is not known of each process. `by_beginning` is false of older runs, whose calls are filed
@@ -33,10 +33,10 @@ class Legs:
     by_log: dict[str, list[tuple[str, dict[str, Leg]]]]
     due: dict[tuple[str, str], int | None] = field(default_factory=dict)
     by_beginning: bool = True
-    #: Agents of which a process was killed: what ended in its last second was not written down.
+    #: Agents with a process that was killed: calls that ended in its last second were not recorded.
     cut_short: set[str] = field(default_factory=set)
-    #: By tag of an age, how many deliveries were how old, in µs, when the run ended, and were never
-    #: made; None if that is not known. Of what only the ledger knows; see ledger.undelivered.
+    #: By tag of an age, how many deliveries that were never made were how old, in µs, when the run
+    #: ended; None if that is not known. Only the ledger knows; see ledger.undelivered.
     undelivered: Mapping[str, Counter[int] | None] = field(default_factory=dict)
 
     @classmethod

@@ -1,10 +1,10 @@
-"""What fell due in a run's window, and which of it was never answered.
+"""Calls that fell due in a run's window, and those that were never answered.
 
-Agents record calls that end, and those that they give up. What is missing then is found by counts
-that no answer enters: the relay's schedule, the consumers' poll schedule, the publishes and pulls
-written. Of an agent that died, and of what is known never to have been read or sent, the rest is
-open: nobody answered it as long as anybody looked. Any other rest is a difference that the verdict
-names. Pure; times are Unix ns.
+Agents record calls that end, and those that they give up. Missing ones are found by counts that do
+not depend on answers: the relay's schedule, the consumers' poll schedule, the publishes and pulls
+written. If an agent died, or calls are known never to have been read or sent, the rest is open:
+nobody answered it as long as anybody looked. Any other rest is a difference that the verdict names.
+Pure; times are Unix ns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fpaas.measures.intervals import IntervalSet
 from fpaas.measures.wake_ups import wake_ups_between
 from fpaas.spec import NS_PER_S, RunSpec
 
-#: Whoever died lived on for less than that after the last sample: they are a second apart.
+#: A process that died lived on for less than this after its last sample: they are a second apart.
 SAMPLED_WITHIN_NS = 3 * NS_PER_S // 2
 
 
@@ -102,7 +102,7 @@ class PollsDue:
         )
 
     def unanswered(self, _from_ns: int, _until_ns: int) -> int:
-        """See Due; whoever ends orderly gives up what is open."""
+        """See Due; an agent that ends in order gives up its open calls."""
         return 0
 
 
@@ -214,7 +214,7 @@ def _leg(legs: dict[str, Leg], name: str) -> Leg:
 def _open_at_last(
     bins_open: Iterable[tuple[float, int, float]], bins: Bins, window: CallWindow
 ) -> Iterator[tuple[int, int, int]]:
-    """Iterate over (start in Unix ms, calls, least age in µs) of what was open in the window."""
+    """Iterate over (start in Unix ms, calls, least age in µs) of calls open in the window."""
     for since_t0_s, count, least_age_ms in bins_open:
         start, end = bins.at(since_t0_s)
         if window.from_unix_ns <= start and end <= window.until_unix_ns:
@@ -224,9 +224,9 @@ def _open_at_last(
 def _ages_of_rest(
     leg: Leg, due: Due, process: Process, window: CallWindow
 ) -> Iterator[tuple[int, int]]:
-    """Iterate over (least age in µs, calls) of what fell due and left no trace, bin by bin.
+    """Iterate over (least age in µs, calls) of calls that fell due and left no trace, bin by bin.
 
-    What a process may have answered between its last sample and its death may have taken no time.
+    Calls answered between a process's last sample and its death may have taken no time.
     """
     last = process.last_sample
     sampled_ns = process.bins.t0_unix_ns if last is None else last.unix_ns

@@ -1,4 +1,4 @@
-"""What each process of an agent left of its calls, and what fell due to it; out of a bundle."""
+"""The calls that each process of an agent left, and those that fell due to it; from a bundle."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
         # Then somebody else looked.
         gone_on_unix_ns = worker.gone_on_unix_ns or gone_on_unix_ns
     if restarts.was_restarted(part, agent_name):
-        # What it had open when it was killed has no end.
+        # Calls that were open when it was killed have no end.
         ended = False
     looked_until = min(over_unix_ns, gone_on_unix_ns)
     if ended and samples:
@@ -55,7 +55,7 @@ def process_of(bundle: Bundle, part: HostPart, agent_name: str, name: str) -> Pr
     else:
         due = _of_worker(bundle.spec, worker, over_unix_ns)
     if not ended:
-        # Its own counts of what began are cut as its answers are, so they prove nothing.
+        # Its own counts of calls begun are cut off like its answers, so they prove nothing.
         due = {leg: one for leg, one in due.items() if not isinstance(one, BegunDue)}
     if ended and not stopped:
         result = worker.result if worker is not None else None
@@ -75,7 +75,7 @@ def _of_relay(bundle: Bundle, part: HostPart) -> dict[str, Due]:
 
 
 def _frames_offered(bundle: Bundle) -> int:
-    """Return how many frames fell due: with a relay that died all the same, nobody offered them."""
+    """Return how many frames fell due; even if the relay died and nobody offered them."""
     for part in bundle.parts("relay"):
         status = part.statuses.get("relay")
         if part.relay is not None and status is not None and status.state in ENDED:

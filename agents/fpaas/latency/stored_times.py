@@ -9,7 +9,7 @@ from fpaas.bundle.parts import cumulative
 def stored_at(bundle: Bundle, stream: int) -> list[tuple[int, int]]:
     """Tell what a stream had by when, as (time, last stream sequence): good enough to cut by.
 
-    By the shuffler's samples, those among them in which nothing was stored.
+    By the shuffler's samples, the seconds among them in which nothing was stored.
     """
     for part in bundle.parts("shuffler"):
         samples = cumulative(

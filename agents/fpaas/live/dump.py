@@ -1,4 +1,4 @@
-"""What a host's agents have written so far, as text that one shell command brings. Pure."""
+"""All that a host's agents have written so far, as the output of one shell command. Pure."""
 
 from __future__ import annotations
 

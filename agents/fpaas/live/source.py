@@ -17,7 +17,7 @@ from fpaas.live.dump import HostDump
 from fpaas.spec import RunSpec
 
 ANSWER_LIMIT_S = 60.0
-#: Of the checkout that this is part of, wherever the user is.
+#: That of this checkout, wherever the user is.
 PLAYBOOK = Path(__file__).resolve().parents[3] / "playbooks" / "watch.yml"
 
 

@@ -37,7 +37,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Latency:
-    """Of the last seconds, ms; None: no samples. `open_count`: without an answer now."""
+    """A latency of the last seconds, ms; None: no samples. `open_count`: without an answer now."""
 
     name: str
     p50_ms: float | None
@@ -221,7 +221,7 @@ def _problems(dumps: Mapping[str, HostDump]) -> list[str]:
         for host, part in dumps.items()
         for one in part.statuses
         if one.state == State.FAILED
-        # What the others say of themselves while they run is where they are.
+        # Messages of the others while they run say where they are.
         or (one.state == State.RUNNING and one.message and one.agent in TELL_TROUBLE)
     ]
 

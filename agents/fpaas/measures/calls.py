@@ -1,9 +1,9 @@
-"""Calls: what has a beginning, and an end that may never come.
+"""Calls: they have a beginning, and an end that may never come.
 
 A call (a publish, a pull, a frame that is due) belongs to the stretch of the run in which it began,
-whatever comes of it later, or does not: otherwise whatever hangs while a window ends would be
-missing from it. Calls that were given up keep the age at which that was; what is open when an agent
-is killed is known from its last sample.
+whatever becomes of it later: otherwise calls that hang at the end of a window would be missing from
+it. Calls that were given up keep the age that they had then; those that are open when an agent is
+killed are known from its last sample.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a container or a unit may use of the machine around it, and uses: cgroup v2's own files.
 
 Limits hold for all below them, so a host's is the tightest on the way from this process's group up
-to what is mounted. What a group does not limit, the machine does.
+to what is mounted. If a group sets no limit, the machine does.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ OWN = Path("/proc/self/cgroup")
 class Cgroup:
     """The groups that limit this process; each None if nothing does."""
 
-    #: Whose cpu.max is the tightest, and how many cores that is.
+    #: The group with the tightest cpu.max, and how many cores that is.
     cpu: Path | None = None
     cpu_cores: float | None = None
-    #: Whose memory.max is the tightest, and how much that is.
+    #: The group with the tightest memory.max, and how much that is.
     memory: Path | None = None
     memory_bytes: int | None = None
 
@@ -67,7 +67,7 @@ class Cgroup:
         return max(0, self.memory_bytes - (self.memory_used_bytes() or 0))
 
     def oom_kills(self) -> int | None:
-        """Return how many processes of the limited group were killed for want of memory."""
+        """Return how many processes of the limited group were killed because memory ran out."""
         return None if self.memory is None else _entry(self.memory / "memory.events", "oom_kill")
 
     def pressure(self, resource: str) -> str:
@@ -83,7 +83,7 @@ def _groups(mounts: str, own: str) -> list[Path]:
     if not mounted or path is None:
         return []
     root, mount = mounted[0][3], Path(mounted[0][4])
-    # Of a group outside of what is mounted, as in a namespace, nothing but the mount can be seen.
+    # If a group is outside of the mount, as in a namespace, only the mount itself can be seen.
     inside = path.removeprefix(root) if root != "/" and path.startswith(root) else path
     parts = [part for part in inside.split("/") if part]
     if ".." in parts:

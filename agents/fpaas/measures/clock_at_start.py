@@ -1,4 +1,4 @@
-"""What a host's clock is off the NATS host's before a run begins, and what follows for the run."""
+"""How far a host's clock is off the NATS host's before a run, and what follows for the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ClockAtStart:
 
     @property
     def shift_ns(self) -> int:
-        """What to add to the host's clock; 0 if that may be right already."""
+        """The shift to add to the host's clock; 0 if it may be right already."""
         if self.offset_low_ns <= 0 <= self.offset_high_ns:
             return 0
         return (self.offset_low_ns + self.offset_high_ns) // 2

@@ -1,11 +1,11 @@
-"""What each consumer was delivered, poll by poll, small enough to keep all of it.
+"""Each consumer's deliveries, poll by poll, small enough to keep all of them.
 
 A *run* is a stretch of deliveries in which stream sequence and consumer sequence both go up by one:
 (time, first stream sequence, first consumer sequence, count). A jump in stream sequence with the
 consumer sequence going on by one is expiry (or a filter); a jump in both is a delivery that the
 server made and this consumer never saw. Nothing else in NATS tells the two apart.
 
-Each stream has a log of its own, as a stream that was lost and made again counts from 1 again, and
+Each stream has its own log, because a stream that was lost and made again counts from 1 again, and
 so do its durables: `stream` says how many the writer had seen before.
 
 Which deliveries were *repeats* of their message is kept beside the runs: a message that first came
@@ -52,10 +52,10 @@ class DeliveryLog:
     """The runs of one consumer, in order of arrival.
 
     The hot path may inline `record`: it touches `next_stream_seq`, `next_consumer_seq` and `count`.
-    Whoever records a repeat appends its consumer sequence to `repeats`, and to `numbers` how often
-    the server had delivered the message by then. Below 0 stands in `repeats` how many runs there
+    To record a repeat, append its consumer sequence to `repeats`, and to `numbers` how often the
+    server had delivered the message by then. A number below 0 in `repeats` says how many runs there
     were when a life ended, -1 for none. `unanswered` has the consumer sequences of deliveries that
-    the consumer was still at work on when the run was over, or their stream gone.
+    the consumer was still working on when the run was over, or their stream gone.
     """
 
     __slots__ = (
@@ -114,7 +114,7 @@ class DeliveryLog:
             self.next_stream_seq = -1
 
     def end_life(self) -> None:
-        """Keep what comes from now on apart from what came: the connection was lost."""
+        """Keep further deliveries apart from earlier ones: the connection was lost."""
         self.end_run()
         ended = -1 - len(self.runs) // FIELDS_PER_RUN
         if self.runs and ended not in self.repeats[-1:]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", bound=float)
 
-#: A window of which less than this was covered by samples gives no rate.
+#: If samples cover less of a window than this, it has no rate.
 COVERED_MIN_S = 0.5
 #: Agents sample each second. If samples are further apart than that, nobody knows when in between
 #: an agent counted: it may have been frozen.
@@ -85,7 +85,8 @@ def growth(counter: Counter, window: Window) -> tuple[float, float] | None:
 def rate_per_s(counters: Iterable[Counter], window: Window) -> float | None:
     """Return what counters grew by together, over one span, a second.
 
-    The span is the window from when on all of them have samples. What ended in it counts no more.
+    The span is the window from the time on when all of them have samples. Counters that ended in it
+    do not count from then on.
     None if one of them was not measured, or had no samples about an end of the span.
     """
     series = list(counters)
@@ -173,7 +174,7 @@ def mean_max(values: Sequence[float]) -> dict[str, float | None]:
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
 
-#: What a leg says of calls that had no answer, and of what it leaves out; see `leg_ms`.
+#: What a leg says of calls without an answer, and of those that it leaves out; see `leg_ms`.
 OPEN_FIGURES = (
     "due_count",
     "open_count",
@@ -184,7 +185,7 @@ OPEN_FIGURES = (
     "missing_min_ms",
 )
 
-#: A latency leg that was not measured, or of which the window has no sample.
+#: A latency leg that was not measured, or has no sample in the window.
 NO_LEG: dict[str, Any] = dict.fromkeys(
     (
         *("count", "min", *PERCENTILES, "max", "negative_count"),
@@ -196,13 +197,13 @@ NO_LEG: dict[str, Any] = dict.fromkeys(
 def resolvable(value_ms: float | None, clock_error_ms: float | None) -> bool:
     """Whether a latency is more than the error of the clocks that it was taken with.
 
-    What was not measured is not resolvable, and neither is anything by clocks of unknown error.
+    Nothing is resolvable if it was not measured, or by clocks of unknown error.
     """
     return value_ms is not None and clock_error_ms is not None and abs(value_ms) >= clock_error_ms
 
 
 def unsure(found: Mapping[str, Any]) -> dict[str, None]:
-    """Return `at_least` of figures of which some samples are not known at all."""
+    """Return `at_least` for figures with samples that are not known at all."""
     columns = (*PERCENTILES, "max")
     return {name: None for name in columns if found.get(name) is not None}
 
@@ -211,8 +212,8 @@ def leg_ms(leg: Leg, clock_error_ms: float | None, due_count: int | None = None)
     """Return a latency leg as in summary.json, in milliseconds.
 
     `at_least` names the values that open calls could change, with the most that each could be
-    (None: nothing bounds it). `due_count` is what fell due by a count of its own; what is neither
-    answered nor open of it is missing.
+    (None: nothing bounds it). `due_count` is an independent count of calls that fell due; those
+    that are neither answered nor open are missing.
     """
     bounds = {
         name: leg.percentile_bounds_us(pct)

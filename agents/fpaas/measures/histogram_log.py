@@ -31,7 +31,7 @@ SIGNIFICANT_DIGITS = 3
 NEGATIVE_SUFFIX = ".negative"
 OPEN_SUFFIX = ".open"
 BEYOND_SUFFIX = ".beyond"
-#: What parts a leg's name from the class of consumers that it is of.
+#: Separates a leg's name from its class of consumers.
 OF_CLASS = "@"
 #: Marks logs whose lines are of when calls began; older ones are of when they ended.
 BY_BEGINNING = "#[Calls are filed under the time they began]"
@@ -67,7 +67,7 @@ HIGHEST_INDEX = counts_indices([HIGHEST_US])[0]
 # An encoded histogram: cookie and length; then, compressed, a header and the counts.
 OUTER_HEADER_BYTES = 8
 HEADER_BYTES = 40
-#: Of the header: cookie, length, an offset that we do not use, and the layout.
+#: Fields of the header: cookie, length, an offset that we do not use, and the layout.
 SETTINGS_END = 32
 _COMPRESSED_COOKIE, _COOKIE = 0x1C849314, 0x1C849313
 _CONVERSION_RATIO = struct.pack(">d", 1.0)
@@ -107,17 +107,17 @@ def encode(by_index: Mapping[int, int]) -> str:
 
 
 def of_class(leg: str, name: str) -> str:
-    """Return the tag of a leg of one class of consumers; without a name, that of all."""
+    """Return the tag of a leg for one class of consumers; without a name, that for all."""
     return f"{leg}{OF_CLASS}{name}" if name else leg
 
 
 def leg_of(tag: str) -> str:
-    """Return which leg a tag is of, whoever's it is."""
+    """Return the leg of a tag, without its class."""
     return tag.partition(OF_CLASS)[0]
 
 
 class Line(NamedTuple):
-    """What becomes one line of a log: samples of one tag and one stretch of time.
+    """One line of a log: samples of one tag and one stretch of time.
 
     `counts` has at least one, by its index in an HdrHistogram's array.
     """
@@ -136,7 +136,7 @@ class Line(NamedTuple):
 
 
 class LoggedRecorder(Protocol):
-    """What a `HistogramLog` can write."""
+    """Anything that a `HistogramLog` can write."""
 
     def take(self, start_unix_s: float, until_unix_s: float) -> Iterator[Line]:
         """Return what was recorded in the interval, and forget it."""
@@ -193,8 +193,8 @@ def take_beyond(counts: Counter[int]) -> int:
 class HistogramLog:
     """Writes what several recorders took to one `.hlog` file, interval by interval.
 
-    `by_beginning` tells readers that calls are filed under the time they began. Whoever `goes_on`
-    adds to the file of a process that was killed.
+    `by_beginning` tells readers that calls are filed under the time they began. If it `goes_on`,
+    it adds to the file of a process that was killed.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ class Interval:
     def decisive_unix_s(self) -> float:
         """Decides on which side of a cut the interval falls: its middle.
 
-        Of one that is longer than usual, the middle of its last second: its process stood still,
+        If it is longer than usual, the middle of its last second: its process stood still,
         and received whatever had waited when it went on.
         """
         return self.start_unix_s + self.length_s - min(self.length_s, INTERVAL_S) / 2
@@ -193,7 +193,7 @@ class Leg:
         return HIGHEST_US
 
     def shifted(self, shift_us: int) -> Leg:
-        """Return the leg with every sample moved, to the precision of where it was recorded."""
+        """Return the leg with every sample moved, with the precision of its recording."""
         moved: Counter[int] = Counter()
         for histogram, sign in ((self.positive, 1), (self.negative, -1)):
             for value_us, count in _middles(histogram):
@@ -276,7 +276,7 @@ def merge_logs(
 ) -> dict[str, Leg]:
     """Merge the intervals that lie in [from, until) into one histogram a leg.
 
-    Legs that are `endless` have no end. What lies in one of the `holes` is left out.
+    Legs that are `endless` have no end. Samples in one of the `holes` are left out.
     `shift_us(leg, when the interval was)` is added to each of its samples.
     """
     adder = _Adder()
@@ -328,7 +328,7 @@ class _Adder:
     def add(self, target: HdrHistogram, payload: str) -> int:
         """Decode and add; returns how many samples that were.
 
-        What is not of our layout, or damaged, goes the histogram's own way.
+        Histograms of another layout, and damaged ones, are decoded by the library.
         """
         encoded = base64.b64decode(payload, validate=True)
         content = b""

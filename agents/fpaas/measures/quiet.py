@@ -4,7 +4,7 @@ from __future__ import annotations
 
 #: Shorter ones are none: at the rates of a firehose, an event is due every few milliseconds.
 LEAST_NS = 1_000_000_000
-#: Of more than this, the shorter ones are forgotten.
+#: Beyond this many, the shorter ones are forgotten.
 STRETCHES_MAX = 4096
 
 Stretch = tuple[int, int]
@@ -13,8 +13,8 @@ Stretch = tuple[int, int]
 class Quiet:
     """Notes when events came; `stretches` are those without, as (begin, end) of the wall clock, ns.
 
-    Lengths are of the monotonic clock, in which all other times are. It is not quiet before
-    `listen`, nor between `look_away` and the next `listen`: whoever does not listen hears nothing.
+    Lengths are of the monotonic clock, as all other times. It is not quiet before `listen`, nor
+    between `look_away` and the next `listen`, because nobody listened.
     """
 
     def __init__(self) -> None:

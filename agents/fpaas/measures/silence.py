@@ -1,13 +1,13 @@
 """When a peer fell silent, and when it was heard again: decided by looks at a steady pace.
 
 Nothing here reads a clock or a socket. A look tells whether anything was received since the look
-before. Whoever is quiet for a moment (`ping_after_ns`) is pinged, so that a silence is known to
-begin within that and a look of when it did; whoever was not heard for SILENT_AFTER_NS
-although it owed an answer, or whose connection was gone for so long, has fallen silent.
+before. A peer that is quiet for a moment (`ping_after_ns`) is pinged, so that the begin of a
+silence is known to that and one look. A peer that was not heard for SILENT_AFTER_NS although it
+owed an answer, or whose connection was gone for that long, has fallen silent.
 
-Nobody is blamed for what was our own doing. A look that comes late proves nothing at once: what
-arrived meanwhile is read before the next. A pause of our own begins the wait again from its end,
-and so does whatever keeps us from listening.
+Nobody is blamed for our own pauses. A look that comes late proves nothing at once: whatever has
+arrived is read before the next. A pause of our own begins the wait again from its end,
+and so does anything else that keeps us from listening.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from fpaas.common_time import NS_PER_MS
 
 PING_AFTER_NS = 250 * NS_PER_MS
-#: Of our own server, which is spared nothing.
+#: For our own server, which need not be spared.
 PING_SERVER_AFTER_NS = 100 * NS_PER_MS
 SILENT_AFTER_NS = 1_000 * NS_PER_MS
 #: A look that comes so long after the one before is late, one after SILENT_AFTER_NS was paused.
@@ -28,7 +28,7 @@ ANSWER_NS = 500 * NS_PER_MS
 
 
 class Seen(enum.Enum):
-    """What a look found, for whoever looks to act on."""
+    """What a look found, for the caller to act on."""
 
     NOTHING = enum.auto()
     #: It was quiet, and is to be pinged now.

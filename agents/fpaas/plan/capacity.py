@@ -68,7 +68,7 @@ _MEANS = (
 def predict(spec: RunSpec) -> dict[str, Any]:
     """Predict a run; this is `plan` in summary.json. Units are in the names.
 
-    Of a mix, it adds up what its classes are predicted: `by_class` has each.
+    For a mix, it adds up the predictions of its classes, which are in `by_class`.
     """
     if not spec.consumers.classes:
         return _predict(spec)
@@ -90,7 +90,7 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
     """Predict consumers that poll alike.
 
     Frames are as large as those of the capture that is played, or else as the firehose's own mean.
-    Of a foreign relay the rate is not known before the run: the firehose's mean is assumed, and
+    A foreign relay's rate is not known before the run: the firehose's mean is assumed, and
     `offered_per_s_assumed` says so.
     """
     c = spec.consumers
@@ -104,11 +104,11 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
     size = PullSize.of(spec)
     # A pull ends at its batch, or when the next message does not fit.
     pull_messages = min(c.batch_size, max(1.0, size.bytes_max // message_bytes))
-    # Repeats of what failed take their part of it.
+    # Repeats of failed messages take their part of it.
     one = c.only_class
     new_a_pull = pull_messages / (one.deliveries_mean if one else 1.0)
     each_s = one.processing_s_mean if one else 0.0
-    # Who processes what it fetched polls again when it is done.
+    # A consumer that processes its messages polls again when it is done.
     interval_s, batch_size = max(c.poll_interval_s, new_a_pull * each_s), new_a_pull
     if c.fetch == "drain":
         interval_s = c.poll_interval_s
@@ -146,7 +146,7 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
     expired = course.expired * durables
     processed_per_s = course.delivered_while_measuring * durables / spec.measure_s
 
-    # Who was away fetches until empty.
+    # A consumer that was away fetches until it has everything.
     has_capacity = batch_size < math.inf and not durable.away_s and not c.is_pushed
     capacity_per_consumer = batch_size / interval_s if has_capacity else None
     fills_s = max_messages / rate_per_s
@@ -278,7 +278,7 @@ def _pulls_per_s(spec: RunSpec, durable: Durable) -> float:
 
 
 def _nats_rss_mb(spec: RunSpec, stream_bytes: float, durables: int, ids: int) -> float | None:
-    """Memory of the server; None with file storage, where the page cache decides."""
+    """Memory of the server; None with file storage: the page cache decides."""
     if spec.stream.storage != "memory":
         return None
     others = durables * NATS_BYTES_PER_MEMORY_CONSUMER + ids * NATS_BYTES_PER_ID

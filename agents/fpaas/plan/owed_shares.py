@@ -1,4 +1,4 @@
-"""What part of the stream each class of a mix is owed, by a sample of the run's frames."""
+"""The share of the stream that each class of a mix is owed, from a sample of the run's frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fpaas.firehose.frames import Event, FrameError, decode
 from fpaas.shuffler.subjects import Addresser
 from fpaas.spec.mix import ConsumerClass
 
-#: Of the synthetic firehose, two of its pools; of a capture, its first.
+#: Two pools of the synthetic firehose, or the first frames of a capture.
 FRAMES_MAX = 4096
 
 

@@ -1,4 +1,4 @@
-"""What a host has less of than its part of a run is planned to take. Pure arithmetic."""
+"""Resources that a host has too little of for its part of a run. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fpaas.spec import RunSpec
 class HostSize:
     """What a host has; None: it does not say.
 
-    Memory and disk are in 10^6 bytes; `disk_free_mb` is of where the lab's files are.
+    Memory and disk are in 10^6 bytes; `disk_free_mb` is free where the lab's files are.
     """
 
     memory_mb: float | None
@@ -31,8 +31,8 @@ def shortages(spec: RunSpec, planned: dict[str, Any], host: str, has: HostSize) 
         if rss_mb is not None and has.memory_mb is not None and rss_mb > has.memory_mb:
             yield (
                 f"{host}: NATS and its stream in memory are planned to take {rss_mb:,.0f} MB, the "
-                f"host has {has.memory_mb:,.0f} MB; nats-server may be killed for want of memory. "
-                "Lower bench_stream_max_bytes or bench_stream_max_age_s, or use "
+                f"host has {has.memory_mb:,.0f} MB; nats-server may be killed because "
+                "memory runs out. Lower bench_stream_max_bytes or bench_stream_max_age_s, or use "
                 "bench_stream_storage=file"
             )
         if rss_mb is None and has.disk_free_mb is not None and stream_mb > has.disk_free_mb:

@@ -1,4 +1,4 @@
-"""What a stream takes up: bytes for a time, at a rate, with replicas. Pure arithmetic.
+"""The size of a stream: bytes for a time, at a rate, with replicas. Pure arithmetic.
 
 A message takes its payload and what the server adds to it (subject, headers, record), measured as
 the stream's bytes by its messages; the sizes are the server's own account of the stream, so the

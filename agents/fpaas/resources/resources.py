@@ -11,7 +11,7 @@ from fpaas.measures import figures
 from fpaas.measures.figures import Window
 
 PROCESSES = ("nats", "shuffler", "consumers", "relay")
-#: Only where there are any.
+#: Only shown if there are any.
 WATCHING = ("prometheus", "grafana")
 #: Counters of a host, as they grew in the window.
 GROWING = (

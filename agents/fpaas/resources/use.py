@@ -78,7 +78,7 @@ def _network(host: JsonObject, window_s: float) -> JsonObject:
             "sent_mbit_per_s": sent,
             "loopback_mbit_per_s": mbit_per_s(host.get("loopback_bytes"), window_s),
             "of_link_pct": 100 * busiest / speed if speed and busiest is not None else None,
-            # Of a link that names no speed.
+            # A link that names no speed.
             "of_measured_pct": 100 * busiest / measured
             if measured and not speed and busiest is not None
             else None,

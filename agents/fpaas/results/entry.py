@@ -1,4 +1,4 @@
-"""One row of a results folder: a run, a sweep, or what is wrong with what lies there. Pure."""
+"""One row of a results folder: a run, a sweep, or why something there is neither. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_COLLECTED = "not collected"
 
 
 class UnreadableError(ValueError):
-    """What is wrong with a summary."""
+    """A summary is wrong; the message says in what."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Value:
 class Entry:
     """A row. `status` is a verdict or how far a sweep is; `problem` says why there are no figures.
 
-    `path` is that of its report in the folder, None without one.
+    `path` is its report in the folder, None if there is none.
     """
 
     name: str

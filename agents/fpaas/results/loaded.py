@@ -13,7 +13,7 @@ from fpaas.results.figure_columns import Column, columns
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """What a run came to. `summary` is summary.json, `run` the spec as executed."""
+    """A run and its results: `summary` is summary.json, `run` the spec as executed."""
 
     directory: Path
     summary: dict[str, Any]

@@ -7,7 +7,7 @@ a search that was ended anywhere goes on from them.
 
 Runs are noisy, so one run is no proof: a value that did not hold is tried again before that is
 believed, and both ends of the final bracket are tried `RUNS_TO_CONFIRM` times. Most runs decide.
-If that turns an end over, the bracket is another, and the search goes on. Runs are short, so a long
+If that changes an end, so does the bracket, and the search goes on. Runs are short, so a long
 one must agree with the answer. If it does not, that value does not hold, and the search goes on.
 
 A run that is invalid although a heavier load could be made and measured was disturbed by something
@@ -39,7 +39,7 @@ LONG_RUNS_TO_REFUTE = 2
 
 
 class StoppedBy(StrEnum):
-    """What a load beyond the answer ran into."""
+    """The limit that a load beyond the answer ran into."""
 
     #: Goals were missed: the system under test is at its limit.
     SYSTEM = "system"
@@ -135,7 +135,7 @@ def is_holding(verdicts: Sequence[str]) -> bool | None:
 
 
 def whose_limit(verdicts: Sequence[str]) -> StoppedBy:
-    """Say whose limit it is that runs of a load did not hold."""
+    """Say whose limit kept runs of a load from holding."""
     against = [one for one in verdicts if one != HOLDS]
     failed = sum(one == FAILS for one in against)
     return StoppedBy.SYSTEM if 2 * failed >= len(against) else StoppedBy.GENERATOR
@@ -234,7 +234,7 @@ def _between(question: Question, low: float | None, high: float | None) -> float
 def _rounded(
     question: Question, heaviness: float, ends: tuple[float | None, float | None]
 ) -> float:
-    """Return the value with the fewest digits near a load, apart from what was tried."""
+    """Return the value with the fewest digits near a load that was not tried yet."""
     exact = heaviness if question.is_rising else 1 / heaviness
     lighter, heavier = sorted((question.least, question.most))
     for digits in range(1, 16):

@@ -1,4 +1,4 @@
-"""What a number of consumers needs, by what measured runs needed. Pure.
+"""What a number of consumers needs, predicted from measured runs. Pure.
 
 Straight lines by least squares over runs: bandwidth over messages a second, processor time over
 messages or polls a second, whichever says more, memory over consumers. Polls that ask for less than
@@ -39,7 +39,7 @@ class Measured:
     agents_cpu_pct: float | None
     agents_rss_mb: float | None
     cores_per_host: int | None = None
-    #: What each poll brings at most; None: polls go on until all is there.
+    #: The most that a poll brings; None: polls go on until they have everything.
     batch_size: int | None = None
     #: Messages a second that the stream gets; None: not known, so that only polls count.
     offered_per_s: float | None = None

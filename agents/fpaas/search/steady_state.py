@@ -43,7 +43,7 @@ def settled_after(values: Sequence[float]) -> int | None:
 
 @dataclass(frozen=True)
 class Unsettled:
-    """What had not settled. `after_s` is when it had, None if it did not by the window's end."""
+    """A figure that had not settled. `after_s`: when it had; None: not by the window's end."""
 
     what: str
     after_s: float | None
@@ -54,10 +54,10 @@ def unsettled(
 ) -> Unsettled | None:
     """Return what makes a run say nothing of its load; None if it counts.
 
-    `series` have an observation each second from T0 on. What does not settle may only not have
-    broken yet if the load seems to hold; if it does not, that is what overload looks like. What
-    settles after the warm-up is in the window, and may be all that a goal was missed for; goals
-    that were reached, were reached in spite of it.
+    `series` have an observation each second from T0 on. If a load seems to hold and its figures
+    do not settle, it may just not have broken yet; if it does not hold, that is what overload looks
+    like. Figures that settle after the warm-up are in the window, and may be the only reason why a
+    goal was missed; goals that were reached were reached in spite of it.
     """
     for what, values in series.items():
         after = settled_after(values)

@@ -25,7 +25,7 @@ SIGNIFICANCE = 0.05
 CONFIDENCE = 0.95
 #: Exact ranks get expensive above this; a group of runs is never that large.
 RUNS_MAX = 20
-#: Of all ways to split repeats into halves, this share differs by no more than the noise floor.
+#: This share of all ways to split repeats into halves differs by no more than the noise floor.
 SPLITS_BELOW_FLOOR = 0.95
 #: Ways of splitting that are tried, at random if there are more.
 SPLITS_MAX = 2_000
@@ -291,7 +291,7 @@ def _row(
     elif abs(change) <= bound:
         why_not = WITHIN_CLOCKS
     # Lower bounds of A may reach B. Those of B only make a larger figure larger still, so that they
-    # take nothing from what is worse already.
+    # do not make up for what is worse already.
     if before.lower_bounds or (after.lower_bounds and (why_not is not None or not worse)):
         why_not = TOO_FEW if p_value is None else CALLS_OPEN
     return Row(
@@ -353,7 +353,7 @@ def _error_of(run: Mapping[str, Any], figure: str) -> float | None:
 
 
 def _clock_error(runs: Sequence[Mapping[str, Any]], figure: str) -> float:
-    """How far the clocks of a group may have moved a figure; 0 of what is no latency."""
+    """How far the clocks of a group may have moved a figure; 0 if it is no latency."""
     if not _is_latency(figure):
         return 0.0
     return max((_error_of(run, figure) or 0.0 for run in runs), default=0.0)
@@ -383,7 +383,7 @@ def _wrong_objects(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _figures(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
-    """Iterate over (figure, direction), with what `*` stands for in any of the runs."""
+    """Iterate over (figure, direction), with `*` replaced by its values in any of the runs."""
     for pattern, direction in FIGURES.items():
         prefix, star, suffix = pattern.partition(".*.")
         if not star:

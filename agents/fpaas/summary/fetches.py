@@ -20,7 +20,7 @@ def find(run: MeasuredRun) -> FetchFigures:
 def _batch_fill_pct(run: MeasuredRun) -> float | None:
     """Mean share of a batch that pulls brought, of those while measuring that brought any.
 
-    Classes of a mix have batches of their own size, so that it is no figure of all.
+    Classes of a mix have batches of different sizes, so there is no figure of all.
     """
     if run.spec.consumers.classes:
         return None

@@ -54,7 +54,7 @@ def _unsure(run: MeasuredRun, found: Lateness, agents: Iterable[str]) -> Latenes
 def _poll_lateness_own_ms(run: MeasuredRun) -> Lateness:
     """Return the lateness of polls whose predecessor and connection did not hold them up.
 
-    Older workers left figures of the whole run, of which this is the worst.
+    Older workers left figures of the whole run; this is the worst of them.
     """
     own = [
         msgspec.structs.asdict(result.lateness_own)

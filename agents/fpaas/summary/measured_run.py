@@ -1,4 +1,4 @@
-"""What all figures of a run are made from, read once."""
+"""The sources of all figures of a run, read once."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class MeasuredRun:
 
     @cached_property
     def results(self) -> list[WorkerResult] | None:
-        """What consumers workers left; None if one left nothing."""
+        """Results of the consumers workers; None if one left nothing."""
         return worker_results(self.bundle)
 
     @property
     def lasted(self) -> Window:
-        """What rates are over: a run may have been stopped."""
+        """The stretch that rates cover: a run may have been stopped."""
         until_unix_ns = min(self.window.until_unix_ns, self.bundle.lasted_until_unix_ns)
         return Window(self.window.from_unix_ns, until_unix_ns)

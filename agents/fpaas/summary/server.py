@@ -1,4 +1,4 @@
-"""What the NATS server held, and what of its memory and disk a stream takes."""
+"""What the NATS server held, and how much memory and disk a stream takes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def jetstream(run: MeasuredRun) -> Jetstream:
     samples = [sample for part in parts for sample in part.nats_samples]
     for sample in sorted(samples, key=lambda sample: sample.unix_ns):
         if sample.unix_ns in run.window:
-            # Of many consumers a sweep takes several samples' time.
+            # With many consumers a sweep takes as long as several samples.
             lag = sample.lag or lag
             stream = sample.stream or stream
     pending = [one.connz.pending_bytes_max for one in samples if one.connz]

@@ -13,7 +13,7 @@ from fpaas.records.summary import PerConsumer, Throughput
 from fpaas.spec import NS_PER_S
 from fpaas.summary.measured_run import MeasuredRun
 
-#: By so little nobody is later than the interpolation between two samples can tell.
+#: Less lateness than this is within the error of interpolating between two samples.
 STILL_AT_LEAST_NS = NS_PER_S // 4
 
 
@@ -48,7 +48,7 @@ def _stood_still_at_an_end(run: MeasuredRun, part: HostPart) -> bool:
 
 
 def _foreign_per_s(run: MeasuredRun) -> float | None:
-    """Return the rate of what was read, and of what a foreign relay's numbers say is missing."""
+    """Return the rate of events read, and of those missing by a foreign relay's numbers."""
     read_per_s, shuffler = _shufflers_rate(run, "read"), run.bundle.shuffler
     if read_per_s is None or shuffler is None or not shuffler.numbers_densely:
         return read_per_s
@@ -64,8 +64,8 @@ def _foreign_per_s(run: MeasuredRun) -> float | None:
 def _offered_per_s(run: MeasuredRun) -> float | None:
     """Return the rate of the relay's frames.
 
-    All are due by the firehose's end: who was late with the last ones has offered them in that
-    time. Of a relay that was killed, the ledger knows more than it could write down.
+    All are due by the firehose's end: a relay that was late with the last ones counts as having
+    offered them in that time. The ledger knows more about a relay that was killed than its files.
     """
     parts = list(run.bundle.parts("relay"))
     counters = [list(cumulative(part.relay_samples, "events")) for part in parts]
@@ -86,7 +86,7 @@ def consumers_rate(run: MeasuredRun, name: str) -> float | None:
 
 
 def _processed_per_s(run: MeasuredRun) -> float | None:
-    """Return the rate by what each consumer logged; by workers' samples if a log is missing."""
+    """Return the rate from the consumers' logs; from workers' samples if a log is missing."""
     rates = _rates_of_all(run)
     if rates:
         return sum(rates)

@@ -16,7 +16,7 @@ Point = dict[str, Any]
 
 #: More runs than anybody waits for: a mistake in the grid.
 POINTS_MAX = 1_000
-#: Of these a sweep has its own idea.
+#: Variables that a sweep sets by itself.
 NOT_SWEPT = {
     "bench_repeat": "give it beside the grid, with -e: every point is run so often",
     "results_dir": "all points of a sweep are in one directory",

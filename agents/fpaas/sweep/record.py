@@ -74,7 +74,7 @@ def resume(before: Sweep, now: Sweep) -> Sweep:
     conditions |= before.variables
     conditions_now = {f"inventory group {group}": hosts for group, hosts in now.hosts.items()}
     conditions_now |= now.variables
-    # What is shared no longer, or only now, follows from a variable that is swept.
+    # Values that are shared no longer, or only now, follow from a swept variable.
     for key in sorted(conditions.keys() & conditions_now.keys()):
         if conditions[key] != conditions_now[key]:
             raise SpecError(

@@ -4,7 +4,7 @@ Both are least-squares fits with a 95 % interval from Student's t, over single r
 one by one). A straight line gives the cost of each added consumer. A power law, a line through the
 logarithms, gives an exponent: below 1 growth is sub-linear. A part that does not depend on the
 variable (an idle server, the publishing) pulls that exponent down by itself; so there is a second
-one, of what is needed beyond the smallest point.
+one, for what is needed beyond the smallest point.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Fit:
 
     @property
     def judgement(self) -> str:
-        """Of an exponent: sub-linear, super-linear, or `~` where 1 is within its interval."""
+        """Classify an exponent: sub-linear, super-linear, or `~` if 1 is within its interval."""
         if self.high is not None and self.high < 1:
             return SUB_LINEAR
         if self.low is not None and self.low > 1:
@@ -100,9 +100,9 @@ def exponent(points: Points) -> Fit | None:
 
 
 def exponent_beyond_least(points: Points) -> Fit | None:
-    """Fit the exponent of what is needed beyond the smallest x; None if some need no more.
+    """Fit the exponent of the need beyond that of the smallest x; None if some need no more.
 
-    Of y = a + b * x it is 1, whatever a is. Its interval holds the error of the smallest point:
+    For y = a + b * x it is 1, whatever a is. Its interval holds the error of the smallest point:
     that is subtracted from all others, which do not scatter by it among themselves.
     """
     if not points:
@@ -119,14 +119,14 @@ def exponent_beyond_least(points: Points) -> Fit | None:
 
 
 def _half_by_base(beyond: Points, base: float, runs: int, fit: Fit) -> float:
-    """Return how far the error of what was subtracted may have moved an exponent.
+    """Return how far the error of the subtracted point may have moved an exponent.
 
-    Runs are taken to scatter by the same share of what was measured, at the smallest point as well.
+    Runs are taken to scatter by the same share of their value, at the smallest point as well.
     """
     logs = [math.log(x) for x, _ in beyond]
     mean = math.fsum(logs) / len(logs)
     spread = math.fsum((one - mean) ** 2 for one in logs)
-    # By how much the exponent grows with each unit that is subtracted too much.
+    # How much the exponent grows for each unit subtracted in excess.
     slope = math.fsum((mean - one) / y for one, (_, y) in zip(logs, beyond, strict=True)) / spread
     residual = math.fsum(
         ((math.log(y) - fit.intercept - fit.value * one) * y / (y + base)) ** 2

@@ -1,4 +1,4 @@
-"""What a sweep's report is about: figures of every run, and how they grow along each line. Pure."""
+"""Figures of a sweep's report: of every run, and how they grow along each line. Pure."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ LAB_CPU = Figure(
     "% of a core",
     (*NATS_CPU.paths, *CONSUMERS_CPU.paths),
 )
-#: What is drawn over the variable. Those of COSTS are fitted, too; none of them is a latency, so
-#: that nothing is fitted through lower bounds.
+#: Figures that are drawn over the variable. Those of COSTS are fitted, too; none of them is a
+#: latency, so that nothing is fitted through lower bounds.
 COSTS = (NATS_CPU, CONSUMERS_CPU, LAB_CPU, NATS_RSS, CONSUMERS_RSS)
 LATENCIES = tuple(_latencies())
 FIGURES = (
@@ -172,7 +172,7 @@ class Growth:
     increments: list[tuple[float, float, float]]
 
     def record(self, *, cost: str, sentence: str) -> Scaling:
-        """Return it as in sweep.json, with what it says in words."""
+        """Return it as in sweep.json, also in words."""
         return Scaling(
             figure=self.figure.name,
             unit=self.figure.unit,
