@@ -332,7 +332,8 @@ CODES: dict[str, Code] = {
     "shuffler_account_cut": Code(
         INVALID,
         "{file}: is the shuffler's last checkpoint, from seconds before its end",
-        "The shuffler was killed. What it published after its last checkpoint is known from the stream.",
+        "The shuffler was killed. What it published after its last checkpoint is known from the "
+        "stream.",
         _LOGS,
         _FILE,
     ),
