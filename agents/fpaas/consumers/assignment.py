@@ -1,4 +1,4 @@
-"""What one consumers worker plays, as its agent tells it."""
+"""A consumers worker's part, as its agent assigns it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fpaas.spec import RunSpec
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one worker plays: consumers first … first + count - 1, into `out` (None: no files).
+    """One worker's part: consumers first … first + count - 1, into `out` (None: no files).
 
-    Whoever `goes_on` plays what another did that ended in this run.
+    If it `goes_on`, it takes over from a worker that ended in this run.
     """
 
     spec: RunSpec

@@ -1,7 +1,7 @@
 """How long an agent's connections will take, measured on some of them before T0 is chosen.
 
 It depends on the hosts, on TLS, on how many there are; with one for each of 10,000 consumers it is
-most of what a start takes.
+most of a start's time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a consumers agent says of itself every second: cumulative, and summed over its workers."""
+"""Figures of a consumers agent, every second: cumulative, and summed over its workers."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class ConsumerFiles:
             self._journal.follow(logs, stream)
 
     def end_interval(self, figures: Figures, result: WorkerResult, calls: Calls) -> None:
-        """Append one second, and replace the account: whoever is killed leaves that."""
+        """Append one second, and replace the account: a killed worker leaves that."""
         self.keep(result)
         if self._samples:
             sample = WorkerSample(
@@ -66,7 +66,7 @@ class ConsumerFiles:
                 calls=calls,
             )
             self._samples.write(sample)
-        # After the sample: whoever is killed between has no call as open that the log has answered.
+        # After the sample: if it is killed between them, no call is open that the log has answered.
         if self._histograms:
             self._histograms.end_interval(common_time.now_s())
 

@@ -28,7 +28,7 @@ _GAUGES = {
 
 
 class FiguresCollector(Collector):
-    """Shows the latest `figures`; replaced as a whole by whoever has newer ones."""
+    """Shows the latest `figures`; replaced as a whole when there are newer ones."""
 
     def __init__(self) -> None:
         self.figures = Figures()

@@ -132,7 +132,7 @@ class ConsumerWorker:
     async def _connect(self) -> None:
         out, polling = self.assignment.out, self._polling
         if self.assignment.goes_on and out is not None and isinstance(polling, Ordering):
-            # Nobody but those before knows how far they were, and of which stream.
+            # Only its predecessors know how far they were, and in which stream.
             await self._changes.look_first()
             worker, created = self.assignment.worker, self._changes.created
             durable_of = self.assignment.spec.durable_of
@@ -171,7 +171,7 @@ class ConsumerWorker:
         joining = asyncio.ensure_future(self._joining.run(stop))
         try:
             self._wake()
-            # Nothing was delivered yet: whoever is killed at any time has left an account.
+            # Before anything is delivered: killed at any time, it leaves an account.
             self._tick(on_tick)
             while not stop.is_set() and common_time.now_ns() < spec.end_unix_ns:
                 tick_s = agent.seconds_to_next_tick(spec.t0_unix_ns, spec.cuts_unix_ns)
@@ -182,7 +182,7 @@ class ConsumerWorker:
         finally:
             watching.cancel()
             joining.cancel()
-            # What of its wake-ups is open counts with the last second.
+            # Its open wake-ups count with the last second.
             await asyncio.wait([watching, joining])
             self._polling.abandon(common_time.now_ns())
             self._work.abandon()

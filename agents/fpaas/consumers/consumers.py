@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 AGENT = "consumers"
 
-#: Fewer consumers than this do not pay for a process of their own.
+#: Fewer consumers than this are not worth a process.
 CONSUMERS_PER_WORKER_MIN = 100
 #: A line holds every status seen so far.
 CHILD_LINE_BYTES_MAX = 1 << 20
@@ -53,7 +53,7 @@ OnTick = Callable[[Figures], None]
 
 @dataclass(frozen=True)
 class Play:
-    """What one consumers agent is to do; `out` is None if no files are wanted."""
+    """One consumers agent's part; `out` is None if no files are wanted."""
 
     spec: RunSpec
     share: Share
@@ -192,7 +192,7 @@ async def _play_here(
 
 
 class _Children:
-    """Worker processes and what they said last. What a fault of the run ended is played on."""
+    """Worker processes and their last words. If a fault of the run ends one, another takes over."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Sans-I/O reader of JetStream deliveries: takes them down and acks them, in one loop.
 
-This loop is what an agent's consumers cost, so everything that happens once a message is written
+This loop is the cost of an agent's consumers, so everything that happens once a message is written
 out in it: the protocol, the latency legs, the delivery log, the ack.
 
 Source of the reply subject: NATS ADR-15, `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.
@@ -58,13 +58,13 @@ class Ages:
 
 
 class Deliveries:
-    """What was delivered to all consumers of one process.
+    """Deliveries to all consumers of one process.
 
     `first_fetch` is as fpaas.measures.first_fetch has it.
 
     `frame_due_ns(relay_seq) = t0_unix_ns + (relay_seq - first_seq) * frame_interval_ns` where the
     frames come from our relay at one rate. At rates by schedule, `due_ns(relay_seq - first_seq)` is
-    since T0. Of a foreign relay both are None.
+    since T0. Both are None for a foreign relay.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Deliveries:
         self.acks = 0
         self.redelivered = 0
         self.ages = Ages()
-        #: Of each class of a mix, added to those of all once a second.
+        #: By class of a mix; added to the totals once a second.
         self.ages_by_class: dict[str, Ages] = {}
         self.first_fetch: array[int] | None = array("I") if keeps_first_fetch else None
 
@@ -117,12 +117,12 @@ class DeliveryParser(Parser):
     is `clock`'s Unix nanoseconds. `ack` is one of the run's ACKS. Other
     subscriptions work as they do in Parser.
 
-    Who is pushed to is pushed more for each ack, and again without it. From `late_from_unix_ns` on,
-    when the server is looked at for the last time, what comes is taken down and not acked, and
-    repeats, which may be younger than that look, are left out.
+    Each ack makes the server push more, and without it a message comes again. From
+    `late_from_unix_ns` on, when the server is looked at for the last time, deliveries are logged
+    and not acked, and repeats, which may be younger than that look, are left out.
 
-    Of ordered consumers, `on_missed` is called if a delivery is missing, and what comes after it is
-    left out.
+    For ordered consumers, `on_missed` is called if a delivery is missing, and later ones are left
+    out.
 
     All messages of a chunk have the chunk's time as time of receipt: they were here when it was
     read, and our own work on earlier messages is no latency of later ones.
@@ -155,7 +155,7 @@ class DeliveryParser(Parser):
         self._ack = ack
         self._late_from_unix_ns = late_from_unix_ns
         self._on_missed = on_missed
-        #: Whose replies begin where in `_replies`.
+        #: Where each puller's replies begin in `_replies`.
         self._owners: list[tuple[int, Puller]] = []
         self._write = write
         self._on_answered = on_answered
@@ -219,8 +219,8 @@ class DeliveryParser(Parser):
     def _covering(self, replies: list[bytes], *, has_repeats: bool) -> list[bytes]:
         """Return a reply of each consumer, whose ack is of all that it received before.
 
-        That of the message furthest in the stream: the server does not go back for an ack. Without
-        repeats that is the last.
+        The one of the message furthest in the stream: the server does not go back for an ack.
+        Without repeats that is the last.
         """
         furthest: dict[Puller, tuple[int, bytes]] = {}
         ends = [*(begin for begin, _ in self._owners[1:]), len(replies)]

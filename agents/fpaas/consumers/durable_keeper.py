@@ -1,7 +1,7 @@
 """Makes a worker's durables again when their stream was lost and made again.
 
-Each worker makes its own, many at once. Of a `shared` durable whoever comes first makes it: all ask
-for the same.
+Each worker makes its own, many at once. A `shared` durable is made by the first worker to ask for
+it: all ask for the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RETRY_S = 0.1
 class DurableKeeper:
     """Looks after the durables of one worker; `created` tells the stream that they are of.
 
-    `starts` says, by stream, from which of its sequences on late durables are served; these are
+    `starts` has, by stream, the first sequence that late durables are served; these are
     not among `durables` before they are due.
     """
 
@@ -38,7 +38,8 @@ class DurableKeeper:
         self.created: str | None = None
         self.durables = durables
         self.starts: dict[str | None, dict[str, int]] = {}
-        #: The same of those made since the stream was looked at: of which, the next look says.
+        #: The same for those made since the last look at the stream; the next look says which it
+        #: was.
         self._made: dict[str, int] = {}
         self._late: set[str] = set()
         self._address = address

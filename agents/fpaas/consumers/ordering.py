@@ -57,7 +57,7 @@ class Ordered:
 
     @property
     def subject(self) -> str:
-        """Where it is delivered to."""
+        """The subject that it is delivered to."""
         return f"{self.inbox}.to.{self.index}.{self.number}"
 
 
@@ -126,7 +126,7 @@ class Ordering(Subscribing):
                 self._make(puller, SILENCE, now)
 
     def made(self, subject: bytes, answer: bytes, now: int) -> None:
-        """Take the server's answer to whom was asked for."""
+        """Take the server's answer to a request for a consumer."""
         *_, index, number = subject.split(b".")
         puller = self._by_index[int(index)]
         if _ordered(puller).number != int(number):
@@ -139,7 +139,7 @@ class Ordering(Subscribing):
             log.warning("an ordered consumer was refused: %s", error)
 
     def missed(self, puller: Puller, now: int) -> None:
-        """Make a consumer again of which a delivery is missing."""
+        """Make a consumer again that misses a delivery."""
         self._make(puller, GAP, now)
 
     def pull_answered(self, puller: Puller, status_header: bytes, now: int) -> None:
@@ -167,7 +167,7 @@ class Ordering(Subscribing):
     def places(self) -> dict[str, OrderedPlace]:
         """Return by durable which consumer is its last, and how many deliveries were before.
 
-        Whoever has its first one yet is left out: most have.
+        Consumers that still have their first one, as most do, are left out.
         """
         return {
             puller.log.durable: OrderedPlace(

@@ -1,8 +1,8 @@
 """What every consumer does next: polls that fall due, pulls in flight, their ends; no I/O.
 
 A puller idles until its poll is due and what it received is processed, passes its connection's
-gate, and has one pull in flight at a time. Whoever drives this passes the time in, sends what gates
-hold in `outbox`, and reports how pulls ended. Times are Unix nanoseconds.
+gate, and has one pull in flight at a time. The caller passes the time in, sends what gates hold in
+`outbox`, and reports how pulls ended. Times are Unix nanoseconds.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ class Habit:
         processing: ProcessingTime | None = None,
         name: str = "",
     ) -> None:
-        #: Of the class; empty if all poll alike.
+        #: The class's; empty if all poll alike.
         self.name = name
-        #: What its pulls are recorded in: that of all, and its own.
+        #: The recorders of its pulls: the one of all, and its own.
         self.pull_timings: list[PullTimings] = []
         self.schedule = schedule
         #: How long messages take; None: they are answered when they come.
@@ -95,7 +95,7 @@ class Habit:
         self.fetches = Fetches()
         #: Polls sent; one that drains sends several pulls.
         self.polls = 0
-        #: What is answered to deliveries, None: acks; how a nak reads, and what was answered.
+        #: Its answers to deliveries (None: acks), the text of a nak, and counts of answers.
         self.answers: Answers | None = None
         self.nak = b"-NAK"
         self.answered: Counter[Answer] = Counter()
@@ -106,7 +106,7 @@ class Habit:
 
 
 class Puller:
-    """One consumer. `remaining` and `progress_unix_ns` are kept by whoever reads its deliveries."""
+    """One consumer. `remaining` and `progress_unix_ns` are kept by the reader of its deliveries."""
 
     __slots__ = (
         "absences",
@@ -132,7 +132,7 @@ class Puller:
 
     def __init__(self, log: DeliveryLog, gate: Gate, request: bytes, habit: Habit) -> None:
         self.log = log
-        #: Of an ordered consumer: how many deliveries came of those in whose place it is.
+        #: For an ordered consumer: how many deliveries its predecessors had.
         self.before = 0
         self.habit = habit
         self.gate = gate
@@ -183,7 +183,7 @@ class Polling:
         from_unix_ns: int = 0,
         takes_time: bool = False,
     ) -> None:
-        #: Of each class that is played here.
+        #: One for each class that is played here.
         self.habits = list(dict.fromkeys(puller.habit for puller in pullers))
         self.timings = Timings(bins)
         for habit in self.habits:
@@ -282,7 +282,7 @@ class Polling:
         self._pump(puller.gate, now)
 
     def expire(self, now: int) -> None:
-        """Give up pulls to which nothing came for the timeout."""
+        """Give up pulls that nothing came for within the timeout."""
         sent = self._sent
         while sent and sent[0][0] + PULL_TIMEOUT_NS <= now:
             _, puller, pull = sent.popleft()

@@ -1,4 +1,4 @@
-"""What workers that ended left of the consumers that another one goes on with."""
+"""Files of workers that ended, about the consumers that another worker took over."""
 
 from __future__ import annotations
 

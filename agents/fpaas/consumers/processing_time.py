@@ -27,7 +27,7 @@ class ProcessingTime:
 
     @classmethod
     def of(cls, spec: RunSpec) -> ProcessingTime | None:
-        """Return that of consumers that poll alike; None if they take none."""
+        """Return the one for consumers that poll alike; None if they take no time."""
         one = spec.consumers.only_class
         if one is None or not one.processing_ms:
             return None

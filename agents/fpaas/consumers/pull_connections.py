@@ -117,7 +117,7 @@ class PullConnections:
 
     @property
     def logs(self) -> list[DeliveryLog]:
-        """What each consumer received of the stream that is there now."""
+        """Each consumer's deliveries from the stream that is there now."""
         return [puller.log for puller in self.pullers]
 
     def _build(self) -> None:
@@ -211,7 +211,7 @@ class PullConnections:
                 on_answered=self._on_answered,
                 clock=common_time.clock(),
             ),
-            # Of a cluster's servers, each gets its part of the connections.
+            # Each of a cluster's servers gets its part of the connections.
             turn=self._assignment.worker + number,
         )
         return connection
@@ -229,7 +229,7 @@ def shares_of(of_class: RunSpec, count: int) -> list[int]:
 
 
 def address_of(nats_url: str) -> NatsAddress:
-    """Return where NATS is, with what the environment says. Raises BadInput."""
+    """Return where NATS is, with credentials from the environment. Raises BadInput."""
     try:
         return address_from_environment(nats_url)
     except ValueError as error:

@@ -1,8 +1,8 @@
 """How much one pull may bring, and how many of them a connection carries: in bytes.
 
 A batch is a number of messages, however large; what a connection can hold is bytes. So a pull also
-states `max_bytes`, at which the server ends it with a status of its own; unless the frames are the
-lab's own synthetic ones, of which it knows how large they are.
+states `max_bytes`, at which the server ends it with a special status, unless the frames are the
+lab's synthetic ones, whose size is known.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ FIREHOSE_MESSAGE_BYTES = 9_000
 P99_PER_MEAN = 1.65
 #: The server cuts a connection off at 64 MiB pending; stay well under.
 OUTSTANDING_BYTES_MAX = 16 * 1024 * 1024
-#: What the server has on its way to a consumer with flow control at most, by its own default.
+#: The most that the server has on its way to a consumer with flow control, by default.
 FLOW_CONTROL_BYTES = 32 * 1024 * 1024
 #: The largest frame with subject and headers. A pull that allows less would never get past it.
 LARGEST_MESSAGE_BYTES = MAX_FRAME_BYTES + 64 * 1024
-#: Of one worker process, unless each consumer has its own.
+#: Per worker process, unless each consumer has its own.
 CONNECTIONS_MAX = 256
-#: What a process needs besides a file descriptor a connection.
+#: Open files that a process needs beside those of its connections.
 OTHER_OPEN_FILES = 64
 
 
 @dataclass(frozen=True)
 class PullSize:
-    """Of one consumer's pulls; `message_bytes` is what most messages are smaller than.
+    """Size of one consumer's pulls; most messages are smaller than `message_bytes`.
 
     `is_sure` tells that none is much larger.
     """
@@ -60,7 +60,7 @@ class PullSize:
 
     @property
     def batch_bytes(self) -> int:
-        """What a whole batch can bring."""
+        """The most bytes that a batch can bring."""
         return self.batch_size * self.message_bytes
 
     @property
@@ -70,7 +70,7 @@ class PullSize:
 
     @property
     def stated_bytes_max(self) -> int | None:
-        """What a pull has to state; None if its batch is limit enough."""
+        """The limit that a pull states; None if its batch is limit enough."""
         return None if self.is_sure and self.batch_bytes <= self.bytes_max else self.bytes_max
 
     @property

@@ -20,7 +20,8 @@ class PullTimings:
 
     def __init__(self, bins: Bins | None, of: str = "") -> None:
         self.fetch_call = CallRecorder(of_class("fetch_call", of), bins)
-        #: Of its calls, those that begin are counted that no schedule foretells: a drain's next.
+        #: Its calls are counted when they begin if no schedule foretells them: a drain's next
+        #: pulls.
         self.fetch_call_intended = CallRecorder(of_class("fetch_call_intended", of), bins)
 
     @property
@@ -45,7 +46,7 @@ class Timings(PullTimings):
     def __init__(self, bins: Bins | None) -> None:
         super().__init__(bins)
         self.poll_lateness = CallRecorder("poll_lateness", bins)
-        #: Of polls that neither waited for their predecessor nor for their connection.
+        #: For polls that waited neither for their predecessor nor for their connection.
         self.poll_lateness_own = CallRecorder("poll_lateness_own", bins)
 
     @property

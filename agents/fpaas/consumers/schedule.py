@@ -17,7 +17,7 @@ from fpaas.spec import NS_PER_S, RunSpec
 
 _MASK = (1 << 64) - 1
 _GOLDEN_GAMMA = 0x9E3779B97F4A7C15
-#: Stands where a poll number does in a consumer's draws, and draws its phase.
+#: In place of a poll's number in a consumer's draws, draws its phase.
 _PHASE = -1
 
 
@@ -48,13 +48,13 @@ class PollSchedule:
     interval_ns: int
     jitter_pct: float
     seed: int
-    #: Of each period of `away_every_ns`, consumers are away for the last `away_ns`.
+    #: Consumers are away for the last `away_ns` of each period of `away_every_ns`.
     away_ns: int = 0
     away_every_ns: int = 0
 
     @classmethod
     def of(cls, spec: RunSpec) -> PollSchedule:
-        """Return that of a run's consumers, all of which poll alike."""
+        """Return the schedule of a run's consumers, which all poll alike."""
         one = spec.consumers.only_class
         return cls(
             spec.t0_unix_ns + (round(one.joins_at_s * NS_PER_S) if one else 0),
@@ -97,7 +97,7 @@ class PollSchedule:
         return (due - self.t0_unix_ns) // self.away_every_ns if self.away_ns else 0
 
     def _at(self, here_ns: int) -> int:
-        """Return when consumers have been there for so long since T0: their schedule rests else."""
+        """Return when consumers have been present for `here_ns` since T0, absences left out."""
         absences = here_ns // (self.away_every_ns - self.away_ns) if self.away_ns else 0
         return self.t0_unix_ns + here_ns + absences * self.away_ns
 

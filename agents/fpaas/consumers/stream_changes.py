@@ -1,4 +1,4 @@
-"""What a worker does when its stream may be another one: find out, make its durables, go on."""
+"""A worker whose stream may be another one: it finds out, makes its durables, and goes on."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class StreamChanges:
         on_joined: Callable[[], None] = lambda: None,
     ) -> None:
         self.outages: list[WorkerOutage] = []
-        #: Of classes that have not joined yet.
+        #: Gates of classes that have not joined yet.
         self.waiting: set[Gate] = set()
         self._spec = spec = assignment.spec
         self._connections = connections
@@ -68,7 +68,7 @@ class StreamChanges:
         )
         self._recovering: asyncio.Task[None] | None = None
         self._looked_s = 0.0
-        #: Of streams that were lost: their logs, first fetches, and when they were made.
+        #: Logs and first fetches of streams that were lost, and when these were made.
         self._earlier_logs: list[DeliveryLog] = []
         self._earlier_first_fetches: list[array[int] | None] = []
         self._earlier_streams: list[str | None] = []
@@ -91,7 +91,7 @@ class StreamChanges:
 
     @property
     def starts(self) -> list[dict[str, int]]:
-        """Of each of `streams`, from which sequence on durables are served that joined late."""
+        """For each of `streams`, the first sequence that durables which joined late are served."""
         return [self._keeper.starts.get(created, {}) for created in self.streams]
 
     @property
@@ -101,14 +101,14 @@ class StreamChanges:
 
     @property
     def first_fetches(self) -> list[array[int] | None]:
-        """Of each stream, the last one last."""
+        """One for each stream, the last one last."""
         return [*self._earlier_first_fetches, self._deliveries.first_fetch]
 
     @property
     def is_holding(self) -> bool:
         """Whether polls wait until it is known which stream is there.
 
-        Of a stream that outlives a server, only once it is known to be another one.
+        If the stream outlives a server, only once it is known to be another one.
         """
         is_looking = self._recovering is not None and not self._recovering.done()
         return is_looking and not self._spec.survives_a_server
@@ -142,8 +142,8 @@ class StreamChanges:
         await self._keeper.join(durables)
         # It may be another stream by now.
         await self._recover()
-        # Where they begin nobody can tell any more once something was delivered: should this
-        # process be killed, others must know.
+        # Once something was delivered, nobody can tell any more where they began: others must
+        # know if this process is killed.
         self._on_joined()
         self.waiting -= gates
         self._open_gates()

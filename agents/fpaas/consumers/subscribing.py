@@ -1,8 +1,8 @@
 """Consumers that are pushed to: what they subscribe to, and when; no I/O.
 
 They take the place of those that poll: no poll of theirs is ever due. A gate that opens subscribes
-all who are behind it, and the end of the run unsubscribes them. What the server sent before it read
-that still comes.
+all consumers behind it, and the end of the run unsubscribes them. Messages that the server sent
+before it read that still come.
 """
 
 from __future__ import annotations

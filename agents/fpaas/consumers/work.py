@@ -1,8 +1,8 @@
 """Messages that consumers received and are still at work on: their answers come later. No I/O.
 
 A consumer works on one message after the other, in the order of their arrival, and polls again when
-it is done with them. What it says to be in progress it says at once, and again at every half of the
-server's patience until it is done. Times are Unix nanoseconds.
+it is done with them. If it says that a message is in progress, it says so at once, and again
+whenever half of the server's patience is over, until it is done. Times are Unix nanoseconds.
 """
 
 from __future__ import annotations

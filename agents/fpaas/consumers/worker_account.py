@@ -1,4 +1,4 @@
-"""What one worker says of itself: its running totals, and `consumers-W.json`."""
+"""One worker's account: its running totals, and `consumers-W.json`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WorkerAccount:
     deliveries: Deliveries
     changes: StreamChanges
     figures: Figures
-    #: What fell due while nobody played is not made up for.
+    #: Polls that fell due while nobody played are not made up for.
     polls_from_unix_ns: int | None
     started_unix_ns: int | None = None
     #: Polls that were due by then are accounted for; None while they go on.
@@ -59,7 +59,7 @@ class WorkerAccount:
         reached = (
             max(puller.log.reached, starts.get(puller.log.durable, 1) - 1)
             for puller in self.connections.pullers
-            # Who has not joined misses nothing.
+            # Consumers that have not joined miss nothing.
             if puller.gate not in waiting
         )
         return Progress(

@@ -1,1 +1,1 @@
-"""What only the control node runs: progress, and the guard."""
+"""Modules that only the control node runs, such as progress and the guard."""

@@ -11,8 +11,8 @@ from fpaas.records.status import AgentStatus
 from fpaas.spec import NS_PER_S, RunSpec
 
 PROBE = "probe"
-#: The control node only watches: a second more or less is none of its business. What it knows of
-#: the common time is as old as a status file and a login.
+#: The control node only watches: a second more or less does not matter to it. Its knowledge
+#: of the common time is as old as a status file and a login.
 CONTROL_SHIFT_MIN_NS = NS_PER_S
 #: T0s are easy to read.
 T0_GRID_NS = NS_PER_S // 10
@@ -65,9 +65,9 @@ def arm(
 ) -> RunSpec:
     """Give a run its T0: now and the lead, up to the next tenth of a second of the common time.
 
-    In the lead, seconds, agents, which are up already, hear of T0 and connect; `connect_s` is what
-    that was measured to take. `now_unix_ns` is the control node's; `clocks` are those of hosts that
-    were compared with the NATS host.
+    During the lead, in seconds, agents that are already up hear of T0 and connect; `connect_s` is
+    how long that was measured to take. `now_unix_ns` is the control node's; `clocks` are those of
+    hosts that were compared with the NATS host.
     """
     lead = lead_s + lead_s_per_1000_consumers * run.consumers.count / 1000
     lead += CONNECT_MARGIN * connect_s

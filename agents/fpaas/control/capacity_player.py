@@ -17,7 +17,7 @@ from fpaas.spec import SpecError
 from fpaas.sweep import record
 from fpaas.text import capacity_text
 
-#: How much longer the measured window of the run is that must bear out the answer.
+#: How much longer the window of the run is that must confirm the answer.
 LONG_FACTOR = 4
 #: Runs in a row that something else disturbed, after which it is no use to go on.
 DISTURBED_MAX = 5
@@ -122,7 +122,8 @@ class CapacityPlayer(Searcher):
                     f"sweep_id: {before.sweep_id} exists and is a sweep over a grid; choose "
                     "another sweep_id"
                 )
-            # What the plan foresees of the machine as it is now does not begin it from elsewhere.
+            # Where it begins does not depend on what the plan foresees for the machine as it is
+            # now.
             assert self._sweep.search is not None, "it is a search"  # noqa: S101
             self._sweep.search = structs.replace(self._sweep.search, start=before.search.start)
             self._sweep.points.clear()

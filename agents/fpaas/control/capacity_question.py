@@ -1,4 +1,4 @@
-"""What a capacity search is asked for, checked before anything is started."""
+"""The question of a capacity search, checked before anything is started."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from fpaas.spec import VARIABLES, RunSpec, SpecError, kinds
 from fpaas.spec.values import Variable
 from fpaas.text import plan_advice
 
-#: What can be searched, and whether larger values are heavier loads.
+#: Variables that can be searched, and whether larger values are heavier loads.
 RISING = {
     "bench_consumers": True,
     "bench_firehose_rate_per_s": True,
     "bench_batch_size": True,
     "bench_poll_interval_s": False,
 }
-#: What the load needs, of which a search finds the least: fewer, or less, weighs more.
+#: Resources that the load needs, of which a search finds the least: fewer are a heavier load.
 DEMANDS = {
     "lab_consumers_hosts": Variable(None, "integer", "expected a number of hosts", minimum=1),
     "nats_cpu_max_cores": Variable(
         None, "number", "expected a number of cores, 0.1 or more", minimum=0.1
     ),
 }
-#: How many sentences a plan has on what is by design, and on what spoils the run.
+#: How many sentences of a plan are about effects by design, and about what spoils the run.
 Troubles = tuple[int, int]
 RESOLUTION_PCT_MIN, RESOLUTION_PCT_MAX = 0.1, 50.0
 
@@ -43,10 +43,10 @@ def read(
 ) -> Question:
     """Return the question for `{variable, least, most, resolution_pct, long_run}`.
 
-    `current` is what the variable is set to; the search starts from there, or further up as far as
-    the plan foresees no trouble. `spec_at` checks a value as a run would, `limits_of` returns those
-    of the machine for `plan_advice.warnings`. `available` is what there is of `DEMANDS`, of which a
-    search begins with all; None: the lab cannot be given less. Raises SpecError that names the
+    `current` is the variable's value; the search starts from there, or further up as far as the
+    plan foresees no trouble. `spec_at` checks a value as a run would, `limits_of` returns those of
+    the machine for `plan_advice.warnings`. `available` is how much there is of `DEMANDS`; a search
+    begins with all of it. None: the lab cannot be given less. Raises SpecError that names the
     variable.
     """
     name = asked["variable"]

@@ -28,7 +28,7 @@ ALIVE = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 
 class CloudError(Exception):
-    """A cloud did not answer, or not with what was asked for."""
+    """A cloud did not answer, or not as expected."""
 
 
 def things(provider: str, region: str, everywhere: bool) -> list[Thing]:  # noqa: FBT001

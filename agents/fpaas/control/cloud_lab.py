@@ -1,4 +1,4 @@
-"""What a lab in a cloud is made of, what it costs, and why a cloud refused it."""
+"""A lab in a cloud: its parts, its cost, and why a cloud refused it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 LAB_LABEL = "fpaas.lab"
 #: Until when a lab may live, in seconds since 1970.
 ENDS_LABEL = "fpaas.ends"
-#: What a host plays; the example inventories of clouds go by it, too.
+#: The parts that a host plays; the example inventories of clouds go by them, too.
 PART_LABEL = "fpaas"
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 PARTS = ("relay", "nats", "shuffler", "consumers")

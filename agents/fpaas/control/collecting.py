@@ -30,7 +30,7 @@ def copy(directory: Path, bundle: Path, host: str, nats_server: Path) -> None:
     Raises OSError, BadInput if there is no such directory, RunInvalid if it cannot be sealed.
     """
     with noted(bundle, host):
-        # What there is is sealed, though run.json may be what is damaged. Its time is the run's.
+        # Everything is sealed, even if run.json is damaged. Its time is the run's.
         with contextlib.suppress(SpecError):
             common_time.shift(RunSpec.load(directory / "run.json").clock_shift_ns(host))
         try:
@@ -40,5 +40,5 @@ def copy(directory: Path, bundle: Path, host: str, nats_server: Path) -> None:
         try:
             shutil.copytree(directory, bundle / "hosts" / host, symlinks=True, dirs_exist_ok=True)
         except shutil.Error as error:
-            # Of all that could not be copied, one says enough.
+            # If several could not be copied, one says enough.
             raise OSError(str(error.args[0][0][2])) from error

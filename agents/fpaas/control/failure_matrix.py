@@ -1,7 +1,7 @@
 """Plays all failure playbooks that the hosts can, one after the other, into one table.
 
 Which of them the hosts can play is the run's own preflight to say: what it refuses stands in the
-table with its reason. What was played already is not played again.
+table with its reason. Failures that were played already are not played again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fpaas.text import fault_text
 from fpaas.verdict.code import NOTE
 
 PREFIX = "failure-"
-#: Of nothing, of those that go together, of all hosts alone: in the order in which they are read.
+#: Groups of none, of several together, of all hosts alone, in the order in which they are read.
 ORDER = (
     "nats-pause",
     "nats-restart",
@@ -181,7 +181,7 @@ def _worst(faults: Sequence[FaultAccount], name: str) -> str:
 
 
 def measured_on(run: Manifest) -> str:
-    """Say on what hosts a run was."""
+    """Say on which hosts a run was played."""
     hosts = run.hosts.values()
     alike = Counter(", ".join(_machine(host)) for host in hosts)
     servers = sorted({host.nats_server for host in hosts if host.nats_server})

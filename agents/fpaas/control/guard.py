@@ -1,8 +1,8 @@
 """Keeps the embedded lab from outliving the playbook that runs it.
 
-The playbook's own clean-up does not run when it is killed or interrupted. So one process, in a
-session of its own, holds the lab while a playbook runs, and when that is gone it stops the agents,
-has what they measured collected, and ends whatever is left.
+The playbook's own clean-up does not run when it is killed or interrupted. So a process in a
+separate session holds the lab while a playbook runs. When the playbook is gone, it stops the
+agents, has their measurements collected, and ends whatever is left.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CURRENT = "current"
 
 
 class Teller:
-    """Tells whoever interrupted a playbook, at the terminal that it had, what becomes of its run.
+    """Tells the user who interrupted a playbook, at its terminal, what becomes of its run.
 
     `terminal` is open for writing; None if there was none.
     """
@@ -85,7 +85,7 @@ def watch(
     if run_id is not None:
         _collect(results / run_id, [*collect, "--extra-vars", json.dumps({"run_id": run_id})])
         teller.collected(results / run_id)
-    # A task that the playbook's end left behind may have started something meanwhile.
+    # A task that the playbook left behind may have started something since.
     for _ in range(2):
         for process in sweep(lab):
             log.info("ended %s", process)
@@ -146,7 +146,7 @@ def _logged_failure() -> Iterator[None]:
 
 
 def detach(lock: TextIO, playbook: psutil.Process, log_path: Path) -> bool:
-    """Fork a process with a session and a log of its own that holds the lab; whether this is it."""
+    """Fork a process with its own session and log that holds the lab; return whether this is it."""
     pid = os.fork()
     if pid:
         write_holder(lock, Holder.now(pid, playbook))

@@ -1,6 +1,6 @@
 """A program that the control node brings to a host: as it is, or in an upstream archive.
 
-What would not run there, or is not what was asked for, is refused before anything is brought.
+A program that would not run there, or is not the right one, is refused before it is brought.
 """
 
 from __future__ import annotations

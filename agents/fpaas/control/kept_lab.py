@@ -1,7 +1,7 @@
 """Plays runs on the embedded lab while it is kept up, without a playbook for each.
 
 A playbook has provisioned and checked the lab. From then on the guard holds it for us, so that
-nobody else uses it, and ends and collects what is on should we be killed. What a run must not
+nobody else uses it, and if we are killed, ends and collects the run. What a run must not
 inherit is new for each: NATS with its stream, memory and counters, the agents, and their
 directory. Kept are what all runs share: the configuration, and a Python that has loaded what plans
 and reports. Hosts with systemd have a playbook for each run.
@@ -56,7 +56,7 @@ class Commands:
 
 @dataclass(frozen=True)
 class KeptSettings:
-    """The lab's settings, as its playbooks have them; `control` is what control.json begins with.
+    """The lab's settings, as its playbooks have them; `control` is the beginning of control.json.
 
     `agents` are those of `host`, the lab's only one.
     """
@@ -92,7 +92,7 @@ class KeptSettings:
 class KeptLab:
     """A lab that stays ours from its first run to `release`; it may be ours before (`is_held`).
 
-    `report` writes a bundle's report; `show` shows a line to whoever waits.
+    `report` writes a bundle's report; `show` shows a line to the user.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class KeptLab:
             self._clear()
             shutil.rmtree(directory, ignore_errors=True)
             raise CannotBeginError(str(error)) from error
-        # Whoever interrupts us leaves the rest to the guard, which collects what was measured.
+        # If we are interrupted, the guard does the rest, and collects what was measured.
         try:
             self._measure(armed, directory, bundle)
         except Exception:
@@ -201,7 +201,7 @@ class KeptLab:
         self._run(self._settings.commands.up)
 
     def _arm(self, planned: RunSpec, directory: Path) -> RunSpec:
-        """Start the agents, make the stream meanwhile, and set T0 once all are there."""
+        """Start the agents, make the stream while they come up, and set T0 once all are there."""
         own = self._settings
         command = [*own.commands.start, *own.agents]
         starting = subprocess.Popen(  # noqa: S603  (the lab's own)

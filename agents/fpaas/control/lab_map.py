@@ -1,4 +1,4 @@
-"""Who plays what, listens where and talks to whom: a lab's map, from its inventory.
+"""A lab's map, from its inventory: which host plays what, listens where and talks to which.
 
 Pure logic: inventory groups and each host's own address and ports in, a map out.
 """
@@ -20,7 +20,7 @@ GRAFANA = "grafana"
 GROUPS = (*PARTS, MONITORING)
 #: On every host.
 PROBE = "probe"
-#: What a host listens with, by the part that it plays.
+#: Services that a host listens with, by the part that it plays.
 PORTS = {
     "relay": ("relay_port", "relay_metrics_port"),
     "nats": ("nats_port", "nats_monitoring_port"),
@@ -30,7 +30,7 @@ PORTS = {
     MONITORING: ("prometheus_port",),
     GRAFANA: ("grafana_port",),
 }
-#: What Prometheus scrapes, by its job: the port that an agent serves /metrics on.
+#: Prometheus's jobs: the port on which an agent serves /metrics.
 METRICS_PORTS = {
     "relay": "relay_metrics_port",
     "shuffler": "shuffler_metrics_port",
@@ -126,7 +126,7 @@ def topology(groups: Groups, hosts: Mapping[str, Mapping[str, Any]]) -> dict[str
 def listens(variables: Mapping[str, Any], here: Mapping[str, Any], host: str) -> Mapping[str, Any]:
     """Return where a host listens: as it noted itself (`lab_listens`).
 
-    A host that the play leaves out listens as `here` does, on an address of its own.
+    A host that the play leaves out listens as `here` does, on its own address.
     """
     if "lab_listens" in variables:
         noted: Mapping[str, Any] = variables["lab_listens"]

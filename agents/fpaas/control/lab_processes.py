@@ -20,16 +20,16 @@ log = logging.getLogger(__name__)
 
 
 LAB_VARIABLE = "FPAAS_LAB"
-#: Set by supervisor in the environment of what it starts.
+#: Set by supervisor in the environment of its services.
 PROCESS_NAME_VARIABLE = "SUPERVISOR_PROCESS_NAME"
 #: These end last: agents need NATS to end well.
 NATS = "nats"
-#: What it has seen is asked for when agents have ended.
+#: It is asked for what it has seen when agents have ended.
 PROMETHEUS = "prometheus"
 GRAFANA = "grafana"
 SUPERVISOR = "supervisor"
 SERVERS = (GRAFANA, PROMETHEUS, NATS, SUPERVISOR)
-#: What broke something makes it good before that is ended.
+#: A process that broke something repairs it before that is ended.
 DATA_WAY = ("faults", "relay", "shuffler", "consumers", "probe")
 #: Agents write what they measured when they are asked to end.
 AGENTS_END_S = 8.0

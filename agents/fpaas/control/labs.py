@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-#: Of the digest of an inventory's paths: two labs of one name are one in 2^32.
+#: Length of the digest of an inventory's paths: two labs of one name collide once in 2^32.
 DIGEST_LENGTH = 8
-#: What a lab cannot do without, once its hosts have it.
+#: Files that a lab cannot do without, once its hosts have them.
 SECRETS = ("*credentials", "ca.*", "*.pem", "*.key", "*.csr")
 
 

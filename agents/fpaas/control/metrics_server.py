@@ -21,7 +21,7 @@ from fpaas.records import files, metrics
 from fpaas.records.files import UnreadableError
 from fpaas.records.metrics import KeptMetrics
 
-#: Of the checkout.
+#: The checkout.
 CACHE = Path(".cache") / "prometheus"
 READY_LIMIT_S = 60.0
 #: Otherwise the samples would go: they are older than Prometheus keeps any.

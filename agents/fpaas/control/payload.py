@@ -1,4 +1,4 @@
-"""What the control node brings to a host without internet: the agents with their locked libraries.
+"""The payload for hosts without internet: the agents with their locked libraries.
 
 A payload is a tar file that holds a whole virtual environment, made for one Python and one machine:
 nothing is built or looked up on the host. It is named after the digest of all it is made of, so an
@@ -31,7 +31,7 @@ MACHINES = ("x86_64", "aarch64")
 OLDEST_PYTHON = (3, 11)
 #: Counts up whenever what is made of the same sources changes.
 FORMAT = 2
-#: Extracted last: where it is, all of it is.
+#: Extracted last: if it is there, so is the rest.
 COMPLETE = "complete"
 
 
@@ -58,7 +58,7 @@ class Target:
 
 
 def digest(checkout: Path, target: Target, directory: str) -> str:
-    """Return a name for what `build` would make."""
+    """Return a name for the payload that `build` would make."""
     sources = [checkout / "uv.lock", checkout / "pyproject.toml"]
     package = checkout / "agents" / "fpaas"
     sources += sorted(p for p in package.rglob("*") if p.is_file() and p.suffix != ".pyc")
@@ -106,7 +106,7 @@ def _build(checkout: Path, path: Path, target: Target, directory: str) -> None:
         unfinished.replace(path)
 
 
-#: What is installed is what uv.lock names, and nothing is built.
+#: Only what uv.lock names is installed, and nothing is built.
 LOCKED = ("--only-binary", ":all:", "--require-hashes", "-r")
 
 
@@ -172,7 +172,7 @@ def _write(tar: tarfile.TarFile, name: str, libraries: Path, target: Target, hom
         entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
         return entry
 
-    # Named, or they would be as the umask of whoever unpacks has them: closed to the agents.
+    # Named, or the umask at unpacking would decide, and close them to the agents.
     for directory in (".", "bin", "lib", f"lib/python{target.python}"):
         entry = tarfile.TarInfo(f"{name}/{directory}".removesuffix("/."))
         entry.type, entry.mode = tarfile.DIRTYPE, 0o755

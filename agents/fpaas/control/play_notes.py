@@ -1,6 +1,6 @@
-"""What a playbook that another program plays says to that program: one JSON object a line.
+"""Notes of a playbook to the program that plays it: one JSON object a line.
 
-Whoever plays it names a file in its environment. Ansible's own output is for people.
+The program names a file in its environment. Ansible's own output is for people.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RunProgress(msgspec.Struct, frozen=True, tag_field="kind", tag="run_progre
     elapsed_s: float
     total_s: float
     phase: str
-    #: What agents count, by agent.
+    #: Figures that agents count, by agent.
     figures: dict[str, dict[str, Number]]
 
 

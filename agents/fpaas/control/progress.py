@@ -1,4 +1,4 @@
-"""What the control node sees of a run while it goes on: from the agents' status files."""
+"""A run's progress as the control node sees it, from the agents' status files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BAR_WIDTH = 24
 #: On a terminal with fewer columns than this, figures say more than a long bar.
 WIDE = 100
 NARROW = 12
-#: What a fault has ended or stopped has this long to be back, once that is undone.
+#: A part that a fault ended or stopped has this long to be back, once that is undone.
 BACK_WITHIN_S = 20.0
 #: Agents that the service manager starts again, and how long that may take.
 STARTED_AGAIN = ("shuffler",)
@@ -38,7 +38,7 @@ FIGURES = {
 class Progress:
     """Follows one host's agents through a run.
 
-    `update()` with what was read from their files, then ask `problems`, `finished` and `at`.
+    `update()` with the content of their files, then ask `problems`, `finished` and `at`.
     """
 
     def __init__(self, run: RunSpec, host: str, agents: Iterable[str], grace_s: float) -> None:
@@ -115,7 +115,7 @@ class Progress:
         if status.state in ENDED:
             was_early = status.state == State.STOPPED and now_unix_ns < self.run.end_unix_ns
             return problem(Trouble.STOPPED) if was_early else None
-        # What agents do before T0 may keep them busy; whether it is done by then is what matters.
+        # Agents may be busy before T0; all that matters is whether they are done by then.
         silent_s = (now_unix_ns - max(status.unix_ns, self.run.t0_unix_ns)) / NS_PER_S
         if status.pid in self._gone:
             is_started_again = agent in STARTED_AGAIN and silent_s <= STARTED_AGAIN_WITHIN_S
@@ -126,7 +126,7 @@ class Progress:
         return problem(Trouble.SILENT, silent_s=silent_s) if is_silent else None
 
     def _cannot_write(self, now_unix_ns: int) -> bool:
-        """Whether the run's own fault fills this host's disk now, on which agents tell of them."""
+        """Whether a fault of the run fills this host's disk now, so that statuses are not written."""
         since_t0_s = (now_unix_ns - self.run.t0_unix_ns) / NS_PER_S
         return any(
             KINDS[one.fault.do].shares == "disk"
@@ -136,7 +136,7 @@ class Progress:
 
     @property
     def nats_trouble(self) -> str:
-        """What is wrong with this host's NATS now, as its probe says; empty if nothing is."""
+        """What is wrong with this host's NATS now, by its probe; empty if nothing is."""
         probe = self._statuses.get("probe")
         return probe.message if probe is not None and probe.state == State.RUNNING else ""
 

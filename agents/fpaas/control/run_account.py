@@ -1,4 +1,4 @@
-"""What the control node knows of a run: who began, who was collected, what went wrong."""
+"""The control node's account of a run: who began, who was collected, what went wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user has set: names that exist, values that the whole lab agrees about.
+"""The user's settings: names that exist, values that the whole lab agrees about.
 
 Settings are variables by host: all that inventories, group_vars, host_vars and `-e` say, without
 the lab's own defaults. Pure logic.
@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-#: By libyaml if it is there: ten times as fast.
+#: Uses libyaml if it is there: ten times as fast.
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: Names that begin like this are the lab's: one that it does not know would have no effect.
 PREFIXES = (
@@ -38,7 +38,8 @@ PREFIXES = (
 )
 #: How alike another name has to be to be taken for a slip: `ntas_port`, not `nat_gateway`.
 SLIP = 0.85
-#: Of the lab, not of a host: there is one run.json, one results directory, one way to log in.
+#: Values of the lab, not of a host: there is one run.json, one results directory, one way to log
+#: in.
 WHOLE_LAB_PREFIXES = ("bench_", "capacity_", "frontier_", "run_", "scenario_", "sweep_")
 WHOLE_LAB = frozenset(
     {
@@ -86,7 +87,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def problems(settings: Settings, known: Collection[str]) -> list[Problem]:
-    """Return what is wrong with what the user has set, each name once."""
+    """Return what is wrong with the user's settings, each name once."""
     found: dict[str, Problem] = {}
     for variables in settings.values():
         for name in variables:
@@ -150,7 +151,7 @@ def overridden(
 
 
 def _as_written(value: Any) -> Any:  # noqa: ANN401
-    """Return a value in which YAML has not made true of the key `on`."""
+    """Return a value with the key `on`, which YAML reads as true, put right."""
     if isinstance(value, Mapping):
         return {"on" if key is True else key: _as_written(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

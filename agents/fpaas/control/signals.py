@@ -11,7 +11,7 @@ from collections.abc import Iterator
 def held_back() -> Iterator[None]:
     """Let SIGINT and SIGTERM wait until the block is done.
 
-    What Ansible's workers show goes through a queue. A worker that is ended while it holds the
+    Output of Ansible's workers goes through a queue. A worker that is ended while it holds the
     queue's lock leaves ansible-playbook waiting for the lock for ever.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))

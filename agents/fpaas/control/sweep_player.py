@@ -23,7 +23,7 @@ from fpaas.spec import SpecError
 from fpaas.sweep import grid, record
 from fpaas.text import expected, sweep_text
 
-#: What a run takes beyond its window, until one of this sweep has shown it.
+#: How long a run takes beyond its window, until one of this sweep has shown it.
 OVERHEAD_S = 30.0
 COLOURS = {sweep_record.PASS: "green", sweep_record.FAIL: "red"}
 
@@ -37,8 +37,8 @@ class Player:
     """Plays a checked sweep into `results/sweeps/<sweep-id>`.
 
     `windows_s` is how long each point's run takes by its variables; `retries` how often it is
-    played again when its run is invalid. Of a lab that `collects`, hosts go on with a run whose
-    playbook was ended, and it can be brought later.
+    played again when its run is invalid. If a lab `collects`, its hosts go on with a run whose
+    playbook was ended, and its results can be brought later.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Player:
     # -- one point ---------------------------------------------------------------------------------
 
     def _play_next(self, todo: list[tuple[int, SweepPoint]]) -> None:
-        """Play the first of what is to do, more than once if its run is invalid."""
+        """Play the first point left to do, more than once if its run is invalid."""
         sweep = self._sweep
         repetition, point = todo[0]
         for attempt in range(1 + self._retries):
@@ -167,7 +167,7 @@ class Player:
         )
         self._show(f"  {run.run_id}: {sweep_text.outcome(run, point)}", color)
         if run.status == sweep_record.NO_RUN and not self._any_run:
-            # What refuses the first run would refuse all.
+            # Whatever refuses the first run would refuse all.
             raise SpecError(
                 f"{grid.label(point.variables)}: could not be run: {run.reason}\n"
                 "Once the cause is gone, the same command goes on. The log is "
@@ -193,7 +193,7 @@ class Player:
     # -- all of it ---------------------------------------------------------------------------------
 
     def _left(self, todo: list[tuple[int, SweepPoint]]) -> str:
-        """Estimate what is left, by what runs of this sweep have taken beyond their windows."""
+        """Estimate the time left, from how long this sweep's runs took beyond their windows."""
         overheads = [
             max(0.0, run.took_s - self._windows_s[point.number])
             for point in self._sweep.points

@@ -1,7 +1,7 @@
 """One line at a terminal that is written over, by workers of a playbook that share it.
 
 Each host's worker notes what it sees in a directory that all of them have; one of them draws.
-Ansible's workers have no terminal of their own: whether there is one, and how wide, is looked up at
+Ansible's workers have no terminal: whether there is one, and how wide, is looked up at
 their parent's.
 """
 
@@ -47,7 +47,7 @@ def width_of(pid: int) -> int | None:
 
 
 class Board:
-    """What all hosts' workers see of a run, a file each."""
+    """The run as all hosts' workers see it, a file each."""
 
     def __init__(self, directory: Path, run_id: str) -> None:
         self._directory = directory
