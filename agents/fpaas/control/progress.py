@@ -126,7 +126,7 @@ class Progress:
         return problem(Trouble.SILENT, silent_s=silent_s) if is_silent else None
 
     def _cannot_write(self, now_unix_ns: int) -> bool:
-        """Whether a fault of the run fills this host's disk now, so that statuses are not written."""
+        """Whether a fault of the run fills this host's disk, so that statuses are not written."""
         since_t0_s = (now_unix_ns - self.run.t0_unix_ns) / NS_PER_S
         return any(
             KINDS[one.fault.do].shares == "disk"
