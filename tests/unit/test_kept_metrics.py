@@ -12,6 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from fpaas.control import metrics_server, own_prometheus
 from fpaas.errors import BadInput
 from fpaas.probe import kept_metrics, open_metrics
+from fpaas.records import files, metrics
+from fpaas.records.metrics import KeptMetrics
 from tests.support import plugin_modules
 from tests.support.provisioning import run_spec
 
@@ -50,6 +52,25 @@ def test_a_bundle_without_metrics_says_how_to_keep_them(tmp_path: Path) -> None:
     (tmp_path / "run.json").touch()
     with pytest.raises(BadInput, match=r"has no metrics; .*bench_keep_metrics=true"):
         metrics_server.find(tmp_path)
+
+
+@pytest.mark.parametrize("left", [[], ["metrics"], ["metrics/B"]])
+def test_a_bundle_that_lost_its_snapshot_says_so(tmp_path: Path, left: list[str]) -> None:
+    """Prometheus would serve an empty directory without a word."""
+    (tmp_path / "run.json").touch()
+    part = tmp_path / "hosts" / "h"
+    part.mkdir(parents=True)
+    about = KeptMetrics(from_unix_s=1, to_unix_s=2, blocks=["A", "B"], series=1, samples=1)
+    files.write(part / metrics.NAME, about)
+    for name in left:
+        (part / name).mkdir(parents=True)
+        (part / name / "meta.json").touch()
+    with pytest.raises(BadInput, match=r"metrics: A.* missing; copy the bundle again"):
+        metrics_server.find(tmp_path)
+    for name in about.blocks:
+        (part / metrics.BLOCKS / name).mkdir(parents=True, exist_ok=True)
+        (part / metrics.BLOCKS / name / "meta.json").touch()
+    assert metrics_server.find(tmp_path).about == about
 
 
 def test_without_any_prometheus_it_is_said_what_to_do(

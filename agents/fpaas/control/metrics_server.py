@@ -50,7 +50,12 @@ def find(bundle: Path) -> Kept:
         about = files.read(found[0], KeptMetrics)
     except (OSError, UnreadableError) as error:
         raise BadInput(f"{found[0]}: {error}") from error
-    return Kept(found[0].parent / metrics.BLOCKS, about)
+    blocks = found[0].parent / metrics.BLOCKS
+    # Prometheus would start without them, and have nothing to show.
+    missing = [name for name in about.blocks if not (blocks / name / "meta.json").exists()]
+    if missing:
+        raise BadInput(f"{blocks}: {', '.join(missing)} is missing; copy the bundle again")
+    return Kept(blocks, about)
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,10 @@ def serve(kept: Kept, listen: str, program: Path | None) -> Iterator[Server]:
     program = program or own_prometheus.find(CACHE.absolute())
     with tempfile.TemporaryDirectory(prefix="fpaas-metrics-") as name:
         directory = Path(name)
-        shutil.copytree(kept.blocks, directory / "data")
+        try:
+            shutil.copytree(kept.blocks, directory / "data")
+        except (OSError, shutil.Error) as error:
+            raise BadInput(f"{kept.blocks}: cannot be copied to {directory}: {error}") from error
         (directory / "prometheus.yml").write_text("{}\n", encoding="utf-8")
         log = directory / "log"
         with log.open("wb") as output:
