@@ -191,3 +191,11 @@ def test_a_scenario_with_one_run_has_nothing_over_time(tmp_path: Path) -> None:
 def test_a_steady_rate_is_drawn_as_one() -> None:
     assert sparks.line([100.0, 99.0, 101.0], 3, 0.0) == "███"
     assert sparks.line([0.0, 0.0], 2, 0.0) == "▄▄"
+
+
+def test_figures_of_invalid_runs_are_not_called_unmeasured(tmp_path: Path) -> None:
+    content = sweep_runs.summary(100, 10.0) | {"scenario": "scenario-1"}
+    content["verdict"] = {"status": "invalid", "reasons": ["a"]}
+    put(tmp_path, "20260101T000000Z-scenario-1", content)
+    page = Page(results_page.render(folder.read(tmp_path)))
+    assert page.words.count(results_page.NO_VALID_RUN) == len(entry.KEY_FIGURES)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from fpaas import common_time
 from fpaas.errors import BadInput
 from fpaas.live import source, view
 from fpaas.live.view import View
@@ -65,8 +64,8 @@ def _directory(run: Path | None) -> Path:
 def _look(where: source.Here | source.OverHosts) -> View:
     dumps = where.dumps()
     spec = where.run(dumps)
-    now_unix_ns = common_time.now_ns() + spec.control_clock_shift_ns
     unreached = where.unreached if isinstance(where, source.OverHosts) else []
+    now_unix_ns = where.now_unix_ns(spec, dumps)
     return view.make(spec, dumps, now_unix_ns, where.summary(), unreached)
 
 

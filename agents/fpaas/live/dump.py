@@ -16,10 +16,13 @@ from fpaas.records.probe import HostSample, ProcessSample
 from fpaas.records.relay import RelaySample
 from fpaas.records.shuffler import ShufflerSample
 from fpaas.records.status import AgentStatus
+from fpaas.spec import NS_PER_S
 
 R = TypeVar("R")
 
 SEPARATOR = "==> "
+#: Not a file: what time the host has, Unix s.
+CLOCK = "clock"
 #: Samples are a second apart, those of NATS five.
 SAMPLES_MAX = 240
 #: Latencies are of this many lines of each log, about as many seconds.
@@ -35,6 +38,7 @@ TITLES = {
 COMMAND = f"""
 cat_of() {{ for f in $1; do [ -f "$f" ] && echo "{SEPARATOR}$f" && cat "$f" && echo; done; }}
 end_of() {{ for f in $1; do [ -f "$f" ] && echo "{SEPARATOR}$f" && tail -n $2 "$f"; done; }}
+echo "{SEPARATOR}{CLOCK}" && date +%s
 cat_of 'run.json *.status.json'
 end_of '*.samples.jsonl probe.host.jsonl probe.nats.jsonl' {SAMPLES_MAX}
 end_of '*.events.jsonl' 40
@@ -55,6 +59,8 @@ class HostDump:
     """One host's part, parsed; lines that are torn or of another kind are left out."""
 
     run_json: str = ""
+    #: By the host's own clock, when it was asked; None: it does not say.
+    clock_unix_ns: int | None = None
     statuses: list[AgentStatus] = field(default_factory=list)
     relay: list[RelaySample] = field(default_factory=list)
     shuffler: list[ShufflerSample] = field(default_factory=list)
@@ -74,12 +80,23 @@ class HostDump:
         )
 
 
+_SAMPLES: dict[str, tuple[str, type[msgspec.Struct]]] = {
+    "relay.samples.jsonl": ("relay", RelaySample),
+    "shuffler.samples.jsonl": ("shuffler", ShufflerSample),
+    "probe.host.jsonl": ("host", HostSample),
+    "probe.processes.jsonl": ("processes", ProcessSample),
+    "probe.nats.jsonl": ("nats", NatsSample),
+}
+
+
 def parse(text: str) -> HostDump:
     """Read what COMMAND printed."""
     dump = HostDump()
     for name, lines in _files(text):
         if name == "run.json":
             dump.run_json = "\n".join(lines)
+        elif name == CLOCK and lines and lines[0].isdecimal():
+            dump.clock_unix_ns = int(lines[0]) * NS_PER_S
         elif name.endswith(".status.json"):
             found = [status for line in lines if (status := AgentStatus.parse(line)) is not None]
             dump.statuses += found
@@ -88,18 +105,11 @@ def parse(text: str) -> HostDump:
             dump.events += [(writer, event) for event in _records(lines, EventRecord)]
         elif name.endswith(".hlog"):
             _add_histograms(dump, lines)
-        elif name == "relay.samples.jsonl":
-            dump.relay = _records(lines, RelaySample)
-        elif name == "shuffler.samples.jsonl":
-            dump.shuffler = _records(lines, ShufflerSample)
+        elif name in _SAMPLES:
+            attribute, kind = _SAMPLES[name]
+            setattr(dump, attribute, _records(lines, kind))
         elif name.endswith(".samples.jsonl"):
             dump.workers.append(_records(lines, WorkerSample))
-        elif name == "probe.host.jsonl":
-            dump.host = _records(lines, HostSample)
-        elif name == "probe.processes.jsonl":
-            dump.processes = _records(lines, ProcessSample)
-        elif name == "probe.nats.jsonl":
-            dump.nats = _records(lines, NatsSample)
     return dump
 
 

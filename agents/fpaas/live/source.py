@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpaas import utf8_locale
+from fpaas import common_time, utf8_locale
 from fpaas.errors import BadInput, SpecError
 from fpaas.live import dump
 from fpaas.live.dump import HostDump
@@ -58,6 +58,11 @@ class Here:
         except (OSError, SpecError) as error:
             del dumps
             raise BadInput(f"{path}: {error}") from error
+
+    def now_unix_ns(self, run: RunSpec, dumps: Mapping[str, HostDump]) -> int:
+        """Return the run's time, by this machine's clock."""
+        del dumps
+        return common_time.now_ns() + run.control_clock_shift_ns
 
     def summary(self) -> Mapping[str, Any] | None:
         """Return a reported run's summary; None while there is none that can be read."""
@@ -127,6 +132,17 @@ class OverHosts:
             return RunSpec.from_json(text, "run.json")
         except SpecError as error:
             raise BadInput(str(error)) from error
+
+    def now_unix_ns(self, run: RunSpec, dumps: Mapping[str, HostDump]) -> int:
+        """Return the run's time by its hosts' clocks: nobody knows what is off the viewer's."""
+        return max(
+            (
+                one.clock_unix_ns + run.clock_shift_ns(host)
+                for host, one in dumps.items()
+                if one.clock_unix_ns is not None
+            ),
+            default=common_time.now_ns() + run.control_clock_shift_ns,
+        )
 
     def summary(self) -> None:
         """Return nothing: the report is made on the control node."""

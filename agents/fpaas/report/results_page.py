@@ -14,8 +14,10 @@ from fpaas.latency.lower_bounds import marked
 from fpaas.report import document, sparkline, written
 from fpaas.results import entry, folder
 from fpaas.results.entry import KEY_FIGURES, Entry, Trend, Value
+from fpaas.verdict.verdict import INVALID
 
 NAME = "index.html"
+NO_VALID_RUN = "no valid run"
 
 
 def write(results: Path) -> list[Entry]:
@@ -73,12 +75,14 @@ def _trend(one: Trend) -> dict[str, Any]:
         "runs": one.runs,
         "by_status": {status: count for status, count in one.by_status.items() if count},
         "cells": [
-            (sparkline.svg(one.lines[key.name], key.title), _last(one.lines[key.name]))
+            (sparkline.svg(one.lines[key.name], key.title), _last(one, key.name))
             for key in KEY_FIGURES
         ],
     }
 
 
-def _last(values: Sequence[float | None]) -> str:
-    measured = [value for value in values if value is not None]
-    return written.number(measured[-1]) if measured else written.NOT_MEASURED
+def _last(trend: Trend, name: str) -> str:
+    measured = [value for value in trend.lines[name] if value is not None]
+    if measured:
+        return written.number(measured[-1])
+    return NO_VALID_RUN if trend.by_status[INVALID] == trend.runs else written.NOT_MEASURED
