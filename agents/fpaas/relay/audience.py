@@ -51,11 +51,11 @@ class Audience:
         self.connects = 0
         self.slow_disconnects = 0
         self.blocked_ns = 0
-        #: The bad manners that everybody suffers now, whoever comes included.
+        #: The bad manners that all subscribers suffer now, new ones included.
         self.fault: Fault | None = None
 
     def go_on(self, left: RelayResult) -> None:
-        """Count on from where a relay that ended in this run had come."""
+        """Count on from the account of a relay that ended in this run."""
         self.sent, self.replayed = left.sent, left.replayed
         self.connects, self.slow_disconnects = left.connects, left.slow_disconnects
         self.blocked_ns = round(left.blocked_s * NS_PER_S)

@@ -1,4 +1,4 @@
-"""The relay's subscribers as one of those whom it watches; see fpaas.watch.watch."""
+"""The relay's subscribers as a peer that it watches; see fpaas.watch.watch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fpaas.records.events import READER_BLOCKED, Value
 
 
 class Relay(Protocol):
-    """What is asked of the relay."""
+    """What the peer needs from the relay."""
 
     def blocked(self) -> tuple[int, str] | None:
         """Return since when a subscriber has been blocked for longest, and its address."""
 
 
 class BlockedReader:
-    """Whoever takes nothing: heard, as it were, while nobody is blocked, or another than before."""
+    """A subscriber that takes nothing; counts as heard while none is blocked, or another is."""
 
     kind = READER_BLOCKED
     ping_after_ns = PING_AFTER_NS

@@ -32,12 +32,12 @@ WRITE_BUFFER_BYTES = 256 * 1024
 HANDSHAKE_S = 10.0
 PING_INTERVAL_S = 20.0
 CLOSE_S = 10.0
-#: Of a request with all its headers.
+#: The largest request, with all its headers.
 REQUEST_MAX_BYTES = 16 * 1024
 REQUEST_END = b"\r\n\r\n"
-#: What subscribers have to say is short. It is the kernel's buffer, so that one who talks waits.
+#: Subscribers' messages are short. This is the kernel's buffer, so that one that talks waits.
 RECEIVE_BUFFER_BYTES = 16 * 1024
-#: Who talks all the same gets this share of our time.
+#: One that talks anyway gets this share of our time.
 LISTENING_SHARE = 0.1
 #: Bad manners that it knows of: it reads nothing, it lets nobody in.
 STALL, DISCONNECT = "stall", "disconnect"
@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, audience: Audience) -> None:
         self._audience = audience
         self._protocol = ServerProtocol(logger=websocket_log)
-        #: What has come of the request; None when it is whole.
+        #: The part of the request that has come; None when it is whole.
         self._request: bytearray | None = bytearray()
         self._refused_request = False
         self._incoming = Incoming()
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._paused_at_ns: int | None = None
         self._heard_pong = True
-        #: What came in while the relay stalled.
+        #: Data that came while the relay stalled.
         self._unheard = b""
 
     # -- asyncio.Protocol ------------------------------------------------------------------------
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     def _after(self, delay_s: float, action: Callable[[], None]) -> None:
-        """Do something later, instead of what was planned until now."""
+        """Do something later, in place of what was planned before."""
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:

@@ -1,4 +1,4 @@
-"""What a relay says beside its events: #info messages and error frames; neither has a seq."""
+"""A relay's frames beside its events: #info messages and errors; neither has a seq."""
 
 from __future__ import annotations
 

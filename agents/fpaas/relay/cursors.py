@@ -40,7 +40,7 @@ class Refused(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Backlog:
-    """What a relay can replay: frames `oldest` … `end` - 1, of which frame i has seq i + `shift`.
+    """Frames that a relay can replay: `oldest` … `end` - 1; frame i has seq i + `shift`.
 
     Frame `end` is the next to fall due.
     """

@@ -1,8 +1,8 @@
-"""What subscribers say: pings, pongs and closes. What else they say is skipped, and not kept."""
+"""Subscribers' messages: pings, pongs and closes. Anything else is skipped, and not kept."""
 
 from __future__ import annotations
 
-#: Of the longest head: two bytes, a length of eight, a mask of four.
+#: The longest head: two bytes, a length of eight, a mask of four.
 _HEAD_BYTES_MAX = 14
 _OPCODE, _LENGTH, _MASKED = 0x0F, 0x7F, 0x80
 #: Continuation, text and binary; what is neither these nor control is for the protocol to refuse.

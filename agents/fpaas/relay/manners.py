@@ -24,7 +24,7 @@ from fpaas.spec import NS_PER_S, Fault
 log = logging.getLogger(__name__)
 
 IN_FRAMES = (renumbering.REWIND, renumbering.RENUMBER, wire.GARBAGE, wire.HALF_FRAME)
-#: What should have begun longer ago, and does not last, was for a relay that ran before this one.
+#: A fault that should have begun longer ago, and does not last, was for an earlier relay.
 LATE_S = 1.0
 
 
@@ -98,7 +98,7 @@ class Manners:
         if self._log is None:
             return None
         parameters: dict[str, Value] = {"number": number, **fault.to_dict()}
-        # What lies in the frames is in the first that is due then, whenever that is sent.
+        # Damaged frames are the first that are due then, whenever they are sent.
         if fault.do in IN_FRAMES:
             return self._log.begin(FAULT, due_unix_ns, parameters)
         parameters["begin_late_ms"] = _late_ms(due_unix_ns)

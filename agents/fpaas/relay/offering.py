@@ -11,7 +11,7 @@ from fpaas.relay.wire import Wire
 
 
 class Offering:
-    """What has fallen due: frames 0 … offered - 1, of `total` (None: without end).
+    """Frames that have fallen due: 0 … offered - 1, of `total` (None: without end).
 
     `lateness` is of each frame that some subscriber was sent, the first time; `lateness_own` of the
     same, from when that subscriber was there and its socket took more.

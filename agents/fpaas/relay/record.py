@@ -36,7 +36,7 @@ BACKOFF_MAX_S = 10.0
 
 @dataclass(frozen=True)
 class Options:
-    """What to record and when to stop; None: no bound of that kind."""
+    """The recording to make and when to stop; None: no bound of that kind."""
 
     relay: str
     output: Path
@@ -267,7 +267,7 @@ async def _record(
     loop = asyncio.get_running_loop()
     deadline_s = None if options.max_seconds is None else loop.time() + options.max_seconds
     try:
-        # What cannot be read at all is to be said at once.
+        # If nothing can be read at all, say so at once.
         await recording.subscription.connect_once()
     except RelayError as error:
         raise BadInput(str(error)) from error

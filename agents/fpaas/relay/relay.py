@@ -42,7 +42,7 @@ READER = "shuffler"
 
 @dataclass(frozen=True)
 class Options:
-    """What to serve and until when.
+    """The firehose to serve, and until when.
 
     `t0_unix_ns` None is now. It ends when its `run` has settled, or `duration_s` after T0, or on
     SIGTERM.
@@ -62,14 +62,14 @@ class Options:
     faults: tuple[Fault, ...] = ()
     #: Where it serves /metrics, `host:port`; None: nowhere.
     metrics_listen: str | None = None
-    #: Where phases of the run meet.
+    #: Times where phases of the run meet.
     cuts_unix_ns: tuple[int, ...] = ()
 
 
 class Records:
     """The relay's files in a run directory. A full disk costs the files, not the offering.
 
-    Whoever `goes_on` adds to those of a relay that ended in the run.
+    If it `goes_on`, it adds to those of a relay that ended in the run.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ async def run(options: Options, status: agent.Status) -> None:
         audience.replayed,
     )
     records.close()
-    # Whoever serves until SIGTERM is done then.
+    # If it serves until SIGTERM, it is done then.
     ended = finished or (options.run is None and options.duration_s is None)
     status.set(State.DONE if ended else State.STOPPED, f"offered {offering.offered}")
 
@@ -258,7 +258,7 @@ async def _until_end(options: Options, t0_unix_ns: int, stop: asyncio.Event) -> 
         end_unix_ns = t0_unix_ns + round(options.duration_s * NS_PER_S)
         return await agent.sleep_until_unix_ns(end_unix_ns, stop)
     if run is not None and directory is not None:
-        # Whoever reads to the end is not to find us gone.
+        # A subscriber that reads to the end must not find us gone.
         return await agent.sleep_until_settled(run, directory, [READER], stop)
     if run is not None:
         return await agent.sleep_until_unix_ns(run.settled_unix_ns, stop)

@@ -1,4 +1,4 @@
-"""What a relay answers to a request for a subscription: HTTP before the WebSocket is open.
+"""A relay's answers to requests for a subscription: HTTP before the WebSocket is open.
 
 Refusals are XRPC's: a JSON object with `error`, a name, and `message`; see
 https://atproto.com/specs/xrpc.

@@ -20,7 +20,7 @@ WAKE_UP_S = 0.001
 
 
 class Relay:
-    """Sends what an offering offers to whoever subscribes."""
+    """Sends an offering's frames to all subscribers."""
 
     def __init__(self, offering: Offering, audience: Audience) -> None:
         self.offering = offering
@@ -67,7 +67,7 @@ class Relay:
             self.offering.offer_due()
 
     def go_on(self, left: RelayResult) -> None:
-        """Go on where a relay ended in this run, before anybody is there."""
+        """Go on where a relay ended in this run, before anybody subscribes."""
         self.offering.offer_due()
         self.offering.handed = left.handed
         self.audience.go_on(left)

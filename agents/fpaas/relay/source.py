@@ -1,4 +1,4 @@
-"""What a relay is given: frames, and when each is due."""
+"""A relay's source: frames, and when each is due."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Source(Protocol):
-    """Where frames come from; `frame(i)` is the same bytes every time.
+    """A source of frames; `frame(i)` is the same bytes every time.
 
     Its seq is first_seq + i, and `shift`, which is for relays that renumber.
     """

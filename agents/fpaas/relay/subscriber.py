@@ -2,7 +2,7 @@
 
 Each subscriber is a position in the sequence; a frame is made when its turn comes and goes straight
 to the socket, so that a subscriber who does not read costs no memory, and a cursor can be replayed
-without keeping anything. What is due goes out in one write per wake-up.
+without keeping anything. All due frames go out in one write per wake-up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes over the wire: the offered frames, renumbered or damaged as a run's faults have it.
+"""The bytes on the wire: offered frames, renumbered or damaged as the run's faults say.
 
 All of it follows from the schedule: a relay that is started again in a run goes on as it would
 have, and a frame is the same bytes every time it is replayed.
@@ -48,7 +48,7 @@ class Wire:
 
     @property
     def source(self) -> Source:
-        """Where the frames come from."""
+        """The source of the frames."""
         return self._source
 
     def frame(self, index: int, elapsed_ns: int) -> bytes:

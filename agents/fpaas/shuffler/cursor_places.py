@@ -32,7 +32,7 @@ CONNECT_PATIENCE_S = 10.0
 #: At the end, the last cursor gets this long to be taken.
 CLOSE_PATIENCE_S = 2.0
 NO_MESSAGE = 10037
-#: Nobody has subscribed to what was published: there is no such stream.
+#: Nobody subscribed to the subject published to: there is no such stream.
 NOBODY = "503"
 
 
@@ -46,7 +46,7 @@ class CursorPlace(Protocol):
         """Return the cursor, None if there is none yet. Raises BadInput that names the place."""
 
     def write_through(self, connection: NatsConnection) -> None:
-        """Take the connection on which events are published, if need be."""
+        """Use the connection on which events are published, if need be."""
 
     def save(self, cursor: int | None) -> None:
         """Save it; if that fails the shuffler goes on, says so, and counts it."""
@@ -110,7 +110,7 @@ class CursorBucket:
     goes with its server; one that is there is used as it is, with as many replicas as it has.
     Raises BadInput if the name can be no bucket's.
 
-    That of a run has the run's id beside the cursor, and is kept as the run's stream is.
+    A run's bucket has the run's id beside the cursor, and the storage of the run's stream.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 #: How many frames' bytes are kept, and how many of each.
 FILES_MAX = 16
 BYTES_MAX = 64 * 1024
-#: What comes after these is counted like all, but has no event of its own.
+#: Later frames are counted like all others, but have no event.
 EVENTS_MAX = 1000
 _CAUSE_CHARACTERS_MAX = 300
 
@@ -35,7 +35,7 @@ class KeptFrames:
     def keep(self, error: FrameError, frame: bytes | None, *, after_seq: int | None) -> None:
         """Note a frame, None for one that was too large to be received.
 
-        `after_seq` is that of the frame read before it. The same bytes at the same place are one
+        `after_seq` is the seq of the frame before it. The same bytes at the same place are one
         frame: the relay sends it again after a reconnect.
         """
         digest = hashlib.sha256(frame or b"").digest()

@@ -1,7 +1,7 @@
-"""What a killed shuffler published and had no time to write down, read from the stream.
+"""Events that a killed shuffler published and had no time to write down, read from the stream.
 
-Whoever is started again in its place reads the relay again from where its account ends, so these
-events get their outcome as duplicates. If the firehose is over by then, only the stream has them.
+The shuffler that takes its place reads the relay again from where its account ends, so these events
+get their outcome as duplicates. If the firehose is over by then, only the stream has them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When a relay could be heard, and when it was quiet meanwhile."""
+"""When a relay could be heard, and when it was quiet all the same."""
 
 from __future__ import annotations
 

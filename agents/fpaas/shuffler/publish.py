@@ -72,7 +72,7 @@ class Publish:
 
     def written_again(self, now_s: float) -> None:
         """Note that it goes out once more."""
-        # Unless the last write was refused, it may have been stored all the same.
+        # Unless the last write was refused, it may have been stored anyway.
         if self.refusal is None:
             self.doubtful = True
         self.refusal = None

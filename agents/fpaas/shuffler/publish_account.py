@@ -1,4 +1,4 @@
-"""The account of what became of each event that was read: by relay seq, and in running counts."""
+"""The account of events that were read and their outcomes, by relay seq and in running counts."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ DIDS_GROWTH_MAX = 1 << 26
 
 @dataclass
 class StreamPlaces:
-    """Where one stream has what was published: a stream that was lost and made again is another.
+    """Where one stream has published events; a stream that was lost and made again is another.
 
-    `created` is when it was made, as the server says; None if that is not known. `runs` are
-    [relay seq, stream seq, count]; `presumed` are such places of publishes that were in flight when
-    the stream was lost, if it took them in the order in which they were written.
+    `created` is when it was made, as the server says; None if that is not known. `runs` are [relay
+    seq, stream seq, count]; `presumed` are the same for publishes that were in flight when the
+    stream was lost, provided that it took them in the order in which they were written.
     """
 
     created: str | None = None
     runs: list[list[int]] = field(default_factory=list)
     stored_seqs: IntervalSet = field(default_factory=IntervalSet)
-    #: Stream sequences of further copies of what was published.
+    #: Stream sequences of further copies of published events.
     copy_seqs: IntervalSet = field(default_factory=IntervalSet)
     last_seq: int = 0
     #: CRC-32 of the DID of each stream sequence from 1 on, if that is kept.
     dids: array[int] | None = None
-    #: Of the same, which classes of consumers want it, a bit each, and PUBLISHED.
+    #: For the same, the classes of consumers that want it, a bit each, and PUBLISHED.
     classes: array[int] | None = None
     presumed: list[list[int]] = field(default_factory=list)
     noticed_unix_ns: int = 0
@@ -95,7 +95,7 @@ class Account:
         self.maybe_stored_twice = 0
         #: Messages in the stream that are not this shuffler's.
         self.foreign = 0
-        #: Publishes of what a lost stream had, into the one that was made in its place.
+        #: Events of a lost stream that were published into the one made in its place.
         self.replayed = 0
         self.failures_by_reason: Counter[str] = Counter()
         self.refusals_by_reason: Counter[str] = Counter()
@@ -261,7 +261,7 @@ class Account:
         self.duplicate_seqs.add(seq)
 
     def take_back(self, seq: int, stream_seq: int, *, label: str, size_bytes: int) -> None:
-        """Make a duplicate of what was taken for published: its place is another event's."""
+        """Make a publish a duplicate that was taken for stored: its place is another event's."""
         self.published -= 1
         self.settled -= 1
         self.published_seqs = self.published_seqs.difference(IntervalSet([(seq, seq)]))

@@ -1,4 +1,4 @@
-"""What JetStream answers to a publish: stored, a duplicate, or refused for now or for good.
+"""JetStream's answers to a publish: stored, a duplicate, or refused for now or for good.
 
 Source: https://docs.nats.io/reference/reference-protocols/nats_api_reference; error codes from the
 server's errors.json, whose `code` follows HTTP.
@@ -15,17 +15,17 @@ from fpaas.jetstream.nats_wire import status_of
 _TEMPORARY_CLIENT_ERRORS = (404, 408, 429)
 #: JetStream's error code for an earlier write of the same message that a cluster still agrees on.
 _IN_PROCESS = 10158
-#: Those that say that the stream does not end where the publish expects it to.
+#: Codes that say that the stream does not end where the publish expects it to.
 _OUT_OF_TURN = (10071, 10164)
 #: Why a publish was refused that came ahead of its turn.
 OUT_OF_TURN = "10071 an event before it was not stored"
-#: Why a publish was refused to which nobody answered.
+#: Reason of a publish that nobody answered.
 NO_STREAM = "503 no stream takes the subject"
 #: Stream sequences are numbers of 64 bits; one of fewer digits always is.
 _SEQ_LIMIT = 2**64
 _DIGITS_MAX = 19
 _ZERO = ord("0")
-#: Reasons are counted, each by itself.
+#: Each reason is counted.
 _REASON_CHARACTERS_MAX = 200
 
 
@@ -39,7 +39,7 @@ class Ack(NamedTuple):
 class Refusal(NamedTuple):
     """The publish was not stored; `permanent` if a repeat would be refused as well.
 
-    `in_doubt` if it may be stored all the same: the cluster had not agreed on it yet.
+    `in_doubt` if it may be stored anyway: the cluster had not agreed on it yet.
     `out_of_turn` if something before it was not stored, and it was written on that condition.
     """
 

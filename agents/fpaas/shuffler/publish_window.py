@@ -1,6 +1,6 @@
 """Publishes in flight, bounded, until each has its outcome.
 
-A publish without an answer may have been stored all the same, so it is repeated under the same
+A publish without an answer may have been stored anyway, so it is repeated under the same
 Nats-Msg-Id and the stream's duplicate window settles it. Pure: times are given, nothing is sent
 from here.
 """
@@ -24,7 +24,7 @@ NEVER_SENT = "NATS could not be reached"
 
 
 class PublishWindow:
-    """What is in flight, bounded by count and bytes; one read may exceed a bound.
+    """Publishes in flight, bounded by count and bytes; one read may exceed a bound.
 
     Publishes are known by a token, the last of their answer's subject. `ready` are those that may
     be written: what is new, and those whose turn has come; see `expected_end`.
@@ -42,8 +42,8 @@ class PublishWindow:
         self.ready: list[Publish] = []
         #: Taken out when their stream was lost, to be read again: by relay seq, without frames.
         self.withdrawn: dict[int, Publish] = {}
-        #: Of a killed shuffler's: what has its outcome beyond where it is resumed, and the highest
-        #: place that it knew. What it published after that, it may have published already.
+        #: From a killed shuffler: events with an outcome beyond where it is resumed, and the
+        #: highest place that it knew. Later events may be in the stream already.
         self.settled_before: IntervalSet | None = None
         self.floor_before: int | None = None
         #: Relay seqs to be read again, for the stream that was made in a lost one's place.
@@ -168,7 +168,8 @@ class PublishWindow:
     def note_if_in_next(self, publish: Publish, stream_seq: int) -> bool:
         """Note if a new message got a place that was given before: in a stream made since.
 
-        Returns whether. It has no outcome yet then: whoever looks after the stream takes it out.
+        Returns whether it did. Then it has no outcome yet: the caller that looks after the stream
+        takes it out.
         """
         is_given = stream_seq in self._account.stream.stored_seqs
         if self._is_only_stream or not is_given or stream_seq in self._settled:
@@ -192,8 +193,8 @@ class PublishWindow:
     def found(self, seq: int, stream_seq: int, message_id: str | None = None) -> bool:
         """Take in that the stream has an event of relay seq `seq` at a place that no answer named.
 
-        Returns whether it is one of ours: a publish without an answer, or another copy. Of a relay
-        that somebody else reads, another event may have the seq, so `message_id` must be the same.
+        Returns whether it is one of ours: a publish without an answer, or another copy. If others
+        read the relay too, another event may have the seq, so `message_id` must be the same.
         """
         for publish in self.pending.values():
             if publish.seq == seq:
@@ -212,7 +213,7 @@ class PublishWindow:
     def withdraw(self) -> list[Publish]:
         """Take everything out that waits for an answer: its stream is gone, it is to be read again.
 
-        Returns what is taken out, in the order in which it was taken in.
+        Returns the publishes in the order in which they were taken in.
         """
         taken = list(self.pending.values())
         for publish in taken:
@@ -229,7 +230,7 @@ class PublishWindow:
         return taken
 
     def give_up_withdrawn(self) -> None:
-        """Give an outcome to what was taken out and could not be read again."""
+        """Give an outcome to publishes that were taken out and could not be read again."""
         withdrawn, self.withdrawn = self.withdrawn, {}
         for publish in withdrawn.values():
             self._give_up(publish, publish.refusal or NEVER_SENT)

@@ -89,10 +89,10 @@ class Publisher:
         self.recovery: Recovery | None = None
         #: Nothing is written: it is not known yet whether the stream is the one that it was.
         self._looking = False
-        #: What is read meanwhile, which comes after all that is repeated and replayed.
+        #: Events read in the meantime, which come after everything repeated and replayed.
         self._held: list[tuple[Event, bytes]] | None = None
         self._looked_s = 0.0
-        #: What was published is in a stream that nobody looked at yet.
+        #: Events were published into a stream that nobody looked at yet.
         self._has_next_stream = False
         #: No stream took what was published last: what waits is repeated, nothing new comes.
         self._has_no_stream = False
@@ -132,15 +132,15 @@ class Publisher:
         publish = self.publish_of(event, frame)
         withdrawn = self.window.withdrawn.pop(event.seq, None)
         publish.again = withdrawn is None
-        # If it is in this stream already, a duplicate is its own.
+        # If it is in this stream already, a duplicate is its own copy.
         publish.doubtful = withdrawn is not None and withdrawn.in_next
         self.window.add(publish)
 
     def withdraw(self) -> list[tuple[int, int, int]]:
         """Take out what waits for an answer, as the stream is gone.
 
-        Returns relay seq, CRC-32 of the DID and classes of what it may have had, in the order of
-        writing.
+        Returns relay seq, CRC-32 of the DID and classes of events that it may have had, in the
+        order of writing.
         """
         now_ns = common_time.now_ns()
         in_doubt = []
@@ -325,7 +325,7 @@ class Publisher:
             outage.resumed_unix_ns = outage.resumed_unix_ns or common_time.now_ns()
 
     def _let_go(self) -> None:
-        """Take in what was held back."""
+        """Take in the events that were held back."""
         held, self._held = self._held or [], None
         for event, frame in held:
             self.publish(event, frame)
@@ -431,7 +431,7 @@ class Publisher:
     def _open_room(self) -> None:
         if self._room.is_set() or not self.window.roomy:
             return
-        # What waits finds out when there is a stream again.
+        # Waiting publishes find out when there is a stream again.
         if not (self._has_no_stream and self.window.pending):
             self._room.set()
 

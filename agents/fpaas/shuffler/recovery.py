@@ -1,9 +1,9 @@
-"""What the shuffler does when it is connected to NATS again: the stream may be another one.
+"""Recovery when the shuffler is connected to NATS again: the stream may be another one.
 
-A stream that is gone is made again as it was asked for. What the lost one had and not every
-consumer did, as far as they told, is read from the relay again and published before anything new:
-what is still young enough for the stream, and whatever was in flight. The account keeps both
-streams apart.
+If the stream is gone, it is made again with the same settings. Events that the lost one had and
+some consumer had not, as far as they told, are read from the relay again and published before
+anything new, if they are still young enough for the stream; so is everything that was in flight.
+The account keeps the streams apart.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Recovery:
     def _missed(self, cursor: int | None) -> IntervalSet:
         """Return the relay seqs that lost streams had and not every consumer did.
 
-        If nobody tells, it is all that was published and is young enough.
+        If no consumer told, these are all published events that are young enough.
         """
         oldest = self._account.lost_streams[-1].oldest_seq or 0
         if self._listener is None:

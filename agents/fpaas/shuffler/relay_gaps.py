@@ -20,11 +20,11 @@ AFTER_RECONNECT = "after_reconnect"
 FUTURE_CURSOR = "future_cursor"
 RENUMBERED = "renumbered"
 
-#: A relay of which more than one event in this many leaves out numbers numbers sparsely.
+#: If more than one event in this many leaves out numbers, the relay numbers sparsely.
 DENSE_EVENTS = 100
 #: After this many events without a gap, a relay is known to number densely.
 DENSE_FROM = 10
-#: Of a sparse relay, something is missing if it leaves out this many times what it did before.
+#: If a sparse relay leaves out this many times more than before, something is missing.
 UNUSUAL_TIMES = 10
 GAPS_MAX = 1000
 #: In how many places with left-out numbers late events are recognised.
@@ -54,7 +54,7 @@ class RelayGaps:
         self._is_dense = is_dense
         self._jumps = 0
         self._widest = 0
-        #: Of the numbering that there is, in the order of its seqs.
+        #: Those of the current numbering, in the order of its seqs.
         self._left_out: deque[_LeftOut] = deque(maxlen=AWAITED_MAX)
 
     def is_dense(self, events: int) -> bool:

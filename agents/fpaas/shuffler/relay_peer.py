@@ -1,4 +1,4 @@
-"""The relay as one of those whom the shuffler watches; see fpaas.watch.watch."""
+"""The relay as a peer that the shuffler watches; see fpaas.watch.watch."""
 
 from __future__ import annotations
 

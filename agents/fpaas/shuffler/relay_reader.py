@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 #: A frame as it was decoded, or what is wrong with it.
 Received = Event | ErrorFrame | Ignored | FrameError
 
-#: Of frames that are no events, and may stand in a gap's place.
+#: Kept seqs of frames that are no events, and may explain a gap.
 IGNORED_AHEAD_MAX = 1000
 
 
@@ -45,7 +45,7 @@ class RelayReader:
     """Reads `url` into a publisher from after seq `after` on; None is the live tail.
 
     `contiguous` tells that the relay leaves no gaps (ours does not), so that the seq of a frame
-    that cannot be read is known all the same.
+    that cannot be read is still known.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class RelayReader:
         last_seq = self.numbering.last_seq
         if last_seq is None or self._unreceivable_after != last_seq:
             return last_seq
-        # It was resumed once from where it failed; then from further on.
+        # It was resumed once from where it failed, then from further on.
         return last_seq + max(0, self._unreceivable - 1)
 
     def _connected(self) -> None:
@@ -272,7 +272,7 @@ class RelayReader:
             self.gaps.take_back(event.seq - 1)
         else:
             if missing:
-                # What cannot be decoded, cannot be received or is no event is not missing.
+                # Frames that cannot be decoded or received, or are no events, are not missing.
                 missing = max(0, missing - len(given_up) - self._ignored_before(event.seq))
                 missing -= self._give_up_unreceivable(missing)
             self._note_gap(
@@ -333,7 +333,7 @@ class RelayReader:
         self._unreceivable = 0
 
     def _is_dropped_by(self, frame: ErrorFrame | Ignored | FrameError, received: bytes) -> bool:
-        """Take in what is no event; returns whether the connection was dropped for it."""
+        """Take in a frame that is no event; returns whether the connection was dropped for it."""
         if isinstance(frame, FrameError):
             return self._is_dropped_for(frame, received)
         if isinstance(frame, ErrorFrame):
@@ -364,7 +364,7 @@ class RelayReader:
         log.error("relay %s: error %s: %s", self.url, frame.name, frame.message)
         if frame.name == "FutureCursor":
             if self._unreceivable > 1 and self._unreceivable_after == self.numbering.last_seq:
-                # What is beyond the frame that cannot be received is still to come.
+                # Events beyond the frame that cannot be received are still to come.
                 self._unreceivable -= 1
             elif not self.numbering.start_over():
                 log.error("the relay renumbers its events; reading on from its live tail")

@@ -1,8 +1,8 @@
-"""Reads events from the relay once more, by a subscription of its own, for a stream made again.
+"""Reads events from the relay again, by a separate subscription, for a stream made again.
 
-The reader waits meanwhile with its own place in the relay's stream, so that what is new comes after
-what is read again. Only what is wanted is published; frames that cannot be decoded were counted
-when they were read first. What a relay had before it renumbered cannot be asked for.
+The reader keeps its place in the relay's stream and waits, so that new events come after those that
+are read again. Only wanted events are published; frames that cannot be decoded were counted when
+they were first read. Events from before a relay renumbered cannot be asked for.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fpaas.shuffler.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
-#: A relay that brings nothing of what is wanted for this long does not have it.
+#: A relay that brings no wanted event for this long does not have them.
 PATIENCE_S = 20.0
 RETRY_S = 0.25
 

@@ -31,7 +31,7 @@ DIDS_LATE_MAX = 16_384
 
 @dataclass(frozen=True)
 class Left:
-    """What a shuffler left that was killed: its account, and of each stream DIDs and classes.
+    """Files of a shuffler that was killed: its account, and DIDs and classes of each stream.
 
     Classes are None if it did not keep them.
     """
@@ -59,7 +59,7 @@ class Left:
 class RunFiles:
     """The shuffler's files in a run directory. Every write raises RunInvalid that names it.
 
-    Whoever `goes_on` adds to those of a shuffler that was killed.
+    If it `goes_on`, it adds to those of a shuffler that was killed.
     """
 
     def __init__(self, directory: Path, shuffler: Shuffler, *, goes_on: bool) -> None:
@@ -96,7 +96,7 @@ class RunFiles:
     def write(self, cursor: int | None, *, complete: bool) -> None:
         """Write a sample, the account as of now, and the histograms of the interval.
 
-        In this order: whoever is killed between them has recorded less than it says was due.
+        In this order: if it is killed between them, it has recorded less than it says was due.
         """
         self._shuffler.count_acks()
         with _named_disk_errors(self._directory):
@@ -116,7 +116,7 @@ class RunFiles:
             self._histograms.close(common_time.now_s())
 
     def _write_by_seq(self) -> None:
-        """Write DIDs and classes of what was stored since the last time, and of what came late."""
+        """Write DIDs and classes of events stored since the last time, late ones included."""
         account = self._shuffler.account
         while self._lost_written < len(account.lost_streams):
             number = self._lost_written

@@ -31,7 +31,7 @@ async def serve(endpoints: Endpoints, cursor_place: CursorPlace | None) -> None:
     reader, publisher = shuffler.reader, shuffler.publisher
     if cursor_place:
         cursor_place.write_through(publisher.connection)
-        # From the first event on, before it is published: whoever is killed then begins with it.
+        # From the first event on, before it is published: if we are killed then, it is read again.
         reader.on_first_read = lambda: cursor_place.save(reader.cursor)
     try:
         await publisher.connect(NATS_PATIENCE_S)

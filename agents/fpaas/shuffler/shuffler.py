@@ -37,7 +37,7 @@ from fpaas.spec import STREAM_NAME
 
 @dataclass(frozen=True)
 class Endpoints:
-    """What to connect, and where to serve metrics."""
+    """Addresses to connect to, and where to serve metrics."""
 
     relay_url: str
     nats: NatsAddress

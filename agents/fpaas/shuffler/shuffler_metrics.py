@@ -25,7 +25,7 @@ ACK_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 class AckHistogram:
     """Cumulative counts by bucket: what was added, and at a scrape what the recorder has since.
 
-    Scraped from a thread of its own. What was added is replaced as a whole, together with the list
+    Scraped from another thread. What was added is replaced as a whole, together with the list
     that it came from, so that no sample is counted twice.
     """
 

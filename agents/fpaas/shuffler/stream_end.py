@@ -1,4 +1,4 @@
-"""Where the stream will end once it has taken everything that was written. Pure.
+"""Where the stream will end once it has stored everything written. Pure.
 
 NATS takes the writes of one connection in their order, and stores one with the header
 Nats-Expected-Last-Sequence only if the stream ends just there. So an event may be written behind an
@@ -6,7 +6,7 @@ earlier one of its DID that has no answer yet: if that one is not stored, or any
 written before, the stream ends earlier than expected and refuses the event. Writes are numbered;
 how far stream sequences are ahead of these numbers is known from answers.
 
-That holds of one server, whose check and storing are one step, and of a stream that nobody else
+That holds for one server, whose check and storing are one step, and for a stream that nobody else
 writes: another's message could stand in for one that was refused just then.
 """
 

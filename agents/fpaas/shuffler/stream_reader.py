@@ -1,7 +1,7 @@
 """Reads from the stream what no answer told: publishes that were never answered, second copies.
 
 Every place in the stream that no acknowledgement named is looked at once, when the run is over: the
-header `Fpaas-Seq` says whose it is. What has left the stream by then cannot be read; such places
+header `Fpaas-Seq` says whose it is. Messages that have left the stream cannot be read; such places
 are second copies as far as publishes were stored after a write of unknown fate, and nobody's
 otherwise.
 """
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SEQ_HEADER = "Fpaas-Seq"
 ID_HEADER = "Nats-Msg-Id"
-#: Of more places than this, the rest stays unread.
+#: Places beyond this number stay unread.
 READS_MAX = 2000
 
 
@@ -66,7 +66,7 @@ async def settle(
             elif account.maybe_stored_twice > account.stored_twice:
                 account.note_copy(stream_seq)
             elif stream_seq < first_kept and reads < READS_MAX:
-                # What has left the stream has nothing more to tell.
+                # Messages that have left the stream have nothing more to tell.
                 stream_seq = first_kept
                 continue
             else:

@@ -54,7 +54,7 @@ STOP_DRAIN_S = 2.0
 BACKOFF_MAX_OWN_RELAY_S = 1.0
 #: At the end, NATS gets this long to tell what it never answered.
 SETTLE_TIMEOUT_S = 5.0
-#: A shuffler that is started again may publish for so long what the one before had published.
+#: For this long, a shuffler that is started again may repeat publishes of the one before.
 IN_DOUBT_S = 10.0
 
 
@@ -79,7 +79,7 @@ async def run(spec: RunSpec, directory: Path, endpoints: Endpoints) -> None:
 class _Begin(NamedTuple):
     """Where a shuffler begins in its run."""
 
-    #: What one left that was killed.
+    #: Files of one that was killed.
     left: Left | None
     #: It goes on after this; None: at the run's beginning.
     after: int | None
@@ -161,7 +161,7 @@ class _Run:
             account.restore(left.result, left.dids, left.classes)
             shuffler.left = left.result
             if after is not None:
-                # What has its outcome, and is read again.
+                # Events that have their outcome, and are read again.
                 window.settled_before = account.outcomes().difference(IntervalSet([(0, after)]))
             publisher, ended_at = shuffler.publisher, account.last_stream_seq
             self._life_before = LifeBefore(publisher, account, ended_at)
@@ -200,7 +200,7 @@ class _Run:
                 self._events_path, peers, shuffler.loop_lag, agent.wakes_from(self._spec.t0_unix_ns)
             )
         )
-        # Nothing was read yet: whoever is killed at any time has left an account.
+        # Before anything is read: killed at any time, it leaves an account.
         self._tick()
         timeline = asyncio.ensure_future(self._timeline())
         reading = asyncio.ensure_future(reader.run())

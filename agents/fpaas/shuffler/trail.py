@@ -1,4 +1,4 @@
-"""When the stream had taken the relay's events up to which one: what is young enough for it. Pure.
+"""How far into the relay's events the stream was when, to tell which are young enough. Pure.
 
 One entry a second is kept for as long as the stream keeps messages.
 """
@@ -19,7 +19,7 @@ class Trail:
         self._entries: deque[tuple[float, int]] = deque()
 
     def note(self, now_s: float, cursor: int | None) -> None:
-        """Note where the shuffler is; entries that are too old to matter go."""
+        """Note where the shuffler is; drops entries that are too old to matter."""
         if cursor is None:
             return
         if self.first is None:
