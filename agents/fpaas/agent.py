@@ -1,4 +1,4 @@
-"""What every agent shares: its files in the run directory, its life cycle, its event loop.
+"""Shared by all agents: files in the run directory, life cycle, event loop.
 
 An agent waits for T0 by itself, ends by itself, and on SIGTERM or SIGINT writes what it measured.
 """
@@ -28,12 +28,12 @@ from fpaas.records.files import UnreadableError
 from fpaas.records.status import State
 from fpaas.spec import NS_PER_S, RunSpec
 
-#: Whoever plans a run prepares streams and measures networks before it arms it.
+#: Streams are prepared and networks measured before a run is armed.
 ARMED_WITHIN_S = 600.0
 ARMED_LOOK_INTERVAL_S = 0.05
 #: How often one looks whether others have ended.
 ENDED_LOOK_INTERVAL_NS = 50_000_000
-#: Of objects that came without going; Python's own is 700.
+#: Threshold of new objects that were not freed; Python's own is 700.
 COLLECT_AFTER = 50_000
 
 T = TypeVar("T")
@@ -145,7 +145,7 @@ async def sleep_until_unix_ns(due_unix_ns: int, stop: asyncio.Event) -> bool:
         left_s = (due_unix_ns - common_time.now_ns()) / 1e9
         if left_s <= 0:
             return True
-        # Long sleeps in steps: the wall clock may be corrected meanwhile.
+        # Long sleeps in steps: the wall clock may be corrected in between.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), min(left_s, 1.0))
     return False

@@ -3,7 +3,7 @@
 A host's own clock may be wrong by any amount. How far it is behind was measured before the run
 began (`fpaas.probe.clock_at_start`) and stands in run.json; every process of the run adds it to
 what its own clock says. So all of them mean the same moment by T0, and what they write down needs
-no translation later. What a clock drifts from then on is for the reader to correct
+no translation later. Readers correct the drift of clocks from then on
 (`fpaas.latency.clocks`), and a clock that is set is noticed (`fpaas.probe.clock_steps`).
 """
 
@@ -18,7 +18,7 @@ _shift_ns = 0
 
 
 def shift(shift_ns: int) -> None:
-    """Add this to what this host's clock says, from now on, in this process."""
+    """From now on, in this process, add this to this host's clock."""
     global _shift_ns  # noqa: PLW0603 - a process has one clock
     _shift_ns = shift_ns
 

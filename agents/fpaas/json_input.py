@@ -1,6 +1,6 @@
 """JSON from outside, read so that whatever is wrong with it is a ValueError.
 
-Python's reader raises RecursionError for what is nested very deeply, and takes NaN, Infinity,
+Python's reader raises RecursionError if the nesting is very deep, and takes NaN, Infinity,
 numbers that are infinite as floats and halves of characters; whoever goes on with those fails
 later, in any way.
 """

@@ -11,7 +11,7 @@ from typing import Any
 class Reason:
     """A code of `fpaas.verdict.codes`, the host that it is about, and JSON parameters.
 
-    The code is what programs match; `codes.sentence` makes the sentence for people.
+    Programs match the code; `codes.sentence` makes the sentence for people.
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""A wall clock that is set, and set back by what the monotonic one says. As root."""
+"""A wall clock that is set, and set back by the monotonic one. As root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dead man's timer: a process of its own that undoes what its agent does not come to undo.
+"""The dead man's timer: a separate process that undoes faults if its agent does not.
 
 It is told of each fault before that begins, and that it was undone. If the agent is gone, or a
 fault is overdue, it undoes by itself, says so in the agent's event log, and ends with the last.
@@ -139,7 +139,7 @@ class _Timer:
         readable, _, _ = select.select(sources, [], [], left_s)
         if self._woken in readable:
             os.read(self._woken, 1)
-            # Whoever ends the lab wants everything as it was.
+            # If the lab is ended, everything must be as it was.
             self._agent_is_gone = self._is_ending = True
         elif readable:
             self._read()

@@ -18,7 +18,7 @@ from fpaas.faults.processes import Process
 from fpaas.faults.undo import End, Undo
 from fpaas.records.events import Value
 
-#: What is free is taken in pieces, smaller and smaller, until nothing is.
+#: Free space is taken in smaller and smaller pieces, until none is left.
 PIECE_BYTES_MAX = 1 << 36
 PIECE_BYTES_MIN = 1 << 12
 #: It holds the disk no longer than this beyond its time, should everybody else be gone.

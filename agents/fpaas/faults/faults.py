@@ -33,7 +33,7 @@ from fpaas.spec.faults import AGENT, OfHost, label, of_host
 log = logging.getLogger(__name__)
 
 STATUS_INTERVAL_S = 5.0
-#: What a fault is on is looked up this long before it begins.
+#: A fault's targets are looked up this long before it begins.
 PREPARE_S = 0.2
 
 #: Prepares a fault on this host; None if it turns out not to be on this one.
@@ -42,7 +42,7 @@ Prepare = Callable[[OfHost], Injection | None]
 
 @dataclass(frozen=True)
 class Options:
-    """What to do, and with what."""
+    """The faults to execute, and the means."""
 
     spec: RunSpec
     directory: Path
@@ -122,7 +122,7 @@ async def _beat(status: Status) -> None:
 
 
 class _Schedule:
-    """All faults of a host, each a task of its own."""
+    """All faults of a host, each in its own task."""
 
     def __init__(
         self, options: Options, stop: asyncio.Event, event_log: EventLog, dead_man: DeadMan
@@ -165,7 +165,7 @@ class _Schedule:
         if await self._sleep_until(begin_ns):
             injected = await self._begin(one, injection, begin_ns)
         await self._sleep_until(end_ns)
-        # What does not last is to end as soon as it is done.
+        # A fault that does not last ends as soon as it is done.
         due_ns = injected.done_ns if injected is not None and not fault.for_s else end_ns
         await self._end(one, injection, injected, due_ns)
 

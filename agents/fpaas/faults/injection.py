@@ -22,7 +22,7 @@ class InjectionError(Exception):
 class Injection(Protocol):
     """One fault on this host, ready to be injected."""
 
-    #: What undoes it; known before it is done, and whoever is told must be able to do it.
+    #: How to undo it; known before it is done, and the dead man's timer must be able to do it.
     undo: list[Undo]
 
     def begin(self) -> None:

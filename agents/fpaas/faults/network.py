@@ -12,14 +12,14 @@ from fpaas.faults.undo import Run, Undo, UndoError, run
 from fpaas.records.events import Value
 from fpaas.spec import Fault
 
-#: By this handle a queueing discipline is known to be the lab's, to whoever cleans up after it.
+#: The handle that marks a queueing discipline as the lab's, for cleaning up.
 HANDLE = "f9aa:"
-#: Of a link that is capped: what may come at once, in seconds of its rate and at least …
+#: The burst of a capped link, in seconds of its rate and at least …
 BURST_S = 0.01
 BURST_MIN_BYTES = 32_000
 #: … and how long a packet waits before it is dropped.
 QUEUE_MS = 400
-#: What nft and tc say if there is nothing to remove.
+#: Messages of nft and tc if there is nothing to remove.
 ABSENT = ["No such file or directory", "Invalid handle", "Cannot delete qdisc with handle of zero"]
 
 
@@ -45,12 +45,12 @@ class Partition:
         return f"table inet {self._table} {{\n" + "\n".join(lines) + "\n}\n"
 
     def parameters(self) -> dict[str, Value]:
-        """Return whom it is cut off from."""
+        """Return the addresses that it is cut off from."""
         return {"addresses": ", ".join(self._addresses)}
 
 
 class Slow:
-    """What this host sends to others goes through a narrow link, or arrives later."""
+    """Traffic from this host to others goes through a narrow link, or arrives later."""
 
     def __init__(self, addresses: Iterable[str], kind: list[str]) -> None:
         self._kind = kind
@@ -73,7 +73,7 @@ class Slow:
 
 
 def slow(fault: Fault, addresses: Iterable[str]) -> Slow:
-    """Return a link that is capped, or on which all takes longer and nothing is dropped for it."""
+    """Return a link that is capped, or delays everything without dropping any of it."""
     if fault.mbit_per_s is not None:
         bits_per_s = round(fault.mbit_per_s * 1e6)
         burst_bytes = max(BURST_MIN_BYTES, round(bits_per_s / 8 * BURST_S))

@@ -25,7 +25,7 @@ class Preparation:
     directory: Path
     services: Services
     commands: ServiceCommands
-    #: Of the NATS server on this host.
+    #: For the NATS server on this host.
     monitoring_url: str
 
     def __call__(self, one: OfHost) -> Injection | None:

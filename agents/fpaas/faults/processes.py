@@ -1,4 +1,4 @@
-"""Processes of the lab on this host: who they are, and whether they are still the same."""
+"""Processes of the lab on this host: which they are, and whether they are still the same."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _await_none(
 
 @dataclass(frozen=True)
 class Services:
-    """Where the processes of this host's services are to be found."""
+    """Where to find the processes of this host's services."""
 
     directory: Path
     nats_pid_file: Path | None

@@ -48,7 +48,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
-    """A command is run; that there is nothing to undo (`absent` in what it says) is no error."""
+    """Runs a command; if it says that there is nothing to undo (`absent`), that is no error."""
 
     argv: list[str]
     absent: list[str]
@@ -94,7 +94,7 @@ Undo = Continue | Start | Run | End | SetClock
 def perform_all(undos: list[Undo], *, is_ending: bool) -> None:
     """Undo a fault, all of it; `is_ending`: so is the run, so that nobody is started for it.
 
-    Raises UndoError with what went wrong first, having tried the others.
+    Raises UndoError with the first error, after it has tried the others.
     """
     first: UndoError | None = None
     for undo in undos:
@@ -111,7 +111,7 @@ def perform_all(undos: list[Undo], *, is_ending: bool) -> None:
 def run(argv: list[str], text: str | None = None) -> str:
     """Run a command, with a text for its standard input; returns what it printed.
 
-    Raises UndoError with what it says if it fails, does not exist or takes too long.
+    Raises UndoError with its message if it fails, does not exist or takes too long.
     """
     try:
         done = subprocess.run(  # noqa: S603  (the lab's own)

@@ -12,7 +12,7 @@ from fpaas.firehose.frame_templates import DID_KEY, TIME_HEAD, Hole, Template, h
 from fpaas.firehose.record_contents import WORDS
 from fpaas.firehose.search_tree import any_link
 
-#: What #account events say, one after the other: active, or the status of one that is not.
+#: Contents of #account events, in turn: active, or the status of an inactive account.
 ACCOUNT_STATES = (
     *("active",) * 3,
     "deactivated",

@@ -40,13 +40,13 @@ class BadFrames:
 
     @property
     def count(self) -> int:
-        """How many were stepped over of which `passed` has not told yet what they were."""
+        """How many were stepped over and not yet explained by `passed`."""
         return len(self._skipped)
 
     def is_stepped_over(self, after: int | None, position: int | None) -> bool:
-        """Take in a bad frame; returns whether to read on. If not, the connection is to go.
+        """Take in a bad frame; returns whether to read on. If not, the connection must be dropped.
 
-        `position` is its own if that can be read all the same.
+        `position` is its own if that can still be read.
         """
         self._drop_stale()
         if after != self._in_a_row_after:
@@ -88,7 +88,7 @@ class BadFrames:
         count = min(len(self._skipped), self._given_up)
         self._skipped = self._skipped[count:]
         self._awaited = max(0, self._awaited - count)
-        # What failed after this event is still to come.
+        # Frames that failed after this event are still to come.
         return count, self._taken(None, None) if self._skipped else []
 
     def ended(self, after: int | None) -> list[int | None]:

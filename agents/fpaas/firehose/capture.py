@@ -70,7 +70,7 @@ def layout(frame: bytes) -> Layout:
 
 
 def first_seq(path: Path) -> int:
-    """Return the seq of a capture's first frame, which is what its replay begins with.
+    """Return the seq of a capture's first frame, with which its replay begins.
 
     Raises BadInput that names the file and what is wrong with it.
     """
@@ -91,7 +91,7 @@ def check(path: Path) -> int:
 class Capture:
     """A capture as a source of frames, `frame(i)` for any i ≥ 0.
 
-    Holds 45 bytes a frame; the frames themselves stay in the file, which must not change meanwhile.
+    Holds 45 bytes a frame; the frames themselves stay in the file, which must not change.
     """
 
     def __init__(self, path: Path, *, loop: bool = True) -> None:

@@ -27,7 +27,7 @@ from fpaas.firehose.kept_trees import KeptTrees
 from fpaas.firehose.record_contents import UPDATED_COLLECTION, new_rkey, record, rkey
 from fpaas.firehose.search_tree import KeyBank, Proof, any_link, layer_of, link
 
-#: Of 1000 operations, by collection; creates, updates and deletes are drawn apart from it.
+#: Shares of 1000 operations, by collection; creates, updates and deletes are drawn separately.
 COLLECTIONS_PER_MILLE = {
     "app.bsky.feed.like": 700,
     "app.bsky.feed.post": 120,
@@ -37,9 +37,9 @@ COLLECTIONS_PER_MILLE = {
     "app.bsky.graph.listitem": 5,
     "app.bsky.feed.threadgate": 3,
 }
-#: Of 1000 commits: updates are of records that have a fixed key, such as the profile.
+#: Shares of 1000 commits: updates are of records that have a fixed key, such as the profile.
 ACTIONS_PER_MILLE = {"create": 955, "delete": 39, "update": 6}
-#: Of 1000 commits: how many operations they have; 1.01 in the mean.
+#: Shares of 1000 commits: how many operations they have; 1.01 on average.
 OPERATIONS_PER_MILLE = {1: 993, 2: 6, 5: 1}
 #: Frame sizes in bytes: (quantile, size), linear in between.
 SIZE_QUANTILES = (
@@ -61,7 +61,7 @@ _COLLECTIONS = (tuple(COLLECTIONS_PER_MILLE), tuple(COLLECTIONS_PER_MILLE.values
 #: To choose from; a fourth of them is in the next layer, and so on.
 _KEYS = 2**16
 _TREES_TRIED_MAX = 4
-# What a commit weighs in the mean, so that sizes come out as drawn (within an entry's size).
+# The mean size of a commit, so that sizes come out as drawn (within an entry's size).
 _COMMIT_BYTES = 525
 _NODE_BYTES = 600
 _NODE_OVERHEAD_BYTES = 66
@@ -122,7 +122,7 @@ class Operation(NamedTuple):
 
 
 class Proven(NamedTuple):
-    """What a commit's tree must show: `values` (key → link) at their keys, nothing at `absent`."""
+    """Must be in a commit's tree: `values` (key → link) at their keys, and nothing at `absent`."""
 
     values: dict[bytes, bytes]
     absent: list[bytes]
@@ -295,7 +295,7 @@ class CommitBlock:
         self.length = len(fixed) + DID_LENGTH + tid.LENGTH
 
     def render(self, hole: Hole) -> bytes:
-        """Fill in what is a frame's own."""
+        """Fill in the frame's own bytes."""
         return b"".join((self._before_did, hole.did, self._before_rev, hole.rev, self._after_rev))
 
 
@@ -319,7 +319,7 @@ class Car:
 
 
 class Trees:
-    """Trees of a pool's commits, in the order in which they are asked for: made, or known."""
+    """Trees of a pool's commits, in the order of requests: made, or known."""
 
     def __init__(self, known: KeptTrees | None) -> None:
         self.made = KeptTrees((), [])

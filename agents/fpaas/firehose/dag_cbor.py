@@ -2,7 +2,7 @@
 
 The writers return bytes for one item; maps are written key by key, in canonical order (shorter
 keys first, then bytewise), by whoever knows the keys. The walker finds where values lie in a frame
-without building them, and is the judge of what is well-formed: DRISL, the strict DAG-CBOR of
+without building them, and decides whether they are well-formed: DRISL, the strict DAG-CBOR of
 ATProto (https://dasl.ing/drisl.html), without its floats, which ATProto has none of. Lengths and
 numbers are in their shortest form, keys are text in order and each once, text is UTF-8, the only
 tag is 42 and stands on a CID, and nothing has an indefinite length.
@@ -38,10 +38,10 @@ _LINK_STARTS = tuple(_LINK_HEAD + prefix for prefix in CID_PREFIXES)
 
 
 class DagCborError(ValueError):
-    """Bytes that are not DRISL; the message says what and at which offset."""
+    """Bytes that are not DRISL; the message says why and at which offset."""
 
 
-#: Of each major type, for numbers below 256: frames are made of these.
+#: Heads of each major type, for numbers below 256: frames are made of these.
 _SHORT_HEADS = [
     [
         bytes((kind << 5 | number,)) if number < 24 else bytes((kind << 5 | 24, number))

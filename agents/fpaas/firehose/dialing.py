@@ -11,7 +11,7 @@ import itertools
 import socket
 from collections.abc import Iterable
 
-#: The next address gets its turn when those before have not answered for so long.
+#: The next address gets its turn when those before it have not answered for this long.
 HEAD_START_S = 0.25
 
 AddressInfo = tuple[int, int, int, str, tuple[object, ...]]

@@ -1,4 +1,4 @@
-"""Frames with holes: most of their bytes stay, and each frame fills in what is its own."""
+"""Frames with holes: most of their bytes stay, and each frame fills in its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Template(NamedTuple):
 
 
 class Hole(NamedTuple):
-    """What differs from frame to frame, encoded for the wire."""
+    """The fields that differ from frame to frame, encoded for the wire."""
 
     seq: bytes
     did: bytes

@@ -1,4 +1,4 @@
-"""What a firehose frame says: pure decoding, strict about the bytes, lenient about what is new.
+"""Decoding of firehose frames: strict about bytes, lenient about unknown contents. Pure.
 
 A frame is one binary WebSocket message of two concatenated DRISL-CBOR objects, header `{op, t}` and
 body. Source: https://atproto.com/specs/event-stream and the lexicon
@@ -34,13 +34,13 @@ TEXT_CHARACTERS_MAX = 2048
 #: Of longer ones than the longest NSID it only matters that they are none; of many, that they are.
 _COLLECTION_CHARACTERS_MAX = 318
 _COLLECTIONS_MAX = 20
-#: What a relay says in words is cut to this many characters.
+#: Words of a relay are cut to this many characters.
 _WORDS_CHARACTERS_MAX = 200
-#: What nests deeper is left to the walker; events do not.
+#: Frames nested deeper are left to the walker; events are not.
 _PLAIN_DEPTH_MAX = 8
 #: How JSON begins, and no header: it is a map.
 _JSON_BEGINNINGS = (b"{", b"[")
-#: First bytes of what the library may have read as a CID, of version 1 and 0.
+#: First bytes of anything that the library may have read as a CID, of version 1 and 0.
 _CID_BEGINNINGS = (b"\x01", b"\x12")
 #: Headers of the events there are, which most frames have.
 _USUAL_HEADERS = frozenset(
@@ -117,7 +117,7 @@ def decode(frame: bytes) -> Frame:
 def _objects(frame: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return header and body.
 
-    What the library encodes is in canonical form, always. So if its encoding of what it read is
+    The library always encodes in canonical form. So if its encoding of what it read is
     the frame again, and none of it is of a kind that the library takes and ATProto does not, the
     frame is well-formed. Any other goes to the walker, which judges, and says what is wrong where.
     """
@@ -155,7 +155,7 @@ def _is_plain_header(header: dict[str, Any], header_bytes: bytes) -> bool:
 
 
 def _walk(frame: bytes, seq: int | None) -> None:
-    """Raise FrameError where a frame is not two DRISL objects; `seq` is its own if known."""
+    """Raise FrameError if a frame is not two DRISL objects; `seq` is its own if known."""
     if frame.startswith(_JSON_BEGINNINGS):
         raise FrameError("begins as JSON does; a relay's subscribeRepos sends DRISL-CBOR")
     try:

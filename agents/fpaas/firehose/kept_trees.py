@@ -17,7 +17,7 @@ import msgspec
 
 _HERE = Path(__file__).parent
 _PROGRAMS = ("synthetic.py", "search_tree.py", "dag_cbor.py", "tid.py")
-#: Of other seeds and mixes, the latest.
+#: For other seeds and mixes, the latest.
 _FILES_MAX = 4
 
 
@@ -33,7 +33,7 @@ def path_of(seed: int, shares: Mapping[str, int]) -> Path:
     made_of = hashlib.sha256(repr((seed, sorted(shares.items()), sys.version)).encode())
     for name in _PROGRAMS:
         made_of.update((_HERE / name).read_bytes())
-    # Whoever packs up sources leaves files of this kind out.
+    # Archives of sources leave files of this kind out.
     return _HERE / "__pycache__" / f"trees-{made_of.hexdigest()[:16]}.pyc"
 
 

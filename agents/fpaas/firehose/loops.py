@@ -1,6 +1,6 @@
-"""What a capture's frame is changed to when it is sent again, so that no loop repeats another.
+"""Changes to a capture's frame when it is sent again, so that no loop repeats another.
 
-Whoever tells events apart does so by did + rev, or by did + time if there is no rev. So loop k
+Readers tell events apart by did + rev, or by did + time if there is no rev. So loop k
 adds k times a fixed number of seconds to that text. The seconds are more than any account's own
 events span, so that an account's events stay distinct and in order.
 
@@ -19,7 +19,7 @@ from enum import IntEnum
 
 from fpaas.firehose import tid
 
-#: An account whose events span more has a clock that is off, or is better marked all the same.
+#: An account whose events span more has a wrong clock, or is better marked anyway.
 SPAN_MAX_S = 14 * 86_400
 
 _SECONDS_TEXT = len("2026-01-01T00:00:00")
@@ -47,10 +47,10 @@ class LoopTexts:
         self._changes = bytearray()
         self._accounts: dict[tuple[str, Change], int] = {}
         self._account_of = array("I")
-        #: Of each account: its earliest and latest event, in µs.
+        #: By account, its earliest and latest event, in µs.
         self._spans: list[tuple[int, int]] = []
         self._mark = "#"
-        #: What each loop adds.
+        #: Added by each loop.
         self.seconds = 0
 
     def add(self, did: str, rev: str | None, time: str) -> None:

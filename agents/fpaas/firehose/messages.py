@@ -32,7 +32,7 @@ class MessageReader:
         self._message_max_bytes = message_max_bytes
         self._is_open = False
         self._last_bytes = b""
-        #: What is there of the next frame, and how much of it is needed to go on.
+        #: The part of the next frame that is there, and how much of it is needed to go on.
         self._begun = bytearray()
         self._needed_bytes = 0
         #: How much is to come of a frame that is the library's.
@@ -47,7 +47,7 @@ class MessageReader:
             data = self._shake_hands(data, messages)
         at = 0
         while self._begun:
-            # Of the chunk, only what is missing is copied.
+            # Only the missing part is copied from the chunk.
             missing_bytes = self._needed_bytes - len(self._begun)
             self._begun += data[at : at + missing_bytes]
             at += missing_bytes
@@ -80,7 +80,7 @@ class MessageReader:
     def _split(self, data: bytes, at: int, messages: list[bytes]) -> int:
         """Take the message at `at`, if it is a whole one; returns up to where data is needed.
 
-        A frame that is the library's is left where it is, for `_pass_on_frame`.
+        A frame for the library is left where it is, for `_pass_on_frame`.
         """
         if at + 2 > len(data):
             return at + 2

@@ -18,7 +18,7 @@ from fpaas.firehose.frames import Event
 
 #: This many events are remembered, to know them if they come again.
 REMEMBERED = 4096
-#: A seq further ahead than this begins a numbering of its own: nobody misses that many events.
+#: A seq further ahead than this begins a new numbering: nobody misses that many events.
 LEAP_MAX = 10_000_000
 #: After a seq further ahead than this, the one that was due is looked out for.
 LEAP_NOTED = 1000
@@ -27,7 +27,7 @@ ESTABLISHED = 64
 
 
 class Kind(enum.Enum):
-    """What an event is that does not have the next seq."""
+    """Kinds of events that do not have the next seq."""
 
     #: The first one of all.
     FIRST = enum.auto()
@@ -46,7 +46,7 @@ class Kind(enum.Enum):
 
 
 class Found(NamedTuple):
-    """What an event is, and how many seqs were left out before it; None: not known."""
+    """An event's kind, and how many seqs were left out before it; None: not known."""
 
     kind: Kind
     missing: int | None = 0
@@ -55,7 +55,7 @@ class Found(NamedTuple):
 class Numbering:
     """The seqs of one relay, read from after `after` on; None is the live tail.
 
-    Whoever reads takes an event with seq `next_seq` for new, adds 1 to that and remembers the event
+    The reader takes an event with seq `next_seq` as new, adds 1 to that and remembers the event
     in `recent`; of any other event, `place` does both. Its position is its seq + `base`.
     """
 
@@ -78,7 +78,7 @@ class Numbering:
         self.recent: deque[Event] = deque(maxlen=REMEMBERED)
         #: The highest position so far, if that is not the last one's.
         self._top: int | None = None
-        #: What was due before a leap or a reset.
+        #: The next seq before a leap or a reset.
         self._resumes: int | None = None
         self._index: dict[int, Event] = {}
         self._index_of: tuple[int | None, int] | None = None
@@ -96,7 +96,7 @@ class Numbering:
     def seq_before(self, position: int) -> int | None:
         """Return the seq to resume from so that `position` is read again, or its whole numbering.
 
-        What an earlier numbering had cannot be asked for any more.
+        Events of an earlier numbering cannot be asked for any more.
         """
         if self.first_seq is None:
             return self.last_seq

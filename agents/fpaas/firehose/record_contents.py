@@ -1,4 +1,4 @@
-"""What people write: the records of synthetic commits."""
+"""People's records, as synthetic commits have them."""
 
 from __future__ import annotations
 

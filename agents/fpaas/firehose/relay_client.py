@@ -31,10 +31,10 @@ SUBSCRIBE_PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 USER_AGENT = "fpaas-shuffler/1"
 CONNECT_TIMEOUT_S = 10.0
 #: Far beyond the largest frame that is allowed, so that one too large can be stepped over as any
-#: other that is malformed. What is larger still costs the connection.
+#: other that is malformed. An even larger one costs the connection.
 RECEIVE_MAX_BYTES = 64 * 2**20
 
-#: The library takes no answer in the older one, in which proxies say that the relay is away.
+#: The library takes no answer in the older one, which proxies use to say that the relay is away.
 _OLD_HTTP, _HTTP = b"HTTP/1.0 ", b"HTTP/1.1 "
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 

@@ -18,7 +18,7 @@ from websockets.http11 import Response
 
 from fpaas.legible import legible
 
-#: A relay that asks for more patience than this is asked again all the same.
+#: A relay that asks for more patience than this is asked again anyway.
 RETRY_AFTER_MAX_S = 86_400.0
 
 #: Client errors that say "later", not "never".
@@ -29,7 +29,7 @@ _WORDS_CHARACTERS_MAX = 200
 
 
 class RelayError(Exception):
-    """A relay cannot be subscribed to; `wrong_url` where another try will not help.
+    """A relay cannot be subscribed to; `wrong_url` if another try will not help.
 
     `retry_after_s` is how long the relay asks to be left alone; 0 if it does not ask. `refused`:
     nobody listens there.

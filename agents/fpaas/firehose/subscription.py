@@ -23,7 +23,7 @@ BACKOFF_MAX_S = 30.0
 STUCK_S = 10.0
 #: How often, at least, it is looked whether a relay is stuck.
 LOOK_INTERVAL_S = 0.5
-#: A relay that is slow by itself gets the time of this many of its events before it is stuck.
+#: A slow relay gets the time of this many of its events before it is stuck.
 STUCK_EVENTS = 10
 #: A relay that was never there may take so long to come up before that counts as an error.
 COMES_UP_IN_S = 10.0
@@ -33,7 +33,7 @@ COMES_UP_IN_S = 10.0
 class Patience:
     """How long to wait for a relay: between connections, and for an event on one.
 
-    `rate_per_s` is what it is known to send; None: that is to be found out.
+    `rate_per_s` is the rate at which it is known to send; None: not known yet.
     """
 
     backoff_max_s: float = BACKOFF_MAX_S
@@ -156,7 +156,7 @@ class Subscription:
         try:
             await self.connect_once()
         except RelayError as error:
-            # What was read is a relay: whatever answers in its place now may be gone again.
+            # Events came from a relay: whatever answers in its place now may be gone again.
             if error.wrong_url and not events:
                 raise
             wait_s = error.retry_after_s
@@ -192,7 +192,7 @@ class Subscription:
             interval_s = min(LOOK_INTERVAL_S, limit_s / 4)
             looked_s = loop.time()
             await asyncio.wait([connection.closed], timeout=interval_s)
-            # What a process does not see while it is stopped proves nothing.
+            # Time in which the process was stopped proves nothing.
             passed_s = min(loop.time() - looked_s, 2 * interval_s)
             self._subscribed_s += passed_s
             if self.is_paused or not self.expects_events or self._events() != events:
@@ -208,7 +208,7 @@ class Subscription:
         return False
 
     def _stuck_after_s(self, quiet_s: float) -> float:
-        """How long no event may come: longer of a relay that is slow by itself."""
+        """How long no event may come: longer for a slow relay."""
         patience, events = self._patience, self._events()
         if patience.rate_per_s is not None:
             interval_s = 1 / patience.rate_per_s

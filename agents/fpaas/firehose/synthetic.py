@@ -6,7 +6,7 @@ author, seq, rev, since, time and prevData filled in, and with the commit block'
 because rev and author are inside that block. So every CID is a true hash, every operation is
 proven by its commit's tree, an account's commits chain (since and prevData name its commit before),
 and only the signature is random bytes.
-What repeats every POOL frames is the records and tree nodes, not did + rev.
+Records and tree nodes repeat every POOL frames, did + rev do not.
 
 Source of the fields: the lexicon com.atproto.sync.subscribeRepos and
 https://atproto.com/specs/repository.

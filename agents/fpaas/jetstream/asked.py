@@ -1,6 +1,6 @@
-"""What a run asks of JetStream, every limit explicit, as requests of its API have it.
+"""A run's stream and durables, every limit explicit, as requests of JetStream's API.
 
-Whoever makes the stream or a durable, first or again, asks for this. Durations are nanoseconds.
+They are always made from these requests, first or again. Durations are nanoseconds.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from fpaas.spec import NS_PER_S, RunSpec, acks, starts
 
 #: The protocol allows frames of 5 MB; headers come on top.
 MAX_MSG_BYTES = 8 * 1024 * 1024
-#: Where push durables deliver, and to which queue group: all that serve one durable are in it.
+#: Subject and queue group of push durables: all subscribers of one durable are in that group.
 _DELIVER_TO = "fpaas.deliver"
 DELIVER_GROUP = "fpaas-consumers"
-#: Of ordered consumers, as clients ask for them (NATS ADR-17): they are not deleted before the run
+#: For ordered consumers, as clients make them (NATS ADR-17): they are not deleted before the run
 #: is looked at last.
 HEARTBEAT_S = 5
 _ORDERED_INACTIVE_S = 300
@@ -51,7 +51,7 @@ def durables_of(spec: RunSpec, indices: Iterable[int]) -> list[Durable]:
     Those of classes that join late are not there from the start: `late_durables_of`.
     """
     if spec.consumers.is_ordered:
-        # Whoever is served makes its own, and makes it again.
+        # Each consumer makes its own, and makes it again.
         return []
     return _durables(spec, (i for i in indices if not _is_late(spec, i)))
 
@@ -118,7 +118,7 @@ def durable(spec: RunSpec, one: Durable) -> Config:
     """Return a durable of the run's kind.
 
     One that pushes has neither idle heartbeats nor flow control: of a queue group, only one member
-    would get them. What waits for its ack is limited instead.
+    would get them. Unacknowledged messages are limited instead.
     """
     consumers = spec.consumers
     filters = one.filter_subjects
@@ -191,7 +191,7 @@ def _filter(subjects: tuple[str, ...]) -> Config:
 
 
 def deliver_subject(durable: str) -> str:
-    """Return where a push durable delivers."""
+    """Return the subject of a push durable."""
     return f"{_DELIVER_TO}.{durable}"
 
 

@@ -1,4 +1,4 @@
-"""Where NATS listens, and as whom to log in there: by a URL, or by what the environment says."""
+"""Where NATS listens, and the login for it: from a URL or the environment."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class NatsServer(NamedTuple):
 
 @dataclass(frozen=True)
 class NatsAddress:
-    """Where NATS listens and as whom to log in; from `nats://[user:password@]host[:port]`.
+    """Where NATS listens, and the login; from `nats://[user:password@]host[:port]`.
 
-    Of a cluster, several such URLs with commas between them.
+    For a cluster, several such URLs with commas between them.
     """
 
     servers: tuple[NatsServer, ...]

@@ -1,7 +1,7 @@
 """One TCP connection to NATS that carries load: raw publishes out, parsed messages in.
 
 It reconnects by itself with jittered backoff, restores its subscriptions and tells its owner when
-it lost the link, because whatever was in flight then has an unknown outcome. Of a cluster it is
+it lost the link, because whatever was in flight then has an unknown outcome. In a cluster it is
 connected to one server, and goes on to the next when it loses that.
 """
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5.0
 PING_INTERVAL_S = 20.0
-#: Of a cluster: a host that vanished without a word is worth finding out, there are others.
+#: In a cluster, a host that vanished without a word is worth finding out: there are others.
 PING_INTERVAL_CLUSTER_S = 3.0
 PINGS_OUTSTANDING_MAX = 2
 BACKOFF_FIRST_S = 0.1
@@ -158,7 +158,7 @@ class NatsConnection(asyncio.Protocol):
         return self.connected.is_set() and bool(self._pinged_at)
 
     def write(self, data: bytes) -> None:
-        """Send protocol lines as they are. Dropped while disconnected: in flight is in doubt."""
+        """Send protocol lines as they are; they are dropped while disconnected."""
         if self._transport is not None and self.connected.is_set():
             self._transport.write(data)
 

@@ -1,4 +1,4 @@
-"""Sans-I/O parser of what a NATS server sends, built for one thing: speed per message.
+"""Sans-I/O parser of a NATS server's messages, built for one thing: speed per message.
 
 Source: the NATS client protocol (https://docs.nats.io/reference/reference-protocols/nats-protocol).
 `nats-py` manages streams and consumers; this parser carries the load, where its cost per message

@@ -1,7 +1,7 @@
 """How far consumers have come, as they tell the shuffler through NATS once a second.
 
-A stream that was lost is filled again from what not all of them had. Plain messages, kept nowhere:
-one that is lost or late costs repeats and nothing else.
+A stream that was lost is filled again with events that not all of them had. Plain messages, not
+kept: one that is lost or late costs repeats and nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ SUBJECT_ROOT = "fpaas.progress"
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """What one worker says: of the stream made at `created`, it has everything up to `reached`.
+    """A worker's message: it has everything of the stream made at `created` up to `reached`.
 
     `first` is the index of its first consumer, and there are `consumers` of them. In `fanout` and
     `partitioned` delivery `reached` is of the one that is furthest behind.
@@ -25,7 +25,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 def subject(run_id: str) -> str:
-    """Return where a run's consumers say it."""
+    """Return the subject on which a run's consumers say it."""
     return f"{SUBJECT_ROOT}.{run_id}"
 
 

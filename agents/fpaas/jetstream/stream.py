@@ -138,7 +138,7 @@ async def _connect(address: NatsAddress, wait_s: float) -> Client:
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Call until the cluster has whom it needs, for WAIT_FOR_CLUSTER_S; then raise what it said."""
+    """Call until the cluster has enough servers, for WAIT_FOR_CLUSTER_S; then raise its error."""
     deadline = asyncio.get_running_loop().time() + WAIT_FOR_CLUSTER_S
     while True:
         try:

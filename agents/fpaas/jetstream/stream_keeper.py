@@ -1,7 +1,7 @@
 """Looks whether the stream is still the one that it was, and makes it again if it is gone.
 
 A stream in memory goes with its server, and one may also be deleted by hand. It is made again as it
-was asked for. Whoever looks first makes it: all ask for the same, so nobody minds being second.
+was asked for. The first to look makes it: all ask for the same, so being second does not matter.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class StreamKeeper:
                         await api.connection.connect_patiently(CONNECT_PATIENCE_S)
                     return await self._look(api, known)
                 except (JetStreamError, NatsError, KeyError) as error:
-                    # Of a cluster that elects a leader, or a server that is gone again.
+                    # From a cluster that elects a leader, or a server that is gone again.
                     log.info("looking after stream %s: %s", self.stream, error)
                 await asyncio.sleep(RETRY_S)
         finally:

@@ -1,1 +1,1 @@
-"""The probe: host, processes, NATS and clocks, sampled; and the seal of what was written."""
+"""The probe: samples of host, processes, NATS and clocks, and the seal of all files."""

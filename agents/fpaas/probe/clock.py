@@ -3,9 +3,9 @@
 A message is published into a small memory stream of the lab's own, and its stored timestamp is
 read back by direct get. Two small requests an exchange, and nothing touches the run's stream.
 
-In a cluster the clock is that of the server which leads this stream. It is replicated as the run's
-stream is, for it shall outlive a server as well; then another one's clock is compared, and each
-exchange says whose.
+In a cluster it is the clock of the server that leads this stream. The stream is replicated as the
+run's stream is, for it shall outlive a server as well; then another one's clock is compared, and
+each exchange says whose.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ STREAM_CONFIG = {
 class Clock:
     """Makes exchanges with the NATS host; creates the stream if it does not exist.
 
-    `is_clustered` tells that there are several servers, one of which leads the stream.
+    `is_clustered`: there are several servers, and one of them leads the stream.
     """
 
     def __init__(self, api: JetStreamApi, *, replicas: int = 1, is_clustered: bool = False) -> None:

@@ -149,7 +149,7 @@ def bound(exchanges: Iterable[Exchange]) -> ClockBound:
 
 
 class OffsetTrack:
-    """Where the offset can be at any time, if clocks drift by DRIFT_MAX_PPM at most.
+    """The offset's range at any time, if clocks drift by DRIFT_MAX_PPM at most.
 
     `exchanges` are (time, low, high) in ns, in order of time; there must be one at least.
     """
@@ -172,7 +172,7 @@ class OffsetTrack:
 
 
 def _raise_to_neighbours(times_ns: Sequence[int], lows_ns: Sequence[int]) -> list[int]:
-    """Raise each lower bound to what any other one implies at its time under the greatest drift.
+    """Raise each lower bound to the most that any other implies there under the greatest drift.
 
     That is max over j of low[j] - drift * |t[i] - t[j]|, in two passes instead of all pairs.
     """

@@ -16,7 +16,7 @@ from fpaas.spec.faults import AGENT, RELAY, targets
 log = logging.getLogger(__name__)
 
 LABELS = ("run_id", "fault", "do", "on")
-#: Who executes faults and writes what became of them.
+#: Agents that execute faults and note them.
 WRITERS = (AGENT, RELAY)
 
 

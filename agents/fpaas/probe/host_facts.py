@@ -1,4 +1,4 @@
-"""What this host is: machine, kernel, limits, versions. A fact that cannot be known is None."""
+"""Facts about this host: machine, kernel, limits, versions. None: cannot be known."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SYSCTLS = (
 _CLOCKSOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 _DMI = Path("/sys/class/dmi/id")
 _INTERFACES = Path("/sys/class/net")
-#: What a vendor or product name in the firmware's tables says about who runs this machine.
+#: Vendor or product name in the firmware's tables → who runs this machine.
 _HYPERVISORS = {
     "amazon ec2": "amazon",
     "bochs": "qemu",
@@ -70,7 +70,7 @@ def basic() -> MachineFacts:
 
 
 def _net_speed_mbit_per_s() -> int | None:
-    """Return what the fastest interface that is a device says of itself; None if none does.
+    """Return the speed that the fastest device among interfaces states; None if none does.
 
     Bridges and the ends of virtual cables name a speed that means nothing.
     """
@@ -181,7 +181,7 @@ def _sysctl(name: str) -> str | None:
 
 
 def _package_versions() -> dict[str, str | None]:
-    """Return versions of this package and of what its agents need."""
+    """Return versions of this package and of the libraries that its agents need."""
     requirements = metadata.requires("fpaas") or []
     names = sorted(
         re.split(r"[^\w.-]", requirement, maxsplit=1)[0]

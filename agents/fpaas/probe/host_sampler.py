@@ -21,7 +21,7 @@ SAMPLE_INTERVAL_S = 1.0
 
 
 class HostSampler:
-    """Samples on a schedule of its own, and whenever it is asked to, until it is closed.
+    """Samples on its own schedule, and whenever it is asked to, until it is closed.
 
     `lines` begins a file, `on_sample` is called after each sample.
     """
@@ -44,7 +44,7 @@ class HostSampler:
         self.event_log = EventLog(directory / f"{records.AGENT}.{events.SUFFIX}")
         self.ends = ProcessEnds(self.event_log)
         self._steps = ClockSteps(self.event_log)
-        # The first reading of a process is what the next one's share starts from.
+        # The next reading's share of a process starts from the first one.
         self.ends.watch(self._processes.sample())
         self.taken = 0
 

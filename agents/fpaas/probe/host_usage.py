@@ -1,4 +1,4 @@
-"""What this host is doing: processor, memory, network, disk."""
+"""Use of this host: processor, memory, network, disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 def cpu_shares_pct(before: CpuTimes, after: CpuTimes) -> dict[str, float | None]:
     """Return busy, stolen and waiting shares between two readings, in per cent of all cores.
 
-    Busy is what this host's work used: stolen time is not in it. None if no time passed.
+    Busy is the time that this host's work used, without stolen time. None if no time passed.
     """
     # iowait may run backwards (see proc(5)): such a step counts as none.
     spent = {
@@ -120,7 +120,7 @@ def tcp_retransmits(snmp: str) -> int | None:
 
 
 def memory_events(vmstat: str) -> dict[str, int | None]:
-    """Find bytes swapped, both ways, and processes killed for want of memory in /proc/vmstat."""
+    """Find in /proc/vmstat bytes swapped, both ways, and processes killed as memory ran out."""
     counts = dict(line.split() for line in vmstat.splitlines())
     pages = [counts.get(name) for name in ("pswpin", "pswpout")]
     known = [int(count) for count in pages if count is not None]
@@ -166,7 +166,7 @@ def counted_once(names: Iterable[str], interfaces: Path = _INTERFACES) -> set[st
         if not (interfaces / name / "device").exists()
         and ((interfaces / name / "master").exists() or _is_tunnel(interfaces / name))
     }
-    # Of a container whose only interface is a tunnel, that is the network.
+    # If a container's only interface is a tunnel, that is its network.
     return there - stacked - inner or there - stacked or there
 
 

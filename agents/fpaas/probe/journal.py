@@ -16,7 +16,7 @@ RUN_ID_TIME_LENGTH = 16
 def since(run_id: str, ahead_s: float = 0.0) -> str:
     """Return when a run was planned, as journalctl takes it; "" if its name does not say.
 
-    `ahead_s` is what this host's clock is ahead of the control node's, which names runs.
+    `ahead_s` is how far this host's clock is ahead of the control node's, which names runs.
 
     >>> since("20260102T030405Z-scenario-1")
     '@1767323045'
@@ -29,7 +29,7 @@ def since(run_id: str, ahead_s: float = 0.0) -> str:
 
 
 def save(directory: Path, name: str, unit: str, ahead_s: float) -> None:
-    """Write `<name>.log` of what a unit said since the run was planned; `ahead_s` as in `since`.
+    """Write a unit's messages since the run was planned to `<name>.log`; `ahead_s` as in `since`.
 
     Raises RunInvalid that names the file if it cannot be written; a journal that cannot be read
     says so in the file.

@@ -23,7 +23,7 @@ from fpaas.records.metrics import KeptMetrics
 from fpaas.spec import NS_PER_S, RunSpec
 
 ANSWER_LIMIT_S = 60.0
-#: What was scraped so long before T0 and after the end is of the run, too.
+#: Scrapes this long before T0 and after the end belong to the run, too.
 MARGIN_S = 15.0
 SNAPSHOT = "/api/v1/admin/tsdb/snapshot"
 

@@ -38,14 +38,14 @@ ROUND_TRIPS = 200
 ROUND_TRIPS_S = 0.5
 #: Both directions together stay under a second.
 BULK_S = 0.4
-#: What is left out at the start of a bulk, while TCP finds out how fast it may send.
+#: Left out at the start of a bulk, while TCP finds out how fast it may send.
 RAMP_S = 0.1
 #: For anything on the wire.
 PATIENCE_S = 5.0
-#: For a client to say who it is: others wait meanwhile.
+#: For a client to say who it is, while others wait.
 INTRODUCTION_S = 1.0
 ACCEPT_S = 0.2
-#: What one client takes at most, roughly; those before it are waited for.
+#: The most time that one client takes, roughly; a client waits for those before it.
 TURN_S = 2.0
 
 _FIGURES = struct.Struct("!QQ")

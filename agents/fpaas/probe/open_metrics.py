@@ -1,4 +1,4 @@
-"""Prometheus' samples as OpenMetrics text, for whoever loads them elsewhere. Pure."""
+"""Prometheus' samples as OpenMetrics text, to load them elsewhere. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a probe is asked to watch."""
+"""Options of a probe: what it watches."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fpaas.spec import RunSpec
 
 @dataclass(frozen=True)
 class Options:
-    """What to sample; NATS is asked about itself where `monitoring` is given."""
+    """What to sample; NATS is asked about itself if `monitoring` is given."""
 
     spec: RunSpec
     directory: Path
     host: str
     nats: NatsAddress
     monitoring: MonitoringPort | None
-    #: Of servers: process → the file that has its pid.
+    #: For servers: process → the file that has its pid.
     pid_files: Mapping[str, Path]
     #: Where it serves /metrics, `host:port`; None: nowhere.
     metrics_listen: str | None = None

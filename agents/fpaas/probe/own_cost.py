@@ -1,4 +1,4 @@
-"""What the probe itself costs its host."""
+"""The probe's own cost to its host."""
 
 from __future__ import annotations
 

@@ -56,13 +56,13 @@ FINAL_TIMEOUT_S = 60.0
 #: A server that is coming back or catching up, or a cluster that elects a leader, gets this long
 #: before the final snapshot is given up, or is what it is.
 FINAL_RETRY_S = 15.0
-#: Whoever sent SIGTERM waits (a supervisor for 10 s): NATS gets this long for the snapshot, and as
+#: The sender of SIGTERM waits (a supervisor for 10 s): NATS gets this long for the snapshot, and as
 #: long for the clock.
 STOPPED_TIMEOUT_S = 3.0
 
 
 class Asked:
-    """What is asked of NATS, and its connection, which is there before the run is armed."""
+    """Requests to NATS, and their connection, which is there before the run is armed."""
 
     def __init__(self, options: Options) -> None:
         self.api = JetStreamApi(options.nats, name=f"fpaas-probe-{options.host}")
@@ -105,7 +105,8 @@ class Probe:
             if options.monitoring
             else None
         )
-        # Of its own, so that the server is not asked by whatever else the probe waits for.
+        # A separate one, so that other requests of the probe do not keep the server from being
+        # asked.
         self._watched = (
             NatsConnection(options.own_nats, name=f"fpaas-probe-watch-{options.host}")
             if options.own_nats
@@ -134,7 +135,7 @@ class Probe:
         try:
             finished = await self._wait([sampler, *work], stop)
             await _cancel(work)
-            # What the probe cost while others were measured.
+            # The probe's cost while others were measured.
             own = self._own.figures()
             await self._finish(finished=finished)
             await _cancel([sampler])
@@ -259,7 +260,7 @@ class Probe:
         self._collector.server = monitor.answers
         self._nats_samples += 1
         self._nats_errors += line.error is not None
-        # Seen by whoever watches the run; it is written every second.
+        # Shown to users who watch the run; it is written every second.
         self._status.message = line.error or ""
         file.write(line)
 

@@ -1,4 +1,4 @@
-"""What a probe serves on /metrics: its host, the lab's processes, the run, on a NATS host NATS."""
+"""A probe's /metrics: its host, the lab's processes, the run, and NATS if it is there."""
 
 from __future__ import annotations
 

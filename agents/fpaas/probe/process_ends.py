@@ -33,7 +33,7 @@ class ProcessEnds:
             try:
                 fd = os.pidfd_open(one.pid)
             except OSError as error:
-                # It has ended meanwhile, or the kernel is an old one: its last sample has to do.
+                # It has ended since, or the kernel is an old one: its last sample has to do.
                 log.info("cannot wait for the end of pid %d: %s", one.pid, error)
                 self._fds[one.pid] = None
                 continue

@@ -1,4 +1,4 @@
-"""What the lab's processes use: found by their status files and servers' pid files."""
+"""Use of the lab's processes, found by their status files and servers' pid files."""
 
 from __future__ import annotations
 

@@ -97,5 +97,5 @@ def changes(directory: Path, sealed: Seal) -> Iterator[tuple[str, str]]:
 def _checksum(path: Path) -> FileEntry:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-        # Size of what was hashed: a log may grow meanwhile.
+        # The size that was hashed: a log may grow.
         return FileEntry(bytes=file.tell(), sha256=digest.hexdigest())

@@ -1,4 +1,4 @@
-"""What a NATS server says of itself as Prometheus metrics, named as prometheus-nats-exporter does.
+"""A NATS server's figures as Prometheus metrics, with the names of prometheus-nats-exporter.
 
 So that dashboards and alerts made for that exporter work: `gnatsd_varz_*`, `gnatsd_connz_*`,
 `jetstream_server_*`, `jetstream_stream_*` and `jetstream_consumer_*` with its labels, but for those

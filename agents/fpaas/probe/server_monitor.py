@@ -34,9 +34,9 @@ from fpaas.records.nats import FinalSnapshot, Lag, NatsSample, ServerLife, Strea
 log = logging.getLogger(__name__)
 
 HTTP_TIMEOUT_S = 2.0
-#: Of connections that were closed last, so many are looked through for those that it cut off.
+#: How many of the connections closed last are searched for those that it cut off.
 CLOSED_MAX = 1000
-#: A line is written by then, with what is known.
+#: By then a line is written, with the figures that are known.
 SAMPLE_TIMEOUT_S = 4.5
 #: Pages of one sweep over many consumers are spread over this time …
 SWEEP_SPREAD_S = 3.0
@@ -132,7 +132,7 @@ class ServerMonitor:
         self._is_clustered = is_clustered
         self._leads = not is_clustered
         self._sweep: asyncio.Task[Sweep] | None = None
-        #: What the server said last, for /metrics.
+        #: The server's last answers, for /metrics.
         self.answers = ServerAnswers(stream=stream)
 
     def hear_elections(self, connection: NatsConnection) -> None:
@@ -149,7 +149,7 @@ class ServerMonitor:
     async def sample(self) -> NatsSample:
         """Return a line of probe.nats.jsonl in at most SAMPLE_TIMEOUT_S.
 
-        What could not be had is left out, and `error` says why. A sweep over very many consumers
+        Missing figures are left out, and `error` says why. A sweep over very many consumers
         goes on; the sample in whose time it ends has it.
         """
         began = time.monotonic()
@@ -223,7 +223,7 @@ class ServerMonitor:
         found: dict[str, Any] = {
             "varz": server_state.varz(varz),
             "stream": server_state.stream_in_jsz(jsz, self._stream),
-            # Sorted by what is pending, one connection tells the maximum of all of them: no need
+            # Sorted by pending bytes, one connection tells the maximum of all of them: no need
             # to page through thousands.
             "connz": server_state.connz(await self._port.get("/connz?sort=pending&limit=1")),
         }

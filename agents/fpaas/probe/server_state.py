@@ -1,4 +1,4 @@
-"""What the NATS server's answers say, as the probe's files have it; no I/O.
+"""The NATS server's answers, in the form of the probe's files; no I/O.
 
 Source: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring (/varz, /jsz, /connz) and
 the JetStream API's stream and consumer info. Counters that the server leaves out when they are 0
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class AnswerError(Exception):
-    """The server's answer is not what it is documented to be; the message says in what."""
+    """The server's answer is not as documented; the message says how."""
 
 
 def _checked(read: Callable[..., R]) -> Callable[..., R]:
@@ -166,7 +166,7 @@ def consumer(info: Mapping[str, Any]) -> DurableState:
 
 
 def lag(num_pending: Sequence[int]) -> Lag:
-    """Distribution over consumers of what they have yet to be sent; None without consumers."""
+    """Distribution over consumers of messages yet to be sent to them; None without consumers."""
     return Lag(
         consumers=len(num_pending),
         **figures.distribution(num_pending, "p50", "p99", "max"),

@@ -1,4 +1,4 @@
-"""When a probe samples: on a schedule of its own, whatever a sample takes."""
+"""When a probe samples: on a fixed schedule, however long a sample takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A NATS server as one of those whom an agent watches; see fpaas.watch.watch."""
+"""A NATS server as a peer that an agent watches; see fpaas.watch.watch."""
 
 from __future__ import annotations
 

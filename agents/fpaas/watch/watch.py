@@ -1,4 +1,4 @@
-"""How every agent notices freezes: of itself, and of those whom it is connected with.
+"""How every agent notices freezes: its own, and those of its peers.
 
 It looks 20 times a second, when the event loop wakes anyhow for its lag to be measured, whether
 each peer's count of socket reads went up, so that a message costs nothing; a peer that is quiet is
@@ -26,13 +26,13 @@ LOOK_ALONE_INTERVAL_S = 0.1
 
 
 class Peer(Protocol):
-    """Somebody who should be heard, the `kind` of event if nothing is, and when to ping."""
+    """A peer that should be heard, the `kind` of event if it is not, and when to ping it."""
 
     kind: str
     ping_after_ns: int
 
     def progress(self) -> object:
-        """Return what differs from the last time if anything was received meanwhile."""
+        """Return a value that differs from the last one if anything was received since."""
 
     def is_connected(self) -> bool:
         """Whether there is a connection; if not, nothing counts as received."""
@@ -44,7 +44,7 @@ class Peer(Protocol):
         """Ask for a sign of life."""
 
     def parameters(self) -> dict[str, Value]:
-        """Return who it is, as of when it was heard last."""
+        """Return who it is, as of when it was last heard."""
 
 
 @dataclass
@@ -114,7 +114,7 @@ async def watch(path: Path, peers: Sequence[Peer], loop_lag: CallRecorder, t0_un
     """Watch this process and `peers` until cancelled, and write what happens to `path`.
 
     From T0 on it looks whenever the event loop's lag is measured, for `loop_lag`. Before, less
-    often: whoever stands still when T0 comes is late with everything that is due then.
+    often: an agent that stands still when T0 comes is late with everything that is due then.
     """
     with _watch(path, peers) as watching:
         while (left_s := (t0_unix_ns - common_time.now_ns()) / NS_PER_S) > 0:
@@ -138,7 +138,7 @@ def _watch(path: Path, peers: Sequence[Peer]) -> Iterator[Watch]:
         try:
             yield watching
         finally:
-            # Whoever was paused may go on right into its end, before it would look again.
+            # A paused agent may go on right into its end, before it looks again.
             watching.look_at_itself(time.monotonic_ns())
 
 
