@@ -86,7 +86,7 @@ def test_one_server_that_several_missed_is_one_note() -> None:
 def test_who_stood_still_is_named() -> None:
     first, second = notes(paused("probe", 34.0, 36.0), paused("consumers", 36.5, 38.0, (1,)))
     assert "the probe did not run from 34.0 s to 36.0 s" in codes.sentence(first)
-    assert "nothing that is measured waits for it" in codes.sentence(first)
+    assert "no measured part waits for it" in codes.sentence(first)
     assert first.parameters["pending_at_end"] is None
     assert (first.parameters["holds_up"], second.parameters["holds_up"]) == (False, True)
     assert "consumers worker 1 did not run" in codes.sentence(second)

@@ -347,7 +347,7 @@ CODES: dict[str, Code] = {
     ),
     "worker_account_cut": Code(
         INVALID,
-        "{file}: is the worker's last checkpoint; what it did in its last second is missing",
+        "{file}: is the worker's last checkpoint; its last second is missing",
         "The worker was killed, or could not write its last account.",
         _LOGS,
         _FILE,

@@ -151,21 +151,21 @@ def _stood_still(p: Parameters) -> str:
     *phases, last = [_PHASES[phase] for phase in p["phases"]]
     where = f"{', '.join(phases)} and {last}" if phases else last
     if not p["holds_up"]:
-        then = "nothing that is measured waits for it, but what it does was not done meanwhile"
+        then = "no measured part waits for it, but its own work was not done in that time"
     elif standstills.WINDOW in p["phases"]:
-        then = "what waited for it is in the window's latencies and rates"
+        then = "calls that waited for it are in the window's latencies and rates"
     elif standstills.DRAIN in p["phases"] or standstills.AFTER in p["phases"]:
         then = (
-            "of the window's figures, those of calls that were still open at its end show it, and "
+            "in the window's figures it shows in calls that were still open at the window's end, "
         )
-        then += "ages of what was received later, or never"
+        then += "and in ages of messages that came later, or never"
     else:
-        then = "calls that fell due then are not in the window's latencies, but what was caught up "
-        then += "in the window is in its rates"
+        then = "calls that fell due then are not in the window's latencies, but work that was "
+        then += "caught up in the window is in its rates"
     said = f"{did} {between(p['begin_s'], p['end_s'])}{seen}, {where}; {then}"
     if p["pending_at_end"]:
         said += (
-            f"; if there is anything that consumers could not fetch because of it, it is among the "
+            "; anything that consumers could not fetch because of it is among the "
             f"{count_of(p['pending_at_end'], 'delivery|deliveries')} pending at the end"
         )
     return f"{said}."
@@ -229,18 +229,20 @@ CODES: dict[str, Code] = {
     "workers_restarted": Code(
         NOTE,
         _workers_restarted,
-        "A process full of consumers died in the run, and was started again. What it had received "
-        "in its last second is known from the server; what it had not acknowledged came again.",
+        "A process full of consumers died in the run, and was started again. What it received "
+        "in its last second is known from the server; messages that it had not acknowledged came "
+        "again.",
         "Read consumers.log on its host.",
         {"count": "processes"},
     ),
     "stream_recreated": Code(
         NOTE,
         _stream_recreated,
-        "The stream was lost, with its server or by somebody's hand. It was made again as it was "
-        "asked for, durables too, and the relay was read again from what not every consumer had.",
-        "Expect it of a stream in memory. bench_stream_storage=file outlives its server's process, "
-        "three NATS hosts and bench_stream_replicas=3 outlive a host.",
+        "The stream was lost, with its server or by somebody's hand. It was made again with "
+        "the same settings, and so were its durables. The relay was read again from the first "
+        "event that some consumer did not have.",
+        "Expect this of a stream in memory. bench_stream_storage=file outlives its server's "
+        "process, three NATS hosts and bench_stream_replicas=3 outlive a host.",
         {
             "streams": "how many were lost",
             "rewound_to_seq": "the relay's seq, None: nothing was missing",
@@ -321,12 +323,12 @@ CODES: dict[str, Code] = {
         NOTE,
         _redelivered,
         "NATS delivered again what was not acknowledged in time, or a stream that was made again "
-        "has what the lost one had delivered. A consumer that did not receive the first delivery "
-        "receives nothing twice.",
+        "has messages that the lost one had delivered. A consumer that did not receive the first "
+        "delivery receives nothing twice.",
         "If there are many, set a longer bench_ack_wait_s.",
         {
             "count": "deliveries that NATS called repeats",
-            "duplicates": "deliveries of what the same consumer had received",
+            "duplicates": "deliveries that the same consumer had received before",
             "streams_lost": "streams that were lost and made again; null: of an older version",
         },
     ),
@@ -417,8 +419,7 @@ CODES: dict[str, Code] = {
         NOTE,
         "the sequence numbers of the relay {relay_url} went back to new events {count} "
         "{count:time|times}; they were read on",
-        "The relay renumbered its events. What came was told apart from repeats by the events "
-        "themselves.",
+        "The relay renumbered its events. New ones were told apart from repeats by their contents.",
         "Nothing, unless you run that relay. What it sent while it changed may be missing.",
         {"count": "times", "relay_url": ""},
     ),
