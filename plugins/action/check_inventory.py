@@ -17,9 +17,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "sources": {"type": "list", "elements": "str", "required": True},
     "checkout": {"type": "path", "required": True},
 }
-#: Ansible plays each task in a fork of its own, which would look for these, and import what they
-#: need, each time again: a quarter of what a playbook takes. Every playbook begins with this file,
-#: and what is loaded where it forks is there for all tasks.
+#: Ansible plays each task in a fork, which would look for these and import their modules every
+#: time: a quarter of a playbook's time. Every playbook begins with this file, and modules that are
+#: loaded before a fork are there for all tasks.
 LOADED_ONCE = {
     filter_loader: ("ansible.builtin.bool", "run_account", "host_shortages", "lab_map", "endpoint"),
     test_loader: ("ansible.builtin.match",),
@@ -47,7 +47,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         problems = list(inventory_checks.problems(groups, arguments["needed"], sources, checkout))
         if problems:
             return {**result, "failed": True, "msg": "\n".join(problems)}
-        # Who takes what there is, as teardown does, goes by no variables of groups.
+        # Playbooks that take whatever is there, as teardown does, use no variables of groups.
         if arguments["needed"]:
             for note in unused_variables.notes(groups, sources, checkout):
                 Display().display(note, color="yellow")

@@ -75,7 +75,7 @@ def unknown_keys(command: list[str]) -> Iterator[str]:
     asked = subprocess.run(  # noqa: S603  (as Ansible will)
         [command[0], "-G", *command[1:]], capture_output=True, text=True, check=False
     )
-    # What ssh does not understand it will say itself.
+    # ssh itself will say what it does not understand.
     settings = dict(line.split(" ", 1) for line in asked.stdout.splitlines() if " " in line)
     jumps = [] if settings.get("proxyjump", "none") == "none" else settings["proxyjump"].split(",")
     for jump in jumps:

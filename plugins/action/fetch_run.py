@@ -28,8 +28,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`fetch_run: {seal: argv, directory: …, archive: …, bundle: the run's, host: its name}`.
 
-    What is here already and as it was sealed is not fetched again, and its host not asked. On the
-    host the run is removed once it is here.
+    Parts that are here already, as they were sealed, are not fetched again, and their hosts not
+    asked. On the host the run is removed once it is here.
     """
 
     TRANSFERS_FILES = True

@@ -1,7 +1,7 @@
 """Plays a sweep, run by run, and goes on where it was ended.
 
-What is played when is up to `fpaas.control.sweep_player`; this checks, and plays runs: the first by
-an ansible-playbook of its own, those that need nothing else of the embedded lab on what that has
+`fpaas.control.sweep_player` decides what is played when; this checks, and plays runs: the first by
+another ansible-playbook, those that need nothing else of the embedded lab on what that has
 made (`fpaas.control.kept_lab`), all others by playbooks again. Ctrl-C reaches a run's playbook by
 way of this worker's process group; if ours was killed, the worker notices and interrupts it.
 """
@@ -112,7 +112,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             refuse_given_twice(points[0], given)
         else:
             points = [{search["variable"]: None}]
-        # What the user says with -e wins over what the playbook of this sweep says.
+        # The user's -e wins over this sweep's playbook.
         shared = {name: v for name, v in arguments["variables"].items() if name not in given}
         shared = {name: v for name, v in shared.items() if name not in points[0]}
 
@@ -147,7 +147,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         compared["inventory"] = arguments["lab"]
         asked = axes
         if question is not None:
-            # From where it starts is no part of what it is: that follows from the machine's state.
+            # Its starting point is no part of its identity: that follows from the machine's state.
             asked = {name: v for name, v in structs.asdict(question).items() if name != "start"}
         sweep = Sweep(
             sweep_id=arguments["sweep_id"]
@@ -301,7 +301,7 @@ class Runs:
         self._templated = templated
         self._arguments = arguments
         self._lab: KeptLab | None = None
-        #: What the last playbook has provisioned the lab by.
+        #: The variables by which the last playbook provisioned the lab.
         self._made_by: dict[str, Any] | None = None
 
     def __call__(self, playbook: str, variables: dict[str, Any], log: Path) -> int:
@@ -326,7 +326,7 @@ class Runs:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Let go of the lab; whoever interrupts us leaves that to its guard, which collects."""
+        """Let go of the lab; if we are interrupted, its guard does that, and collects."""
         if kind is None or issubclass(kind, Exception):
             self.release()
 

@@ -1,7 +1,7 @@
-"""Runs a program of the lab on a host, and fails with what the program says.
+"""Runs a program of the lab on a host, and fails with the program's words.
 
 `ansible.builtin.command` would do, at the price of a Python started on the host for each, half a
-second every time, and "non-zero return code" instead of what the program says.
+second every time, and say "non-zero return code" instead of the program's words.
 """
 
 from __future__ import annotations

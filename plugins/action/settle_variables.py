@@ -25,7 +25,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     _supports_check_mode = True
 
     def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Fail with what is wrong, or set for this host what others were set."""
+        """Fail with what is wrong, or give this host the values that others were given."""
         del tmp
         task_vars = task_vars or {}
         _, arguments = self.validate_argument_spec(ARGUMENTS)

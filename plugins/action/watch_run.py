@@ -43,7 +43,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """`watch_run: {directory: the run's on the host, agents: […], grace_s: …}`.
 
     Returns `problems`, as control.json has them: one for each agent in trouble, or for the host
-    itself. It never fails because of one: what was measured is to be collected all the same.
+    itself. It never fails because of one: measurements are collected in any case.
     """
 
     TRANSFERS_FILES = False
@@ -139,7 +139,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
 
 class Shown:
-    """What one host's worker shows: at a terminal a line that is written over, else lines.
+    """Output of one host's worker: at a terminal a line that is written over, else lines.
 
     The line at a terminal is of all hosts, and one worker's; logs have each host's lines.
     """

@@ -31,7 +31,7 @@ _value:
 """
 
 ROUNDS = 10
-#: Of the standard and of bcrypt's base 64, in order.
+#: Digits of the standard and of bcrypt's base 64, in order.
 ALPHABETS = (
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
     b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",

@@ -1,4 +1,4 @@
-"""What a lab in a cloud is going to be, for templates."""
+"""The plan of a lab in a cloud, for templates."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ options:
     type: dict
     required: true
   things:
-    description: What there is, from C(fpaas.bench_lab.cloud_things).
+    description: What is there, from C(fpaas.bench_lab.cloud_things).
     type: list
     elements: dict
     required: true

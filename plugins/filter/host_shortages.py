@@ -1,4 +1,4 @@
-"""What a host is too small for, for templates."""
+"""Resources that a host has too little of, for templates."""
 
 from __future__ import annotations
 

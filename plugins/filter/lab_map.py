@@ -1,4 +1,4 @@
-"""The lab's map, for templates: who plays what, listens where and talks to whom."""
+"""The lab's map, for templates: which host plays what, listens where and talks to which."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ DOCUMENTATION = """
 name: lab_map
 short_description: Draw the map of a lab
 description:
-  - Who plays what, listens where and talks to whom, from the inventory's groups.
-  - A host that the play leaves out listens as this one does, on an address of its own.
+  - Which host plays what, listens where and talks to which, from the inventory's groups.
+  - A host that the play leaves out listens as this one does, on its own address.
 positional: _input, hostvars, here
 options:
   _input:

@@ -1,4 +1,4 @@
-"""What the control node knows of a run's hosts, for templates."""
+"""The control node's account of a run's hosts, for templates."""
 
 from __future__ import annotations
 

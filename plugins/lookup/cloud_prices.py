@@ -1,4 +1,4 @@
-"""What a cloud asks for its servers now."""
+"""A cloud's current prices of servers."""
 
 from __future__ import annotations
 

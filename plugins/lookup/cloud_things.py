@@ -1,4 +1,4 @@
-"""What there is of labs in a cloud's account."""
+"""Everything of labs in a cloud's account."""
 
 from __future__ import annotations
 

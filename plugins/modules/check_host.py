@@ -18,7 +18,7 @@ DOCUMENTATION = """
 module: check_host
 short_description: Check a host before a run
 description:
-  - Looks for what would make a run fail later, and changes nothing.
+  - Looks for anything that would make a run fail later, and changes nothing.
   - Needs nothing on the host but Python.
 options:
   address:
@@ -116,7 +116,7 @@ def port_problem(address: str, port: int) -> str | None:
 
 
 def disk_problems(directories: list[str], free_mb: int) -> list[str]:
-    """Check free space and writability of where files will be, or of what is above it."""
+    """Check free space and writability of the directory of files, or of its nearest parent."""
     problems = []
     for directory in directories:
         existing = Path(directory)

@@ -45,12 +45,12 @@ said:
   returned: always
 """
 
-#: Of [Service], and no part of the sandbox.
+#: Settings of [Service] that are no part of the sandbox.
 NOT_SANDBOX = (
     *("Type", "ExecStart", "Environment", "WorkingDirectory", "Restart", "RestartSec"),
     *("TimeoutStopSec", "LimitNOFILE", "UMask", "ReadWritePaths"),
 )
-#: As whom a unit runs decides what a sandbox needs.
+#: A sandbox's needs depend on the user that a unit runs as.
 ALWAYS = ("User", "Group")
 #: Settings of one directive, by its name.
 Sandbox = dict[str, list[str]]

@@ -16,7 +16,7 @@ short_description: Find what an earlier run has left on a host with systemd
 description:
   - Looks, and changes nothing. Needs nothing on the host but Python.
   - The lab's processes are those of its programs and of no unit. Queueing disciplines (tc) that
-    shape a network are the lab's where their handle is C(f9aa:); others are somebody else's.
+    shape a network are the lab's if their handle is C(f9aa:); others are somebody else's.
 options:
   bin_dir:
     description: Where the lab's programs are.
@@ -36,7 +36,7 @@ options:
     elements: str
     default: []
   host:
-    description: The host's name in the inventory, by which a run knows what its clock is off.
+    description: The host's name in the inventory, by which a run knows how far its clock is off.
     type: str
     default: ""
   grace_s:
@@ -94,9 +94,9 @@ runs:
 """
 
 
-#: By this handle a queueing discipline is known to be the lab's.
+#: The handle that marks a queueing discipline as the lab's.
 LAB_QDISC_HANDLE = "f9aa:"
-#: What delays, drops or limits.
+#: Queueing disciplines that delay, drop or limit.
 SHAPING_QDISCS = ("netem", "tbf", "htb", "hfsc", "cake", "cbq", "ets")
 
 

@@ -27,10 +27,10 @@ options:
     type: str
     required: true
   owner:
-    description: Whose the files are; left as it is where not given.
+    description: Whose the files are; left as it is if not given.
     type: str
   group:
-    description: Their group; left as it is where not given.
+    description: Their group; left as it is if not given.
     type: str
 author:
   - FPaaS bench lab
@@ -65,7 +65,7 @@ def place(module: AnsibleModule, path: Path, content: bytes) -> bool:
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as unfinished:
             unfinished.write(content)
         module.add_cleanup_file(unfinished.name)
-        # Before it has its name: nobody is to read a secret meanwhile.
+        # Before it has its name, so that nobody can read a secret.
         _own(module, unfinished.name)
         module.atomic_move(unfinished.name, str(path), keep_dest_attrs=False)
     return _own(module, str(path)) or changed

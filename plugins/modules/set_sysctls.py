@@ -10,7 +10,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: set_sysctls
-short_description: Set sysctls so that they can be returned to what they were
+short_description: Set sysctls so that they can be restored
 description:
   - Sets sysctls now and, by a file of sysctl.d, from the next start of the host on.
   - What cannot be set here is left as it is and said, as in containers.
@@ -28,7 +28,7 @@ options:
     type: path
     required: true
   state:
-    description: Whether they are to be set, or returned to what they were.
+    description: Whether they are to be set, or restored.
     type: str
     choices: [present, absent]
     default: present
@@ -112,7 +112,7 @@ def present(settings: dict[str, str], file: Path, before: Path, *, check: bool) 
 
 
 def absent(file: Path, before: Path, *, check: bool) -> bool:
-    """Return them to what they were; returns whether that changed anything."""
+    """Restore them; returns whether that changed anything."""
     known = json.loads(before.read_text(encoding="utf-8")) if before.exists() else {}
     there = file.exists() or bool(known)
     if not check:

@@ -7,7 +7,7 @@ module: watch_run
 short_description: Wait for a run's end on one host, and show how far it is
 description:
   - >-
-    Never fails because of an agent in trouble: what was measured is to be collected all the same.
+    Never fails because of an agent in trouble: measurements are collected in any case.
 options:
   directory:
     description: The run's directory on the host.

@@ -1,4 +1,4 @@
-"""What all dashboards have in common: variables, annotations, and how a panel looks.
+"""Shared by all dashboards: variables, annotations, and the look of panels.
 
 Prometheus gives every series the host that it is of. The probe of each host serves `fpaas_run_info`
 beside them, which tells of what run they are: `of_run` keeps what the variables ask for.
@@ -22,7 +22,7 @@ SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 RUN = 'fpaas_run_info{run_id="$run_id",host=~"$host"}'
 #: At least four scrapes, and as long as a pixel of the panel.
 WINDOW = "$__rate_interval"
-#: Of a dashboard's 24 columns, and in its rows.
+#: Width in a dashboard's 24 columns, and height in its rows.
 WIDTH, HEIGHT, SMALL_HEIGHT = 12, 8, 4
 
 LINES, VALUE, STATES = "lines", "value", "states"
@@ -30,7 +30,7 @@ LINES, VALUE, STATES = "lines", "value", "states"
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel: what it asks, by legend, and in which of Grafana's units the answer is."""
+    """A panel: its queries, by legend, and Grafana's unit of the answer."""
 
     title: str
     unit: str
