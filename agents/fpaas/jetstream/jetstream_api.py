@@ -101,7 +101,7 @@ class JetStreamApi:
     async def consumers_page(self, stream: str, offset: int) -> tuple[list[dict[str, Any]], int]:
         """Return consumers `offset` … of a stream, in order of name, and how many there are.
 
-        Raises JetStreamError also where some of them have no leader that could tell.
+        Raises JetStreamError also if some of them have no leader that could tell.
         """
         subject = f"$JS.API.CONSUMER.LIST.{stream}"
         return page_of(await self.call(subject, {"offset": offset}, LIST_TIMEOUT_S), subject)

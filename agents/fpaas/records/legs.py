@@ -54,7 +54,7 @@ class Lateness(msgspec.Struct, kw_only=True):
 
 
 class Fidelity(msgspec.Struct, kw_only=True):
-    """How late the lab itself was; `own`: only where nothing else held it up."""
+    """How late the lab itself was; `own`: only if nothing else held it up."""
 
     poll_lateness_ms: Lateness
     poll_lateness_own_ms: Lateness | None = None

@@ -51,7 +51,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: Annotated[int, doc("process that wrote it")]
     pids: Annotated[list[int], doc("all processes of the agent")] = []
     figures: Annotated[
-        dict[str, Number], doc("running counts, for whoever watches; samples have the same")
+        dict[str, Number], doc("running counts, for those who watch; samples have the same")
     ] = {}
 
     @classmethod

@@ -19,7 +19,7 @@ def title(variable: str) -> str:
 
 
 def axis(values: Sequence[float]) -> dict[str, Any]:
-    """Return an axis with a tick at each value, logarithmic where they are far apart."""
+    """Return an axis with a tick at each value, logarithmic if they are far apart."""
     ticks = sorted(values)
     return {
         "type": "log" if is_logarithmic(values) else "linear",

@@ -13,7 +13,7 @@ KINDS = (PULL, PUSH, ORDERED)
 WORDS = {
     PULL: "pull durables, which consumers poll",
     PUSH: "push durables, each with a queue group",
-    ORDERED: "ordered consumers, ephemeral, made again where they are behind",
+    ORDERED: "ordered consumers, ephemeral, made again if they are behind",
 }
 #: Unacknowledged messages of a push durable, unless a run says otherwise: the server's default.
 MAX_ACK_PENDING = 1000
