@@ -24,7 +24,7 @@ from fpaas.firehose import relay_errors
 from fpaas.firehose.dialing import dial
 from fpaas.firehose.messages import MessageReader
 from fpaas.firehose.relay_errors import RelayError
-from fpaas.legible import legible
+from fpaas.legible import cause_of, legible
 
 DEFAULT_RELAY = "wss://bsky.network"
 SUBSCRIBE_PATH = "/xrpc/com.atproto.sync.subscribeRepos"
@@ -237,7 +237,8 @@ class RelayConnection(asyncio.Protocol):
         if broken is not None and not isinstance(broken, EOFError):
             return f"broke the WebSocket protocol: {legible(str(broken))}"
         where = f" ({broken})" if broken is not None else ""
-        return f"lost: {exc or 'closed by the relay without a word'}{where}"
+        why = "closed by the relay without a word" if exc is None else cause_of(exc)
+        return f"lost: {why}{where}"
 
 
 def _discard(_frames: list[bytes]) -> None:

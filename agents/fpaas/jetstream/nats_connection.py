@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from fpaas.jetstream.nats_address import NatsAddress, NatsServer
 from fpaas.jetstream.nats_wire import MessageHandler, Parser, ProtocolError
+from fpaas.legible import cause_of
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +205,8 @@ class NatsConnection(asyncio.Protocol):
         self.writable.clear()
         if self._ping_timer:
             self._ping_timer.cancel()
-        self.last_error = self.last_error or str(exc or "closed by the server")
+        why = "closed by the server" if exc is None else cause_of(exc)
+        self.last_error = self.last_error or why
         lost = ConnectionResetError(self.last_error)
         for waiter in (self._info, self._ready):
             if waiter is not None and not waiter.done():

@@ -354,7 +354,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "unexplained": Figure("what the ledger cannot explain", "", _sum(("ledger", "unexplained"))),
     "expired_beyond_plan_pct": Figure(
-        "share of what is owed that expired unread beyond the plan",
+        "expired unread beyond the plan, share of owed",
         "%",
         _expired_beyond_plan_pct,
         _rate_not_planned,
