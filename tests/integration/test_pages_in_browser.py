@@ -18,6 +18,7 @@ from fpaas.commands import compare, report
 from fpaas.records import sweep as sweep_record
 from fpaas.records.sweep import Question
 from fpaas.report import page, results_page, sweep_page
+from fpaas.results import folder
 from fpaas.search import sizing
 from fpaas.summary import summary
 from fpaas.sweep import record
@@ -233,7 +234,7 @@ def test_a_results_folder(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     sweep_runs.write(results, {10: 5.0, 100: None, 500: 9.0}, status="invalid")
     sweep_runs.write(results, {1000: 12.0, 2000: 20.0}, name="more")
     (results / "no run").mkdir()
-    results_page.write(results)
+    results_page.write(results, folder.read(results))
     look(tab, axe_script, results / "index.html")
     tab.look_like()
     shown = "document.querySelectorAll('#rows tr[data-text]:not([hidden])').length"

@@ -150,9 +150,11 @@ def test_five_hundred_runs_take_less_than_a_second(tmp_path: Path) -> None:
     content = sweep_runs.summary(100, 10.0) | {"scenario": "scenario-1", "padding": "x" * 20_000}
     for number in range(RUNS_MANY):
         put(tmp_path, f"20260101T{number:06}Z-scenario-1", content)
-    results_page.write(tmp_path)
+    results_page.write(tmp_path, folder.read(tmp_path))
     began = time.process_time()
-    assert len(results_page.write(tmp_path)) == RUNS_MANY
+    rows = folder.read(tmp_path)
+    results_page.write(tmp_path, rows)
+    assert len(rows) == RUNS_MANY
     assert time.process_time() - began < REBUILD_LIMIT_S
 
 
@@ -199,3 +201,21 @@ def test_figures_of_invalid_runs_are_not_called_unmeasured(tmp_path: Path) -> No
     put(tmp_path, "20260101T000000Z-scenario-1", content)
     page = Page(results_page.render(folder.read(tmp_path)))
     assert page.words.count(results_page.NO_VALID_RUN) == len(entry.KEY_FIGURES)
+
+
+def test_a_run_in_a_directory_of_another_name_began_when_it_did(tmp_path: Path) -> None:
+    put(tmp_path, "20260103T000000Z-scenario-1")
+    content = sweep_runs.summary(100, 10.0) | {"run_id": "20260101T000000Z-scenario-1"}
+    put(tmp_path, "the one with the new disk", content)
+    assert folder.read(tmp_path)[-1].name == "the one with the new disk"
+
+
+def test_a_folder_that_cannot_be_written_is_listed(tmp_path: Path) -> None:
+    put(tmp_path, "20260103T000000Z-scenario-1")
+    # Nobody, not even root, replaces a directory with a file.
+    (tmp_path / results_page.NAME).mkdir()
+    shown = CliRunner().invoke(results_command.command, [str(tmp_path)])
+    assert shown.exit_code == 2
+    assert "20260103T000000Z-scenario-1" in shown.output
+    assert "cannot be written" in shown.output
+    assert [path.name for path in tmp_path.iterdir() if "tmp" in path.name] == []

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from fpaas.errors import BadInput
-from fpaas.results import entry
+from fpaas.results import entry, folder
+from fpaas.results.entry import Entry
 from fpaas.text import results_text
 
 
@@ -26,19 +27,21 @@ def command(results: Path, words: str, style: str, *, quiet: bool) -> None:
     # Only the control node has what the page is made with.
     from fpaas.report import results_page  # noqa: PLC0415
 
+    entries, page = folder.read(results), results / results_page.NAME
+    if not quiet:
+        _show(entry.matching(entries, words), style)
     try:
-        entries = results_page.write(results)
+        results_page.write(results, entries)
     except OSError as error:
-        raise BadInput(
-            f"{results / results_page.NAME}: cannot be written: {error.strerror}"
-        ) from error
-    if quiet:
-        return
-    shown = entry.matching(entries, words)
+        raise BadInput(f"{page}: cannot be written: {error.strerror}") from error
+    if style == "text" and not quiet:
+        click.echo(f"\npage        {page}")
+
+
+def _show(entries: list[Entry], style: str) -> None:
     if style == "json":
-        click.echo(results_text.as_json(shown))
+        click.echo(results_text.as_json(entries))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in results_text.lines(shown, width):
+    for line in results_text.lines(entries, width):
         click.echo(line)
-    click.echo(f"\npage        {results / results_page.NAME}")

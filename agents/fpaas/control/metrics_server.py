@@ -21,8 +21,8 @@ from fpaas.records import files, metrics
 from fpaas.records.files import UnreadableError
 from fpaas.records.metrics import KeptMetrics
 
-#: The checkout.
-CACHE = Path(".cache") / "prometheus"
+#: Of the checkout that this is part of, wherever the user is.
+CACHE = Path(__file__).resolve().parents[3] / ".cache" / "prometheus"
 READY_LIMIT_S = 60.0
 #: Otherwise the samples would go: they are older than Prometheus keeps any.
 RETENTION = "100y"
@@ -75,7 +75,7 @@ class Server:
 @contextlib.contextmanager
 def serve(kept: Kept, listen: str, program: Path | None) -> Iterator[Server]:
     """Serve a copy of the blocks for as long as the context is open. Raises BadInput."""
-    program = program or own_prometheus.find(CACHE.absolute())
+    program = program or own_prometheus.find(CACHE)
     with tempfile.TemporaryDirectory(prefix="fpaas-metrics-") as name:
         directory = Path(name)
         try:

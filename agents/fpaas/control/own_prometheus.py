@@ -28,12 +28,15 @@ def find(cache: Path) -> Path:
         return Path(on_path)
     program = cache / "package" / "usr" / "bin" / PROMETHEUS
     if not program.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        # Playbooks ask for several hosts at once.
-        with (cache / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not program.exists():
-                _unpack_package(cache)
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            # Playbooks ask for several hosts at once.
+            with (cache / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not program.exists():
+                    _unpack_package(cache)
+        except OSError as error:
+            raise BadInput(f"Prometheus: {cache}: {error.strerror}; {_WHAT_TO_DO}") from error
     return program
 
 

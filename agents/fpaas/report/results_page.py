@@ -20,13 +20,16 @@ NAME = "index.html"
 NO_VALID_RUN = "no valid run"
 
 
-def write(results: Path) -> list[Entry]:
-    """Write a results folder's index.html and return its rows. Raises BadInput, or OSError."""
-    entries = folder.read(results)
-    temporary = results / f".{NAME}.tmp"
-    temporary.write_text(render(entries), encoding="utf-8")
-    temporary.replace(results / NAME)
-    return entries
+def write(results: Path, entries: Sequence[Entry]) -> None:
+    """Write a results folder's index.html. Raises OSError."""
+    # Several may be at it at once.
+    temporary = results / f".{NAME}.{os.getpid()}.tmp"
+    try:
+        temporary.write_text(render(entries), encoding="utf-8")
+        temporary.replace(results / NAME)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def renew(results: Path) -> str:
@@ -34,7 +37,7 @@ def renew(results: Path) -> str:
     if not (results / NAME).exists():
         return ""
     try:
-        write(results)
+        write(results, folder.read(results))
     except (OSError, click.ClickException) as error:
         return f"{results / NAME}: was not renewed: {error}"
     return ""

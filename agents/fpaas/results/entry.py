@@ -117,7 +117,8 @@ def of_summary(content: Any, name: str, began: datetime, path: str | None) -> En
     return Entry(
         name=name,
         kind=RUN,
-        began=began,
+        # Whatever its directory is called by now.
+        began=began_at(_text(content.get("run_id")), began.timestamp()),
         path=path,
         scenario=_text(content.get("scenario")),
         status=str(verdict["status"]),
