@@ -1,4 +1,4 @@
-"""`fpaas consumers`: play many polling pull consumers, of a run or on their own."""
+"""`fpaas consumers`: play many consumers, of a run or on their own."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The consumers agent: many polling pull consumers on one host."""
+"""The consumers agent: many consumers on one host, which poll or are pushed to."""
