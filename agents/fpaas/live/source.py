@@ -57,7 +57,7 @@ class Here:
             return RunSpec.load(path)
         except (OSError, SpecError) as error:
             del dumps
-            raise BadInput(f"{path}: {error}") from error
+            raise BadInput(str(error)) from error
 
     def now_unix_ns(self, run: RunSpec, dumps: Mapping[str, HostDump]) -> int:
         """Return the run's time, by this machine's clock."""
