@@ -151,13 +151,10 @@ def _account_gap(
     alive_from = max(gap.first, case.first_stored)
     filled = walk.late.count_within(gap.first, gap.last)
     gone = owed.count_in(removed, gap.first, gap.last)
-    alive = owed.count(alive_from, gap.last) - walk.late.count_within(alive_from, gap.last)
-    alive -= owed.count_in(removed, alive_from, gap.last)
+    alive = _unreceived(case, alive_from, gap.last)
     if gone and filled:
         # Received, and removed only then.
-        both = walk.late.intersection(removed)
-        gone -= both.count_within(gap.first, gap.last)
-        alive += both.count_within(alive_from, gap.last)
+        gone -= walk.late.intersection(removed).count_within(gap.first, gap.last)
     size = owed.count(gap.first, gap.last) - gone
     made = min(gap.holes, size)
     disagreements.note(
@@ -188,6 +185,26 @@ def _account_gap(
     return again, passed, gap.holes - made
 
 
+def _unreceived(case: DurableCase, first: int, last: int) -> int:
+    """Count what of a range in a gap nobody received, and nobody removed."""
+    late, removed = case.walk.late, case.removals.by_hand
+    count = case.owed.count(first, last) - late.count_within(first, last)
+    gone = case.owed.count_in(removed, first, last)
+    if gone and late:
+        gone -= late.intersection(removed).count_within(first, last)
+    return count - gone
+
+
+def _acked_by_another(case: DurableCase) -> int:
+    """Count what nobody received, is stored, and an ack of all before it acked."""
+    floor = case.state.ack_floor_stream_seq if case.ack == acks.ALL else 0
+    return sum(
+        _unreceived(case, max(gap.first, case.first_stored), min(gap.last, floor))
+        for gap in case.walk.gaps
+        if max(gap.first, case.first_stored) <= floor
+    )
+
+
 def _account_unacked(
     case: DurableCase,
     account: DurableAccount,
@@ -196,7 +213,7 @@ def _account_unacked(
 ) -> None:
     """Compare what was not received, and is stored, with what the server waits for."""
     waiting = case.state.num_ack_pending
-    acked_unseen = max(0, redeliverable - waiting)
+    acked_unseen = max(0, redeliverable - waiting, min(redeliverable, _acked_by_another(case)))
     if case.ack == acks.NONE or (case.ack == acks.ALL and (case.had_trouble or case.was_killed)):
         # Whether a message that another's ack covered was received, nobody knows.
         account.lost[AGENT_DIED if case.was_killed else NOT_REPEATED] += acked_unseen
