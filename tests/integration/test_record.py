@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
-from fpaas.firehose import capture
-from fpaas.firehose.capture import LENGTH
+from fpaas.firehose.capture import LENGTH, Capture
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.relay.control_frames import error_frame, info_frame
 from tests.support.bad_relay import GARBAGE, BadRelay
@@ -69,7 +68,7 @@ def recorded(path: Path) -> list[bytes]:
         (length,) = LENGTH.unpack_from(data, at)
         frames.append(data[at + 4 : at + 4 + length])
         at += 4 + length
-    assert capture.check(path) == len(frames)
+    assert Capture(path).frames == len(frames)
     return frames
 
 
@@ -108,7 +107,7 @@ def test_frames_are_recorded_as_sent_and_replay_as_recorded(
     assert len(frames) == 500
     assert_dense(frames)
     assert f"{output}: 500 frames" in stderr
-    replayed = capture.Capture(output)
+    replayed = Capture(output)
     assert [replayed.frame(index) for index in range(500)] == frames
 
 

@@ -18,7 +18,7 @@ import pytest
 import uvloop
 
 from fpaas.errors import BadInput
-from fpaas.firehose import capture
+from fpaas.firehose.capture import Capture
 from fpaas.relay import record
 from tests.support.bad_relay import commit
 from tests.support.relay_process import seqs
@@ -136,8 +136,8 @@ WRONG = {
 async def record_from(relay: OddOnce, output: Path) -> list[int]:
     async with serving(relay) as port, asyncio.timeout(15):
         await recorded(f"ws://127.0.0.1:{port}", output, frames_max=COUNT)
-    kept = capture.Capture(output, loop=False)
-    return seqs([kept.frame(index) for index in range(capture.check(output))])
+    kept = Capture(output, loop=False)
+    return seqs([kept.frame(index) for index in range(Capture(output).frames)])
 
 
 @pytest.mark.parametrize("odd", GOOD.values(), ids=GOOD)

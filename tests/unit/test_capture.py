@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpaas.errors import BadInput
-from fpaas.firehose import capture, tid
+from fpaas.firehose import tid
 from fpaas.firehose.capture import LENGTH, Capture
 from fpaas.firehose.frames import Event, FrameError, decode
 from fpaas.firehose.synthetic import Synthetic
@@ -46,8 +46,8 @@ def frames() -> list[bytes]:
 def test_first_loop_is_byte_exact(tmp_path: Path, frames: list[bytes]) -> None:
     source = Capture(write(tmp_path / "c", frames))
     assert [source.frame(index) for index in range(len(frames))] == frames
-    assert source.first_seq == capture.first_seq(tmp_path / "c") == 1
-    assert capture.check(tmp_path / "c") == len(frames)
+    assert source.first_seq == 1
+    assert source.frames == len(frames)
 
 
 def test_real_frames_are_byte_exact_too(real_frames: Path) -> None:
@@ -191,27 +191,27 @@ def test_frames_change_length(tmp_path: Path) -> None:
 def test_seq_that_a_replay_would_pass_is_refused(tmp_path: Path, seq: int) -> None:
     path = write(tmp_path / "c", [identity(seq)])
     with pytest.raises(BadInput, match=rf"c: the frame at byte 4 has seq {seq}, and a replay"):
-        capture.check(path)
+        Capture(path)
 
 
 @pytest.mark.parametrize("seq", [0, 2**53, 2**63, 2**64 - 1])
 def test_seq_that_is_none_is_refused(tmp_path: Path, seq: int) -> None:
     path = write(tmp_path / "c", [identity(7), identity(seq)])
     with pytest.raises(BadInput, match=r"c: the frame at byte 100 is #identity with .* seq"):
-        capture.check(path)
+        Capture(path)
 
 
 def test_text_that_a_loop_makes_too_long_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "c", [identity(7), sync(8, "z" * 1025)])
     with pytest.raises(BadInput, match=r"c: the frame at byte 100 has a rev or time of 1025 "):
-        capture.check(path)
+        Capture(path)
 
 
 def test_pipe_and_device_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(BadInput, match="is not a file"):
-            capture.check(path)
+            Capture(path)
 
 
 def test_record_of_more_than_a_frame_is_refused(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_record_of_more_than_a_frame_is_refused(tmp_path: Path) -> None:
         file.write(LENGTH.pack(2**32 - 1))
         file.truncate(2**32 + 100)
     with pytest.raises(BadInput, match=r"c: the record at byte 0 is said to be 4294967295 bytes"):
-        capture.check(tmp_path / "c")
+        Capture(tmp_path / "c")
 
 
 def test_recorder_and_captures_refuse_what_the_shuffler_refuses(tmp_path: Path) -> None:
@@ -230,12 +230,12 @@ def test_recorder_and_captures_refuse_what_the_shuffler_refuses(tmp_path: Path) 
         if len(raw) < 1_000_000:  # the library is asked the same of larger ones
             first = identity(1)
             with pytest.raises(BadInput, match=f"c: the frame at byte {len(first) + 8} (is|has) "):
-                capture.check(write(tmp_path / "c", [first, raw]))
+                Capture(write(tmp_path / "c", [first, raw]))
         assert recorded(tmp_path, raw) == ([], 1), what
     for what, raw in events().items():
         assert isinstance(decode(raw), Event)
         assert recorded(tmp_path, raw) == ([raw], 0), what
-        assert capture.check(write(tmp_path / "c", [identity(1), raw])) == 2
+        assert Capture(write(tmp_path / "c", [identity(1), raw])).frames == 2
 
 
 def recorded(tmp_path: Path, raw: bytes) -> tuple[list[bytes], int]:
@@ -281,17 +281,16 @@ def test_offsets_follow_the_frames_times(tmp_path: Path) -> None:
 
 
 def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:
-    for read in (capture.check, capture.first_seq):
-        with pytest.raises(BadInput, match=r"nowhere: cannot be read: No such file"):
-            read(tmp_path / "nowhere")
-        (tmp_path / "empty").touch()
-        with pytest.raises(BadInput, match=r"empty: is empty"):
-            read(tmp_path / "empty")
+    with pytest.raises(BadInput, match=r"nowhere: cannot be read: No such file"):
+        Capture(tmp_path / "nowhere")
+    (tmp_path / "empty").touch()
+    with pytest.raises(BadInput, match=r"empty: is empty"):
+        Capture(tmp_path / "empty")
 
 
 def test_directory_is_no_capture(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
-        capture.check(tmp_path)
+        Capture(tmp_path)
 
 
 @settings(max_examples=50)
@@ -309,7 +308,7 @@ def test_truncated_file_is_refused_at_its_offset(
     remedy = f"`truncate -s {at} " if at else "it may be no capture at all"
     expected = f"{re.escape(str(path))}: is truncated.* byte {at} .*{remedy}"
     with pytest.raises(BadInput, match=expected):
-        capture.check(path)
+        Capture(path)
 
 
 @pytest.mark.parametrize(
@@ -335,4 +334,4 @@ def test_frame_that_is_no_event_is_refused_at_its_offset(
     path = write(tmp_path / "c", [first, raw, first])
     at = LENGTH.size + len(first) + LENGTH.size
     with pytest.raises(BadInput, match=rf"c: the frame at byte {at} (is|has) .*{why}"):
-        capture.check(path)
+        Capture(path)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fpaas.errors import SpecError
@@ -124,3 +124,28 @@ def test_standing_still_is_refused(bad: float) -> None:
         AtRate(bad)
     with pytest.raises(ValueError, match="above 0"):
         AsCaptured([0], bad)
+
+
+@given(offsets, st.floats(0.5, 100))
+def test_steps_of_a_capture_offer_as_many_as_it_has(some: list[int], speed: float) -> None:
+    captured = AsCaptured(some, speed)
+    schedule = RateSchedule(captured.steps())
+    loop_ns = captured.due_ns(len(some))
+    assume(loop_ns > 10**9)
+    silent = sum(one.rate_per_s == 0.1 for one in captured.steps())
+    # A rate is a thousandth of a frame per second exact.
+    slack = 1 + 0.1 * silent * max(1, loop_ns / 10**12) + 0.0005 * loop_ns / 10**9
+    assert schedule.due_count(loop_ns - 1) == pytest.approx(len(some), abs=slack)
+
+
+def test_a_captures_pace_is_played_to_the_second() -> None:
+    # Ten frames in the first second, none in the next, two in the third and last.
+    offsets_ns = [i * 10**8 for i in range(10)] + [2 * 10**9, 2_750_000_000]
+    captured = AsCaptured(offsets_ns, 1)
+    assert [one.rate_per_s for one in captured.steps()] == [10, 0.1, 2]
+    twice = AsCaptured(offsets_ns, 2).steps()
+    assert sum(one.for_s for one in twice) == pytest.approx(captured.due_ns(12) / 2e9)
+    assert sum(one.for_s * one.rate_per_s for one in twice) == pytest.approx(12, abs=0.1)
+    day = AsCaptured([i * 10**9 for i in range(86_400)], 1).steps()
+    assert len(day) == 1000
+    assert {round(one.rate_per_s, 2) for one in day} <= {0.99, 1.0, 1.01}

@@ -202,6 +202,44 @@ def test_the_report_has_the_plan_that_was_printed_for_a_capture(tmp_path: Path) 
     assert capacity.predict(RunSpec.load(output)) == printed
 
 
+def test_a_run_plays_a_capture_at_the_pace_at_which_it_was_recorded(tmp_path: Path) -> None:
+    path, output = tmp_path / "capture.bin", tmp_path / "run.json"
+    # A frame each 0.1 s for 2 s, then each 0.5 s for 4 s.
+    at_s = [i / 10 for i in range(20)] + [2 + i / 2 for i in range(8)]
+    frames = [
+        cbor2.dumps({"t": "#identity", "op": 1})
+        + cbor2.dumps(
+            {"did": "did:plc:a", "seq": seq, "time": f"2026-11-30T09:00:{one:09.6f}Z"},
+            canonical=True,
+        )
+        for seq, one in enumerate(at_s, 1)
+    ]
+    path.write_bytes(b"".join(LENGTH.pack(len(frame)) + frame for frame in frames))
+    source = ("--set", f"bench_firehose_source={path}")
+
+    result = plan(*source, "--set", "bench_firehose_rate_per_s=captured*2", "--output", output)
+
+    assert result.exit_code == 0, result.output
+    steps = RunSpec.load(output).firehose.rate_steps
+    assert [step.rate_per_s for step in steps] == pytest.approx([20, 4, 4], abs=2)
+    assert sum(step.for_s for step in steps) == pytest.approx(2.85, abs=0.1)
+    for bad, why in (
+        ("captured*100000", "bench_firehose_rate_per_s"),
+        ("captured*0", "bench_firehose_rate_per_s: 'captured*0' is not allowed"),
+        ("captured * fast", "bench_firehose_rate_per_s"),
+    ):
+        refused = plan(*source, "--set", f"bench_firehose_rate_per_s={bad}")
+        assert refused.exit_code == 2
+        assert why in refused.output
+    for other in ("synthetic", "wss://relay.example"):
+        refused = plan(
+            *("--set", f"bench_firehose_source={other}"),
+            *("--set", "bench_firehose_rate_per_s=captured"),
+        )
+        assert refused.exit_code == 2
+        assert "name a capture file" in refused.output
+
+
 @pytest.mark.parametrize("content", [b"", b"\x05\x00", b"\x05\x00\x00\x00abc"])
 def test_refuses_an_empty_or_truncated_capture(content: bytes, tmp_path: Path) -> None:
     capture = tmp_path / "capture.bin"

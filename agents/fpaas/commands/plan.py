@@ -17,12 +17,14 @@ from fpaas import json_input, spec
 from fpaas.consumers.pull_size import SYNTHETIC
 from fpaas.errors import BadInput
 from fpaas.firehose import capture
+from fpaas.firehose.pace import AsCaptured
 from fpaas.firehose.relay_client import subscription_url
 from fpaas.firehose.synthetic import FIRST_SEQ, Synthetic
 from fpaas.measures.cgroup import Cgroup
 from fpaas.plan import capacity
 from fpaas.plan.owed_shares import FRAMES_MAX, owed_shares
 from fpaas.spec import mix
+from fpaas.spec.rates import captured_speed
 from fpaas.text import plan_advice, plan_text
 from fpaas.verdict import codes, goals
 
@@ -221,10 +223,17 @@ def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
 
     None: as on the network, or not known.
 
-    A capture's path is made absolute in `values`. Raises BadInput if it cannot be played.
+    A capture's path is made absolute in `values`, and a rate that is its pace becomes steps.
+    Raises BadInput if it cannot be played, SpecError if so fast is too fast.
     """
     source = values["bench_firehose_source"]
-    if source == "synthetic":
+    speed = captured_speed(values["bench_firehose_rate_per_s"])
+    if speed and (source == SYNTHETIC or spec.is_relay_url(source)):
+        raise BadInput(
+            f"bench_firehose_rate_per_s: {values['bench_firehose_rate_per_s']} is a capture's pace,"
+            f" and bench_firehose_source is {source}; name a capture file there"
+        )
+    if source == SYNTHETIC:
         mix = values["bench_firehose_mix"]
         return FIRST_SEQ, Synthetic(values["bench_seed"], mix).bytes_mean() if mix else None
     foreign = spec.is_relay_url(source)
@@ -246,12 +255,15 @@ def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
             f"{spec.VARIABLES['bench_firehose_source'].allowed} (there is no such file)"
         )
     try:
-        frames = capture.check(path)
-        first_seq = capture.first_seq(path)
+        played = capture.Capture(path)
     except BadInput as error:
         raise BadInput(f"bench_firehose_source: {error.message}") from error
     values["bench_firehose_source"] = str(path.resolve())
-    return first_seq, path.stat().st_size / frames - capture.LENGTH.size
+    if speed:
+        steps = [step.entry for step in AsCaptured(played.offsets_ns(), speed).steps()]
+        name = "bench_firehose_rate_per_s"
+        values[name] = spec.VARIABLES[name].read(name, steps)
+    return played.first_seq, path.stat().st_size / played.frames - capture.LENGTH.size
 
 
 def shares_of(values: dict[str, Any]) -> list[float]:
@@ -266,8 +278,8 @@ def shares_of(values: dict[str, Any]) -> list[float]:
     if source == SYNTHETIC or spec.is_relay_url(source):
         frames = Synthetic(values["bench_seed"], values["bench_firehose_mix"])
         return owed_shares(classes, frames.frame, FRAMES_MAX)
-    path = Path(source)
-    return owed_shares(classes, capture.Capture(path, loop=False).frame, capture.check(path))
+    played = capture.Capture(Path(source), loop=False)
+    return owed_shares(classes, played.frame, played.frames)
 
 
 def limits_here(run: spec.RunSpec) -> dict[str, Any]:

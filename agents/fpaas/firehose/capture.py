@@ -69,25 +69,6 @@ def layout(frame: bytes) -> Layout:
     return Layout(event, decoded.seq, *body[b"seq"], *text)
 
 
-def first_seq(path: Path) -> int:
-    """Return the seq of a capture's first frame, with which its replay begins.
-
-    Raises BadInput that names the file and what is wrong with it.
-    """
-    with _opened(path) as data:
-        for at, frame in _frames(path, data):
-            return _layout_at(path, at, frame).seq
-    raise BadInput(f"{path}: is empty; record one with `fpaas record`")
-
-
-def check(path: Path) -> int:
-    """Read a capture from end to end; returns how many frames it has.
-
-    Raises BadInput that names the file, the offset and what is wrong there.
-    """
-    return Capture(path).frames
-
-
 class Capture:
     """A capture as a source of frames, `frame(i)` for any i ≥ 0.
 

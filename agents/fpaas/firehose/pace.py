@@ -7,11 +7,12 @@ All paces promise: `due_ns` never falls, and `due_count(t)` is the number of fra
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
 from fpaas.spec import NS_PER_S, Firehose
-from fpaas.spec.rates import RateSchedule
+from fpaas.spec.rates import RATE_PER_S, STEPS_MAX, RateSchedule, RateStep
 
 #: Rates and speeds come as floats: 0.1 is meant as one tenth.
 _DENOMINATOR_MAX = 1_000_000
@@ -74,3 +75,14 @@ class AsCaptured:
         latest_ns = ((elapsed_ns + 1) * self._ratio.numerator - 1) // self._ratio.denominator
         loops, rest_ns = divmod(latest_ns, self._loop_ns)
         return loops * len(self._offsets_ns) + bisect_right(self._offsets_ns, rest_ns)
+
+    def steps(self) -> list[RateStep]:
+        """Return a loop as steps of a second, or longer ones if those are too many.
+
+        A step without frames has the least rate that there is.
+        """
+        length_s = float(self._loop_ns / self._ratio / NS_PER_S)
+        count = min(STEPS_MAX, max(1, round(length_s)))
+        frames = Counter(offset_ns * count // self._loop_ns for offset_ns in self._offsets_ns)
+        for_s = length_s / count
+        return [RateStep(for_s, max(RATE_PER_S.minimum, frames[at] / for_s)) for at in range(count)]

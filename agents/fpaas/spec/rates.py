@@ -5,6 +5,7 @@ All arithmetic is in integers, so that every agent finds the same frame due at t
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,8 @@ from fpaas.spec.values import Variable, number
 RATE_PER_S = number(450, 0.1, 50_000, "frames per second")
 STEPS_MAX = 1000
 _FOR_S = number(1, 0.1, 86_400, "seconds")
+#: At the pace of the capture that is played, or at so many times that pace.
+_CAPTURED = re.compile(r"captured(?: ?[*x] ?(?P<speed>\d+(?:\.\d+)?))?")
 _FIELDS = ("for_s", "rate_per_s", "to_per_s")
 #: A frame, in the units that rates of a thousandth of a frame per second have each nanosecond.
 _FRAME = 1000 * NS_PER_S
@@ -82,10 +85,12 @@ class RateSchedule:
 
 @dataclass(frozen=True)
 class Rate(Variable):
-    """The variable: a number, or a list of steps, or JSON of one."""
+    """The variable: a number, a list of steps or JSON of one, or that it is a capture's."""
 
     def read(self, name: str, value: Any) -> Any:  # noqa: ANN401
-        """Check it and return a number, or the steps as they were given; raises SpecError."""
+        """Check it and return a number, or steps or text as they were given; raises SpecError."""
+        if captured_speed(value):
+            return value
         if isinstance(value, str) and value.strip().startswith("["):
             value = self.structured(name, value)
         if not isinstance(value, list):
@@ -112,10 +117,17 @@ RATE = Rate(
     RATE_PER_S.default,
     "number",
     f"{RATE_PER_S.allowed}; or a list of steps that repeat, like "
-    '[{"for_s": 50, "rate_per_s": 300}, {"for_s": 10, "rate_per_s": 300, "to_per_s": 2000}]',
+    '[{"for_s": 50, "rate_per_s": 300}, {"for_s": 10, "rate_per_s": 300, "to_per_s": 2000}]; '
+    "or captured, or captured*60: at the pace of the capture that is played, or 60 times that",
     RATE_PER_S.minimum,
     RATE_PER_S.maximum,
 )
+
+
+def captured_speed(value: object) -> float | None:
+    """Return how many times as fast as it was recorded a capture is played; None of other rates."""
+    found = _CAPTURED.fullmatch(value) if isinstance(value, str) else None
+    return float(found["speed"] or 1) if found else None
 
 
 def frames_in(steps: Sequence[RateStep], seconds: float) -> int:

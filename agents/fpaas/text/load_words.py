@@ -19,11 +19,12 @@ def rate_of(firehose: Firehose) -> str:
     """Say at what rate our relay offers frames; nothing if the relay is foreign."""
     if firehose.rate_per_s is None:
         return ""
-    if not firehose.rate_steps:
+    slowest_per_s, fastest_per_s = firehose.slowest_per_s, firehose.fastest_per_s
+    if not firehose.rate_steps or slowest_per_s is None or fastest_per_s is None:
         return f"{firehose.rate_per_s:g} frames/s"
     count, length_s = len(firehose.rate_steps), sum(one.for_s for one in firehose.rate_steps)
     return (
-        f"{firehose.slowest_per_s:g} to {firehose.fastest_per_s:g} frames/s, "
+        f"{rate(slowest_per_s)} to {rate(fastest_per_s)} frames/s, "
         f"{count_of(count, 'step|steps')}, repeated every {length_s:g} s; "
         f"{rate(firehose.rate_per_s)} frames/s on average"
     )
