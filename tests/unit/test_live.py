@@ -97,6 +97,22 @@ def test_an_agent_that_failed_is_named(bundle: Path) -> None:
     assert seen(bundle, 20).problems == ["localhost: shuffler failed: no room"]
 
 
+def test_a_run_without_agents_is_over_whatever_the_plan_says(bundle: Path) -> None:
+    """As after a playbook that was killed, whose guard ends the run."""
+    t0_unix_ns = RawRun().spec.t0_unix_ns
+    part = bundle / "hosts" / "localhost"
+    for path in part.glob("*.status.json"):
+        path.unlink()
+    for agent, at_s in {"relay": 10, "shuffler": 11, "consumers": 12, "probe": 12}.items():
+        at_unix_ns = t0_unix_ns + at_s * NS_PER_S
+        status.write(part, AgentStatus(agent=agent, state=State.STOPPED, unix_ns=at_unix_ns, pid=1))
+    found = seen(bundle, 20)
+    assert (found.phase, found.is_over, found.elapsed_s) == (view.STOPPED, True, 12)
+    running = AgentStatus(agent="probe", state=State.RUNNING, unix_ns=t0_unix_ns, pid=1)
+    status.write(part, running)
+    assert seen(bundle, 20).phase == "measuring"
+
+
 @pytest.mark.parametrize(
     ("measured", "state"),
     [(None, view.LATER), (50.0, view.OK), (90.0, view.DANGER), (101.0, view.MISSED)],

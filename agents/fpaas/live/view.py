@@ -13,7 +13,7 @@ from hdrh.histogram import HdrHistogram
 from fpaas.live.dump import TITLES, HostDump
 from fpaas.measures.histograms import new_histogram
 from fpaas.records.events import NATS_RECONNECTED, RELAY_RECONNECTED
-from fpaas.records.status import State
+from fpaas.records.status import ENDED, State
 from fpaas.report.series import Series, rate_per_s
 from fpaas.spec import NS_PER_S, RunSpec
 
@@ -23,6 +23,8 @@ DANGER_SHARE = 0.8
 TELL_TROUBLE = ("probe", "shuffler")
 #: Events that are named for how they end, and may go on.
 LOST = {NATS_RECONNECTED: "NATS connection lost", RELAY_RECONNECTED: "relay connection lost"}
+#: Phases of a run that nobody needs to watch any longer; the second came before its time.
+OVER, STOPPED = "over", "stopped"
 OK, DANGER, MISSED, LATER = "ok so far", "in danger", "missed so far", "known at the end"
 
 
@@ -90,7 +92,7 @@ class View:
     @property
     def is_over(self) -> bool:
         """Whether nothing will change any more."""
-        return bool(self.verdict) or self.phase == "over"
+        return bool(self.verdict) or self.phase in (OVER, STOPPED)
 
 
 def make(
@@ -112,6 +114,9 @@ def make(
     delivered = sum(lines[-1].processed for lines in workers) if workers else None
     total_s = (run.settled_unix_ns - run.t0_unix_ns) / NS_PER_S
     is_over = summary is not None
+    phase = OVER if is_over else _phase(run, parts, now_unix_ns)
+    if phase == STOPPED:
+        now_unix_ns = max(one.unix_ns for part in parts for one in part.statuses)
     elapsed_s = total_s if is_over else (now_unix_ns - run.t0_unix_ns) / NS_PER_S
     until_s = min(total_s, elapsed_s)
 
@@ -144,7 +149,7 @@ def make(
     errors = sum(lines[-1].errors for lines in workers) if workers else None
     return View(
         run=run,
-        phase="over" if is_over else run.phase(now_unix_ns),
+        phase=phase,
         elapsed_s=elapsed_s,
         total_s=total_s,
         flows=[
@@ -173,6 +178,14 @@ def make(
         problems=[*problems, *_problems(dumps)],
         verdict=str(summary["verdict"]["status"]) if summary else "",
     )
+
+
+def _phase(run: RunSpec, parts: Sequence[HostDump], now_unix_ns: int) -> str:
+    """Return where the run is; whatever the plan says, it is no longer on without its agents."""
+    phase = run.phase(now_unix_ns)
+    states = [one.state for part in parts for one in part.statuses]
+    has_ended = bool(states) and all(state in ENDED for state in states)
+    return STOPPED if has_ended and phase != OVER and State.DONE not in states else phase
 
 
 def _latency(leg: str, parts: Sequence[HostDump]) -> Latency:
