@@ -17,6 +17,8 @@ NOTHING = "-"
 FLOW_FIGURES_WIDTH = 34
 #: On fewer columns, what stands side by side has no room: it stands below one another.
 SIDES_FROM = 76
+#: From here on halves are wide enough for all.
+EVEN_FROM = 100
 #: Lines that everything but events takes on a small screen.
 EVENTS_MIN = 2
 
@@ -24,6 +26,7 @@ EVENTS_MIN = 2
 def draw(view: View, console: Console) -> Group:
     """Draw everything for a screen; what has no room is left out from the end."""
     width, height = console.size
+    of_ledger = (1, 1) if width >= EVEN_FROM else (3, 2)
     head = Text(f"{view.run.scenario.title or view.run.scenario.name}  ", style="bold")
     head.append(view.run.run_id, style="dim")
     blocks: list[RenderableType] = [
@@ -31,7 +34,7 @@ def draw(view: View, console: Console) -> Group:
         _progress(view, width),
         _flows(view, width),
         *_sides(width, _latencies(view), _nats(view)),
-        *_sides(width, _ledger(view), _hosts(view, max(2, height // 4 - 2)), (3, 2)),
+        *_sides(width, _ledger(view), _hosts(view, max(2, height // 4 - 2)), of_ledger),
         _goals(view),
     ]
     used = sum(len(console.render_lines(block)) for block in blocks)
