@@ -100,6 +100,13 @@ def test_a_death_is_when_the_probe_saw_it(tmp_path: Path) -> None:
     assert (first["code"], first["parameters"]["ended_s"]) == ("relay_died", 12.9)
 
 
+def worker_ended(worker: int, at_s: float) -> EventRecord:
+    told: dict[str, Value] = {"process": "consumers", "pid": 7, "worker": worker}
+    return EventRecord(
+        kind=PROCESS_ENDED, begin_unix_ns=at(at_s), end_unix_ns=at(at_s), parameters=told
+    )
+
+
 def test_which_worker_died_when_is_known_from_its_agent(tmp_path: Path) -> None:
     def spoil(host: Path) -> None:
         for worker, died_s in ((0, 12.9), (1, 12.4)):
@@ -107,9 +114,10 @@ def test_which_worker_died_when_is_known_from_its_agent(tmp_path: Path) -> None:
             result = files.read(path, WorkerResult)
             files.write(path, msgspec.structs.replace(result, complete=False))
             without_samples(host, f"consumers-{worker}", 12, 100)
+            one = worker_ended(worker, died_s)
             with EventLog(host / "consumers.events.jsonl") as log:
-                told: dict[str, Value] = {"process": "consumers", "pid": 7, "worker": worker}
-                log.begin(PROCESS_ENDED, at(died_s), told, end_unix_ns=at(died_s))
+                end_unix_ns = one.end_unix_ns
+                log.begin(one.kind, one.begin_unix_ns, one.parameters, end_unix_ns=end_unix_ns)
         # To the probe all are consumers.
         ended(host, "consumers", 12.4, 12.9)
 
@@ -232,6 +240,12 @@ def test_workers_that_went_together_are_one(tmp_path: Path) -> None:
     (found,) = restarts.find(bundle)
     assert (found.agent, found.workers, found.is_exact) == ("consumers", [0, 1], False)
     assert (found.begin_unix_ns, found.end_unix_ns) == (at(10), at(12.1))
+    # Nobody but those who go on knew.
+    assert found.noticed_unix_ns == at(11.5)
+    bundle.hosts[HOST].events["consumers"] = [worker_ended(0, 10.4), worker_ended(1, 10.5)]
+    (found,) = restarts.find(bundle)
+    assert (found.begin_unix_ns, found.noticed_unix_ns) == (at(10.4), at(10.4))
+    assert found.is_exact
 
 
 def judge(tmp_path: Path, **changes: Any) -> verdict.Verdict:  # noqa: ANN401

@@ -11,6 +11,18 @@ from fpaas.records.probe import AGENT as PROBE
 from fpaas.spec.faults import CONSUMERS
 
 
+def noted_by_agent(part: HostPart, worker: int) -> int | None:
+    """Return when a consumers agent saw one of its workers end; None if it did not."""
+    return min(
+        (
+            record.begin_unix_ns
+            for record in part.events.get(CONSUMERS, ())
+            if record.kind == PROCESS_ENDED and record.parameters.get("worker") == worker
+        ),
+        default=None,
+    )
+
+
 def first_after(
     part: HostPart, process: str, last_sign_unix_ns: int, worker: int | None = None
 ) -> int | None:

@@ -31,7 +31,7 @@ class Restart:
     host: str
     agent: str
     begin_unix_ns: int
-    #: When the one that went on was there, and so knew.
+    #: When the one that went on was there, and so knew, or a consumers agent saw its worker end.
     noticed_unix_ns: int
     end_unix_ns: int | None
     is_exact: bool
@@ -79,7 +79,8 @@ def _each(bundle: Bundle) -> Iterator[Restart]:
                 if one.result is not None and one.result.first == worker.result.first
             ]
             end = _first_after(gone_on_unix_ns, starts)
-            times = begin[0], gone_on_unix_ns, end
+            noticed_unix_ns = process_ends.noted_by_agent(part, number) or gone_on_unix_ns
+            times = begin[0], noticed_unix_ns, end
             yield Restart(part.host, CONSUMERS, *times, begin[1], [number])
 
 

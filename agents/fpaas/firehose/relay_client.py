@@ -238,7 +238,7 @@ class RelayConnection(asyncio.Protocol):
             return f"broke the WebSocket protocol: {legible(str(broken))}"
         where = f" ({broken})" if broken is not None else ""
         why = "closed by the relay without a word" if exc is None else cause_of(exc)
-        return f"lost: {why}{where}"
+        return f"{why}{where}"
 
 
 def _discard(_frames: list[bytes]) -> None:

@@ -108,10 +108,15 @@ class Probe:
         # A separate one, so that other requests of the probe do not keep the server from being
         # asked.
         self._watched = (
-            NatsConnection(options.own_nats, name=f"fpaas-probe-watch-{options.host}")
+            NatsConnection(
+                options.own_nats,
+                name=f"fpaas-probe-watch-{options.host}",
+                on_connected=self._server_is_there,
+            )
             if options.own_nats
             else None
         )
+        self._looking: asyncio.Future[None] | None = None
         if self._watched is not None and self._monitor is not None:
             self._monitor.hear_elections(self._watched)
 
@@ -224,6 +229,11 @@ class Probe:
         else:
             peer = NatsPeer(self._watched)
             await asyncio.gather(_connect(self._watched), watch_alone(self._events_path, [peer]))
+
+    def _server_is_there(self) -> None:
+        """Look at once whether it is another server: samples are seconds apart."""
+        if self._monitor is not None:
+            self._looking = asyncio.ensure_future(self._monitor.look())
 
     def _server_ended(self) -> int | None:
         return self._sampler.ends.last_unix_ns.get("nats")

@@ -146,6 +146,11 @@ class ServerMonitor:
             leader = server_state.elected(json_input.loads(payload))
             self._events.led_by(leader, self._server_name)
 
+    async def look(self) -> None:
+        """Note whether it is another server than before, if it answers."""
+        with contextlib.suppress(MonitoringError, AnswerError):
+            await self._note_life(await self._port.get("/varz"))
+
     async def sample(self) -> NatsSample:
         """Return a line of probe.nats.jsonl in at most SAMPLE_TIMEOUT_S.
 
