@@ -16,7 +16,7 @@ HEAD = """# Fields of a bundle's files
 <!-- Made by `make readmes` from agents/fpaas/records; a test holds them in step. -->
 
 Every field that is in a bundle, by file. [Files of a bundle](bundle-files.md) says what the files
-are for; `fpaas schema <name>` prints JSON Schema. Of a `.jsonl` file, the fields are those of each
+are for; `fpaas schema <name>` prints JSON Schema. For a `.jsonl` file, the fields are those of each
 line. `[]` stands for each of a list, `<…>` for each key of a mapping. Bundles of earlier versions
 may lack fields."""
 

@@ -79,7 +79,7 @@ class Status:
 
 
 class Arming:
-    """Waits until run.json has its T0; `planned` is what it was when it was read.
+    """Waits until run.json has its T0; `planned` is its content when it was read.
 
     Starting takes long where processors are few. Agents start before T0 is chosen, so it need not
     allow for that. From then on this process goes by the common time; `host` is the one it is on,

@@ -1,7 +1,7 @@
 """JSON from outside, read so that whatever is wrong with it is a ValueError.
 
 Python's reader raises RecursionError if the nesting is very deep, and takes NaN, Infinity,
-numbers that are infinite as floats and halves of characters; whoever goes on with those fails
+numbers that are infinite as floats and halves of characters; code that goes on with those fails
 later, in any way.
 """
 

@@ -12,7 +12,7 @@ name: lab_place
 short_description: Say where the lab's sources are on the control node, or where it may write
 description:
   - C(sources) is the directory of this collection, links followed; in a checkout, the checkout.
-  - C(work) is the same in a checkout. Of an installed collection it is the directory that the user
+  - C(work) is the same in a checkout. For an installed collection it is the directory that the user
     plays from, for what is installed is no place for results.
 options:
   _terms:

@@ -8,7 +8,7 @@ short_description: Play a sweep or a search
 description:
   - Goes on where an earlier call was ended. In check mode it lists what it would play.
   - >-
-    Each run has an ansible-playbook of its own; on the embedded lab only the first has, and those
+    Each run has its own ansible-playbook; on the embedded lab only the first has, and those
     that need another lab.
 options:
   grid:

@@ -76,7 +76,7 @@ def quantiles(name: str, *, by: str = "") -> dict[str, str]:
 
 
 def or_zero(series: str, there: str) -> str:
-    """Return 0 if nothing was counted by labels yet, but whoever would is `there`."""
+    """Return 0 if nothing was counted by labels yet, but its counter is `there`."""
     return f"{series} or on () 0 * {there}"
 
 

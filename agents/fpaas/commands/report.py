@@ -62,7 +62,7 @@ def command(
 ) -> None:
     """Merge a run's raw data into summary.json, report.html, figures/ and manifest.json in RUN_DIR.
 
-    Raw data is only read, so a run can be reported again and again. Of a sweep
+    Raw data is only read, so a run can be reported again and again. For a sweep
     (results/sweeps/<sweep-id>), write the report of all its runs.
     """
     if not run_dir.is_dir():

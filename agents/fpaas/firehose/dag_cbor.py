@@ -1,7 +1,7 @@
 """DAG-CBOR as the firehose uses it: written by hand where speed asks for it, walked in place.
 
-The writers return bytes for one item; maps are written key by key, in canonical order (shorter
-keys first, then bytewise), by whoever knows the keys. The walker finds where values lie in a frame
+The writers return bytes for one item; maps are written key by key, in canonical order (shorter keys
+first, then bytewise), by callers that know the keys. The walker finds where values lie in a frame
 without building them, and decides whether they are well-formed: DRISL, the strict DAG-CBOR of
 ATProto (https://dasl.ing/drisl.html), without its floats, which ATProto has none of. Lengths and
 numbers are in their shortest form, keys are text in order and each once, text is UTF-8, the only

@@ -2,8 +2,8 @@
 
 A key's layer is given by its hash, and every node holds keys of one layer, in order, with those of
 lower layers in the subtrees between them. A proof is the nodes from the root to where each key is,
-or would be. The neighbours are made up, but each lies where its hash puts it, so that whoever walks
-the tree finds what it should, and nothing if a key was deleted. See
+or would be. The neighbours are made up, but each lies where its hash puts it, so that a reader who
+walks the tree finds what it should, and nothing if a key was deleted. See
 https://atproto.com/specs/repository.
 """
 

@@ -56,7 +56,7 @@ class DurableAccount:
     `unlogged` of the delivered are known from the server alone; `unacked` of them wait for an ack
     by the server's count; `expired_by_size` of the expired left because the stream was full.
 
-    Of the delivered, those that were never processed: the server gave up `max_deliver_reached`,
+    Delivered but never processed: the server gave up `max_deliver_reached`,
     waits to deliver `failed_waiting` again, and had to let `failed_expired` go; consumers were at
     work on `in_process`. If `is_unprocessed_unsure`, there may be later answers that nobody logged.
     """

@@ -1,4 +1,4 @@
-"""Who is owed which messages of a stream: all, a partition's, or those that a class wants.
+"""Messages of a stream that each durable is owed: all, a partition's, or those that a class wants.
 
 A class that joins late is owed those from where its durable begins, which the server said.
 """

@@ -71,8 +71,8 @@ def _lag_growth_s(bundle: Bundle, window: Window) -> float | None:
     """Return by how much a live relay fell behind real time in a window.
 
     An offset that stays is none: clocks differ, and a relay that is read from far back catches up.
-    What our relay plays has times of its own; that it is late is measured by what is due. While the
-    stream took no more, the shuffler was late and not the relay.
+    Our relay's frames have their own times; its lateness is measured by when they are due. While
+    the stream took no more, the shuffler was late and not the relay.
     """
     if bundle.spec.firehose.rate_per_s is not None:
         return None

@@ -32,7 +32,7 @@ from fpaas.measures.histogram_log import (
 )
 
 _WORD_BYTES = 8
-#: What agents write a line for, unless they stood still, or a window begins or ends meanwhile.
+#: Agents write a line for this long, unless they stood still, or a window begins or ends in it.
 INTERVAL_S = 1.0
 
 
@@ -180,7 +180,7 @@ class Leg:
         return both
 
     def _at_rank(self, rank: int, positive: HdrHistogram) -> int:
-        """Return the sample of a rank from 1 on, in order; `positive` is what is not below zero."""
+        """Return the sample of a rank from 1 on; `positive` has those that are not below zero."""
         rank -= self.negative_beyond
         if rank <= 0:
             return -HIGHEST_US

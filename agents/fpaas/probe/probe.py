@@ -54,7 +54,7 @@ CLOCK_GRACE_S = 2.0
 CONNECT_ATTEMPT_S = 30.0
 FINAL_TIMEOUT_S = 60.0
 #: A server that is coming back or catching up, or a cluster that elects a leader, gets this long
-#: before the final snapshot is given up, or is what it is.
+#: before the final snapshot is given up, or is taken as it is.
 FINAL_RETRY_S = 15.0
 #: The sender of SIGTERM waits (a supervisor for 10 s): NATS gets this long for the snapshot, and as
 #: long for the clock.

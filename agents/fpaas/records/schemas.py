@@ -44,7 +44,7 @@ class File:
 
     #: As the shell has it: * stands for an agent, or for consumers-W.
     pattern: str
-    #: Of the file, or of each line of a `.jsonl`.
+    #: The type of the file, or of each line of a `.jsonl`.
     record: type
 
 

@@ -43,7 +43,7 @@ def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None
     planned_unread = answers.planned_unread(spec, summary)
     notes = summary.get("notes") or []
     if planned_unread:
-        # The page has a box of its own for what the verdict's note on this says.
+        # The page has a separate box for the verdict's note on this.
         listed = pick(summary, "verdict", "reason_codes") or []
         noted = [one["code"] for one in listed if one["severity"] == NOTE]
         told = {index for index, code in enumerate(noted) if code == "unread_as_planned"}

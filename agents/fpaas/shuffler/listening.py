@@ -1,4 +1,4 @@
-"""When a relay could be heard, and when it was quiet all the same."""
+"""When we listened to a relay, and when it was quiet though we did."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reads a relay's events once each, through its disconnects and whatever it does with its numbers.
 
 Frames that cannot be decoded drop the connection, as the event stream specification asks; the relay
-is then resumed after what was read. Publishes in flight stay in memory meanwhile, so that a resume
+is then resumed after what was read. Publishes in flight stay in memory, so that a resume
 never has to go back to the last acknowledged seq; only a restarted process does (`cursor`).
 """
 

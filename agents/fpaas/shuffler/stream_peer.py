@@ -1,4 +1,4 @@
-"""The stream as one of those whom the shuffler watches; see fpaas.watch.watch.
+"""The stream as a peer that the shuffler watches; see fpaas.watch.watch.
 
 A server may answer pings while its stream takes nothing: its disk is full, or its cluster has no
 leader. If the server itself is silent, that is another event.

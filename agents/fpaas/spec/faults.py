@@ -105,7 +105,8 @@ KINDS: dict[str, Kind] = {
     "rewind": _manner("may", frames=integer(100, 1, 100_000, "frames")),
     # The next frame has this number, and those after it the next ones; after for_s as before.
     "renumber": _manner("may", first_seq=integer(1, 1, SEQ_MAX, "(a sequence number)")),
-    # `frames` frames in a row are no CBOR; after for_s, whoever asks for them gets the real ones.
+    # `frames` frames in a row are no CBOR; after for_s, subscribers that ask again get the real
+    # ones.
     "garbage": _manner("may", frames=integer(1, 1, 10_000, "frames")),
     # `frames` frames in a row are sent without their second half; after for_s they are whole.
     "half_frame": _manner("may", frames=integer(1, 1, 10_000, "frames")),

@@ -22,7 +22,7 @@ from fpaas.spec.starts import Start
 from fpaas.spec.values import Variable, choice, integer, number
 
 SUBJECT_ROOT = "atproto.firehose"
-#: Of the subject's, unless delivery is partitioned.
+#: Partitions of the subject, unless delivery is partitioned.
 PARTITIONS = 64
 KINDS = ("commit", "identity", "account", "sync")
 FETCHES = ("once", "drain")

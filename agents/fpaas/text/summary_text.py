@@ -13,7 +13,7 @@ from fpaas.spec import kinds
 from fpaas.text import fault_text, leg_words
 from fpaas.verdict import goals, trimming
 
-#: Of a terminal that nobody has made larger.
+#: The width of a terminal that nobody has made wider.
 WIDTH = 80
 LABEL_WIDTH = 12
 #: As many as the screen has room for; the report has all.

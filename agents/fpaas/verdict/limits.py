@@ -2,7 +2,7 @@
 
 Looked at in this order: breakdowns, stalls, processors, the lab's own load generators, the
 shuffler, NATS, the stream's size, the network. If none was at its limit and a goal on latency was
-missed all the same, that is not explained; otherwise the consumers' own polls are looked at, and
+missed anyway, that is not explained; otherwise the consumers' own polls are looked at, and
 last, the offered load was below what any part could take, and the busiest is named.
 """
 
