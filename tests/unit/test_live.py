@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import termios
@@ -132,6 +133,19 @@ def test_the_screen_has_room_for_all(bundle: Path, width: int, height: int) -> N
     for word in ("measuring", "left", "offered", "delivered", "publish to ack", "lag p50", "goals"):
         assert word in text
     assert "…" not in text
+
+
+def test_long_names_of_hosts_hide_no_figures(bundle: Path) -> None:
+    where = source.Here(bundle)
+    [part] = where.dumps().values()
+    dumps = {f"consumers-{number}.lab.example.com": part for number in range(9)}
+    run = RawRun().spec
+    shown = view.make(run, dumps, run.t0_unix_ns + 20 * NS_PER_S)
+    console = Console(width=80, height=24, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(screen.draw(shown, console))
+    lines = [line for line in console.export_text().splitlines() if "consumers-" in line]
+    assert lines
+    assert all(re.search(r"consumers-\d…  +\d+ %  +[\d,]+ MB$", line.rstrip()) for line in lines)
 
 
 def test_without_a_terminal_there_are_lines(bundle: Path) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fpaas.legible import legible
 from fpaas.live.view import DANGER, MISSED, View
 from fpaas.text import sparks
 from fpaas.text.bars import bar, clock
@@ -15,6 +16,8 @@ from fpaas.text.bars import bar, clock
 NOTHING = "-"
 #: Figures have this much room beside their sparks.
 FLOW_FIGURES_WIDTH = 34
+#: Hosts' names have this much room beside the ledger on a small screen.
+HOST_WIDTH = 12
 #: On fewer columns, what stands side by side has no room: it stands below one another.
 SIDES_FROM = 76
 #: From here on halves are wide enough for all.
@@ -26,7 +29,8 @@ EVENTS_MIN = 2
 def draw(view: View, console: Console) -> Group:
     """Draw everything for a screen; what has no room is left out from the end."""
     width, height = console.size
-    of_ledger = (1, 1) if width >= EVEN_FROM else (3, 2)
+    is_tight = SIDES_FROM <= width < EVEN_FROM
+    hosts = _hosts(view, max(2, height // 4 - 2), HOST_WIDTH if is_tight else width // 2 - 20)
     head = Text(f"{view.run.scenario.title or view.run.scenario.name}  ", style="bold")
     head.append(view.run.run_id, style="dim")
     blocks: list[RenderableType] = [
@@ -34,7 +38,7 @@ def draw(view: View, console: Console) -> Group:
         _progress(view, width),
         _flows(view, width),
         *_sides(width, _latencies(view), _nats(view)),
-        *_sides(width, _ledger(view), _hosts(view, max(2, height // 4 - 2)), of_ledger),
+        *_sides(width, _ledger(view), hosts, (3, 2) if is_tight else (1, 1)),
         _goals(view),
     ]
     used = sum(len(console.render_lines(block)) for block in blocks)
@@ -104,12 +108,12 @@ def _ledger(view: View) -> Table:
     return table
 
 
-def _hosts(view: View, most: int) -> Table:
+def _hosts(view: View, most: int, name_width: int) -> Table:
     table = _table("host", "CPU", "memory")
     for host in view.hosts[:most]:
         cpu = NOTHING if host.cpu_pct is None else f"{host.cpu_pct:.0f} %"
         style = "bold red" if host.cpu_pct is not None and host.cpu_pct > 95 else ""
-        table.add_row(host.name, Text(cpu, style=style), _mb(host.mem_mb))
+        table.add_row(legible(host.name, name_width), Text(cpu, style=style), _mb(host.mem_mb))
     if len(view.hosts) > most:
         table.add_row(f"and {len(view.hosts) - most} more", "", "")
     return table
