@@ -193,11 +193,24 @@ def differences(
     names = sorted({name for run in [*before, *after] for name in run})
     found = {}
     for name in names:
-        old = sorted({str(run.get(name)) for run in before})
-        new = sorted({str(run.get(name)) for run in after})
+        old = sorted({_said(run.get(name)) for run in before})
+        new = sorted({_said(run.get(name)) for run in after})
         if old != new or len(old) > 1:
             found[name] = (old, new)
     return found
+
+
+def _said(value: object) -> str:
+    """Write a parameter's value as its user would.
+
+    >>> [_said(one) for one in (None, [], ["a", "b"], True, 1.5)]
+    ['none', 'none', 'a, b', 'true', '1.5']
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(map(_said, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float, float] | None:
