@@ -54,11 +54,15 @@ def test_cut_offs_are_counted_by_each_server_and_told_once(tmp_path: Path) -> No
     counts = [watched.answered(one) for one in (life("A", 1), life("A", 3), life("A", 3))]
     assert counts == [1, 2, 0]
     watched.cut_off(1, [10])
-    watched.cut_off(2, [30, 20, 10])
-    assert noted(path) == [
+    watched.cut_off(3, [30, 20, 10])
+    watched.cut_off(4, [])
+    *first, (kind, *_, parameters) = noted(path)
+    assert first == [
         (events.CUT_OFF, 10, 10, {"connections": 1}),
         (events.CUT_OFF, 20, 30, {"connections": 2}),
     ]
+    # It does not say when.
+    assert (kind, parameters) == (events.CUT_OFF, {"connections": 4})
     closed = {
         "connections": [
             {"reason": "Slow Consumer (Pending Bytes)", "stop": START},

@@ -36,12 +36,15 @@ class ServerEvents:
             self._events.begin(NATS_RESTARTED, began_unix_ns, {}, end_unix_ns=started_unix_ns)
         return (life.slow_consumers or 0) - had
 
-    def cut_off(self, connections: int, stops_unix_ns: Sequence[int]) -> None:
-        """Note that it cut off connections, and when, as far as it says so."""
+    def cut_off(self, times: int, stops_unix_ns: Sequence[int]) -> None:
+        """Note that it cut off connections, and when, as far as it says so.
+
+        `times` is by its counter, which may count a connection twice.
+        """
         new = [one for one in stops_unix_ns if one > self._cut_off_until_unix_ns]
         at = new or [common_time.now_ns()]
         self._cut_off_until_unix_ns = max(at)
-        told: dict[str, Value] = {"connections": connections}
+        told: dict[str, Value] = {"connections": len(new) or times}
         self._events.begin(CUT_OFF, min(at), told, end_unix_ns=max(at))
 
     def led_by(self, leader: str, server: str) -> None:
