@@ -70,6 +70,16 @@ def look(tab: Tab, axe_script: str, path: Path) -> None:
         assert tab.run(wider) == 0, f"{medium}: wider than screen or paper"
 
 
+def beyond_the_edge(tab: Tab) -> list[str]:
+    """Return how tables begin that one has to scroll on a screen of 1280 pixels."""
+    tab.look_like(width=1280)
+    found: list[str] = tab.run(
+        "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > "
+        "one.clientWidth).map((one) => one.textContent.slice(0, 80))"
+    )
+    return found
+
+
 def drawn(tab: Tab) -> int:
     count: int = tab.run("document.querySelectorAll('[data-chart] svg .line').length")
     return count and tab.run("document.querySelectorAll('[data-chart] svg').length")
@@ -127,13 +137,8 @@ def test_all_columns_are_in_sight(tab: Tab, axe_script: str, tmp_path: Path) -> 
         leg.update(count=24_545_851, due_count=24_545_851, open_count=10_000)
         leg.update(clock_error_ms=0.0348, not_resolvable=[])
     page_file = written(tmp_path / "run.html", page.render(bundle, content))
-    tab.look_like(width=1280)
     tab.open(page_file.as_uri())
-    hidden = (
-        "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > "
-        "one.clientWidth).map((one) => one.textContent.slice(0, 80))"
-    )
-    assert tab.run(hidden) == []
+    assert beyond_the_edge(tab) == []
     # No cell runs into the next one.
     close = (
         "[...document.querySelectorAll('.latency tr')].flatMap((row) => [...row.cells].slice(1)"
@@ -193,6 +198,7 @@ def test_a_sweep(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     directory = sweep_runs.write(tmp_path / "results", {10: 5.0, 100: None, 500: 9.0, 1000: 12.0})
     CliRunner().invoke(report.command, [str(directory)])
     look(tab, axe_script, directory / "report.html")
+    assert beyond_the_edge(tab) == []
     # Of 13 charts three have nothing to show: what was not measured, or not resolvable.
     assert drawn(tab) == 10
 
@@ -224,6 +230,7 @@ def test_a_comparison(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     arguments = [str(runs[0]), "vs", str(runs[1]), "--allow-invalid"]
     CliRunner().invoke(compare.command, [*arguments, "--html", str(page_file)])
     look(tab, axe_script, page_file)
+    assert beyond_the_edge(tab) == []
     names = "[...document.querySelectorAll('[data-chart=percentiles-publish_ack] button')]"
     assert tab.run(f"{names}.map((one) => one.textContent)") == ["A", "B"]
     assert drawn(tab) > 10
@@ -236,6 +243,7 @@ def test_a_results_folder(tab: Tab, axe_script: str, tmp_path: Path) -> None:
     (results / "no run").mkdir()
     results_page.write(results, folder.read(results))
     look(tab, axe_script, results / "index.html")
+    assert beyond_the_edge(tab) == []
     tab.look_like()
     shown = "document.querySelectorAll('#rows tr[data-text]:not([hidden])').length"
     everything = tab.run(shown)
