@@ -17,7 +17,7 @@ from fpaas.records.consumers import WorkerResult
 from fpaas.records.control import Trouble
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
-from fpaas.verdict import codes, verdict
+from fpaas.verdict import codes, limits, verdict
 from fpaas.verdict.facts import AgentEnd, Facts, WorkerDeath, _polled_s
 from tests.support import verdict_codes
 from tests.support.raw_run import HOST, RawRun
@@ -454,6 +454,25 @@ def test_a_single_server_that_stays_away_is_the_first_reason(
     assert of(judged.reasons) == ["nats_died", "agent_failed", "file_missing", "file_missing"]
     assert [one.parameters.get("file") for one in judged.reasons[2:]] == ["x", "probe.final.json"]
     assert judged.breakdowns[0].code == "nats_died"
+
+
+def test_memory_that_ran_out_comes_before_what_died_of_it(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    killed = {HOST: 1, "other": 2}
+    facts = Facts(workers_killed=[WorkerDeath(HOST, 0, 5.0, 6.0)], killed_for_memory=killed)
+    judged = judge(healthy, facts)
+    assert of(judged.reasons)[:2] == ["memory_ran_out", "worker_died"]
+    assert [note.host for note in judged.notes if note.code == "processes_killed_for_memory"] == [
+        "other"
+    ]
+    run, summary = healthy
+    limit = limits.find(run.spec, summary, late_generators=[], breakdowns=judged.breakdowns)
+    assert (limit.code, limit.parameters) == ("memory", {"host": HOST, "count": 1})
+    # Nothing died: it is worth knowing, no more.
+    judged = judge(healthy, Facts(killed_for_memory={HOST: 1}))
+    assert "memory_ran_out" not in of(judged.reasons)
+    assert "processes_killed_for_memory" in of(judged.notes)
 
 
 def test_a_log_is_pointed_to_only_if_it_says_anything(

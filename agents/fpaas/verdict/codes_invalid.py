@@ -222,6 +222,16 @@ _FILE = {"file": "its name"}
 _WRONG = {**_FILE, "what": "what is wrong with it"}
 
 CODES: dict[str, Code] = {
+    "memory_ran_out": Code(
+        INVALID,
+        "its memory ran out: the kernel killed {count} {count:process|processes} there, which may "
+        "be why the following ended",
+        "A process of the lab ended on a host on which the kernel killed processes because memory "
+        "ran out.",
+        "Use hosts with more memory, fewer consumers, or a smaller bench_stream_max_bytes. `dmesg` "
+        "on that host says which process was killed.",
+        {"count": "processes, of the lab or others"},
+    ),
     **{f"{agent}_died": _died(agent) for agent in AGENTS},
     "worker_died": Code(
         INVALID,

@@ -148,6 +148,14 @@ CODES: dict[str, Code] = {
             "top_pct": "% of a core",
         },
     ),
+    "memory": Code(
+        LIMIT,
+        "The memory of {host}: it ran out, and the kernel killed {count} "
+        "{count:process|processes} there.",
+        "A host's memory ran out, and a process of the lab ended there.",
+        "Use hosts with more memory, fewer consumers, or a smaller bench_stream_max_bytes.",
+        {"host": "", "count": "processes, of the lab or others"},
+    ),
     "load_generator": Code(
         LIMIT,
         "The lab's own load generators: {reason}.",

@@ -367,6 +367,14 @@ CODES: dict[str, Code] = {
         "Nothing for the lab. You may still want to synchronise it (chrony).",
         {"offset_ms": "ms, of the NATS host's clock minus this one's"},
     ),
+    "processes_killed_for_memory": Code(
+        NOTE,
+        "its memory ran out, and the kernel killed {count} {count:process|processes} there; none "
+        "of them ended the run",
+        "A host's memory ran out in the run.",
+        "See which process it was with `dmesg` on that host, and give it more memory.",
+        {"count": "processes, of the lab or others"},
+    ),
     "explained_by_fault": Code(
         NOTE,
         lambda p: (

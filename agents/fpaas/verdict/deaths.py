@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fpaas.reason import Reason
@@ -136,6 +136,13 @@ def _silent_since_s(host: str, since_s: float, summary: dict[str, Any], facts: F
         and (stall.end_s is None or stall.end_s >= since_s)
     ]
     return min(noticed, default=answered_s)
+
+
+def without_memory(facts: Facts, reasons: Sequence[Reason]) -> Iterator[Reason]:
+    """Name hosts on which something died and whose kernel killed processes for want of memory."""
+    for host in dict.fromkeys(reason.host for reason in reasons):
+        if host in facts.killed_for_memory:
+            yield Reason("memory_ran_out", host, {"count": facts.killed_for_memory[host]})
 
 
 def stopped(facts: Facts) -> Iterator[Reason]:

@@ -86,6 +86,8 @@ class Facts:
     #: if there is nothing to leave out. The same holds for the lag above.
     own_lateness_p99_ms: dict[str, float] | None = None
     process_cpu_pct: dict[str, float] = field(default_factory=dict)
+    #: By host, how many processes the kernel killed in the run because memory ran out, if any.
+    killed_for_memory: dict[str, int] = field(default_factory=dict)
     #: By host, seconds of the window without a sample, if there are too many.
     unsampled_s: dict[str, int] = field(default_factory=dict)
     frames_offered: int | None = None
@@ -143,6 +145,7 @@ def collect(
         loop_lag_p99_ms=lags if outside is None else outside.loop_lag,
         own_lateness_p99_ms=None if outside is None else outside.own,
         process_cpu_pct=resources.agent_cpu_pct(bundle, window),
+        killed_for_memory=_killed_for_memory(bundle),
         unsampled_s=_unsampled_s(bundle, window),
         frames_offered=relay.offered if relay else None,
         frames_damaged=relay.damaged if relay else 0,
@@ -230,6 +233,15 @@ def _ended_s(bundle: Bundle, ended_unix_ns: int | None) -> float | None:
 
 def _since_t0_s(bundle: Bundle, unix_ns: int) -> float:
     return (unix_ns - bundle.spec.t0_unix_ns) / NS_PER_S
+
+
+def _killed_for_memory(bundle: Bundle) -> dict[str, int]:
+    found = {}
+    for part in bundle.hosts.values():
+        counts = [one.oom_kills for one in part.host_samples if one.oom_kills is not None]
+        if counts and counts[-1] > counts[0]:
+            found[part.host] = counts[-1] - counts[0]
+    return found
 
 
 def _unsampled_s(bundle: Bundle, window: Window) -> dict[str, int]:

@@ -1,9 +1,9 @@
 """What limited a run. Pure.
 
-Looked at in this order: breakdowns, stalls, processors, the lab's own load generators, the
-shuffler, NATS, the stream's size, the network. If none was at its limit and a goal on latency was
-missed anyway, that is not explained; otherwise the consumers' own polls are looked at, and
-last, the offered load was below what any part could take, and the busiest is named.
+Looked at in this order: memory that ran out, breakdowns, stalls, processors, the lab's own load
+generators, the shuffler, NATS, the stream's size, the network. If none was at its limit and a goal
+on latency was missed anyway, that is not explained; otherwise the consumers' own polls are looked
+at, and last, the offered load was below what any part could take, and the busiest is named.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def find(
 ) -> Reason:
     """Say what limited a run; lists are the verdict's reasons of these kinds, and missed goals."""
     if breakdowns:
-        return Reason("breakdown", None, {"reason": _breakdown(breakdowns)})
+        return _broken(breakdowns)
     for stall in _stalls(summary):
         return Reason("stall", None, stall.parameters())
     busiest = _busiest(summary)
@@ -56,13 +56,15 @@ def find(
     return Reason("nothing", None, {"offered_per_s": offered, "busiest": busiest})
 
 
-def _breakdown(breakdowns: list[Reason]) -> Reason:
-    """Return the first one, but a probe's death only if nothing that is measured died."""
+def _broken(breakdowns: list[Reason]) -> Reason:
+    """Name the first breakdown, but a probe's death only if nothing that is measured died."""
     first = breakdowns[0]
-    if first.code != "probe_died":
-        return first
-    died = (one for one in breakdowns[1:] if one.code.endswith("_died"))
-    return next((one for one in died if one.code != first.code), first)
+    if first.code == "memory_ran_out":
+        return Reason("memory", None, {"host": first.host, **first.parameters})
+    if first.code == "probe_died":
+        died = (one for one in breakdowns[1:] if one.code.endswith("_died"))
+        first = next((one for one in died if one.code != first.code), first)
+    return Reason("breakdown", None, {"reason": first})
 
 
 def _stalls(summary: Mapping[str, Any]) -> list[stalls.Stall]:

@@ -137,3 +137,11 @@ def _expected(run: goal_figures.Measured) -> Iterator[Reason]:
                 ),
             },
         )
+
+
+def killed_for_memory(facts: Facts, told: list[Reason]) -> Iterator[Reason]:
+    """Name hosts whose memory ran out, but for those of which reasons tell."""
+    hosts = {reason.host for reason in told}
+    for host, count in facts.killed_for_memory.items():
+        if host not in hosts:
+            yield Reason("processes_killed_for_memory", host, {"count": count})

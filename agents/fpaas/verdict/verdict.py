@@ -108,6 +108,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     )
     judged = goals.judge(measured)
     dead = deaths.Dead(spec, summary, facts)
+    without_memory = list(deaths.without_memory(facts, dead.reasons))
     given = [codes.given(text) for text in facts.invalid_reasons]
     stopped = list(deaths.stopped(facts))
     problems = [
@@ -125,6 +126,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     unexplained = [*imbalance.of_ledger(summary, facts), *imbalance.calls_missing(summary)]
     beyond = list(_relay_beyond(spec, summary, dead.reasons))
     invalid = [
+        *without_memory,
         *dead.reasons,
         *given,
         *_shorten(own_problems),
@@ -175,9 +177,10 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *standstills.notes(spec, summary, invalid),
         *relay_limits.notes(spec, summary),
         *notes.of(spec, summary, facts, has_nats_died="nats_died" in died),
+        *notes.killed_for_memory(facts, without_memory),
     ]
     status: Status = INVALID if invalid else FAIL if missed else PASS
-    breakdowns = [*dead.reasons, *given, *stopped]
+    breakdowns = [*without_memory, *dead.reasons, *given, *stopped]
     # If its reader held it up, nobody knows whether the relay was late by itself.
     late = [reason for reason in late if reason.code != "relay_lateness_unresolved"]
     return Verdict(status, [*invalid, *missed], noted, judged, late, breakdowns)
