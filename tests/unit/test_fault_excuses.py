@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from fpaas.bundle.loader import load_bundle
+from fpaas.reason import Reason
 from fpaas.spec import Fault, RunSpec
 from fpaas.summary import summary
-from fpaas.verdict import codes, verdict
+from fpaas.verdict import codes, fault_excuses, verdict
 from fpaas.verdict.facts import Facts
 from tests.support.raw_run import HOST, RawRun
 
@@ -136,6 +137,10 @@ def stepped(*steps_ms: float) -> Json:
     }
 
 
+def began_apart(spread_ms: float, clocks_apart_ms: float | None) -> Json:
+    return {"spread_ms": spread_ms, "limit_ms": 100.0, "clocks_apart_ms": clocks_apart_ms}
+
+
 STEP = Fault("step_clock", HOST, at_s=2.0, for_s=2.0, step_s=3.0)
 
 
@@ -156,6 +161,29 @@ def test_steps_of_the_clock_are_excused_if_all_are_the_faults(
 ) -> None:
     content = {**healthy, "clock": stepped(*steps_ms)}
     assert ("clock_set" not in codes_of(judge(content, STEP))) == is_excused
+
+
+@pytest.mark.parametrize(
+    ("reason", "steps_ms", "is_explained"),
+    [
+        (Reason("clock_unsure", HOST, {"bound_ms": 3048.0}), (3000.0, -3000.0), True),
+        (Reason("clock_unsure", HOST, {"bound_ms": 3048.0}), (), False),
+        (Reason("clock_unsure", HOST, {"bound_ms": 3048.0}), (3000.0, 700.0), False),
+        (Reason("start_spread", None, began_apart(1925.0, 1962.0)), (3000.0, -3000.0), True),
+        (Reason("start_spread", None, began_apart(2925.0, 1962.0)), (3000.0, -3000.0), False),
+        (Reason("start_spread", None, began_apart(1925.0, None)), (3000.0, -3000.0), False),
+        (Reason("start_spread", None, began_apart(1925.0, 1962.0)), (3000.0, 700.0), False),
+    ],
+)
+def test_what_follows_from_a_step_is_excused_with_it(
+    healthy: Json,
+    reason: Reason,
+    steps_ms: tuple[float, ...],
+    is_explained: bool,  # noqa: FBT001
+) -> None:
+    content = {**healthy, "clock": stepped(*steps_ms), "faults": [account(STEP)]}
+    spec = replace(RUN.spec, faults=[STEP])
+    assert bool(fault_excuses.explaining(reason, spec, content)) == is_explained
 
 
 def test_a_clock_that_was_set_is_not_excused_if_goals_are_about_latencies(healthy: Json) -> None:

@@ -63,8 +63,8 @@ def explaining(reason: Reason, spec: RunSpec, summary: dict[str, Any]) -> list[i
     }
     if reason.code == "frames_undecodable":
         return _bad_frames(reason, happened)
-    if reason.code in ("clock_set", "latency_negative"):
-        return _clock(reason, spec, happened)
+    if reason.code in ("clock_set", "clock_unsure", "latency_negative", "start_spread"):
+        return _clock(reason, spec, summary, happened)
     return []
 
 
@@ -75,10 +75,13 @@ def _bad_frames(reason: Reason, happened: dict[int, dict[str, Any]]) -> list[int
     return list(bad) if reason.parameters["count"] <= limit + sent else []
 
 
-def _clock(reason: Reason, spec: RunSpec, happened: dict[int, dict[str, Any]]) -> list[int]:
+def _clock(
+    reason: Reason, spec: RunSpec, summary: dict[str, Any], happened: dict[int, dict[str, Any]]
+) -> list[int]:
     """Whether all steps of a host's clock are the faults' own, there and back.
 
-    Latencies from one clock to another mean nothing then, so no goal may be about any.
+    Latencies from one clock to another mean nothing then, so no goal may be about any. A clock that
+    was set is one that no bound holds of, and by which agents seem to begin apart.
     """
     goals = spec.scenario.goals or {}
     figures = [name.rpartition(".")[2] for name in goals]
@@ -87,15 +90,28 @@ def _clock(reason: Reason, spec: RunSpec, happened: dict[int, dict[str, Any]]) -
     steps = {n: one for n, one in happened.items() if one["kind"] == "step_clock"}
     if reason.code == "latency_negative":
         return list(steps)
+    if reason.code == "start_spread":
+        apart_ms, limit_ms = reason.parameters["clocks_apart_ms"], reason.parameters["limit_ms"]
+        is_clocks = apart_ms is not None and reason.parameters["spread_ms"] - apart_ms <= limit_ms
+        hosts = [host for host, clock in summary["clock"].items() if clock.get("steps")]
+        mine = [_own_steps(host, summary, steps) for host in hosts]
+        return list(steps) if is_clocks and mine and all(mine) else []
+    return _own_steps(reason.host, summary, steps)
+
+
+def _own_steps(
+    host: str | None, summary: dict[str, Any], steps: dict[int, dict[str, Any]]
+) -> list[int]:
+    """Return the faults that all steps of a host's clock are of; none if there is another."""
     mine = {
         n: one
         for n, one in steps.items()
-        if any(part.startswith(f"{reason.host}: ") for part in one["on"])
+        if any(part.startswith(f"{host}: ") for part in one["on"])
     }
     due_ms = [
         sign * 1000 * one["parameters"]["step_s"] for one in mine.values() for sign in (1, -1)
     ]
-    found = reason.parameters["steps"]
+    found = summary["clock"].get(host, {}).get("steps") or ()
     are_known = all(
         any(abs(step["step_ms"] - due) <= STEP_SLACK_MS for due in due_ms) for step in found
     )
