@@ -35,6 +35,7 @@ from tests.support.event_frames import frame, malformed
 from tests.support.nats_servers import NatsServer
 from tests.support.ports import free_port
 from tests.support.streams import create_stream
+from tests.support.websocket_frames import BINARY, close, ws_frame
 
 pytestmark = pytest.mark.integration
 
@@ -66,6 +67,10 @@ class ScriptedRelay:
         #: Sent once each after the frame with this seq, and nothing more until it is closed.
         self.inserted: dict[int, str | bytes] = {}
         self.cut_after: dict[int, int] = {}
+        #: Bytes in place of the frame with this seq, after which the connection is closed.
+        self.raw: dict[int, bytes] = {}
+        #: The first so many connections, and no others, have `raw`; None: all do.
+        self.raw_until: int | None = None
         self.subscriptions: list[int | None] = []
         self.url = ""
         self._after_cursor = after_cursor
@@ -82,6 +87,10 @@ class ScriptedRelay:
                 await connection.send(greeting)
             first = 1 if cursor is None else max(cursor + self._after_cursor, 1)
             for seq in range(first, LAST_SEQ + 1):
+                if seq in self.raw and (self.raw_until is None or number < self.raw_until):
+                    connection.transport.write(self.raw[seq])
+                    connection.transport.close()
+                    return
                 await connection.send(self.frames.get(seq, commit(seq)))
                 if seq in self.inserted:
                     await connection.send(self.inserted.pop(seq))
@@ -199,6 +208,58 @@ def seq_in(raw: bytes) -> int | None:
     with pytest.raises(FrameError) as caught:
         decode(raw)
     return caught.value.seq
+
+
+BROKEN = {
+    "a reserved bit": ws_frame(BINARY, BAD, reserved=4),
+    "no such opcode": ws_frame(3, BAD),
+    "half a frame": ws_frame(BINARY, bytes(200))[:100],
+    "a message without its end": ws_frame(BINARY, BAD, fin=False) + close(1000),
+}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("after_cursor", [False, True])
+@pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
+def test_what_always_breaks_the_protocol_is_stepped_over(
+    nats_server: NatsServer, raw: bytes, *, after_cursor: bool, count: int
+) -> None:
+    async def main() -> None:
+        relay = ScriptedRelay(after_cursor=after_cursor)
+        bad = range(31, 31 + count)
+        relay.raw = dict.fromkeys(bad, raw)
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay, timeout_s=30)
+        assert published(subject) == all_but(*bad)
+        assert subject.account.undecodable == count
+        assert subject.reader.gaps.count == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("after_cursor", [False, True])
+@pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
+def test_what_breaks_the_protocol_for_a_while_costs_no_event(
+    nats_server: NatsServer, raw: bytes, *, after_cursor: bool
+) -> None:
+    """Once at an event, and then at once, whatever the cursor is: of a proxy that is not well."""
+
+    async def main() -> None:
+        relay = ScriptedRelay(after_cursor=after_cursor)
+        relay.raw, relay.raw_until = {31: raw}, 1
+
+        def greet(_cursor: int | None, number: int) -> None:
+            if number:
+                relay.raw, relay.raw_until = dict.fromkeys(range(LAST_SEQ), raw), 5
+
+        relay.greeting = greet
+        async with listening(relay):
+            subject = await shuffle(nats_server, relay, timeout_s=30)
+        assert published(subject) == all_but()
+        assert len(relay.subscriptions) == 6
+        assert subject.account.undecodable == 0
+
+    run(main())
 
 
 def test_frame_that_was_damaged_once_is_read_again(nats_server: NatsServer) -> None:

@@ -40,6 +40,12 @@ class MessageReader:
         self._fragments = bytearray()
         self._is_fragmented = False
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether a frame or message has begun and is not whole."""
+        is_passing = 0 < self._passed_on_bytes < sys.maxsize
+        return bool(self._begun) or is_passing or self._is_fragmented
+
     def read(self, data: bytes) -> list[bytes]:
         """Take in a chunk; returns the messages that are complete with it."""
         messages: list[bytes] = []

@@ -101,6 +101,16 @@ class RelayConnection(asyncio.Protocol):
         close = self._protocol.close_rcvd
         return None if close is None else close.code
 
+    @property
+    def broken(self) -> str:
+        """What is wrong with the WebSocket frame that it ended in; empty: nothing, or we closed."""
+        if self._reason:
+            return ""
+        error = self._protocol.parser_exc
+        if error is not None and not isinstance(error, EOFError):
+            return f"breaks the WebSocket protocol: {legible(str(error))}"
+        return "ends before it is whole" if self._messages.is_cut else ""
+
     async def open(self) -> None:
         """Connect and subscribe. Raises RelayError that names the URL and the cause."""
         url, uri = self._url, self._uri

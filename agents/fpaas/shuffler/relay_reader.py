@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 #: A frame as it was decoded, or what is wrong with it.
 Received = Event | ErrorFrame | Ignored | FrameError
 
+#: A WebSocket frame that is broken so often, right after the same event, always will be.
+BREAKS_MAX = 3
 #: Kept seqs of frames that are no events, and may explain a gap.
 IGNORED_AHEAD_MAX = 1000
 
@@ -90,6 +92,11 @@ class RelayReader:
         #: How many frames beyond the event read last cannot even be received.
         self._unreceivable = 0
         self._unreceivable_after: int | None = None
+        #: How many connections in a row ended in a broken WebSocket frame, all after one event.
+        self._breaks = 0
+        self._breaks_after: int | None = None
+        #: The last event that came again on this connection.
+        self._reread_to: int | None = None
         self._read_before = 0
         self._is_outdated = False
         self._pending_gap: str | None = None
@@ -147,8 +154,13 @@ class RelayReader:
 
     def _resume_from(self) -> int | None:
         last_seq = self.numbering.last_seq
-        if last_seq is None or self._unreceivable_after != last_seq:
-            return last_seq
+        if last_seq is None:
+            return None
+        if self._unreceivable_after != last_seq:
+            # Whether it is the next frame that is broken, or all that the relay sends, shows if the
+            # event before it comes again.
+            is_unsure = self._breaks >= BREAKS_MAX - 1 and self._breaks_after == last_seq
+            return max(0, last_seq - 1) if is_unsure else last_seq
         # It was resumed once from where it failed, then from further on.
         return last_seq + max(0, self._unreceivable - 1)
 
@@ -159,22 +171,35 @@ class RelayReader:
 
     def _lost(self, connection: RelayConnection) -> None:
         # Now, not when there is a new one: its first frames come before it is known to be open.
-        self._read_before = self._account.read
+        is_after_last = self._account.read != self._read_before
+        is_after_last |= self._reread_to == self.numbering.last_seq
+        self._read_before, self._reread_to = self._account.read, None
         told = {"url": self.url, "cause": connection.closed.result(), "code": connection.close_code}
         self.lost_connections.lost(self, told)
         self._is_outdated = False
         self._bad_frames.connection_lost()
-        if not connection.oversized:
-            return
         last_seq = self.numbering.last_seq
-        error = FrameError(f"is larger than {RECEIVE_MAX_BYTES} bytes")
+        if connection.oversized:
+            self._not_received(f"is larger than {RECEIVE_MAX_BYTES} bytes", 1)
+        elif connection.broken and self._unreceivable and self._unreceivable_after == last_seq:
+            self._unreceivable += 1
+        elif connection.broken and last_seq is not None:
+            if self._breaks_after != last_seq:
+                self._breaks, self._breaks_after = 0, last_seq
+            self._breaks += 1
+            if self._breaks >= BREAKS_MAX and is_after_last:
+                self._not_received(f"{connection.broken}, each time", 2)
+
+    def _not_received(self, what: str, times: int) -> None:
+        """Take in that the frame after the event read last cannot be received."""
+        last_seq, error = self.numbering.last_seq, FrameError(what)
         log.error("relay %s: the frame after seq %s %s", self.url, last_seq, error)
         if self._kept_frames is not None:
             self._kept_frames.keep(error, None, after_seq=last_seq)
         if self._unreceivable_after != last_seq:
             self._leave_unreceivable(0)
             self._unreceivable_after = last_seq
-        self._unreceivable += 1
+        self._unreceivable += times
 
     # -- back pressure ---------------------------------------------------------------------------
 
@@ -250,6 +275,7 @@ class RelayReader:
         after_seq, after = self.numbering.last_seq, self.last_read
         kind, missing = self.numbering.place(event)
         if kind is Kind.REREAD:
+            self._reread_to = event.seq
             reread, given_up = self._bad_frames.reread()
             self._account.reread += 1 + reread
             self._give_up(given_up)
