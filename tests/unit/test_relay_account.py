@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from fpaas.bundle.loader import load_bundle
+from fpaas.bundle.relay_silence import unless_paused
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records import files
 from fpaas.records.files import LineWriter
@@ -135,6 +136,19 @@ def test_silence_of_a_fault_that_was_asked_for_is_no_reason(tmp_path: Path) -> N
     content = summary(tmp_path / "other", quiet=[(10, 33)], values=values)
     assert content["relay"]["silent_s"]["unasked_longest"] == 10
     assert "relay_silent" in codes(content)
+
+
+def test_our_own_pauses_cut_a_silence_only_at_its_end() -> None:
+    def left(*pauses_s: tuple[float, float]) -> tuple[float, float] | None:
+        pauses = [(round(begin * 1e9), round(end * 1e9)) for begin, end in pauses_s]
+        found = unless_paused((10 * 10**9, 20 * 10**9), pauses)
+        return found and (found[0] / 1e9, found[1] / 1e9)
+
+    # Nothing was there when we went on: a relay that is silent for ten seconds was not for two.
+    assert left() == left((12, 15)) == left((9, 11), (14, 19)) == (10, 20)
+    # Events were there: nobody knows since when.
+    assert left((12, 15), (17, 20)) == left((17, 19.9)) == left((17, 18), (18.2, 22)) == (10, 17)
+    assert left((9, 21)) is None
 
 
 def test_of_older_runs_nothing_is_said(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ event is due, so that a relay that sends one every few seconds is not silent bet
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fpaas.bundle.bundle import Bundle
@@ -28,6 +28,8 @@ MARGIN_INTERVALS = 5.0
 #: The last event may be that much older than a fault, and things recover after it is undone.
 BEFORE_FAULT_S = 0.5
 AFTER_FAULT_S = 5.0
+#: A shuffler that did not run, and goes on, has read what is there within this time.
+READ_AFTER_PAUSE_NS = NS_PER_S // 2
 #: Parts whose faults keep events from being read, and faults that do not, whatever they are on.
 ON_THE_WAY = ("relay", "shuffler", "nats")
 BESIDE_THE_WAY = ("fill_disk", "step_clock")
@@ -56,7 +58,8 @@ def find(bundle: Bundle, window: Window) -> Silences | None:
     if part is None or part.shuffler is None or part.shuffler.quiet is None:
         return None
     due = filter(None, (while_due(bundle, one) for one in part.shuffler.quiet))
-    quiet = list(_without(due, _own_pauses(part)))
+    pauses = _own_pauses(part)
+    quiet = list(filter(None, (unless_paused(one, pauses) for one in due)))
     least_s = _least_s(bundle.spec, part, quiet)
     long_enough = [one for one in quiet if one[1] - one[0] > least_s * NS_PER_S]
     unasked = _without(long_enough, _faults(bundle.spec))
@@ -75,6 +78,21 @@ def while_due(bundle: Bundle, stretch: Stretch) -> Stretch | None:
         if status is not None and status.state == State.STOPPED:
             ends.append(max(part.last_samples("relay"), default=ends[0]))
     since, until = max(stretch[0], spec.t0_unix_ns), min(stretch[1], *ends)
+    return (since, until) if since < until else None
+
+
+def unless_paused(stretch: Stretch, pauses: Sequence[Stretch]) -> Stretch | None:
+    """Return a stretch without the shuffler's own pauses at its end; `pauses` are in order.
+
+    What came in a pause is read right after it. So if it was still quiet then, it was all the time.
+    """
+    since, until = stretch
+    for paused_since, paused_until in reversed(pauses):
+        if paused_since >= until:
+            continue
+        if paused_until < until - READ_AFTER_PAUSE_NS:
+            break
+        until = paused_since
     return (since, until) if since < until else None
 
 
