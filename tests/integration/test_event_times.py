@@ -18,7 +18,8 @@ from tests.support.processes_lab import ProcessesLab
 
 pytestmark = pytest.mark.integration
 
-TOLERANCE_S = 0.2
+#: On a calm machine it is 0.02 s; samples would be 1 s late, or 1.5 s.
+TOLERANCE_S = 0.8
 #: The probe samples NATS at 5.5 s and 10.5 s.
 CUT_AT_S, KILLED_AT_S, LAUNCHED_AT_S, LOOKED_AT_S = 2, 4, 6, 10
 
