@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -71,6 +72,10 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except SpecError as error:
             raise BadInput(str(error)) from error
+        except OSError as error:
+            if error.errno != errno.ENOSPC or error.filename is not None:
+                raise
+            raise BadInput(f"the output cannot be written: {error.strerror}") from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

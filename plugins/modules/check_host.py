@@ -149,7 +149,7 @@ def version_of(text: str) -> tuple[int, ...] | None:
 
 def nats_server_problems(binary: str, oldest: str) -> list[str]:
     """Run the binary and compare its version."""
-    remedy = "set nats_server_binary to one, or run `make` again to get it"
+    remedy = "set nats_server_binary to one, or remove .venv and run `make setup`"
     if shutil.which(binary) is None:
         why = "is not executable" if Path(binary).exists() else "there is no such program"
         return [f"nats_server_binary: {binary}: {why}; {remedy}"]

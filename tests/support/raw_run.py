@@ -24,7 +24,7 @@ from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histogram_log import BY_BEGINNING, HistogramLog, Recorder
 from fpaas.measures.intervals import IntervalSet
 from fpaas.probe import seal
-from fpaas.records import consumers, files, nats, probe, relay, shuffler, status
+from fpaas.records import consumers, events, files, nats, probe, relay, shuffler, status
 from fpaas.records.consumers import Connections, Fetches, WorkerResult, WorkerSample
 from fpaas.records.files import LineWriter
 from fpaas.records.nats import (
@@ -143,6 +143,11 @@ class RawRun:
                 unix_ns=self.spec.settled_unix_ns,
             )
             status.write(self.directory, own)
+        for result in self.directory.glob("*.hlog"):
+            result.with_suffix(f".{events.SUFFIX}").touch()
+        (self.directory / f"probe.{events.SUFFIX}").touch()
+        if len(list(self.directory.glob("consumers-*.hlog"))) > 1:
+            (self.directory / f"consumers.{events.SUFFIX}").touch()
         if sealed:
             seal.seal(self.directory, HOST)
         return directory

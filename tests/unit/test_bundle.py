@@ -94,6 +94,19 @@ def test_harm_to_any_file_is_said(run: Path, name: str, harm: Callable[[Path], N
     assert Reason("file_missing", HOST, {"file": "seal.json"}) in problems
 
 
+@pytest.mark.parametrize("stem", ["relay", "shuffler", "probe", "consumers", "consumers-1"])
+def test_an_event_log_that_is_gone_is_said(run: Path, stem: str) -> None:
+    """Even if it was gone before the host's files were sealed: what it said is not known."""
+    name = f"{stem}.events.jsonl"
+    (run / "hosts" / HOST / "seal.json").unlink()
+    (run / "hosts" / HOST / name).unlink()
+    assert Reason("file_missing", HOST, {"file": name}) in load_bundle(run).problems
+    # Agents of earlier versions wrote none.
+    spec = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**spec, "event_log": 1}))
+    assert Reason("file_missing", HOST, {"file": name}) not in load_bundle(run).problems
+
+
 def test_a_change_after_sealing_is_said(run: Path) -> None:
     path = run / "hosts" / HOST / "relay.json"
     path.write_text(path.read_text().replace("3500", "3501"))

@@ -52,6 +52,7 @@ from fpaas.records.status import AgentStatus
 from fpaas.spec import RunSpec, Share, SpecError, check_run
 from fpaas.spec.faults import AGENT as FAULTS
 from fpaas.spec.faults import of_host
+from fpaas.spec.run_spec import EVENT_LOG
 
 SPEC_FILE = "run.json"
 HOSTS_DIRECTORY = "hosts"
@@ -101,7 +102,8 @@ class _Loader:
         bundle.control = self._of_control_node(control.NAME, ControlAccount)
         if bundle.control is not None:
             bundle.problems += [_noted(one, bundle.spec) for one in bundle.control.problems]
-        bundle.control_events = self._events(CONTROL_NODE, bundle.directory / control.EVENTS)
+        if (path := bundle.directory / control.EVENTS).exists():
+            bundle.control_events = self._events(CONTROL_NODE, path)
         marks = self._of_control_node(control.INVALID, InvalidMarks)
         if marks is not None:
             bundle.invalid_reasons += marks.reasons
@@ -189,7 +191,6 @@ class _Loader:
 
     def _load_consumers(self, part: HostPart) -> None:
         self._load_status(part, "consumers")
-        part.events["consumers"] = self._agent_events(part, "consumers")
         numbers = {
             int(match.group(1))
             for path in part.directory.iterdir()
@@ -203,6 +204,9 @@ class _Loader:
                 if one.result is not None and one.result.polls_from_unix_ns is not None
             }
             part.workers.insert(0, self._load_worker(part, number, others))
+        # Who plays all of them itself has the only worker's events.
+        if len(numbers) > 1:
+            part.events["consumers"] = self._agent_events(part, "consumers")
         share = self._spec.shares.get(part.host, Share(0, 0))
         covered = IntervalSet(
             (result.first, result.first + result.count - 1)
@@ -275,12 +279,13 @@ class _Loader:
         return self._file(part, name, read) or []
 
     def _agent_events(self, part: HostPart, stem: str) -> list[EventRecord]:
-        return self._events(part.host, part.directory / f"{stem}.{events.SUFFIX}")
+        path = part.directory / f"{stem}.{events.SUFFIX}"
+        # Agents of earlier versions wrote none.
+        is_there = path.exists() or self._spec.event_log >= EVENT_LOG
+        return self._events(part.host, path) if is_there else []
 
     def _events(self, host: str, path: Path) -> list[EventRecord]:
-        """Read what somebody saw happen; earlier versions wrote no such file."""
-        if not path.exists():
-            return []
+        """Read what somebody saw happen."""
 
         def read(path: Path) -> list[EventRecord]:
             found, wrong = events.read(path)

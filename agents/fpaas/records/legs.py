@@ -22,7 +22,9 @@ class Leg(msgspec.Struct, kw_only=True):
     max: Number | None
     negative_count: Annotated[Count | None, doc("samples below 0: clocks differ")]
     clock_error_ms: Annotated[Number | None, doc("what the clocks may be off by; null: not known")]
-    not_resolvable: Annotated[list[str], doc("figures that are below that")]
+    not_resolvable: Annotated[
+        list[str] | None, doc("figures that are below that; null: there are no figures")
+    ]
     due_count: Annotated[Count | None, doc("calls that fell due")] = None
     open_count: Annotated[Count | None, doc("of those, without an end")] = None
     open_min_ms: Annotated[Number | None, doc("least age of those when nobody looked on")] = None

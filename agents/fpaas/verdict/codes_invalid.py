@@ -75,10 +75,11 @@ def _died(agent: str) -> Code:
 
 def _agent_paused(p: Parameters) -> str:
     until = "on" if p["end_s"] is None else f"to {p['end_s']:.1f} s"
-    who = in_words(p["agent"], p.get("workers") or ())
+    workers = p.get("workers") or ()
+    who, they = in_words(p["agent"], workers), "they" if len(workers) > 1 else "it"
     return (
         f"{who} did not run from {p['begin_s']:.1f} s {until} after the run's start "
-        "(stopped, swapped out, or without CPU), so what it sent was late"
+        f"(stopped, swapped out, or without CPU), so what {they} sent was late"
     )
 
 
