@@ -162,8 +162,28 @@ def test_of_older_runs_nothing_is_said(tmp_path: Path) -> None:
 def test_falling_behind(tmp_path: Path) -> None:
     lag_s = {second: 100 + second / 2 for second in range(-2, 45)}
     content = summary(tmp_path, lag_s=lag_s, foreign=True)
-    assert content["relay"]["lag_growth_s"] == pytest.approx(15, abs=1)
+    assert content["relay"]["lag_growth_s"] == pytest.approx(14.5, abs=1.5)
     assert "relay_lagging" in codes(content)
+
+
+@pytest.mark.parametrize(
+    ("lag_s", "grown_s", "is_lagging"),
+    [
+        # A step, and a time behind from which it recovers.
+        ({s: 0.1 + 1.4 * (s > 20) for s in range(-2, 45)}, 1.4, False),
+        ({s: 0.1 + 20 * (s > 20) for s in range(-2, 45)}, 20, True),
+        ({s: 0.1 + 6 * (20 < s < 25) for s in range(-2, 45)}, 6, True),
+        # One event whose time is wrong.
+        ({s: 0.1 + 900 * (s == 20) for s in range(-2, 45)}, 0, False),
+        ({s: 0.1 - 900 * (s == 20) for s in range(-2, 45)}, 0, False),
+    ],
+)
+def test_the_most_by_which_it_fell_behind_counts(
+    tmp_path: Path, lag_s: dict[int, float], grown_s: float, *, is_lagging: bool
+) -> None:
+    content = summary(tmp_path, lag_s=lag_s, foreign=True)
+    assert content["relay"]["lag_growth_s"] == pytest.approx(grown_s)
+    assert ("relay_lagging" in codes(content)) == is_lagging
 
 
 @pytest.mark.parametrize(
@@ -213,6 +233,13 @@ def test_gaps_of_unknown_size(tmp_path: Path) -> None:
     assert content["ledger"]["not_read"] is None
     assert content["ledger"]["unexplained"] == 0
     assert "relay_gaps" in codes(content)
+
+
+def test_too_many_gaps_of_unknown_size(tmp_path: Path) -> None:
+    content = summary(
+        tmp_path, foreign=True, gaps=4 * [gap(None)], gap_count=4, numbers_densely=False
+    )
+    assert "relay_gaps_unknown" in codes(content)
 
 
 def test_too_much_is_missing(tmp_path: Path) -> None:

@@ -71,3 +71,11 @@ def test_a_gap_that_is_counted_only_is_taken_back_too() -> None:
     assert (gaps.count, len(gaps.found)) == (GAPS_MAX + 1, GAPS_MAX)
     gaps.fill(2 * GAPS_MAX + 1)
     assert (gaps.count, len(gaps.found)) == (GAPS_MAX, GAPS_MAX)
+
+
+def test_a_relay_that_numbered_densely_for_long_and_then_loses_events_is_no_sparse_one() -> None:
+    gaps = RelayGaps()
+    for seq in range(500, 1000, 5):
+        jump(gaps, seq, seq + 2, events=seq)
+    assert gaps.is_dense(1000)
+    assert sum(gap.missing or 0 for gap in gaps.found) == gaps.count == 100

@@ -14,6 +14,7 @@ import click
 import psutil
 
 from fpaas import json_input, spec
+from fpaas.common_time import NS_PER_S
 from fpaas.consumers.pull_size import SYNTHETIC
 from fpaas.errors import BadInput
 from fpaas.firehose import capture
@@ -36,6 +37,8 @@ LOCALHOST = spec.Topology(
     nats_monitoring_url="http://127.0.0.1:8222",
     relay_url="ws://127.0.0.1:2480",
 )
+#: A capture that lasts less, by its frames' times, has no pace.
+PACE_LEAST_S = 0.1
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -260,10 +263,21 @@ def check_source(values: dict[str, Any]) -> tuple[int | None, float | None]:
         raise BadInput(f"bench_firehose_source: {error.message}") from error
     values["bench_firehose_source"] = str(path.resolve())
     if speed:
-        steps = [step.entry for step in AsCaptured(played.offsets_ns(), speed).steps()]
-        name = "bench_firehose_rate_per_s"
-        values[name] = spec.VARIABLES[name].read(name, steps)
+        values["bench_firehose_rate_per_s"] = _steps_of(path, played, speed)
     return played.first_seq, path.stat().st_size / played.frames - capture.LENGTH.size
+
+
+def _steps_of(path: Path, played: capture.Capture, speed: float) -> list[dict[str, float]]:
+    name, offsets_ns = "bench_firehose_rate_per_s", played.offsets_ns()
+    if offsets_ns[-1] < PACE_LEAST_S * NS_PER_S * speed:
+        lasts_s = offsets_ns[-1] / speed / NS_PER_S
+        raise BadInput(
+            f"{name}: by its frames' times, {path} would last {lasts_s:.3g} s, too short for a "
+            f"pace of its own ({PACE_LEAST_S:g} s); give a rate"
+        )
+    steps = [step.entry for step in AsCaptured(offsets_ns, speed).steps()]
+    read: list[dict[str, float]] = spec.VARIABLES[name].read(name, steps)
+    return read
 
 
 def shares_of(values: dict[str, Any]) -> list[float]:

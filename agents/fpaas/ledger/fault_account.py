@@ -195,19 +195,22 @@ def _served_s(bundle: Bundle, ended_s: float | None) -> float | None:
 def _published_s(bundle: Bundle, ended_s: float | None) -> float | None:
     """Return how long after a fault's end the shuffler published again, to two samples (2 s).
 
-    0 if all had been offered before, so that nothing was left to publish; None if it did not.
+    0 if nothing was left to publish, as all had been offered before; None if it did not.
     """
     if ended_s is None:
         return None
     ended_unix_ns = bundle.spec.t0_unix_ns + round(ended_s * NS_PER_S)
-    if ended_unix_ns >= bundle.spec.offer_until_unix_ns:
-        return 0.0
+    is_over = ended_unix_ns >= bundle.spec.offer_until_unix_ns
     for part in bundle.parts("shuffler"):
-        # What grew up to the first sample may have been published before the end.
-        at_end: float | None = None
+        before = at_end = None
         for unix_ns, published in cumulative(part.shuffler_samples, "published"):
-            if at_end is not None and published > at_end:
+            if unix_ns < ended_unix_ns:
+                before = published
+                continue
+            # What grew up to the first sample may have been published before the end. But if
+            # nothing more is offered, nothing else will show it.
+            since = before if is_over else at_end
+            if since is not None and published > since:
                 return (unix_ns - ended_unix_ns) / NS_PER_S
-            if unix_ns >= ended_unix_ns and at_end is None:
-                at_end = published
-    return None
+            at_end = published if at_end is None else at_end
+    return 0.0 if is_over else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from statistics import median
 
 from fpaas.bundle import relay_silence
@@ -42,7 +44,9 @@ def account(bundle: Bundle, window: Window) -> Relay:
         ],
         gap_count=shuffler.gap_count if shuffler is not None and is_known else None,
         missing=None
-        if gaps is None or any(gap.missing is None for gap in gaps)
+        if gaps is None
+        or not (shuffler is not None and shuffler.numbers_densely)
+        or any(gap.missing is None for gap in gaps)
         else sum(gap.missing or 0 for gap in gaps),
         seq_resets=shuffler.seq_resets if shuffler is not None and is_known else None,
         read=shuffler.read.total if shuffler is not None else None,
@@ -68,7 +72,7 @@ def _silent_s(silences: Silences | None) -> dict[str, float | None]:
 
 
 def _lag_growth_s(bundle: Bundle, window: Window) -> float | None:
-    """Return by how much a live relay fell behind real time in a window.
+    """Return the most by which a live relay fell behind real time in a window.
 
     An offset that stays is none: clocks differ, and a relay that is read from far back catches up.
     Our relay's frames have their own times; its lateness is measured by when they are due. While
@@ -83,15 +87,17 @@ def _lag_growth_s(bundle: Bundle, window: Window) -> float | None:
         if sample.unix_ns in window and sample.lag_s is not None
     ]
     third = len(samples) // 3
-    if len(samples) < SAMPLES_MIN:
+    if len(samples) < SAMPLES_MIN or abs(_median_lag_s(samples[:third])) > LIVE_WITHIN_S:
         return None
-    first, last = samples[:third], samples[-third:]
-    if abs(_median_lag_s(first)) > LIVE_WITHIN_S:
-        return None
-    own_s = samples[-1].reading_paused_s - samples[0].reading_paused_s
-    # Between the middles of the first and the last third lie two thirds of the window.
-    grown_s = (_median_lag_s(last) - _median_lag_s(first)) * 3 / 2
-    return grown_s if grown_s <= 0 else max(0.0, grown_s - own_s)
+    grown_s, least_s, least_paused_s = 0.0, math.inf, 0.0
+    # One event whose time is wrong is no lag, so two samples in a row have to say it.
+    for before, sample in pairwise(samples):
+        lags_s = [one.lag_s for one in (before, sample) if one.lag_s is not None]
+        own_s = before.reading_paused_s - least_paused_s
+        grown_s = max(grown_s, min(lags_s) - least_s - own_s)
+        if max(lags_s) < least_s:
+            least_s, least_paused_s = max(lags_s), sample.reading_paused_s
+    return grown_s
 
 
 def _median_lag_s(samples: list[ShufflerSample]) -> float:

@@ -93,7 +93,7 @@ class Relay(msgspec.Struct, kw_only=True):
     ]
     lag_growth_s: Annotated[
         float | None,
-        doc("by how much it fell behind real time in the window; null: not live, or not measured"),
+        doc("the most by which it fell behind real time; null: not live, or not measured"),
     ]
     gaps: Annotated[list[RelayGap] | None, doc("the first 100; null: not measured")]
     gap_count: Annotated[Count | None, doc("all of them")]

@@ -20,7 +20,8 @@ AFTER_RECONNECT = "after_reconnect"
 FUTURE_CURSOR = "future_cursor"
 RENUMBERED = "renumbered"
 
-#: If more than one event in this many leaves out numbers, the relay numbers sparsely.
+#: If more than one event in this many leaves out numbers, the relay numbers sparsely. If none of
+#: its first ones did, it never does, and what it leaves out later is missing.
 DENSE_EVENTS = 100
 #: After this many events without a gap, a relay is known to number densely.
 DENSE_FROM = 10
@@ -63,11 +64,15 @@ class RelayGaps:
             return True
         return events >= DENSE_FROM and self._jumps * DENSE_EVENTS <= events
 
+    def _learn(self, events: int) -> bool:
+        self._is_dense |= not self._jumps and events >= DENSE_EVENTS
+        return self.is_dense(events)
+
     def note_jump(self, gap: RelayGap, until_seq: int, events: int) -> None:
         """Take in that seqs were left out on one connection, and how many events came before."""
         missing = gap.missing or 0
         added = None
-        if self.is_dense(events):
+        if self._learn(events):
             added = self._add(gap)
         elif self._widest and missing > UNUSUAL_TIMES * self._widest:
             added = self._add_without_size(gap)
@@ -77,7 +82,7 @@ class RelayGaps:
 
     def note_outage(self, gap: RelayGap, until_seq: int, events: int) -> None:
         """Take in that seqs were left out between two connections."""
-        is_dense = self.is_dense(events)
+        is_dense = self._learn(events)
         is_told = gap.cause == OUTDATED_CURSOR
         added = None
         if is_dense:

@@ -608,6 +608,15 @@ CODES: dict[str, Code] = {
         "Use another relay, or run again.",
         {"missing": "events", "missing_pct": "% of all", "limit_pct": "%", "relay_url": ""},
     ),
+    "relay_gaps_unknown": Code(
+        INVALID,
+        "the relay {relay_url} left out events {count} {count:time|times}, and nobody knows how "
+        "many (the limit is {limit} {limit:time|times})",
+        "The relay kept going on further ahead, or under new numbers, so an unknown share of its "
+        "events was never read.",
+        "Use another relay, or one that can be resumed where it was left.",
+        {"count": "gaps", "limit": "gaps", "relay_url": ""},
+    ),
     "relay_unsteady": Code(
         INVALID,
         "the relay {relay_url} renumbered its events {seq_resets} {seq_resets:time|times} (the "

@@ -19,6 +19,8 @@ AUTO_MOST_S = 10.0
 #: Less of a silence lies in the window by chance, and would be told as 0.0 s.
 TOLD_LEAST_S = 0.1
 MISSING_LIMIT_PCT = 1.0
+#: So often, nobody may know how many events are missing.
+UNKNOWN_GAPS_LIMIT = 3
 RESETS_LIMIT = 10
 REREAD_LIMIT_PCT = 10.0
 
@@ -42,6 +44,10 @@ def beyond(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
         lag = {"growth_s": relay["lag_growth_s"], "limit_s": lag_limit_s, "window_s": window_s}
         yield Reason("relay_lagging", None, {**lag, **_url(spec)})
     yield from _incomplete(spec, relay)
+    unknown = sum(gap["missing"] is None for gap in relay["gaps"] or ())
+    if relay["foreign"] and unknown > UNKNOWN_GAPS_LIMIT:
+        gaps = {"count": unknown, "limit": UNKNOWN_GAPS_LIMIT}
+        yield Reason("relay_gaps_unknown", None, {**gaps, **_url(spec)})
     yield from _unsteady(spec, relay, summary["ledger"]["duplicates_rejected"] or 0)
 
 
