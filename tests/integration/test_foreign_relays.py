@@ -61,7 +61,8 @@ def test_good_silent_slow_and_dying_relays_are_told_apart(tmp_path: Path) -> Non
     assert of_silent["relay"]["silent_s"]["longest"] == pytest.approx(12, abs=0.1)
 
     assert "relay_lagging" in codes(of_slow)
-    assert of_slow["relay"]["lag_growth_s"] == pytest.approx(6, abs=1.5)
+    # Of the 6 s, a sample at each end is there for errors.
+    assert of_slow["relay"]["lag_growth_s"] == pytest.approx(5, abs=1.5)
 
     assert of_dying["verdict"]["status"] == "invalid"
     assert "relay_silent" in codes(of_dying)

@@ -145,9 +145,8 @@ class RawRun:
             status.write(self.directory, own)
         for result in self.directory.glob("*.hlog"):
             result.with_suffix(f".{events.SUFFIX}").touch()
-        (self.directory / f"probe.{events.SUFFIX}").touch()
-        if len(list(self.directory.glob("consumers-*.hlog"))) > 1:
-            (self.directory / f"consumers.{events.SUFFIX}").touch()
+        for agent in ("probe", "consumers"):
+            (self.directory / f"{agent}.{events.SUFFIX}").touch()
         if sealed:
             seal.seal(self.directory, HOST)
         return directory

@@ -191,6 +191,7 @@ class _Loader:
 
     def _load_consumers(self, part: HostPart) -> None:
         self._load_status(part, "consumers")
+        part.events["consumers"] = self._agent_events(part, "consumers")
         numbers = {
             int(match.group(1))
             for path in part.directory.iterdir()
@@ -204,9 +205,6 @@ class _Loader:
                 if one.result is not None and one.result.polls_from_unix_ns is not None
             }
             part.workers.insert(0, self._load_worker(part, number, others))
-        # Who plays all of them itself has the only worker's events.
-        if len(numbers) > 1:
-            part.events["consumers"] = self._agent_events(part, "consumers")
         share = self._spec.shares.get(part.host, Share(0, 0))
         covered = IntervalSet(
             (result.first, result.first + result.count - 1)

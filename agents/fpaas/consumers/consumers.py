@@ -158,15 +158,16 @@ async def run(play: Play, on_tick: OnTick | None = None) -> None:
                 on_tick(figures)
 
         parts = _parts(play)
-        if len(parts) == 1:
-            await _play_here(parts[0], status, stop, tick)
-        else:
-            with contextlib.ExitStack() as watching:
-                event_log = None
-                if play.out is not None:
-                    path = play.out / f"{AGENT}.{events.SUFFIX}"
-                    watching.callback(asyncio.ensure_future(watch_alone(path)).cancel)
-                    event_log = watching.enter_context(EventLog(path))
+        with contextlib.ExitStack() as noting:
+            event_log, path = None, None
+            if play.out is not None:
+                path = play.out / f"{AGENT}.{events.SUFFIX}"
+                event_log = noting.enter_context(EventLog(path))
+            if len(parts) == 1:
+                await _play_here(parts[0], status, stop, tick)
+            else:
+                if path is not None:
+                    noting.callback(asyncio.ensure_future(watch_alone(path)).cancel)
                 await _Children(parts, status, stop, tick, event_log).play()
     except (BadInput, RunInvalid) as error:
         status.set(State.FAILED, error.message)

@@ -46,6 +46,16 @@ class Manners:
         self._t0_unix_ns = t0_unix_ns
         self._noted = _noted(log_path) if self._own else {}
         self._log = EventLog(log_path) if self._own and log_path is not None else None
+        now_unix_ns = common_time.now_ns()
+        self._overdue: set[int | None] = {
+            n for n in self._own if self._begin_unix_ns(n) <= now_unix_ns
+        }
+        self._caught_up = asyncio.Event()
+        self._caught_up_with(None)
+
+    async def caught_up(self) -> None:
+        """Wait until `play` has begun what was due when this was made."""
+        await self._caught_up.wait()
 
     async def play(self) -> None:
         """Play them all; whatever has begun is undone if it is cancelled."""
@@ -59,25 +69,34 @@ class Manners:
 
     async def _play(self, number: int, fault: Fault) -> None:
         never = asyncio.Event()
-        begin_unix_ns = self._t0_unix_ns + round(fault.at_s * NS_PER_S)
+        begin_unix_ns = self._begin_unix_ns(number)
         end_unix_ns = self._t0_unix_ns + round(fault.until_s * NS_PER_S)
         await agent.sleep_until_unix_ns(begin_unix_ns, never)
         late_s = (common_time.now_ns() - begin_unix_ns) / NS_PER_S
         is_over = late_s > max(fault.for_s, LATE_S)
-        if number in self._noted and not fault.for_s:
-            return
-        if is_over and fault.do not in IN_FRAMES:
+        is_done = number in self._noted and not fault.for_s
+        if is_done or (is_over and fault.do not in IN_FRAMES):
+            self._caught_up_with(number)
             return
         event = self._noted.get(number) or self._begin_event(number, fault, begin_unix_ns)
         try:
             if not is_over:
                 self._begin(fault)
+            self._caught_up_with(number)
             await agent.sleep_until_unix_ns(end_unix_ns, never)
         finally:
             late_ms = _late_ms(end_unix_ns)
             if fault.for_s and not is_over:
                 self._end(fault)
             self._end_event(event, {} if fault.do in IN_FRAMES else {"end_late_ms": late_ms})
+
+    def _begin_unix_ns(self, number: int) -> int:
+        return self._t0_unix_ns + round(self._own[number].at_s * NS_PER_S)
+
+    def _caught_up_with(self, number: int | None) -> None:
+        self._overdue.discard(number)
+        if not self._overdue:
+            self._caught_up.set()
 
     def _begin(self, fault: Fault) -> None:
         said = "; ".join(f"{name} {value}" for name, value in fault.to_dict().items())

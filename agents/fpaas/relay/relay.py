@@ -210,6 +210,8 @@ async def run(options: Options, status: agent.Status) -> None:
         finished = await agent.sleep_until_unix_ns(t0_unix_ns, stop)
         if finished:
             status.set(State.RUNNING, url)
+            # What a relay before this one had begun goes on before anything is sent.
+            await manners.caught_up()
             relay.start()
             if left is not None:
                 _note_restart(options, now_unix_ns)
