@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from fpaas.firehose.capture import LENGTH, Capture
+from fpaas.firehose.capture import Capture
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.relay.control_frames import error_frame, info_frame
 from tests.support.bad_relay import GARBAGE, BadRelay
+from tests.support.capture_files import frames_in
 from tests.support.checkout import SCRIPTS
 from tests.support.ports import free_port
 from tests.support.relay_process import RelayProcess, message, running_relay, seqs
@@ -60,18 +62,6 @@ def record(*options: object, limit_bytes: int | None = None) -> tuple[int, str]:
     return process.returncode, stderr
 
 
-def recorded(path: Path) -> list[bytes]:
-    data = path.read_bytes()
-    frames = []
-    at = 0
-    while at < len(data):
-        (length,) = LENGTH.unpack_from(data, at)
-        frames.append(data[at + 4 : at + 4 + length])
-        at += 4 + length
-    assert Capture(path).frames == len(frames)
-    return frames
-
-
 def assert_dense(frames: list[bytes]) -> None:
     numbers = seqs(frames)
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
@@ -103,7 +93,7 @@ def test_frames_are_recorded_as_sent_and_replay_as_recorded(
     output = tmp_path / "capture"
     code, stderr = record(relay.url, "--output", output, "--max-frames", 500)
     assert code == 0
-    frames = recorded(output)
+    frames = frames_in(output)
     assert len(frames) == 500
     assert_dense(frames)
     assert f"{output}: 500 frames" in stderr
@@ -115,10 +105,10 @@ def test_bounds(tmp_path: Path, relay: RelayProcess) -> None:
     by_bytes = tmp_path / "bytes"
     assert record(relay.url, "--output", by_bytes, "--max-bytes", 300_000)[0] == 0
     assert 200_000 < by_bytes.stat().st_size <= 300_000
-    assert_dense(recorded(by_bytes))
+    assert_dense(frames_in(by_bytes))
     by_time = tmp_path / "time"
     assert record(relay.url, "--output", by_time, "--max-seconds", 1)[0] == 0
-    assert 300 < len(recorded(by_time)) < 3000
+    assert 300 < len(frames_in(by_time)) < 3000
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -132,7 +122,7 @@ def test_interrupted_recording_replays(
         _, stderr = process.communicate(timeout=10)
     assert process.returncode == 0
     assert "frames, " in stderr
-    assert_dense(recorded(output))
+    assert_dense(frames_in(output))
 
 
 def test_lost_relay_is_taken_up_again_without_gap_or_repeat(tmp_path: Path) -> None:
@@ -151,7 +141,7 @@ def test_lost_relay_is_taken_up_again_without_gap_or_repeat(tmp_path: Path) -> N
         _, stderr = process.communicate(timeout=40)
     assert process.returncode == 0, stderr
     assert "WARNING" in stderr
-    frames = recorded(output)
+    frames = frames_in(output)
     assert len(frames) == 3000
     assert_dense(frames)
 
@@ -162,7 +152,7 @@ def test_full_disk_leaves_whole_frames(tmp_path: Path, relay: RelayProcess) -> N
     code, stderr = record(relay.url, "--output", output, limit_bytes=10_000_000)
     assert code == 3
     assert f"{output}: cannot write: File too large" in stderr
-    frames = recorded(output)
+    frames = frames_in(output)
     assert f"the {len(frames)} frames before are kept" in stderr
     assert_dense(frames)
 
@@ -176,7 +166,7 @@ def test_existing_file_is_kept_unless_forced(tmp_path: Path, relay: RelayProcess
     assert f"{output}: exists; choose another file, or --force" in stderr
     assert output.read_text() == "precious"
     assert record(*options, "--force")[0] == 0
-    assert len(recorded(output)) == 5
+    assert len(frames_in(output)) == 5
 
 
 def test_relay_of_the_environment(
@@ -227,22 +217,24 @@ def test_what_has_no_seq_or_is_garbage_is_left_out(tmp_path: Path) -> None:
     with relay_that(handler) as url:
         code, stderr = record(url, "--output", output, "--max-seconds", 2)
     assert code == 0
-    assert recorded(output) == frames
+    assert frames_in(output) == frames
     assert "1 undecodable left out" in stderr
 
 
-def test_frame_that_is_too_large_ends_the_recording(tmp_path: Path) -> None:
+def test_frame_that_is_too_large_is_left_out(tmp_path: Path) -> None:
     def handler(connection: ServerConnection) -> None:
-        connection.send(FIREHOSE.frame(0))
-        connection.send(bytes(6_000_000))
-        connection.recv()
+        for frame in (FIREHOSE.frame(0), bytes(6_000_000), FIREHOSE.frame(1)):
+            connection.send(frame)
+        with contextlib.suppress(ConnectionClosed):
+            connection.recv()
 
     output = tmp_path / "capture"
     with relay_that(handler) as url:
-        code, stderr = record(url, "--output", output)
-    assert code == 3
-    assert "after seq 1 came a frame larger than the 5242880 bytes" in stderr
-    assert recorded(output) == [FIREHOSE.frame(0)]
+        code, stderr = record(url, "--output", output, "--max-frames", 2)
+    assert code == 0
+    assert "a frame after seq 1 is left out: it is larger than 5242880 bytes" in stderr
+    assert "1 undecodable left out" in stderr
+    assert frames_in(output) == [FIREHOSE.frame(0), FIREHOSE.frame(1)]
 
 
 def test_a_relay_that_renumbers_ends_the_recording(tmp_path: Path) -> None:
@@ -259,7 +251,7 @@ def test_a_relay_that_renumbers_ends_the_recording(tmp_path: Path) -> None:
         code, stderr = record(url, "--output", output)
     assert code == 3
     assert "renumbers its events" in stderr
-    assert recorded(output) == [FIREHOSE.frame(0)]
+    assert frames_in(output) == [FIREHOSE.frame(0)]
 
 
 def test_a_relay_that_only_answers_pings_is_connected_again(tmp_path: Path) -> None:
@@ -270,7 +262,7 @@ def test_a_relay_that_only_answers_pings_is_connected_again(tmp_path: Path) -> N
     assert code == 0
     assert "taken for stuck" in stderr
     assert len(relay.subscriptions) >= 2
-    numbers = seqs(recorded(output))
+    numbers = seqs(frames_in(output))
     assert numbers == list(range(numbers[0], numbers[0] + 100))
 
 
@@ -289,7 +281,7 @@ def test_new_numberings_bad_frames_and_lost_connections_are_recorded_through(
         code, stderr = record(relay.url, "--output", output, "--max-frames", 1500)
     assert code == 0, stderr
     assert "renumbered 1 times" in stderr
-    events = [message(frame)[1]["rev"] for frame in recorded(output)]
+    events = [message(frame)[1]["rev"] for frame in frames_in(output)]
     assert len(events) == len(set(events)) == 1500
     numbers = [int(rev) for rev in events]
     assert numbers == sorted(numbers)

@@ -18,10 +18,12 @@ import pytest
 import uvloop
 
 from fpaas.errors import BadInput
-from fpaas.firehose.capture import Capture
+from fpaas.firehose.relay_client import RECEIVE_MAX_BYTES
 from fpaas.relay import record
 from tests.support.bad_relay import commit
+from tests.support.capture_files import frames_in
 from tests.support.relay_process import seqs
+from tests.support.scripted_relay import BROKEN, LAST_SEQ, ScriptedRelay, listening
 from tests.support.websocket_frames import (
     BINARY,
     CONT,
@@ -58,11 +60,13 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
         yield server.sockets[0].getsockname()[1]
 
 
-def recorded(url: str, output: Path, *, frames_max: int) -> Awaitable[None]:
+def recorded(
+    url: str, output: Path, *, frames_max: int, report: Callable[[str], None] = lambda _: None
+) -> Awaitable[None]:
     options = record.Options(
         url, output, force=True, max_seconds=20, max_frames=frames_max, max_bytes=None
     )
-    return record.run(options, lambda _: None)
+    return record.run(options, report)
 
 
 class OddOnce:
@@ -136,8 +140,7 @@ WRONG = {
 async def record_from(relay: OddOnce, output: Path) -> list[int]:
     async with serving(relay) as port, asyncio.timeout(15):
         await recorded(f"ws://127.0.0.1:{port}", output, frames_max=COUNT)
-    kept = Capture(output, loop=False)
-    return seqs([kept.frame(index) for index in range(Capture(output).frames)])
+    return seqs(frames_in(output))
 
 
 @pytest.mark.parametrize("odd", GOOD.values(), ids=GOOD)
@@ -166,6 +169,35 @@ def test_half_a_frame_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFix
     numbers = uvloop.run(record_from(relay, tmp_path / "capture"))
     assert numbers == list(range(1000, 1000 + COUNT))
     assert "closed by the relay without a word (stream ends after 96 bytes" in caplog.text
+
+
+ALWAYS = {**BROKEN, "more than can be received": ws_frame(BINARY, bytes(RECEIVE_MAX_BYTES + 1))}
+
+
+@pytest.mark.parametrize(
+    ("raw", "count"),
+    [(raw, 1) for raw in ALWAYS.values()] + [(BROKEN["half a frame"], 3)],
+    ids=[*ALWAYS, "three in a row"],
+)
+@pytest.mark.parametrize("after_cursor", [False, True])
+def test_what_never_can_be_received_is_left_out(
+    raw: bytes, count: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, after_cursor: bool
+) -> None:
+    relay = ScriptedRelay(after_cursor=after_cursor)
+    bad = range(31, 31 + count)
+    relay.raw = dict.fromkeys(bad, raw)
+    said: list[str] = []
+
+    async def main() -> None:
+        async with listening(relay), asyncio.timeout(20):
+            output, frames_max = tmp_path / "capture", LAST_SEQ - count
+            await recorded(relay.url, output, frames_max=frames_max, report=said.append)
+
+    uvloop.run(main())
+    good = [seq for seq in range(1, LAST_SEQ + 1) if seq not in bad]
+    assert seqs(frames_in(tmp_path / "capture")) == good
+    assert f"{count} undecodable left out" in said[-1]
+    assert "the frame after seq 30 is left out: it " in caplog.text
 
 
 def certificate(directory: Path, name: str) -> Path:

@@ -111,6 +111,16 @@ def decode(frame: bytes) -> Frame:
     return Ignored(f"unknown operation {operation}", _seq_of(body))
 
 
+def received(frame: bytes) -> Frame | FrameError:
+    """Decode a frame as it was received; if it is too large or malformed, return what is wrong."""
+    if len(frame) > MAX_FRAME_BYTES:
+        return FrameError(f"is larger than {MAX_FRAME_BYTES} bytes")
+    try:
+        return decode(frame)
+    except FrameError as error:
+        return error
+
+
 # -- bytes ---------------------------------------------------------------------------------------
 
 

@@ -72,7 +72,7 @@ class RelayConnection(asyncio.Protocol):
     """A subscription at `url` from `cursor` on (None: live); `open` makes it.
 
     `on_frames` gets the frames of each chunk read. `closed` is done when the connection is gone;
-    its result says why. `oversized` tells that the relay sent a frame larger than can be received.
+    its result says why.
     `reads` counts what the socket brought.
     """
 
@@ -81,7 +81,6 @@ class RelayConnection(asyncio.Protocol):
     ) -> None:
         loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = loop.create_future()
-        self.oversized = False
         self.reads = 0
         self._url = url
         self._uri = parse_uri(url if cursor is None else f"{url}?cursor={cursor}")
@@ -100,6 +99,12 @@ class RelayConnection(asyncio.Protocol):
         """With which code the relay closed; None if it did not."""
         close = self._protocol.close_rcvd
         return None if close is None else close.code
+
+    @property
+    def oversized(self) -> str:
+        """That it ended in a frame larger than can be received; empty: it did not."""
+        is_oversized = isinstance(self._protocol.parser_exc, PayloadTooBig)
+        return f"is larger than {RECEIVE_MAX_BYTES} bytes" if is_oversized else ""
 
     @property
     def broken(self) -> str:
@@ -189,7 +194,6 @@ class RelayConnection(asyncio.Protocol):
             self._on_frames(messages)
         self._send()
         if self._protocol.close_expected() and self._transport is not None:
-            self.oversized = isinstance(self._protocol.parser_exc, PayloadTooBig)
             self._transport.close()
 
     def pause_writing(self) -> None:

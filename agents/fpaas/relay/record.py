@@ -25,6 +25,7 @@ from fpaas.firehose.numbering import Kind, Numbering
 from fpaas.firehose.relay_client import RelayConnection, subscription_url
 from fpaas.firehose.relay_errors import RelayError
 from fpaas.firehose.subscription import STUCK_S, Patience, Subscription
+from fpaas.firehose.unreceivable import Unreceivable
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class Recording:
         self.broken_off = ""
         self.subscription = Subscription(
             subscription_url(options.relay),
-            cursor=lambda: self.last_seq,
+            cursor=lambda: self._unreceivable.cursor(self.last_seq),
             events=lambda: writer.frames,
             on_frames=self.take,
             on_lost=self._lost,
@@ -125,6 +126,7 @@ class Recording:
         self._options = options
         self._numbering = Numbering(None)
         self._bad_frames = BadFrames(is_dense=False)
+        self._unreceivable = Unreceivable(None)
 
     @property
     def last_seq(self) -> int | None:
@@ -136,36 +138,33 @@ class Recording:
         for frame in received:
             if self.full.is_set():
                 return
-            if len(frame) > frames.MAX_FRAME_BYTES:
-                self._break_off(self._too_large())
-            elif not self._take_one(frame):
+            if not self._take_one(frame):
                 return
+        self._unreceivable.left_behind(self.last_seq)
         self._left_out(self._bad_frames.left_behind(self.last_seq))
 
     def end(self) -> None:
         """Take in that nothing more comes."""
+        self._unreceivable.passed(0)
         self._left_out(self._bad_frames.ended(self.last_seq))
 
     def _lost(self, connection: RelayConnection) -> None:
         self._bad_frames.connection_lost()
-        if connection.oversized:
-            self._break_off(self._too_large())
-
-    def _too_large(self) -> str:
-        return (
-            f"after seq {self.last_seq} came a frame larger than the {frames.MAX_FRAME_BYTES} "
-            "bytes that are allowed"
+        wrong = self._unreceivable.connection_lost(
+            self.last_seq, oversized=connection.oversized, broken=connection.broken
         )
+        if wrong:
+            log.warning("the frame after seq %s is left out: it %s", self.last_seq, wrong)
 
     def _take_one(self, frame: bytes) -> bool:
         """Take in a frame; returns whether to read on."""
-        try:
-            decoded = frames.decode(frame)
-        except frames.FrameError as error:
-            return self._take_bad(error)
+        decoded = frames.received(frame)
+        if isinstance(decoded, frames.FrameError):
+            return self._take_bad(decoded)
         if isinstance(decoded, frames.ErrorFrame):
             log.warning("the relay says %s: %s", decoded.name, decoded.message)
-            if decoded.name == "FutureCursor":
+            is_renumbered = decoded.name == "FutureCursor"
+            if is_renumbered and not self._unreceivable.is_beyond_last(self.last_seq):
                 self._break_off(f"it renumbers its events ({decoded.message})")
         elif isinstance(decoded, frames.Event):
             if self._is_new(decoded):
@@ -183,8 +182,10 @@ class Recording:
             numbering.recent.append(event)
             return True
         last_seq = self.last_seq
-        kind = numbering.place(event).kind
+        kind, missing = numbering.place(event)
+        self.undecodable += self._unreceivable.passed(missing) if missing else 0
         if kind is Kind.REREAD:
+            self._unreceivable.reread(event.seq)
             self._left_out(self._bad_frames.reread()[1])
             return False
         if kind is Kind.RESET:
@@ -228,7 +229,8 @@ class Recording:
         return False
 
     def _left_out(self, given_up: list[int | None]) -> None:
-        self.undecodable += len(given_up)
+        self.undecodable += len(given_up) + self._unreceivable.once
+        self._unreceivable.once = 0
 
     def _break_off(self, why: str) -> None:
         self.broken_off = why

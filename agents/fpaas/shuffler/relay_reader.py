@@ -17,10 +17,11 @@ from websockets.frames import CloseCode
 
 from fpaas import common_time
 from fpaas.firehose.bad_frames import LOGGED_MAX, BadFrames
-from fpaas.firehose.frames import MAX_FRAME_BYTES, ErrorFrame, Event, FrameError, Ignored, decode
+from fpaas.firehose.frames import ErrorFrame, Event, Frame, FrameError, Ignored, received
 from fpaas.firehose.numbering import LEAP_MAX, Kind, Numbering
-from fpaas.firehose.relay_client import RECEIVE_MAX_BYTES, RelayConnection
+from fpaas.firehose.relay_client import RelayConnection
 from fpaas.firehose.subscription import Patience, Subscription
+from fpaas.firehose.unreceivable import Unreceivable
 from fpaas.measures.calls import Bins, CallRecorder
 from fpaas.records.events import RELAY_RECONNECTED
 from fpaas.records.shuffler import RelayGap
@@ -34,11 +35,6 @@ from fpaas.watch.lost_connections import LostConnections
 
 log = logging.getLogger(__name__)
 
-#: A frame as it was decoded, or what is wrong with it.
-Received = Event | ErrorFrame | Ignored | FrameError
-
-#: A WebSocket frame that is broken so often, right after the same event, always will be.
-BREAKS_MAX = 3
 #: Kept seqs of frames that are no events, and may explain a gap.
 IGNORED_AHEAD_MAX = 1000
 
@@ -65,7 +61,7 @@ class RelayReader:
     ) -> None:
         self.subscription = Subscription(
             url,
-            cursor=self._resume_from,
+            cursor=lambda: self._unreceivable.cursor(self.numbering.last_seq),
             events=lambda: account.read,
             on_frames=self._got_frames,
             on_connected=self._connected,
@@ -89,14 +85,7 @@ class RelayReader:
         self._due_ns = due_ns
         self._bad_frames = BadFrames(is_dense=contiguous)
         self._kept_frames = kept_frames
-        #: How many frames beyond the event read last cannot even be received.
-        self._unreceivable = 0
-        self._unreceivable_after: int | None = None
-        #: How many connections in a row ended in a broken WebSocket frame, all after one event.
-        self._breaks = 0
-        self._breaks_after: int | None = None
-        #: The last event that came again on this connection.
-        self._reread_to: int | None = None
+        self._unreceivable = Unreceivable(after)
         self._read_before = 0
         self._is_outdated = False
         self._pending_gap: str | None = None
@@ -147,22 +136,10 @@ class RelayReader:
         finally:
             gate.cancel()
             given_up = self._bad_frames.ended(self.last_read)
+            self._unreceivable.passed(0)
             self._give_up(given_up)
-            self._leave_unreceivable(0)
 
     # -- connections -----------------------------------------------------------------------------
-
-    def _resume_from(self) -> int | None:
-        last_seq = self.numbering.last_seq
-        if last_seq is None:
-            return None
-        if self._unreceivable_after != last_seq:
-            # Whether it is the next frame that is broken, or all that the relay sends, shows if the
-            # event before it comes again.
-            is_unsure = self._breaks >= BREAKS_MAX - 1 and self._breaks_after == last_seq
-            return max(0, last_seq - 1) if is_unsure else last_seq
-        # It was resumed once from where it failed, then from further on.
-        return last_seq + max(0, self._unreceivable - 1)
 
     def _connected(self) -> None:
         self.lost_connections.made(self)
@@ -171,35 +148,19 @@ class RelayReader:
 
     def _lost(self, connection: RelayConnection) -> None:
         # Now, not when there is a new one: its first frames come before it is known to be open.
-        is_after_last = self._account.read != self._read_before
-        is_after_last |= self._reread_to == self.numbering.last_seq
-        self._read_before, self._reread_to = self._account.read, None
+        self._read_before = self._account.read
         told = {"url": self.url, "cause": connection.closed.result(), "code": connection.close_code}
         self.lost_connections.lost(self, told)
         self._is_outdated = False
         self._bad_frames.connection_lost()
         last_seq = self.numbering.last_seq
-        if connection.oversized:
-            self._not_received(f"is larger than {RECEIVE_MAX_BYTES} bytes", 1)
-        elif connection.broken and self._unreceivable and self._unreceivable_after == last_seq:
-            self._unreceivable += 1
-        elif connection.broken and last_seq is not None:
-            if self._breaks_after != last_seq:
-                self._breaks, self._breaks_after = 0, last_seq
-            self._breaks += 1
-            if self._breaks >= BREAKS_MAX and is_after_last:
-                self._not_received(f"{connection.broken}, each time", 2)
-
-    def _not_received(self, what: str, times: int) -> None:
-        """Take in that the frame after the event read last cannot be received."""
-        last_seq, error = self.numbering.last_seq, FrameError(what)
-        log.error("relay %s: the frame after seq %s %s", self.url, last_seq, error)
-        if self._kept_frames is not None:
-            self._kept_frames.keep(error, None, after_seq=last_seq)
-        if self._unreceivable_after != last_seq:
-            self._leave_unreceivable(0)
-            self._unreceivable_after = last_seq
-        self._unreceivable += times
+        wrong = self._unreceivable.connection_lost(
+            last_seq, oversized=connection.oversized, broken=connection.broken
+        )
+        if wrong:
+            log.error("relay %s: the frame after seq %s %s", self.url, last_seq, wrong)
+            if self._kept_frames is not None:
+                self._kept_frames.keep(FrameError(wrong), None, after_seq=last_seq)
 
     # -- back pressure ---------------------------------------------------------------------------
 
@@ -234,9 +195,9 @@ class RelayReader:
         numbering, account = self.numbering, self._account
         remember = numbering.recent.append
         read_before = account.read
-        event: Received | None = None
+        event: Frame | FrameError | None = None
         for frame in frames:
-            event = _received(frame)
+            event = received(frame)
             if not isinstance(event, Event):
                 if self._is_dropped_by(event, frame):
                     break
@@ -262,20 +223,19 @@ class RelayReader:
         if self._publisher.congested:
             self._pause()
 
-    def _heard(self, last: Received | None, now_ns: int, now_unix_ns: int) -> None:
+    def _heard(self, last: Frame | FrameError | None, now_ns: int, now_unix_ns: int) -> None:
         """Take in that new events came."""
         said = last.time if isinstance(last, Event) else None
         self.listening.heard(now_ns, now_unix_ns, said)
+        self._unreceivable.left_behind(self.numbering.last_seq)
         self._give_up(self._bad_frames.left_behind(self.last_read))
-        if self._unreceivable and self._unreceivable_after != self.numbering.last_seq:
-            self._leave_unreceivable(0)
 
     def _is_new(self, event: Event, now_unix_ns: int) -> bool:
         """Take in an event that does not have the seq that is due; returns whether it is new."""
         after_seq, after = self.numbering.last_seq, self.last_read
         kind, missing = self.numbering.place(event)
         if kind is Kind.REREAD:
-            self._reread_to = event.seq
+            self._unreceivable.reread(event.seq)
             reread, given_up = self._bad_frames.reread()
             self._account.reread += 1 + reread
             self._give_up(given_up)
@@ -300,7 +260,9 @@ class RelayReader:
             if missing:
                 # Frames that cannot be decoded or received, or are no events, are not missing.
                 missing = max(0, missing - len(given_up) - self._ignored_before(event.seq))
-                missing -= self._give_up_unreceivable(missing)
+                unreceivable = self._unreceivable.passed(missing)
+                self._give_up([None] * unreceivable)
+                missing -= unreceivable
             self._note_gap(
                 kind, missing, event.seq, after_seq, now_unix_ns, stepped_over=len(given_up)
             )
@@ -344,20 +306,6 @@ class RelayReader:
         self._ignored_ahead.clear()
         return count
 
-    def _give_up_unreceivable(self, missing: int) -> int:
-        """Give up the frames that could not be received, now that the relay goes on."""
-        # The first time it was only resumed.
-        count = min(missing, max(0, self._unreceivable - 1))
-        self._leave_unreceivable(count)
-        self._give_up([None] * count)
-        return count
-
-    def _leave_unreceivable(self, given_up: int) -> None:
-        """Take in that the relay went on; the frame counts, though no number may be missing."""
-        if self._unreceivable and not given_up:
-            self._account.undecodable_once += 1
-        self._unreceivable = 0
-
     def _is_dropped_by(self, frame: ErrorFrame | Ignored | FrameError, received: bytes) -> bool:
         """Take in a frame that is no event; returns whether the connection was dropped for it."""
         if isinstance(frame, FrameError):
@@ -389,10 +337,8 @@ class RelayReader:
     def _got_error_frame(self, frame: ErrorFrame) -> None:
         log.error("relay %s: error %s: %s", self.url, frame.name, frame.message)
         if frame.name == "FutureCursor":
-            if self._unreceivable > 1 and self._unreceivable_after == self.numbering.last_seq:
-                # Events beyond the frame that cannot be received are still to come.
-                self._unreceivable -= 1
-            elif not self.numbering.start_over():
+            is_too_far = self._unreceivable.is_beyond_last(self.numbering.last_seq)
+            if not is_too_far and not self.numbering.start_over():
                 log.error("the relay renumbers its events; reading on from its live tail")
                 self.seq_resets += 1
                 self._pending_gap = relay_gaps.FUTURE_CURSOR
@@ -426,16 +372,8 @@ class RelayReader:
 
     def _give_up(self, positions: list[int | None]) -> None:
         """Count these, and those that turned out not to come again."""
-        self._account.undecodable_once += self._bad_frames.once
-        self._bad_frames.once = 0
+        for told in (self._bad_frames, self._unreceivable):
+            self._account.undecodable_once += told.once
+            told.once = 0
         for position in positions:
             self._account.note_undecodable(position)
-
-
-def _received(frame: bytes) -> Received:
-    if len(frame) > MAX_FRAME_BYTES:
-        return FrameError(f"is larger than {MAX_FRAME_BYTES} bytes")
-    try:
-        return decode(frame)
-    except FrameError as error:
-        return error
