@@ -64,6 +64,8 @@ class Manners:
                 for number, fault in self._own.items():
                     tasks.create_task(self._play(number, fault))
         finally:
+            # Whoever waits to send must not wait for what failed: the run says what was not played.
+            self._caught_up.set()
             if self._log is not None:
                 self._log.close()
 
