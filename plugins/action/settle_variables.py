@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
@@ -36,8 +37,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         hosts = {*arguments["hosts"], host}
         users = {name: task_vars["hostvars"].raw_get(name) for name in sorted(hosts)}
         # A scenario of the user's own may be wrong, too: of its names, these are surely the lab's.
-        unknown = {name for name in task_vars if name.startswith("bench_")} - known
-        wrong = settings.problems({**users, "scenario": dict.fromkeys(unknown)}, known)
+        unknown = {name for name in task_vars if name.startswith("bench_")} - known.keys()
+        wrong = settings.problems(
+            {**users, "scenario": dict.fromkeys(unknown)},
+            known,
+            lambda kind, value: DEFAULT_TYPE_VALIDATORS[kind](value),
+        )
         if wrong:
             codes = [{"code": problem.code, "name": problem.name} for problem in wrong]
             said = "\n".join(problem.sentence for problem in wrong)

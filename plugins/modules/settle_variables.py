@@ -10,8 +10,8 @@ description:
     Runs on the control node and asks no host. Looks at all that inventories, group_vars,
     host_vars and C(-e) set for the host.
   - >-
-    Fails if a name is none of the lab's tunables but looks like one, or if hosts disagree
-    about what is one for the whole lab.
+    Fails if a name is none of the lab's tunables but looks like one, if a value is not of its
+    variable's type, or if hosts disagree about what is one for the whole lab.
   - >-
     A variable of the whole lab that is set for some hosts only is set for the others as well,
     where inventories set variables: scenarios and C(-e) win over it.

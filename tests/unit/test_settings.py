@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
 
 from fpaas.control import settings
 from fpaas.spec import VARIABLES
@@ -14,9 +15,14 @@ from tests.support.checkout import CHECKOUT
 KNOWN = settings.tunables(CHECKOUT)
 
 
+def problems(users: settings.Settings) -> list[settings.Problem]:
+    return settings.problems(users, KNOWN, lambda kind, value: DEFAULT_TYPE_VALIDATORS[kind](value))
+
+
 def test_all_that_can_be_set_is_known() -> None:
-    assert set(VARIABLES) <= KNOWN
-    assert {"nats_port", "nats_max_pending", "run_id", "container_lab_name", "goals"} <= KNOWN
+    assert set(VARIABLES) <= KNOWN.keys()
+    some = {"nats_port", "nats_max_pending", "run_id", "container_lab_name", "goals"}
+    assert some <= KNOWN.keys()
     assert not [name for name in KNOWN if name.startswith("_")]
 
 
@@ -36,7 +42,7 @@ def test_all_that_can_be_set_is_known() -> None:
     ],
 )
 def test_names_that_do_not_exist_are_refused(name: str, code: str, near: str) -> None:
-    [problem] = settings.problems({"a": {name: 1}, "b": {name: 1}}, KNOWN)
+    [problem] = problems({"a": {name: 1}, "b": {name: 1}})
     assert (problem.code, problem.name) == (code, name)
     assert f"did you mean {near}?" in problem.sentence if near else name in problem.sentence
 
@@ -45,16 +51,16 @@ def test_names_that_do_not_exist_are_refused(name: str, code: str, near: str) ->
     "name", ["ansible_user", "ansible_becom", "nat_gateway", "web_port", "groups", "molecule_file"]
 )
 def test_the_users_own_variables_are_none_of_ours(name: str) -> None:
-    assert settings.problems({"a": {name: 1}}, KNOWN) == []
+    assert problems({"a": {name: 1}}) == []
 
 
 def test_what_is_one_for_the_whole_lab_cannot_differ() -> None:
     users = {"a": {"bench_consumers": 5, "nats_port": 1}, "b": {"nats_port": 2}, "c": {}}
-    assert settings.problems(users, KNOWN) == []
+    assert problems(users) == []
     assert settings.spread(users, KNOWN, "b") == {"bench_consumers": 5}
     assert settings.spread(users, KNOWN, "a") == {}
     users["b"]["bench_consumers"] = 6
-    [problem] = settings.problems(users, KNOWN)
+    [problem] = problems(users)
     assert (problem.code, problem.name) == ("disagreement", "bench_consumers")
 
 
@@ -78,8 +84,8 @@ def test_settings_that_the_scenario_wins_over() -> None:
 def test_what_the_lab_comes_with_sets_what_there_is(path: Path) -> None:
     pattern = r"(?m)(?:^|[\s{,]|--extra-vars=)([a-z_]+)(?:: |:$|=)"
     names = re.findall(pattern, path.read_text())
-    mine = {name: 0 for name in names if name.startswith(settings.PREFIXES)}
-    assert settings.problems({"a": mine}, KNOWN) == []
+    mine = {name: None for name in names if name.startswith(settings.PREFIXES)}
+    assert problems({"a": mine}) == []
 
 
 def test_a_fault_of_the_scenario_is_named_as_it_was_written() -> None:
@@ -91,3 +97,48 @@ def test_a_fault_of_the_scenario_is_named_as_it_was_written() -> None:
     scenarios[0]["do"] = "pause"
     [one] = settings.overridden(settings_of, {"bench_faults": scenarios}, KNOWN)
     assert one.scenarios == [{"do": "pause", "on": "nats"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("lab_monitoring", "maybe", "true or false"),
+        ("nats_tls", "perhaps", "true or false"),
+        ("lab_service_manager", "foo", "supervisor, systemd"),
+        ("nats_port", "abc", "a whole number, 0 or more"),
+        ("lab_free_disk_mb", -5, "a whole number, 0 or more"),
+        ("run_lead_s", "soon", "a number, 0 or more"),
+        ("run_lead_s", -5, "a number, 0 or more"),
+        ("results_dir", "", "an absolute path"),
+        ("results_dir", "out", "an absolute path"),
+        ("lab_dir", "relative/dir", "an absolute path"),
+        ("goals", "fast", "a mapping"),
+        ("container_lab_debian", 11, "12, 13"),
+    ],
+)
+def test_values_of_another_type_are_refused(name: str, value: object, allowed: str) -> None:
+    [problem] = problems({"a": {name: value}})
+    assert (problem.code, problem.name) == ("not_allowed", name)
+    assert problem.sentence == f"{name}: {value!r} is not allowed; allowed: {allowed}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lab_monitoring", "yes"),
+        ("nats_port", "4333"),
+        ("nats_port", "{{ 4000 + 1 }}"),
+        ("run_lead_s", "1.5"),
+        ("results_dir", "~/results"),
+        ("lab_consumers_hosts", None),
+        ("container_lab_debian", "13"),
+        ("machine_lab_clock_ahead_s", -1.7),
+    ],
+)
+def test_values_that_become_their_type_are_taken(name: str, value: object) -> None:
+    assert problems({"a": {name: value}}) == []
+
+
+def test_every_tunable_beside_the_load_and_ansibles_own_has_a_type() -> None:
+    untyped = {name for name, option in KNOWN.items() if not option}
+    assert [name for name in untyped if not name.startswith(("bench_", "ansible_"))] == []

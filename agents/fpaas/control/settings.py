@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from fpaas.control.setting_values import Convert, refusal
+
 #: Uses libyaml if it is there: ten times as fast.
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: Names that begin like this are the lab's: one that it does not know would have no effect.
@@ -53,7 +55,10 @@ Settings = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Problem:
-    """A setting that would not do what it says. `code`: unknown | misspelt | disagreement."""
+    """A setting that would not do what it says.
+
+    `code`: unknown | misspelt | disagreement | not_allowed.
+    """
 
     code: str
     name: str
@@ -69,16 +74,19 @@ class Overridden:
     scenarios: Any
 
 
-def tunables(collection: Path) -> set[str]:
-    """Return the names of all that can be set, of group_vars/all.yml and the roles' arguments.
+def tunables(collection: Path) -> dict[str, Mapping[str, Any]]:
+    """Return all that can be set, of group_vars/all.yml and the roles' arguments.
 
-    `collection` is the directory that has both. Names with a leading underscore are private.
+    Each name with its argument specification, which is empty if no role has one. `collection` is
+    the directory that has both. Names with a leading underscore are private.
     """
-    names = set(_mapping(collection / "group_vars" / "all.yml"))
+    defaults = _mapping(collection / "group_vars" / "all.yml")
+    options: dict[str, Mapping[str, Any]] = {name: {} for name in defaults}
     for path in sorted(collection.glob("roles/*/meta/argument_specs.yml")):
         for entry in _mapping(path).get("argument_specs", {}).values():
-            names.update(entry.get("options", {}))
-    return {name for name in names if not name.startswith("_")}
+            for name, option in entry.get("options", {}).items():
+                options[name] = options.get(name) or option
+    return {name: option for name, option in options.items() if not name.startswith("_")}
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -86,15 +94,29 @@ def _mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def problems(settings: Settings, known: Collection[str]) -> list[Problem]:
-    """Return what is wrong with the user's settings, each name once."""
+def problems(
+    settings: Settings, known: Mapping[str, Mapping[str, Any]], convert: Convert
+) -> list[Problem]:
+    """Return what is wrong with the user's settings, each name once.
+
+    `known` are all `tunables`; `convert` turns a value into one of their types.
+    """
     found: dict[str, Problem] = {}
     for variables in settings.values():
-        for name in variables:
-            if name not in known and name not in found and (problem := _unknown(name, known)):
+        for name, value in variables.items():
+            if name in found:
+                continue
+            if name not in known:
+                problem = _unknown(name, known)
+            else:
+                said = refusal(name, value, known[name], convert)
+                problem = Problem("not_allowed", name, said) if said else None
+            if problem:
                 found[name] = problem
     for name in sorted(known):
-        if is_of_whole_lab(name) and (values := _values(settings, name)) and _differ(values):
+        if name in found or not is_of_whole_lab(name):
+            continue
+        if (values := _values(settings, name)) and _differ(values):
             said = ", ".join(f"{host}: {value!r}" for host, value in values.items())
             found[name] = Problem(
                 "disagreement",

@@ -1,0 +1,61 @@
+"""Whether values that the user has set can be what their variables are, before anything starts.
+
+The types are those of the roles' argument specifications, which Ansible itself checks late: when
+the role begins, on hosts that earlier roles have changed by then. Variables of the load are not
+among them: `fpaas.spec` checks those, in one go and just as early. Pure logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+#: What a value may be, by its type in an argument specification.
+ALLOWED = {
+    "bool": "true or false",
+    "int": "a whole number, 0 or more",
+    "float": "a number, 0 or more",
+    "path": "an absolute path",
+    "list": "a list",
+    "dict": "a mapping",
+}
+#: Numbers that may be negative: clocks that are behind, or run slow.
+SIGNED = frozenset({"machine_lab_clock_ahead_s", "machine_lab_clock_drift_ppm"})
+CHECKED_ELSEWHERE = "bench_"
+
+#: Turns a value into one of a type ("int", …), as Ansible does; raises TypeError or ValueError.
+Convert = Callable[[str, Any], Any]
+
+
+def refusal(name: str, value: Any, option: Mapping[str, Any], convert: Convert) -> str | None:  # noqa: ANN401
+    """Say why `value` cannot be `name`, whose argument specification is `option`; None: it can.
+
+    Null and templates are not judged: the first leaves a default in force, the others have no value
+    yet.
+    """
+    if name.startswith(CHECKED_ELSEWHERE) or value is None or _is_template(value):
+        return None
+    kind, choices = option.get("type", "str"), option.get("choices")
+    if choices:
+        allowed = ", ".join(str(one) for one in choices)
+        fits = str(value) in map(str, choices)
+    elif kind in ALLOWED:
+        allowed = ALLOWED[kind]
+        fits = _fits(name, value, kind, convert)
+    else:
+        return None
+    return None if fits else f"{name}: {value!r} is not allowed; allowed: {allowed}"
+
+
+def _fits(name: str, value: Any, kind: str, convert: Convert) -> bool:  # noqa: ANN401
+    if kind == "path":
+        return isinstance(value, str) and value.startswith(("/", "~"))
+    try:
+        converted = convert(kind, value)
+    except (TypeError, ValueError):
+        return False
+    return kind not in ("int", "float") or converted >= 0 or name in SIGNED
+
+
+def _is_template(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
