@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -62,7 +63,9 @@ def test_archive_is_unpacked_once(tmp_path: Path, suffix: str) -> None:
     else:
         tar_of(archive, names)
     cache = tmp_path / "cache"
-    found = host_program.find(NATS, str(archive), "x86_64", cache, f"sha256:{checksum(archive)}")
+    found = host_program.find(
+        NATS, str(archive), "x86_64", cache, f"SHA256:{checksum(archive).upper()}"
+    )
     assert found.read_bytes() == program(X86_64)
     assert found.stat().st_mode & 0o111
     written = found.stat().st_mtime_ns
@@ -91,6 +94,8 @@ def test_archive_without_one_server_is_refused(tmp_path: Path, names: list[str])
     ("name", "content", "message"),
     [
         ("nats.tar.gz", b"no archive", "cannot be unpacked"),
+        ("nats.tar.gz", b"", "cannot be unpacked"),
+        ("nats.tar.gz", gzip.compress(b"cut short")[:-9], "cannot be unpacked"),
         ("nats-server", b"#!/bin/sh\n", "is not a program for Linux"),
         ("nats-server", b"", "is not a program for Linux"),
         ("nats-server", program(0xF3), r"unknown machine \(0xf3\)"),
@@ -101,8 +106,10 @@ def test_what_is_no_server_is_refused(
 ) -> None:
     source = tmp_path / name
     source.write_bytes(content)
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(BadInput, match=message) as refused:
         host_program.find(NATS, str(source), "x86_64", tmp_path / "cache", checksum(source))
+    assert "\n" not in str(refused.value)
+    assert list((tmp_path / "cache").glob("*/*")) == []
 
 
 @pytest.mark.parametrize("source", ["https://example.org/nats.zip", "/nowhere/nats-server"])

@@ -72,7 +72,7 @@ def find(
 
 
 def _verify(path: Path, checksum: str, variable: str) -> None:
-    expected = checksum.removeprefix("sha256:").lower()
+    expected = checksum.lower().removeprefix("sha256:")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected:
@@ -87,10 +87,12 @@ def _unpacked(name: str, archive: Path, cache: Path) -> Path:
         program = cache / hashlib.file_digest(file, "sha256").hexdigest()[:16] / name
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=program.parent, delete=False) as unfinished:
-            _extract(name, archive, unfinished)
-        Path(unfinished.name).chmod(0o755)
-        Path(unfinished.name).rename(program)
+        with tempfile.TemporaryDirectory(dir=program.parent) as directory:
+            unfinished = Path(directory) / name
+            with unfinished.open("wb") as file:
+                _extract(name, archive, file)
+            unfinished.chmod(0o755)
+            unfinished.rename(program)
     return program
 
 
@@ -103,7 +105,7 @@ def _extract(name: str, archive: Path, into: IO[bytes]) -> None:
                 with zipped.open(found) as file:
                     shutil.copyfileobj(file, into)
         else:
-            with tarfile.open(archive) as tar:
+            with tarfile.open(archive, "r:gz") as tar:
                 [member] = [m for m in tar if m.isfile() and Path(m.name).name == name]
                 content = tar.extractfile(member)
                 assert content is not None  # noqa: S101  (it is a file)
