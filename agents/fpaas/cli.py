@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import logging
 import os
+import signal
 import sys
+from collections.abc import Iterator
 
 import click
 
@@ -44,6 +47,8 @@ HIDDEN_COMMANDS = {
     "faults": "Inject a run's faults on this host.",
     "guard": "Clean up after a playbook that was killed.",
 }
+#: Of a program that writes to a pipe which nobody reads any longer, as shells see it.
+EXIT_READER_GONE = 128 + signal.SIGPIPE
 
 
 class LazyGroup(click.Group):
@@ -66,16 +71,33 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Print help, if that is asked for."""
+        with _errors_as_messages(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
-        """Turn the project's errors into messages with the right exit code."""
-        try:
+        """Run the command."""
+        with _errors_as_messages(ctx):
             return super().invoke(ctx)
-        except SpecError as error:
-            raise BadInput(str(error)) from error
-        except OSError as error:
-            if error.errno != errno.ENOSPC or error.filename is not None:
-                raise
-            raise BadInput(f"the output cannot be written: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _errors_as_messages(ctx: click.Context) -> Iterator[None]:
+    """Turn the project's errors into messages with the right exit code."""
+    try:
+        yield
+    except SpecError as error:
+        raise BadInput(str(error)) from error
+    except BrokenPipeError:
+        # Not by click, whose exit code for this is that of a verdict that failed.
+        # What is still to be written goes nowhere, or Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        ctx.exit(EXIT_READER_GONE)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        raise BadInput(f"the output cannot be written: {error.strerror}") from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -90,7 +112,8 @@ class LazyGroup(click.Group):
 def main(log_level: str) -> None:
     """Find out what NATS JetStream can feed from the ATProto firehose, at what cost.
 
-    Exit codes: 0 done, 1 the verdict failed, 2 wrong arguments or bad input, 3 the run is invalid.
+    Exit codes: 0 done, 1 the verdict failed, 2 wrong arguments or bad input, 3 the run is invalid,
+    141 its output was closed.
     """
     plain_output.use(os.environ)
     logging.basicConfig(

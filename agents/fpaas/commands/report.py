@@ -119,11 +119,11 @@ def _report_sweep(directory: Path, warmup_s: float | None) -> None:
         growths, expectations = sweep_report.write(sweep, directory, values)
     except OSError as error:
         raise _cannot_write(directory, Path(error.filename or directory), error) from error
+    _renew_results(directory.resolve().parent)
     for line in sweep_text.lines(sweep, growths):
         click.echo(line)
     if expectations:
         click.echo("\n" + expected.text(expectations))
-    _renew_results(directory.resolve().parent)
     click.echo(f"\nreport      {directory / 'report.html'}\n")
     searched = capacity_text if sweep.search else frontier_text if sweep.frontier else None
     if searched is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -29,7 +30,9 @@ def command(results: Path, words: str, style: str, *, quiet: bool) -> None:
 
     entries, page = folder.read(results), results / results_page.NAME
     if not quiet:
-        _show(entry.matching(entries, words), style)
+        # If only the top of it is read, as by `head`, the page is written anyway.
+        with contextlib.suppress(BrokenPipeError):
+            _show(entry.matching(entries, words), style)
     try:
         results_page.write(results, entries)
     except OSError as error:
