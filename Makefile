@@ -24,11 +24,11 @@ export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-USERS_LC_ALL := $(LC_ALL)
 # Also if the checkout is writable by everybody, in which case Ansible ignores the file.
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-# Ansible refuses a locale that is not UTF-8, and one that is not installed.
+# Ansible refuses a locale that is not UTF-8, and one that is not installed. The user is shown what the user's can show.
+export FPAAS_USERS_LOCALE := $(or $(FPAAS_USERS_LOCALE),$(LC_ALL),$(LC_CTYPE),$(LANG))
 export LC_ALL := C.UTF-8
 # Modules and start-up files of other programs are none of the lab's; what was compiled once stays so.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
@@ -74,7 +74,7 @@ frontier: $(READY) ## Find which consumers × poll intervals hold the goals, in 
 	@$(PLAYBOOK) playbooks/frontier.yml $(ARGS)
 
 watch: $(READY) ## Watch the run that is on, here or on INVENTORY's hosts; Ctrl-C leaves it alone
-	@LC_ALL='$(USERS_LC_ALL)' $(BIN)/fpaas watch $(if $(INVENTORY),--inventory $(INVENTORY)) $(ARGS)
+	@$(BIN)/fpaas watch $(if $(INVENTORY),--inventory $(INVENTORY)) $(ARGS)
 
 expected-results: $(READY) ## Measure what the proof of concept expected
 	@$(PLAYBOOK) playbooks/expected-results.yml $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ansible.utils.display import Display
 from fpaas.control import signals
 from fpaas.control.kept_lab import CannotBeginError, KeptLab, KeptSettings
 from fpaas.spec import RunSpec, SpecError
+from fpaas.text import plain_output
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "plan": {"type": "path", "required": True},
@@ -42,4 +44,4 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 def show(text: str) -> None:
     """Show text; Ctrl-C waits until that is done."""
     with signals.held_back():
-        Display().display(text)
+        Display().display(plain_output.for_user(text, os.environ))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 from ansible.utils.display import Display
 
 from fpaas.control import inventory_checks, unused_variables
+from fpaas.text import plain_output
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "groups": {"type": "dict", "required": True},
@@ -50,5 +52,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         # Playbooks that take whatever is there, as teardown does, use no variables of groups.
         if arguments["needed"]:
             for note in unused_variables.notes(groups, sources, checkout):
-                Display().display(note, color="yellow")
+                Display().display(plain_output.for_user(note, os.environ), color="yellow")
         return {**result, "changed": False}

@@ -39,6 +39,7 @@ from fpaas.control.progress import line
 from fpaas.control.sweep_player import Player
 from fpaas.records.sweep import Sweep, SweepPoint
 from fpaas.sweep import grid
+from fpaas.text import plain_output
 
 LOOK_INTERVAL_S = 0.5
 #: A run's own progress is shown this often.
@@ -395,4 +396,4 @@ def asked_passwords(play_context: Any) -> dict[str, str]:  # noqa: ANN401
 def show(text: str, color: str | None = None) -> None:
     """Show text; Ctrl-C waits until that is done."""
     with signals.held_back():
-        Display().display(text, color=color)
+        Display().display(plain_output.for_user(text, os.environ), color=color)

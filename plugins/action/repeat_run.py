@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from fpaas.commands import report
 from fpaas.control import signals
 from fpaas.control.kept_lab import CannotBeginError, KeptLab, KeptSettings
 from fpaas.spec import RunSpec, SpecError
+from fpaas.text import plain_output
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "plan": {"type": "path", "required": True},
@@ -66,4 +68,4 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 def show(text: str) -> None:
     """Show text; Ctrl-C waits until that is done."""
     with signals.held_back():
-        Display().display(text)
+        Display().display(plain_output.for_user(text, os.environ))

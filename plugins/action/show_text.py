@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+from fpaas.text import plain_output
 
 ARGUMENTS: dict[str, dict[str, Any]] = {"text": {"type": "str", "required": True}}
 
@@ -21,5 +24,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         del tmp
         _, arguments = self.validate_argument_spec(ARGUMENTS)
         result: dict[str, Any] = super().run(None, task_vars)
-        Display().display(arguments["text"].strip("\n"))
+        Display().display(plain_output.for_user(arguments["text"].strip("\n"), os.environ))
         return {**result, "changed": False}

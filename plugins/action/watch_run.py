@@ -20,6 +20,7 @@ from fpaas.control.progress import Progress
 from fpaas.records.control import ControlProblem, Trouble
 from fpaas.records.events import HOST_SILENT, TROUBLE_NOTED, EventLog, EventRecord
 from fpaas.spec import RunSpec
+from fpaas.text import plain_output
 from fpaas.verdict import codes
 
 LOOK_INTERVAL_S = 1.0
@@ -185,7 +186,7 @@ class Shown:
 def display(text: str, **options: Any) -> None:  # noqa: ANN401
     """Show text; Ctrl-C waits until that is done."""
     with signals.held_back():
-        Display().display(text, **options)
+        Display().display(plain_output.for_user(text, os.environ), **options)
 
 
 def reason(error: Exception) -> str:

@@ -67,8 +67,10 @@ def test_make_plays_with_an_odd_locale_home_and_path(
     (home / ".ansible.cfg").write_text("[defaults]\ninventory = /nowhere\nforks = 1\n")
     home.chmod(0o500)
     command = ["make", "scenario-1", f"ARGS=-e {variables_file(lab)}"]
-    odd = {"HOME": str(home), "PYTHONPATH": str(others), "LANG": "xx_XX.UTF-8"}
-    check_a_run(lab, play(command, CHECKOUT, **odd))
+    odd = {"HOME": str(home), "PYTHONPATH": str(others), "LANG": "xx_XX.UTF-8", "LC_ALL": "C"}
+    said = play(command, CHECKOUT, **odd)
+    check_a_run(lab, said)
+    assert said.isascii()
     assert sorted(path.name for path in home.iterdir()) == [".ansible.cfg"]
 
 

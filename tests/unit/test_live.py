@@ -29,7 +29,7 @@ from fpaas.records.events import EventLog
 from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
-from fpaas.text import bars
+from fpaas.text import bars, plain_output
 from tests.support.checkout import SCRIPTS
 from tests.support.raw_run import RawRun
 
@@ -168,9 +168,35 @@ def test_what_lasts_is_shown_once(bundle: Path) -> None:
         before = seen(bundle, 20).events
         log.end(event, begin_ns + 2 * NS_PER_S, {})
     assert (12.0, "localhost: probe: nats silent …") in before
-    assert (12.0, "localhost: probe: process ended (nats)") in before
+    assert (12.0, "localhost: probe: process ended: nats") in before
     shown = [words for _, words in seen(bundle, 20).events if "nats silent" in words]
     assert shown == ["localhost: probe: nats silent for 2.0 s"]
+
+
+def test_ends_of_a_hosts_processes_share_a_line_if_they_were_close(bundle: Path) -> None:
+    ends = [(18.0, "shuffler"), (20.0, "relay"), (20.1, "consumers"), (20.2, "consumers")]
+    with EventLog(bundle / "hosts" / "localhost" / "probe.events.jsonl") as log:
+        for number, (at_s, process) in enumerate([*ends, (28.0, "nats")]):
+            at_ns = RawRun().spec.t0_unix_ns + round(at_s * NS_PER_S)
+            parameters = {"process": process, "pid": number}
+            log.begin("process_ended", at_ns, parameters, end_unix_ns=at_ns)
+    who = "localhost: probe: process ended: "
+    assert [one for one in seen(bundle, 30).events if who in one[1]] == [
+        (18.0, f"{who}shuffler, relay, consumers (2)"),
+        (28.0, f"{who}nats"),
+    ]
+
+
+def test_a_goal_that_calls_without_an_answer_missed_says_so(bundle: Path) -> None:
+    content = summary.analyse(load_bundle(bundle))
+    content["latency_ms"]["publish_ack"]["at_least"] = {"p99": 1}
+    goal = {"name": "publish_ack_p99_ms_max", "limit": 100, "measured": 5779.3, "status": "missed"}
+    content["goals"] = [goal]
+    (bundle / "summary.json").write_text(json.dumps(content))
+    console = Console(width=100, height=40)
+    with console.capture() as captured:
+        console.print(screen.draw(seen(bundle, 0), console))
+    assert "publish_ack_p99_ms_max 100: ≥ 5,779 missed" in captured.get()
 
 
 @pytest.mark.parametrize(
@@ -178,6 +204,7 @@ def test_what_lasts_is_shown_once(bundle: Path) -> None:
     [
         ({"LANG": "C.UTF-8", "TERM": "xterm"}, False, True),
         ({"LC_ALL": "C", "LANG": "C.UTF-8", "TERM": "xterm"}, True, True),
+        ({"LC_ALL": "C.UTF-8", utf8_locale.USERS: "C", "TERM": "xterm"}, True, True),
         ({"LC_ALL": "C.UTF-8", "TERM": "dumb"}, False, False),
         ({"PYTHONIOENCODING": "iso-8859-1", "TERM": "xterm"}, True, True),
     ],
@@ -206,6 +233,31 @@ def on_terminal(command: list[str], variables: dict[str, str]) -> bytes:
                 shown += part
     os.close(ours)
     return shown
+
+
+def test_what_is_piped_in_a_locale_of_ascii_is_ascii(bundle: Path) -> None:
+    """What a playbook's programs write in its own locale stays, whatever the user's is."""
+    command = [str(SCRIPTS / "fpaas"), "report", str(bundle)]
+    shown = {}
+    for users in ("C", "C.UTF-8"):
+        for locale in ("C", "C.UTF-8"):
+            variables = {"PATH": os.environ["PATH"], "LC_ALL": locale, utf8_locale.USERS: users}
+            done = subprocess.run(command, capture_output=True, env=variables, check=False)
+            shown[users, locale] = done.stdout
+    assert {key: text.isascii() for key, text in shown.items()} == {
+        ("C", "C"): True,
+        ("C", "C.UTF-8"): False,
+        ("C.UTF-8", "C"): True,
+        ("C.UTF-8", "C.UTF-8"): False,
+    }
+
+
+def test_what_a_playbook_shows_goes_by_the_users_locale() -> None:
+    ansibles = utf8_locale.for_ansible({"LC_ALL": "C"})
+    assert ansibles["LC_ALL"] == utf8_locale.UTF8
+    assert plain_output.for_user("█░ ≥ 1", ansibles) == "#. >= 1"
+    for environment in ({"LC_ALL": "en_GB.utf8"}, {"LANG": "C.UTF-8"}, {}):
+        assert plain_output.for_user("█", utf8_locale.for_ansible(environment)) == "█"
 
 
 def test_bars_and_clocks() -> None:

@@ -8,10 +8,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fpaas.latency.lower_bounds import marked
 from fpaas.legible import legible
 from fpaas.live.view import DANGER, MISSED, View
 from fpaas.text import sparks
 from fpaas.text.bars import bar, clock
+from fpaas.verdict import goals
 
 NOTHING = "-"
 #: Figures have this much room beside their sparks.
@@ -128,8 +130,11 @@ def _goals(view: View) -> Text:
         counts[goal.state] = counts.get(goal.state, 0) + 1
     text.append(", ".join(f"{count} {state}" for state, count in counts.items()) or "none")
     for goal in worth[:3]:
-        measured = NOTHING if goal.measured is None else f"{goal.measured:.4g}"
-        text.append(f"\n  {goal.name} {goal.limit:g}: {measured} ", style=styles[goal.state])
+        measured = NOTHING
+        if goal.measured is not None:
+            measured = marked(goals.written(goal.measured, ""), at_least=goal.at_least)
+        limit = goals.written(goal.limit, "")
+        text.append(f"\n  {goal.name} {limit}: {measured} ", style=styles[goal.state])
         text.append(goal.state, style=styles[goal.state])
     return text
 

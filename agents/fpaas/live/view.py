@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import binascii
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
+from fpaas.latency.lower_bounds import is_goal_at_least
 from fpaas.live.dump import TITLES, HostDump
 from fpaas.measures.histograms import new_histogram
-from fpaas.records.events import NATS_RECONNECTED, RELAY_RECONNECTED
+from fpaas.records.events import NATS_RECONNECTED, RELAY_RECONNECTED, EventRecord
 from fpaas.records.status import ENDED, State
 from fpaas.report.series import Series, rate_per_s
 from fpaas.spec import NS_PER_S, RunSpec
@@ -25,6 +27,8 @@ TELL_TROUBLE = ("probe", "shuffler")
 LOST = {NATS_RECONNECTED: "NATS connection lost", RELAY_RECONNECTED: "relay connection lost"}
 #: Phases of a run that nobody needs to watch any longer; the second came before its time.
 OVER, STOPPED = "over", "stopped"
+#: Ends of processes this close to one another are one line.
+FOLDED_WITHIN_S = 5.0
 OK, DANGER, MISSED, LATER = "ok so far", "in danger", "missed so far", "known at the end"
 
 
@@ -65,6 +69,8 @@ class Goal:
     limit: float
     measured: float | None
     state: str
+    #: Whether calls without an answer could make it larger.
+    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,14 +173,7 @@ def make(
         hosts=[_host(name, part) for name, part in dumps.items()],
         ledger=ledger,
         goals=_goals_at_end(summary) if summary else _goals(run, latencies, processes, errors),
-        events=sorted(
-            (
-                (event.begin_unix_ns - run.t0_unix_ns) / NS_PER_S,
-                f"{host}: {writer}: {_words(event)}",
-            )
-            for host, part in dumps.items()
-            for writer, event in part.events_as_known_last()
-        ),
+        events=_events(run, dumps),
         problems=[*problems, *_problems(dumps)],
         verdict=str(summary["verdict"]["status"]) if summary else "",
     )
@@ -239,12 +238,42 @@ def _problems(dumps: Mapping[str, HostDump]) -> list[str]:
     ]
 
 
-def _words(event: Any) -> str:  # noqa: ANN401
+def _events(run: RunSpec, dumps: Mapping[str, HostDump]) -> list[tuple[float, str]]:
+    """Return a line for each event, by when it began; ends of a host's processes share one."""
+    found = sorted(
+        (
+            ((event.begin_unix_ns - run.t0_unix_ns) / NS_PER_S, f"{host}: {writer}: ", event)
+            for host, part in dumps.items()
+            for writer, event in part.events_as_known_last()
+        ),
+        key=lambda one: one[0],
+    )
+    lines: list[tuple[float, str, list[str]]] = []
+    #: By what the line says: its place, and when the last of its processes ended.
+    last: dict[str, tuple[int, float]] = {}
+    for at_s, who, event in found:
+        words, process = who + _words(event), event.parameters.get("process")
+        if process and words in last and at_s - last[words][1] <= FOLDED_WITHIN_S:
+            lines[last[words][0]][2].append(str(process))
+        else:
+            last[words] = (len(lines), at_s)
+            lines.append((at_s, words, [str(process)] if process else []))
+        last[words] = (last[words][0], at_s)
+    return [(at_s, words + _named(processes)) for at_s, words, processes in lines]
+
+
+def _named(processes: Sequence[str]) -> str:
+    counts = Counter(processes)
+    names = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in counts.items())
+    return f": {names}" if names else ""
+
+
+def _words(event: EventRecord) -> str:
     length = "" if event.end_unix_ns else " …"
     if event.end_unix_ns and event.end_unix_ns - event.begin_unix_ns >= NS_PER_S / 20:
         length = f" for {(event.end_unix_ns - event.begin_unix_ns) / NS_PER_S:.1f} s"
-    do, process = (event.parameters.get(name) for name in ("do", "process"))
-    what = f" {do} on {event.parameters.get('on')}" if do else f" ({process})" if process else ""
+    do = event.parameters.get("do")
+    what = f" {do} on {event.parameters.get('on')}" if do else ""
     kind = LOST.get(event.kind) or event.kind.replace("_", " ")
     return f"{kind}{what}{length}"
 
@@ -280,6 +309,12 @@ def _state(measured: float | None, limit: float) -> str:
 
 def _goals_at_end(summary: Mapping[str, Any]) -> list[Goal]:
     return [
-        Goal(one["name"], one["limit"], one["measured"], one["status"])
+        Goal(
+            one["name"],
+            one["limit"],
+            one["measured"],
+            one["status"],
+            at_least=is_goal_at_least(summary, one["name"]),
+        )
         for one in summary.get("goals") or []
     ]

@@ -1,4 +1,4 @@
-"""Output for terminals that cannot show all that the lab writes: ASCII in its place."""
+"""Output for those who cannot be shown all that the lab writes: ASCII in its place."""
 
 from __future__ import annotations
 
@@ -44,10 +44,21 @@ class PlainText(io.TextIOWrapper):
 
 
 def is_asked_for(environment: Mapping[str, str], stream: TextIO) -> bool:
-    """Whether a stream cannot take all characters, or is a terminal of a locale of ASCII."""
+    """Whether a stream cannot take all characters, or the locale is one of ASCII.
+
+    What a playbook's programs write is read by the playbook, in its locale: that it shows the user
+    ASCII is its own affair.
+    """
     if not stream.encoding.lower().replace("-", "").startswith("utf8"):
         return True
-    return stream.isatty() and utf8_locale.named(environment) in utf8_locale.ASCII
+    if stream.isatty():
+        return utf8_locale.is_ascii(environment)
+    return utf8_locale.named(environment) in utf8_locale.ASCII
+
+
+def for_user(text: str, environment: Mapping[str, str]) -> str:
+    """Write a text as the user's locale can show it."""
+    return text.translate(IN_ASCII) if utf8_locale.is_ascii(environment) else text
 
 
 def use(environment: Mapping[str, str]) -> None:
