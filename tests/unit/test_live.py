@@ -178,8 +178,8 @@ def test_ends_of_a_hosts_processes_share_a_line_if_they_were_close(bundle: Path)
     with EventLog(bundle / "hosts" / "localhost" / "probe.events.jsonl") as log:
         for number, (at_s, process) in enumerate([*ends, (28.0, "nats")]):
             at_ns = RawRun().spec.t0_unix_ns + round(at_s * NS_PER_S)
-            parameters = {"process": process, "pid": number}
-            log.begin("process_ended", at_ns, parameters, end_unix_ns=at_ns)
+            ended: dict[str, str | int | float | bool | None] = {"process": process, "pid": number}
+            log.begin("process_ended", at_ns, ended, end_unix_ns=at_ns)
     who = "localhost: probe: process ended: "
     assert [one for one in seen(bundle, 30).events if who in one[1]] == [
         (18.0, f"{who}shuffler, relay, consumers (2)"),
