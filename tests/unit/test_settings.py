@@ -132,6 +132,8 @@ def test_values_of_another_type_are_refused(name: str, value: object, allowed: s
         ("results_dir", "~/results"),
         ("lab_consumers_hosts", None),
         ("container_lab_debian", "13"),
+        ("container_lab_inventory", "molecule/default/inventory/hosts.yml"),
+        ("machine_lab_inventory", "molecule/machines/inventory/hosts.yml"),
         ("machine_lab_clock_ahead_s", -1.7),
     ],
 )
