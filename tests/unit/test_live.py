@@ -187,6 +187,23 @@ def test_ends_of_a_hosts_processes_share_a_line_if_they_were_close(bundle: Path)
     ]
 
 
+def test_an_invalid_run_says_why_however_much_happened(bundle: Path) -> None:
+    content = summary.analyse(load_bundle(bundle))
+    content["verdict"] |= {"status": "invalid", "reasons": ["its CPU was saturated"]}
+    (bundle / "summary.json").write_text(json.dumps(content))
+    with EventLog(bundle / "hosts" / "localhost" / "relay.events.jsonl") as log:
+        for number in range(30):
+            at_ns = RawRun().spec.t0_unix_ns + number * NS_PER_S
+            log.begin("client_gone", at_ns, {}, end_unix_ns=at_ns)
+    console = Console(width=80, height=24)
+    with console.capture() as captured:
+        console.print(screen.draw(seen(bundle, 0), console))
+    shown = captured.get()
+    assert "its CPU was saturated" in shown
+    assert "client gone" in shown
+    assert len(shown.splitlines()) <= 23
+
+
 def test_a_goal_that_calls_without_an_answer_missed_says_so(bundle: Path) -> None:
     content = summary.analyse(load_bundle(bundle))
     content["latency_ms"]["publish_ack"]["at_least"] = {"p99": 1}

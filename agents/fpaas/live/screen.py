@@ -44,7 +44,8 @@ def draw(view: View, console: Console) -> Group:
         _goals(view),
     ]
     used = sum(len(console.render_lines(block)) for block in blocks)
-    blocks.append(_events(view, max(EVENTS_MIN, height - used - 1)))
+    # Its heading takes a line, and the prompt after the end another one.
+    blocks.append(_events(view, max(EVENTS_MIN, height - used - 2)))
     return Group(*blocks)
 
 
@@ -66,7 +67,7 @@ def line(view: View) -> str:
 def _progress(view: View, width: int) -> Text:
     left_s = max(0.0, view.total_s - max(0.0, view.elapsed_s))
     state = view.verdict.upper() or view.phase
-    style = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow"}.get(state, "bold")
+    style = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold magenta"}.get(state, "bold")
     text = Text(f"{state:<10}", style=style)
     text.append(bar(view.elapsed_s / view.total_s, max(10, width - 32)), style="cyan")
     text.append(f" {clock(left_s)} left" if not view.is_over else " over")
@@ -123,7 +124,7 @@ def _hosts(view: View, most: int, name_width: int) -> Table:
 
 def _goals(view: View) -> Text:
     text = Text("goals  ", style="bold")
-    styles = {MISSED: "bold red", "not met": "bold red", "missed": "bold red", DANGER: "yellow"}
+    styles = {MISSED: "bold red", "not met": "bold red", "missed": "bold red", DANGER: "magenta"}
     worth = [goal for goal in view.goals if goal.state in styles]
     counts: dict[str, int] = {}
     for goal in view.goals:
@@ -141,11 +142,13 @@ def _goals(view: View) -> Text:
 
 def _events(view: View, most: int) -> Text:
     text = Text("events ", style="bold")
-    lines = [(f"  {problem}", "bold red") for problem in view.problems[-most:]]
-    lines += [(f"  {at_s:7.1f} s  {words}", "") for at_s, words in view.events[-most:]]
+    lines = [(f"  {problem}", "bold red") for problem in view.problems[:most]]
+    room = most - len(lines)
+    if room:
+        lines += [(f"  {at_s:7.1f} s  {words}", "") for at_s, words in view.events[-room:]]
     if not lines:
         text.append("none", style="")
-    for words, style in lines[-most:]:
+    for words, style in lines:
         text.append(f"\n{words}", style=style or "not bold")
     text.no_wrap = True
     text.overflow = "ellipsis"

@@ -18,6 +18,7 @@ from fpaas.records.events import NATS_RECONNECTED, RELAY_RECONNECTED, EventRecor
 from fpaas.records.status import ENDED, State
 from fpaas.report.series import Series, rate_per_s
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.verdict.verdict import INVALID
 
 #: From this share of its limit on, a goal is in danger.
 DANGER_SHARE = 0.8
@@ -174,7 +175,7 @@ def make(
         ledger=ledger,
         goals=_goals_at_end(summary) if summary else _goals(run, latencies, processes, errors),
         events=_events(run, dumps),
-        problems=[*problems, *_problems(dumps)],
+        problems=[*problems, *_problems(dumps), *(_why_invalid(summary) if summary else [])],
         verdict=str(summary["verdict"]["status"]) if summary else "",
     )
 
@@ -236,6 +237,12 @@ def _problems(dumps: Mapping[str, HostDump]) -> list[str]:
         # Messages of the others while they run say where they are.
         or (one.state == State.RUNNING and one.message and one.agent in TELL_TROUBLE)
     ]
+
+
+def _why_invalid(summary: Mapping[str, Any]) -> list[str]:
+    """Return why a run is invalid; why it failed is among its goals."""
+    found = summary["verdict"]
+    return list(found.get("reasons") or []) if found["status"] == INVALID else []
 
 
 def _events(run: RunSpec, dumps: Mapping[str, HostDump]) -> list[tuple[float, str]]:
