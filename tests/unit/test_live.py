@@ -60,6 +60,15 @@ def test_it_shows_what_agents_have_written_so_far(bundle: Path) -> None:
     assert not found.is_over
 
 
+def test_a_worker_that_came_later_hides_no_earlier_rates(bundle: Path) -> None:
+    [first] = (bundle / "hosts" / "localhost").glob("consumers-0.samples.jsonl")
+    before = next(one for one in seen(bundle, 20).flows if one.name == "delivered").rates
+    lines = first.read_text().splitlines(keepends=True)
+    first.with_name("consumers-7.samples.jsonl").write_text("".join(lines[-2:]))
+    after = next(one for one in seen(bundle, 20).flows if one.name == "delivered").rates
+    assert len(after) == len(before) > 2
+
+
 def test_a_reported_run_is_over_and_has_its_verdict_and_goals(bundle: Path) -> None:
     content = summary.analyse(load_bundle(bundle))
     (bundle / "summary.json").write_text(json.dumps(content))

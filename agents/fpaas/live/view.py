@@ -12,7 +12,7 @@ from typing import Any
 from hdrh.histogram import HdrHistogram
 
 from fpaas.latency.lower_bounds import is_goal_at_least
-from fpaas.live.dump import TITLES, HostDump
+from fpaas.live.dump import SAMPLES_MAX, TITLES, HostDump
 from fpaas.measures.histograms import new_histogram
 from fpaas.records.events import NATS_RECONNECTED, RELAY_RECONNECTED, EventRecord
 from fpaas.records.status import ENDED, State
@@ -136,9 +136,10 @@ def make(
             for source in sources
             if source
         ]
-        first_s = max((x[0] for x, _ in lines), default=0.0)
+        # Of a long run only the last samples are here; what came later has no earlier ones.
+        first_s = max((x[0] for x, _ in lines if len(x) >= SAMPLES_MAX), default=0.0)
         at_s, values = rate_per_s(lines, until_s)
-        # Before the first sample that is here there are no rates, only totals.
+        # Before that there are no rates, only totals.
         return [value for at, value in zip(at_s, values, strict=True) if at - 0.5 >= first_s - 1.5]
 
     latencies = [_latency(leg, parts) for leg in TITLES]
