@@ -34,6 +34,15 @@ def blamed(summary: dict[str, Any]) -> list[str]:
     return [code for code in of_summary(summary, "invalid", "fail") if code not in BUSY]
 
 
+def missed_goals(summary: dict[str, Any]) -> list[str]:
+    """Return the names of goals that were missed."""
+    return [
+        one["parameters"]["goal"]
+        for one in entries(summary, "fail")
+        if one["code"] == "goal_missed"
+    ]
+
+
 def causes(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what stands behind the goals that were missed."""
     return [cause for one in entries(summary, "fail") for cause in one["parameters"].get("why", [])]

@@ -16,6 +16,7 @@ from fpaas.records import files
 from fpaas.records.consumers import WorkerResult
 from fpaas.records.control import Trouble
 from fpaas.spec import NS_PER_S
+from fpaas.spec.faults import Fault
 from fpaas.summary import summary
 from fpaas.verdict import codes, limits, verdict
 from fpaas.verdict.facts import AgentEnd, Facts, WorkerDeath, _polled_s
@@ -421,6 +422,41 @@ def test_a_server_that_the_cluster_outlived_is_a_note(
         *(note, "shuffler_reconnects", "fetch_errors", "consumer_connections"),
         "unread_as_planned",
     ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "note", "cause"),
+    [
+        (
+            Facts(server_lives={"n1": ["A", "B"]}, shuffler_reconnects=1, has_final=True),
+            "nats_restarted_recovered",
+            "shuffler_reconnects",
+        ),
+        (Facts(shuffler_lives=2), "shuffler_restarted", "shuffler_restarted"),
+    ],
+)
+@pytest.mark.parametrize("asked", ["by a fault", "by nobody"])
+def test_a_part_that_failed_though_no_fault_was_to_do_that_costs_a_goal(
+    healthy: tuple[RawRun, dict[str, Any]],
+    facts: Facts,
+    note: str,
+    cause: str,
+    asked: str,
+) -> None:
+    run, content = healthy
+    content = copy.deepcopy(content)
+    content["fetches"].update(by_status={}, client_timeout=0)
+    content["connections"].update(errors=0, reconnects=0)
+    part = "nats" if note.startswith("nats") else "shuffler"
+    faults = [Fault("kill", part, 5.0, 1.0)]
+    spec = replace(run.spec, faults=faults if asked == "by a fault" else [])
+    judged = verdict.judge(spec, content, replace(facts, never_fetched=0))
+    assert note in of(judged.notes)
+    (goal,) = [one for one in judged.goals if one.name == "errors_max"]
+    if asked == "by a fault":
+        assert goal.status != "missed"
+    else:
+        assert (goal.status, of(goal.why)) == ("missed", [cause])
 
 
 def test_broken_connections_of_a_cluster_whose_servers_are_well_fail(

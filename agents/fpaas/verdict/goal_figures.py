@@ -37,9 +37,11 @@ class Measured:
     summary: Mapping[str, Any]
     never_fetched: int | None
     shuffler_reconnects: int = 0
+    #: How often it ended, though no fault was to end it, and was started again.
+    shuffler_restarts: int = 0
     #: How often publishes failed for good, by reason.
     publish_failures: Mapping[str, int] = field(default_factory=dict)
-    #: A server of a cluster failed, and the cluster went on.
+    #: A server failed that may (one of a cluster, or by a fault of the run), and the run went on.
     failed_over: bool = False
     #: Every consumer was polled for at least so long without a break; None: as the spec has it.
     polled_s: float | None = None
@@ -228,11 +230,14 @@ def _errors(run: Measured) -> float | None:
     )(run)
     if others is None or run.pick("fetches", "by_status") is None:
         return None
-    return others + run.shuffler_reconnects + sum(error_statuses(run.summary).values())
+    of_shuffler = run.shuffler_reconnects + run.shuffler_restarts
+    return others + of_shuffler + sum(error_statuses(run.summary).values())
 
 
 def broken_exchanges(run: Measured) -> Iterator[Reason]:
     """Name what went wrong between agents and server, and was tried again."""
+    if run.shuffler_restarts:
+        yield Reason("shuffler_restarted", None, {"times": run.shuffler_restarts})
     if run.shuffler_reconnects:
         yield Reason("shuffler_reconnects", None, {"count": run.shuffler_reconnects})
     if errors := error_statuses(run.summary):

@@ -23,6 +23,7 @@ from fpaas.reason import Reason
 from fpaas.records import judgement as records
 from fpaas.records.events import AGENT_RESTARTED
 from fpaas.spec import RunSpec
+from fpaas.spec.faults import SHUFFLER
 from fpaas.verdict import (
     clock_limits,
     codes,
@@ -102,8 +103,9 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         summary,
         facts.never_fetched,
         facts.shuffler_reconnects,
+        0 if fault_excuses.is_faulty(spec, SHUFFLER) else facts.shuffler_lives - 1,
         facts.publish_failures,
-        failed_over=bool(failovers),
+        failed_over=bool(failovers) and fault_excuses.is_server_to_fail(spec),
         polled_s=facts.polled_s,
     )
     judged = goals.judge(measured)
@@ -160,7 +162,8 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     missed = [_missed(goal, summary) for goal in judged if goal.status == goals.MISSED]
     missed += imbalance.disorder(summary)
     # Short breaks are the price of going on without a server.
-    broken = list(goal_figures.broken_exchanges(measured)) if failovers else []
+    broken = list(goal_figures.broken_exchanges(measured)) if measured.failed_over else []
+    broken = [one for one in broken if one.code != "shuffler_restarted"]
     if facts.relay_restarts:
         failovers.append(Reason("relay_restarted", None, {"times": facts.relay_restarts}))
     if facts.shuffler_lives > 1:
