@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,68 @@ def test_a_file_stream_outlives_its_server(nats_server: NatsServer, make_lab: Ma
     assert summary["recovery"]["stream_recreated"] is False
     assert summary["recovery"]["replayed"] == 0
     assert len(summary["recovery"]["outages"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "kills_shuffler"),
+    [
+        ("", False),
+        ("", True),
+        # Durables are ahead of their stream.
+        pytest.param("msgs", False, marks=pytest.mark.matrix),
+    ],
+)
+def test_what_a_server_had_acked_and_forgot_gets_its_places_back(
+    nats_server: NatsServer, make_lab: MakeLab, tmp_path: Path, part: str, *, kills_shuffler: bool
+) -> None:
+    """The files are as they were a while before it ended, as after a power cut."""
+    lab = make_lab(bench_stream_storage="file")
+    lab.start()
+    lab.sleep_until(LOST_AT_S - 1)
+    [store] = [path.parent for path in nats_server.store.glob(f"**/{STREAM_NAME}/msgs")]
+    shutil.copytree(store / part, tmp_path / "then")
+    lab.wait_until_counted("shuffler", "last_stream_seq", 400)
+    nats_server.kill()
+    shutil.rmtree(store / part)
+    shutil.copytree(tmp_path / "then", store / part)
+    if kills_shuffler:
+        lab.kill("shuffler")
+        lab.start_shuffler_again()
+    nats_server.launch()
+
+    summary = summary_of(lab)
+
+    assert verdict_codes.blamed(summary) == []
+    assert "acked_restored" in verdict_codes.of_summary(summary, "note")
+    ledger, recovery = summary["ledger"], summary["recovery"]
+    assert ledger["published"] == ledger["stored"] == OFFERED
+    assert ledger["delivered"] == ledger["owed"] == 4 * OFFERED
+    assert recovery["forgotten"] == recovery["replayed"] > 50
+    assert recovery["forgotten_missing"] == 0
+    assert recovery["stream_recreated"] is False
+
+
+def test_what_a_server_forgot_when_the_shuffler_had_ended_is_named(
+    nats_server: NatsServer, make_lab: MakeLab, tmp_path: Path
+) -> None:
+    lab = make_lab(bench_stream_storage="file")
+    lab.start()
+    lab.sleep_until(LOST_AT_S)
+    [store] = [path.parent for path in nats_server.store.glob(f"**/{STREAM_NAME}/msgs")]
+    shutil.copytree(store, tmp_path / "then")
+    lab.wait_until_ended("shuffler")
+    nats_server.kill()
+    shutil.rmtree(store)
+    shutil.copytree(tmp_path / "then", store)
+    nats_server.launch()
+    lab.wait()
+    summary = lab.report()
+
+    assert "acked_forgotten" in verdict_codes.of_summary(summary, "invalid")
+    assert "nats_restarted" not in verdict_codes.of_summary(summary, "invalid")
+    ledger, recovery = summary["ledger"], summary["recovery"]
+    assert recovery["forgotten"] == recovery["forgotten_missing"] == ledger["publish_failed"] > 100
+    assert ledger["published"] == ledger["stored"] == OFFERED - ledger["publish_failed"]
 
 
 def test_a_thousand_consumers_are_served_again(nats_server: NatsServer, make_lab: MakeLab) -> None:

@@ -26,6 +26,7 @@ class NatsServer:
         self.monitoring_port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.monitoring_url = f"http://127.0.0.1:{self.monitoring_port}"
+        self.store = directory / "jetstream"
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._config = directory / "nats.conf"
@@ -33,7 +34,7 @@ class NatsServer:
             f"listen: 127.0.0.1:{self.port}\n"
             f"http: 127.0.0.1:{self.monitoring_port}\n"
             "max_payload: 8MB\n"
-            f'jetstream {{\n store_dir: "{directory}/jetstream"\n max_mem: 4GB\n {jetstream}\n}}\n'
+            f'jetstream {{\n store_dir: "{self.store}"\n max_mem: 4GB\n {jetstream}\n}}\n'
             f"{more}"
         )
 

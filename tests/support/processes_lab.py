@@ -167,6 +167,11 @@ class ProcessesLab:
             assert time.monotonic() < deadline, f"{account}: not kept by life {lives}"
             time.sleep(0.05)
 
+    def wait_until_ended(self, agent: str) -> None:
+        """Wait until an agent has ended by itself."""
+        left_s = self.spec.settled_unix_ns / NS_PER_S - time.time()
+        self._processes[f"{agent} on {self._host_of[agent]}"].wait(timeout=max(1.0, left_s))
+
     def _await_end(self, agent: str) -> None:
         self._processes[f"{agent} on {self._host_of[agent]}"].wait(timeout=5)
 

@@ -13,6 +13,7 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import ServerFinal
 from fpaas.jetstream import asked
 from fpaas.latency.clocks import Clocks
+from fpaas.ledger import forgotten
 from fpaas.ledger.lost_streams import LostEvidence
 from fpaas.ledger.removals import Removals, StreamSample, classify
 from fpaas.measures.delivery_log import ConsumerDeliveries
@@ -63,10 +64,14 @@ def evidence_of(bundle: Bundle) -> Evidence:
     dids = (part.dids for part in bundle.parts("shuffler"))
     samples = _nats_samples(bundle)
     by_stream = _by_stream(bundle)
+    restarts = _restarts(bundle)
+    shuffler, final = bundle.shuffler, bundle.stream_final
+    if shuffler is not None:
+        shuffler = forgotten.as_at_end(shuffler, final if restarts else None)
     return Evidence(
         relay=bundle.relay,
-        shuffler=bundle.shuffler,
-        server=named_as_in_logs(bundle.spec, bundle.stream_final, results or []),
+        shuffler=shuffler,
+        server=named_as_in_logs(bundle.spec, final, results or []),
         deliveries=by_stream[-1] if complete else None,
         workers=results,
         dids=next((array for array in dids if array is not None), None),
@@ -76,7 +81,7 @@ def evidence_of(bundle: Bundle) -> Evidence:
         removals=_removals(bundle, samples),
         lost_stream=_lost_stream(bundle, samples, by_stream[-1]),
         lost=_lost(bundle, samples, by_stream if complete else None),
-        restarts=_restarts(bundle, samples),
+        restarts=restarts,
         starts=_starts(bundle)[-1],
         never_joined=frozenset(_never_joined(bundle, results or [])),
     )
@@ -137,11 +142,17 @@ def _never_joined(bundle: Bundle, results: Iterable[WorkerResult]) -> Iterator[s
                 yield spec.durable_of(index)
 
 
-def _restarts(bundle: Bundle, samples: list[NatsSample]) -> list[tuple[int, int]]:
+def _restarts(bundle: Bundle) -> list[tuple[int, int]]:
     """Return when a server was seen last and first again that came back with its stream."""
     if len(bundle.parts("nats")) > 1 or bundle.spec.stream.storage != "file":
         return []
-    seen = [(one.unix_ns, one.varz.server_id) for one in samples if one.varz is not None]
+    # From before T0 on: it may be gone before its first sample of the run.
+    seen = sorted(
+        (one.unix_ns, one.varz.server_id)
+        for part in bundle.parts("nats")
+        for one in part.nats_samples
+        if one.varz is not None
+    )
     # It may have come back after the last sample.
     final = bundle.stream_final
     if final is not None and final.server is not None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import WorkerPart
+from fpaas.ledger import forgotten
+from fpaas.ledger.evidence import Evidence
 from fpaas.ledger.ledger import Ledger
 from fpaas.records.accounts import Outage, Recovery
 from fpaas.records.events import NATS_SILENT
@@ -30,16 +32,20 @@ class _Outage:
     consumers_resumed: int | None = None
 
 
-def find(bundle: Bundle, balance: Ledger) -> Recovery:
+def find(bundle: Bundle, evidence: Evidence, balance: Ledger) -> Recovery:
     """Return the section `recovery` of summary.json."""
-    shuffler = bundle.shuffler
+    shuffler = evidence.shuffler
     lost = shuffler.lost_streams if shuffler is not None else []
     rewound = [one.rewound_to_seq for one in lost if one.rewound_to_seq is not None]
+    logs = evidence.deliveries or ()
+    never_known = forgotten.never_known(shuffler, bundle.spec, logs) if shuffler is not None else 0
     return Recovery(
         stream_recreated=bool(lost) if shuffler is not None else None,
         streams_lost=len(lost) if shuffler is not None else None,
         rewound_to_seq=min(rewound, default=None),
         replayed=shuffler.replayed_seqs.total if shuffler is not None else None,
+        forgotten=None if shuffler is None else forgotten.count(shuffler) + never_known,
+        forgotten_missing=None if shuffler is None else forgotten.missing(shuffler) + never_known,
         lost_by_cause=balance.stream_lost_by_cause or {},
         outages=[_figures(bundle, outage) for outage in _outages(bundle)],
     )

@@ -135,7 +135,17 @@ class Recovery(msgspec.Struct, kw_only=True):
     rewound_to_seq: Annotated[
         int | None, doc("the relay was read again from there; null: it was not")
     ]
-    replayed: Annotated[Count | None, doc("events published again that a lost stream had")]
+    replayed: Annotated[
+        Count | None,
+        doc("events published again that a lost stream had, or that the stream forgot"),
+    ]
+    forgotten: Annotated[
+        Count | None,
+        doc("messages that the server had acked and, killed before they were on its disk, forgot"),
+    ] = None
+    forgotten_missing: Annotated[
+        Count | None, doc("those of them that did not get their places in the stream back")
+    ] = None
     lost_by_cause: Annotated[
         dict[str, Count],
         doc(

@@ -82,6 +82,17 @@ class LostStream(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages that a server had acked, and did not have any more when it was back."""
+
+    stream_seqs: Annotated[
+        list[tuple[int, int, int]], doc("[relay seq, stream seq, count]: where the stream had them")
+    ]
+    noticed_unix_ns: Annotated[
+        UnixNs | None, doc("null: not while the shuffler ran; the stream ends before them")
+    ]
+
+
 class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     """`shuffler.json`: sets of the relay's sequence numbers, as `[[first, last], …]`, and counts.
 
@@ -160,8 +171,16 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     lost_streams: Annotated[list[LostStream], doc("in order; made again each time")] = []
     replayed_seqs: Annotated[
-        IntervalSet, doc("seqs published again, as a lost stream had had them")
+        IntervalSet, doc("seqs published again, as a lost stream had had them, or one forgot them")
     ] = field(default_factory=IntervalSet)
+    resumed_at: Annotated[
+        list[tuple[UnixNs, int]],
+        doc("when one went on after one that was killed, and where the stream ended then"),
+    ] = []
+    forgotten: Annotated[
+        list[Forgotten],
+        doc("in order; published again each time"),
+    ] = []
     lives: Annotated[
         Count, doc("how often the shuffler was started: one that was killed goes on where it was")
     ] = 1

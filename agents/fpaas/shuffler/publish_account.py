@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records.shuffler import NO_DID, ShufflerResult
+from fpaas.records.shuffler import NO_DID, Forgotten, ShufflerResult
 from fpaas.shuffler.publish import Publish
 
 #: Set in the classes of every message that this shuffler published.
@@ -60,6 +60,26 @@ class StreamPlaces:
                 found.add_range(seq, seq + taken - 1)
         return found
 
+    def forget_beyond(self, stream_seq: int) -> list[list[int]]:
+        """Note that the stream ends there though it had acked more; returns the runs of that."""
+        kept: list[list[int]] = []
+        forgotten: list[list[int]] = []
+        for seq, first, count in self.runs:
+            left = min(count, max(0, stream_seq + 1 - first))
+            if left:
+                kept.append([seq, first, left])
+            if left < count:
+                forgotten.append([seq + left, first + left, count - left])
+        beyond = IntervalSet([(stream_seq + 1, max(stream_seq + 1, self.last_seq))])
+        self.runs = kept
+        self.stored_seqs = self.stored_seqs.difference(beyond)
+        self.copy_seqs = self.copy_seqs.difference(beyond)
+        self.last_seq = stream_seq
+        for by_seq in (self.dids, self.classes):
+            if by_seq is not None:
+                del by_seq[stream_seq:]
+        return forgotten
+
     def presume(self, publishes: list[tuple[int, int, int]]) -> None:
         """Take in (relay seq, CRC-32 of the DID, classes) of what was not answered, in order."""
         for number, (seq, did_crc, classes) in enumerate(publishes, 1):
@@ -105,6 +125,11 @@ class Account:
         self.stream = self._new_stream(None)
         #: Streams that were lost, in order.
         self.lost_streams: list[StreamPlaces] = []
+        #: What a stream had acked and forgot, and what of that it has yet to get again.
+        self.forgotten: list[Forgotten] = []
+        self.to_restore = IntervalSet()
+        #: When one went on after one that was killed, and where the stream ended then.
+        self.resumed_at: list[tuple[int, int]] = []
         self.forget()
 
     @property
@@ -123,6 +148,15 @@ class Account:
         self.lost_streams.append(lost)
         self.stream = self._new_stream(created)
         return lost
+
+    def forget_beyond(self, stream_seq: int, now_unix_ns: int) -> Forgotten:
+        """Note that the stream ends there though it had acked more; returns what it forgot."""
+        runs = [(seq, at, count) for seq, at, count in self.stream.forget_beyond(stream_seq)]
+        forgotten = Forgotten(stream_seqs=runs, noticed_unix_ns=now_unix_ns)
+        self.forgotten.append(forgotten)
+        for seq, _, count in runs:
+            self.to_restore.add_range(seq, seq + count - 1)
+        return forgotten
 
     def _new_stream(self, created: str | None) -> StreamPlaces:
         return StreamPlaces(
@@ -165,6 +199,8 @@ class Account:
         self.failures_by_reason.update(left.failures_by_reason)
         self.refusals_by_reason.update(left.refusals_by_reason)
         self.message_bytes = left.message_bytes
+        self.forgotten = list(left.forgotten)
+        self.resumed_at = list(left.resumed_at)
         self.lost_streams = [
             StreamPlaces(
                 lost.created,
@@ -246,6 +282,8 @@ class Account:
         if publish.again:
             self.replayed += 1
             self.replayed_seqs.add(seq)
+            if seq in self.to_restore:
+                self.to_restore = self.to_restore.difference(IntervalSet([(seq, seq)]))
             return
         self.published += 1
         self.published_seqs.add(seq)

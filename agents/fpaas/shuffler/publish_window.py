@@ -121,6 +121,10 @@ class PublishWindow:
             if not publish.doubtful:
                 publish.floor = self._account.stream.last_seq
 
+    def begin_at(self, stream_seq: int) -> None:
+        """Note that the stream ends there, and that nothing is on its way to it."""
+        self._end.is_at(stream_seq)
+
     def lose_connection(self) -> None:
         """Note that what is on its way may not arrive."""
         self._end.doubt()

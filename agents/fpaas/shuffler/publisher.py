@@ -165,6 +165,11 @@ class Publisher:
             self._room.clear()
 
     @property
+    def is_clustered(self) -> bool:
+        """Whether the server is one of a cluster."""
+        return "cluster" in self.connection.server_info
+
+    @property
     def congested(self) -> bool:
         """Whether events should stop coming until `wait_for_room` returns."""
         return (
@@ -228,10 +233,9 @@ class Publisher:
         now_s = time.monotonic()
         now_ns = common_time.now_ns()
         window = self.window
-        server_info = self.connection.server_info
-        max_payload = server_info.get("max_payload", 2**20)
+        max_payload = self.connection.server_info.get("max_payload", 2**20)
         # In a cluster the condition is checked before a message is stored, which may yet fail.
-        may_go_ahead = "cluster" not in server_info
+        may_go_ahead = not self.is_clustered
         lines: list[bytes] = []
         first_writes = 0
         for publish in publishes:

@@ -4,6 +4,11 @@ If the stream is gone, it is made again with the same settings. Events that the 
 some consumer had not, as far as they told, are read from the relay again and published before
 anything new, if they are still young enough for the stream; so is everything that was in flight.
 The account keeps the streams apart.
+
+A server that is killed before files are on its disk comes back with the same stream, which may have
+forgotten its last messages although they were acked. These are read again and published before
+anything else, all of them and in their order, so that they get their places back: consumers that
+had them find the same events there.
 """
 
 from __future__ import annotations
@@ -43,6 +48,8 @@ class Recovery:
         listener: Listener | None,
     ) -> None:
         self.events: EventLog | None = None
+        #: Set if it goes on after one that was killed, until it has seen the stream.
+        self.goes_on = False
         #: Until the stream was looked at, its maximum age is not known.
         self.trail = Trail(math.inf)
         self._publisher = publisher
@@ -66,10 +73,15 @@ class Recovery:
             self.trail.max_age_s = (self._keeper.asked.get("max_age") or math.inf) / NS_PER_S
         if life is None:
             return False
+        if self.goes_on and not self._publisher.is_clustered:
+            account.resumed_at.append((common_time.now_ns(), life.last_seq))
+        self.goes_on = False
         if account.stream.created is None and not account.last_stream_seq:
             account.stream.created = life.created
         elif life.created != account.stream.created:
             self._begin(life)
+        elif life.last_seq < account.last_stream_seq and not self._publisher.is_clustered:
+            self._begin_restoring(life)
         else:
             self._publisher.window.know_no_next()
         return True
@@ -94,7 +106,8 @@ class Recovery:
         lost.presume(publisher.withdraw())
         lost.oldest_seq = self.trail.oldest_kept(time.monotonic())
         window = publisher.window
-        window.to_replay = _union(self._missed(cursor), window.withdrawn)
+        missed = self._missed(cursor).union(account.to_restore)
+        window.to_replay = _union(missed, window.withdrawn)
         lost.rewound_to_seq = window.to_replay.first
         log.error(
             "stream %s was lost with %d messages of ours, and made again; %d events are read again "
@@ -102,6 +115,25 @@ class Recovery:
             *(self._keeper.stream, lost.last_seq, window.to_replay.total, lost.rewound_to_seq),
         )
         self._begin_event(lost, life)
+
+    def _begin_restoring(self, life: StreamLife) -> None:
+        """Have everything published again that the stream forgot, and what was in flight."""
+        account, publisher = self._account, self._publisher
+        publisher.withdraw()
+        window = publisher.window
+        for publish in window.withdrawn.values():
+            # It is the same stream: it may have what was repeated, at an earlier place.
+            publish.in_next = publish.doubtful
+        if window.floor_before is not None:
+            window.floor_before = min(window.floor_before, life.last_seq)
+        forgotten = account.forget_beyond(life.last_seq, common_time.now_ns())
+        window.to_replay = _union(account.to_restore, window.withdrawn)
+        # No event is to wait for its turn: others would get its place.
+        window.begin_at(life.last_seq)
+        log.error(
+            "stream %s forgot %d messages of ours that it had acked; they are published again",
+            *(self._keeper.stream, sum(count for _, _, count in forgotten.stream_seqs)),
+        )
 
     def _missed(self, cursor: int | None) -> IntervalSet:
         """Return the relay seqs that lost streams had and not every consumer did.

@@ -204,6 +204,8 @@ class Shuffler:
                 for lost in account.lost_streams
             ],
             replayed_seqs=account.replayed_seqs,
+            resumed_at=account.resumed_at,
+            forgotten=account.forgotten,
             cursor_errors=self.cursor_errors + (left.cursor_errors if left else 0),
             lives=1 if left is None else left.lives + 1,
             nats_outages=[*(left.nats_outages if left else ()), *self.publisher.outages],

@@ -53,6 +53,11 @@ class StreamEnd:
             self._lead = stream_seq - place
             self._certain_after = self._written
 
+    def is_at(self, stream_seq: int) -> None:
+        """Take in that the stream ends there, and that nothing is on its way."""
+        self._answered = self._certain_after = self._written
+        self._lead = stream_seq - self._written
+
     def doubt(self) -> None:
         """Take in that something is not as foreseen: what is on its way may not be stored."""
         self._lead = None

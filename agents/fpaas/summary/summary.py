@@ -162,7 +162,7 @@ def _sections(run: MeasuredRun) -> dict[str, Any]:
         "fetches": fetches.find(run),
         "connections": fetches.connections(run),
         "fidelity": fidelity.find(run),
-        "recovery": recovery.find(run.bundle, run.ledger),
+        "recovery": recovery.find(run.bundle, run.evidence, run.ledger),
         "plan": capacity.predict(spec),
         "classes": classes.find(run),
         "clock": {host: HostClock(**clock.figures()) for host, clock in run.clocks.hosts.items()},

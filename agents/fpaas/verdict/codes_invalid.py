@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fpaas.agreement import count_of
 from fpaas.records.control import Trouble
 from fpaas.records.status import AGENTS, in_words
 from fpaas.verdict.code import (
@@ -109,6 +110,16 @@ def _nats_died(p: Parameters) -> str:
 
 def _nats_restarted(p: Parameters) -> str:
     return f"NATS restarted during the run, {_loss(p)} ({', then '.join(p['lives'])})"
+
+
+def _acked_forgotten(p: Parameters) -> str:
+    if p["count"] is None:
+        return (
+            "NATS forgot messages that it had acked, and gave their places in the stream to others"
+        )
+    forgot = count_of(p["count"], "acked message|acked messages")
+    missing = count_of(p["missing"], "of them is|of them are")
+    return f"NATS forgot {forgot} when it ended; {missing} not back in place"
 
 
 def _start_spread(p: Parameters) -> str:
@@ -281,6 +292,17 @@ CODES: dict[str, Code] = {
         "NATS gave a stream sequence twice, or had another stream at the end than the shuffler "
         "published to: it was deleted and created again during the run, or its server lost it.",
         "Make sure that nothing else manages the stream during a run. Read nats.log.",
+    ),
+    "acked_forgotten": Code(
+        INVALID,
+        _acked_forgotten,
+        "NATS was killed, or its host lost power, before acked messages were on the disk. They are "
+        "published again if the relay still has them and the shuffler has not ended; if they do "
+        "not get their places back, what consumers received of these is not known.",
+        "Expect this of bench_stream_persist_mode=async, and of bench_sync_interval_s if a host "
+        "loses power. bench_sync_interval_s=0 keeps all that was acked, and so do three NATS hosts "
+        "and bench_stream_replicas=3, unless all of them lose power.",
+        {"count": "messages, None: not known", "missing": "those not put back, None: not known"},
     ),
     "interrupted": Code(
         INVALID,

@@ -72,6 +72,11 @@ def _stream_recreated(p: Parameters) -> str:
     )
 
 
+def _acked_restored(p: Parameters) -> str:
+    forgot = count_of(p["count"], "acked message|acked messages")
+    return f"NATS forgot {forgot} when it ended; the shuffler put all of them back in their places"
+
+
 def _unread_as_planned(p: Parameters) -> str:
     share_pct = p["share_pct"]
     stays = "most" if share_pct < 50 else "some"
@@ -253,6 +258,15 @@ CODES: dict[str, Code] = {
             "lost_s": "seconds since T0",
             "served_again_s": "seconds since T0, None: not known",
         },
+    ),
+    "acked_restored": Code(
+        NOTE,
+        _acked_restored,
+        "NATS was killed, or its host lost power, before acked messages were on the disk. The "
+        "shuffler read them from the relay again and published them before anything else.",
+        "Expect this of bench_stream_persist_mode=async, and of bench_sync_interval_s if a host "
+        "loses power. bench_sync_interval_s=0 keeps all that was acked.",
+        {"count": "messages"},
     ),
     "window_trimmed": Code(
         NOTE,

@@ -29,6 +29,7 @@ class Dead:
         self.reasons = [reason for _, reason in sorted(found, key=lambda one: one[0])]
         if facts.stream_began_anew:
             self.reasons.append(Reason("stream_began_anew"))
+        self.reasons += _forgotten(summary, facts)
 
     def left(self, problem: Reason) -> bool:
         """Whether a death explains a problem with files."""
@@ -106,14 +107,26 @@ class Dead:
             at_s = _silent_since_s(host, since_s, summary, facts)
             told = {"since_s": at_s, **loss, "has_log": host in facts.servers_with_log}
             yield at_s, Reason("nats_died", host, told)
+        has_forgotten = any(_forgotten(summary, facts))
         for host, lives in facts.server_lives.items():
             if (
                 host not in facts.servers_silent
                 and len(lives) > 1
                 and not has_recovered(summary, facts)
+                and not has_forgotten
             ):
                 at_s = _silent_since_s(host, 0.0, summary, facts)
                 yield at_s, Reason("nats_restarted", host, {"lives": lives, **loss})
+
+
+def _forgotten(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
+    """Say that a server did not keep what it had acked, unless all of it was put back."""
+    recovery = summary.get("recovery") or {}
+    if missing := recovery.get("forgotten_missing"):
+        told = {"count": recovery["forgotten"], "missing": missing}
+        yield Reason("acked_forgotten", None, told)
+    elif facts.places_given_twice:
+        yield Reason("acked_forgotten", None, {"count": None, "missing": None})
 
 
 def _known_s(end: AgentEnd | WorkerDeath) -> float:

@@ -98,6 +98,8 @@ class Facts:
     shuffler_reconnects: int = 0
     publish_failures: dict[str, int] = field(default_factory=dict)
     stream_began_anew: bool = False
+    #: The stream gave new messages the places of others, and nobody could say which it forgot.
+    places_given_twice: bool = False
     #: How often the relay ended in the run, and was started again.
     relay_restarts: int = 0
     #: How often the shuffler was started in the run.
@@ -152,8 +154,8 @@ def collect(
         relay_blocked_s=_relay_blocked_s(bundle, window),
         shuffler_reconnects=shuffler.nats_connections.reconnects if shuffler else 0,
         publish_failures=shuffler.failures_by_reason if shuffler else {},
-        stream_began_anew=bundle.stream_made_after is not None
-        or (shuffler is not None and shuffler.stream_began_anew),
+        stream_began_anew=bundle.stream_made_after is not None,
+        places_given_twice=shuffler is not None and shuffler.stream_began_anew,
         relay_restarts=sum(one.agent == RELAY for one in restarts.find(bundle)),
         shuffler_lives=shuffler.lives if shuffler is not None else 1,
         workers_gone_on=sum(one.gone_on_unix_ns is not None for _, one in bundle.workers),

@@ -21,6 +21,8 @@ def failovers(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[
     recovery = summary.get("recovery") or {}
     if recovery.get("streams_lost") and has_recovered(summary, facts):
         yield Reason("stream_recreated", None, _cost(summary, recovery))
+    if recovery.get("forgotten") and not recovery["forgotten_missing"]:
+        yield Reason("acked_restored", None, {"count": recovery["forgotten"]})
     if not spec.survives_a_server:
         for host, lives in facts.server_lives.items():
             if (
