@@ -267,6 +267,14 @@ def test_runs_that_are_no_repeats_of_each_other_are_said_to_be_so(tmp_path: Path
     assert "!!   bench_consumers: 100 | 7\n" in result.output
 
 
+def test_faults_that_differ_are_written_as_their_user_does(tmp_path: Path) -> None:
+    other = _run(tmp_path / "b", 1)
+    fault = {"do": "kill", "on": "nats", "at_s": 15}
+    (Path(other) / "run.json").write_text(json.dumps({"variables": {"bench_faults": [fault]}}))
+    result = _compare(_run(tmp_path / "a", 1), "vs", other)
+    assert "bench_faults: none  ->  {do: kill, on: nats, at_s: 15}\n" in result.output
+
+
 def test_windows_and_verdicts_that_differ_are_named(tmp_path: Path) -> None:
     one = _run(tmp_path / "a", 1, window={"from_s": 60, "until_s": 360})
     other = _run(

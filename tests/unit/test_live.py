@@ -30,7 +30,7 @@ from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S
 from fpaas.summary import summary
 from fpaas.text import bars, plain_output
-from tests.support.checkout import SCRIPTS
+from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.raw_run import RawRun
 
 
@@ -329,6 +329,17 @@ shift
 echo became root >>"$0.log"
 exec "$@"
 """
+
+
+def test_a_login_that_cannot_be_told_says_why_in_the_lab_s_words(tmp_path: Path) -> None:
+    inventory = tmp_path / "lab.yml"
+    hosts = {"a": {"ansible_connection": "local"}}
+    inventory.write_text(json.dumps({"all": {"children": {"nats": {"hosts": hosts}}}}))
+    command = [str(SCRIPTS / "fpaas"), "login", "-i", str(inventory), "-e", "nats_prot=1"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {inventory}: nats_prot: there is no such variable")
+    assert "PLAY RECAP" not in done.stderr
 
 
 def test_a_run_is_watched_over_its_inventorys_hosts(

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from fpaas import utf8_locale
-from fpaas.control import login
+from fpaas.control import login, play_notes
 from fpaas.errors import BadInput
 
 PLAYBOOK = Path("playbooks") / "login.yml"
@@ -44,14 +44,16 @@ def command(inventory: Path | None, extra: tuple[str, ...]) -> None:
         program = Path(sys.executable).with_name("ansible-playbook")
         done = subprocess.run(  # noqa: S603  the lab's own
             [str(program), str(PLAYBOOK), *arguments],
-            env=utf8_locale.for_ansible(os.environ),
+            env=play_notes.environment(utf8_locale.for_ansible(os.environ), answer),
             capture_output=True,
             text=True,
             timeout=ANSWER_LIMIT_S,
             check=False,
         )
         if not answer.exists():
-            raise BadInput(f"{PLAYBOOK} failed:\n{(done.stderr or done.stdout).strip()[-1500:]}")
+            # What Ansible says around it helps only if no task of ours says why.
+            said = play_notes.last_failure(answer) or (done.stderr or done.stdout).strip()[-1500:]
+            raise BadInput(f"{inventory or PLAYBOOK}: {said}")
         told = json.loads(answer.read_text(encoding="utf-8"))
     path = Path(told["credentials_file"])
     try:

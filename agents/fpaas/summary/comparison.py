@@ -203,13 +203,15 @@ def differences(
 def _said(value: object) -> str:
     """Write a parameter's value as its user would.
 
-    >>> [_said(one) for one in (None, [], ["a", "b"], True, 1.5)]
-    ['none', 'none', 'a, b', 'true', '1.5']
+    >>> [_said(one) for one in (None, [], ["a", "b"], True, 1.5, [{"do": "kill", "at_s": 8}])]
+    ['none', 'none', 'a, b', 'true', '1.5', '{do: kill, at_s: 8}']
     """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
         return ", ".join(map(_said, value)) or "none"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_said(one)}" for name, one in value.items()) + "}"
     return "none" if value is None else str(value)
 
 
