@@ -33,7 +33,10 @@ def program(path: Path, script: str) -> Path:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo 'promtool, version 2.42.0'", "does not run here as Prometheus: promtool, version"),
+        (
+            "echo 'promtool, version 2.42.0'; echo 'build date: then'",
+            "does not run here as Prometheus: promtool, version 2.42.0. Name another one",
+        ),
         ("echo 'libc.so.6: GLIBC_2.99 not found' >&2; exit 1", "Prometheus: libc.so.6: GLIBC_2.99"),
         ("exit 1", "does not run here as Prometheus: it says nothing"),
         ("echo 'prometheus, version 2.42.0+ds (branch: sid)'", ""),
