@@ -19,6 +19,7 @@ from fpaas.ledger.fault_costs import Times
 from fpaas.ledger.ledger import Ledger
 from fpaas.records.accounts import FaultAccount, FaultCost
 from fpaas.records.events import AGENT_PAUSED, FAULT, NATS_RECONNECTED, RELAY_RECONNECTED
+from fpaas.records.shuffler import ShufflerSample
 from fpaas.records.summary import Event
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.spec.faults import targets
@@ -26,6 +27,8 @@ from fpaas.spec.faults import targets
 #: Anything noticed later than this after a fault's end is something else.
 NOTICED_WITHIN_S = 30.0
 PROBE = "probe"
+#: Acks that are not told apart follow each other so soon.
+ACKS_FOLLOW_NS = 50_000_000
 
 
 def account(bundle: Bundle, happened: Sequence[Event], balance: Ledger) -> list[FaultAccount]:
@@ -193,7 +196,7 @@ def _served_s(bundle: Bundle, ended_s: float | None) -> float | None:
 
 
 def _published_s(bundle: Bundle, ended_s: float | None) -> float | None:
-    """Return how long after a fault's end the shuffler published again, to two samples (2 s).
+    """Return how long after a fault's end the shuffler published again.
 
     0 if nothing was left to publish, as all had been offered before; None if it did not.
     """
@@ -202,15 +205,44 @@ def _published_s(bundle: Bundle, ended_s: float | None) -> float | None:
     ended_unix_ns = bundle.spec.t0_unix_ns + round(ended_s * NS_PER_S)
     is_over = ended_unix_ns >= bundle.spec.offer_until_unix_ns
     for part in bundle.parts("shuffler"):
-        before = at_end = None
-        for unix_ns, published in cumulative(part.shuffler_samples, "published"):
-            if unix_ns < ended_unix_ns:
-                before = published
-                continue
-            # What grew up to the first sample may have been published before the end. But if
-            # nothing more is offered, nothing else will show it.
-            since = before if is_over else at_end
-            if since is not None and published > since:
-                return (unix_ns - ended_unix_ns) / NS_PER_S
-            at_end = published if at_end is None else at_end
+        samples = part.shuffler_samples
+        if any(sample.last_ack_unix_ns for sample in samples):
+            again_unix_ns = first_ack_after(samples, ended_unix_ns)
+        else:
+            again_unix_ns = _next_count(samples, ended_unix_ns, is_over=is_over)
+        if again_unix_ns is not None:
+            return (again_unix_ns - ended_unix_ns) / NS_PER_S
     return 0.0 if is_over else None
+
+
+def first_ack_after(samples: Sequence[ShufflerSample], from_unix_ns: int) -> int | None:
+    """Return when the first ack after a time came; among many, by when it had come."""
+    begin = 0
+    for sample in samples:
+        for last_before, end in sample.ack_gaps:
+            # One that goes on after another has nothing before its first ack.
+            begin = begin if last_before is None else last_before
+            if begin <= from_unix_ns < end:
+                return end
+        begin = sample.last_ack_unix_ns or begin
+        if begin > from_unix_ns:
+            return min(begin, from_unix_ns + ACKS_FOLLOW_NS)
+    return None
+
+
+def _next_count(
+    samples: Sequence[ShufflerSample], from_unix_ns: int, *, is_over: bool
+) -> int | None:
+    """Return the first sample of an older shuffler that counts more than it had then."""
+    before = at_end = None
+    for unix_ns, published in cumulative(samples, "published"):
+        if unix_ns < from_unix_ns:
+            before = published
+            continue
+        # What grew up to the first sample may have been published before the end. But if nothing
+        # more is offered, nothing else will show it.
+        since = before if is_over else at_end
+        if since is not None and published > since:
+            return unix_ns
+        at_end = published if at_end is None else at_end
+    return None

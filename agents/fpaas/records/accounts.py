@@ -200,7 +200,11 @@ class FaultAccount(msgspec.Struct, kw_only=True):
         doc("from its end until the last consumer was served again, its wait for a poll included"),
     ]
     published_s: Annotated[
-        float | None, doc("from its end until the shuffler published again, to two seconds")
+        float | None,
+        doc(
+            "from its end until the stream took what the shuffler published, to 50 ms (of older "
+            "agents, 2 s)"
+        ),
     ]
     recovered_s: Annotated[float | None, doc("the longer of the two")]
     cost: FaultCost

@@ -216,6 +216,14 @@ class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.0
     stream: Annotated[Count, doc("how often the stream had been lost and made again")] = 0
     replayed: Annotated[Count, doc("events of a lost stream that were published again")] = 0
+    last_ack_unix_ns: Annotated[UnixNs | None, doc("null: none yet, or an older shuffler")] = None
+    ack_gaps: Annotated[
+        list[tuple[UnixNs | None, UnixNs]],
+        doc(
+            "[last ack before, next ack]: 50 ms and more without one that ended since the last "
+            "sample; the first begins with null: what an earlier shuffler had is not known"
+        ),
+    ] = []
 
 
 def dids_name(number: int | None) -> str:

@@ -25,6 +25,7 @@ from fpaas.records.shuffler import (
     ShufflerSample,
 )
 from fpaas.records.status import figures_of
+from fpaas.shuffler.ack_gaps import AckGaps
 from fpaas.shuffler.kept_frames import KeptFrames
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
@@ -94,6 +95,7 @@ class Shuffler:
         self.cursor_errors = 0
         self.loop_lag = CallRecorder("loop_lag", bins)
         self._acks = AckHistogram(self.publisher.publish_ack)
+        self._ack_gaps = AckGaps(self.publisher.publish_ack)
         registry = CollectorRegistry()
         registry.register(
             ShufflerCollector(
@@ -125,8 +127,9 @@ class Shuffler:
         self._acks.add()
 
     def sample(self, calls: Calls | None = None) -> ShufflerSample:
-        """Return the running counts as of now."""
+        """Return the running counts as of now; one that is to be written has the `calls`."""
         account = self.account
+        ack_gaps = [] if calls is None else self._ack_gaps.find()
         return ShufflerSample(
             unix_ns=common_time.now_ns(),
             read=account.read,
@@ -144,6 +147,8 @@ class Shuffler:
             reading_paused_s=self.reader.listening.paused_s,
             stream=len(account.lost_streams),
             replayed=account.replayed,
+            last_ack_unix_ns=self._ack_gaps.last_unix_ns,
+            ack_gaps=ack_gaps,
         )
 
     def figures(self) -> dict[str, Number]:
