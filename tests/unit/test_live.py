@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import subprocess
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -85,6 +87,22 @@ def test_what_was_not_written_yet_is_not_made_up(tmp_path: Path) -> None:
     assert [flow.total for flow in found.flows] == [None] * 4
     assert set(found.ledger.values()) == {None}
     assert "offered - (-/s)" in screen.line(found)
+
+
+def test_a_run_that_is_not_armed_yet_is_starting(bundle: Path) -> None:
+    run = dataclasses.replace(RawRun().spec, t0_unix_ns=0)
+    found = view.make(run, source.Here(bundle).dumps(), time.time_ns())
+    assert (found.phase, found.elapsed_s, found.is_over) == ("starting", 0, False)
+    assert screen.line(found).startswith(f"0 s of {found.total_s:.0f} s, starting: ")
+
+
+def test_hosts_with_the_same_reason_share_a_line() -> None:
+    idle: dict[str, Any] = {"rc": 1, "stderr": "no run is on there\n"}
+    gone: dict[str, Any] = {"unreachable": True, "msg": "timed out"}
+    assert source.unreached({"a": idle, "b": gone, "c": idle, "d": {"rc": 0}}) == [
+        "a, c: no run is on there",
+        "b: does not answer: timed out",
+    ]
 
 
 def test_torn_and_foreign_lines_are_left_out() -> None:
@@ -395,7 +413,7 @@ def test_ansible_gets_a_locale_that_it_takes(
     lab = {"ansible_connection": "local", "lab_dir": str(tmp_path)}
     inventory = tmp_path / "lab.yml"
     inventory.write_text(json.dumps({"all": {"children": {"nats": {"hosts": {"here": lab}}}}}))
-    with pytest.raises(BadInput, match="here: does not answer: "):
+    with pytest.raises(BadInput, match=r"^here: no run is on there"):
         source.OverHosts(inventory).dumps()
 
 

@@ -111,11 +111,7 @@ class OverHosts:
                 f"{self._inventory}: its hosts could not be asked: {error}; try "
                 f"`ansible -i {self._inventory} all -m ping`"
             ) from error
-        self.unreached = [
-            f"{host}: does not answer: {_why(answer)}"
-            for host, answer in answers.items()
-            if answer.get("unreachable") or answer.get("rc") != 0
-        ]
+        self.unreached = unreached(answers)
         found = {
             host: dump.parse(answer["stdout"])
             for host, answer in answers.items()
@@ -147,6 +143,17 @@ class OverHosts:
     def summary(self) -> None:
         """Return nothing: the report is made on the control node."""
         return
+
+
+def unreached(answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say why hosts bring nothing; those with the same reason share a line."""
+    hosts: dict[str, list[str]] = {}
+    for host, answer in answers.items():
+        if answer.get("unreachable"):
+            hosts.setdefault(f"does not answer: {_why(answer)}", []).append(host)
+        elif answer.get("rc") != 0:
+            hosts.setdefault(_why(answer), []).append(host)
+    return [f"{', '.join(names)}: {why}" for why, names in hosts.items()]
 
 
 def _why(answer: Mapping[str, Any]) -> str:

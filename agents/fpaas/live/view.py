@@ -28,6 +28,7 @@ TELL_TROUBLE = ("probe", "shuffler")
 LOST = {NATS_RECONNECTED: "NATS connection lost", RELAY_RECONNECTED: "relay connection lost"}
 #: Phases of a run that nobody needs to watch any longer; the second came before its time.
 OVER, STOPPED = "over", "stopped"
+STARTING = "starting"
 #: Ends of processes this close to one another are one line.
 FOLDED_WITHIN_S = 5.0
 OK, DANGER, MISSED, LATER = "ok so far", "in danger", "missed so far", "known at the end"
@@ -119,18 +120,20 @@ def make(
     read = sum(one.read for one in shuffler) if shuffler else None
     stored = sum(one.published for one in shuffler) if shuffler else None
     delivered = sum(lines[-1].processed for lines in workers) if workers else None
+    # Before it is armed, a run has no T0.
+    t0_unix_ns = run.t0_unix_ns if run.is_armed else now_unix_ns
     total_s = (run.settled_unix_ns - run.t0_unix_ns) / NS_PER_S
     is_over = summary is not None
     phase = OVER if is_over else _phase(run, parts, now_unix_ns)
     if phase == STOPPED:
         now_unix_ns = max(one.unix_ns for part in parts for one in part.statuses)
-    elapsed_s = total_s if is_over else (now_unix_ns - run.t0_unix_ns) / NS_PER_S
+    elapsed_s = total_s if is_over else (now_unix_ns - t0_unix_ns) / NS_PER_S
     until_s = min(total_s, elapsed_s)
 
     def rates(sources: Iterable[Sequence[Any]], name: str) -> list[float]:
         lines: list[Series] = [
             (
-                [(one.unix_ns - run.t0_unix_ns) / NS_PER_S for one in source],
+                [(one.unix_ns - t0_unix_ns) / NS_PER_S for one in source],
                 [float(getattr(one, name)) for one in source],
             )
             for source in sources
@@ -175,7 +178,7 @@ def make(
         hosts=[_host(name, part) for name, part in dumps.items()],
         ledger=ledger,
         goals=_goals_at_end(summary) if summary else _goals(run, latencies, processes, errors),
-        events=_events(run, dumps),
+        events=_events(t0_unix_ns, dumps),
         problems=[*problems, *_problems(dumps), *(_why_invalid(summary) if summary else [])],
         verdict=str(summary["verdict"]["status"]) if summary else "",
     )
@@ -183,7 +186,7 @@ def make(
 
 def _phase(run: RunSpec, parts: Sequence[HostDump], now_unix_ns: int) -> str:
     """Return where the run is; whatever the plan says, it is no longer on without its agents."""
-    phase = run.phase(now_unix_ns)
+    phase = run.phase(now_unix_ns) if run.is_armed else STARTING
     states = [one.state for part in parts for one in part.statuses]
     has_ended = bool(states) and all(state in ENDED for state in states)
     return STOPPED if has_ended and phase != OVER and State.DONE not in states else phase
@@ -246,11 +249,11 @@ def _why_invalid(summary: Mapping[str, Any]) -> list[str]:
     return list(found.get("reasons") or []) if found["status"] == INVALID else []
 
 
-def _events(run: RunSpec, dumps: Mapping[str, HostDump]) -> list[tuple[float, str]]:
+def _events(t0_unix_ns: int, dumps: Mapping[str, HostDump]) -> list[tuple[float, str]]:
     """Return a line for each event, by when it began; ends of a host's processes share one."""
     found = sorted(
         (
-            ((event.begin_unix_ns - run.t0_unix_ns) / NS_PER_S, f"{host}: {writer}: ", event)
+            ((event.begin_unix_ns - t0_unix_ns) / NS_PER_S, f"{host}: {writer}: ", event)
             for host, part in dumps.items()
             for writer, event in part.events_as_known_last()
         ),
