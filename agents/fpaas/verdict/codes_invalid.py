@@ -90,6 +90,19 @@ def _agent_restarted(p: Parameters) -> str:
     return f"{agent} ended and was started again; it served nobody {gone}"
 
 
+def _relay_unsteady(p: Parameters) -> str:
+    """Name only what is beyond its limit."""
+    said = []
+    if p["seq_resets"] > p["resets_limit"]:
+        times = count_of(p["seq_resets"], "time|times")
+        said.append(f"renumbered its events {times} (the limit is {p['resets_limit']})")
+    if p["reread_pct"] > p["reread_limit_pct"]:
+        frames = count_of(p["reread"], "frame|frames")
+        share = f"{p['reread_pct']:.1f} % of all (the limit is {p['reread_limit_pct']:g} %)"
+        said.append(f"sent {frames} again, {share}")
+    return f"the relay {p['relay_url']} " + " and ".join(said)
+
+
 def _loss(p: Parameters) -> str:
     lost = (
         "its memory stream was lost"
@@ -641,9 +654,7 @@ CODES: dict[str, Code] = {
     ),
     "relay_unsteady": Code(
         INVALID,
-        "the relay {relay_url} renumbered its events {seq_resets} {seq_resets:time|times} (the "
-        "limit is {resets_limit}) and sent {reread} {reread:frame|frames} again, "
-        "{reread_pct:.1f} % of all (the limit is {reread_limit_pct:g} %)",
+        _relay_unsteady,
         "The relay kept repeating itself or renumbering, so what was read is not a firehose's "
         "load.",
         "Use another relay.",
