@@ -16,7 +16,7 @@ import click
 from fpaas import json_input
 from fpaas.errors import EXIT_VERDICT_FAILED, BadInput, RunInvalid
 from fpaas.records import control
-from fpaas.summary import comparison, summary
+from fpaas.summary import comparison, repeats, summary
 from fpaas.text import comparison_text
 from fpaas.text.comparison_text import Caution
 from fpaas.verdict import stalls, verdict
@@ -140,8 +140,8 @@ def _checked(group: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse groups that are none, and runs that would count twice."""
     if not group:
         raise BadInput(f"expected at least one run on each side of '{SEPARATOR}'")
-    if len(group) > comparison.RUNS_MAX:
-        raise BadInput(f"{len(group)} runs on one side; at most {comparison.RUNS_MAX}")
+    if len(group) > repeats.RUNS_MAX:
+        raise BadInput(f"{len(group)} runs on one side; at most {repeats.RUNS_MAX}")
     for path, count in Counter(Path(run).resolve() for run in group).items():
         if count > 1:
             raise BadInput(f"{path}: is named {count} times on one side; a run counts once")
