@@ -1,4 +1,4 @@
-"""A Prometheus that would not run on a host is refused there, before it is kept as a service."""
+"""What becomes a host's Prometheus, and what is refused before it is kept as a service."""
 
 from __future__ import annotations
 
@@ -47,6 +47,22 @@ def test_what_is_no_prometheus_here_is_refused(tmp_path: Path, script: str, said
     played = play(Lab(tmp_path), "prometheus", "try", prometheus_binary=str(binary))
     assert played.exit_code == (2 if said else 0)
     assert said in played.flat
+
+
+@pytest.mark.parametrize(
+    ("address", "is_open"),
+    [("127.0.0.1", True), ("127.8.9.1", True), ("::1", True), ("10.9.9.9", False), ("::12", False)],
+)
+def test_it_asks_for_a_password_wherever_others_can_reach_it(
+    tmp_path: Path, address: str, *, is_open: bool
+) -> None:
+    lab = Lab(tmp_path)
+    task = {"ansible.builtin.assert": {"that": f"prometheus_tls == {not is_open}"}}
+    role = {"role": "fpaas.bench_lab._defaults"}
+    path = lab.directory / "play.yml"
+    play = {"hosts": "monitoring", "gather_facts": False, "roles": [role], "tasks": [task]}
+    path.write_text(json.dumps([play]))
+    assert lab.play(str(path), lab_address=address).exit_code == 0
 
 
 def test_a_package_that_cannot_be_installed_says_what_to_do(
