@@ -31,9 +31,13 @@ class Server:
     frozen: bool = False
     connected: bool = True
     listened_to: bool = True
+    heard: int = 0
 
     def progress(self) -> int:
-        return self.received
+        # What makes no connection, such as a refusal, does not count.
+        if self.connected:
+            self.heard = self.received
+        return self.heard
 
     def is_connected(self) -> bool:
         return self.connected
@@ -48,6 +52,13 @@ class Server:
 
     def parameters(self) -> dict[str, events.Value]:
         return {"server": self.server}
+
+
+class Relay(Server):
+    """Each of its connections is gone before the next look."""
+
+    def progress(self) -> int:
+        return self.received
 
 
 LOOK_INTERVAL_NS = WAKE_UP_INTERVAL_NS
@@ -112,6 +123,28 @@ def test_who_is_frozen_is_named_and_nobody_else(bench: Bench) -> None:
     assert ended.parameters == {"server": "b:4222", "connected": True}
     assert ended.begin_unix_ns == begun.begin_unix_ns
     assert length_s(ended) == pytest.approx(4.1, abs=0.25)
+
+
+def test_a_peer_whose_connections_are_gone_at_each_look_is_heard(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "e", Relay())
+    relay = bench.servers[0]
+    relay.connected = False
+    for _ in range(10):
+        relay.received += 1
+        bench.go(0.5)
+    assert bench.found() == []
+    bench.go(1.5)
+    (silent,) = bench.found()
+    assert silent.parameters["connected"] is False
+    bench.log.close()
+
+
+def test_a_peer_that_never_was_connected_is_not_silent(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "e", Server(connected=False, frozen=True))
+    bench.servers[0].received = 0
+    bench.go(3)
+    assert bench.found() == []
+    bench.log.close()
 
 
 def test_a_connection_that_breaks_meanwhile_is_said_at_the_end(bench: Bench) -> None:

@@ -76,6 +76,8 @@ class Subscription:
         self._until_ready = until_ready
         self._patience = patience or Patience()
         self._connection: RelayConnection | None = None
+        #: Of connections that are gone.
+        self._reads_before = 0
         self._backoff_s = BACKOFF_FIRST_S
         #: Whether events are due: none are before a run begins.
         self.expects_events = True
@@ -85,9 +87,10 @@ class Subscription:
         self._first_tried_s: float | None = None
 
     @property
-    def reads(self) -> tuple[int, int]:
-        """The number of the connection, and how often its socket brought something."""
-        return self.connects, self._connection.reads if self._connection is not None else 0
+    def reads(self) -> int:
+        """How often a socket brought something, of all connections that were made."""
+        connection = self._connection if self.connected.is_set() else None
+        return self._reads_before + (connection.reads if connection is not None else 0)
 
     async def run(self) -> None:
         """Follow the relay until cancelled.
@@ -177,6 +180,7 @@ class Subscription:
         assert connection is not None  # noqa: S101
         is_stuck = await self._is_stuck(connection)
         reason = await connection.closed
+        self._reads_before += connection.reads
         self._connection = None
         self.connected.clear()
         self._note_error(f"relay {self.url}: {reason}")

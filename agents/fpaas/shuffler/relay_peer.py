@@ -16,7 +16,7 @@ class RelayPeer:
     def __init__(self, reader: RelayReader) -> None:
         self._reader = reader
 
-    def progress(self) -> tuple[int, int]:
+    def progress(self) -> int:
         """See watch.Peer."""
         return self._reader.subscription.reads
 

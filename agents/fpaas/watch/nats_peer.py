@@ -16,12 +16,14 @@ class NatsPeer:
     def __init__(self, connection: NatsConnection) -> None:
         self._connection = connection
         self._server = connection.server
+        self._reads = 0
 
     def progress(self) -> int:
-        """See watch.Peer."""
+        """See watch.Peer. Bytes that make no connection, such as a refusal, do not count."""
         if self._connection.connected.is_set():
             self._server = self._connection.server
-        return self._connection.reads
+            self._reads = self._connection.reads
+        return self._reads
 
     def is_connected(self) -> bool:
         """See watch.Peer."""

@@ -32,10 +32,13 @@ class Peer(Protocol):
     ping_after_ns: int
 
     def progress(self) -> object:
-        """Return a value that differs from the last one if anything was received since."""
+        """Return a value that differs from the last one if anything was received since.
+
+        Only connections count, also one that is gone already.
+        """
 
     def is_connected(self) -> bool:
-        """Whether there is a connection; if not, nothing counts as received."""
+        """Whether there is a connection; if not, nobody answers a ping."""
 
     def owes(self) -> bool:
         """Whether anything can be expected: we listen, and have not closed."""
@@ -85,7 +88,7 @@ class Watch:
         peer, silence = watched.peer, watched.silence
         is_connected = peer.is_connected()
         progress = peer.progress()
-        is_heard = is_connected and progress != watched.progress
+        is_heard = is_connected if watched.progress is None else progress != watched.progress
         watched.progress = progress
         watched.stayed_connected &= is_connected
         heard_ns = silence.heard_ns
