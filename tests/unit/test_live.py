@@ -80,6 +80,14 @@ def test_a_reported_run_is_over_and_has_its_verdict_and_goals(bundle: Path) -> N
     assert [goal.state for goal in found.goals] == [one["status"] for one in content["goals"]]
 
 
+@pytest.mark.parametrize("name", ["", "nothing", "file"])
+def test_what_is_no_run_is_refused_with_what_is_expected(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    refused = CliRunner().invoke(watch.command, [str(tmp_path / name)])
+    assert refused.exit_code == 2
+    assert "is not the directory of a run; expected results/<run-id>" in refused.output
+
+
 def test_what_was_not_written_yet_is_not_made_up(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(RawRun().spec.to_json())
     found = seen(tmp_path, -3)

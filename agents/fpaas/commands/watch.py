@@ -51,7 +51,7 @@ def command(run: Path | None, inventory: Path | None, *, once: bool, lines: bool
 
 def _directory(run: Path | None) -> Path:
     if run is not None:
-        if not run.is_dir():
+        if not (run / "run.json").is_file():
             raise BadInput(f"{run}: is not the directory of a run; expected results/<run-id>")
         return run
     if not LAB.is_dir():
