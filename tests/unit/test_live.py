@@ -80,6 +80,15 @@ def test_a_reported_run_is_over_and_has_its_verdict_and_goals(bundle: Path) -> N
     assert [goal.state for goal in found.goals] == [one["status"] for one in content["goals"]]
 
 
+def test_a_run_that_is_over_before_its_report_is_there_says_where_its_verdict_will_be(
+    bundle: Path,
+) -> None:
+    shown = CliRunner().invoke(watch.command, [str(bundle)])
+    assert shown.exit_code == 0
+    verdict_at = f"`fpaas watch results/{RawRun().spec.run_id}` shows it\n"
+    assert shown.stderr == f"no verdict yet; once the run is collected, {verdict_at}"
+
+
 @pytest.mark.parametrize("name", ["", "nothing", "file"])
 def test_what_is_no_run_is_refused_with_what_is_expected(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
@@ -185,9 +194,9 @@ def test_long_names_of_hosts_hide_no_figures(bundle: Path) -> None:
 
 def test_without_a_terminal_there_are_lines(bundle: Path) -> None:
     shown = CliRunner().invoke(watch.command, [str(bundle), "--once"])
-    assert shown.exit_code == 0, shown.output
-    assert shown.output.count("\n") == 1
-    assert "\x1b" not in shown.output
+    assert shown.exit_code == 0, shown.stdout
+    assert shown.stdout.count("\n") == 1
+    assert "\x1b" not in shown.stdout
     nowhere = CliRunner().invoke(watch.command, [str(bundle / "no")])
     assert nowhere.exit_code == 2
     both = CliRunner().invoke(watch.command, [str(bundle), "-i", str(bundle)])

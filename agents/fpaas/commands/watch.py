@@ -42,11 +42,15 @@ def command(run: Path | None, inventory: Path | None, *, once: bool, lines: bool
     every_s = EVERY_S["hosts" if inventory else "here"]
     try:
         if sys.stdout.isatty() and os.environ.get("TERM", DUMB) != DUMB and not lines:
-            _full_screen(where, every_s, once=once)
+            last = _full_screen(where, every_s, once=once)
         else:
-            _lines(where, max(every_s, LINES_EVERY_S), once=once)
+            last = _lines(where, max(every_s, LINES_EVERY_S), once=once)
     except KeyboardInterrupt:
         click.echo("no longer watched; the run goes on", err=True)
+        return
+    if last.is_over and not last.verdict:
+        shown = f"`fpaas watch results/{last.run.run_id}`"
+        click.echo(f"no verdict yet; once the run is collected, {shown} shows it", err=True)
 
 
 def _directory(run: Path | None) -> Path:
@@ -69,18 +73,18 @@ def _look(where: source.Here | source.OverHosts) -> View:
     return view.make(spec, dumps, now_unix_ns, where.summary(), unreached)
 
 
-def _lines(where: source.Here | source.OverHosts, every_s: float, *, once: bool) -> None:
+def _lines(where: source.Here | source.OverHosts, every_s: float, *, once: bool) -> View:
     from fpaas.live import screen  # noqa: PLC0415  rich is on the control node only
 
     while True:
         seen = _look(where)
         click.echo(screen.line(seen))
         if once or seen.is_over:
-            return
+            return seen
         time.sleep(every_s)
 
 
-def _full_screen(where: source.Here | source.OverHosts, every_s: float, *, once: bool) -> None:
+def _full_screen(where: source.Here | source.OverHosts, every_s: float, *, once: bool) -> View:
     from rich.console import Console  # noqa: PLC0415  is on the control node only
     from rich.live import Live  # noqa: PLC0415
 
@@ -90,10 +94,11 @@ def _full_screen(where: source.Here | source.OverHosts, every_s: float, *, once:
     seen = _look(where)
     if once or seen.is_over:
         console.print(screen.draw(seen, console))
-        return
+        return seen
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while not seen.is_over:
             live.update(screen.draw(seen, console), refresh=True)
             time.sleep(every_s)
             seen = _look(where)
     console.print(screen.draw(seen, console))
+    return seen
