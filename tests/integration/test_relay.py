@@ -485,7 +485,7 @@ def test_full_disk_is_said_and_offering_goes_on(tmp_path: Path) -> None:
         ],
         stderr=subprocess.PIPE,
         # To the writer a file size limit is a full disk.
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)),  # noqa: PLW1509
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),  # noqa: PLW1509
     ) as process:
         arm_once_up(tmp_path / "run.json", "relay", lead_s=1)
         _, stderr = process.communicate(timeout=30)

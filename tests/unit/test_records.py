@@ -112,3 +112,10 @@ def test_a_full_disk_leaves_the_file_as_it_was(
         files.write(path, SAMPLE)
     monkeypatch.undo()
     assert files.read(path, RelayResult) == RELAY
+
+
+def test_last_words_take_the_place_of_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "relay.json"
+    files.write(path, RELAY)
+    files.overwrite(path, SAMPLE)
+    assert files.read(path, RelaySample) == SAMPLE

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import logging
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fpaas import common_time
@@ -18,11 +20,18 @@ from fpaas.records.calls import Calls
 from fpaas.records.consumers import WorkerResult, WorkerSample
 from fpaas.records.files import LineWriter
 
+log = logging.getLogger(__name__)
+
 
 class ConsumerFiles:
-    """`consumers-W.*` in a run directory. Every method raises OSError if the disk does not."""
+    """`consumers-W.*` in a run directory.
+
+    A disk that is full during the run costs nothing but what a killed worker leaves: what it does
+    not take is tried again. At its beginning and end, `open` and `write` raise OSError.
+    """
 
     def __init__(self, directory: Path, worker: int) -> None:
+        self._errors = 0
         self._directory = directory
         self._worker = worker
         self._stem = consumers.stem(worker)
@@ -46,7 +55,8 @@ class ConsumerFiles:
     def begin_stream(self, logs: list[DeliveryLog], stream: int) -> None:
         """Go on with the logs of another stream."""
         if self._journal:
-            self._journal.follow(logs, stream)
+            with self._told():
+                self._journal.follow(logs, stream)
 
     def end_interval(self, figures: Figures, result: WorkerResult, calls: Calls) -> None:
         """Append one second, and replace the account: a killed worker leaves that."""
@@ -65,16 +75,20 @@ class ConsumerFiles:
                 reconnects=figures.reconnects,
                 calls=calls,
             )
-            self._samples.write(sample)
+            with self._told():
+                self._samples.write(sample)
         # After the sample: if it is killed between them, no call is open that the log has answered.
         if self._histograms:
-            self._histograms.end_interval(common_time.now_s())
+            with self._told():
+                self._histograms.end_interval(common_time.now_s())
 
     def keep(self, result: WorkerResult) -> None:
         """Replace the account, and log what it counts."""
         if self._journal:
-            self._journal.append()
-            files.write(self._path("json"), result)
+            with self._told():
+                self._journal.append()
+            with self._told():
+                files.write(self._path("json"), result)
 
     def write(
         self, result: WorkerResult, logs: list[DeliveryLog], first_fetches: list[array[int] | None]
@@ -92,6 +106,19 @@ class ConsumerFiles:
             self._histograms.close(common_time.now_s())
         if self._samples:
             self._samples.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Go on if the disk does not take something: it is tried again."""
+        try:
+            yield
+        except OSError as error:
+            self._errors += 1
+            log.log(
+                logging.ERROR if self._errors == 1 else logging.DEBUG,
+                "%s: cannot be written: %s; it is kept in memory",
+                *(error.filename or self._directory, error.strerror),
+            )
 
     def _path(self, suffix: str) -> Path:
         return self._directory / f"{self._stem}.{suffix}"

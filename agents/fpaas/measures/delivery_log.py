@@ -18,6 +18,7 @@ that is killed leaves all but its last second; at the end the log takes its plac
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import sys
 import zlib
@@ -28,6 +29,8 @@ from pathlib import Path
 
 import libipld
 import msgspec
+
+from fpaas.measures.growing_file import GrowingFile
 
 SCHEMA = 4
 #: As 4, without `numbers` and `unanswered`; and of one stream.
@@ -219,7 +222,9 @@ def _unpacked(path: Path) -> bytes:
 
 
 class DeliveryJournal:
-    """Appends the runs of many logs to a file. Every method raises OSError if the disk does.
+    """Appends the runs of many logs to a file.
+
+    `follow` and `append` raise OSError if the disk does; what they had is written with the next.
 
     A row is five little-endian 64-bit numbers: consumer index and a run; or consumer index and a
     repeat's consumer sequence and number, with a count of 0; or -1 and the stream that all that
@@ -233,18 +238,22 @@ class DeliveryJournal:
         self._logs = logs
         self._runs_written = [0] * len(logs)
         self._repeats_written = [0] * len(logs)
-        self._file = path.open("wb")
+        self._file = GrowingFile(path)
 
     def follow(self, logs: list[DeliveryLog], stream: int) -> None:
         """Go on with the logs of another stream; the others are at their end."""
-        self.append()
+        rows = self._new_rows()
         self._logs = logs
         self._runs_written = [0] * len(logs)
         self._repeats_written = [0] * len(logs)
-        self._write(array("q", (_NEXT_STREAM, stream, 0, 0, 0)))
+        rows.extend((_NEXT_STREAM, stream, 0, 0, 0))
+        self._write(rows)
 
     def append(self) -> None:
         """Write the runs that were closed since the last call."""
+        self._write(self._new_rows())
+
+    def _new_rows(self) -> array[int]:
         rows = array("q")
         for position, log in enumerate(self._logs):
             written = self._runs_written[position]
@@ -260,18 +269,17 @@ class DeliveryJournal:
                 ):
                     rows.extend((log.consumer_index, 0, number, consumer_seq, 0))
                 self._repeats_written[position] = len(log.repeats)
-        if rows:
-            self._write(rows)
+        return rows
 
     def _write(self, rows: array[int]) -> None:
         if sys.byteorder == "big":
             rows.byteswap()
-        self._file.write(rows.tobytes())
-        self._file.flush()
+        self._file.append(rows.tobytes())
 
     def close(self) -> None:
         """Close and remove the file: what it holds is in the log."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 

@@ -23,7 +23,9 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, TextIO
+from typing import NamedTuple, Protocol
+
+from fpaas.measures.growing_file import GrowingFile
 
 LOWEST_US = 1
 HIGHEST_US = 3_600_000_000
@@ -209,33 +211,34 @@ class HistogramLog:
         self._recorders = recorders
         self._interval_start_unix_s = start_unix_s
         is_there = goes_on and path.exists() and path.stat().st_size > 0
-        self._file: TextIO = path.open("a" if is_there else "w", encoding="utf-8")
+        self._file = GrowingFile(path, goes_on=is_there)
         if is_there:
             return
-        self._file.write("#[Histogram log format version 1.3]\n")
-        self._file.write(f"#[StartTime: {start_unix_s:.3f} (seconds since epoch)]\n")
-        self._file.write("#[unit: microseconds]\n")
-        if by_beginning:
-            self._file.write(f"{BY_BEGINNING}\n")
-        self._file.write(
-            '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
-        )
+        header = [
+            "#[Histogram log format version 1.3]",
+            f"#[StartTime: {start_unix_s:.3f} (seconds since epoch)]",
+            "#[unit: microseconds]",
+            *([BY_BEGINNING] if by_beginning else []),
+            '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"',
+        ]
+        self._append(header)
 
     def end_interval(self, now_unix_s: float) -> None:
-        """Write what was recorded since the last call."""
-        for recorder in self._recorders:
-            for line in recorder.take(self._interval_start_unix_s, now_unix_s):
-                self._write(line)
-        self._file.flush()
-        self._interval_start_unix_s = now_unix_s
+        """Write what was recorded since the last call. Raises OSError; it is kept then."""
+        since_unix_s, self._interval_start_unix_s = self._interval_start_unix_s, now_unix_s
+        self._append(
+            f"Tag={line.tag},{line.start_unix_s:.3f},{line.length_s:.3f},"
+            f"{line.max_us:.3f},{encode(line.counts)}"
+            for recorder in self._recorders
+            for line in recorder.take(since_unix_s, now_unix_s)
+        )
 
     def close(self, now_unix_s: float) -> None:
-        """Write the last interval and close the file."""
-        self.end_interval(now_unix_s)
-        self._file.close()
+        """Write the last interval and close the file. Raises OSError."""
+        try:
+            self.end_interval(now_unix_s)
+        finally:
+            self._file.close()
 
-    def _write(self, line: Line) -> None:
-        self._file.write(
-            f"Tag={line.tag},{line.start_unix_s:.3f},{line.length_s:.3f},"
-            f"{line.max_us:.3f},{encode(line.counts)}\n"
-        )
+    def _append(self, lines: Iterable[str]) -> None:
+        self._file.append("".join(f"{line}\n" for line in lines).encode())

@@ -7,6 +7,7 @@ only grows; an agent that is killed may leave half a line.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from fpaas.measures.growing_file import GrowingFile
 from fpaas.records.fields import decode_other, encode_other
 
 R = TypeVar("R")
@@ -47,26 +49,15 @@ class LineWriter:
     def __init__(self, path: Path | None, *, goes_on: bool = False) -> None:
         if path and goes_on:
             cut_half_line(path)
-        self._file = path.open("ab" if goes_on else "wb", buffering=0) if path else None
+        self._file = GrowingFile(path, goes_on=goes_on) if path else None
 
     def write(self, record: object) -> None:
-        """Append one line. Raises OSError; then there is nothing of it, if that can be had."""
-        if self._file is None:
-            return
-        line = _ENCODER.encode(record) + b"\n"
-        written = 0
-        try:
-            # A disk that fills up takes a part first, and says why at the next.
-            while written < len(line):
-                written += self._file.write(line[written:]) or 0
-        except OSError:
-            if written:
-                with contextlib.suppress(OSError):
-                    self._file.truncate(self._file.seek(-written, os.SEEK_CUR))
-            raise
+        """Append one line. Raises OSError; it is kept then, and written with the next."""
+        if self._file is not None:
+            self._file.append(_ENCODER.encode(record) + b"\n")
 
     def close(self) -> None:
-        """Close the file."""
+        """Write what is kept, and close the file. Raises OSError."""
         if self._file:
             self._file.close()
 
@@ -95,6 +86,23 @@ def write(path: Path, record: object, *, durable: bool = False, indent: int = 0)
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def overwrite(path: Path, record: object) -> None:
+    """Write a file in the place that it has, which a full disk allows.
+
+    Raises OSError if that is too small; then the file is as it was. Whoever reads it just then may
+    find half of it.
+    """
+    content, before = encode(record), path.read_bytes()
+    with path.open("r+b", buffering=0) as file:
+        if file.write(content) < len(content):
+            file.seek(0)
+            file.write(before)
+            content = before
+        file.truncate(len(content))
+    if content is before:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def encode(record: object, indent: int = 0) -> bytes:

@@ -87,8 +87,18 @@ def read(directory: Path, agent: str) -> AgentStatus:
 
 
 def write(directory: Path, status: AgentStatus) -> None:
-    """Replace an agent's file. Raises OSError."""
-    files.write(directory / name(status.agent), status)
+    """Replace an agent's file. Raises OSError.
+
+    If its disk is full, the last words of an agent that has failed, which say so, take the place of
+    what it said before.
+    """
+    path = directory / name(status.agent)
+    try:
+        files.write(path, status)
+    except OSError:
+        if status.state != State.FAILED:
+            raise
+        files.overwrite(path, status)
 
 
 def figures_of(sample: msgspec.Struct) -> dict[str, Number]:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec
 
 from prometheus_client import CollectorRegistry
 
@@ -66,8 +67,13 @@ class Options:
     cuts_unix_ns: tuple[int, ...] = ()
 
 
+P = ParamSpec("P")
+
+
 class Records:
-    """The relay's files in a run directory. A full disk costs the files, not the offering.
+    """The relay's files in a run directory. A disk that is full for a while costs nothing.
+
+    What it does not take is tried again; what it has not taken in the end is missing.
 
     If it `goes_on`, it adds to those of a relay that ended in the run.
     """
@@ -99,7 +105,8 @@ class Records:
             self._log = HistogramLog(
                 path, self._recorders, common_time.now_s(), by_beginning=True, goes_on=goes_on
             )
-        self.error: OSError | None = None
+        self._error: OSError | None = None
+        self._has_failed = False
 
     async def keep(self) -> None:
         """Write once a second, forever."""
@@ -118,53 +125,49 @@ class Records:
                 await asyncio.sleep(
                     agent.seconds_to_next_tick(self._t0_unix_ns, self._cuts_unix_ns)
                 )
-                self._write(self._end_interval)
+                self._end_interval()
         finally:
             lag.cancel()
             await asyncio.wait([lag])
 
     def close(self) -> None:
-        """Write the rest; raises RunInvalid if something could not be written."""
-        self._write(self._close)
-        if self.error is not None:
-            self._status.set(State.FAILED, str(self.error))
-            raise RunInvalid(
-                f"{self._directory}: the relay's figures are not whole: {self.error.strerror}"
-            )
+        """Write the rest; raises RunInvalid if something could not be written even now."""
+        self._error = None
+        self._end_interval(complete=True)
+        self._write(self._samples.close)
+        if self._log is not None:
+            self._write(self._log.close, common_time.now_s())
+        if self._error is not None:
+            why = f"{self._directory}: the relay's figures are not whole: {self._error.strerror}"
+            self._status.set(State.FAILED, why)
+            raise RunInvalid(why)
 
-    def _write(self, action: Callable[[], None]) -> None:
+    def _write(self, write: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:
         try:
-            action()
+            write(*arguments, **named)
         except OSError as error:
-            if self.error is None:
-                log.error("cannot write to %s: %s", self._directory, error.strerror)  # noqa: TRY400
-            self.error = error
+            if not self._has_failed:
+                log.error(  # noqa: TRY400  (once, in a line)
+                    "cannot write to %s: %s; it is tried again", self._directory, error.strerror
+                )
+            self._has_failed = True
+            self._error = error
 
     def _end_interval(self, *, complete: bool = False) -> None:
         """Write the account first: who is killed then has recorded less than it says was sent."""
-        self._write_account(complete=complete)
+        if self._directory is not None:
+            account = self._relay.result(complete=complete)
+            self._write(files.write, self._directory / NAME, account)
         if self._log is None:
             sample = self._relay.sample()
             for recorder in self._recorders:
                 recorder.forget()
         else:
             sample = self._relay.sample(calls.sampled(self._recorders, common_time.now_ns()))
-            self._samples.write(sample)
-            self._log.end_interval(common_time.now_s())
+            self._write(self._samples.write, sample)
+            self._write(self._log.end_interval, common_time.now_s())
         self._status.figures = figures_of(sample)
         self._status.write()
-
-    def _write_account(self, *, complete: bool) -> None:
-        """Replace relay.json; of a relay that is killed the last one stays."""
-        if self._directory is not None:
-            account = self._relay.result(complete=complete)
-            files.write(self._directory / NAME, account)
-
-    def _close(self) -> None:
-        self._end_interval(complete=True)
-        self._samples.close()
-        if self._log is not None:
-            self._log.close(common_time.now_s())
 
 
 async def run(options: Options, status: agent.Status) -> None:

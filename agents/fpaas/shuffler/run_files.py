@@ -7,6 +7,7 @@ import logging
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from sys import byteorder
 
@@ -96,16 +97,27 @@ class RunFiles:
     def write(self, cursor: int | None, *, complete: bool) -> None:
         """Write a sample, the account as of now, and the histograms of the interval.
 
-        In this order: if it is killed between them, it has recorded less than it says was due.
+        In this order: if it is killed between them, it has recorded less than it says was due. If
+        one fails, the others are written all the same.
         """
-        self._shuffler.count_acks()
+        shuffler = self._shuffler
+        shuffler.count_acks()
+        sample = shuffler.sample(calls.sampled(shuffler.recorders, common_time.now_ns()))
+        account = shuffler.result(cursor, complete=complete)
+        errors: list[OSError] = []
+        for write_one in (
+            partial(self._samples.write, sample),
+            self._write_by_seq,
+            partial(files.write, self._directory / NAME, account),
+            partial(self._histograms.end_interval, common_time.now_s()),
+        ):
+            try:
+                write_one()
+            except OSError as error:
+                errors.append(error)
         with _named_disk_errors(self._directory):
-            begun = calls.sampled(self._shuffler.recorders, common_time.now_ns())
-            self._samples.write(self._shuffler.sample(begun))
-            self._write_by_seq()
-            result = self._shuffler.result(cursor, complete=complete)
-            files.write(self._directory / NAME, result)
-            self._histograms.end_interval(common_time.now_s())
+            if errors:
+                raise errors[0]
 
     def close(self, cursor: int | None) -> None:
         """Write the last account, what is left of the interval, and close."""
