@@ -76,7 +76,7 @@ def run_spec(url: str, **values: object) -> RunSpec:
 async def prepare(spec: RunSpec, messages: int) -> None:
     """Create stream and durables, and fill the stream as the shuffler would."""
     async with stream.jetstream(spec.nats_url) as context:
-        await stream.create_stream(context, spec)
+        await stream.create_streams(context, spec)
         durables = asked.durables_of(spec, range(spec.consumers.count))
         await stream.create_durables(context, spec, durables)
     connection = NatsConnection(NatsAddress.parse(spec.nats_url), name="fill")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,8 +18,10 @@ from fpaas.shuffler.ack_gaps import GAP_MIN_NS, AckGaps
 
 def sample(gaps: AckGaps) -> ShufflerSample:
     """Write a sample, as once a second."""
-    counts = dict.fromkeys(("read", "published", "duplicates", "failed", "unknown"), 0)
-    connects = {"relay_connects": 1, "nats_connects": 1, "in_flight": 0}
+    counts: dict[str, Any] = dict.fromkeys(
+        ("read", "published", "duplicates", "failed", "unknown"), 0
+    )
+    connects: dict[str, Any] = {"relay_connects": 1, "nats_connects": 1, "in_flight": 0}
     found = gaps.find()
     return ShufflerSample(
         unix_ns=0,

@@ -32,7 +32,7 @@ def test_an_account_of_what_a_stream_forgot() -> None:
     assert account.forget_beyond(30, 5).stream_seqs == [(131, 31, 20)]
     assert account.last_stream_seq == 30
     assert account.stream.stored_seqs == IntervalSet([(1, 30)])
-    assert list(account.dids or ()) == list(range(101, 131))
+    assert list(account.stream.dids or ()) == list(range(101, 131))
     assert account.to_restore == IntervalSet([(131, 150)])
     for seq in range(131, 141):
         account.note_published(publish(seq, again=True), seq - 100)

@@ -72,8 +72,7 @@ ANSWERS = ServerAnswers(
     varz=VARZ,
     jsz=JSZ,
     connections=4,
-    stream="S",
-    consumers=[durable("a", 3, 7), durable("b", 5, 2)],
+    consumers={"S": [durable("a", 3, 7), durable("b", 5, 2)]},
 )
 
 
@@ -193,7 +192,7 @@ def test_a_scrape_of_10_000_consumers_costs_50_ms_at_most(tmp_path: Path) -> Non
         spec, "localhost", tmp_path, now_ns=lambda: spec.t0_unix_ns, each_consumer=False
     )
     durables = [durable(f"consumer-{number}", number, number) for number in range(10_000)]
-    collector.server = ServerAnswers(VARZ, JSZ, 1, "S", durables)
+    collector.server = ServerAnswers(VARZ, JSZ, 1, {"S": durables})
     registry = CollectorRegistry()
     registry.register(collector)
     took_s: list[float] = []

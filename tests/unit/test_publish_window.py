@@ -70,8 +70,8 @@ def test_acked() -> None:
     assert list(account.published_seqs) == [(7, 7)]
     assert account.stream.runs == [[7, 3, 1]]
     assert account.message_bytes == {"commit a.b.c": {10: 1}}
-    assert account.dids is not None
-    assert account.dids.tolist() == [0, 0, 3]
+    assert account.stream.dids is not None
+    assert account.stream.dids.tolist() == [0, 0, 3]
     assert bench.window.bytes == 0
 
 

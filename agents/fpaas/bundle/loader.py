@@ -177,7 +177,12 @@ class _Loader:
         self._check_histogram_log(part, "shuffler.hlog")
         if part.shuffler is not None and not part.shuffler.complete:
             self._problem(part, shuffler.NAME, "shuffler_account_cut")
-        part.dids = self._array(part, shuffler.DIDS, "I")
+        if self._spec.stream.is_split:
+            numbers = range(self._spec.stream.count)
+            part.dids_by_stream = [self._array(part, shuffler.dids_name(n), "I") for n in numbers]
+            part.seqs_by_stream = [self._array(part, shuffler.SEQS.format(n), "q") for n in numbers]
+        else:
+            part.dids = self._array(part, shuffler.DIDS, "I")
         lost = part.shuffler.lost_streams if part.shuffler is not None else []
         part.lost_dids = [
             self._array(part, shuffler.dids_name(number), "I") for number in range(len(lost))
@@ -356,6 +361,7 @@ def _server_final(path: Path) -> ServerFinal:
         durables={state.name: state for state in final.consumers},
         server=final.server,
         until_unix_ns=final.unix_ns + round((final.took_ms or 0.0) * 1e6),
+        streams=final.streams or (),
     )
 
 

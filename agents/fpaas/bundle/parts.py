@@ -11,7 +11,7 @@ from typing import Any
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.records.consumers import WorkerResult, WorkerSample
 from fpaas.records.events import CLOCK_SET, EventRecord
-from fpaas.records.nats import DurableState, NatsSample, ServerLife, StreamState
+from fpaas.records.nats import DurableState, NatsSample, ServerLife, StreamAtEnd, StreamState
 from fpaas.records.network import Link
 from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.probe import ClockExchange, HostSample, ProbeResult, ProcessSample
@@ -37,6 +37,8 @@ class ServerFinal:
     server: ServerLife | None
     #: When it was complete.
     until_unix_ns: int
+    #: Each of several streams; the figures above have them together.
+    streams: Sequence[StreamAtEnd] = ()
 
 
 @dataclass
@@ -79,6 +81,10 @@ class HostPart:
     dids: array[int] | None = None
     #: The same of streams that were lost, in order.
     lost_dids: list[array[int] | None] = field(default_factory=list)
+    #: The same of each of several streams, in place of `dids`.
+    dids_by_stream: list[array[int] | None] = field(default_factory=list)
+    #: With them: relay seqs by place; see records.shuffler.SEQS.
+    seqs_by_stream: list[array[int] | None] = field(default_factory=list)
     #: For each stream, the last one last: which classes want each message; see publish_account.
     classes: list[array[int] | None] = field(default_factory=list)
     workers: list[WorkerPart] = field(default_factory=list)

@@ -144,9 +144,8 @@ async def _with_durables(play: consumers.Play) -> None:
     from fpaas.jetstream import asked, stream  # noqa: PLC0415
 
     durables = asked.durables_of(play.spec, range(play.share.count))
-    name = play.spec.stream.name
     async with stream.jetstream(play.nats_url) as context:
-        missing = await stream.missing_durables(context, name, durables)
+        missing = await stream.missing_durables(context, durables)
     try:
         async with stream.jetstream(play.nats_url) as context:
             await stream.create_durables(context, play.spec, missing)
@@ -157,7 +156,7 @@ async def _with_durables(play: consumers.Play) -> None:
     finally:
         if missing:
             async with stream.jetstream(play.nats_url) as context:
-                await stream.remove_durables(context, name, missing)
+                await stream.remove_durables(context, missing)
 
 
 class _Summary:

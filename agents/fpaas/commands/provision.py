@@ -35,17 +35,22 @@ def command(run_path: Path, nats_url: str | None) -> None:
 
 async def _provision(spec: RunSpec, nats_url: str) -> None:
     async with stream.jetstream(nats_url) as context:
-        left = await stream.described(context, spec.stream.name)
+        left = await stream.described(context, spec)
         if left:
             click.echo(f"removes what an earlier run left: {left}")
         started = time.monotonic()
         durables = await stream.provision(context, spec, _Progress(spec.consumers.count))
         took_s = time.monotonic() - started
         click.echo(
-            f"stream {spec.stream.name} and {durables} durable(s) created in {took_s:.1f} s, "
+            f"{_streams(spec)} and {durables} durable(s) created in {took_s:.1f} s, "
             f"{durables / took_s:.0f}/s",
             err=True,
         )
+
+
+def _streams(spec: RunSpec) -> str:
+    names = spec.stream.names
+    return f"{'streams' if spec.stream.is_split else 'stream'} {', '.join(names)}"
 
 
 class _Progress:

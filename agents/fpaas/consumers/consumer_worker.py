@@ -58,6 +58,7 @@ class ConsumerWorker:
             frame_interval_ns=NS_PER_S / rate_per_s if rate_per_s else None,
             due_ns=pace_of(firehose).due_ns if firehose.rate_steps else None,
             keeps_first_fetch=assignment.out is not None,
+            streams=spec.stream.count,
         )
         self._work = Work(round(spec.consumers.ack_wait_s * NS_PER_S), self._set_timer)
         self._connections = PullConnections(
@@ -213,6 +214,7 @@ class ConsumerWorker:
             # All connections go on together, with the stream that is there then.
             return
         self._polling.connection_up(gate, common_time.now_ns())
+        self._changes.connected()
         self._send()
 
     def _disconnected(self, gate: Gate) -> None:

@@ -60,7 +60,8 @@ class Ages:
 class Deliveries:
     """Deliveries to all consumers of one process.
 
-    `first_fetch` is as fpaas.measures.first_fetch has it.
+    `first_fetch` is as fpaas.measures.first_fetch has it; `first_fetches` the same for each of
+    several `streams`, by the number that consumers' logs have.
 
     `frame_due_ns(relay_seq) = t0_unix_ns + (relay_seq - first_seq) * frame_interval_ns` where the
     frames come from our relay at one rate. At rates by schedule, `due_ns(relay_seq - first_seq)` is
@@ -75,6 +76,7 @@ class Deliveries:
         frame_interval_ns: float | None = None,
         due_ns: Callable[[int], int] | None = None,
         keeps_first_fetch: bool = True,
+        streams: int = 1,
     ) -> None:
         self.t0_unix_ns = t0_unix_ns
         self.first_seq = first_seq
@@ -88,6 +90,8 @@ class Deliveries:
         #: By class of a mix; added to the totals once a second.
         self.ages_by_class: dict[str, Ages] = {}
         self.first_fetch: array[int] | None = array("I") if keeps_first_fetch else None
+        is_split = keeps_first_fetch and streams > 1
+        self.first_fetches = [array("I") for _ in range(streams)] if is_split else []
 
     @property
     def recorders(self) -> list[Recorder]:
@@ -272,7 +276,7 @@ class DeliveryParser(Parser):
         kept back, without the part of its payload that is there already.
         """
         deliveries = self._deliveries
-        first_fetch = deliveries.first_fetch
+        first_fetch, first_fetches = deliveries.first_fetch, deliveries.first_fetches
         frame_interval_ns, due_ns = deliveries.frame_interval_ns, deliveries.due_ns
         is_ours = frame_interval_ns is not None or due_ns is not None
         first_seq = deliveries.first_seq
@@ -310,6 +314,8 @@ class DeliveryParser(Parser):
                         add_owner((len(self._replies), puller))
                         log = puller.log
                         before = puller.before
+                        if first_fetches:
+                            first_fetch = first_fetches[log.stream]
                 if puller is None:
                     end = self._message(data, position, line_end)
                     if end < 0:

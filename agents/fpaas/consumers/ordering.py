@@ -182,7 +182,8 @@ class Ordering(Subscribing):
         if self._is_over(now):
             return
         ordered, gate = _ordered(puller), puller.gate
-        stream, durable = self.spec.stream.name, puller.log.durable
+        stream = self.spec.stream.name_of(self.spec.stream_of(ordered.index))
+        durable = puller.log.durable
         lines: list[bytes] = []
         answers_to = f"{ordered.inbox}.made.{ordered.index}"
         if ordered.number:

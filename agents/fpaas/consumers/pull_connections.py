@@ -157,8 +157,8 @@ class PullConnections:
             if consumers.is_ordered:
                 connection.subscribe(f"{inbox}.made.>", self._made, wants_payload=True)
             for index in islice(of_connections, share):
-                durable = spec.durable_of(index)
-                log = DeliveryLog(index, durable)
+                durable, stream = spec.durable_of(index), spec.stream_of(index)
+                log = DeliveryLog(index, durable, stream)
                 if consumers.is_ordered:
                     ordered = Ordered(index, inbox, sids)
                     self.pullers.append(OrderedPuller(log, gate, habit, ordered))
@@ -171,7 +171,11 @@ class PullConnections:
                 else:
                     own_inbox = f"{inbox}.{index}"
                     request = request_of(
-                        spec.stream.name, durable, own_inbox, size.batch_size, size.stated_bytes_max
+                        spec.stream.name_of(stream),
+                        durable,
+                        own_inbox,
+                        size.batch_size,
+                        size.stated_bytes_max,
                     )
                     puller = Puller(log, gate, request, habit)
                     sid = connection.subscribe(own_inbox, _ignore, wants_payload=False)

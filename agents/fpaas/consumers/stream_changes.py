@@ -74,7 +74,9 @@ class StreamChanges:
         self._earlier_streams: list[str | None] = []
 
     async def look_first(self) -> None:
-        """Note which stream is there before the run begins."""
+        """Note which stream is there before the run begins; several are not looked after."""
+        if self._spec.stream.is_split:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WAIT_FOR_NATS_S):
                 await self._keeper.look()
@@ -86,8 +88,8 @@ class StreamChanges:
 
     @property
     def streams(self) -> list[str | None]:
-        """When each stream was made, the last one last."""
-        return [*self._earlier_streams, self._keeper.created]
+        """When each stream was made, the last one last; of several at a time that is not known."""
+        return [*self._earlier_streams, *[self._keeper.created] * self._spec.stream.count]
 
     @property
     def starts(self) -> list[dict[str, int]]:
@@ -101,8 +103,9 @@ class StreamChanges:
 
     @property
     def first_fetches(self) -> list[array[int] | None]:
-        """One for each stream, the last one last."""
-        return [*self._earlier_first_fetches, self._deliveries.first_fetch]
+        """One for each of `streams`."""
+        there = self._deliveries
+        return [*self._earlier_first_fetches, *(there.first_fetches or (there.first_fetch,))]
 
     @property
     def is_holding(self) -> bool:
@@ -112,6 +115,11 @@ class StreamChanges:
         """
         is_looking = self._recovering is not None and not self._recovering.done()
         return is_looking and not self._spec.survives_a_server
+
+    def connected(self) -> None:
+        """Note that polls go on, if nobody looks at the streams first."""
+        if self._spec.stream.is_split:
+            self._note_resumed()
 
     def disconnected(self, now: int) -> None:
         """Note that a connection is gone, and see what became of the stream."""
@@ -173,10 +181,12 @@ class StreamChanges:
             await self._keeper.make()
             self._note_made_again()
         self._open_gates()
-        now = common_time.now_ns()
-        for outage in self.outages[-1:]:
-            outage.resumed_unix_ns = outage.resumed_unix_ns or now
+        self._note_resumed()
         self._on_resumed()
+
+    def _note_resumed(self) -> None:
+        for outage in self.outages[-1:]:
+            outage.resumed_unix_ns = outage.resumed_unix_ns or common_time.now_ns()
 
     def _open_gates(self) -> None:
         now = common_time.now_ns()

@@ -314,7 +314,7 @@ def _put_at_head(bundle: Path, host: str) -> None:
 async def _provision(planned: RunSpec) -> str | None:
     """Recreate the stream and its consumers; returns what an earlier run had left of them."""
     async with stream.jetstream(planned.nats_url) as context:
-        left = await stream.described(context, planned.stream.name)
+        left = await stream.described(context, planned)
         await stream.provision(context, planned)
         return left
 

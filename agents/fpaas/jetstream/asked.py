@@ -31,6 +31,7 @@ class Durable:
 
     name: str
     filter_subjects: tuple[str, ...]
+    stream: str
     #: How often a message is delivered at most; -1: no limit.
     max_deliver: int = -1
     #: Which message is the first; of `by_start_time`, what was stored from then on.
@@ -69,7 +70,12 @@ def _is_late(spec: RunSpec, index: int) -> bool:
 def _durables(spec: RunSpec, indices: Iterable[int]) -> list[Durable]:
     return list(
         dict.fromkeys(
-            Durable(spec.durable_of(i), tuple(spec.filters_of(i)), **_own_of(spec, i))
+            Durable(
+                spec.durable_of(i),
+                tuple(spec.filters_of(i)),
+                spec.stream.name_of(spec.stream_of(i)),
+                **_own_of(spec, i),
+            )
             for i in indices
         )
     )
@@ -90,17 +96,17 @@ def _own_of(spec: RunSpec, index: int) -> dict[str, Any]:
     return own
 
 
-def stream(spec: RunSpec) -> Config:
-    """Return the stream as the run wants it; nothing is left to the server's defaults."""
+def stream(spec: RunSpec, number: int = 0) -> Config:
+    """Return a stream as the run wants it; nothing is left to the server's defaults."""
     asked = spec.stream
     return {
-        "name": asked.name,
-        "subjects": asked.subjects,
+        "name": asked.name_of(number),
+        "subjects": spec.subjects_of(number),
         "retention": "limits",
         "storage": asked.storage,
         "discard": "old",
         "max_age": _ns(asked.max_age_s),
-        "max_bytes": asked.max_bytes,
+        "max_bytes": asked.max_bytes // asked.count,
         "max_msgs": -1,
         "max_msgs_per_subject": -1,
         "max_msg_size": MAX_MSG_BYTES,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -46,9 +47,9 @@ NO_SUITABLE_PEERS = 10005
 NOT_AVAILABLE = (10008, 10009)
 
 
-def stream_config(spec: RunSpec) -> StreamConfig:
-    """Return the stream as the run wants it."""
-    config: StreamConfig = StreamConfig.from_response(asked.stream(spec))
+def stream_config(spec: RunSpec, number: int = 0) -> StreamConfig:
+    """Return a stream as the run wants it."""
+    config: StreamConfig = StreamConfig.from_response(asked.stream(spec, number))
     return config
 
 
@@ -154,10 +155,32 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(CLUSTER_RETRY_S)
 
 
-async def create_stream(context: JetStreamContext, spec: RunSpec) -> None:
-    """Delete a leftover stream of that name, create it again. Raises RunInvalid with the cause."""
-    await remove_stream(context, spec.stream.name)
-    wanted = stream_config(spec)
+async def create_streams(context: JetStreamContext, spec: RunSpec) -> None:
+    """Delete what an earlier run left, and create the run's streams. Raises RunInvalid."""
+    for name in dict.fromkeys([*spec.stream.names, *await leftovers(context, spec)]):
+        await remove_stream(context, name)
+    for number in range(spec.stream.count):
+        await _create_stream(context, spec, number)
+
+
+async def leftovers(context: JetStreamContext, spec: RunSpec) -> list[str]:
+    """Name the streams of an earlier run that are there; it may have had more of them, or fewer.
+
+    Raises RunInvalid.
+    """
+    found: list[str] = []
+    own = re.compile(rf"{re.escape(spec.stream.name)}(_\d\d)?")
+    try:
+        while page := await context.streams_info(offset=len(found)):
+            found += [str(info.config.name) for info in page]
+    except (APIError, nats.errors.TimeoutError) as error:
+        raise RunInvalid(f"cannot list the streams that are there: {error}") from error
+    return [name for name in found if own.fullmatch(name)]
+
+
+async def _create_stream(context: JetStreamContext, spec: RunSpec, number: int) -> None:
+    name = spec.stream.name_of(number)
+    wanted = stream_config(spec, number)
     try:
         if spec.stream.replicas > 1:
             info = await _patiently(lambda: context.add_stream(wanted))
@@ -173,16 +196,15 @@ async def create_stream(context: JetStreamContext, spec: RunSpec) -> None:
         if error.err_code == SUBJECTS_OVERLAP:
             hint = f"; delete the other stream that has {', '.join(spec.stream.subjects)}"
         raise RunInvalid(
-            f"the server refused stream {spec.stream.name}: {error.description} "
-            f"(err {error.err_code}){hint}"
+            f"the server refused stream {name}: {error.description} (err {error.err_code}){hint}"
         ) from error
     except nats.errors.TimeoutError as error:
         raise RunInvalid(
-            f"no answer to the creation of stream {spec.stream.name} in {API_TIMEOUT_S:g} s"
+            f"no answer to the creation of stream {name} in {API_TIMEOUT_S:g} s"
         ) from error
     changed = differences(wanted.as_dict(), info.config.as_dict())
     if changed:
-        raise RunInvalid(f"the server changed stream {spec.stream.name}: {'; '.join(changed)}")
+        raise RunInvalid(f"the server changed stream {name}: {'; '.join(changed)}")
 
 
 async def provision(
@@ -190,23 +212,28 @@ async def provision(
     spec: RunSpec,
     on_progress: Callable[[int], None] = lambda _done: None,
 ) -> int:
-    """Create a run's stream and durables, every limit explicit; returns how many durables.
+    """Create a run's streams and durables, every limit explicit; returns how many durables.
 
     Raises RunInvalid with the cause.
     """
-    await create_stream(context, spec)
+    await create_streams(context, spec)
     durables = asked.durables_of(spec, range(spec.consumers.count))
     await create_durables(context, spec, durables, on_progress)
     return len(durables)
 
 
-async def described(context: JetStreamContext, name: str) -> str | None:
-    """Say what a stream holds; None if there is none, or none that answers."""
+async def described(context: JetStreamContext, spec: RunSpec) -> str | None:
+    """Say what an earlier run's streams hold; None if there are none, or none that answers."""
+    held = []
     try:
-        state = (await context.stream_info(name)).state
-    except (APIError, nats.errors.TimeoutError):
+        for name in await leftovers(context, spec):
+            state = (await context.stream_info(name)).state
+            held.append(
+                f"stream {name}, {state.messages} messages, {state.consumer_count} consumers"
+            )
+    except (RunInvalid, APIError, nats.errors.TimeoutError):
         return None
-    return f"stream {name}, {state.messages} messages, {state.consumer_count} consumers"
+    return "; ".join(held) or None
 
 
 async def remove_stream(context: JetStreamContext, name: str) -> None:
@@ -250,7 +277,7 @@ async def create_durables(
 async def _create_durable(context: JetStreamContext, spec: RunSpec, durable: Durable) -> None:
     wanted = durable_config(spec, durable)
     try:
-        info = await context.add_consumer(spec.stream.name, wanted)
+        info = await context.add_consumer(durable.stream, wanted)
     except APIError as error:
         raise RunInvalid(
             f"the server refused durable {durable.name}: {error.description} (err {error.err_code})"
@@ -265,17 +292,16 @@ async def _create_durable(context: JetStreamContext, spec: RunSpec, durable: Dur
         raise RunInvalid(f"the server changed durable {durable.name}: {'; '.join(changed)}")
 
 
-async def missing_durables(
-    context: JetStreamContext, stream: str, durables: list[Durable]
-) -> list[Durable]:
-    """Return those that the stream does not have. Raises RunInvalid if there is no stream."""
+async def missing_durables(context: JetStreamContext, durables: list[Durable]) -> list[Durable]:
+    """Return those that their stream does not have. Raises RunInvalid if there is no stream."""
     present: set[str] = set()
+    stream = ""
     try:
-        while True:
-            page = await context.consumers_info(stream, offset=len(present))
-            if not page:
-                break
-            present.update(info.name for info in page)
+        for stream in dict.fromkeys(durable.stream for durable in durables):
+            offset = 0
+            while page := await context.consumers_info(stream, offset=offset):
+                present.update(info.name for info in page)
+                offset += len(page)
     except NotFoundError as error:
         raise RunInvalid(
             f"there is no stream {stream}; create it: `fpaas plan --output run.json` and "
@@ -286,13 +312,13 @@ async def missing_durables(
     return [durable for durable in durables if durable.name not in present]
 
 
-async def remove_durables(context: JetStreamContext, stream: str, durables: list[Durable]) -> None:
+async def remove_durables(context: JetStreamContext, durables: list[Durable]) -> None:
     """Delete durables, many at once; those that are gone already are as good."""
     queue = iter(durables)
 
     async def remove_some() -> None:
         for durable in queue:
             with contextlib.suppress(NotFoundError):
-                await context.delete_consumer(stream, durable.name)
+                await context.delete_consumer(durable.stream, durable.name)
 
     await asyncio.gather(*(remove_some() for _ in range(CREATE_CONCURRENCY)))

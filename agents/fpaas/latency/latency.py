@@ -105,15 +105,22 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: boo
     middle_s = (window.from_unix_ns + until_unix_ns) / 2 / NS_PER_S
     fetched_in = Window(window.from_unix_ns, NEVER_UNIX_NS) if endless else window
     lost = bundle.shuffler.lost_streams if bundle.shuffler is not None else []
-    parts: list[list[tuple[array[int], int]]] = [[] for _ in (*lost, None)]
+    count = bundle.spec.stream.count
+    # Of several streams, those that are there; else those that were lost, and the last one.
+    parts: list[list[tuple[array[int], int]]] = [[] for _ in range(max(len(lost) + 1, count))]
     for part, worker in bundle.workers:
         shift_ms = clocks.shift_us(part.host)(name, middle_s) / 1000
         shift = round(shift_ms * first_fetch.UNITS_PER_MS)
         created = worker.result.streams if worker.result is not None else [None]
-        for one, kept in zip(created, worker.first_fetches, strict=True):
+        numbers = [_number_of(one, [stream.created for stream in lost]) for one in created]
+        if count > 1:
+            numbers = list(range(count))
+        if len(worker.first_fetches) != len(numbers):
+            return {**figures.NO_LEG}
+        for number, kept in zip(numbers, worker.first_fetches, strict=True):
             if kept is None:
                 return {**figures.NO_LEG}
-            parts[_number_of(one, [stream.created for stream in lost])].append((kept, shift))
+            parts[number].append((kept, shift))
     if not parts[-1]:
         return {**figures.NO_LEG}
     counts: Counter[int] = Counter()

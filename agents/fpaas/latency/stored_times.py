@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from fpaas.bundle.bundle import Bundle
-from fpaas.bundle.parts import cumulative
 
 
 def stored_at(bundle: Bundle, stream: int) -> list[tuple[int, int]]:
     """Tell what a stream had by when, as (time, last stream sequence): good enough to cut by.
 
-    By the shuffler's samples, the seconds among them in which nothing was stored.
+    `stream` is the number of one that was lost, or of one of several. By the shuffler's samples,
+    the seconds among them in which nothing was stored.
     """
+    is_split = bundle.spec.stream.is_split
     for part in bundle.parts("shuffler"):
-        samples = cumulative(
-            [sample for sample in part.shuffler_samples if sample.stream == stream],
-            "last_stream_seq",
-        )
-        stored = [(unix_ns, int(seq)) for unix_ns, seq in samples]
+        stored = [
+            (sample.unix_ns, seq)
+            for sample in part.shuffler_samples
+            if is_split or sample.stream == stream
+            if (seq := sample.last_seq_of(stream if is_split else None)) is not None
+        ]
         if stored:
             t0_unix_ns = bundle.spec.t0_unix_ns
             began_unix_ns = max(
                 [
                     t0_unix_ns,
-                    *(sample.unix_ns for sample in part.shuffler_samples if sample.stream < stream),
+                    *(
+                        sample.unix_ns
+                        for sample in part.shuffler_samples
+                        if not is_split and sample.stream < stream
+                    ),
                 ]
             )
             return [(began_unix_ns, 0), *(one for one in stored if one[0] > began_unix_ns)]

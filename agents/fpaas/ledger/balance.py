@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fpaas.ledger import server_checks
+from fpaas.bundle.parts import ServerFinal
+from fpaas.ledger import server_checks, split_checks
 from fpaas.ledger.disagreements import Disagreements
 from fpaas.ledger.evidence import Evidence
 from fpaas.ledger.ledger import Ledger
@@ -43,9 +44,7 @@ def balance(spec: RunSpec, evidence: Evidence) -> Ledger:
         account_publishing(spec, evidence, evidence.shuffler, ledger, disagreements)
     if server is not None:
         ledger.stored = server.stream_before.last_seq
-        server_checks.check_stream(server, evidence.nats_samples, disagreements)
-        if evidence.shuffler is not None:
-            server_checks.check_stored(evidence.shuffler, server, disagreements)
+        _check_server(evidence, server, disagreements)
     elif evidence.lost_stream is not None:
         ledger.stored = evidence.lost_stream.last_seq
     streams = Streams(evidence.lost, evidence.shuffler.stream_seqs if evidence.shuffler else ())
@@ -62,3 +61,17 @@ def balance(spec: RunSpec, evidence: Evidence) -> Ledger:
     ledger.disagreements = disagreements.noted()
     ledger.tolerated = disagreements.tolerated()
     return ledger
+
+
+def _check_server(evidence: Evidence, server: ServerFinal, disagreements: Disagreements) -> None:
+    """Hold the server's own figures against each other and against the shuffler's."""
+    for one in evidence.streams:
+        if one.server is not None:
+            server_checks.check_stream(one.server, one.nats_samples, disagreements)
+    server_checks.check_consumers(server, disagreements)
+    if evidence.shuffler is None:
+        return
+    if evidence.by_stream:
+        split_checks.check(evidence.shuffler, evidence.by_stream, disagreements)
+    else:
+        server_checks.check_stored(evidence.shuffler, server, disagreements)

@@ -17,10 +17,11 @@ from fpaas.ledger import forgotten
 from fpaas.ledger.lost_streams import LostEvidence
 from fpaas.ledger.removals import Removals, StreamSample, classify
 from fpaas.measures.delivery_log import ConsumerDeliveries
+from fpaas.measures.intervals import IntervalSet
 from fpaas.records.consumers import OrderedPlace, WorkerResult
 from fpaas.records.nats import NatsSample, StreamState
 from fpaas.records.relay import RelayResult
-from fpaas.records.shuffler import LostStream, ShufflerResult
+from fpaas.records.shuffler import NO_SEQ, LostStream, ShufflerResult
 from fpaas.spec import NS_PER_S, RunSpec
 
 
@@ -53,6 +54,27 @@ class Evidence:
     #: ended before that.
     starts: Mapping[str, int] = field(default_factory=dict)
     never_joined: frozenset[str] = frozenset()
+    #: Of a run with several streams: each of them, as if it were alone with what it has of the
+    #: shuffler's. All that is above is of them together then.
+    by_stream: Sequence[Evidence] = ()
+    #: Of one of several: the relay's seq + 1 of what it has, by place, and places of copies.
+    seqs: Sequence[int] | None = None
+    copy_seqs: IntervalSet = field(default_factory=IntervalSet)
+
+    @property
+    def streams(self) -> Sequence[Evidence]:
+        """The streams that were there at the end, each on its own."""
+        return self.by_stream or (self,)
+
+    @property
+    def stream_seqs(self) -> list[tuple[int, int, int]] | None:
+        """Runs of (relay seq, stream seq, count) of a stream; None if they are not known."""
+        if self.shuffler is not None:
+            return self.shuffler.stream_seqs
+        if self.seqs is None:
+            return None
+        places = enumerate(self.seqs, 1)
+        return [(seq - 1, place, 1) for place, seq in places if seq != NO_SEQ]
 
 
 def evidence_of(bundle: Bundle) -> Evidence:
@@ -68,7 +90,8 @@ def evidence_of(bundle: Bundle) -> Evidence:
     shuffler, final = bundle.shuffler, bundle.stream_final
     if shuffler is not None:
         shuffler = forgotten.as_at_end(shuffler, final if restarts else None)
-    return Evidence(
+    is_split = bundle.spec.stream.is_split
+    whole = Evidence(
         relay=bundle.relay,
         shuffler=shuffler,
         server=named_as_in_logs(bundle.spec, final, results or []),
@@ -78,13 +101,69 @@ def evidence_of(bundle: Bundle) -> Evidence:
         classes=_classes(bundle)[-1],
         # Servers of a cluster may be behind each other.
         nats_samples=_of_last_stream(bundle, samples) if len(bundle.parts("nats")) == 1 else (),
-        removals=_removals(bundle, samples),
+        removals=None if is_split else _removals(bundle, samples, bundle.stream_final),
         lost_stream=_lost_stream(bundle, samples, by_stream[-1]),
         lost=_lost(bundle, samples, by_stream if complete else None),
         restarts=restarts,
         starts=_starts(bundle)[-1],
         never_joined=frozenset(_never_joined(bundle, results or [])),
     )
+    return _split(bundle, whole, samples) if is_split else whole
+
+
+def _split(bundle: Bundle, whole: Evidence, samples: list[NatsSample]) -> Evidence:
+    """Part what is known by streams; how they were seen last is no evidence if they are gone."""
+    spec = bundle.spec
+    by_stream = [_of_one(bundle, whole, number, samples) for number in range(spec.stream.count)]
+    is_told = all(one.removals is not None for one in by_stream)
+    return replace(
+        whole, by_stream=by_stream, removals=Removals() if is_told else None, lost_stream=None
+    )
+
+
+def _of_one(bundle: Bundle, whole: Evidence, number: int, samples: list[NatsSample]) -> Evidence:
+    """Return what is known of one of several streams."""
+    spec = bundle.spec
+    own = [
+        msgspec.structs.replace(one, stream=one.streams[number])
+        for one in samples
+        if len(one.streams) == spec.stream.count
+    ]
+    server = whole.server
+    if server is not None and len(server.streams) == spec.stream.count:
+        at_end = server.streams[number]
+        indices = range(number, spec.consumers.count, spec.stream.count)
+        names = {spec.durable_of(index) for index in indices}
+        server = replace(
+            server,
+            stream_before=at_end.before,
+            stream_after=at_end.after,
+            durables={name: one for name, one in server.durables.items() if name in names},
+        )
+    else:
+        server = None
+    published = (whole.shuffler and whole.shuffler.streams) or []
+    return Evidence(
+        relay=None,
+        shuffler=None,
+        server=server,
+        deliveries=None
+        if whole.deliveries is None
+        else [one for one in whole.deliveries if spec.stream_of(one.consumer_index) == number],
+        workers=whole.workers,
+        dids=_of_shuffler(bundle, "dids_by_stream", number),
+        nats_samples=own,
+        removals=_removals(bundle, own, server, number),
+        restarts=whole.restarts,
+        seqs=_of_shuffler(bundle, "seqs_by_stream", number),
+        copy_seqs=published[number].copy_seqs if number < len(published) else IntervalSet(),
+    )
+
+
+def _of_shuffler(bundle: Bundle, name: str, number: int) -> array[int] | None:
+    """Return an array that the shuffler kept of one of several streams."""
+    by_stream = (getattr(part, name) for part in bundle.parts("shuffler"))
+    return next((one[number] for one in by_stream if number < len(one)), None)
 
 
 def named_as_in_logs(
@@ -259,8 +338,12 @@ def _nats_samples(bundle: Bundle) -> list[NatsSample]:
     )
 
 
-def _removals(bundle: Bundle, samples: list[NatsSample]) -> Removals | None:
+def _removals(
+    bundle: Bundle, samples: list[NatsSample], final: ServerFinal | None, number: int | None = None
+) -> Removals | None:
     """Tell why messages left the stream; None if there are no times of storing to go by.
+
+    Of several streams, it is about `number`, whose state the samples have.
 
     These are the shuffler's; the stream was sampled by the NATS host's clock.
     """
@@ -271,20 +354,23 @@ def _removals(bundle: Bundle, samples: list[NatsSample]) -> Removals | None:
             return None
         offset_ns = round(1e6 * clocks.offset_ms(part.host))
         stored_by += [
-            (sample.unix_ns + offset_ns, sample.last_stream_seq or 0)
+            (sample.unix_ns + offset_ns, sample.last_seq_of(number) or 0)
             for sample in part.shuffler_samples
             if sample.stream == len(_lost_records(bundle))
         ]
     if not stored_by:
         return None
-    return classify(list(_stream_samples(bundle, samples)), stored_by, bundle.spec.stream)
+    stream = bundle.spec.stream
+    limits = replace(stream, max_bytes=stream.max_bytes // stream.count)
+    return classify(list(_stream_samples(bundle, samples, final)), stored_by, limits)
 
 
-def _stream_samples(bundle: Bundle, samples: list[NatsSample]) -> Iterator[StreamSample]:
+def _stream_samples(
+    bundle: Bundle, samples: list[NatsSample], final: ServerFinal | None
+) -> Iterator[StreamSample]:
     for sample in _of_last_stream(bundle, samples):
         if sample.stream:
             yield StreamSample.of(sample.unix_ns, sample.stream)
-    final = bundle.stream_final
     if final is not None:
         yield StreamSample.of(final.unix_ns, final.stream_before)
 

@@ -41,42 +41,36 @@ def account_deliveries(
     disagreements: Disagreements,
 ) -> None:
     """Balance `owed`: what became of each delivery."""
-    durables = list(dict.fromkeys(map(spec.durable_of, range(spec.consumers.count))))
-    walks = walks_of(spec, evidence, evidence.deliveries or (), durables, disagreements)
+    walks_by_stream = [
+        walks_of(spec, one, one.deliveries or (), _durables_of(spec, number), disagreements)
+        for number, one in enumerate(evidence.streams)
+    ]
     lost_walks = [
-        walks_of(spec, evidence, one.deliveries or (), durables, disagreements)
+        walks_of(spec, evidence, one.deliveries or (), _durables_of(spec, 0), disagreements)
         for one in streams.lost
     ]
-    every_walk = [walk for one in (*lost_walks, walks) for walk in one.values()]
+    every_walk = [walk for one in (*lost_walks, *walks_by_stream) for walk in one.values()]
     received = sum(walk.received for walk in every_walk)
     ledger.delivered = sum(walk.distinct() for walk in every_walk)
     ledger.duplicate_deliveries = received - ledger.delivered
     if ledger.redelivered is not None:
         ledger.redelivered += sum(walk.made_again for walk in every_walk)
     _check_counts(spec, evidence, received, disagreements)
-    last = evidence.server.stream_before if evidence.server else evidence.lost_stream
-    if last is None:
-        return
-    owed = owed_by_durable(spec, last.last_seq, evidence, list(walks), disagreements)
     lost_owed = [
-        owed_by_durable(spec, one.state.last_seq, one, list(walks), disagreements)
+        owed_by_durable(spec, one.state.last_seq, one, list(walks_by_stream[0]), disagreements)
         for one in streams.lost
     ]
-    if owed is None or any(one is None for one in lost_owed):
+    found = [
+        _account_stream(spec, one, walks, disagreements)
+        for one, walks in zip(evidence.streams, walks_by_stream, strict=True)
+    ]
+    known = [one for one in found if one is not None]
+    if len(known) < len(found) or any(one is None for one in lost_owed):
         return
-    if evidence.server is not None:
-        by_durable = {
-            durable: account_durable(case, disagreements)
-            for durable, case in _cases(spec, evidence, evidence.server, walks, owed)
-        }
-        by_durable |= _account_missing(evidence, evidence.server, walks, owed, disagreements)
-    else:
-        by_durable = {
-            durable: account_without_server(walk, owed[durable], last)
-            for durable, walk in walks.items()
-        }
-    accounts = list(by_durable.items())
+    accounts = [item for by_durable, _ in known for item in by_durable.items()]
     if streams.lost:
+        # Then there is one at a time.
+        [(by_durable, owed)] = known
         lost_accounts = [
             {
                 durable: account_without_server(walk, of_stream[durable], one.state)
@@ -95,6 +89,35 @@ def account_deliveries(
             of_durable.is_unprocessed_unsure = durable in leaving
     _account_classes(spec, evidence, accounts, ledger)
     _add_up(spec, evidence, [one for _, one in accounts], received, ledger)
+
+
+def _durables_of(spec: RunSpec, stream: int) -> list[str]:
+    """Return the durables of a stream, each once."""
+    indices = range(stream, spec.consumers.count, spec.stream.count)
+    return list(dict.fromkeys(map(spec.durable_of, indices)))
+
+
+def _account_stream(
+    spec: RunSpec, evidence: Evidence, walks: dict[str, Walk], disagreements: Disagreements
+) -> tuple[dict[str, DurableAccount], dict[str, OwedSeqs]] | None:
+    """Account for a stream's durables, and return what each is owed; None if that is not known."""
+    last = evidence.server.stream_before if evidence.server else evidence.lost_stream
+    if last is None:
+        return None
+    owed = owed_by_durable(spec, last.last_seq, evidence, list(walks), disagreements)
+    if owed is None:
+        return None
+    if evidence.server is None:
+        return {
+            durable: account_without_server(walk, owed[durable], last)
+            for durable, walk in walks.items()
+        }, owed
+    by_durable = {
+        durable: account_durable(case, disagreements)
+        for durable, case in _cases(spec, evidence, evidence.server, walks, owed)
+    }
+    by_durable |= _account_missing(evidence, evidence.server, walks, owed, disagreements)
+    return by_durable, owed
 
 
 def _check_counts(

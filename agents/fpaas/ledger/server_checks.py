@@ -46,18 +46,48 @@ def check_stream(
         last_seq=stream.last_seq,
         num_deleted=stream.num_deleted,
     )
-    disagreements.note(
-        stream.consumer_count - len(server.durables),
-        About.STREAM_CONSUMERS,
-        consumer_count=stream.consumer_count,
-        listed=len(server.durables),
-    )
     seen = max((sample.stream.last_seq for sample in samples if sample.stream), default=0)
     disagreements.note(
         max(0, seen - stream.last_seq),
         About.STREAM_SEEN_BY_JSZ,
         jsz=seen,
         api=stream.last_seq,
+    )
+
+
+def check_consumers(server: ServerFinal, disagreements: Disagreements) -> None:
+    """Compare how many consumers the stream has, or all of several, with the list of them."""
+    count = server.stream_before.consumer_count
+    disagreements.note(
+        count - len(server.durables),
+        About.STREAM_CONSUMERS,
+        consumer_count=count,
+        listed=len(server.durables),
+    )
+
+
+def note_stored(
+    stored: int, published: int, shuffler: ShufflerResult, disagreements: Disagreements
+) -> None:
+    """Hold what a stream stored against what was acknowledged; unknown ones may be in it, too."""
+    at_most = published + shuffler.unknown.total
+    disagreements.note(
+        distance(stored, published, at_most),
+        About.STORED_PUBLISHED,
+        last_seq=stored,
+        foreign=shuffler.foreign,
+        at_least=published,
+        at_most=at_most,
+    )
+
+
+def note_beyond(acked: int | None, stored: int, disagreements: Disagreements) -> None:
+    """Hold a stream's end against the highest place that was acknowledged."""
+    disagreements.note(
+        0 if acked is None else max(0, acked - stored),
+        About.ACKED_BEYOND_END,
+        acked=acked,
+        last_seq=stored,
     )
 
 
@@ -71,16 +101,8 @@ def check_stored(
     if shuffler.lost_streams:
         # This stream has only what was published into it.
         published = sum(count for _, _, count in shuffler.stream_seqs) + shuffler.copy_seqs.total
-    at_most = published + shuffler.unknown.total
     if shuffler.complete:
-        disagreements.note(
-            distance(stored, published, at_most),
-            About.STORED_PUBLISHED,
-            last_seq=stored,
-            foreign=shuffler.foreign,
-            at_least=published,
-            at_most=at_most,
-        )
+        note_stored(stored, published, shuffler, disagreements)
     relay_seqs = IntervalSet()
     stream_seqs = IntervalSet(shuffler.copy_seqs)
     mapped = shuffler.copy_seqs.total
@@ -100,13 +122,7 @@ def check_stored(
         unpublished=foreign_seqs,
         twice=mapped - stream_seqs.total,
     )
-    beyond = 0 if stream_seqs.last is None else max(0, stream_seqs.last - stored)
-    disagreements.note(
-        beyond,
-        About.ACKED_BEYOND_END,
-        acked=stream_seqs.last,
-        last_seq=stored,
-    )
+    note_beyond(stream_seqs.last, stored, disagreements)
 
 
 def check_durable(case: DurableCase, disagreements: Disagreements) -> None:

@@ -23,6 +23,7 @@ from fpaas.ledger.owed import owed_by_durable
 from fpaas.measures.histogram_log import of_class
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.accounts import LedgerFigures
+from fpaas.records.shuffler import NO_SEQ
 from fpaas.spec import RunSpec
 
 #: (time in Unix ns, last stream sequence whose age began by then)
@@ -38,8 +39,9 @@ def ages_us(bundle: Bundle, evidence: Evidence, ledger: Ledger) -> dict[str, Cou
     """
     spec = bundle.spec
     found: dict[str, Counter[int] | None] = {}
-    for tag, began_at in _began_at(bundle).items():
-        missing = _missing(bundle, evidence, ledger, began_at)
+    began_at = [_began_at(bundle, one, number) for number, one in enumerate(evidence.streams)]
+    for tag in began_at[0]:
+        missing = _missing(bundle, evidence, ledger, [one[tag] for one in began_at])
         found[tag] = _counted(ledger, missing, lambda _: True)
         for number, one in enumerate(spec.consumers.classes):
             own = {spec.durable_of(at) for at in _members(spec, number)}
@@ -48,9 +50,10 @@ def ages_us(bundle: Bundle, evidence: Evidence, ledger: Ledger) -> dict[str, Cou
     return found
 
 
-def _began_at(bundle: Bundle) -> dict[str, list[BeganAt]]:
-    """Return by tag when the ages of the stream's messages began: when stored, or when due."""
-    stored_at, due_at = stored_times.stored_at(bundle, 0), _due_at(bundle)
+def _began_at(bundle: Bundle, evidence: Evidence, number: int) -> dict[str, list[BeganAt]]:
+    """Return by tag when the ages of a stream's messages began: when stored, or when due."""
+    stored_at = stored_times.stored_at(bundle, number)
+    due_at = _due_at(bundle.spec, evidence)
     return {
         kind.recorded: due_at if kind.begins_on == RELAY_CLOCK and due_at else stored_at
         for kind in LEGS.values()
@@ -58,13 +61,19 @@ def _began_at(bundle: Bundle) -> dict[str, list[BeganAt]]:
     }
 
 
-def _due_at(bundle: Bundle) -> list[BeganAt]:
+def _due_at(spec: RunSpec, evidence: Evidence) -> list[BeganAt]:
     """Return when messages of our relay's were due, the latest of each few; empty: not known."""
-    due_ns, shuffler = due_times(bundle.spec), bundle.shuffler
-    if due_ns is None or shuffler is None:
+    due_ns, shuffler, seqs = due_times(spec), evidence.shuffler, evidence.seqs
+    if due_ns is None or (shuffler is None and seqs is None):
         return []
     found = [(0, 0)]
-    for seq, stream_seq, count in sorted(shuffler.stream_seqs, key=itemgetter(1)):
+    if seqs is not None:
+        for end in range(TOGETHER, len(seqs) + TOGETHER, TOGETHER):
+            latest = max(seqs[end - TOGETHER : end])
+            if latest != NO_SEQ:
+                found.append((due_ns(latest - 1), min(end, len(seqs))))
+        return found
+    for seq, stream_seq, count in sorted(evidence.stream_seqs or (), key=itemgetter(1)):
         for first in range(0, count, TOGETHER):
             last = min(first + TOGETHER, count) - 1
             found.append((due_ns(seq + last), stream_seq + last))
@@ -77,13 +86,15 @@ def _members(spec: RunSpec, number: int) -> Iterator[int]:
 
 def _counted(
     figures: LedgerFigures,
-    missing: Missing | None,
+    missing: list[Missing] | None,
     is_own: Callable[[str], bool],
 ) -> Counter[int] | None:
     if figures.owed is None or figures.delivered is None:
         return None
     count = figures.owed - figures.delivered
-    ages = missing.ages_us(is_own) if missing is not None and count else Counter[int]()
+    ages = Counter[int]()
+    for one in (missing or ()) if count else ():
+        ages += one.ages_us(is_own)
     unknown = count - ages.total()
     if unknown < 0:
         # Some, the server says, were delivered, but nobody has seen them.
@@ -92,7 +103,7 @@ def _counted(
 
 
 class Missing:
-    """What each durable was owed, and what it received."""
+    """What each durable of a stream was owed, and what it received."""
 
     def __init__(
         self,
@@ -143,26 +154,35 @@ class Missing:
 
 
 def _missing(
-    bundle: Bundle, evidence: Evidence, ledger: Ledger, began_at: list[BeganAt]
-) -> Missing | None:
-    """Return what is known of each durable; None if there is more than one stream, or not all."""
-    spec, stored = bundle.spec, ledger.stored
-    if evidence.deliveries is None or evidence.lost or stored is None:
+    bundle: Bundle, evidence: Evidence, ledger: Ledger, began_at: list[list[BeganAt]]
+) -> list[Missing] | None:
+    """Return what is known of each stream's durables; None if one was lost, or it is not all."""
+    spec = bundle.spec
+    if evidence.lost or ledger.stored is None:
         return None
-    durables = _durables(spec, evidence.never_joined)
-    owed = owed_by_durable(spec, stored, evidence, durables, Disagreements())
-    if owed is None:
-        return None
-    return Missing(
-        {durable: owed[durable] for durable in durables},
-        received_of(evidence.deliveries),
-        began_at,
-        stored_times.polled_until_unix_ns(bundle),
-    )
+    found = []
+    for number, one in enumerate(evidence.streams):
+        stored = ledger.stored
+        if evidence.by_stream:
+            stored = one.server.stream_before.last_seq if one.server is not None else 0
+        durables = _durables(spec, number, evidence.never_joined)
+        owed = owed_by_durable(spec, stored, one, durables, Disagreements())
+        if one.deliveries is None or owed is None:
+            return None
+        found.append(
+            Missing(
+                {durable: owed[durable] for durable in durables},
+                received_of(one.deliveries),
+                began_at[number],
+                stored_times.polled_until_unix_ns(bundle),
+            )
+        )
+    return found
 
 
-def _durables(spec: RunSpec, never_joined: Iterable[str]) -> list[str]:
-    every = dict.fromkeys(map(spec.durable_of, range(spec.consumers.count)))
+def _durables(spec: RunSpec, stream: int, never_joined: Iterable[str]) -> list[str]:
+    indices = range(stream, spec.consumers.count, spec.stream.count)
+    every = dict.fromkeys(map(spec.durable_of, indices))
     for durable in never_joined:
         every.pop(durable, None)
     return list(every)

@@ -6,7 +6,8 @@ consumer sequence going on by one is expiry (or a filter); a jump in both is a d
 server made and this consumer never saw. Nothing else in NATS tells the two apart.
 
 Each stream has its own log, because a stream that was lost and made again counts from 1 again, and
-so do its durables: `stream` says how many the writer had seen before.
+so do its durables: `stream` says how many the writer had seen before. If a run has several streams
+at a time, it is the number of the one that serves the consumer.
 
 Which deliveries were *repeats* of their message is kept beside the runs: a message that first came
 as a repeat had an earlier delivery that this consumer never saw. Consumer sequences may come twice

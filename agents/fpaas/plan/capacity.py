@@ -114,12 +114,14 @@ def _predict(spec: RunSpec) -> dict[str, Any]:
         interval_s = c.poll_interval_s
         batch_size = max(1.0, interval_s / each_s) if each_s else math.inf
 
-    # Fan-out: a durable each, owed all. Partitioned: a durable each, owed a part. Shared: one.
-    durables = 1 if c.delivery == "shared" else c.count
-    owed_share = 1 / c.count if c.delivery == "partitioned" else c.owed_share
+    # Fan-out: a durable each, owed all of its stream. Partitioned: a durable each, owed a part.
+    # Shared: one of each stream.
+    streams = spec.stream.count
+    durables = streams if c.delivery == "shared" else c.count
+    owed_share = 1 / c.count if c.delivery == "partitioned" else c.owed_share / streams
     durable = Durable(
         owed_per_s=rate_per_s * owed_share,
-        poll_interval_s=interval_s / (c.count if c.delivery == "shared" else 1),
+        poll_interval_s=interval_s / (c.count / durables),
         batch_size=batch_size,
         max_age_s=spec.stream.max_age_s,
         max_messages=max_messages * owed_share,

@@ -98,7 +98,7 @@ class Probe:
             ServerMonitor(
                 options.monitoring,
                 self._api,
-                options.spec.stream.name,
+                options.spec.stream.names,
                 ServerEvents(self._sampler.event_log, self._server_ended),
                 is_clustered=options.is_clustered,
             )

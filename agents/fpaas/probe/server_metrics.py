@@ -59,13 +59,12 @@ _OF_CONSUMER: dict[str, tuple[str, Together]] = {
 
 @dataclass
 class ServerAnswers:
-    """The latest answers of a server: /varz, /jsz, how many connections, consumers of a stream."""
+    """The latest answers of a server: /varz, /jsz, how many connections, consumers by stream."""
 
     varz: Mapping[str, Any] = field(default_factory=dict)
     jsz: Mapping[str, Any] = field(default_factory=dict)
     connections: int | None = None
-    stream: str = ""
-    consumers: Sequence[DurableState] = ()
+    consumers: Mapping[str, Sequence[DurableState]] = field(default_factory=dict)
 
 
 def metrics(answers: ServerAnswers, *, each_consumer: bool) -> Iterator[Metric]:
@@ -130,9 +129,13 @@ def _jetstream(answers: ServerAnswers, *, each_consumer: bool) -> Iterator[Metri
         for labels, state in streams:
             family.add_metric([*server, *labels], state[key])
         yield family
-    of_run = [labels for labels, _ in streams if labels[2] == answers.stream]
+    of_run = [
+        ([*server, *labels], answers.consumers[labels[2]])
+        for labels, _ in streams
+        if labels[2] in answers.consumers
+    ]
     if of_run:
-        yield from _consumers([*server, *of_run[0]], answers.consumers, each_consumer=each_consumer)
+        yield from _consumers(of_run, each_consumer=each_consumer)
 
 
 def _streams(jsz: Mapping[str, Any], server: str) -> Iterator[tuple[list[str], Mapping[str, Any]]]:
@@ -145,18 +148,21 @@ def _streams(jsz: Mapping[str, Any], server: str) -> Iterator[tuple[list[str], M
 
 
 def _consumers(
-    labels: list[str], consumers: Sequence[DurableState], *, each_consumer: bool
+    of_streams: Sequence[tuple[list[str], Sequence[DurableState]]], *, each_consumer: bool
 ) -> Iterator[Metric]:
     for metric, (text, together) in _OF_CONSUMER.items():
         family = GaugeMetricFamily(f"jetstream_consumer_{metric}", text, labels=CONSUMER_LABELS)
-        found = [
-            (one.name, value) for one in consumers if (value := getattr(one, metric)) is not None
-        ]
-        if each_consumer:
-            for name, value in found:
-                family.add_metric([*labels, name], value)
-        elif found:
-            family.add_metric([*labels, ALL], together(value for _, value in found))
+        for labels, consumers in of_streams:
+            found = [
+                (one.name, value)
+                for one in consumers
+                if (value := getattr(one, metric)) is not None
+            ]
+            if each_consumer:
+                for name, value in found:
+                    family.add_metric([*labels, name], value)
+            elif found:
+                family.add_metric([*labels, ALL], together(value for _, value in found))
         yield family
 
 

@@ -14,7 +14,7 @@ import math
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +29,16 @@ from fpaas.probe import server_state
 from fpaas.probe.server_events import ServerEvents
 from fpaas.probe.server_metrics import ServerAnswers
 from fpaas.probe.server_state import AnswerError
-from fpaas.records.nats import FinalSnapshot, Lag, NatsSample, ServerLife, StreamState
+from fpaas.records import nats
+from fpaas.records.nats import (
+    DurableState,
+    FinalSnapshot,
+    Lag,
+    NatsSample,
+    ServerLife,
+    StreamAtEnd,
+    StreamState,
+)
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +118,7 @@ class Sweep:
 
 
 class ServerMonitor:
-    """Samples of one server and one of its streams.
+    """Samples of one server and the run's streams; several streams are on a single server only.
 
     In a cluster only the monitor of the server that leads the stream sweeps over its consumers: one
     sweep is enough.
@@ -119,7 +128,7 @@ class ServerMonitor:
         self,
         port: MonitoringPort,
         api: JetStreamApi,
-        stream: str,
+        streams: Sequence[str],
         events: ServerEvents,
         *,
         is_clustered: bool = False,
@@ -128,17 +137,17 @@ class ServerMonitor:
         self._server_name = ""
         self._port = port
         self._api = api
-        self._stream = stream
+        self._streams = streams
         self._is_clustered = is_clustered
         self._leads = not is_clustered
         self._sweep: asyncio.Task[Sweep] | None = None
         #: The server's last answers, for /metrics.
-        self.answers = ServerAnswers(stream=stream)
+        self.answers = ServerAnswers(consumers=dict.fromkeys(streams, ()))
 
     def hear_elections(self, connection: NatsConnection) -> None:
         """In a cluster, be told on a connection to the server who is elected to lead the stream."""
         if self._is_clustered:
-            subject = f"$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{self._stream}"
+            subject = f"$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{self._streams[0]}"
             connection.subscribe(subject, self._elected, wants_payload=True)
 
     def _elected(self, _s: bytes, _r: bytes, _h: bytes, payload: bytes, _size: int) -> None:
@@ -169,7 +178,7 @@ class ServerMonitor:
         if stream is not None and stream.num_deleted:
             # Which ones: once they have left the stream, nobody knows that they did not expire.
             with contextlib.suppress(JetStreamError):
-                line["stream"] = await self._stream_state()
+                line.update(_in_line(await self._stream_states()))
         line["took_ms"] = (time.monotonic() - began) * 1e3
         if self._is_clustered:
             self._leads = line.get("leader") is not None and line["leader"] == line["server"]
@@ -195,20 +204,23 @@ class ServerMonitor:
         """
         self.cancel()
         unix_ns = common_time.now_ns()
-        before = await self._stream_state()
-        pages = self._pages(spread_s=0.0, interval_min_s=0.0)
+        before = await self._stream_states()
         try:
-            consumers = [server_state.consumer(info) async for page in pages for info in page]
+            found = await self._consumers(spread_s=0.0, interval_min_s=0.0)
         except AnswerError as error:
             raise JetStreamError(str(error)) from error
-        after = await self._stream_state()
+        after = await self._stream_states()
+        both = zip(before, after, strict=True)
         return FinalSnapshot(
             unix_ns=unix_ns,
             took_ms=(common_time.now_ns() - unix_ns) / 1e6,
-            stream_before=before,
-            stream_after=after,
-            consumers=consumers,
+            stream_before=nats.together(before),
+            stream_after=nats.together(after),
+            consumers=[one for consumers in found.values() for one in consumers],
             server=await self._server(),
+            streams=[StreamAtEnd(before=one, after=other) for one, other in both]
+            if len(before) > 1
+            else msgspec.UNSET,
         )
 
     def cancel(self) -> None:
@@ -227,7 +239,7 @@ class ServerMonitor:
         jsz = await self._port.get("/jsz?accounts=true&streams=true")
         found: dict[str, Any] = {
             "varz": server_state.varz(varz),
-            "stream": server_state.stream_in_jsz(jsz, self._stream),
+            **_in_line([server_state.stream_in_jsz(jsz, name) for name in self._streams]),
             # Sorted by pending bytes, one connection tells the maximum of all of them: no need
             # to page through thousands.
             "connz": server_state.connz(await self._port.get("/connz?sort=pending&limit=1")),
@@ -235,7 +247,7 @@ class ServerMonitor:
         self.answers = replace(self.answers, varz=varz, jsz=jsz, connections=found["connz"].count)
         if self._is_clustered:
             found["server"] = varz["server_name"]
-            found["leader"] = server_state.leader_in_jsz(jsz, self._stream)
+            found["leader"] = server_state.leader_in_jsz(jsz, self._streams[0])
             self._server_name = found["server"]
             self._events.led_by(found["leader"] or "", self._server_name)
         return found
@@ -262,13 +274,10 @@ class ServerMonitor:
     async def _sweep_consumers(self) -> Sweep:
         began_unix_ns = common_time.now_ns()
         began = time.monotonic()
-        consumers = [
-            server_state.consumer(info)
-            async for page in self._pages(SWEEP_SPREAD_S, PAGE_INTERVAL_MIN_S)
-            for info in page
-        ]
+        found = await self._consumers(SWEEP_SPREAD_S, PAGE_INTERVAL_MIN_S)
         took_ms = (time.monotonic() - began) * 1e3
-        self.answers = replace(self.answers, consumers=consumers)
+        self.answers = replace(self.answers, consumers=found)
+        consumers = [one for of_stream in found.values() for one in of_stream]
         return Sweep(
             began_unix_ns,
             took_ms,
@@ -276,12 +285,26 @@ class ServerMonitor:
             sum(one.num_ack_pending for one in consumers),
         )
 
-    async def _pages(
+    async def _consumers(
         self, spread_s: float, interval_min_s: float
+    ) -> dict[str, list[DurableState]]:
+        """List the consumers of each stream, one stream after the other."""
+        spread_s /= len(self._streams)
+        return {
+            stream: [
+                server_state.consumer(info)
+                async for page in self._pages(stream, spread_s, interval_min_s)
+                for info in page
+            ]
+            for stream in self._streams
+        }
+
+    async def _pages(
+        self, stream: str, spread_s: float, interval_min_s: float
     ) -> AsyncIterator[list[dict[str, Any]]]:
         offset = 0
         while True:
-            page, total = await self._api.consumers_page(self._stream, offset)
+            page, total = await self._api.consumers_page(stream, offset)
             yield page
             offset += len(page)
             if not page or offset >= total:
@@ -289,12 +312,22 @@ class ServerMonitor:
             pages = math.ceil(total / CONSUMERS_PER_PAGE)
             await asyncio.sleep(max(spread_s / pages, interval_min_s))
 
-    async def _stream_state(self) -> StreamState:
-        info = await self._api.stream_info(self._stream, with_deleted=True)
+    async def _stream_states(self) -> list[StreamState]:
+        infos = [await self._api.stream_info(one, with_deleted=True) for one in self._streams]
         try:
-            return server_state.stream_state(info.get("state"), info.get("created"))
+            return [
+                server_state.stream_state(one.get("state"), one.get("created")) for one in infos
+            ]
         except AnswerError as error:
             raise JetStreamError(str(error)) from error
+
+
+def _in_line(states: Sequence[StreamState | None]) -> dict[str, Any]:
+    """Return the streams as a line of probe.nats.jsonl has them: only if all are there."""
+    known = [one for one in states if one is not None]
+    if len(known) < len(states):
+        return {"stream": None}
+    return {"stream": nats.together(known), "streams": known if len(known) > 1 else []}
 
 
 def _reason(error: Exception) -> str:

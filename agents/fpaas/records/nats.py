@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -25,6 +26,34 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     created: Annotated[
         str | None, doc("when it was made: tells it from one that was lost; null: not known")
     ] = None
+
+
+def together(states: Sequence[StreamState]) -> StreamState:
+    """Return several streams as if they were one: sequences count the messages of all.
+
+    >>> one = StreamState(messages=2, bytes=9, first_seq=4, last_seq=5)
+    >>> empty = StreamState(messages=0, bytes=0, first_seq=0, last_seq=0)
+    >>> both = together([one, one, empty])
+    >>> both.messages, both.first_seq, both.last_seq
+    (4, 7, 10)
+    """
+    if len(states) == 1:
+        return states[0]
+    return StreamState(
+        messages=sum(one.messages for one in states),
+        bytes=sum(one.bytes for one in states),
+        first_seq=1 + sum(max(one.first_seq, 1) - 1 for one in states),
+        last_seq=sum(one.last_seq for one in states),
+        consumer_count=sum(one.consumer_count for one in states),
+        num_deleted=sum(one.num_deleted for one in states),
+    )
+
+
+class StreamAtEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several streams when the run has settled."""
+
+    before: Annotated[StreamState, doc("before the consumers were listed")]
+    after: Annotated[StreamState, doc("after that")]
 
 
 class DurableState(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +123,9 @@ class NatsSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     took_ms: Annotated[float | None, doc("how long asking took")] = None
     server: Annotated[str | None, doc("its name, in a cluster")] = None
     leader: Annotated[str | None, doc("who leads the stream, in a cluster; empty: nobody")] = None
+    streams: Annotated[
+        list[StreamState], doc("with bench_streams, each in order; then stream has them together")
+    ] = []
     error: str | None = None
 
 
@@ -106,3 +138,7 @@ class FinalSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     stream_after: Annotated[StreamState, doc("after that")]
     consumers: list[DurableState]
     server: Annotated[ServerLife | None, doc("null: the monitoring port did not answer")]
+    streams: Annotated[
+        list[StreamAtEnd] | msgspec.UnsetType,
+        doc("with bench_streams, each in order; stream_before and stream_after have them together"),
+    ] = msgspec.UNSET

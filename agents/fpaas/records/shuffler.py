@@ -18,10 +18,15 @@ from fpaas.records.fields import Count, UnixNs, doc
 NAME = "shuffler.json"
 SAMPLES = "shuffler.samples.jsonl"
 UNDECODABLE_FRAME = "shuffler.undecodable-{}.bin"
-#: CRC-32 of the DID of each stream sequence from 1 on, 32 bits each, little-endian.
+#: CRC-32 of the DID of each stream sequence from 1 on, 32 bits each, little-endian. Of several
+#: streams, and of those that were lost, each has its own file.
 DIDS = "shuffler.dids.bin"
 #: In it: a message that this shuffler did not publish.
 NO_DID = 0
+#: Of several streams: the relay's seq + 1 of each stream sequence from 1 on, 64 bits each,
+#: little-endian; 0: a message that this shuffler did not publish.
+SEQS = "shuffler.seqs-{}.bin"
+NO_SEQ = 0
 CLASSES = "shuffler.classes.bin"
 
 
@@ -91,6 +96,12 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
     noticed_unix_ns: Annotated[
         UnixNs | None, doc("null: not while the shuffler ran; the stream ends before them")
     ]
+
+
+class PublishedTo(msgspec.Struct, frozen=True, kw_only=True):
+    """What one of several streams has of this shuffler's; `shuffler.seqs-0.bin` … have the rest."""
+
+    copy_seqs: IntervalSet
 
 
 class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +201,10 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     nats_outages: Annotated[
         list[NatsOutage], doc("the first 1000 times that the connection to NATS was lost")
     ] = []
+    streams: Annotated[
+        list[PublishedTo] | msgspec.UnsetType,
+        doc("with bench_streams, each in order; then stream_seqs and copy_seqs are empty"),
+    ] = msgspec.UNSET
 
 
 class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,10 +239,24 @@ class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
             "sample; the first begins with null: what an earlier shuffler had is not known"
         ),
     ] = []
+    last_stream_seqs: Annotated[
+        list[Count] | msgspec.UnsetType,
+        doc("with bench_streams, of each stream, 0: none yet; then last_stream_seq is their sum"),
+    ] = msgspec.UNSET
+
+    def last_seq_of(self, stream: int | None) -> int | None:
+        """Return the highest sequence acked of one of several streams; None: of the only one."""
+        if stream is None:
+            return self.last_stream_seq
+        seqs = self.last_stream_seqs or []
+        return seqs[stream] if stream < len(seqs) else None
 
 
 def dids_name(number: int | None) -> str:
-    """Return the name of the DIDs of a stream that was lost, counted from 0; None: of the last."""
+    """Return the name of the DIDs of a stream, counted from 0: of several, or of those lost.
+
+    None: of the only one, or the last.
+    """
     return DIDS if number is None else f"shuffler.dids-{number}.bin"
 
 

@@ -123,8 +123,10 @@ def planned_unread(spec: RunSpec, summary: JsonObject) -> list[str]:
     owed_each = plan["owed_per_consumer_per_s"]
     measured = unread_share(summary)
     measured_words = NOT_MEASURED if measured is None else f"{percent(measured)} unread"
+    of_stream = " of its stream" if spec.stream.is_split else ""
     arithmetic = (
-        f"In fan-out every consumer is owed every message: {owed_each:,.4g} a second. It fetches "
+        f"In fan-out every consumer is owed every message{of_stream}: {owed_each:,.4g} a second. "
+        f"It fetches "
         f"at most {c.batch_size:,} every {c.poll_interval_s:g} s, that is {c.batch_size:,} / "
         f"{c.poll_interval_s:g} = {each:,.3g} a second. However long the run, "
         f"1 - {each:,.3g} / {owed_each:,.4g} = {percent(unread)} of what is owed stays unread by "

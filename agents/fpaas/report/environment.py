@@ -14,7 +14,7 @@ from fpaas.records.probe import MachineFacts
 from fpaas.records.seal import HostFacts
 from fpaas.report.written import NOT_MEASURED, flatten, number, with_unit
 from fpaas.spec import Fault, RunSpec, kinds
-from fpaas.text.load_words import DELIVERY_WORDS, pushed, rate_of
+from fpaas.text.load_words import delivery, pushed, rate_of
 
 
 def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
@@ -25,7 +25,7 @@ def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
         rate = f"{rate_of(spec.firehose)}, seed {spec.firehose.seed}"
     return {
         "consumers": f"{c.count:,}",
-        "delivery": DELIVERY_WORDS.get(c.delivery, c.delivery),
+        "delivery": delivery(spec),
         **(
             {"kind": f"{c.kind}: {kinds.WORDS[c.kind]}; {pushed(spec)}"}
             if c.is_pushed
@@ -50,6 +50,7 @@ def parameters(spec: RunSpec, trimmed: str = "") -> dict[str, str]:
             f"{spec.stream.max_bytes / 1e6:,.0f} MB, duplicates for "
             f"{spec.stream.duplicate_window_s:g} s, {spec.stream.replicas} replica"
             + ("" if spec.stream.replicas == 1 else "s")
+            + (f"; shared by {spec.stream.count} streams" if spec.stream.is_split else "")
         ),
         **({"faults": "; ".join(map(_fault, spec.faults))} if spec.faults else {}),
     }

@@ -43,8 +43,10 @@ class Measured:
     batch_size: int | None = None
     #: Messages a second that the stream gets; None: not known, so that only polls count.
     offered_per_s: float | None = None
-    #: Whether each consumer is owed every message, or all of them split it.
+    #: Whether each consumer is owed every message of its stream, or all of them split it.
     is_fanout: bool = True
+    #: How many streams share the firehose.
+    streams: int = 1
 
     def messages_per_s(self, consumers: int, poll_interval_s: float) -> float | None:
         """Return what this number of consumers would be delivered of this run's firehose."""
@@ -52,7 +54,7 @@ class Measured:
             return None
         asked = math.inf if self.batch_size is None else self.batch_size / poll_interval_s
         if self.is_fanout:
-            return consumers * min(self.offered_per_s, asked)
+            return consumers * min(self.offered_per_s / self.streams, asked)
         return min(self.offered_per_s, consumers * asked)
 
     @property
@@ -104,6 +106,7 @@ def of_run(variables: Mapping[str, Any], summary: Mapping[str, Any]) -> Measured
         batch_size=None if variables.get("bench_fetch") == "drain" else variables.get(BATCH_SIZE),
         offered_per_s=_value(values, "published_per_s"),
         is_fanout=variables.get("bench_delivery", "fanout") == "fanout",
+        streams=variables.get("bench_streams", 1),
     )
 
 

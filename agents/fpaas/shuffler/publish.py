@@ -19,6 +19,7 @@ class Publish:
     after it. `place` numbers its write on this connection, 0 if it is not on its way: not written,
     refused, or its connection is lost. `ahead`: that write was one ahead of its turn. `again`: a
     stream that was lost had it. `in_next`: the stream that came after the one that is known has it.
+    `stream` is the number of the one that it goes to, of several.
     """
 
     __slots__ = (
@@ -40,15 +41,25 @@ class Publish:
         "refusals",
         "repeat_at_s",
         "seq",
+        "stream",
         "subject",
         "token",
         "writes",
     )
 
     def __init__(
-        self, seq: int, subject: bytes, header: bytes, frame: bytes, *, label: str, did_crc: int
+        self,
+        seq: int,
+        subject: bytes,
+        header: bytes,
+        frame: bytes,
+        *,
+        label: str,
+        did_crc: int,
+        stream: int = 0,
     ) -> None:
         self.seq = seq
+        self.stream = stream
         self.subject = subject
         self.header = header
         self.frame = frame

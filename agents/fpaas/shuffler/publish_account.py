@@ -27,6 +27,9 @@ class StreamPlaces:
     """
 
     created: str | None = None
+    #: Relay seq + 1 of each stream sequence from 1 on, in place of `runs`: of several streams, each
+    #: has a few seqs in a row at most. 0: not this shuffler's.
+    seqs: array[int] | None = None
     runs: list[list[int]] = field(default_factory=list)
     stored_seqs: IntervalSet = field(default_factory=IntervalSet)
     #: Stream sequences of further copies of published events.
@@ -97,7 +100,11 @@ class Account:
     """
 
     def __init__(
-        self, *, keep_dids: bool = False, classes_of: Callable[[bytes], int] | None = None
+        self,
+        *,
+        keep_dids: bool = False,
+        classes_of: Callable[[bytes], int] | None = None,
+        streams: int = 1,
     ) -> None:
         self.read = 0
         self.published = 0
@@ -122,8 +129,11 @@ class Account:
         self._keep_dids = keep_dids
         #: Which classes want a subject, if anybody needs to know.
         self.classes_of = classes_of
-        self.stream = self._new_stream(None)
-        #: Streams that were lost, in order.
+        #: Those that are there, by number.
+        self.streams = [self._new_stream(None) for _ in range(streams)]
+        for stream in self.streams if streams > 1 else ():
+            stream.seqs = array("q")
+        #: Streams that were lost, in order; if there is only one at a time.
         self.lost_streams: list[StreamPlaces] = []
         #: What a stream had acked and forgot, and what of that it has yet to get again.
         self.forgotten: list[Forgotten] = []
@@ -133,20 +143,21 @@ class Account:
         self.forget()
 
     @property
-    def last_stream_seq(self) -> int:
-        """The highest stream sequence acked."""
-        return self.stream.last_seq
+    def stream(self) -> StreamPlaces:
+        """The only stream that is there."""
+        [only] = self.streams
+        return only
 
     @property
-    def dids(self) -> array[int] | None:
-        """CRC-32 of the DID of each of the stream's sequences from 1 on, if that is kept."""
-        return self.stream.dids
+    def last_stream_seq(self) -> int:
+        """The highest stream sequence acked; of several streams, their sum."""
+        return sum(stream.last_seq for stream in self.streams)
 
     def begin_stream(self, created: str | None) -> StreamPlaces:
         """Note that the stream is another one from now on; returns the one that is lost."""
         lost = self.stream
         self.lost_streams.append(lost)
-        self.stream = self._new_stream(created)
+        self.streams = [self._new_stream(created)]
         return lost
 
     def forget_beyond(self, stream_seq: int, now_unix_ns: int) -> Forgotten:
@@ -175,8 +186,8 @@ class Account:
         self.undecodable_seqs = IntervalSet()
         self.ignored_seqs = IntervalSet()
         self.replayed_seqs = IntervalSet()
-        stream = self.stream
-        stream.copy_seqs, stream.stored_seqs, stream.runs = IntervalSet(), IntervalSet(), []
+        for stream in self.streams:
+            stream.copy_seqs, stream.stored_seqs, stream.runs = IntervalSet(), IntervalSet(), []
         for lost in self.lost_streams:
             lost.runs = []
         self.message_bytes: dict[str, dict[int, int]] = {}
@@ -217,15 +228,17 @@ class Account:
             for number, lost in enumerate(left.lost_streams)
         ]
         stored = IntervalSet(sorted((at, at + count - 1) for _, at, count in left.stream_seqs))
-        self.stream = StreamPlaces(
-            left.stream_created,
-            runs=[list(run) for run in left.stream_seqs],
-            stored_seqs=stored,
-            copy_seqs=left.copy_seqs,
-            last_seq=stored.last or 0,
-            dids=dids[-1],
-            classes=classes[-1],
-        )
+        self.streams = [
+            StreamPlaces(
+                left.stream_created,
+                runs=[list(run) for run in left.stream_seqs],
+                stored_seqs=stored,
+                copy_seqs=left.copy_seqs,
+                last_seq=stored.last or 0,
+                dids=dids[-1],
+                classes=classes[-1],
+            )
+        ]
 
     def outcomes(self) -> IntervalSet:
         """Return the seqs that have their outcome."""
@@ -250,15 +263,15 @@ class Account:
         if seq is not None:
             self.ignored_seqs.add(seq)
 
-    def note_copy(self, stream_seq: int) -> None:
-        """Note that the stream took a repeat as new: its duplicate window was over."""
+    def note_copy(self, stream_seq: int, stream: int = 0) -> None:
+        """Note that a stream took a repeat as new: its duplicate window was over."""
         self.stored_twice += 1
-        self.stream.copy_seqs.add(stream_seq)
+        self.streams[stream].copy_seqs.add(stream_seq)
 
     def note_published(self, publish: Publish, stream_seq: int) -> None:
         """Note that the stream has the event, by this publish or by an earlier write of it."""
         seq = publish.seq
-        stream = self.stream
+        stream = self.streams[publish.stream]
         stream.stored_seqs.add(stream_seq)
         stream.last_seq = max(stream.last_seq, stream_seq)
         runs = stream.runs
@@ -269,6 +282,8 @@ class Account:
                 run[2] = count + 1
             else:
                 runs.append([seq, stream_seq, 1])
+        elif stream.seqs is not None:
+            _note(stream.seqs, stream_seq, seq + 1)
         else:
             runs.append([seq, stream_seq, 1])
         dids = stream.dids
@@ -298,7 +313,9 @@ class Account:
         self.duplicates += 1
         self.duplicate_seqs.add(seq)
 
-    def take_back(self, seq: int, stream_seq: int, *, label: str, size_bytes: int) -> None:
+    def take_back(
+        self, seq: int, stream_seq: int, *, label: str, size_bytes: int, stream: int = 0
+    ) -> None:
         """Make a publish a duplicate that was taken for stored: its place is another event's."""
         self.published -= 1
         self.settled -= 1
@@ -307,9 +324,8 @@ class Account:
         sizes[size_bytes] -= 1
         if not sizes[size_bytes]:
             del sizes[size_bytes]
-        self.stream.runs = [
-            part for run in self.stream.runs for part in _without(run, seq, stream_seq)
-        ]
+        places = self.streams[stream]
+        places.runs = [part for run in places.runs for part in _without(run, seq, stream_seq)]
         self.note_duplicate(seq)
 
     def note_failed(self, seq: int, reason: str) -> None:

@@ -6,6 +6,7 @@ server's errors.json, whose `code` follows HTTP.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fpaas import json_input
@@ -30,10 +31,14 @@ _REASON_CHARACTERS_MAX = 200
 
 
 class Ack(NamedTuple):
-    """The stream has the message at `stream_seq`; `duplicate` if it had it before."""
+    """The stream has the message at `stream_seq`; `duplicate` if it had it before.
+
+    `stream` is its number, of several.
+    """
 
     stream_seq: int
     duplicate: bool
+    stream: int = 0
 
 
 class Refusal(NamedTuple):
@@ -53,10 +58,17 @@ Answer = Ack | Refusal
 
 
 class AnswerReader:
-    """Reads the answers to publishes; of one stream they begin alike, which makes most cheap."""
+    """Reads the answers to publishes; of one stream they begin alike, which makes most cheap.
 
-    def __init__(self) -> None:
+    Of several streams, `names` are theirs, of one length; any name will do for a single one.
+    """
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self._numbers = {name: number for number, name in enumerate(names)}
         self._usual_start = b"\0"
+        #: Of several streams: how usual answers begin → the number of their stream.
+        self._usual = {_start(name): number for name, number in self._numbers.items()}
+        self._usual_length = len(next(iter(self._usual), b""))
 
     def read(self, header: bytes, payload: bytes) -> Answer:
         """Decode an answer; one that makes no sense is a refusal that says so."""
@@ -65,6 +77,10 @@ class AnswerReader:
             stream_seq = payload[len(usual_start) : -1]
             if len(stream_seq) < _DIGITS_MAX and stream_seq.isdigit() and stream_seq[0] != _ZERO:
                 return Ack(int(stream_seq), duplicate=False)
+        elif (number := self._usual.get(payload[: self._usual_length])) is not None:
+            stream_seq = payload[self._usual_length : -1]
+            if len(stream_seq) < _DIGITS_MAX and stream_seq.isdigit() and stream_seq[0] != _ZERO:
+                return Ack(int(stream_seq), duplicate=False, stream=number)
         if header:
             code, description = status_of(header)
             reason = f"{code:.20} {description:.{_REASON_CHARACTERS_MAX}}"
@@ -73,11 +89,18 @@ class AnswerReader:
             answer = json_input.loads(payload)
             if "error" in answer:
                 return _refusal(answer["error"])
-            ack = Ack(_seq(answer["seq"]), bool(answer.get("duplicate", False)))
-            self._usual_start = b'{"stream":"%s","seq":' % answer["stream"].encode()
+            name = answer["stream"]
+            number = self._numbers[name] if self._numbers else 0
+            ack = Ack(_seq(answer["seq"]), bool(answer.get("duplicate", False)), number)
+            if not self._numbers:
+                self._usual_start = _start(name)
         except (ValueError, KeyError, TypeError, AttributeError):
             return Refusal(f"no JetStream answer: {payload[:80]!r}", permanent=False)
         return ack
+
+
+def _start(name: str) -> bytes:
+    return b'{"stream":"%s","seq":' % name.encode()
 
 
 def _seq(value: object) -> int:

@@ -57,10 +57,11 @@ class PublishWindow:
         self._next_token = 1
         #: Called for each publish whose outcome is no ack.
         self._on_unanswered = on_unanswered
-        #: Publishes that a duplicate settled, by where the stream has them: (seq, label, bytes).
-        self._settled: dict[int, tuple[int, str, int]] = {}
+        #: Publishes that a duplicate settled, by stream and where it has them: (seq, label, bytes).
+        self._settled: dict[tuple[int, int], tuple[int, str, int]] = {}
         self._turns = DidTurns()
-        self._end = StreamEnd()
+        #: Of each stream.
+        self._ends = [StreamEnd() for _ in account.streams]
 
     @property
     def full(self) -> bool:
@@ -106,11 +107,11 @@ class PublishWindow:
         None if the event has to wait: the one before it is not on its way, or may not be stored.
         """
         before = publish.before
-        return None if before is None else self._end.behind(before.place)
+        return None if before is None else self._ends[publish.stream].behind(before.place)
 
     def written(self, publish: Publish, now_s: float, now_ns: int) -> None:
         """Note that a publish goes out now, behind all that went out before."""
-        publish.place = self._end.write()
+        publish.place = self._ends[publish.stream].write()
         publish.ahead = publish.before is not None
         if publish.writes:
             publish.written_again(now_s)
@@ -119,15 +120,16 @@ class PublishWindow:
             publish.first_written_ns = now_ns
             publish.repeat_at_s = now_s + ACK_TIMEOUT_S
             if not publish.doubtful:
-                publish.floor = self._account.stream.last_seq
+                publish.floor = self._account.streams[publish.stream].last_seq
 
     def begin_at(self, stream_seq: int) -> None:
-        """Note that the stream ends there, and that nothing is on its way to it."""
-        self._end.is_at(stream_seq)
+        """Note that the only stream ends there, and that nothing is on its way to it."""
+        [end] = self._ends
+        end.is_at(stream_seq)
 
     def lose_connection(self) -> None:
         """Note that what is on its way may not arrive."""
-        self._end.doubt()
+        self._doubt()
 
     def oldest_seq(self) -> int | None:
         """Smallest relay seq that the stream has yet to take; None if there is none."""
@@ -145,7 +147,7 @@ class PublishWindow:
         for publish in due:
             publish.place = 0
         if due:
-            self._end.doubt()
+            self._doubt()
         return due
 
     def answer(self, token: int, answer: Answer, now_s: float) -> Publish | None:
@@ -154,17 +156,17 @@ class PublishWindow:
         if publish is None:
             # A repeat's answer after the outcome: a duplicate, unless the window forgot the first.
             if isinstance(answer, Ack) and not answer.duplicate:
-                self._note_copy(answer.stream_seq)
-                self._end.doubt()
+                self._note_copy(answer.stream_seq, answer.stream)
+                self._doubt()
             return None
         if isinstance(answer, Refusal):
-            self._end.doubt()
+            self._doubt()
             if not self._is_refused_for_good(publish, answer, now_s):
                 return None
         elif not answer.duplicate:
             self._stored(publish, answer.stream_seq)
         else:
-            self._end.doubt()
+            self._doubt()
             self._stored_before(publish, answer.stream_seq)
         self._remove(publish)
         return publish
@@ -175,11 +177,12 @@ class PublishWindow:
         Returns whether it did. Then it has no outcome yet: the caller that looks after the stream
         takes it out.
         """
-        is_given = stream_seq in self._account.stream.stored_seqs
-        if self._is_only_stream or not is_given or stream_seq in self._settled:
+        is_given = stream_seq in self._account.streams[publish.stream].stored_seqs
+        is_settled = (publish.stream, stream_seq) in self._settled
+        if self._is_only_stream or not is_given or is_settled:
             return False
         publish.in_next = True
-        self._end.doubt()
+        self._doubt()
         return True
 
     def know_no_next(self) -> None:
@@ -194,8 +197,10 @@ class PublishWindow:
         self._on_unanswered(publish)
         self._remove(publish)
 
-    def found(self, seq: int, stream_seq: int, message_id: str | None = None) -> bool:
-        """Take in that the stream has an event of relay seq `seq` at a place that no answer named.
+    def found(
+        self, seq: int, stream_seq: int, message_id: str | None = None, stream: int = 0
+    ) -> bool:
+        """Take in that a stream has an event of relay seq `seq` at a place that no answer named.
 
         Returns whether it is one of ours: a publish without an answer, or another copy. If others
         read the relay too, another event may have the seq, so `message_id` must be the same.
@@ -211,7 +216,7 @@ class PublishWindow:
                 return True
         if seq not in self._account.published_seqs:
             return False
-        self._note_copy(stream_seq)
+        self._note_copy(stream_seq, stream)
         return True
 
     def withdraw(self) -> list[Publish]:
@@ -229,7 +234,7 @@ class PublishWindow:
         self.ready = []
         self.bytes = 0
         self._turns.clear()
-        self._end.doubt()
+        self._doubt()
         self._settled.clear()
         return taken
 
@@ -264,10 +269,15 @@ class PublishWindow:
             self._remove(publish)
         self.ready = []
 
-    def _note_copy(self, stream_seq: int) -> None:
+    def _doubt(self) -> None:
+        """Foretell nothing for a while: one connection carries all."""
+        for end in self._ends:
+            end.doubt()
+
+    def _note_copy(self, stream_seq: int, stream: int) -> None:
         """Note a copy, unless an answer and a look at the stream told of the same place."""
-        if stream_seq not in self._account.stream.stored_seqs:
-            self._account.note_copy(stream_seq)
+        if stream_seq not in self._account.streams[stream].stored_seqs:
+            self._account.note_copy(stream_seq, stream)
 
     def _give_up(self, publish: Publish, reason: str) -> None:
         if publish.again:
@@ -287,7 +297,7 @@ class PublishWindow:
         if following is None or following.place:
             return
         self.ready.append(following)
-        if self._end.is_certain:
+        if self._ends[publish.stream].is_certain:
             # Those behind it may go ahead once it is written.
             behind = following.following
             while behind is not None and not behind.place:
@@ -312,19 +322,19 @@ class PublishWindow:
         return True
 
     def _stored(self, publish: Publish, stream_seq: int) -> None:
-        account = self._account
+        account, stream = self._account, publish.stream
         if publish.writes == 1 and publish.place:
-            self._end.stored(publish.place, stream_seq)
+            self._ends[stream].stored(publish.place, stream_seq)
         else:
             # Which of its writes was stored is not known.
-            self._end.doubt()
-        twin = self._settled.pop(stream_seq, None) if self._settled else None
+            self._doubt()
+        twin = self._settled.pop((stream, stream_seq), None) if self._settled else None
         if twin is not None:
             # That place is this publish's: the other was answered as a duplicate of it.
             seq, label, size_bytes = twin
-            account.take_back(seq, stream_seq, label=label, size_bytes=size_bytes)
-        elif stream_seq <= account.stream.last_seq:
-            self._check_order(stream_seq)
+            account.take_back(seq, stream_seq, label=label, size_bytes=size_bytes, stream=stream)
+        elif stream_seq <= account.streams[stream].last_seq:
+            self._check_order(stream, stream_seq)
         if publish.doubtful:
             # An earlier write may be stored as well, if the duplicate window was over.
             account.maybe_stored_twice += 1
@@ -335,7 +345,8 @@ class PublishWindow:
         if self._settles(publish, stream_seq):
             if not publish.again:
                 account.settled += 1
-                self._settled[stream_seq] = publish.seq, publish.label, len(publish.frame)
+                settled = publish.seq, publish.label, len(publish.frame)
+                self._settled[publish.stream, stream_seq] = settled
             self._account.note_published(publish, stream_seq)
         elif not publish.again:
             account.note_duplicate(publish.seq)
@@ -345,16 +356,16 @@ class PublishWindow:
         return (
             publish.doubtful
             and stream_seq > publish.floor
-            and stream_seq not in self._account.stream.stored_seqs
+            and stream_seq not in self._account.streams[publish.stream].stored_seqs
         )
 
-    def _check_order(self, stream_seq: int) -> None:
+    def _check_order(self, stream: int, stream_seq: int) -> None:
         """Note a new message at a seq that was given before: the stream is not the one it was."""
-        stream = self._account.stream
-        if stream_seq in stream.stored_seqs:
+        places = self._account.streams[stream]
+        if stream_seq in places.stored_seqs:
             self.stream_began_anew = True
-            stream.stored_seqs = IntervalSet()
+            places.stored_seqs = IntervalSet()
             self._settled.clear()
-            stream.last_seq = 0
+            places.last_seq = 0
             for publish in self.pending.values():
                 publish.floor = 0

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Protocol
 
@@ -55,7 +55,8 @@ class Publisher:
     """Takes events with `publish` and `flush`, until `close` gives each its outcome.
 
     The latency legs are `publish_ack`, from the first write on, and `due_to_ack` if `due_ns` tells
-    when a seq was due; `bins` are those of the run that they are recorded for.
+    when a seq was due; `bins` are those of the run that they are recorded for. `streams` are the
+    names of the streams that it publishes into, if there are several.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Publisher:
         *,
         due_ns: Callable[[int], int] | None = None,
         bins: Bins | None = None,
+        streams: Sequence[str] = (),
     ) -> None:
         self.window = PublishWindow(account, on_unanswered=self._unanswered)
         self.publish_ack = CallRecorder("publish_ack", bins)
@@ -83,7 +85,7 @@ class Publisher:
         self._account = account
         self._addresser = addresser
         self._due_ns = due_ns
-        self._answers = AnswerReader()
+        self._answers = AnswerReader(streams)
         self._flushing: asyncio.Handle | None = None
         #: Looks after the stream whenever NATS is there again.
         self.recovery: Recovery | None = None
@@ -124,8 +126,10 @@ class Publisher:
 
     def publish_of(self, event: Event, frame: bytes) -> Publish:
         """Return an event as it goes into the stream."""
-        subject, header, did_crc, label = self._addresser.address(event)
-        return Publish(event.seq, subject, header, frame, label=label, did_crc=did_crc)
+        subject, header, did_crc, label, stream = self._addresser.address(event)
+        return Publish(
+            event.seq, subject, header, frame, label=label, did_crc=did_crc, stream=stream
+        )
 
     def publish_again(self, event: Event, frame: bytes) -> None:
         """Take an event that a lost stream had, or that was in flight when it was lost."""
@@ -376,9 +380,8 @@ class Publisher:
         if isinstance(answer, Ack):
             publish = window.pending.get(token)
             if publish is not None:
-                if answer.stream_seq <= self._account.stream.last_seq and self._note_if_in_next(
-                    publish, answer
-                ):
+                places = self._account.streams[publish.stream]
+                if answer.stream_seq <= places.last_seq and self._note_if_in_next(publish, answer):
                     self._has_next_stream = True
                     self._look()
                     return

@@ -67,7 +67,8 @@ class RunFiles:
         self._directory = directory
         self._shuffler = shuffler
         self._lost_written = 0
-        self._dids_written = 0
+        #: Of each stream.
+        self._dids_written = [0 for _ in shuffler.account.streams]
         #: How often files could not be written, and why not just now.
         self.errors = 0
         self.last_error = ""
@@ -121,7 +122,7 @@ class RunFiles:
 
     def close(self, cursor: int | None) -> None:
         """Write the last account, what is left of the interval, and close."""
-        self._dids_written = 0
+        self._dids_written = [0 for _ in self._dids_written]
         self.write(cursor, complete=True)
         with _named_disk_errors(self._directory):
             self._samples.close()
@@ -134,20 +135,23 @@ class RunFiles:
             number = self._lost_written
             self._write_stream(account.lost_streams[number], number)
             self._lost_written += 1
-            self._dids_written = 0
-        first = max(0, self._dids_written - DIDS_LATE_MAX)
-        self._write_stream(account.stream, None, first)
-        self._dids_written = len(account.dids or ())
+            self._dids_written = [0]
+        for number, places in enumerate(account.streams):
+            first = max(0, self._dids_written[number] - DIDS_LATE_MAX)
+            self._write_stream(places, number if len(account.streams) > 1 else None, first)
+            self._dids_written[number] = len(places.dids or ())
 
     def _write_stream(self, places: StreamPlaces, number: int | None, first: int = 0) -> None:
         _write_seqs(self._directory / records.dids_name(number), places.dids, first)
         if places.classes is not None:
             _write_seqs(self._directory / records.classes_name(number), places.classes, first)
+        if places.seqs is not None:
+            _write_seqs(self._directory / records.SEQS.format(number), places.seqs, first)
 
 
 def _write_seqs(path: Path, by_seq: array[int] | None, first: int = 0) -> None:
     """Write what is kept by stream sequence from `first` on; what is before it stays."""
-    values = array("I", (by_seq or array("I"))[first:])
+    values = array("I") if by_seq is None else by_seq[first:]
     if byteorder == "big":
         values.byteswap()
     with path.open("r+b" if first else "wb") as file:

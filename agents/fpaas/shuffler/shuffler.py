@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET
 from prometheus_client import CollectorRegistry
 
 from fpaas import common_time, metrics
@@ -20,6 +21,7 @@ from fpaas.records.fields import Number
 from fpaas.records.shuffler import (
     LostStream,
     NatsConnections,
+    PublishedTo,
     RelayConnections,
     ShufflerResult,
     ShufflerSample,
@@ -27,7 +29,7 @@ from fpaas.records.shuffler import (
 from fpaas.records.status import figures_of
 from fpaas.shuffler.ack_gaps import AckGaps
 from fpaas.shuffler.kept_frames import KeptFrames
-from fpaas.shuffler.publish_account import Account
+from fpaas.shuffler.publish_account import Account, StreamPlaces
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.recovery import Recovery
 from fpaas.shuffler.relay_reader import RelayReader
@@ -63,10 +65,17 @@ class Shuffler:
         kept_frames: KeptFrames | None = None,
         asked: Config | None = None,
         listener: Listener | None = None,
+        streams: Sequence[str] = (STREAM_NAME,),
     ) -> None:
-        self.account = Account(keep_dids=keep_dids, classes_of=classes_of)
+        count = len(streams)
+        self.account = Account(keep_dids=keep_dids, classes_of=classes_of, streams=count)
         self.publisher = Publisher(
-            endpoints.nats, self.account, Addresser(partitions), due_ns=due_ns, bins=bins
+            endpoints.nats,
+            self.account,
+            Addresser(partitions, count),
+            due_ns=due_ns,
+            bins=bins,
+            streams=streams if count > 1 else (),
         )
         self.reader = RelayReader(
             endpoints.relay_url,
@@ -88,7 +97,9 @@ class Shuffler:
             numbering=lambda: self.reader.numbering,
             listener=listener,
         )
-        self.publisher.recovery = self.recovery
+        if count == 1:
+            # What of several streams is lost stays lost, and the ledger says so.
+            self.publisher.recovery = self.recovery
         #: The account that a killed shuffler left, which this one goes on with.
         self.left: ShufflerResult | None = None
         #: How often the cursor could not be saved.
@@ -149,6 +160,9 @@ class Shuffler:
             replayed=account.replayed,
             last_ack_unix_ns=self._ack_gaps.last_unix_ns,
             ack_gaps=ack_gaps,
+            last_stream_seqs=[places.last_seq for places in account.streams]
+            if len(account.streams) > 1
+            else UNSET,
         )
 
     def figures(self) -> dict[str, Number]:
@@ -159,6 +173,7 @@ class Shuffler:
         """Return the account as of now; `complete`: it is the last one, and has sizes."""
         account, reader, left = self.account, self.reader, self.left
         connection = self.publisher.connection
+        [stream] = account.streams if len(account.streams) == 1 else [StreamPlaces()]
         return ShufflerResult(
             read=account.read_seqs,
             published=account.published_seqs,
@@ -173,11 +188,11 @@ class Shuffler:
             reread=account.reread,
             settled=account.settled,
             stored_twice=account.stored_twice,
-            copy_seqs=account.stream.copy_seqs,
+            copy_seqs=stream.copy_seqs,
             foreign=account.foreign,
             failures_by_reason=account.failures_by_reason,
             refusals_by_reason=account.refusals_by_reason,
-            stream_seqs=_runs(account.stream.runs),
+            stream_seqs=_runs(stream.runs),
             stream_began_anew=self.publisher.window.stream_began_anew,
             message_bytes=account.message_bytes,
             relay_connections=RelayConnections(
@@ -195,7 +210,7 @@ class Shuffler:
             gap_count=reader.gaps.count + (left.gap_count if left else 0),
             numbers_densely=reader.gaps.is_dense(account.read),
             seq_resets=reader.seq_resets + (left.seq_resets if left else 0),
-            stream_created=account.stream.created,
+            stream_created=stream.created,
             lost_streams=[
                 LostStream(
                     created=lost.created,
@@ -214,6 +229,9 @@ class Shuffler:
             cursor_errors=self.cursor_errors + (left.cursor_errors if left else 0),
             lives=1 if left is None else left.lives + 1,
             nats_outages=[*(left.nats_outages if left else ()), *self.publisher.outages],
+            streams=[PublishedTo(copy_seqs=one.copy_seqs) for one in account.streams]
+            if len(account.streams) > 1
+            else UNSET,
         )
 
 

@@ -40,8 +40,13 @@ async def settle(
     account: Account,
     window: PublishWindow,
     life_before: LifeBefore | None = None,
+    *,
+    number: int = 0,
 ) -> None:
-    """Read every place that no answer named. Raises JetStreamError if NATS does not answer."""
+    """Read every place that no answer named, of stream `number`.
+
+    Raises JetStreamError if NATS does not answer.
+    """
     state: Any = (await api.stream_info(stream)).get("state")
     try:
         first_kept, last_seq = int(state["first_seq"]), int(state["last_seq"])
@@ -49,22 +54,25 @@ async def settle(
         raise JetStreamError(f"stream {stream}: its state makes no sense: {error}") from error
     if last_seq <= 0:
         return
-    places = IntervalSet([(1, last_seq)]).difference(account.stream.stored_seqs)
-    places = places.difference(account.stream.copy_seqs)
+    known = account.streams[number]
+    places = IntervalSet([(1, last_seq)]).difference(known.stored_seqs)
+    places = places.difference(known.copy_seqs)
     reads = 0
     for first, last in places:
         stream_seq = first
         while stream_seq <= last:
-            if stream_seq in account.stream.stored_seqs:
+            if stream_seq in known.stored_seqs:
                 # Its answer has come while others were looked at.
                 pass
             elif stream_seq >= first_kept and reads < READS_MAX:
                 reads += 1
                 message = await _message_at(api, stream, stream_seq)
-                if message is not None:
-                    _take(message, stream_seq, account, window, life_before)
+                if message is not None and not window.found(
+                    message.seq, stream_seq, message.message_id, number
+                ):
+                    _take(message, stream_seq, account, life_before)
             elif account.maybe_stored_twice > account.stored_twice:
-                account.note_copy(stream_seq)
+                account.note_copy(stream_seq, number)
             elif stream_seq < first_kept and reads < READS_MAX:
                 # Messages that have left the stream have nothing more to tell.
                 stream_seq = first_kept
@@ -88,14 +96,8 @@ async def _message_at(api: JetStreamApi, stream: str, stream_seq: int) -> _Messa
 
 
 def _take(
-    message: _Message,
-    stream_seq: int,
-    account: Account,
-    window: PublishWindow,
-    life_before: LifeBefore | None,
+    message: _Message, stream_seq: int, account: Account, life_before: LifeBefore | None
 ) -> None:
-    if window.found(message.seq, stream_seq, message.message_id):
-        return
     if life_before is None or not life_before.has_published(message.seq, stream_seq, message.data):
         account.foreign += 1
 

@@ -42,12 +42,14 @@ class Address(NamedTuple):
     """Subject and headers of one event; `label` is `<kind> <collection>`, for statistics.
 
     `did_crc` is the CRC-32 of its DID, which stands for it if order and partitions are checked.
+    `stream` is the number of the stream that has its partition.
     """
 
     subject: bytes
     header: bytes
     did_crc: int
     label: str
+    stream: int
 
 
 class ClassesOf:
@@ -71,10 +73,11 @@ class ClassesOf:
 
 
 class Addresser:
-    """Addresses events, each DID always to the same one of `partitions`."""
+    """Addresses events, each DID always to the same one of `partitions`, and of `streams`."""
 
-    def __init__(self, partitions: int = DEFAULT_PARTITIONS) -> None:
+    def __init__(self, partitions: int = DEFAULT_PARTITIONS, streams: int = 1) -> None:
         self.partitions = partitions
+        self.streams = streams
         self._labels: set[str] = set()
         self._formats: dict[tuple[str, tuple[str, ...]], tuple[bytes, str]] = {}
 
@@ -89,7 +92,8 @@ class Addresser:
             message_id(event).encode(),
             event.seq,
         )
-        return Address(subject_format % (did_crc % self.partitions), header, did_crc, label)
+        partition = did_crc % self.partitions
+        return Address(subject_format % partition, header, did_crc, label, partition % self.streams)
 
     def _remember(self, kind: str, collections: tuple[str, ...]) -> tuple[bytes, str]:
         token = collection_token(collections)

@@ -28,6 +28,7 @@ from fpaas.records.events import (
     EventLog,
     EventRecord,
 )
+from fpaas.records.shuffler import NAME
 from fpaas.records.status import State
 from fpaas.shuffler import run_cursor, stream_reader
 from fpaas.shuffler.cursor_places import CursorBucket
@@ -37,7 +38,7 @@ from fpaas.shuffler.relay_peer import RelayPeer
 from fpaas.shuffler.run_files import Left, RunFiles
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from fpaas.shuffler.stream_peer import StreamPeer
-from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, ClassesOf
+from fpaas.shuffler.subjects import ClassesOf
 from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.watch.lost_connections import LostConnections
 from fpaas.watch.nats_peer import NatsPeer
@@ -88,6 +89,11 @@ class _Begin(NamedTuple):
     @classmethod
     async def find(cls, spec: RunSpec, directory: Path, endpoints: Endpoints) -> _Begin:
         """Find it out. Raises RunInvalid if what one left cannot be read."""
+        if spec.stream.is_split and (directory / NAME).exists():
+            raise RunInvalid(
+                f"{directory}: a shuffler was here before, and none goes on with bench_streams="
+                f"{spec.stream.count}; play the run again"
+            )
         left = Left.load(directory)
         after = None if left is None else left.result.last_cursor
         bucket = run_cursor.bucket_of(spec, endpoints.relay_url, endpoints.nats)
@@ -132,7 +138,8 @@ class _Run:
         self._shuffler = Shuffler(
             endpoints,
             after=after,
-            partitions=spec.consumers.partitions or DEFAULT_PARTITIONS,
+            partitions=spec.partitions,
+            streams=spec.stream.names,
             keep_dids=True,
             classes_of=ClassesOf(spec.consumers.classes) if spec.has_filters else None,
             contiguous=first_seq is not None,
@@ -298,8 +305,10 @@ class _Run:
                 # A server that stood still until now answers what waited before it is read.
                 await self._shuffler.publisher.drain(STOP_DRAIN_S)
                 account, window = self._shuffler.account, self._shuffler.publisher.window
-                name, life_before = self._spec.stream.name, self._life_before
-                await stream_reader.settle(api, name, account, window, life_before)
+                for number, name in enumerate(self._spec.stream.names):
+                    await stream_reader.settle(
+                        api, name, account, window, self._life_before, number=number
+                    )
         except (JetStreamError, NatsError, TimeoutError) as error:
             log.warning("the stream was not read at the end: %s", error or "no answer in time")
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +11,7 @@ from fpaas.errors import SpecError
 from fpaas.spec import acks, kinds, mix, rates
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT
-from fpaas.spec.run_checks import check_faults, check_nats_hosts
+from fpaas.spec.run_checks import check_faults, check_nats_hosts, check_streams
 from fpaas.spec.run_spec import (
     EVENT_LOG,
     SCHEMA,
@@ -71,7 +72,7 @@ def build(
     if rate_steps:
         offer_s = v["bench_warmup_s"] + v["bench_measure_s"]
         rate_per_s = rates.frames_in(rate_steps, offer_s) / offer_s
-    pullers_per_durable = count if delivery == "shared" else 1
+    pullers_per_durable = math.ceil(count / v["bench_streams"]) if delivery == "shared" else 1
     classes = mix.classes_of(v["bench_mix"], v)
     acks.check(v, classes)
     kinds.check(v)
@@ -120,6 +121,7 @@ def build(
             compression=v["bench_stream_compression"],
             sync_interval_s=v["bench_sync_interval_s"],
             persist_mode=v["bench_stream_persist_mode"],
+            count=v["bench_streams"],
         ),
         consumers=Consumers(
             count=count,
@@ -152,6 +154,7 @@ def build(
         cursor_place=v["bench_cursor_place"],
     )
     check_faults(run)
+    check_streams(run)
     _check_threshold(run)
     return run
 

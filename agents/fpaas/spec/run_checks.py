@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from fpaas.errors import SpecError
 from fpaas.spec import fault_checks, kinds, mix
+from fpaas.spec.faults import NATS, SHUFFLER, label, targets
 from fpaas.spec.run_spec import RunSpec, split_consumers
 from fpaas.spec.variables import NATS_HOSTS_ALLOWED, read_variables
+
+#: To make streams that have so many subjects takes nats-server 5 s, and four times as long for
+#: twice as many.
+SPLIT_PARTITIONS_MAX = 10_000
 
 
 def check_run(run: RunSpec, source: str) -> None:
@@ -30,6 +35,7 @@ def check_run(run: RunSpec, source: str) -> None:
         "bench_drain_s": run.drain_s,
         "bench_cursor_place": run.cursor_place,
         "bench_undecodable_max_frames": run.firehose.undecodable_max_frames,
+        "bench_streams": stream.count,
         "bench_stream_max_age_s": stream.max_age_s,
         "bench_stream_max_bytes": stream.max_bytes,
         "bench_stream_duplicate_window_s": stream.duplicate_window_s,
@@ -73,6 +79,7 @@ def check_run(run: RunSpec, source: str) -> None:
         raise SpecError(f"{source}: shares: are not those of {consumers.count} consumers")
     try:
         check_faults(run)
+        check_streams(run)
     except SpecError as error:
         raise SpecError(f"{source}: {error}") from None
 
@@ -87,6 +94,43 @@ def check_faults(run: RunSpec) -> None:
         plays_relay=run.firehose.rate_per_s is not None,
         workers=workers if isinstance(workers, int) else None,
     )
+
+
+def check_streams(run: RunSpec) -> None:
+    """Refuse what cannot be played with several streams. Raises SpecError that names it."""
+    count, consumers = run.stream.count, run.consumers
+    if count == 1:
+        return
+    said = f"bench_streams: {count} is not allowed"
+    if consumers.count < count:
+        raise SpecError(
+            f"{said} with bench_consumers={consumers.count}: each consumer reads one stream, and "
+            f"nobody would read the others; allowed: up to {consumers.count}"
+        )
+    if consumers.partitions > SPLIT_PARTITIONS_MAX:
+        raise SpecError(
+            f"{said} with bench_consumers={consumers.count} and bench_delivery=partitioned: each "
+            "partition is a subject of one of the streams, and the server compares all of them; "
+            f"allowed: 1, or up to {SPLIT_PARTITIONS_MAX} consumers"
+        )
+    if consumers.classes:
+        raise SpecError(
+            f"{said} with bench_mix: a class's filter may be on partitions that its consumers' "
+            "stream does not have; leave one of the two out"
+        )
+    if len(run.hosts["nats"]) > 1:
+        raise SpecError(
+            f"{said} with {len(run.hosts['nats'])} NATS hosts: who leads which stream is not "
+            "followed; use an inventory with one NATS host"
+        )
+    for number, fault in enumerate(run.faults):
+        ended = {one.group for one in targets(fault, run.hosts)}
+        if fault.do in ("kill", "restart") and ended & {NATS, SHUFFLER}:
+            raise SpecError(
+                f"{said} with {label(number, fault)}: several streams are not made again, nor does "
+                "a shuffler go on with them; end the relay, the consumers or a worker, or use "
+                "`pause`"
+            )
 
 
 def check_nats_hosts(hosts: list[str], replicas: int) -> None:

@@ -18,7 +18,7 @@ from fpaas.errors import SpecError
 from fpaas.spec import class_counts, faults, kinds, rates
 from fpaas.spec.acks import ACKS
 from fpaas.spec.faults import Fault
-from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
+from fpaas.spec.mix import PARTITIONS, SUBJECT_ROOT, ConsumerClass
 from fpaas.spec.rates import RateStep
 from fpaas.spec.variables import CURSOR_PLACES, REPLAYS
 
@@ -88,7 +88,7 @@ class Firehose:
 
 @dataclass(frozen=True)
 class Stream:
-    """Every limit of the stream, explicit."""
+    """Every limit of the stream, explicit; `count` streams share the firehose, and `max_bytes`."""
 
     name: str
     subjects: list[str]
@@ -103,6 +103,22 @@ class Stream:
     sync_interval_s: float | None = None
     #: `async`: the server acks what it has not written to its files yet.
     persist_mode: str = "default"
+    count: int = 1
+
+    def name_of(self, number: int) -> str:
+        """Name one of the streams; the only one has the bare name."""
+        # All of one length, so that the server's answers are cut at one place.
+        return f"{self.name}_{number:02}" if self.is_split else self.name
+
+    @property
+    def names(self) -> list[str]:
+        """Name each stream, in order."""
+        return [self.name_of(number) for number in range(self.count)]
+
+    @property
+    def is_split(self) -> bool:
+        """Whether the firehose is in several streams."""
+        return self.count > 1
 
 
 @dataclass(frozen=True)
@@ -274,9 +290,27 @@ class RunSpec:
             return rates.frames_in(self.firehose.rate_steps, offer_s)
         return math.ceil(offer_s * self.firehose.rate_per_s)
 
+    @property
+    def partitions(self) -> int:
+        """How many partitions subjects have; a DID is always in the same one."""
+        return self.consumers.partitions or PARTITIONS
+
+    def stream_of(self, consumer_index: int) -> int:
+        """Return the number of the stream that serves a consumer: they take turns."""
+        return consumer_index % self.stream.count
+
+    def subjects_of(self, stream: int) -> list[str]:
+        """Subjects of a stream; of several, each has every `count`-th partition."""
+        if not self.stream.is_split:
+            return self.stream.subjects
+        numbers = range(stream, self.partitions, self.stream.count)
+        return [f"{SUBJECT_ROOT}.*.{number}.>" for number in numbers]
+
     def durable_of(self, consumer_index: int) -> str:
-        """Name of the durable that a consumer pulls from."""
+        """Name of the durable that a consumer pulls from; no two streams have the same one."""
         if self.consumers.delivery == "shared":
+            if self.stream.is_split:
+                return f"{DURABLE_PREFIX}-shared-{self.stream_of(consumer_index):02}"
             return f"{DURABLE_PREFIX}-shared"
         return f"{DURABLE_PREFIX}-{consumer_index:05d}"
 

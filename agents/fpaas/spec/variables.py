@@ -74,6 +74,7 @@ VARIABLES: dict[str, Variable] = {
         10_000_000,
     ),
     "bench_inactive_threshold_s": number(0, 0, 604_800, "seconds"),
+    "bench_streams": integer(1, 1, mix.PARTITIONS, "streams"),
     "bench_stream_max_age_s": number(300, 1, 604_800, "seconds"),
     "bench_stream_max_bytes": integer(2_000_000_000, 1_000_000, 2**53, "bytes"),
     "bench_stream_duplicate_window_s": number(300, 0.1, 604_800, "seconds"),

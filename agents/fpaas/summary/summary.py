@@ -205,11 +205,15 @@ def _use(run: MeasuredRun) -> dict[str, dict[str, Use]]:
 def _order(run: MeasuredRun) -> Order:
     """Count events of one DID that lost their order; see fpaas.ledger.order."""
     shuffler, deliveries = run.evidence.shuffler, run.evidence.deliveries
-    dids = run.evidence.dids
     in_stream = at_consumers = None
     if shuffler is not None and not shuffler.stream_began_anew:
         in_stream = _sum_of_known(
-            order.violations_in_stream(shuffler.stream_seqs, dids),
+            *(
+                None
+                if (seqs := one.stream_seqs) is None
+                else order.violations_in_stream(seqs, one.dids)
+                for one in run.evidence.streams
+            ),
             *(
                 order.violations_in_stream(one.record.stream_seqs, one.dids)
                 for one in run.evidence.lost
@@ -217,7 +221,10 @@ def _order(run: MeasuredRun) -> Order:
         )
     if deliveries is not None:
         at_consumers = _sum_of_known(
-            order.violations_at_consumers(deliveries, dids),
+            *(
+                order.violations_at_consumers(one.deliveries or (), one.dids)
+                for one in run.evidence.streams
+            ),
             *(
                 order.violations_at_consumers(one.deliveries or (), one.dids)
                 for one in run.evidence.lost

@@ -8,11 +8,23 @@ from fpaas.agreement import agreeing, count_of
 from fpaas.spec import ConsumerClass, Firehose, RunSpec, acks, starts
 from fpaas.text.plan_figures import rate
 
-DELIVERY_WORDS = {
+_DELIVERY_WORDS = {
     "fanout": "fan-out (each is owed every message)",
     "shared": "shared (one durable, the work is split)",
     "partitioned": "partitioned (each is owed its own part)",
 }
+_SPLIT_WORDS = _DELIVERY_WORDS | {
+    "fanout": "fan-out (each is owed every message of its stream)",
+    "shared": "shared (one durable of each stream, the work is split)",
+}
+
+
+def delivery(spec: RunSpec) -> str:
+    """Say who is owed what, and of how many streams."""
+    c, count = spec.consumers, spec.stream.count
+    if not spec.stream.is_split:
+        return _DELIVERY_WORDS[c.delivery]
+    return f"{_SPLIT_WORDS[c.delivery]}; {count} streams, each consumer reads one of them"
 
 
 def rate_of(firehose: Firehose) -> str:

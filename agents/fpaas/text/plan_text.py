@@ -7,7 +7,7 @@ from typing import Any
 
 from fpaas.plan.capacity import NATS_MAX_PENDING_BYTES
 from fpaas.spec import RunSpec, acks, kinds
-from fpaas.text.load_words import DELIVERY_WORDS, polls, rate_of, wanted
+from fpaas.text.load_words import delivery, polls, rate_of, wanted
 from fpaas.text.plan_figures import each_class, offer_s, percent, rate, share
 
 WIDTH = 80
@@ -69,7 +69,7 @@ def _demand(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
             f"draining = {offer_s(spec) + spec.drain_s:g} s"
         ),
         "firehose": f"{spec.firehose.source}: {per_s}, {plan['frames_offered']:,} in all",
-        "consumers": f"{c.count:,}, {DELIVERY_WORDS[c.delivery]}",
+        "consumers": f"{c.count:,}, {delivery(spec)}",
         **(
             {"acks": f"{c.ack}: {acks.WORDS[c.ack]}"}
             if c.ack != acks.EXPLICIT and not c.is_ordered
@@ -105,7 +105,7 @@ def _outcome(spec: RunSpec, plan: dict[str, Any]) -> dict[str, str]:
         "stream": (
             f"{plan['stream_messages']:,} messages, {plan['stream_bytes'] / 1e6:,.0f} of "
             f"{plan['stream_max_bytes'] / 1e6:,.0f} MB; they live {plan['retention_s']:.4g} s "
-            f"({plan['retention_limit']}), in {_storage(spec)}"
+            f"({plan['retention_limit']}), in {_storage(spec)}{_streams(spec)}"
         ),
     }
 
@@ -114,6 +114,13 @@ def _age(spec: RunSpec, age_s: float | None) -> str:
     if spec.consumers.is_pushed:
         return "not predicted: what the server and the network take"
     return "nothing is delivered" if age_s is None else f"{age_s:,.3g} s in the stream on average"
+
+
+def _streams(spec: RunSpec) -> str:
+    if not spec.stream.is_split:
+        return ""
+    each = spec.stream.max_bytes / spec.stream.count
+    return f"; {spec.stream.count} streams of {each / 1e6:,.0f} MB"
 
 
 def _storage(spec: RunSpec) -> str:
