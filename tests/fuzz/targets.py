@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
-from fpaas.consumers.polling import Gate, Habit, Puller
+from fpaas.consumers.puller import Gate, Habit, Puller
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.errors import BadInput, SpecError
 from fpaas.firehose import dag_cbor

@@ -11,7 +11,7 @@ import pytest
 
 from fpaas.bundle.parts import ServerFinal
 from fpaas.consumers.ordering import Ordered, OrderedPuller, Ordering
-from fpaas.consumers.polling import Gate, Habit, Puller
+from fpaas.consumers.puller import Gate, Habit, Puller
 from fpaas.consumers.subscribing import NoPolls, Subscribing, subscriber, subscription_of
 from fpaas.control import capacity_question
 from fpaas.jetstream import asked

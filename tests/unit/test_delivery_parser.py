@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
-from fpaas.consumers.polling import Gate, Habit, Puller
+from fpaas.consumers.puller import Gate, Habit, Puller
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.jetstream.nats_wire import ProtocolError
 from fpaas.measures.delivery_log import DeliveryLog

@@ -6,16 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.consumers.polling import (
-    FULL_OF_BYTES,
-    PULL_TIMEOUT_NS,
-    Gate,
-    Habit,
-    Polling,
-    Puller,
-    request_of,
-)
+from fpaas.consumers.polling import FULL_OF_BYTES, PULL_TIMEOUT_NS, Polling
 from fpaas.consumers.pull_size import LARGEST_MESSAGE_BYTES, PullSize, spread
+from fpaas.consumers.puller import Gate, Habit, Puller, request_of
 from fpaas.firehose.frames import MAX_FRAME_BYTES
 from fpaas.measures.delivery_log import DeliveryLog, duplicate_deliveries
 from fpaas.verdict.goal_figures import GOOD_STATUSES

@@ -6,8 +6,8 @@ import statistics
 
 import pytest
 
-from fpaas.consumers.polling import Gate, Habit, Puller
 from fpaas.consumers.processing_time import ProcessingTime
+from fpaas.consumers.puller import Gate, Habit, Puller
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.consumers.work import RETRY_NS, Work
 from fpaas.measures.delivery_log import DeliveryLog

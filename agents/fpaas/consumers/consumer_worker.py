@@ -18,8 +18,9 @@ from fpaas.consumers.consumer_files import ConsumerFiles
 from fpaas.consumers.delivery_parser import Deliveries
 from fpaas.consumers.joining import Joining
 from fpaas.consumers.ordering import Ordering
-from fpaas.consumers.polling import Gate, Polling, Puller
+from fpaas.consumers.polling import Polling
 from fpaas.consumers.pull_connections import PullConnections
+from fpaas.consumers.puller import Gate, Puller
 from fpaas.consumers.stream_changes import StreamChanges
 from fpaas.consumers.subscribing import Subscribing
 from fpaas.consumers.work import Work

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fpaas import common_time
-from fpaas.consumers.polling import Habit, Puller
+from fpaas.consumers.puller import Habit, Puller
 from fpaas.consumers.work import Work, publish
 from fpaas.jetstream.nats_wire import (
     MAX_CONTROL_LINE_BYTES,

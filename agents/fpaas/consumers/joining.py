@@ -7,7 +7,7 @@ import logging
 
 from fpaas import agent
 from fpaas.consumers.assignment import Assignment
-from fpaas.consumers.polling import Gate
+from fpaas.consumers.puller import Gate
 from fpaas.consumers.stream_changes import StreamChanges
 from fpaas.jetstream.asked import Durable, late_durables_of
 from fpaas.spec import NS_PER_S

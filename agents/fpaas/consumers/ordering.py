@@ -17,7 +17,7 @@ import logging
 import sys
 from collections.abc import Iterable
 
-from fpaas.consumers.polling import Gate, Habit, Puller
+from fpaas.consumers.puller import Gate, Habit, Puller
 from fpaas.consumers.subscribing import Subscribing, unsubscribes
 from fpaas.jetstream import asked
 from fpaas.jetstream.nats_wire import status_of

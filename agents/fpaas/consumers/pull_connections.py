@@ -14,9 +14,10 @@ from fpaas import common_time
 from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
 from fpaas.consumers.ordering import Ordered, OrderedPuller
-from fpaas.consumers.polling import BEGUN_LATE_MAX_NS, Gate, Habit, Puller, request_of
+from fpaas.consumers.polling import BEGUN_LATE_MAX_NS
 from fpaas.consumers.processing_time import ProcessingTime
 from fpaas.consumers.pull_size import CONNECTIONS_MAX, OTHER_OPEN_FILES, PullSize, spread
+from fpaas.consumers.puller import Gate, Habit, Puller, request_of
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.consumers.subscribing import NoPolls, subscriber, subscription_of
 from fpaas.consumers.work import Work

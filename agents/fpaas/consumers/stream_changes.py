@@ -14,8 +14,9 @@ from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_files import ConsumerFiles
 from fpaas.consumers.delivery_parser import Deliveries
 from fpaas.consumers.durable_keeper import DurableKeeper
-from fpaas.consumers.polling import Gate, Polling
+from fpaas.consumers.polling import Polling
 from fpaas.consumers.pull_connections import WAIT_FOR_NATS_S, PullConnections
+from fpaas.consumers.puller import Gate
 from fpaas.consumers.work import Work
 from fpaas.jetstream.asked import Durable, durables_of
 from fpaas.measures.delivery_log import DeliveryLog

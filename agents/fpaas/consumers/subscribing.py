@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 
-from fpaas.consumers.polling import Gate, Habit, Polling, Puller
+from fpaas.consumers.polling import Polling
+from fpaas.consumers.puller import Gate, Habit, Puller
 from fpaas.measures.delivery_log import DeliveryLog
 
 #: Later than any run.

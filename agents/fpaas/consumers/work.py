@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fpaas.consumers.polling import IN_PROGRESS, Gate, Puller
+from fpaas.consumers.puller import IN_PROGRESS, Gate, Puller
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.spec.answers import ACKED, Answer
 
