@@ -63,6 +63,21 @@ def test_the_ledger_balances_to_the_event(tmp_path: Path) -> None:
         assert "cursor_lost" not in [one["kind"] for one in summary["events"]]
 
 
+def test_it_goes_on_with_the_numbers_that_its_relay_has_by_then(tmp_path: Path) -> None:
+    labs = []
+    for number, fault in enumerate(
+        (
+            {"do": "rewind", "frames": 100},
+            {"do": "renumber", "first_seq": 1},
+            {"do": "renumber", "first_seq": 20_000_000},
+        )
+    ):
+        renumbers = {**fault, "on": "relay", "at_s": 2}
+        labs.append(Restarted(tmp_path / str(number), [5.3], bench_faults=[renumbers]))
+    for lab, summary in zip(labs, play_all(labs, Restarted.play), strict=True):
+        check_balance(lab, summary)
+
+
 def check_balance(lab: Restarted, summary: dict[str, Any]) -> None:
     ledger = summary["ledger"]
     assert ledger["unexplained"] == 0, summary["verdict"]

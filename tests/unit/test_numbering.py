@@ -134,6 +134,21 @@ def test_future_cursor_tries_the_numbering_before_a_leap() -> None:
     assert len(set(reading.positions)) == len(reading.positions)
 
 
+def test_another_reader_goes_on_in_a_new_numbering() -> None:
+    first = Reading(0)
+    first.read_all([*run(1, 100), *run(1, 70, 101)])
+    kept, position = first.numbering.kept, first.numbering.last_position
+    assert kept is not None
+    assert position == 170
+    second = Numbering(position)
+    second.go_on(kept, position)
+    assert (second.last_seq, second.last_position) == (70, 170)
+    assert second.seq_before(150) == 49
+    # What is before the new numbering cannot be asked for.
+    second.go_on(kept, 90)
+    assert (second.last_seq, second.last_position) == (0, 100)
+
+
 def numberings(count: st.SearchStrategy[int]) -> st.SearchStrategy[list[tuple[int, int, int]]]:
     """Return stretches as (first seq, how many events, step)."""
     stretch = st.tuples(st.integers(1, 2**40), count, st.integers(1, 5))

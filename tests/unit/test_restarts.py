@@ -34,7 +34,7 @@ from fpaas.report.series import RunSeries
 from fpaas.spec import NS_PER_S, Fault
 from fpaas.summary import summary
 from fpaas.verdict import codes, verdict
-from fpaas.verdict.facts import Facts
+from fpaas.verdict.facts import Facts, renumbered_unsaved_s
 from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
 
 
@@ -295,3 +295,21 @@ def test_a_single_worker_that_dies_is_named() -> None:
     assert codes.sentence(Reason("consumers_died", None, died)) == (
         "the consumers' agent (consumers worker 0) died 12.4 s after the run's start"
     )
+
+
+@pytest.mark.parametrize(
+    ("at_s", "for_s", "known_s"),
+    # Kept by the one that ended; not kept; undone while nobody was there; read by the one after.
+    [(10.0, 0.0, None), (12.0, 0.0, 12.0), (5.0, 8.0, 13.0), (14.5, 0.0, None)],
+)
+def test_numbers_that_a_shuffler_had_not_kept(
+    tmp_path: Path, at_s: float, for_s: float, known_s: float | None
+) -> None:
+    fault = {"do": "rewind", "on": "relay", "at_s": at_s} | ({"for_s": for_s} if for_s else {})
+    directory = RawRun({"bench_faults": [fault]}).write(tmp_path / "run", sealed=False)
+    host = directory / "hosts" / HOST
+    without_samples(host, "shuffler", 12, 14)
+    note(host, "shuffler", 13.2, 13.9)
+    ended(host, "shuffler", 12.7, 41.0)
+    seal.seal(host, HOST)
+    assert renumbered_unsaved_s(load_bundle(directory)) == known_s

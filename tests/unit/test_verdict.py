@@ -95,6 +95,7 @@ def test_what_was_lost_is_not_unread_as_planned(healthy: tuple[RawRun, dict[str,
         (Facts(workers_killed=[WorkerDeath(HOST, 1, 3.0)]), "worker_died"),
         (Facts(server_lives={HOST: ["A", "B"]}), "nats_restarted"),
         (Facts(stream_began_anew=True), "stream_began_anew"),
+        (Facts(places_given_twice=True), "acked_forgotten"),
         (Facts(servers_silent={HOST: 7.0}), "nats_died"),
         (Facts(loop_lag_p99_ms={"relay on h": 150.0}), "loop_lag"),
         (Facts(process_cpu_pct={"shuffler (pid 1) on h": 99.0}), "process_saturated"),
@@ -107,6 +108,15 @@ def test_a_fact_that_makes_a_run_invalid(
     judged = judge(healthy, facts)
     assert judged.status == "invalid"
     assert of(judged.reasons) == [code]
+
+
+@pytest.mark.parametrize("shows", ["ledger.unexplained", "ledger.not_read", ""])
+def test_numbers_that_a_shuffler_had_not_kept(
+    healthy: tuple[RawRun, dict[str, Any]], shows: str
+) -> None:
+    facts = Facts(never_fetched=0, renumbered_unsaved_s=4.0)
+    judged = judge(healthy, facts, changes={shows: 3} if shows else {})
+    assert ("renumbered_unsaved" in of(judged.reasons)[:1]) is bool(shows)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,16 @@ class Numbering:
         """The position of the event read last; None before the first."""
         return self._top if self.next_seq is None else self.next_seq - 1 + self.base
 
+    @property
+    def kept(self) -> tuple[int, int] | None:
+        """What another reader has to know to go on in this numbering; None before there is one."""
+        return None if self.first_seq is None else (self.base, self.first_seq)
+
+    def go_on(self, kept: tuple[int, int], position: int) -> None:
+        """Go on after a position of a reader that had a numbering."""
+        self.base, self.first_seq = kept
+        self.next_seq = max(position - self.base + 1, self.first_seq)
+
     def seq_before(self, position: int) -> int | None:
         """Return the seq to resume from so that `position` is read again, or its whole numbering.
 

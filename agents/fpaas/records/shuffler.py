@@ -161,6 +161,13 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     last_cursor: Annotated[
         int | None, doc("all events up to this seq have their outcome; null: none yet")
     ] = None
+    numbering: Annotated[
+        tuple[int, int] | None,
+        doc(
+            "of the relay's own numbers since it renumbered last: how far they are behind these, "
+            "and the first that may be asked for; null: none was read, or an older shuffler"
+        ),
+    ] = None
     complete: Annotated[bool, doc("false: as of up to a second before the shuffler was killed")] = (
         True
     )

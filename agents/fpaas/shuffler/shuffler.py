@@ -204,6 +204,7 @@ class Shuffler:
                 reconnects=max(connection.connects - 1, 0),
             ),
             last_cursor=cursor,
+            numbering=reader.numbering.kept,
             complete=complete,
             quiet=[*((left and left.quiet) or ()), *reader.listening.quiet()],
             gaps=[*(left.gaps if left else ()), *reader.gaps.found],

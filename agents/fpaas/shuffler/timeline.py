@@ -174,9 +174,8 @@ class _Run:
             publisher, ended_at = shuffler.publisher, account.last_stream_seq
             self._life_before = LifeBefore(publisher, account, ended_at)
             shuffler.reader.recorded_to = left.result.read.last or -1
-            if left.result.read and not left.result.seq_resets:
-                # The relay still has its numbers: what was read by them can be read again.
-                shuffler.reader.numbering.first_seq = left.result.read.first
+            if left.result.numbering is not None and after is not None:
+                shuffler.reader.numbering.go_on(left.result.numbering, after)
             with EventLog(self._events_path) as event_log:
                 self._restart = event_log.begin(AGENT_RESTARTED, common_time.now_ns(), {})
         if common_time.now_ns() >= self._spec.t0_unix_ns:

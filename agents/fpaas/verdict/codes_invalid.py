@@ -317,6 +317,15 @@ CODES: dict[str, Code] = {
         "and bench_stream_replicas=3, unless all of them lose power.",
         {"count": "messages, None: not known", "missing": "those not put back, None: not known"},
     ),
+    "renumbered_unsaved": Code(
+        INVALID,
+        "a fault made the relay renumber its events at {at_s:g} s, and the shuffler was killed "
+        "before it had kept that: the one that went on asked for numbers that were others by then",
+        "A shuffler keeps its place each second. Of what was renumbered in its last second, or "
+        "before another one went on, nobody knows which events were read, and which twice.",
+        "Have two seconds at least between the faults, or two runs.",
+        {"at_s": "s since T0"},
+    ),
     "interrupted": Code(
         INVALID,
         _interrupted,

@@ -30,6 +30,7 @@ class Dead:
         if facts.stream_began_anew:
             self.reasons.append(Reason("stream_began_anew"))
         self.reasons += _forgotten(summary, facts)
+        self.reasons += _renumbered(summary, facts)
 
     def left(self, problem: Reason) -> bool:
         """Whether a death explains a problem with files."""
@@ -127,6 +128,13 @@ def _forgotten(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
         yield Reason("acked_forgotten", None, told)
     elif facts.places_given_twice:
         yield Reason("acked_forgotten", None, {"count": None, "missing": None})
+
+
+def _renumbered(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
+    """Say that a shuffler went on with numbers that the relay had no more, if it shows."""
+    ledger = summary["ledger"]
+    if facts.renumbered_unsaved_s is not None and (ledger["unexplained"] or ledger["not_read"]):
+        yield Reason("renumbered_unsaved", None, {"at_s": facts.renumbered_unsaved_s})
 
 
 def _known_s(end: AgentEnd | WorkerDeath) -> float:

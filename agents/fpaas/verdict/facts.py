@@ -10,6 +10,7 @@ from itertools import pairwise
 from fpaas.bundle import process_ends, restarts
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import HostPart, JsonObject, cumulative
+from fpaas.firehose import renumbering
 from fpaas.latency import duties
 from fpaas.latency.legs import Legs
 from fpaas.ledger.disagreements import Disagreement
@@ -23,7 +24,7 @@ from fpaas.records.nats import ServerLife
 from fpaas.records.status import State
 from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
-from fpaas.spec.faults import CONSUMERS, RELAY
+from fpaas.spec.faults import CONSUMERS, RELAY, SHUFFLER
 
 #: A probe samples once a second; beyond both, what it left out could hide what went on.
 UNSAMPLED_MAX_S = 2
@@ -31,6 +32,10 @@ UNSAMPLED_MAX_SHARE = 0.2
 
 #: A client notices a silence within this time.
 NOTICED_AFTER_NS = 2 * NS_PER_S
+
+
+#: A shuffler that runs keeps its place so often, at the latest.
+KEPT_WITHIN_S = 1.5
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ class Facts:
     stream_began_anew: bool = False
     #: The stream gave new messages the places of others, and nobody could say which it forgot.
     places_given_twice: bool = False
+    #: When a fault made the relay renumber just before the shuffler ended, or while it was away.
+    renumbered_unsaved_s: float | None = None
     #: How often the relay ended in the run, and was started again.
     relay_restarts: int = 0
     #: How often the shuffler was started in the run.
@@ -156,11 +163,32 @@ def collect(
         publish_failures=shuffler.failures_by_reason if shuffler else {},
         stream_began_anew=bundle.stream_made_after is not None,
         places_given_twice=shuffler is not None and shuffler.stream_began_anew,
+        renumbered_unsaved_s=renumbered_unsaved_s(bundle),
         relay_restarts=sum(one.agent == RELAY for one in restarts.find(bundle)),
         shuffler_lives=shuffler.lives if shuffler is not None else 1,
         workers_gone_on=sum(one.gone_on_unix_ns is not None for _, one in bundle.workers),
         has_final=bundle.stream_final is not None,
     )
+
+
+def renumbered_unsaved_s(bundle: Bundle) -> float | None:
+    """Return when the relay renumbered though no shuffler kept that; None if it did not.
+
+    A shuffler keeps its place each second.
+    """
+    times_s = [
+        at_s
+        for fault in bundle.spec.faults
+        if fault.do in (renumbering.REWIND, renumbering.RENUMBER)
+        for at_s in ((fault.at_s, fault.until_s) if fault.for_s else (fault.at_s,))
+    ]
+    for one in restarts.find(bundle) if times_s else ():
+        since_s = _since_t0_s(bundle, one.begin_unix_ns) - KEPT_WITHIN_S
+        until_s = _since_t0_s(bundle, one.end_unix_ns or bundle.spec.settled_unix_ns)
+        found = [at_s for at_s in times_s if since_s <= at_s <= until_s]
+        if one.agent == SHUFFLER and found:
+            return found[0]
+    return None
 
 
 def _agents(bundle: Bundle) -> Iterator[AgentEnd]:
