@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fpaas.bundle.loader import load_bundle
+from fpaas.records.events import PROCESS_ENDED, EventLog
 from fpaas.spec import SpecError
 from fpaas.summary import summary
 from fpaas.text import summary_text
@@ -230,6 +231,19 @@ def test_a_server_restart_is_seen(tmp_path: Path) -> None:
     (first,) = [one for one in notes if one["code"] == "nats_restarted_recovered"]
     assert first["host"] == HOST
     assert len(first["parameters"]["lives"]) == 2
+
+
+def test_an_end_of_prometheus_is_noted(tmp_path: Path) -> None:
+    t0_unix_ns = write(tmp_path).spec.t0_unix_ns
+    path = tmp_path / "run" / "hosts" / HOST / "probe.events.jsonl"
+    with EventLog(path) as log:
+        for process, at_s in (("prometheus", 5), ("prometheus", 7), ("prometheus", 1e4), ("x", 5)):
+            at_ns = t0_unix_ns + round(at_s * 1e9)
+            log.begin(PROCESS_ENDED, at_ns, {"process": process, "pid": 1}, end_unix_ns=at_ns)
+    notes = verdict_codes.entries(analyse(tmp_path), "note")
+    (noted,) = [one for one in notes if one["code"] == "watching_ended"]
+    assert noted["host"] == HOST
+    assert noted["parameters"] == {"process": "prometheus", "at_s": 5.0, "times": 2}
 
 
 def test_the_screenful_is_one(tmp_path: Path) -> None:

@@ -389,6 +389,18 @@ CODES: dict[str, Code] = {
         "See which process it was with `dmesg` on that host, and give it more memory.",
         {"count": "processes, of the lab or others"},
     ),
+    "watching_ended": Code(
+        NOTE,
+        "{process} ended {at_s:.1f} s after the run's start ({times} {times:time|times} in all); "
+        "the run's own figures do not depend on it",
+        "Prometheus or Grafana ended in the run, so what they show of it has a gap.",
+        "Read the journal of that unit on its host, or the log in the lab's directory.",
+        {
+            "process": "prometheus or grafana",
+            "at_s": "s since T0, the first time",
+            "times": "times",
+        },
+    ),
     "explained_by_fault": Code(
         NOTE,
         lambda p: (

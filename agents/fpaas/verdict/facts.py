@@ -19,8 +19,9 @@ from fpaas.ledger.publishing import at_least_read
 from fpaas.measures.figures import Window, growth
 from fpaas.reason import Reason
 from fpaas.records.consumers import WorkerResult
-from fpaas.records.events import NATS_SILENT, EventRecord
+from fpaas.records.events import NATS_SILENT, PROCESS_ENDED, EventRecord
 from fpaas.records.nats import ServerLife
+from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.status import State
 from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
@@ -93,6 +94,8 @@ class Facts:
     process_cpu_pct: dict[str, float] = field(default_factory=dict)
     #: By host, how many processes the kernel killed in the run because memory ran out, if any.
     killed_for_memory: dict[str, int] = field(default_factory=dict)
+    #: (host, process, seconds since T0), for each time that Prometheus or Grafana ended in the run.
+    watching_ended: list[tuple[str, str, float]] = field(default_factory=list)
     #: By host, seconds of the window without a sample, if there are too many.
     unsampled_s: dict[str, int] = field(default_factory=dict)
     frames_offered: int | None = None
@@ -155,6 +158,7 @@ def collect(
         own_lateness_p99_ms=None if outside is None else outside.own,
         process_cpu_pct=resources.agent_cpu_pct(bundle, window),
         killed_for_memory=_killed_for_memory(bundle),
+        watching_ended=list(_watching_ended(bundle)),
         unsampled_s=_unsampled_s(bundle, window),
         frames_offered=relay.offered if relay else None,
         frames_damaged=relay.damaged if relay else 0,
@@ -263,6 +267,16 @@ def _ended_s(bundle: Bundle, ended_unix_ns: int | None) -> float | None:
 
 def _since_t0_s(bundle: Bundle, unix_ns: int) -> float:
     return (unix_ns - bundle.spec.t0_unix_ns) / NS_PER_S
+
+
+def _watching_ended(bundle: Bundle) -> Iterator[tuple[str, str, float]]:
+    spec = bundle.spec
+    for part in bundle.hosts.values():
+        for record in part.events.get(PROBE, ()):
+            process = record.parameters.get("process")
+            is_in_run = spec.t0_unix_ns <= record.begin_unix_ns < spec.end_unix_ns
+            if record.kind == PROCESS_ENDED and process in resources.WATCHING and is_in_run:
+                yield part.host, str(process), _since_t0_s(bundle, record.begin_unix_ns)
 
 
 def _killed_for_memory(bundle: Bundle) -> dict[str, int]:

@@ -147,3 +147,13 @@ def killed_for_memory(facts: Facts, told: list[Reason]) -> Iterator[Reason]:
     for host, count in facts.killed_for_memory.items():
         if host not in hosts:
             yield Reason("processes_killed_for_memory", host, {"count": count})
+
+
+def watching_ended(facts: Facts) -> Iterator[Reason]:
+    """Name what watched the lab and ended: its figures have a gap from then on."""
+    first: dict[tuple[str, str], list[float]] = {}
+    for host, process, at_s in facts.watching_ended:
+        first.setdefault((host, process), []).append(at_s)
+    for (host, process), times_s in first.items():
+        told = {"process": process, "at_s": min(times_s), "times": len(times_s)}
+        yield Reason("watching_ended", host, told)
