@@ -72,6 +72,25 @@ def test_unanswered_publishes_copies_and_foreign_messages(nats_server: NatsServe
     assert list(account.unknown_seqs) == [(9, 9)]
 
 
+def test_what_another_shuffler_stored_is_its(nats_server: NatsServer) -> None:
+    """After NATS failed, both repeat an event, which it has of one; each reads another relay."""
+    account = Account(keep_dids=True)
+    window = PublishWindow(account)
+    tokens = [window.add(publish(seq)) for seq in (7, 8)]
+    for _ in range(2):
+        for item in window.pending.values():
+            window.written(item, 0.0, 0)
+    for place, token in enumerate(tokens, 1):
+        window.answer(token, Ack(place, duplicate=True), 0.0)
+    assert account.settled == 2
+    asyncio.run(store(nats_server.url, [{"Fpaas-Seq": "7"}, {"Fpaas-Seq": "1008"}]))
+    asyncio.run(read(nats_server.url, account, window))
+    assert list(account.published_seqs) == [(7, 7)]
+    assert list(account.duplicate_seqs) == [(8, 8)]
+    assert (account.settled, account.foreign) == (1, 1)
+    assert account.stream.runs == [[7, 1, 1]]
+
+
 def test_what_a_killed_shuffler_published_last_is_its(nats_server: NatsServer) -> None:
     """The firehose was over when another went on: no relay brings these events again."""
     frames = Synthetic(1)

@@ -219,6 +219,24 @@ class PublishWindow:
         self._note_copy(stream_seq, stream)
         return True
 
+    def settled_places(self, stream: int = 0) -> list[int]:
+        """Return places of a stream that a duplicate said to be ours; see `found_settled`."""
+        return [place for of_stream, place in self._settled if of_stream == stream]
+
+    def found_settled(self, seq: int, stream_seq: int, stream: int = 0) -> None:
+        """Take in which relay seq the message at such a place has: another shuffler's has its own.
+
+        On the same relay both have the same; then it counts as stored by both.
+        """
+        own_seq, label, size_bytes = self._settled[stream, stream_seq]
+        if seq != own_seq:
+            account = self._account
+            account.take_back(
+                own_seq, stream_seq, label=label, size_bytes=size_bytes, stream=stream
+            )
+            account.foreign += 1
+            del self._settled[stream, stream_seq]
+
     def withdraw(self) -> list[Publish]:
         """Take everything out that waits for an answer: its stream is gone, it is to be read again.
 

@@ -80,8 +80,21 @@ async def settle(
             else:
                 break
             stream_seq += 1
+    kept = [place for place in window.settled_places(number) if place >= first_kept]
+    for stream_seq in kept[: READS_MAX - reads]:
+        # A repeat that was a duplicate may be one of what another shuffler stored.
+        reads += 1
+        await _look_at_settled(api, stream, stream_seq, window, number)
     if reads:
         log.info("read %d places of the stream that no answer named", reads)
+
+
+async def _look_at_settled(
+    api: JetStreamApi, stream: str, stream_seq: int, window: PublishWindow, number: int
+) -> None:
+    message = await _message_at(api, stream, stream_seq)
+    if message is not None:
+        window.found_settled(message.seq, stream_seq, number)
 
 
 async def _message_at(api: JetStreamApi, stream: str, stream_seq: int) -> _Message | None:
