@@ -48,9 +48,12 @@ OVERLOAD = (
     "Use bench_fetch=drain, which reads until empty; or fewer frames, larger batches or a shorter "
     "poll interval."
 )
+LOGS = "Read the log of that part in `results/<run-id>/hosts/<host>/`, and run again."
 AS_SET = "Nothing, if this is what you want; otherwise change the parameters that it names."
 #: For reasons that may be about one class of a mix only.
 OF_CLASS = {"consumers": "class of a mix; missing: all consumers"}
+#: A parameter that several codes have.
+WORKERS = "of the consumers, which of their workers; empty: not known"
 #: For a window other than the run's own.
 WINDOW = {
     "warmup_s": "s, as the report was asked for",

@@ -10,11 +10,21 @@ from collections.abc import Iterator
 
 from fpaas.reason import Reason
 from fpaas.records.judgement import Cause, ReasonCode
-from fpaas.verdict import codes_goals, codes_invalid, codes_ledger, codes_limits, codes_notes
+from fpaas.verdict import (
+    codes_goals,
+    codes_invalid,
+    codes_lab,
+    codes_ledger,
+    codes_limits,
+    codes_notes,
+    codes_relay,
+)
 from fpaas.verdict.code import FAIL, INVALID, LIMIT, NOTE, Code
 
 CODES: dict[str, Code] = {
     **codes_invalid.CODES,
+    **codes_lab.CODES,
+    **codes_relay.CODES,
     **codes_ledger.CODES,
     **codes_goals.CODES,
     **codes_notes.CODES,

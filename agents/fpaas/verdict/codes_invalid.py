@@ -1,35 +1,25 @@
-"""Codes that make a run invalid: its figures cannot be trusted."""
+"""Codes that make a run invalid because a part ended, files are missing, or it was not judged."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from fpaas.agreement import count_of
 from fpaas.records.control import Trouble
 from fpaas.records.status import AGENTS, in_words
 from fpaas.verdict.code import (
     INVALID,
+    LOGS,
     OWN_WINDOW,
+    WORKERS,
     Code,
     Parameters,
-    between,
     of_own_window,
     spoken,
     still_open,
 )
 
-_LOGS = "Read the log of that part in `results/<run-id>/hosts/<host>/`, and run again."
-_BUSY = (
-    "Use more or faster hosts, fewer consumers, or a machine that does nothing else. Do not trust "
-    "the NATS figures of such a run."
-)
 _FILES = (
     "If the host was not reached or the run was cut off, collect it again "
     "(`ansible-playbook playbooks/collect.yml -e run_id=<run-id>`). Otherwise run again."
-)
-_CLOCK = (
-    "Synchronise the hosts' clocks (chrony), make sure that nothing sets them during a run, and "
-    "run again."
 )
 #: An agent that is alive gives a sign of it each second.
 SIGNS_APART_S = 1.5
@@ -69,38 +59,9 @@ def _died(agent: str) -> Code:
         INVALID,
         sentence,
         f"{AGENTS[agent].capitalize()} ended without a message: it was killed, or it crashed.",
-        f"{_LOGS} If the host ran out of memory, the kernel killed it, and `dmesg` says so.",
-        {**_ENDED, "state": "", "message": "", "workers": _WORKERS, **_LOG},
+        f"{LOGS} If the host ran out of memory, the kernel killed it, and `dmesg` says so.",
+        {**_ENDED, "state": "", "message": "", "workers": WORKERS, **_LOG},
     )
-
-
-def _agent_paused(p: Parameters) -> str:
-    until = "on" if p["end_s"] is None else f"to {p['end_s']:.1f} s"
-    workers = p.get("workers") or ()
-    who, they = in_words(p["agent"], workers), "they" if len(workers) > 1 else "it"
-    return (
-        f"{who} did not run from {p['begin_s']:.1f} s {until} after the run's start "
-        f"(stopped, swapped out, or without CPU), so what {they} sent was late"
-    )
-
-
-def _agent_restarted(p: Parameters) -> str:
-    agent = in_words(p["agent"], p.get("workers") or ())
-    gone = between(p["begin_s"], p["end_s"])
-    return f"{agent} ended and was started again; it served nobody {gone}"
-
-
-def _relay_unsteady(p: Parameters) -> str:
-    """Name only what is beyond its limit."""
-    said = []
-    if p["seq_resets"] > p["resets_limit"]:
-        times = count_of(p["seq_resets"], "time|times")
-        said.append(f"renumbered its events {times} (the limit is {p['resets_limit']})")
-    if p["reread_pct"] > p["reread_limit_pct"]:
-        frames = count_of(p["reread"], "frame|frames")
-        share = f"{p['reread_pct']:.1f} % of all (the limit is {p['reread_limit_pct']:g} %)"
-        said.append(f"sent {frames} again, {share}")
-    return f"the relay {p['relay_url']} " + " and ".join(said)
 
 
 def _loss(p: Parameters) -> str:
@@ -135,39 +96,6 @@ def _acked_forgotten(p: Parameters) -> str:
     return f"NATS forgot {forgot} when it ended; {missing} not back in place"
 
 
-def _start_spread(p: Parameters) -> str:
-    remedy = "start the run with more lead (run_lead_s)"
-    if p["clocks_apart_ms"] is not None:
-        remedy = (
-            f"their hosts' clocks differ by {p['clocks_apart_ms']:.0f} ms: synchronise them "
-            "(chrony)"
-        )
-    return (
-        f"agents started up to {p['spread_ms']:.0f} ms apart, the limit is {p['limit_ms']:g} ms; "
-        f"{remedy}"
-    )
-
-
-def _clock_set(p: Parameters) -> str:
-    found = "; ".join(
-        f"by {step['step_ms']:+.1f} ms about {step['at_s']:.0f} s after T0" for step in p["steps"]
-    )
-    return (
-        f"its clock was set during the run{found and f' ({found})'}; do not trust latencies across "
-        "hosts"
-    )
-
-
-def _late(what: str, whose: str) -> Callable[[Parameters], str]:
-    def sentence(p: Parameters) -> str:
-        return (
-            f"{what} late: p99 {p['p99_ms']:.1f} ms after they were due, the limit is "
-            f"{p['limit_ms']:g} ms; give {whose} host more CPU or less load"
-        )
-
-    return sentence
-
-
 def _goals_not_measured(p: Parameters) -> str:
     return (
         "goals cannot be judged because their figures were not measured: "
@@ -191,14 +119,6 @@ def _agent_failed(p: Parameters) -> str:
 def _agent_stopped(p: Parameters) -> str:
     agent = in_words(p["agent"])
     return f"{agent} was stopped before the run's end{spoken(p['message'])}"
-
-
-def _relay_silent(p: Parameters) -> str:
-    return (
-        f"no event came from the relay {p['relay_url']} for {p['longest_s']:.1f} s at a stretch "
-        f"(the limit is {p['longest_limit_s']:.3g} s), {p['total_s']:.1f} s in all (the limit is "
-        f"{p['total_limit_s']:.3g} s), of the window's {p['window_s']:g} s"
-    )
 
 
 #: Trouble of playbooks, in words.
@@ -231,18 +151,7 @@ def _interrupted(p: Parameters) -> str:
     return f"interrupted: {p['text']}" if p["text"] else "interrupted: the run ended early"
 
 
-def _unresolved(p: Parameters) -> str:
-    return (
-        f"frames were sent late, p99 {p['p99_ms']:.1f} ms after they were due (the limit is "
-        f"{p['limit_ms']:g} ms). Subscribers' sockets accepted no data for {p['blocked_s']:.1f} s, "
-        "which explains it; these files do not show how late the relay itself was"
-    )
-
-
-_LATE = {"p99_ms": "ms", "limit_ms": "ms"}
-_SHARE = {"limit_pct": "%"}
 _NATS = {"storage": "memory or file", "servers": "NATS hosts", "replicas": "of the stream"}
-_WORKERS = "of the consumers, which of their workers; empty: not known"
 _FILE = {"file": "its name"}
 _WRONG = {**_FILE, "what": "what is wrong with it"}
 
@@ -262,7 +171,7 @@ CODES: dict[str, Code] = {
         INVALID,
         lambda p: f"consumers worker {p['worker']} died{_when(p)}",
         "A process that plays consumers was killed, or it crashed. The others went on.",
-        _LOGS,
+        LOGS,
         {"worker": "its number", **_ENDED},
     ),
     "agent_failed": Code(
@@ -389,7 +298,7 @@ CODES: dict[str, Code] = {
         "{file}: is the shuffler's last checkpoint, from seconds before its end",
         "The shuffler was killed. What it published after its last checkpoint is known from the "
         "stream.",
-        _LOGS,
+        LOGS,
         _FILE,
     ),
     "relay_account_cut": Code(
@@ -397,14 +306,14 @@ CODES: dict[str, Code] = {
         "{file}: is the relay's last checkpoint, from up to a second before its end",
         "The relay was killed, or could not write its last account. Frames that were read from it "
         "after the checkpoint count as offered.",
-        _LOGS,
+        LOGS,
         _FILE,
     ),
     "worker_account_cut": Code(
         INVALID,
         "{file}: is the worker's last checkpoint; its last second is missing",
         "The worker was killed, or could not write its last account.",
-        _LOGS,
+        LOGS,
         _FILE,
     ),
     "consumers_missing": Code(
@@ -413,7 +322,7 @@ CODES: dict[str, Code] = {
         "{missing:is|are} in "
         "none",
         "Some consumers have no account: their worker never started, or its files are gone.",
-        _LOGS,
+        LOGS,
         {"missing": "consumers", "count": "consumers"},
     ),
     "more_problems": Code(
@@ -447,234 +356,6 @@ CODES: dict[str, Code] = {
         "percentiles may leave out the worst.",
         _REPORT,
         {"leg": "", "due": "calls", "counted": "samples", "open": "calls without an end"},
-    ),
-    "poll_lateness_own": Code(
-        INVALID,
-        _late("polls were sent", "the consumers'"),
-        "The consumers' agent itself sent its polls late. Waiting for answers does not count.",
-        _BUSY,
-        _LATE,
-    ),
-    "relay_lateness_own": Code(
-        INVALID,
-        _late("frames were sent", "the relay's"),
-        "Our relay itself sent its frames late. Waiting for a subscriber does not count.",
-        _BUSY,
-        _LATE,
-    ),
-    "relay_lateness": Code(
-        INVALID,
-        _late("frames were sent", "the relay's"),
-        "Our relay sent its frames late, and its subscriber did not hold it up. This run's files "
-        "do not show how much of that was the relay's own lateness.",
-        _BUSY,
-        _LATE,
-    ),
-    "relay_lateness_unresolved": Code(
-        INVALID,
-        _unresolved,
-        "Our relay's frames were late because their subscriber read none for a while. Runs of "
-        "older versions do not show whether the relay itself was on time.",
-        "Find out what held the shuffler up. Run again with this version, which tells the two "
-        "apart.",
-        {**_LATE, "blocked_s": "s"},
-    ),
-    "loop_lag": Code(
-        INVALID,
-        "{process}: its event loop woke up late, p99 {p99_ms:.1f} ms, the limit is {limit_ms:g} ms;"
-        " its latencies are not the server's",
-        "An agent's process had to wait for the CPU, so what it timed includes that wait.",
-        _BUSY,
-        {"process": "", **_LATE},
-    ),
-    "start_spread": Code(
-        INVALID,
-        _start_spread,
-        "Agents did not start together.",
-        "Give the start more lead (run_lead_s), or synchronise the hosts' clocks (chrony).",
-        {"spread_ms": "ms", "limit_ms": "ms", "clocks_apart_ms": "ms; null: not the cause"},
-    ),
-    "process_saturated": Code(
-        INVALID,
-        "{process}: was saturated, {share_pct:.0f} % of a core, the limit is {limit_pct:g} %; "
-        "lower the load or spread it",
-        "An agent's process used up the one core that it can use.",
-        _BUSY,
-        {"process": "", "share_pct": "% of a core", **_SHARE},
-    ),
-    "host_steal": Code(
-        INVALID,
-        "the hypervisor withheld {steal_pct:.1f} % of the CPU (steal), the limit is {limit_pct:g} "
-        "%; use a host with dedicated cores",
-        "The host is a virtual machine, and others used its cores.",
-        "Use a host with dedicated cores.",
-        {"steal_pct": "%", **_SHARE},
-    ),
-    "host_unsampled": Code(
-        INVALID,
-        "its probe left {missing_s:g} s of the window without a sample; what its CPU and memory "
-        "did meanwhile is not known",
-        "The probe did not run for a part of the window. That host's figures cover only the rest.",
-        "Look in the events for what stopped the probe, and run again.",
-        {"missing_s": "s without a sample"},
-    ),
-    "agent_paused": Code(
-        INVALID,
-        _agent_paused,
-        "An agent that generates load did not run for a while. Its figures show that, not NATS.",
-        "Find what stopped it on that host: a debugger, memory that ran out, a busy hypervisor.",
-        {"agent": "name", "workers": _WORKERS, "begin_s": "s since T0", "end_s": "s since T0"},
-    ),
-    "nats_silent_at_start": Code(
-        INVALID,
-        lambda p: (
-            f"NATS did not answer {between(p['begin_s'], p['end_s'])}: agents that waited for it "
-            "began late"
-        ),
-        "NATS did not answer when the load was about to begin, so agents were not ready; the "
-        "reasons after this one may follow from that.",
-        "Look at what NATS and its host did then (nats.log), and run again.",
-        {"begin_s": "s since T0", "end_s": "s since T0; null: to the run's end"},
-    ),
-    "agent_restarted": Code(
-        INVALID,
-        _agent_restarted,
-        "A part of the lab ended in the run and was started again, and the reasons after this one "
-        "follow from that. If nothing follows from it, it is only a note.",
-        "Read its log on that host, unless a fault of the run's own ended it. Goals on latencies "
-        "cannot be judged in such a run.",
-        {
-            "agent": "name",
-            "workers": _WORKERS,
-            "begin_s": "s since T0: its end, or its last sign of life, up to a second before",
-            "end_s": "s since T0, when it served again; null: it did not",
-        },
-    ),
-    "host_saturated": Code(
-        INVALID,
-        "its CPU was saturated, {busy_pct:.1f} % busy on average, the limit is {limit_pct:g} % for "
-        "a host that generates load; lower the load, spread it over more hosts, or stop what else "
-        "runs there",
-        "A host that generates load had no CPU to spare, so agents had to wait for it.",
-        _BUSY,
-        {"busy_pct": "% of all cores", **_SHARE},
-    ),
-    "clock_unknown": Code(
-        INVALID,
-        "its clock could not be compared with the NATS host's, so the error of latencies across "
-        "hosts is not known",
-        "The probe could not exchange times with NATS.",
-        "Read the probe's log on that host.",
-    ),
-    "clock_unsure": Code(
-        INVALID,
-        "its clock is only known to ± {bound_ms:.1f} ms, the limit is {limit_ms:g} ms; latencies "
-        "across hosts are not resolvable: use hosts closer together, or less busy ones",
-        "Exchanging times with NATS took too long to bound the clock's offset.",
-        "Use hosts that are closer together, or less busy.",
-        {"bound_ms": "ms", "limit_ms": "ms"},
-    ),
-    "clock_set": Code(
-        INVALID,
-        _clock_set,
-        "A host's clock jumped during the run.",
-        _CLOCK,
-        {"steps": "[{step_ms, at_s}]: ms, s since T0"},
-    ),
-    "latency_negative": Code(
-        INVALID,
-        "{leg}: its lowest sample is {min_ms:.1f} ms, below zero by more than the clocks' error of "
-        "{clock_error_ms:.2f} ms; a clock was off for a while",
-        "Something arrived before it was sent, by more than the clocks' error allows.",
-        _CLOCK,
-        {"leg": "", "min_ms": "ms", "clock_error_ms": "ms"},
-    ),
-    "frames_not_offered": Code(
-        INVALID,
-        "the relay offered {offered} of the {due} {due:frame|frames} that the run asks for",
-        "Our relay did not play the whole load.",
-        _LOGS,
-        {"offered": "frames", "due": "frames"},
-    ),
-    "frames_undecodable": Code(
-        INVALID,
-        "the relay {relay_url} sent {count} {count:frame|frames} that could not be decoded or "
-        "{count:was|were} too large "
-        "(the limit is {limit_frames})",
-        "The relay sent malformed frames, or the connection damaged them, more of them than a run "
-        "may have. Each is left out and counted.",
-        "Look at the events, which say what is wrong with each, and at the first of them among the "
-        "shuffler's files (shuffler.undecodable-01.bin and so on). Try another relay, or allow for "
-        "more (bench_undecodable_max_frames).",
-        {"count": "frames", "limit_frames": "frames", "relay_url": ""},
-    ),
-    "nothing_read": Code(
-        INVALID,
-        "not a single event was read from the relay {relay_url} during the run; is it a relay?",
-        "The firehose was silent for the whole run, or the shuffler never connected to it.",
-        "Check bench_firehose_source: `wss://host` is enough, the path is added.",
-        {"relay_url": ""},
-    ),
-    "relay_silent": Code(
-        INVALID,
-        _relay_silent,
-        "No new event came from the relay for a part of the window, though the shuffler was "
-        "reading: the relay died, hung, or had nothing to send. Pongs, #info, malformed frames and "
-        "events that had been read before do not count.",
-        "Look at the events for when. Use another relay, or allow for more silence "
-        "(bench_relay_silent_max_s).",
-        {
-            "longest_s": "s of the window",
-            "longest_limit_s": "s",
-            "total_s": "s of the window",
-            "total_limit_s": "s",
-            "window_s": "s",
-            "relay_url": "",
-        },
-    ),
-    "relay_lagging": Code(
-        INVALID,
-        "the relay {relay_url} fell {growth_s:.1f} s behind real time in the {window_s:g} s of the "
-        "window, the limit is {limit_s:g} s: what it sent is less than what happened",
-        "The `time` of the relay's events fell ever further behind the clock: the relay is slower "
-        "than the network that it relays. A constant difference does not count. Events that are "
-        "played more slowly than they were recorded look the same.",
-        "Use another relay, or allow for more (bench_relay_lag_max_s).",
-        {"growth_s": "s", "limit_s": "s", "window_s": "s", "relay_url": ""},
-    ),
-    "relay_incomplete": Code(
-        INVALID,
-        "the relay {relay_url} left out {missing} {missing:event|events} between those that were "
-        "read, "
-        "{missing_pct:.1f} % of all, the limit is {limit_pct:g} %",
-        "By their sequence numbers, the relay had more events than it sent: it was away for longer "
-        "than it keeps them, or lost them.",
-        "Use another relay, or run again.",
-        {"missing": "events", "missing_pct": "% of all", "limit_pct": "%", "relay_url": ""},
-    ),
-    "relay_gaps_unknown": Code(
-        INVALID,
-        "the relay {relay_url} left out events {count} {count:time|times}, and nobody knows how "
-        "many (the limit is {limit} {limit:time|times})",
-        "The relay kept going on further ahead, or under new numbers, so an unknown share of its "
-        "events was never read.",
-        "Use another relay, or one that can be resumed where it was left.",
-        {"count": "gaps", "limit": "gaps", "relay_url": ""},
-    ),
-    "relay_unsteady": Code(
-        INVALID,
-        _relay_unsteady,
-        "The relay kept repeating itself or renumbering, so what was read is not a firehose's "
-        "load.",
-        "Use another relay.",
-        {
-            "seq_resets": "times",
-            "resets_limit": "times",
-            "reread": "frames",
-            "reread_pct": "% of all that came",
-            "reread_limit_pct": "%",
-            "relay_url": "",
-        },
     ),
     "invalid_by_own_window": Code(
         INVALID,
