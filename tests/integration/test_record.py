@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import resource
 import signal
@@ -48,6 +49,8 @@ def start(*options: object, limit_bytes: int | None = None) -> subprocess.Popen[
         [SCRIPTS / "fpaas", "record", *map(str, options)],
         stderr=subprocess.PIPE,
         text=True,
+        # Half a .pyc would stay, and fail whoever imports it next.
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=limit,  # noqa: PLW1509
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import resource
 import signal
 import socket
@@ -489,7 +490,8 @@ def test_full_disk_is_said_and_offering_goes_on(tmp_path: Path) -> None:
             *("--out", tmp_path, "--listen", f"127.0.0.1:{free_port()}"),
         ],
         stderr=subprocess.PIPE,
-        # To the writer a file size limit is a full disk.
+        # To the writer a file size limit is a full disk. Half a .pyc would stay.
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),  # noqa: PLW1509
     ) as process:
         arm_once_up(tmp_path / "run.json", "relay", lead_s=1)

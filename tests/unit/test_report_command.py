@@ -135,7 +135,8 @@ main(["report", sys.argv[2]])
 def test_a_full_disk_is_said_and_leaves_no_part(run: Path, limit_bytes: int) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(limit_bytes), str(run)],
+        # Half a .pyc would stay, and fail whoever imports it next.
+        [sys.executable, "-B", "-c", LIMITED, str(limit_bytes), str(run)],
         capture_output=True,
         text=True,
         check=False,

@@ -15,6 +15,7 @@ import click
 
 from fpaas import json_input
 from fpaas.errors import EXIT_VERDICT_FAILED, BadInput, RunInvalid
+from fpaas.finite import FiniteRange
 from fpaas.records import control
 from fpaas.summary import comparison, repeats, summary
 from fpaas.text import comparison_text
@@ -50,7 +51,7 @@ class Run:
     "--threshold-pct",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     help="Exit 1 if a figure is significantly worse by more than this.",
 )
 @click.option("--format", "style", default="text", type=click.Choice(["text", "json", "markdown"]))

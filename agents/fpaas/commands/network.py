@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from fpaas.errors import BadInput
+from fpaas.finite import FiniteRange
 from fpaas.probe import network
 
 TOKEN_CHARACTERS_MIN = 16
@@ -37,7 +38,7 @@ def command() -> None:
     "--at-most-s",
     default=30.0,
     show_default=True,
-    type=click.FloatRange(min=0, max=600),
+    type=FiniteRange(min=0, max=600),
     help="End then, whether or not all have measured.",
 )
 @click.option("--detach", is_flag=True, help="Return as soon as it listens, and serve on.")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fpaas import agent
+from fpaas.finite import FiniteRange
 from fpaas.firehose.subscription import STUCK_S
 from fpaas.relay import record
 
@@ -20,12 +21,12 @@ from fpaas.relay import record
     help="The capture file to make.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file.")
-@click.option("--max-seconds", type=click.FloatRange(0, min_open=True))
+@click.option("--max-seconds", type=FiniteRange(0, min_open=True))
 @click.option("--max-frames", type=click.IntRange(1))
 @click.option("--max-bytes", type=click.IntRange(1), help="Of the file.")
 @click.option(
     "--stuck-s",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=STUCK_S,
     show_default=True,
     help="Reconnect if no event comes for this many seconds; use more for a relay that sends few.",

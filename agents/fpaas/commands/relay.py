@@ -9,6 +9,7 @@ import click
 
 from fpaas import agent
 from fpaas.errors import BadInput, RunInvalid
+from fpaas.finite import FiniteRange
 from fpaas.firehose.capture import Capture
 from fpaas.firehose.pace import AsCaptured, AtRate, pace_of
 from fpaas.firehose.synthetic import Synthetic
@@ -30,7 +31,7 @@ LISTEN = "127.0.0.1:2480"
 )
 @click.option(
     "--rate-per-s",
-    type=click.FloatRange(0, 1_000_000, min_open=True),
+    type=FiniteRange(0, 1_000_000, min_open=True),
     default=450.0,
     show_default=True,
     help="Frame i is due at i / rate.",
@@ -44,7 +45,7 @@ LISTEN = "127.0.0.1:2480"
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=1.0,
     show_default=True,
     help="With --pace capture: this many times as fast.",
@@ -60,7 +61,7 @@ LISTEN = "127.0.0.1:2480"
 @click.option("--max-frames", type=click.IntRange(1), help="Offer no more than this.")
 @click.option("--listen", default=LISTEN, show_default=True, metavar="HOST:PORT")
 @click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics there.")
-@click.option("--duration-s", type=click.FloatRange(0, min_open=True), help="Then end.")
+@click.option("--duration-s", type=FiniteRange(0, min_open=True), help="Then end.")
 @click.option(
     "--replay-window-frames",
     type=click.IntRange(1),

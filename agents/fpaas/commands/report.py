@@ -14,6 +14,7 @@ import click
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.loader import load_bundle
 from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
+from fpaas.finite import FiniteRange
 from fpaas.records import control, files
 from fpaas.records import manifest as records_manifest
 from fpaas.records import sweep as sweep_record
@@ -37,7 +38,7 @@ COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID:
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option(
     "--warmup-s",
-    type=float,
+    type=FiniteRange(),
     help="Seconds to leave out at the start, instead of the run's warm-up.",
 )
 @click.option(

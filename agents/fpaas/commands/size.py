@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from fpaas.errors import BadInput
+from fpaas.finite import FiniteRange
 from fpaas.records import sweep as sweep_record
 from fpaas.report import sweep_report
 from fpaas.search import sizing
@@ -39,7 +40,7 @@ MAY_DIFFER = (
     "--poll",
     "poll_interval_s",
     required=True,
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="Seconds between a consumer's polls.",
 )
 @click.option(
