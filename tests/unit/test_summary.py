@@ -290,6 +290,13 @@ def test_a_server_that_fell_silent_is_named_before_what_follows_from_it(tmp_path
     content = analyse(tmp_path)
     first, *others = verdict_codes.entries(content, "invalid")
     assert (first["code"], first["parameters"]["since_s"]) == ("nats_died", 20.0)
+    assert first["parameters"]["is_running"] is True
+    assert "it was frozen, or is stuck" in content["verdict"]["reasons"][0]
+    processes = host / "probe.processes.jsonl"
+    kept = [one for one in processes.read_text().splitlines() if '"nats"' not in one]
+    processes.write_text("\n".join(kept) + "\n")
+    gone = verdict_codes.entries(analyse(tmp_path), "invalid")[0]
+    assert gone["parameters"]["is_running"] is False
     # What the probe could not ask any more is a consequence.
     assert others[-1]["parameters"] == {"file": "probe.final.json"}
     assert content["limited_by"]["what"] == "breakdown"

@@ -76,6 +76,12 @@ def _loss(p: Parameters) -> str:
 
 
 def _nats_died(p: Parameters) -> str:
+    if p.get("is_running"):
+        return (
+            f"NATS stopped answering {p['since_s']:.0f} s after the run's start and did not answer "
+            "again, though its process was there to the end: it was frozen, or is stuck"
+            f"{_more('nats.log', p)}"
+        )
     return (
         "NATS failed during the run and did not come back: it stopped answering "
         f"{p['since_s']:.0f} s after the run's start, {_loss(p)}{_more('nats.log', p)}"
@@ -192,11 +198,16 @@ CODES: dict[str, Code] = {
     "nats_died": Code(
         INVALID,
         _nats_died,
-        "A NATS server ended and did not come back, and the stream cannot survive the loss of a "
-        "server.",
+        "A NATS server ended or froze and did not come back, and the stream cannot survive the "
+        "loss of a server.",
         "Read nats.log on that host. To survive such a loss, use three NATS hosts and "
         "bench_stream_replicas=3.",
-        {"since_s": "s since T0, the first query without an answer", **_NATS, **_LOG},
+        {
+            "since_s": "s since T0, the first query without an answer",
+            **_NATS,
+            "is_running": "whether its process was there to the end; missing: not known",
+            **_LOG,
+        },
     ),
     "nats_restarted": Code(
         INVALID,

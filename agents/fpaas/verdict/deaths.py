@@ -106,7 +106,12 @@ class Dead:
         for host, since_s in facts.servers_silent.items():
             self._parts.add((host, "nats"))
             at_s = _silent_since_s(host, since_s, summary, facts)
-            told = {"since_s": at_s, **loss, "has_log": host in facts.servers_with_log}
+            told = {
+                "since_s": at_s,
+                **loss,
+                "is_running": host in facts.servers_running,
+                "has_log": host in facts.servers_with_log,
+            }
             yield at_s, Reason("nats_died", host, told)
         has_forgotten = any(_forgotten(summary, facts))
         for host, lives in facts.server_lives.items():

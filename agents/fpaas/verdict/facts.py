@@ -25,7 +25,7 @@ from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.status import State
 from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
-from fpaas.spec.faults import CONSUMERS, RELAY, SHUFFLER
+from fpaas.spec.faults import CONSUMERS, NATS, RELAY, SHUFFLER
 
 #: A probe samples once a second; beyond both, what it left out could hide what went on.
 UNSAMPLED_MAX_S = 2
@@ -77,6 +77,8 @@ class Facts:
     server_lives: dict[str, list[str]] = field(default_factory=dict)
     #: By NATS host, when it was first found silent for good, in seconds since T0.
     servers_silent: dict[str, float] = field(default_factory=dict)
+    #: NATS hosts on which a server's process was there to the end, whether it answered or not.
+    servers_running: list[str] = field(default_factory=list)
     #: NATS hosts whose nats.log says anything.
     servers_with_log: list[str] = field(default_factory=list)
     #: By NATS host, when the first server there answered for the last time, in seconds since T0.
@@ -148,6 +150,7 @@ def collect(
         workers_killed=list(_workers_killed(bundle)),
         server_lives=_server_lives(bundle),
         servers_silent=_servers_silent(bundle),
+        servers_running=[part.host for part in bundle.parts("nats") if _has_server(bundle, part)],
         servers_with_log=[part.host for part in bundle.parts("nats") if part.has_log("nats")],
         servers_answered=_servers_answered(bundle),
         disagreements=balance.disagreements,
@@ -342,6 +345,12 @@ def _servers_silent(bundle: Bundle) -> dict[str, float]:
         since_ns = part.nats_samples[first_silence].unix_ns - bundle.spec.t0_unix_ns
         silent[part.host] = since_ns / NS_PER_S
     return silent
+
+
+def _has_server(bundle: Bundle, part: HostPart) -> bool:
+    """Whether the probe sampled a NATS server's process up to the end, as often as it samples."""
+    servers = (one.unix_ns for one in part.process_samples if one.process == NATS)
+    return max(servers, default=0) > bundle.spec.end_unix_ns - 2 * NS_PER_S
 
 
 def _silent_to_the_end_ns(bundle: Bundle, part: HostPart) -> int | None:
