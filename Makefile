@@ -17,7 +17,7 @@ READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 # Not by its own name in recipes: make would play those even if it was told to print them only.
 AGAIN := $(MAKE) --no-print-directory
-PLAYBOOK = $(BIN)/ansible-playbook $(if $(INVENTORY),-i $(INVENTORY))
+PLAYBOOK = $(BIN)/ansible-playbook $(if $(INVENTORY),-i '$(INVENTORY)')
 
 # Nothing is written outside the checkout; a cache of the user's own is used if it is set.
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
@@ -62,7 +62,7 @@ failure-%: $(READY) ## Break something in a run: nats-pause, nats-restart, shuff
 	@$(PLAYBOOK) playbooks/$@.yml $(ARGS)
 
 failure-matrix: $(READY) ## Play all failures that the hosts can, and write what each cost; resumable
-	@$(BIN)/fpaas failures $(if $(INVENTORY),--inventory $(INVENTORY)) -- $(ARGS)
+	@$(BIN)/fpaas failures $(if $(INVENTORY),--inventory '$(INVENTORY)') -- $(ARGS)
 
 sweep: $(READY) ## Run a grid of variables (10 to 1000 consumers by default), report it as one; resumable
 	@$(PLAYBOOK) playbooks/sweep.yml $(ARGS)
@@ -74,7 +74,7 @@ frontier: $(READY) ## Find which consumers × poll intervals hold the goals, in 
 	@$(PLAYBOOK) playbooks/frontier.yml $(ARGS)
 
 watch: $(READY) ## Watch the run that is on, here or on INVENTORY's hosts; Ctrl-C leaves it alone
-	@$(BIN)/fpaas watch $(if $(INVENTORY),--inventory $(INVENTORY)) $(ARGS)
+	@$(BIN)/fpaas watch $(if $(INVENTORY),--inventory '$(INVENTORY)') $(ARGS)
 
 expected-results: $(READY) ## Measure what the proof of concept expected
 	@$(PLAYBOOK) playbooks/expected-results.yml $(ARGS)
