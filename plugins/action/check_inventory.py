@@ -47,6 +47,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         groups, sources = arguments["groups"], arguments["sources"]
         checkout = Path(arguments["checkout"])
         problems = list(inventory_checks.problems(groups, arguments["needed"], sources, checkout))
+        if arguments["needed"]:
+            problems += inventory_checks.several_here(_connections(groups, task_vars or {}))
         if problems:
             return {**result, "failed": True, "msg": "\n".join(problems)}
         # Playbooks that take whatever is there, as teardown does, use no variables of groups.
@@ -54,3 +56,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             for note in unused_variables.notes(groups, sources, checkout):
                 Display().display(plain_output.for_user(note, os.environ), color="yellow")
         return {**result, "changed": False}
+
+
+def _connections(groups: dict[str, list[str]], task_vars: dict[str, Any]) -> dict[str, str]:
+    names = [*inventory_checks.GROUPS, inventory_checks.MONITORING]
+    hosts = dict.fromkeys(host for name in names for host in groups.get(name) or ())
+    known = task_vars["hostvars"]
+    return {host: known.raw_get(host).get("ansible_connection", "") for host in hosts}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.control.inventory_checks import problems
+from fpaas.control.inventory_checks import problems, several_here
 
 GOOD = {"relay": ["r"], "nats": ["n"], "shuffler": ["s"], "consumers": ["c1", "c2"]}
 NEEDED = ("nats", "shuffler", "consumers")
@@ -45,3 +45,9 @@ def test_an_inventory_beside_group_vars_is_refused() -> None:
 
 def test_nothing_is_needed_of_what_is_torn_down() -> None:
     assert list(problems({"nats": ["n"]}, (), ["/y/lab.yml"], Path("/x"))) == []
+
+
+def test_this_machine_is_one_host_of_a_lab() -> None:
+    assert not [*several_here({"a": "local", "b": "ssh", "c": ""})]
+    [problem] = several_here({"a": "local", "b": "ssh", "c": "local"})
+    assert "hosts a, c: all are this machine" in problem

@@ -64,14 +64,6 @@ def test_what_is_one_for_the_whole_lab_cannot_differ() -> None:
     assert (problem.code, problem.name) == ("disagreement", "bench_consumers")
 
 
-def test_this_machine_is_one_host_of_a_lab() -> None:
-    here = {"ansible_connection": "local"}
-    assert problems({"a": here, "b": {"ansible_connection": "ssh"}, "c": {}}) == []
-    [problem] = problems({"a": here, "b": {**here, "lab_dir": "/x"}})
-    assert (problem.code, problem.name) == ("several_here", "ansible_connection")
-    assert "a, b" in problem.sentence
-
-
 def test_settings_that_the_scenario_wins_over() -> None:
     users = {"bench_consumers": 5, "bench_seed": 2, "nats_port": 1, "mine": 1}
     effective = {"bench_consumers": 1000, "bench_seed": 2, "nats_port": 1, "mine": 2}

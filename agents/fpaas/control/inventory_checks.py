@@ -12,6 +12,8 @@ GROUPS = ("relay", "nats", "shuffler", "consumers")
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}\Z")
 SERVERS = (1, 3)
 MONITORING = "monitoring"
+#: How Ansible reaches the machine that it runs on.
+LOCAL_CONNECTIONS = ("local", "ansible.builtin.local")
 
 
 def problems(
@@ -58,4 +60,18 @@ def problems(
         yield (
             f"{inventory}: is beside the lab's group_vars, which Ansible would take for the "
             "inventory's own; move it into inventory/."
+        )
+
+
+def several_here(connections: Mapping[str, str]) -> Iterator[str]:
+    """Name hosts that all are this machine: they would share one lab's directory and ports.
+
+    `connections` are Ansible's, by host.
+    """
+    here = [host for host, connection in connections.items() if connection in LOCAL_CONNECTIONS]
+    if len(here) > 1:
+        yield (
+            f"hosts {', '.join(here)}: all are this machine (ansible_connection), which is one "
+            "host of a lab; give it one name in all groups, as inventory/localhost.yml does, or "
+            "give the others their addresses."
         )

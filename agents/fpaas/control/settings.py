@@ -7,7 +7,7 @@ the lab's own defaults. Pure logic.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,6 @@ WHOLE_LAB = frozenset(
     }
 )
 
-#: How Ansible reaches the machine that it runs on.
-LOCAL_CONNECTIONS = ("local", "ansible.builtin.local")
-
 Settings = Mapping[str, Mapping[str, Any]]
 
 
@@ -60,7 +57,7 @@ Settings = Mapping[str, Mapping[str, Any]]
 class Problem:
     """A setting that would not do what it says.
 
-    `code`: unknown | misspelt | disagreement | not_allowed | several_here.
+    `code`: unknown | misspelt | disagreement | not_allowed.
     """
 
     code: str
@@ -127,24 +124,7 @@ def problems(
                 f"{name}: is one for the whole lab, and hosts disagree about it ({said}); set it "
                 "for all of them",
             )
-    return [*found.values(), *_several_here(settings)]
-
-
-def _several_here(settings: Settings) -> Iterator[Problem]:
-    """Name hosts that all are this machine: they would share one lab's directory and ports."""
-    here = [
-        host
-        for host, variables in settings.items()
-        if variables.get("ansible_connection") in LOCAL_CONNECTIONS
-    ]
-    if len(here) > 1:
-        yield Problem(
-            "several_here",
-            "ansible_connection",
-            f"ansible_connection: hosts {', '.join(here)} all are this machine, which is one host "
-            "of a lab; give its groups one name (see inventory/localhost.yml), or the others' "
-            "addresses",
-        )
+    return list(found.values())
 
 
 def _unknown(name: str, known: Collection[str]) -> Problem | None:
