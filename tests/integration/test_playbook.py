@@ -233,6 +233,19 @@ def test_agent_that_dies_is_named_at_once_and_the_rest_collected(lab: Lab) -> No
     assert lab.running() == []
 
 
+@pytest.mark.parametrize("place", ["results", "lab/runs"])
+def test_a_run_is_never_played_over_an_earlier_one(lab: Lab, place: str) -> None:
+    run_id = "20260102T030405Z-scenario-1"
+    earlier = (lab.results if place == "results" else lab.lab_dir / "runs") / run_id
+    earlier.mkdir(parents=True)
+    for given, wrong in ((run_id, "there is such a run already"), ("x", "'x' is not allowed")):
+        refused = lab.play(run_id=given)
+        assert refused.exit_code == 2
+        assert wrong in refused.flat
+        assert list(earlier.iterdir()) == []
+        assert list(lab.directory.glob(f"**/{given}*")) == ([earlier] if given == run_id else [])
+
+
 def test_leftovers_are_named_and_ended(lab: Lab) -> None:
     lab.lab_dir.mkdir()
     environment = {

@@ -175,6 +175,12 @@ def test_refuses_a_run_id_that_leaves_the_results_directory() -> None:
     assert "--run-id '../x'" in result.output
 
 
+def test_a_scenarios_bad_name_is_not_blamed_on_the_run_id() -> None:
+    result = plan("--run-id", "20260102T030405Z-../x", "--scenario-name", "../x")
+    assert result.exit_code == 2
+    assert "scenario_name: '../x' is not allowed" in result.output
+
+
 def test_a_capture_gives_its_first_seq_and_an_absolute_path(
     real_frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,10 @@ def command(
     values = read_variables(variables) if variables else {}
     values.update(parse_assignment(assignment) for assignment in assignments)
     topology = read_topology(topology_file) if topology_file else LOCALHOST
+    if not RUN_ID.fullmatch(scenario_name):
+        raise BadInput(
+            f"scenario_name: {scenario_name!r} is not allowed; letters, digits, '.', '_' and '-'"
+        )
     run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{scenario_name}"
     if not RUN_ID.fullmatch(run_id):
         raise BadInput(f"--run-id {run_id!r} is not allowed; letters, digits, '.', '_' and '-'")
