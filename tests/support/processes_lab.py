@@ -15,6 +15,7 @@ from fpaas.records import files
 from fpaas.records.status import AgentStatus
 from fpaas.spec import NS_PER_S, RunSpec, Scenario, Topology, build, read_variables
 from fpaas.spec.faults import of_host
+from tests.support import control_account
 from tests.support.arming import UP_WITHIN_S, wait_until_up
 from tests.support.checkout import SCRIPTS
 from tests.support.nats_servers import NatsServer
@@ -106,6 +107,7 @@ class ProcessesLab:
             clocks = {host: clock for host in self._hosts if (clock := self._clock(host))}
         self.spec = arming.arm(self.spec, time.time_ns(), LEAD_S, 0, clocks)
         self._write_spec()
+        control_account.write(self.bundle)
 
     def _clock(self, host: str) -> arming.HostClock | None:
         status = AgentStatus.parse(

@@ -53,6 +53,7 @@ from fpaas.records.shuffler import (
 )
 from fpaas.records.status import State
 from fpaas.spec import RunSpec, Scenario, Topology, build, read_variables
+from tests.support import control_account
 from tests.support.shuffler_results import make_shuffler
 
 HOST = "localhost"
@@ -130,6 +131,7 @@ class RawRun:
         self.directory = directory / "hosts" / HOST
         self.directory.mkdir(parents=True)
         (directory / "run.json").write_text(self.spec.to_json())
+        control_account.write(directory)
         self._write_relay()
         self._write_shuffler()
         durables = self._write_consumers()

@@ -12,6 +12,7 @@ import pytest
 
 from fpaas.bundle.loader import load_bundle
 from fpaas.reason import Reason
+from fpaas.records.events import EventLog
 from fpaas.spec import SpecError
 from fpaas.summary import summary
 from tests.support.raw_run import HOST, RawRun
@@ -105,6 +106,37 @@ def test_an_event_log_that_is_gone_is_said(run: Path, stem: str) -> None:
     spec = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**spec, "event_log": 1}))
     assert Reason("file_missing", HOST, {"file": name}) not in load_bundle(run).problems
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "code"),
+    [
+        ("control.json", Path.unlink, "file_missing"),
+        ("control.json", empty, "file_torn"),
+        ("control.events.jsonl", Path.unlink, "file_missing"),
+        ("control.events.jsonl", cut, "file_torn"),
+    ],
+)
+def test_without_what_the_control_node_noted_a_run_is_invalid(
+    run: Path, name: str, harm: Callable[[Path], None], code: str
+) -> None:
+    """It may have noted trouble, which would be forgotten."""
+    with EventLog(run / "control.events.jsonl") as log:
+        log.begin("run_armed", 1, {}, end_unix_ns=1)
+    assert load_bundle(run).problems == []
+    harm(run / name)
+    bundle = load_bundle(run)
+    problems = [(one.code, one.host, one.parameters["file"]) for one in bundle.problems]
+    assert problems == [(code, "control node", name)]
+    assert summary.analyse(bundle)["verdict"]["status"] == "invalid"
+
+
+def test_an_older_run_may_have_no_files_of_the_control_node(run: Path) -> None:
+    spec = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**spec, "event_log": 1}))
+    for name in ("control.json", "control.events.jsonl"):
+        (run / name).unlink()
+    assert load_bundle(run).problems == []
 
 
 def test_a_change_after_sealing_is_said(run: Path) -> None:

@@ -97,22 +97,26 @@ class _Loader:
         self._spec = bundle.spec
 
     def load_control(self) -> None:
-        """Read what the control node noted; both files are there only if there is need."""
+        """Read what the control node noted. Without it nobody knows what went wrong there."""
         bundle = self._bundle
-        bundle.control = self._of_control_node(control.NAME, ControlAccount)
+        if (path := self._of_control_node(control.NAME)) is not None:
+            bundle.control = self._try(CONTROL_NODE, path, lambda p: files.read(p, ControlAccount))
         if bundle.control is not None:
             bundle.problems += [_noted(one, bundle.spec) for one in bundle.control.problems]
-        if (path := bundle.directory / control.EVENTS).exists():
+        if (path := self._of_control_node(control.EVENTS)) is not None:
             bundle.control_events = self._events(CONTROL_NODE, path)
-        marks = self._of_control_node(control.INVALID, InvalidMarks)
-        if marks is not None:
-            bundle.invalid_reasons += marks.reasons
+            # No seal would tell that it was cut. A disk that was full costs events, even all.
+            if path.exists() and path.stat().st_size:
+                self._try(CONTROL_NODE, path, _check_last_line)
+        # Only there if somebody marked the run.
+        if (path := bundle.directory / control.INVALID).exists():
+            marks = self._try(CONTROL_NODE, path, lambda p: files.read(p, InvalidMarks))
+            bundle.invalid_reasons += marks.reasons if marks is not None else []
 
-    def _of_control_node(self, name: str, kind: type[T]) -> T | None:
+    def _of_control_node(self, name: str) -> Path | None:
+        """Return its file; None if it is not there and need not be."""
         path = self._bundle.directory / name
-        if not path.exists():
-            return None
-        return self._try(CONTROL_NODE, path, lambda path: files.read(path, kind))
+        return path if path.exists() or self._spec.event_log >= EVENT_LOG else None
 
     def load_host(self, host: str) -> HostPart:
         part = HostPart(host, self._bundle.directory / HOSTS_DIRECTORY / host)
@@ -303,12 +307,7 @@ class _Loader:
         return self._file(part, name, lambda path: _little_endian(path, typecode))
 
     def _check_histogram_log(self, part: HostPart, name: str) -> None:
-        def check(path: Path) -> None:
-            content = path.read_bytes()
-            if not content.endswith(b"\n"):
-                raise TornError("the last line is torn" if content else "is empty")
-
-        self._file(part, name, check)
+        self._file(part, name, _check_last_line)
 
     def _file(self, part: HostPart, name: str, read: Callable[[Path], T]) -> T | None:
         return self._try(part.host, part.directory / name, read)
@@ -337,6 +336,12 @@ class _Loader:
     def _problem(self, part: HostPart, name: str, code: str, what: str | None = None) -> None:
         parameters = {"file": name} if what is None else {"file": name, "what": what}
         self._bundle.problems.append(Reason(code, part.host, parameters))
+
+
+def _check_last_line(path: Path) -> None:
+    content = path.read_bytes()
+    if not content.endswith(b"\n"):
+        raise TornError("the last line is torn" if content else "is empty")
 
 
 def _noted(problem: ControlProblem | str, spec: RunSpec) -> Reason:

@@ -24,7 +24,7 @@ from fpaas.spec.variables import CURSOR_PLACES, REPLAYS
 
 SCHEMA = 1
 #: Since 2, agents' event logs have lost connections, other servers and leaders, cut-offs and set
-#: clocks; before, only samples show these.
+#: clocks; before, only samples show these. Since then, the control node's files are always there.
 EVENT_LOG = 2
 STREAM_NAME = "ATPROTO_FIREHOSE"
 DURABLE_PREFIX = "fpaas"
