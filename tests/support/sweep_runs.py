@@ -71,6 +71,7 @@ def write(
             (results / run_id).mkdir()
             content = json.dumps(summary(consumers, cpu_pct, status))
             (results / run_id / "summary.json").write_text(content)
+            (results / run_id / "run.json").write_text("{}")
             point.runs.append(PlayedRun(run_id, 0, status, took_s=60.0))
         points.append(point)
     sweep = Sweep(

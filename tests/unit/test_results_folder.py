@@ -33,6 +33,7 @@ def put(results: Path, name: str, content: dict[str, Any] | str | bytes | None =
     if isinstance(content, str):
         content = content.encode()
     (directory / "summary.json").write_bytes(content)
+    (directory / "run.json").write_text("{}")
     return directory
 
 
@@ -71,6 +72,18 @@ def test_a_broken_summary_is_a_row_that_says_so(
     (row,) = folder.read(tmp_path)
     assert row.kind == entry.BROKEN
     assert said in row.problem
+
+
+@pytest.mark.parametrize("content", [None, "", "{\0\0", "[]", "[" * 100_000])
+def test_a_verdict_without_a_run_json_is_none(tmp_path: Path, content: str | None) -> None:
+    path = put(tmp_path, "20260101T000000Z-scenario-1") / "run.json"
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    (row,) = folder.read(tmp_path)
+    assert (row.kind, row.status) == (entry.BROKEN, "")
+    assert row.problem.startswith("run.json: ")
 
 
 def test_what_is_no_run_at_all_is_a_row_too(tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def _run(results: Path, directory: Path) -> Entry:
     page = _page(results, directory)
     try:
         content = msgspec.json.decode((directory / "summary.json").read_bytes())
-        return entry.of_summary(content, _name(directory), began, page)
+        row = entry.of_summary(content, _name(directory), began, page)
+        wrong = _run_json_wrong(directory)
+        return _broken(directory, began, page, wrong) if wrong else row
     except FileNotFoundError:
         if (directory / "run.json").exists():
             said = f"there is no summary.json; `fpaas report {directory}` writes one"
@@ -61,6 +63,17 @@ def _run(results: Path, directory: Path) -> Entry:
     except entry.UnreadableError as error:
         said = f"summary.json {error}; `fpaas report {directory}` writes it again"
     return _broken(directory, began, page, said)
+
+
+def _run_json_wrong(directory: Path) -> str:
+    """Say what is wrong with what was run: without it no verdict can be checked, or be true."""
+    try:
+        content = msgspec.json.decode((directory / "run.json").read_bytes())
+    except OSError as error:
+        return f"run.json: cannot be read: {error.strerror}; hosts' parts have a copy of it"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return f"run.json: is not JSON: {error}; hosts' parts have a copy of it"
+    return "" if isinstance(content, dict) else "run.json: is not a JSON object"
 
 
 def _sweep(results: Path, directory: Path) -> Entry:
