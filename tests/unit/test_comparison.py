@@ -151,8 +151,22 @@ def test_faults_that_differ_are_written_as_their_user_does(tmp_path: Path) -> No
     other = _run(tmp_path / "b", 1)
     fault = {"do": "kill", "on": "nats", "at_s": 15}
     (Path(other) / "run.json").write_text(json.dumps({"variables": {"bench_faults": [fault]}}))
-    result = _compare(_run(tmp_path / "a", 1), "vs", other)
+    one = _run(tmp_path / "a", 1)
+    (Path(one) / "run.json").write_text(json.dumps({"variables": {"bench_faults": []}}))
+    result = _compare(one, "vs", other)
     assert "bench_faults: none  ->  {do: kill, on: nats, at_s: 15}\n" in result.output
+
+
+def test_what_an_older_run_did_not_record_is_not_called_none(tmp_path: Path) -> None:
+    older, newer = _run(tmp_path / "a", 1), _run(tmp_path / "b", 1)
+    settings = {"bench_consumers": 100, "bench_ack": "none"}
+    (Path(newer) / "run.json").write_text(json.dumps({"variables": settings}))
+    (Path(newer) / "manifest.json").write_text(json.dumps({"control": {"git_commit": "abc"}}))
+    shown = _compare(older, "vs", newer).output
+    assert "bench_ack: not recorded  ->  none\n" in shown
+    assert "git_commit: not recorded  ->  abc\n" in shown
+    differing = json.loads(_compare(older, "vs", newer, "--format", "json").output)["differing"]
+    assert differing["bench_ack"] == {"a": [None], "b": ["none"]}
 
 
 def test_windows_and_verdicts_that_differ_are_named(tmp_path: Path) -> None:

@@ -240,17 +240,18 @@ def _facts(
     facts: dict[str, Any] = {
         "scenario": content.get("scenario"),
         "verdict": content["verdict"]["status"],
-        **_object(run, "variables"),
         **{f"window.{name}": window.get(name) for name in ("from_s", "until_s", "calls_by")},
-        **{f"hosts.{group}": names for group, names in _object(run, "hosts").items()},
         **{name: noted.get(name) for name in CONTROL_FACTS},
         "fpaas": manifest.get("fpaas_version"),
     }
     machines = _object(manifest, "hosts")
     for host in machines:
         machine = _object(machines, host)
-        facts |= {f"{host}.{name}": machine[name] for name in MACHINE_FACTS if name in machine}
-    return facts
+        facts |= {f"{host}.{name}": machine.get(name) for name in MACHINE_FACTS}
+    noted_facts = {name: value for name, value in facts.items() if value is not None}
+    hosts = {f"hosts.{group}": names for group, names in _object(run, "hosts").items()}
+    # Only of settings null is a value.
+    return {**noted_facts, **hosts, **_object(run, "variables")}
 
 
 def _object(content: dict[str, Any], name: str) -> dict[str, Any]:

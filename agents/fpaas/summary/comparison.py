@@ -46,6 +46,8 @@ FIGURES: dict[str, int] = {
 }
 
 
+#: Stands among values for one that nobody noted; `none` is a value.
+NOT_RECORDED = "not recorded"
 #: How exactly B / A is written.
 RATIO_DIGITS = 2
 
@@ -173,13 +175,16 @@ def differences(
 ) -> dict[str, tuple[list[str], list[str]]]:
     """Find what differs in parameters, versions or machines between two groups, by name.
 
-    Each run is a flat mapping of names to values; run ids and times are not among them.
+    Each run is a flat mapping of names to values; run ids and times are not among them. A name
+    that a run lacks is NOT_RECORDED: an older run says nothing of what came later.
     """
     names = sorted({name for run in [*before, *after] for name in run})
     found = {}
     for name in names:
-        old = sorted({_said(run.get(name)) for run in before})
-        new = sorted({_said(run.get(name)) for run in after})
+        old, new = (
+            sorted({_said(run[name]) if name in run else NOT_RECORDED for run in runs})
+            for runs in (before, after)
+        )
         if old != new or len(old) > 1:
             found[name] = (old, new)
     return found

@@ -9,7 +9,7 @@ from typing import Any
 
 from fpaas.agreement import count_of
 from fpaas.latency.lower_bounds import MARK
-from fpaas.summary.comparison import RATIO_DIGITS, TOO_FEW, Comparison, Row, Sample
+from fpaas.summary.comparison import NOT_RECORDED, RATIO_DIGITS, TOO_FEW, Comparison, Row, Sample
 
 #: Name → (values in A, values in B).
 Differing = Mapping[str, tuple[list[str], list[str]]]
@@ -97,8 +97,11 @@ def floors(
     return _page([head, *table], left_out, caution, style)
 
 
-def _differing(differing: Differing) -> dict[str, dict[str, list[str]]]:
-    return {name: {"a": old, "b": new} for name, (old, new) in differing.items()}
+def _differing(differing: Differing) -> dict[str, dict[str, list[str | None]]]:
+    def known(values: list[str]) -> list[str | None]:
+        return [None if one == NOT_RECORDED else one for one in values]
+
+    return {name: {"a": known(old), "b": known(new)} for name, (old, new) in differing.items()}
 
 
 def _both(old: list[str], new: list[str], between: str, arrow: str) -> str:
