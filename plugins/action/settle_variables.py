@@ -10,7 +10,7 @@ from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-from fpaas.control import settings
+from fpaas.control import own_places, settings
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "hosts": {"type": "list", "elements": "str", "required": True},
@@ -43,6 +43,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             known,
             lambda kind, value: DEFAULT_TYPE_VALIDATORS[kind](value),
         )
+        of_places = own_places.refusals(users[host])
+        wrong += [settings.Problem("not_allowed", *one) for one in of_places.items()]
         if wrong:
             codes = [{"code": problem.code, "name": problem.name} for problem in wrong]
             said = "\n".join(problem.sentence for problem in wrong)

@@ -84,7 +84,7 @@ def test_settings_that_the_scenario_wins_over() -> None:
 def test_what_the_lab_comes_with_sets_what_there_is(path: Path) -> None:
     pattern = r"(?m)(?:^|[\s{,]|--extra-vars=)([a-z_]+)(?:: |:$|=)"
     names = re.findall(pattern, path.read_text())
-    mine = {name: None for name in names if name.startswith(settings.PREFIXES)}
+    mine = {name: "{{ x }}" for name in names if name.startswith(settings.PREFIXES)}
     assert problems({"a": mine}) == []
 
 
@@ -131,6 +131,10 @@ def test_values_of_another_type_are_refused(name: str, value: object, allowed: s
         ("run_lead_s", "1.5"),
         ("results_dir", "~/results"),
         ("lab_consumers_hosts", None),
+        ("capacity_least", None),
+        ("lab_owner", None),
+        ("bench_consumers", "10"),
+        ("bench_faults", [{"do": "kill", "on": "nats", "at_s": "{{ 5 }}"}]),
         ("container_lab_debian", "13"),
         ("container_lab_inventory", "molecule/default/inventory/hosts.yml"),
         ("machine_lab_inventory", "molecule/machines/inventory/hosts.yml"),
@@ -142,5 +146,21 @@ def test_values_that_become_their_type_are_taken(name: str, value: object) -> No
 
 
 def test_every_tunable_beside_the_load_and_ansibles_own_has_a_type() -> None:
-    untyped = {name for name, option in KNOWN.items() if not option}
+    untyped = {name for name, option in KNOWN.items() if "type" not in option}
     assert [name for name in untyped if not name.startswith(("bench_", "ansible_"))] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["results_dir", "lab_dir", "lab_cache_dir", "goals", "scenario_goals", "nats_port"]
+)
+def test_null_does_not_hide_a_value_of_the_labs_own(name: str) -> None:
+    [problem] = problems({"a": {name: None}})
+    assert (problem.code, problem.name) == ("not_allowed", name)
+    assert problem.sentence.startswith(f"{name}: null is not allowed; leave it out")
+
+
+@pytest.mark.parametrize("value", ["ten", 0, None])
+def test_the_load_is_checked_even_if_a_scenario_wins_over_it(value: object) -> None:
+    [problem] = problems({"a": {"bench_consumers": value}})
+    assert (problem.code, problem.name) == ("not_allowed", "bench_consumers")
+    assert problem.sentence.startswith(f"bench_consumers: {value!r} is not allowed; allowed: ")

@@ -1,14 +1,16 @@
 """Whether values that the user has set can be what their variables are, before anything starts.
 
 The types are those of the roles' argument specifications, which Ansible itself checks late: when
-the role begins, on hosts that earlier roles have changed by then. Variables of the load are not
-among them: `fpaas.spec` checks those, in one go and just as early. Pure logic.
+the role begins, on hosts that earlier roles have changed by then. Those of the load are what
+`fpaas.spec` says: a scenario may win over them, and then nothing else looks at them. Pure logic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from fpaas.spec import VARIABLES, SpecError
 
 #: What a value may be, by its type in an argument specification.
 ALLOWED = {
@@ -21,7 +23,8 @@ ALLOWED = {
 }
 #: Numbers that may be negative: clocks that are behind, or run slow.
 SIGNED = frozenset({"machine_lab_clock_ahead_s", "machine_lab_clock_drift_ppm"})
-CHECKED_ELSEWHERE = "bench_"
+#: In a setting's option: the lab has a value of its own, which null would hide.
+NEVER_NULL = "never_null"
 
 #: Turns a value into one of a type ("int", …), as Ansible does; raises TypeError or ValueError.
 Convert = Callable[[str, Any], Any]
@@ -30,11 +33,17 @@ Convert = Callable[[str, Any], Any]
 def refusal(name: str, value: Any, option: Mapping[str, Any], convert: Convert) -> str | None:  # noqa: ANN401
     """Say why `value` cannot be `name`, whose argument specification is `option`; None: it can.
 
-    Null and templates are not judged: the first leaves a default in force, the others have no value
-    yet.
+    Templates are not judged: they have no value yet. `option` says whether null is one
+    (`NEVER_NULL`).
     """
-    if name.startswith(CHECKED_ELSEWHERE) or value is None or _is_template(value):
+    if _has_template(value):
         return None
+    if name in VARIABLES:
+        return _refusal_of_load(name, value)
+    if value is None:
+        if not option.get(NEVER_NULL):
+            return None
+        return f"{name}: null is not allowed; leave it out, and the lab's own value is in force"
     kind, choices = option.get("type", "str"), option.get("choices")
     if choices:
         allowed = ", ".join(str(one) for one in choices)
@@ -57,5 +66,17 @@ def _fits(name: str, value: Any, kind: str, convert: Convert) -> bool:  # noqa: 
     return kind not in ("int", "float") or converted >= 0 or name in SIGNED
 
 
-def _is_template(value: Any) -> bool:  # noqa: ANN401
+def _refusal_of_load(name: str, value: Any) -> str | None:  # noqa: ANN401
+    try:
+        VARIABLES[name].read(name, value)
+    except SpecError as error:
+        return str(error)
+    return None
+
+
+def _has_template(value: Any) -> bool:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return any(map(_has_template, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_template, value))
     return isinstance(value, str) and ("{{" in value or "{%" in value)

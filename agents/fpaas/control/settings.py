@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from fpaas.control.setting_values import Convert, refusal
+from fpaas.control.setting_values import NEVER_NULL, Convert, refusal
 
 #: Uses libyaml if it is there: ten times as fast.
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -77,16 +77,24 @@ class Overridden:
 def tunables(collection: Path) -> dict[str, Mapping[str, Any]]:
     """Return all that can be set, of group_vars/all.yml and the roles' arguments.
 
-    Each name with its argument specification, which is empty if no role has one. `collection` is
-    the directory that has both. Names with a leading underscore are private.
+    Each name with its argument specification, without a type if no role has one, and whether it
+    can be null. `collection` is the directory that has both. Names with a leading underscore are
+    private.
     """
     defaults = _mapping(collection / "group_vars" / "all.yml")
-    options: dict[str, Mapping[str, Any]] = {name: {} for name in defaults}
+    options: dict[str, dict[str, Any]] = {
+        name: {NEVER_NULL: not _can_be_null(value)} for name, value in defaults.items()
+    }
     for path in sorted(collection.glob("roles/*/meta/argument_specs.yml")):
         for entry in _mapping(path).get("argument_specs", {}).values():
             for name, option in entry.get("options", {}).items():
-                options[name] = options.get(name) or option
+                options[name] = option | options.get(name, {})
     return {name: option for name, option in options.items() if not name.startswith("_")}
+
+
+def _can_be_null(default: Any) -> bool:  # noqa: ANN401
+    """Whether a default is null, or a template that can be."""
+    return default is None or (isinstance(default, str) and "None" in default)
 
 
 def _mapping(path: Path) -> dict[str, Any]:
