@@ -1,6 +1,9 @@
-"""Exit codes of the command line, and the errors that carry them."""
+"""Exit codes of the command line, the errors that carry them, and what these advise."""
 
 from __future__ import annotations
+
+import shlex
+from pathlib import Path
 
 import click
 
@@ -8,6 +11,11 @@ EXIT_DONE = 0
 EXIT_VERDICT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_RUN_INVALID = 3
+
+
+def report_command(directory: Path) -> str:
+    """Write the command that reports a run, as errors advise it: a shell takes any path."""
+    return f"`fpaas report {shlex.quote(str(directory))}`"
 
 
 class BadInput(click.ClickException):

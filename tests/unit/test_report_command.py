@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fpaas.cli import main
+from fpaas.errors import report_command
 from fpaas.probe import seal
+from fpaas.results import folder
 from tests.support.raw_run import HOST, RawRun
 
 
@@ -104,6 +108,21 @@ def test_what_is_no_run_exits_2(tmp_path: Path) -> None:
         assert str(path) in result.output
 
 
+def test_a_single_file_needs_a_folder_and_is_refused_before_the_report(run: Path) -> None:
+    result = report("--single-file", run / "not there" / "x.html", run)
+    assert result.exit_code == 2
+    assert f"--single-file: {run}/not there: there is no such folder" in result.output
+    assert not (run / "summary.json").exists()
+
+
+def test_advised_commands_are_as_a_shell_takes_them(tmp_path: Path) -> None:
+    assert report_command(Path("results/one")) == "`fpaas report results/one`"
+    run = RawRun().write(tmp_path / "my results" / "it's one")
+    (row,) = folder.read(run.parent)
+    (advised,) = re.findall("`(.*)`", row.problem)
+    assert shlex.split(advised) == ["fpaas", "report", str(run)]
+
+
 def test_an_interrupted_run_is_reported_with_what_there_is(run: Path) -> None:
     for agent in ("consumers", "shuffler"):
         path = run / "hosts" / HOST / f"{agent}.status.json"
@@ -123,7 +142,9 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 from fpaas.cli import main
+from fpaas.errors import report_command
 from fpaas.probe import seal
+from fpaas.results import folder
 main(["report", sys.argv[2]])
 """
 

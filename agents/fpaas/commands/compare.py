@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 import click
 
 from fpaas import json_input
-from fpaas.errors import EXIT_VERDICT_FAILED, BadInput, RunInvalid
+from fpaas.errors import EXIT_VERDICT_FAILED, BadInput, RunInvalid, report_command
 from fpaas.finite import FiniteRange
 from fpaas.records import control
 from fpaas.summary import comparison, repeats, summary
@@ -78,8 +77,6 @@ def command(
     show a difference, and 6 for intervals of 95 %. A... alone, repeats of the same run, shows the
     noise floor: for each figure, the smallest difference that could be detected.
     """
-    if math.isnan(threshold_pct):
-        raise BadInput("--threshold-pct: nan is not allowed; nothing would be above it")
     if runs.count(SEPARATOR) > 1:
         raise BadInput("expected at most two groups: fpaas compare RUN... vs RUN...")
     at = runs.index(SEPARATOR) if SEPARATOR in runs else len(runs)
@@ -195,13 +192,13 @@ def _load(directory: Path) -> Run:
     if content.get("schema") != summary.SCHEMA:
         raise BadInput(
             f"{directory / 'summary.json'}: schema {content.get('schema')}, expected "
-            f"{summary.SCHEMA}; `fpaas report {directory}` rewrites it"
+            f"{summary.SCHEMA}; {report_command(directory)} rewrites it"
         )
     judged = _object(content, "verdict")
     is_judged = judged.get("status") in verdict.STATUSES
     if not is_judged or not isinstance(judged.get("reasons") or [], list):
         raise BadInput(
-            f"{directory / 'summary.json'}: has no verdict; `fpaas report {directory}` writes one"
+            f"{directory / 'summary.json'}: has no verdict; {report_command(directory)} writes one"
         )
     run = _read_json(directory / "run.json")
     manifest_path = directory / "manifest.json"

@@ -13,7 +13,14 @@ import click
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.loader import load_bundle
-from fpaas.errors import EXIT_DONE, EXIT_RUN_INVALID, EXIT_VERDICT_FAILED, BadInput, RunInvalid
+from fpaas.errors import (
+    EXIT_DONE,
+    EXIT_RUN_INVALID,
+    EXIT_VERDICT_FAILED,
+    BadInput,
+    RunInvalid,
+    report_command,
+)
 from fpaas.finite import FiniteRange
 from fpaas.records import control, files
 from fpaas.records import manifest as records_manifest
@@ -68,6 +75,8 @@ def command(
     """
     if not run_dir.is_dir():
         raise BadInput(f"{run_dir}: is not a run directory; expected results/<run-id>")
+    if single_file and not single_file.parent.is_dir():
+        raise BadInput(f"--single-file: {single_file.parent}: there is no such folder; create it")
     if not all(reason.strip() for reason in invalid_reasons):
         raise BadInput("--invalid: the reason is empty; say why the run is not to be trusted")
     if (run_dir / sweep_record.NAME).exists():
@@ -184,6 +193,7 @@ def _write_single(
         page.render(
             bundle, figures, {**tables, "summary.json": files.encode(figures, indent=2).decode()}
         ),
+        bundle.directory,
     )
 
 
@@ -212,4 +222,4 @@ def _cannot_write(directory: Path, path: Path, error: OSError) -> click.ClickExc
     message = f"{path}: cannot be written: {error.strerror}"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return BadInput(f"{message}; copy the run to where you may write")
-    return RunInvalid(f"{message}; make room and run `fpaas report {directory}` again")
+    return RunInvalid(f"{message}; make room and run {report_command(directory)} again")

@@ -11,6 +11,7 @@ rev, see `loops`. Nothing else changes: blocks and CIDs stay as signed.
 from __future__ import annotations
 
 import mmap
+import shlex
 import stat
 import struct
 from array import array
@@ -199,7 +200,7 @@ def _frames(path: Path, data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
 def _remedy(path: Path, at: int) -> str:
     if not at:
         return "it may be no capture at all; record one with `fpaas record`"
-    return f"`truncate -s {at} {path}` keeps the frames before it"
+    return f"`truncate -s {at} {shlex.quote(str(path))}` keeps the frames before it"
 
 
 def _layout_at(path: Path, at: int, frame: bytes) -> Layout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -109,7 +110,7 @@ class OverHosts:
         except (OSError, ValueError, LookupError, subprocess.TimeoutExpired) as error:
             raise BadInput(
                 f"{self._inventory}: its hosts could not be asked: {error}; try "
-                f"`ansible -i {self._inventory} all -m ping`"
+                f"`ansible -i {shlex.quote(str(self._inventory))} all -m ping`"
             ) from error
         self.unreached = unreached(answers)
         found = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from fpaas.errors import BadInput
+from fpaas.errors import BadInput, report_command
 from fpaas.legible import legible
 from fpaas.records import control
 from fpaas.records import sweep as sweep_record
@@ -50,7 +50,7 @@ def _run(results: Path, directory: Path) -> Entry:
         return _broken(directory, began, page, wrong) if wrong else row
     except FileNotFoundError:
         if (directory / "run.json").exists():
-            said = f"there is no summary.json; `fpaas report {directory}` writes one"
+            said = f"there is no summary.json; {report_command(directory)} writes one"
         elif (directory / control.EVENTS).exists():
             said = "the run is on, or was killed before it was collected"
             return _broken(directory, began, page, said, entry.NOT_COLLECTED)
@@ -59,9 +59,9 @@ def _run(results: Path, directory: Path) -> Entry:
     except OSError as error:
         said = f"summary.json: cannot be read: {error.strerror}"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        said = f"summary.json: is not JSON: {error}; `fpaas report {directory}` writes it again"
+        said = f"summary.json: is not JSON: {error}; {report_command(directory)} writes it again"
     except entry.UnreadableError as error:
-        said = f"summary.json {error}; `fpaas report {directory}` writes it again"
+        said = f"summary.json {error}; {report_command(directory)} writes it again"
     return _broken(directory, began, page, said)
 
 

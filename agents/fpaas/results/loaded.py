@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fpaas import json_input
+from fpaas.errors import report_command
 from fpaas.results.figure_columns import Column, columns
 
 
@@ -35,7 +36,7 @@ class LoadedRun:
                 heads, *rows = csv.reader(file)
             return columns(heads, rows)
         except FileNotFoundError:
-            there = ", ".join(self.tables) or f"none; `fpaas report {self.directory}` writes them"
+            there = ", ".join(self.tables) or f"none; {report_command(self.directory)} writes them"
             raise ValueError(f"{path}: does not exist; tables: {there}") from None
         except ValueError as error:
             raise ValueError(f"{path}: is not a table of figures: {error}") from error
