@@ -56,7 +56,7 @@ def test_it_shows_what_agents_have_written_so_far(bundle: Path) -> None:
     by_name = {flow.name: flow for flow in found.flows}
     content = summary.analyse(load_bundle(bundle))
     assert by_name["stored"].total == content["ledger"]["published"]
-    assert by_name["delivered"].total == content["ledger"]["delivered"]
+    assert by_name["received"].total == content["ledger"]["delivered"]
     assert by_name["offered"].rates
     assert found.latencies[0].p99_ms == pytest.approx(1.2, rel=0.5)
     assert not found.is_over
@@ -64,10 +64,10 @@ def test_it_shows_what_agents_have_written_so_far(bundle: Path) -> None:
 
 def test_a_worker_that_came_later_hides_no_earlier_rates(bundle: Path) -> None:
     [first] = (bundle / "hosts" / "localhost").glob("consumers-0.samples.jsonl")
-    before = next(one for one in seen(bundle, 20).flows if one.name == "delivered").rates
+    before = next(one for one in seen(bundle, 20).flows if one.name == "received").rates
     lines = first.read_text().splitlines(keepends=True)
     first.with_name("consumers-7.samples.jsonl").write_text("".join(lines[-2:]))
-    after = next(one for one in seen(bundle, 20).flows if one.name == "delivered").rates
+    after = next(one for one in seen(bundle, 20).flows if one.name == "received").rates
     assert len(after) == len(before) > 2
 
 
@@ -78,6 +78,26 @@ def test_a_reported_run_is_over_and_has_its_verdict_and_goals(bundle: Path) -> N
     assert found.is_over
     assert found.verdict == content["verdict"]["status"]
     assert [goal.state for goal in found.goals] == [one["status"] for one in content["goals"]]
+
+
+def test_rates_of_a_finished_run_are_all_of_its_window(bundle: Path) -> None:
+    content = summary.analyse(load_bundle(bundle))
+    content["throughput"] |= {"published_per_s": 151.0, "processed_per_s": 452.0}
+    content["throughput"]["offered_per_s"] = 150.0
+    (bundle / "summary.json").write_text(json.dumps(content))
+    found = seen(bundle, 0)
+    rates = {flow.name: flow.per_s for flow in found.flows}
+    assert rates == {"offered": 150.0, "read": None, "stored": 151.0, "received": 452.0}
+    shown = screen.line(found)
+    assert "(150/s), read 3,500 (-/s), stored 3,500 (151/s)" in shown
+    assert "(452/s) (rates of its window)" in shown
+    console = Console(width=60, height=36)
+    with console.capture() as captured:
+        console.print(screen.draw(found, console))
+    heads, offered, *_ = captured.get().splitlines()[2:]
+    assert heads.split() == ["so", "far", "window", "/s", "/s"]
+    assert offered.split()[:3] == ["offered", "3,500", "150"]
+    assert "…" not in offered
 
 
 def test_a_run_that_is_over_before_its_report_is_there_says_where_its_verdict_will_be(
@@ -174,7 +194,7 @@ def test_the_screen_has_room_for_all(bundle: Path, width: int, height: int) -> N
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
-    for word in ("measuring", "left", "offered", "delivered", "publish to ack", "lag p50", "goals"):
+    for word in ("measuring", "left", "offered", "received", "publish to ack", "lag p50", "goals"):
         assert word in text
     assert "…" not in text
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -52,8 +50,10 @@ def draw(view: View, console: Console) -> Group:
 def line(view: View) -> str:
     """Write the run as one line, for logs."""
     rates = ", ".join(
-        f"{flow.name} {_count(flow.total)} ({_last(flow.rates)}/s)" for flow in view.flows
+        f"{flow.name} {_count(flow.total)} ({_count(flow.per_s)}/s)" for flow in view.flows
     )
+    if view.verdict:
+        rates += " (rates of its window)"
     latencies = "".join(f", {one.name} p99 {_ms(one.p99_ms)}" for one in view.latencies)
     troubles = "".join(f"; {problem}" for problem in view.problems)
     state = view.verdict.upper() or view.phase
@@ -75,11 +75,11 @@ def _progress(view: View, width: int) -> Text:
 
 
 def _flows(view: View, width: int) -> Table:
-    table = _table("", "so far", "/s now", "/s")
+    table = _table("", "so far", "window /s" if view.verdict else "/s now", "/s")
     room = max(8, width - FLOW_FIGURES_WIDTH)
     for flow in view.flows:
         spark = Text(sparks.line(flow.rates, room, 0.0), style="cyan")
-        table.add_row(flow.name, _count(flow.total), _last(flow.rates), spark)
+        table.add_row(flow.name, _count(flow.total), _count(flow.per_s), spark)
     return table
 
 
@@ -181,11 +181,6 @@ def _sides(
 
 def _count(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
-
-
-def _last(rates: Iterable[float]) -> str:
-    recent = list(rates)[-3:]
-    return f"{sum(recent) / len(recent):,.0f}" if recent else NOTHING
 
 
 def _ms(value: float | None) -> str:

@@ -29,6 +29,14 @@ LOST = {NATS_RECONNECTED: "NATS connection lost", RELAY_RECONNECTED: "relay conn
 #: Phases of a run that nobody needs to watch any longer; the second came before its time.
 OVER, STOPPED = "over", "stopped"
 STARTING = "starting"
+#: What is a second now is the mean of so many.
+RATE_OVER_S = 3
+#: A finished run's rates, all of its window, as its summary has them; what was read has none.
+WINDOW_RATES = {
+    "offered": "offered_per_s",
+    "stored": "published_per_s",
+    "received": "processed_per_s",
+}
 #: Ends of processes this close to one another are one line.
 FOLDED_WITHIN_S = 5.0
 OK, DANGER, MISSED, LATER = "ok so far", "in danger", "missed so far", "known at the end"
@@ -36,11 +44,15 @@ OK, DANGER, MISSED, LATER = "ok so far", "in danger", "missed so far", "known at
 
 @dataclass(frozen=True)
 class Flow:
-    """One step of the data's way: how much so far, a second now, and each second before."""
+    """One step of the data's way: how much so far, and how much in each second.
+
+    `per_s` is the rate now, of a finished run that of its window; None: not known.
+    """
 
     name: str
     total: int | None
     rates: list[float]
+    per_s: float | None
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ def make(
     offered = sum(one.events for one in relay) if relay else None
     read = sum(one.read for one in shuffler) if shuffler else None
     stored = sum(one.published for one in shuffler) if shuffler else None
-    delivered = sum(lines[-1].processed for lines in workers) if workers else None
+    received = sum(lines[-1].processed for lines in workers) if workers else None
     # Before it is armed, a run has no T0.
     t0_unix_ns = run.t0_unix_ns if run.is_armed else now_unix_ns
     total_s = (run.settled_unix_ns - run.t0_unix_ns) / NS_PER_S
@@ -145,6 +157,14 @@ def make(
         # Before that there are no rates, only totals.
         return [value for at, value in zip(at_s, values, strict=True) if at - 0.5 >= first_s - 1.5]
 
+    def flow(name: str, total: int | None, sources: Iterable[Sequence[Any]], count: str) -> Flow:
+        seconds = rates(sources, count)
+        if summary is None:
+            recent = seconds[-RATE_OVER_S:]
+            return Flow(name, total, seconds, sum(recent) / len(recent) if recent else None)
+        of_window = summary.get("throughput", {})
+        return Flow(name, total, seconds, of_window.get(WINDOW_RATES.get(name)))
+
     latencies = [_latency(leg, parts) for leg in TITLES]
     processes = _processes(parts)
     ledger = {
@@ -154,7 +174,7 @@ def make(
         "failed": sum(one.failed for one in shuffler) if shuffler else None,
         "unknown": sum(one.unknown for one in shuffler) if shuffler else None,
         "in flight": sum(one.in_flight for one in shuffler) if shuffler else None,
-        "delivered": delivered,
+        "received": received,
         "redelivered": sum(lines[-1].redelivered for lines in workers) if workers else None,
     }
     errors = sum(lines[-1].errors for lines in workers) if workers else None
@@ -164,10 +184,10 @@ def make(
         elapsed_s=elapsed_s,
         total_s=total_s,
         flows=[
-            Flow("offered", offered, rates([part.relay for part in parts], "events")),
-            Flow("read", read, rates([part.shuffler for part in parts], "read")),
-            Flow("stored", stored, rates([part.shuffler for part in parts], "published")),
-            Flow("delivered", delivered, rates(workers, "processed")),
+            flow("offered", offered, [part.relay for part in parts], "events"),
+            flow("read", read, [part.shuffler for part in parts], "read"),
+            flow("stored", stored, [part.shuffler for part in parts], "published"),
+            flow("received", received, workers, "processed"),
         ],
         latencies=[one for one in latencies if one.p50_ms is not None or one.open_count],
         lag_p50=nats.lag.p50 if nats and nats.lag else None,
