@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
+import nats.errors
+import pytest
+from nats.js.api import ConsumerInfo
+
+from fpaas.errors import RunInvalid
 from fpaas.jetstream import asked, stream
 from tests.support.run_specs import build
 
@@ -62,3 +69,29 @@ def test_an_echo_that_differs_is_named() -> None:
     ]
     assert stream.differences(wanted, wanted | {"max_age": 10**9}) != []
     assert stream.differences(wanted, {}) != []
+
+
+NOW = datetime(2026, 7, 4, tzinfo=UTC)
+
+
+class Losing:
+    """A server that answers only after so many requests."""
+
+    def __init__(self, lost: int) -> None:
+        self.left = lost
+
+    async def add_consumer(self, name: str, wanted: Any) -> ConsumerInfo:  # noqa: ANN401
+        if self.left:
+            self.left -= 1
+            raise nats.errors.TimeoutError
+        return ConsumerInfo(name="d", stream_name=name, config=wanted, created=NOW)
+
+
+def test_a_request_that_a_cluster_loses_is_made_again_once() -> None:
+    spec = build(bench_consumers=1)
+    durables = asked.durables_of(spec, range(1))
+    server: Any = Losing(1)
+    asyncio.run(stream.create_durables(server, spec, durables))
+    server = Losing(2)
+    with pytest.raises(RunInvalid, match="no answer to the creation of durable fpaas-00000 in 30"):
+        asyncio.run(stream.create_durables(server, spec, durables))

@@ -17,7 +17,7 @@ import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, StreamConfig
+from nats.js.api import ConsumerConfig, ConsumerInfo, StreamConfig
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from fpaas.errors import BadInput, RunInvalid
@@ -276,15 +276,23 @@ async def create_durables(
 
 async def _create_durable(context: JetStreamContext, spec: RunSpec, durable: Durable) -> None:
     wanted = durable_config(spec, durable)
+
+    def add() -> Awaitable[ConsumerInfo]:
+        return context.add_consumer(durable.stream, wanted)
+
     try:
-        info = await context.add_consumer(durable.stream, wanted)
+        try:
+            info = await add()
+        except nats.errors.TimeoutError:
+            # A cluster that changes its leader may lose a request; another makes the same.
+            info = await add()
     except APIError as error:
         raise RunInvalid(
             f"the server refused durable {durable.name}: {error.description} (err {error.err_code})"
         ) from error
     except nats.errors.TimeoutError as error:
         raise RunInvalid(
-            f"no answer to the creation of durable {durable.name} in {API_TIMEOUT_S:g} s"
+            f"no answer to the creation of durable {durable.name} in {2 * API_TIMEOUT_S:g} s"
         ) from error
     got = info.config.as_dict() if info.config else {}
     changed = differences(wanted.as_dict(), got)
