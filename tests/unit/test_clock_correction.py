@@ -114,11 +114,38 @@ def test_steps_are_told_from_noise(tmp_path: Path) -> None:
 def test_a_first_fetch_may_be_before_it_was_stored() -> None:
     kept = array("I", [first_fetch.encode(age_ns) for age_ns in (-7_100_000, 0, 900_000)])
     kept.append(0)
-    assert first_fetch.earliest_units([(kept, 0)]) == [-71, 0, 9, None]
+    as_kept = first_fetch.corrected(kept, 0)
+    assert first_fetch.earliest_units([as_kept]) == [-71, 0, 9, None]
     # By a clock that is 10 ms behind; another process was earlier for one, and saw two more.
     other = array("I", [0, first_fetch.encode(-9_900_000), 0, 0, first_fetch.encode(5_000_000)])
-    assert first_fetch.earliest_units([(kept, 0), (other, 100)]) == [-71, 0, 9, None, 150]
+    behind = first_fetch.corrected(other, 100)
+    assert first_fetch.earliest_units([as_kept, behind]) == [-71, 0, 9, None, 150]
     assert first_fetch.earliest_units([]) == []
+
+
+@given(st.lists(st.integers(0, 60_000), min_size=1), st.sampled_from([-300, 200, 500]))
+def test_a_first_fetch_is_corrected_by_the_time_of_the_fetch(
+    ages_ms: list[int], drift_ppm: int
+) -> None:
+    def ahead_ms(unix_s: float) -> float:
+        return (unix_s - T0_UNIX_NS / NS_PER_S) * drift_ppm / 1000
+
+    stored_unix_ns = [T0_UNIX_NS + second * NS_PER_S for second in range(len(ages_ms))]
+    fetched_s = [
+        at / NS_PER_S + age / 1000 for at, age in zip(stored_unix_ns, ages_ms, strict=True)
+    ]
+    kept = array(
+        "I",
+        [
+            first_fetch.encode(round(1e6 * (age_ms + ahead_ms(at_s))))
+            for age_ms, at_s in zip(ages_ms, fetched_s, strict=True)
+        ],
+    )
+    found = first_fetch.corrected_by_time(
+        kept, stored_unix_ns, lambda unix_s: round(-10 * ahead_ms(unix_s))
+    )
+    for units, age_ms in zip(found, ages_ms, strict=True):
+        assert units == pytest.approx(10 * age_ms, abs=2)
 
 
 def test_merging_moves_each_second_by_its_own_correction(tmp_path: Path) -> None:
@@ -185,15 +212,17 @@ def test_clocks_that_drift_are_corrected_second_by_second(tmp_path: Path) -> Non
         for second in range(0, 41, 5)
     ]
     lines = "".join(json.dumps(exchange) + "\n" for exchange in exchanges)
-    plain = summary.analyse(load_bundle(tmp_path / "run"))["latency_ms"]["publish_to_fetch"]
+    plain = summary.analyse(load_bundle(tmp_path / "run"))["latency_ms"]
     (host / "probe.clock.jsonl").write_text(lines)
     probe = json.loads((host / "probe.json").read_text())
     probe["clock"] |= {"bound_ms": 2.05, "offset_ms": 2.0, "drifting": True}
     (host / "probe.json").write_text(json.dumps(probe))
-    drifted = summary.analyse(load_bundle(tmp_path / "run"))["latency_ms"]["publish_to_fetch"]
-    # Less than the hull's 2.05 ms: what 500 ppm allow between two exchanges.
-    assert drifted["clock_error_ms"] == pytest.approx(1.06, abs=0.01)
-    assert 0.5 < drifted["min"] - plain["min"] < 3.5
+    drifted = summary.analyse(load_bundle(tmp_path / "run"))["latency_ms"]
+    for name in ("publish_to_fetch", "publish_to_first_fetch"):
+        # Less than the hull's 2.05 ms: what 500 ppm allow between two exchanges, and what they
+        # allow from the middle of a second to its end.
+        assert drifted[name]["clock_error_ms"] == pytest.approx(1.06 + 0.25, abs=0.01)
+        assert 0.5 < drifted[name]["min"] - plain[name]["min"] < 3.5
 
 
 def test_a_value_under_the_error_is_not_resolvable() -> None:

@@ -169,7 +169,7 @@ def test_ages_say_how_many_they_leave_out(tmp_path: Path) -> None:
     ((_, worker),) = bundle.workers
     (kept,) = worker.first_fetches
     assert kept is not None
-    earliest = list(first_fetch.earliest_units([(kept, 0)]))
+    earliest = list(first_fetch.earliest_units([first_fetch.corrected(kept, 0)]))
     earliest += [None] * (len(run.stored_ns) - len(earliest))
     taken = list(zip(run.stored_ns, earliest, strict=True))
     never = [at for at, units in taken if units is None]

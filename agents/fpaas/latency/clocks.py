@@ -20,10 +20,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import HostPart, JsonObject
 from fpaas.latency.leg_kinds import LEGS, OWN_CLOCK, RELAY_CLOCK, SERVER_CLOCK
+from fpaas.measures.histograms import INTERVAL_S
 from fpaas.probe.clock_bounds import OffsetTrack
 from fpaas.spec import NS_PER_S, RunSpec
 
@@ -62,11 +64,18 @@ class HostClock:
         return (low_ns + high_ns) / 2000
 
     def error_ms(self, spec: RunSpec) -> float | None:
-        """Return how far off the offset can be while frames are under way."""
+        """Return how far off the offset can be while frames are under way.
+
+        The samples of an interval are corrected by the offset in its middle.
+        """
         if self.track is None:
             return self.bound_ms
         seconds = range(spec.t0_unix_ns, spec.settled_unix_ns, NS_PER_S)
-        return max((high - low) / 2e6 for low, high in map(self.track.at, seconds))
+        ranges = [self.track.at(unix_ns) for unix_ns in seconds]
+        middles = [(low + high) / 2 for low, high in ranges]
+        changes = [abs(after - before) for before, after in pairwise(middles)]
+        widest_ns = max(high - low for low, high in ranges)
+        return (widest_ns + INTERVAL_S * max(changes, default=0.0)) / 2e6
 
     def figures(self) -> JsonObject:
         """As in summary.json, of the host's clock as it is."""
@@ -117,10 +126,15 @@ class Clocks:
         worst_ms = max((error for error in errors if error is not None), default=None)
         return None if None in errors else worst_ms
 
-    def offset_ms(self, host: str) -> float:
-        """Return the NATS host's clock minus a host's, over the run; 0 if it is not known."""
+    def offset_ns(self, host: str, unix_ns: int) -> int:
+        """Return the NATS host's clock minus a host's, at a time; 0 if it is not known."""
         clock = self.hosts.get(host)
-        return (clock.offset_ms if clock else None) or 0.0
+        return round(1000 * clock.offset_us(unix_ns / NS_PER_S)) if clock else 0
+
+    def is_drifting(self, leg: str, host: str) -> bool:
+        """Whether what a host records of a leg is corrected by the time."""
+        begin = self._begin(leg, host)
+        return begin is not None and self._is_known(host, begin) and self._drifts(host, begin)
 
     def is_known(self, host: str) -> bool:
         """Whether a host's clock was compared with the NATS host's."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -24,10 +24,10 @@ from fpaas.measures.figures import Window
 from fpaas.measures.histogram_log import of_class
 from fpaas.measures.histograms import new_leg
 from fpaas.measures.intervals import IntervalSet
-from fpaas.spec import NS_PER_S
 
 #: Later than any run.
 NEVER_UNIX_NS = 2**63 - 1
+FIRST_FETCH = "publish_to_first_fetch"
 
 
 def legs_ms(
@@ -100,17 +100,12 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: boo
     was lost and made again is two. An event of a lost stream that nobody fetched is missing only if
     it was not stored again.
     """
-    name = "publish_to_first_fetch"
-    until_unix_ns = bundle.spec.settled_unix_ns if endless else window.until_unix_ns
-    middle_s = (window.from_unix_ns + until_unix_ns) / 2 / NS_PER_S
     fetched_in = Window(window.from_unix_ns, NEVER_UNIX_NS) if endless else window
     lost = bundle.shuffler.lost_streams if bundle.shuffler is not None else []
     count = bundle.spec.stream.count
     # Of several streams, those that are there; else those that were lost, and the last one.
-    parts: list[list[tuple[array[int], int]]] = [[] for _ in range(max(len(lost) + 1, count))]
+    parts: list[list[tuple[array[int], str]]] = [[] for _ in range(max(len(lost) + 1, count))]
     for part, worker in bundle.workers:
-        shift_ms = clocks.shift_us(part.host)(name, middle_s) / 1000
-        shift = round(shift_ms * first_fetch.UNITS_PER_MS)
         created = worker.result.streams if worker.result is not None else [None]
         numbers = [_number_of(one, [stream.created for stream in lost]) for one in created]
         if count > 1:
@@ -120,7 +115,7 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: boo
         for number, kept in zip(numbers, worker.first_fetches, strict=True):
             if kept is None:
                 return {**figures.NO_LEG}
-            parts[number].append((kept, shift))
+            parts[number].append((kept, part.host))
     if not parts[-1]:
         return {**figures.NO_LEG}
     counts: Counter[int] = Counter()
@@ -136,7 +131,9 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: boo
                 for first, last in again.within(seq, seq + count - 1):
                     begin, end = max(first, seq), min(last, seq + count - 1)
                     passed_by.add_range(at + begin - seq, at + end - seq)
-        earliest = first_fetch.earliest_units(of_stream)
+        earliest = first_fetch.earliest_units(
+            _by_common_clock(kept, host, clocks, stored) for kept, host in of_stream
+        )
         of_one = _first_fetches(
             earliest, stored, fetched_in, passed_by, end_unix_ns=polled_until_unix_ns(bundle)
         )
@@ -145,11 +142,24 @@ def _first_fetch(bundle: Bundle, clocks: Clocks, window: Window, *, endless: boo
     leg = figures.leg_of_counts_ms(
         counts,
         first_fetch.UNITS_PER_MS,
-        clocks.error_ms(name),
+        clocks.error_ms(FIRST_FETCH),
         open_counts=never if endless else {},
     )
     youngest_ms = min(never) / first_fetch.UNITS_PER_MS if never else None
     return leg | {"missing_count": never.total(), "missing_min_ms": youngest_ms}
+
+
+def _by_common_clock(
+    kept: array[int], host: str, clocks: Clocks, stored: list[tuple[int, int]]
+) -> list[int]:
+    shift_us = clocks.shift_us(host)
+
+    def shift_at(unix_s: float) -> int:
+        return round(shift_us(FIRST_FETCH, unix_s) * first_fetch.UNITS_PER_MS / 1000)
+
+    if clocks.is_drifting(FIRST_FETCH, host):
+        return first_fetch.corrected_by_time(kept, _each_stored_unix_ns(stored), shift_at)
+    return first_fetch.corrected(kept, shift_at(0.0))
 
 
 class _FirstFetches(NamedTuple):
@@ -170,21 +180,24 @@ def _first_fetches(
     counts: Counter[int] = Counter()
     never: Counter[int] = Counter()
     from_ns, until_ns = window.from_unix_ns, window.until_unix_ns
-    for (before_ns, before_seq), (at_ns, seq) in pairwise(stored_at):
-        if seq <= before_seq:
-            continue
-        each_ns = (at_ns - before_ns) / (seq - before_seq)
-        for number in range(1, seq - before_seq + 1):
-            position = before_seq + number - 1
-            units = earliest[position] if position < len(earliest) else None
-            stored_ns = before_ns + number * each_ns
-            if units is None:
-                # The last message before a sample is put at the sample itself.
-                if stored_ns <= until_ns and position + 1 not in passed_by:
-                    never[max(0, int(end_unix_ns - stored_ns) // first_fetch.UNIT_NS)] += 1
-            elif from_ns <= stored_ns + units * first_fetch.UNIT_NS < until_ns:
-                counts[units] += 1
+    for position, stored_ns in enumerate(_each_stored_unix_ns(stored_at)):
+        units = earliest[position] if position < len(earliest) else None
+        if units is None:
+            # The last message before a sample is put at the sample itself.
+            if stored_ns <= until_ns and position + 1 not in passed_by:
+                never[max(0, int(end_unix_ns - stored_ns) // first_fetch.UNIT_NS)] += 1
+        elif from_ns <= stored_ns + units * first_fetch.UNIT_NS < until_ns:
+            counts[units] += 1
     return _FirstFetches(counts, never)
+
+
+def _each_stored_unix_ns(stored_at: list[tuple[int, int]]) -> Iterator[float]:
+    """Tell when each stream sequence was stored, from 1 on, evenly between two samples."""
+    for (before_ns, before_seq), (at_ns, seq) in pairwise(stored_at):
+        if seq > before_seq:
+            each_ns = (at_ns - before_ns) / (seq - before_seq)
+            for number in range(1, seq - before_seq + 1):
+                yield before_ns + number * each_ns
 
 
 def _number_of(created: str | None, lost: list[str | None]) -> int:

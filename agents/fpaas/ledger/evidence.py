@@ -352,9 +352,11 @@ def _removals(
     for part in bundle.parts("shuffler"):
         if part.host not in bundle.spec.hosts["nats"] and not clocks.is_known(part.host):
             return None
-        offset_ns = round(1e6 * clocks.offset_ms(part.host))
         stored_by += [
-            (sample.unix_ns + offset_ns, sample.last_seq_of(number) or 0)
+            (
+                sample.unix_ns + clocks.offset_ns(part.host, sample.unix_ns),
+                sample.last_seq_of(number) or 0,
+            )
             for sample in part.shuffler_samples
             if sample.stream == len(_lost_records(bundle))
         ]

@@ -84,7 +84,7 @@ def _start_spread_ms(run: MeasuredRun) -> float | None:
     # Workers that went on with another's consumers have later numbers: the first start counts.
     by_consumers = {
         worker.result.first: worker.result.started_unix_ns
-        + round(1e6 * run.clocks.offset_ms(part.host))
+        + run.clocks.offset_ns(part.host, worker.result.started_unix_ns)
         for part, worker in reversed(run.bundle.workers)
         if worker.result and worker.result.started_unix_ns is not None
     }
