@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fpaas.bundle.loader import load_bundle
 from fpaas.common_time import NS_PER_S
 from fpaas.measures import figures, first_fetch
+from fpaas.measures.first_fetch import Stored
 from fpaas.measures.histograms import Leg, merge_logs, new_histogram, record_counts
 from fpaas.probe.clock_bounds import DRIFT_MAX_PPM, OffsetTrack
 from fpaas.probe.clock_steps import ClockSteps
@@ -130,19 +131,14 @@ def test_a_first_fetch_is_corrected_by_the_time_of_the_fetch(
     def ahead_ms(unix_s: float) -> float:
         return (unix_s - T0_UNIX_NS / NS_PER_S) * drift_ppm / 1000
 
-    stored_unix_ns = [T0_UNIX_NS + second * NS_PER_S for second in range(len(ages_ms))]
-    fetched_s = [
-        at / NS_PER_S + age / 1000 for at, age in zip(stored_unix_ns, ages_ms, strict=True)
-    ]
-    kept = array(
-        "I",
-        [
-            first_fetch.encode(round(1e6 * (age_ms + ahead_ms(at_s))))
-            for age_ms, at_s in zip(ages_ms, fetched_s, strict=True)
-        ],
-    )
+    count = len(ages_ms)
+    stored = Stored(7, 7 + count, T0_UNIX_NS, T0_UNIX_NS + count * NS_PER_S)
+    kept = array("I")
+    for stored_ns, age_ms in zip(stored.times_ns(), ages_ms, strict=True):
+        off_ms = ahead_ms(stored_ns / NS_PER_S + age_ms / 1000)
+        kept.append(first_fetch.encode(round(1e6 * (age_ms + off_ms))))
     found = first_fetch.corrected_by_time(
-        kept, stored_unix_ns, lambda unix_s: round(-10 * ahead_ms(unix_s))
+        kept, stored, lambda unix_s: round(-10 * ahead_ms(unix_s))
     )
     for units, age_ms in zip(found, ages_ms, strict=True):
         assert units == pytest.approx(10 * age_ms, abs=2)

@@ -7,7 +7,8 @@ plus `ZERO`; 0 if nobody fetched it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from fpaas.common_time import NS_PER_S
 
@@ -29,23 +30,47 @@ def encode(age_ns: int) -> int:
     return min(max(age_ns // UNIT_NS + ZERO, 1), _MAX)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """The messages of a stream that were stored between two samples, evenly.
+
+    `begin` and `end` are their indices, their stream sequences less 1.
+    """
+
+    begin: int
+    end: int
+    before_unix_ns: int
+    at_unix_ns: int
+
+    @property
+    def count(self) -> int:
+        """How many these are."""
+        return self.end - self.begin
+
+    def times_ns(self) -> Iterator[float]:
+        """Tell when each was stored; the last one at the sample."""
+        each_ns = (self.at_unix_ns - self.before_unix_ns) / self.count
+        for number in range(1, self.count + 1):
+            yield self.before_unix_ns + number * each_ns
+
+
 def corrected(kept: array[int], shift: int) -> list[int]:
-    """Return what one process kept, in units, by a clock that is `shift` units ahead."""
+    """Return what one process kept, in units, by a clock that `shift` is added to."""
     ahead = shift - ZERO
     return [value + ahead if value else _NEVER for value in kept]
 
 
 def corrected_by_time(
-    kept: array[int], stored_unix_ns: Iterable[float], shift_at: Callable[[float], int]
+    kept: array[int], stored: Stored, shift_at: Callable[[float], int]
 ) -> list[int]:
-    """Return what one process kept, in units, by a clock that drifts.
+    """Return what one process kept of messages, in units, by a clock that drifts.
 
-    `stored_unix_ns` tells when each stream sequence was stored; without that it is left out.
     `shift_at` tells by the time of the fetch, in Unix seconds, how many units to add.
     """
     shifts: dict[int, int] = {}
     found = []
-    for value, stored_ns in zip(kept, stored_unix_ns, strict=False):
+    # A process that kept no more did not fetch the last ones.
+    for value, stored_ns in zip(kept, stored.times_ns(), strict=False):
         if not value:
             found.append(_NEVER)
             continue
