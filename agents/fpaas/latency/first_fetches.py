@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import JsonObject
@@ -92,22 +92,30 @@ class _Found:
 
     def add(self, stored: Stored, earliest: Sequence[int | None], again: IntervalSet) -> None:
         """Add what is known of messages; those that were stored `again` are not missing."""
-        of_these = Counter(earliest)
-        unfetched = stored.count - len(earliest) + of_these.pop(None, 0)
-        ages = [units for units in of_these if units is not None]
-        if not unfetched and self._all_in_window(stored, ages):
-            self.counts.update(of_these)
-            return
-        for index, stored_ns in enumerate(stored.times_ns()):
-            units = earliest[index] if index < len(earliest) else None
+        fetched = [units for units in earliest if units is not None]
+        if self._all_in_window(stored, fetched):
+            self.counts.update(fetched)
+        else:
+            self.counts.update(self._in_window(stored, earliest))
+        if len(fetched) < stored.count:
+            self.never.update(self._missing(stored, earliest, again))
+
+    def _in_window(self, stored: Stored, earliest: Sequence[int | None]) -> Iterator[int]:
+        for stored_ns, units in zip(stored.times_ns(), earliest, strict=False):
             if units is not None:
                 fetched_ns = stored_ns + units * UNIT_NS
                 if self.window.from_unix_ns <= fetched_ns < self.window.until_unix_ns:
-                    self.counts[units] += 1
+                    yield units
+
+    def _missing(
+        self, stored: Stored, earliest: Sequence[int | None], again: IntervalSet
+    ) -> Iterator[int]:
+        seqs = range(stored.begin + 1, stored.end + 1)
+        for seq, stored_ns, units in zip_longest(seqs, stored.times_ns(), earliest):
             # The last message before a sample is put at the sample itself.
-            elif stored_ns <= self.window.until_unix_ns and stored.begin + index + 1 not in again:
-                age_ns = int(self.end_unix_ns - stored_ns)
-                self.never[max(0, age_ns // UNIT_NS)] += 1
+            is_in = stored_ns <= self.window.until_unix_ns
+            if units is None and is_in and seq not in again:
+                yield max(0, int(self.end_unix_ns - stored_ns) // UNIT_NS)
 
     def _all_in_window(self, stored: Stored, ages: list[int]) -> bool:
         first_ns = stored.before_unix_ns + min(ages, default=0) * UNIT_NS

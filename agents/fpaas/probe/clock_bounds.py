@@ -165,7 +165,7 @@ class OffsetTrack:
         """Return the least and the most that the offset can be at a time, in ns."""
         after = bisect_right(self._times, unix_ns)
         near = range(max(0, after - 1), min(len(self._times), after + 1))
-        drifts = {i: abs(unix_ns - self._times[i]) * DRIFT_MAX_PPM // 1_000_000 for i in near}
+        drifts = {i: _drift_max_ns(abs(unix_ns - self._times[i])) for i in near}
         low = max(self._lows[i] - drift for i, drift in drifts.items())
         high = min(self._highs[i] + drift for i, drift in drifts.items())
         return low, high
@@ -181,6 +181,11 @@ def _raise_to_neighbours(times_ns: Sequence[int], lows_ns: Sequence[int]) -> lis
     for order, step in ((forwards, -1), (reversed(range(len(raised) - 1)), 1)):
         for i in order:
             apart_ns = abs(times_ns[i] - times_ns[i + step])
-            implied = raised[i + step] - apart_ns * DRIFT_MAX_PPM // 1_000_000
+            implied = raised[i + step] - _drift_max_ns(apart_ns)
             raised[i] = max(raised[i], implied)
     return raised
+
+
+def _drift_max_ns(elapsed_ns: int) -> int:
+    """Return the most that a clock drifts meanwhile, rounded up: many of them may be added."""
+    return -(-elapsed_ns * DRIFT_MAX_PPM // 1_000_000)
