@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -163,6 +164,38 @@ def test_a_lonely_sample_is_drawn(tab: Tab, tmp_path: Path) -> None:
     tab.look_like(width=1280)
     tab.open(written(tmp_path / "run.html", html).as_uri())
     assert tab.run("document.querySelectorAll('[data-chart=consumer-lag] .dot').length") == 3
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_labels_of_events_keep_clear_of_one_another(tab: Tab, tmp_path: Path, width: int) -> None:
+    bundle = load_bundle(RawRun().write(tmp_path / "run"))
+    content = summary.analyse(bundle)
+    one = {"sentence": "it happened", "kind": "fault", "host": "localhost", "end_s": None}
+    length_s = bundle.spec.warmup_s + bundle.spec.measure_s
+    content["events"] = [
+        {**one, "at_s": at_s, "begin_s": at_s, "short": f"{source} {number}", "source": source}
+        for number, source in enumerate(("observer", "agent", "fault") * 3)
+        for at_s in [length_s * number / 9]
+    ]
+    tab.look_like(width=width)
+    tab.open(written(tmp_path / "run.html", page.render(bundle, content)).as_uri())
+    chart = "document.querySelector('[data-chart=throughput]')"
+    labels = tab.run(
+        f"[...{chart}.querySelectorAll('.note.event')].map((one) => {{ const box = "
+        "one.getBoundingClientRect(); return [one.firstChild.data, box.left, box.right, box.bottom]; "
+        "}).sort((one, other) => one[1] - other[1])"
+    )
+    assert len(labels) >= 2
+    for (_, _, end, _), (_, start, _, _) in itertools.pairwise(labels):
+        assert end < start
+    assert labels[-1][2] <= tab.run(f"{chart}.getBoundingClientRect().right")
+    # None is lost, the run's own faults have names, and no label is on a line of the chart.
+    texts = [str(text) for text, *_ in labels]
+    assert sum(1 + int((text.split(" +") + ["0"])[1]) for text in texts) == len(content["events"])
+    assert any(text.startswith("fault 2") for text in texts)
+    assert max(bottom for *_, bottom in labels) <= tab.run(
+        f"{chart}.querySelector('.mark').getBoundingClientRect().top + 3"
+    )
 
 
 def test_contents_lead_to_every_section(tab: Tab, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpaas.measures.histograms import Leg, new_histogram, record_counts
-from fpaas.report import flow, percentile_charts
+from fpaas.report import chart_style, flow, percentile_charts
 from fpaas.report.percentile_charts import Curve, Point, percentile_chart, percentile_curve
 from fpaas.report.series import downsample, rate_per_s
 
@@ -158,3 +158,29 @@ def test_the_ledger_flows_to_where_everything_ended() -> None:
     assert one[-1].label == "lost 2 (20.0 %): stream lost"
     assert flow.deliveries({**ledger, "lost": None}) == []
     assert flow.frames({"offered": 0}) == []
+
+
+def looks(names: list[str]) -> list[tuple[str, str]]:
+    return [(style["color"], style["dash"]) for style in chart_style.styles_of(names)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["consumers", "faults", "probe", "relay", "shuffler", "nats", "prometheus", "grafana"],
+        ["offered", "read", "published", "processed"],
+        ["localhost received", "localhost sent", "localhost loopback"],
+        [f"{name} on n{host}" for host in (1, 2, 3) for name in ("nats", "probe", "relay")],
+    ],
+)
+def test_lines_of_a_chart_look_different(names: list[str]) -> None:
+    assert len(set(looks(names))) == len(names)
+
+
+def test_what_a_line_is_of_has_the_same_colour_in_every_chart() -> None:
+    [nats, _] = looks(["nats", "relay"])
+    assert looks(["mine", "faults", "nats"])[2] == nats
+
+
+def test_runs_of_a_group_look_alike() -> None:
+    assert len(set(looks(["A one", "A two", "B one"]))) == 2

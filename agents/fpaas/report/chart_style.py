@@ -5,6 +5,7 @@ A chart is plain dictionaries of traces and a layout, which `templates/charts.js
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 Figure = dict[str, Any]
@@ -21,18 +22,37 @@ COLOUR_OF = {
     "shuffler": COLOURS[1],
     "relay": COLOURS[6],
     "probe": COLOURS[3],
-    # Groups that are compared.
-    "A": COLOURS[0],
-    "B": COLOURS[1],
+    "faults": COLOURS[4],
+    "prometheus": COLOURS[7],
+    "grafana": COLOURS[5],
 }
+#: Groups that are compared: all runs of one have its colour.
+GROUP_COLOURS = {"A": COLOURS[0], "B": COLOURS[1]}
 LINE_WIDTH = 1.6
 #: Lines that usually lie on each other: the wider ones below.
 LINE_WIDTHS = {"offered": 6.0, "read": 3.5, "publish_to_fetch": 4.5}
 
 
-def colour_of(name: str, position: int) -> str:
-    """Return the colour of a line, by the first word of its name or else by its position."""
-    return COLOUR_OF.get(name.split(" ", maxsplit=1)[0], COLOURS[position % len(COLOURS)])
+def styles_of(names: Sequence[str]) -> list[dict[str, str]]:
+    """Return `color` and `dash` of a chart's lines; the first word of a name may have its colour.
+
+    No two lines of a chart look alike, but those of one group do. Lines are dashed once all colours
+    are taken.
+    """
+    heads = [name.split(" ", maxsplit=1)[0] for name in names]
+    if all(head in GROUP_COLOURS for head in heads):
+        return [{"color": GROUP_COLOURS[head], "dash": "solid"} for head in heads]
+    own = {heads.index(head): COLOUR_OF[head] for head in heads if head in COLOUR_OF}
+    free = [colour for colour in COLOURS if colour not in own.values()]
+    others = [position for position in range(len(names)) if position not in own]
+    spare = [*free, *COLOURS]
+    for turn, position in enumerate(others):
+        own[position] = spare[turn % len(spare)]
+    dashed = set(others[len(free) :])
+    return [
+        {"color": own[position], "dash": "dash" if position in dashed else "solid"}
+        for position in range(len(names))
+    ]
 
 
 def layout(unit: str) -> dict[str, Any]:

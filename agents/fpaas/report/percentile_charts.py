@@ -11,7 +11,7 @@ from hdrh.histogram import HdrHistogram
 
 from fpaas.measures.histogram_log import HIGHEST_US
 from fpaas.measures.histograms import Leg, new_histogram
-from fpaas.report.chart_style import LINE_WIDTH, LINE_WIDTHS, Figure, colour_of, layout, rounded
+from fpaas.report.chart_style import LINE_WIDTH, LINE_WIDTHS, Figure, layout, rounded, styles_of
 
 #: Percentiles of the curves: this many to each further nine.
 POINTS_PER_NINE = 20
@@ -51,8 +51,8 @@ def percentile_chart(curves: Mapping[str, Curve]) -> Figure | None:
     if not drawn:
         return None
     traces: list[dict[str, Any]] = []
-    for position, (name, curve) in enumerate(drawn.items()):
-        colour = colour_of(name, position)
+    for style, (name, curve) in zip(styles_of(list(drawn)), drawn.items(), strict=True):
+        colour = style["color"]
         if curve.bound_ms:
             traces += _band(name, curve.points, curve.bound_ms, colour)
         traces += _curve_lines(name, curve, colour)

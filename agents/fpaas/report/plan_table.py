@@ -7,7 +7,7 @@ from typing import Any
 
 from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
-from fpaas.report.written import NOT_MEASURED, megabytes, number, with_unit
+from fpaas.report.written import NOT_MEASURED, megabytes, number, size, with_unit
 
 
 def plan_rows(summary: JsonObject) -> list[dict[str, str]]:
@@ -56,8 +56,8 @@ def _pairs(plan: JsonObject, summary: JsonObject) -> Iterator[tuple[str, str, An
     yield "consumer lag when the relay stops, mean", "", plan.get("consumer_lag_mean"), lag
     held = measured("jetstream", "messages")
     yield "messages in the stream then", "", plan.get("stream_messages"), held
-    size = megabytes(measured("jetstream", "bytes"))
-    yield "size of the stream then", "MB", megabytes(plan.get("stream_bytes")), size
+    held_mb = megabytes(measured("jetstream", "bytes"))
+    yield "size of the stream then", "MB", megabytes(plan.get("stream_bytes")), held_mb
     rss = measured("resources", "processes", "nats", "rss_mb", "max")
     yield "memory of NATS, most", "MB", plan.get("nats_rss_mb"), rss
     frame = measured("message_bytes", "mean")
@@ -74,13 +74,13 @@ def _pairs(plan: JsonObject, summary: JsonObject) -> Iterator[tuple[str, str, An
 
 def _in_flight(plan: JsonObject, summary: JsonObject) -> dict[str, str]:
     """Return the row of bytes that wait on one connection; the plan gives the most."""
-    planned = megabytes(plan.get("connection_in_flight_bytes_max"))
-    measured = megabytes(pick(summary, "jetstream", "connection_pending_bytes_max"))
+    planned = plan.get("connection_in_flight_bytes_max")
+    measured = pick(summary, "jetstream", "connection_pending_bytes_max")
     within = None not in (planned, measured) and measured <= planned  # type: ignore[operator]
     return {
         "name": "in flight on one connection (planned: at most; measured: as seen every 5 s)",
-        "planned": _measured(planned, "MB"),
-        "measured": _measured(measured, "MB"),
+        "planned": size(planned),
+        "measured": size(measured),
         "ratio": "within" if within else "",
     }
 
@@ -92,8 +92,10 @@ def _share_pct(part: float | None, whole: float | None) -> float | None:
 def _mbit_per_s(per_s: float | None, summary: JsonObject) -> float | None:
     """Convert messages by what the stream holds of each."""
     held = pick(summary, "jetstream", "messages")
-    size = pick(summary, "jetstream", "bytes")
-    return per_s * size / held * 8 / 1e6 if per_s is not None and held and size else None
+    held_bytes = pick(summary, "jetstream", "bytes")
+    if per_s is None or not held or not held_bytes:
+        return None
+    return float(per_s * held_bytes / held * 8 / 1e6)
 
 
 def _measured(value: Any, unit: str) -> str:  # noqa: ANN401

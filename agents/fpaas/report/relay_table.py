@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fpaas.agreement import agreeing
+from fpaas.agreement import agreeing, count_of
 from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
 from fpaas.report.written import NOT_MEASURED, number, with_unit
@@ -41,9 +41,9 @@ def relay_rows(spec: RunSpec, summary: JsonObject) -> dict[str, str]:
         "without an event, in all": with_unit(pick(silent, "total"), "s") + note,
         "gaps": gaps,
         "renumbered": _times(relay.get("seq_resets")),
-        "read again": with_unit(relay.get("reread"), "frames"),
-        "undecodable": with_unit(relay.get("undecodable"), "frames"),
-        "undecodable, did not come again": with_unit(relay.get("undecodable_once"), "frames"),
+        "read again": _frames(relay.get("reread")),
+        "undecodable": _frames(relay.get("undecodable")),
+        "undecodable, did not come again": _frames(relay.get("undecodable_once")),
     }
     if relay.get("foreign"):
         lag_s = relay.get("lag_growth_s")
@@ -65,6 +65,10 @@ def gap_rows(summary: JsonObject) -> list[dict[str, str]]:
         }
         for gap in gaps[:GAPS_SHOWN_MAX]
     ]
+
+
+def _frames(count: int | None) -> str:
+    return NOT_MEASURED if count is None else count_of(count, "frame|frames")
 
 
 def _times(count: object) -> str:

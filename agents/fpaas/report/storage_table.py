@@ -7,7 +7,7 @@ from typing import Any
 from fpaas.agreement import count_of
 from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
-from fpaas.report.written import NOT_MEASURED, number, share
+from fpaas.report.written import NOT_MEASURED, number, share, size
 from fpaas.spec import Stream
 
 #: This many kinds are listed; the rest is added up.
@@ -20,7 +20,6 @@ STORED = {
     "24_h_r1": "24 h, R1",
     "24_h_r3": "24 h, R3",
 }
-UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
 
 
 def message_rows(summary: JsonObject) -> list[dict[str, Any]]:
@@ -83,13 +82,3 @@ def a_message(summary: JsonObject, stream: Stream) -> str:
         f"{stream.max_bytes / 1e6:,.0f} MB and {stream.max_age_s:g} s, keep all of the last "
         f"{stream.max_age_s:g} s up to {number(holds_per_s)} messages a second."
     )
-
-
-def size(count: float | None) -> str:
-    """Write bytes as MB, GB or TB, of powers of ten."""
-    if count is None:
-        return NOT_MEASURED
-    for unit, factor in UNITS:
-        if count >= factor:
-            return f"{number(count / factor)} {unit}"
-    return f"{number(count)} bytes"

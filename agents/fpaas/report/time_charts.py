@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fpaas.records.events import FAULT
 from fpaas.records.summary import Event
-from fpaas.report.chart_style import LINE_WIDTH, LINE_WIDTHS, Figure, colour_of, layout, rounded
+from fpaas.report.chart_style import LINE_WIDTH, LINE_WIDTHS, Figure, layout, rounded, styles_of
 from fpaas.report.series import RunSeries, Series, downsample
-
-#: The share of a chart's width that a label takes.
-EVENT_ROOM = 0.16
 
 
 def time_chart(
@@ -18,14 +16,12 @@ def time_chart(
 ) -> Figure | None:
     """Draw lines over seconds since T0, warm-up and draining shaded; None if all are empty.
 
-    `events` are marked, by a band what lasted; those close together have one label.
+    `events` are marked, by a band what lasted. Their labels are drawn where there is room.
     """
     traces: list[dict[str, Any]] = []
-    for position, (name, (x, y)) in enumerate(lines.items()):
-        if not x:
-            continue
+    drawn = {name: series for name, series in lines.items() if series[0]}
+    for style, (name, (x, y)) in zip(styles_of(list(drawn)), drawn.items(), strict=True):
         thin_x, thin_y = downsample(x, y)
-        colour = colour_of(name, position)
         traces.append(
             {
                 "type": "scatter",
@@ -33,7 +29,7 @@ def time_chart(
                 "name": name,
                 "x": [round(value, 2) for value in thin_x],
                 "y": [rounded(value) for value in thin_y],
-                "line": {"width": LINE_WIDTHS.get(name, LINE_WIDTH), "color": colour},
+                "line": {"width": LINE_WIDTHS.get(name, LINE_WIDTH), **style},
             }
         )
     if not traces:
@@ -48,7 +44,8 @@ def time_chart(
             **layout(unit),
             "xaxis": {"title": {"text": "seconds since T0"}, "range": [first_x, last_x]},
             "shapes": [*_bands(run), *_event_spans(events), *_event_lines(events)],
-            "annotations": [*_band_labels(run), *_event_labels(events, last_x - first_x)],
+            "annotations": _band_labels(run),
+            "events": [[e.at_s, e.short, e.source == FAULT] for e in events],
         },
     }
 
@@ -129,26 +126,3 @@ def _event_lines(events: Sequence[Event]) -> list[dict[str, Any]]:
         for at_s in dict.fromkeys(event.at_s for event in events)
     ]
 
-
-def _event_labels(events: Sequence[Event], width_s: float) -> list[dict[str, Any]]:
-    """Label events, as many as there is room for: one label for those that lie close together."""
-    groups: list[list[Event]] = []
-    for event in events:
-        if groups and event.at_s - groups[-1][0].at_s < width_s * EVENT_ROOM:
-            groups[-1].append(event)
-        else:
-            groups.append([event])
-    return [
-        {
-            "text": group[0].short + (f" +{len(group) - 1}" if len(group) > 1 else ""),
-            "hovertext": "\n".join(event.short for event in group[:10]),
-            "x": group[0].at_s,
-            "xref": "x",
-            "xanchor": "left",
-            "y": 0.99,
-            "yref": "paper",
-            "yanchor": "top",
-            "name": "event",
-        }
-        for group in groups
-    ]

@@ -9,6 +9,7 @@ from fpaas.bundle.parts import JsonObject
 from fpaas.records.paths import pick
 
 NOT_MEASURED = "not measured"
+BYTE_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
 
 
 def number(value: Any, digits: int = 3) -> str:  # noqa: ANN401
@@ -50,6 +51,16 @@ def share(part: Any, whole: Any) -> str:  # noqa: ANN401
 def megabytes(count: Any) -> float | None:  # noqa: ANN401
     """Convert bytes to MB, None if not measured."""
     return count / 1e6 if isinstance(count, int | float) else None
+
+
+def size(count: float | None) -> str:
+    """Write bytes as MB, GB or TB, of powers of ten."""
+    if count is None:
+        return NOT_MEASURED
+    for unit, factor in BYTE_UNITS:
+        if count >= factor:
+            return f"{number(count / factor)} {unit}"
+    return f"{number(count)} bytes"
 
 
 def flatten(content: JsonObject, prefix: str = "") -> dict[str, str]:

@@ -69,6 +69,23 @@
     return { place, ticks: ticks.filter(([value]) => value >= low && value <= high) };
   }
 
+  // -- labels of events -----------------------------------------------------------------------------
+
+  const LETTER = 6.2;
+
+  // The run's own faults first; one that there is no room for is counted by the label in its way.
+  function eventLabels(events, x, right) {
+    const found = [];
+    for (const [value, text] of [...events].sort((one, other) => other[2] - one[2] || one[0] - other[0])) {
+      const room = LETTER * (text.length + 4);
+      const start = Math.min(x(value), right - room);
+      const inTheWay = found.find((label) => start < label.end && label.start < start + room);
+      if (inTheWay) inTheWay.texts.push(text);
+      else found.push({ start, end: start + room, texts: [text] });
+    }
+    return found;
+  }
+
   // -- one chart -----------------------------------------------------------------------------------
 
   function path(trace, x, y) {
@@ -100,7 +117,9 @@
     const width = holder.clientWidth;
     const height = layout.height;
     const shown = data.filter((trace) => !hidden.has(trace.name));
-    const box = { left: 76, right: width - 14, top: 24, bottom: height - 46 };
+    const events = layout.events || [];
+    // Their labels have a line of their own: on the lines of the chart they would hide these.
+    const box = { left: 76, right: width - 14, top: events.length ? 38 : 24, bottom: height - 46 };
     const canvas = holder.querySelector("svg");
     canvas.setAttribute("viewBox", `0 0 ${width} ${height}`);
     canvas.replaceChildren();
@@ -185,11 +204,14 @@
       const at = atX(note.xref, note.x);
       const py = note.yref === "paper" ? box.bottom - note.y * (box.bottom - box.top) : y(note.y);
       if (py < 0 || py > box.bottom) continue;
-      const flips = anchor === "start" && at + 6.4 * note.text.length > width;
-      const label = add(canvas, "text", { x: flips ? at - 3 : at + (anchor === "start" ? 3 : 0),
-        y: py + (note.yanchor === "bottom" ? -5 : 12), "text-anchor": flips ? "end" : anchor,
+      const above = note.yanchor === "bottom";
+      add(canvas, "text", { x: at, y: above ? py - box.top + 19 : py + 12, "text-anchor": anchor,
         class: `note ${note.name}` }, note.text);
-      if (note.hovertext) add(label, "title", {}, note.hovertext);
+    }
+    for (const { start, texts } of eventLabels(events, x, width)) {
+      const more = texts.length > 1 ? ` +${texts.length - 1}` : "";
+      const label = add(canvas, "text", { x: start, y: box.top - 5, class: "note event" }, texts[0] + more);
+      if (more) add(label, "title", {}, texts.slice(0, 10).join("\n"));
     }
     return { canvas, x, box, shown };
   }
@@ -241,6 +263,8 @@
       entry.type = "button";
       entry.setAttribute("aria-pressed", "true");
       entry.style.setProperty("--of", trace.line.color);
+      // Of a curve whose parts differ, the first part says nothing about the others.
+      entry.classList.toggle("dashed", named.length === figure.data.length && trace.line.dash === "dash");
       entry.addEventListener("click", () => {
         const isHidden = !hidden.delete(trace.name) && Boolean(hidden.add(trace.name));
         entry.setAttribute("aria-pressed", String(!isHidden));
