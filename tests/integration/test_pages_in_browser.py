@@ -182,8 +182,8 @@ def test_labels_of_events_keep_clear_of_one_another(tab: Tab, tmp_path: Path, wi
     chart = "document.querySelector('[data-chart=throughput]')"
     labels = tab.run(
         f"[...{chart}.querySelectorAll('.note.event')].map((one) => {{ const box = "
-        "one.getBoundingClientRect(); return [one.firstChild.data, box.left, box.right, box.bottom]; "
-        "}).sort((one, other) => one[1] - other[1])"
+        "one.getBoundingClientRect(); return [one.firstChild.data, box.left, box.right, "
+        "box.bottom]; }).sort((one, other) => one[1] - other[1])"
     )
     assert len(labels) >= 2
     for (_, _, end, _), (_, start, _, _) in itertools.pairwise(labels):
@@ -191,7 +191,8 @@ def test_labels_of_events_keep_clear_of_one_another(tab: Tab, tmp_path: Path, wi
     assert labels[-1][2] <= tab.run(f"{chart}.getBoundingClientRect().right")
     # None is lost, the run's own faults have names, and no label is on a line of the chart.
     texts = [str(text) for text, *_ in labels]
-    assert sum(1 + int((text.split(" +") + ["0"])[1]) for text in texts) == len(content["events"])
+    counted = sum(1 + int(text.partition(" +")[2] or 0) for text in texts)
+    assert counted == len(content["events"])
     assert any(text.startswith("fault 2") for text in texts)
     assert max(bottom for *_, bottom in labels) <= tab.run(
         f"{chart}.querySelector('.mark').getBoundingClientRect().top + 3"

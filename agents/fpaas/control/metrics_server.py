@@ -26,6 +26,8 @@ CACHE = Path(__file__).resolve().parents[3] / ".cache" / "prometheus"
 READY_LIMIT_S = 60.0
 #: Otherwise the samples would go: they are older than Prometheus keeps any.
 RETENTION = "100y"
+#: How long a sample stands for what comes after it: three scrapes as far apart as a lab's can be.
+LOOKBACK = "30s"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def serve(kept: Kept, listen: str, program: Path | None) -> Iterator[Server]:
                     f"--storage.tsdb.path={directory / 'data'}",
                     f"--storage.tsdb.retention.time={RETENTION}",
                     f"--web.listen-address={listen}",
+                    f"--query.lookback-delta={LOOKBACK}",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

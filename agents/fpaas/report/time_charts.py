@@ -125,4 +125,3 @@ def _event_lines(events: Sequence[Event]) -> list[dict[str, Any]]:
         }
         for at_s in dict.fromkeys(event.at_s for event in events)
     ]
-
