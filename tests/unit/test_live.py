@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -90,7 +91,8 @@ def test_rates_of_a_finished_run_are_all_of_its_window(bundle: Path) -> None:
     assert rates == {"offered": 150.0, "read": None, "stored": 151.0, "received": 452.0}
     shown = screen.line(found)
     assert "(150/s), read 3,500 (-/s), stored 3,500 (151/s)" in shown
-    assert "(452/s) (rates of its window)" in shown
+    assert "(452/s), publish to ack p99 " in shown
+    assert "rates and latencies of its window" in shown
     console = Console(width=60, height=36)
     with console.capture() as captured:
         console.print(screen.draw(found, console))
@@ -98,6 +100,51 @@ def test_rates_of_a_finished_run_are_all_of_its_window(bundle: Path) -> None:
     assert heads.split() == ["so", "far", "window", "/s", "/s"]
     assert offered.split()[:3] == ["offered", "3,500", "150"]
     assert "…" not in offered
+
+
+def test_what_has_ended_counts_no_more(bundle: Path) -> None:
+    """Its last rates were shown as those of now, and its seconds beside others' of other times."""
+    part = bundle / "hosts" / "localhost"
+    lines = (part / "shuffler.samples.jsonl").read_text().splitlines(keepends=True)
+    (part / "shuffler.samples.jsonl").write_text("".join(lines[:10]))
+    at_unix_ns = RawRun().spec.t0_unix_ns + 20 * NS_PER_S
+    one = AgentStatus(agent="shuffler", state=State.RUNNING, unix_ns=at_unix_ns, pid=1)
+    status.write(part, one)
+    late = next(flow for flow in seen(bundle, 20).flows if flow.name == "read")
+    status.write(part, msgspec.structs.replace(one, state=State.DONE))
+    flows = {flow.name: flow for flow in seen(bundle, 20).flows}
+    assert late.per_s
+    assert flows["read"].per_s == 0
+    assert len(flows["read"].rates) == len(flows["offered"].rates) > len(late.rates)
+    assert flows["offered"].per_s
+
+
+def test_latencies_of_a_finished_run_are_those_of_its_window(bundle: Path) -> None:
+    content = summary.analyse(load_bundle(bundle))
+    leg = content["latency_ms"]["publish_ack"]
+    leg.update(p50=127_000.0, p99=1_799_999.0, open_count=12, at_least={"p99": None})
+    (bundle / "summary.json").write_text(json.dumps(content))
+    console = Console(width=80, height=24)
+    with console.capture() as captured:
+        console.print(screen.draw(seen(bundle, 0), console))
+    [shown] = [line for line in captured.get().splitlines() if "publish to ack" in line]
+    assert shown.split()[3:5] == ["127,000", "≥1,799,999"]
+    assert "publish to ack p99 ≥1,799,999 ms" in screen.line(seen(bundle, 0))
+
+
+def test_figures_have_room_on_a_small_screen(bundle: Path) -> None:
+    found = seen(bundle, 20)
+    found = dataclasses.replace(
+        found,
+        latencies=[view.Latency("due to received", 299_999.0, 299_999.0, 10_000)],
+        lag_p50=1_234_567,
+        lag_max=1_234_567,
+    )
+    console = Console(width=80, height=24)
+    with console.capture() as captured:
+        console.print(screen.draw(found, console))
+    assert "299,999  299,999  10,000" in captured.get()
+    assert "1,234,567 | 1,234,567" in captured.get()
 
 
 def test_a_run_that_is_over_before_its_report_is_there_says_where_its_verdict_will_be(
@@ -223,6 +270,30 @@ def test_without_a_terminal_there_are_lines(bundle: Path) -> None:
     assert both.exit_code == 2
 
 
+def test_lines_tell_events_and_goals_too(bundle: Path) -> None:
+    content = summary.analyse(load_bundle(bundle))
+    content["goals"] = [{"name": "x_max", "limit": 1, "measured": 2, "status": "missed"}]
+    (bundle / "summary.json").write_text(json.dumps(content))
+    with EventLog(bundle / "hosts" / "localhost" / "probe.events.jsonl") as log:
+        log.begin("nats_silent", RawRun().spec.t0_unix_ns + 12 * NS_PER_S, {})
+    shown = CliRunner().invoke(watch.command, [str(bundle)]).stdout.splitlines()
+    assert shown[0] == "   12.0 s  localhost: probe: nats silent …"
+    assert "; x_max 1: 2 missed" in shown[1]
+
+
+def test_the_end_of_what_was_done_is_no_event(bundle: Path) -> None:
+    part = bundle / "hosts" / "localhost"
+    done = AgentStatus(agent="consumers", state=State.DONE, unix_ns=1, pid=50, pids=[50, 52])
+    status.write(part, done)
+    with EventLog(part / "probe.events.jsonl") as log:
+        for pid in (51, 52):
+            at_ns = RawRun().spec.t0_unix_ns + pid * NS_PER_S // 4
+            ended: dict[str, str | int | float | bool | None] = {"process": "consumers", "pid": pid}
+            log.begin("process_ended", at_ns, ended, end_unix_ns=at_ns)
+    ends = [at_s for at_s, words in seen(bundle, 20).events if "process ended" in words]
+    assert ends == [51 / 4]
+
+
 def test_what_lasts_is_shown_once(bundle: Path) -> None:
     """It is written when it is noticed, and again when it is over."""
     begin_ns = RawRun().spec.t0_unix_ns + 12 * NS_PER_S
@@ -242,7 +313,10 @@ def test_ends_of_a_hosts_processes_share_a_line_if_they_were_close(bundle: Path)
     with EventLog(bundle / "hosts" / "localhost" / "probe.events.jsonl") as log:
         for number, (at_s, process) in enumerate([*ends, (28.0, "nats")]):
             at_ns = RawRun().spec.t0_unix_ns + round(at_s * NS_PER_S)
-            ended: dict[str, str | int | float | bool | None] = {"process": process, "pid": number}
+            ended: dict[str, str | int | float | bool | None] = {
+                "process": process,
+                "pid": 70_000 + number,
+            }
             log.begin("process_ended", at_ns, ended, end_unix_ns=at_ns)
     who = "localhost: probe: process ended: "
     assert [one for one in seen(bundle, 30).events if who in one[1]] == [

@@ -76,8 +76,13 @@ def _look(where: source.Here | source.OverHosts) -> View:
 def _lines(where: source.Here | source.OverHosts, every_s: float, *, once: bool) -> View:
     from fpaas.live import screen  # noqa: PLC0415  rich is on the control node only
 
+    shown: set[tuple[float, str]] = set()
     while True:
         seen = _look(where)
+        for event in seen.events:
+            if event not in shown:
+                click.echo(screen.event_line(*event))
+        shown.update(seen.events)
         click.echo(screen.line(seen))
         if once or seen.is_over:
             return seen

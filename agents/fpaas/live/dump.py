@@ -27,12 +27,11 @@ CLOCK = "clock"
 SAMPLES_MAX = 240
 #: Latencies are of this many lines of each log, about as many seconds.
 LATENCY_LINES = 10
-#: The legs that every run is told by, as far as agents record them; by their tag.
-TITLES = {
-    recorded: leg_kinds.LEGS[leg].title
-    for leg in leg_kinds.headline_legs()
-    if (recorded := leg_kinds.LEGS[leg].recorded)
+#: The legs that every run is told by, as far as agents record them: names by their tag.
+LEGS = {
+    recorded: leg for leg in leg_kinds.headline_legs() if (recorded := leg_kinds.LEGS[leg].recorded)
 }
+TITLES = {recorded: leg_kinds.LEGS[leg].title for recorded, leg in LEGS.items()}
 
 #: Run in the directory of a run; reads little however long the run is.
 COMMAND = f"""

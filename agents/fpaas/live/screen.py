@@ -8,12 +8,14 @@ from rich.text import Text
 
 from fpaas.latency.lower_bounds import marked
 from fpaas.legible import legible
-from fpaas.live.view import DANGER, MISSED, View
+from fpaas.live.view import DANGER, MISSED, Goal, View
 from fpaas.text import sparks
 from fpaas.text.bars import bar, clock
 from fpaas.verdict import goals
 
 NOTHING = "-"
+#: Of goals that are named, by their state.
+GOAL_STYLES = {MISSED: "bold red", "not met": "bold red", "missed": "bold red", DANGER: "magenta"}
 #: Figures have this much room beside their sparks.
 FLOW_FIGURES_WIDTH = 34
 #: Hosts' names have this much room beside the ledger on a small screen.
@@ -22,6 +24,9 @@ HOST_WIDTH = 12
 SIDES_FROM = 76
 #: From here on halves are wide enough for all.
 EVEN_FROM = 100
+#: How such a screen's columns are shared, with what keeps the two apart: latencies may be of six
+#: digits, lags of seven.
+TIGHT_LATENCIES, TIGHT_LEDGER = (44, 36), (3, 2)
 #: Lines that everything but events takes on a small screen.
 EVENTS_MIN = 2
 
@@ -37,8 +42,8 @@ def draw(view: View, console: Console) -> Group:
         head,
         _progress(view, width),
         _flows(view, width),
-        *_sides(width, _latencies(view), _nats(view)),
-        *_sides(width, _ledger(view), hosts, (3, 2) if is_tight else (1, 1)),
+        *_sides(width, _latencies(view), _nats(view), TIGHT_LATENCIES if is_tight else (1, 1)),
+        *_sides(width, _ledger(view), hosts, TIGHT_LEDGER if is_tight else (1, 1)),
         _goals(view),
     ]
     used = sum(len(console.render_lines(block)) for block in blocks)
@@ -52,16 +57,32 @@ def line(view: View) -> str:
     rates = ", ".join(
         f"{flow.name} {_count(flow.total)} ({_count(flow.per_s)}/s)" for flow in view.flows
     )
-    if view.verdict:
-        rates += " (rates of its window)"
-    latencies = "".join(f", {one.name} p99 {_ms(one.p99_ms)}" for one in view.latencies)
-    troubles = "".join(f"; {problem}" for problem in view.problems)
+    latencies = "".join(
+        f", {one.name} p99 {_ms(one.p99_ms, at_least=one.at_least[1])} ms" for one in view.latencies
+    )
+    troubles = "".join(
+        f"; {problem}" for problem in [*map(_goal, _goals_to_name(view)), *view.problems]
+    )
     state = view.verdict.upper() or view.phase
     elapsed = max(0.0, min(view.elapsed_s, view.total_s))
     return (
         f"{elapsed:.0f} s of {view.total_s:.0f} s, {state}: {rates}{latencies}, "
-        f"lag at most {_count(view.lag_max)}{troubles}"
+        f"lag at most {_count(view.lag_max)} messages{_load(view)}{troubles}"
     )
+
+
+def _load(view: View) -> str:
+    """Write how busy NATS and hosts are now; what they were in a run's last second tells little."""
+    if view.verdict:
+        return ", rates and latencies of its window"
+    nats = _use(view.processes.get("nats")).replace(" |", ",")
+    busiest = max((host.cpu_pct for host in view.hosts if host.cpu_pct is not None), default=None)
+    return f", NATS {nats}" + ("" if busiest is None else f", busiest host {busiest:.0f} %")
+
+
+def event_line(at_s: float, words: str) -> str:
+    """Write when an event began, and what it was, in one line."""
+    return f"{at_s:7.1f} s  {words}"
 
 
 def _progress(view: View, width: int) -> Text:
@@ -70,7 +91,7 @@ def _progress(view: View, width: int) -> Text:
     style = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold magenta"}.get(state, "bold")
     text = Text(f"{state:<10}", style=style)
     text.append(bar(view.elapsed_s / view.total_s, max(10, width - 32)), style="cyan")
-    text.append(f" {clock(left_s)} left" if not view.is_over else " over")
+    text.append(" over" if view.verdict else "" if view.is_over else f" {clock(left_s)} left")
     return text
 
 
@@ -84,6 +105,13 @@ def _flows(view: View, width: int) -> Table:
 
 
 def _latencies(view: View) -> Table:
+    if view.verdict:
+        table = _table("window, ms", "p50", "p99")
+        for one in view.latencies:
+            p50, p99 = one.at_least
+            cells = _ms(one.p50_ms, at_least=p50), _ms(one.p99_ms, at_least=p99)
+            table.add_row(one.name, *cells)
+        return table
     table = _table("last 10 s, ms", "p50", "p99", "open")
     for one in view.latencies:
         table.add_row(one.name, _ms(one.p50_ms), _ms(one.p99_ms), _count(one.open_count))
@@ -93,7 +121,7 @@ def _latencies(view: View) -> Table:
 
 
 def _nats(view: View) -> Table:
-    table = _table("NATS", "")
+    table = _table("NATS at the end" if view.verdict else "NATS", "")
     cpu_and_rss = view.processes.get("nats")
     table.add_row("CPU | RSS", _use(cpu_and_rss))
     table.add_row("stream", f"{_count(view.stream_messages)} | {_mb(view.stream_mb)}")
@@ -112,7 +140,7 @@ def _ledger(view: View) -> Table:
 
 
 def _hosts(view: View, most: int, name_width: int) -> Table:
-    table = _table("host", "CPU", "memory")
+    table = _table("host at the end" if view.verdict else "host", "CPU", "memory")
     for host in view.hosts[:most]:
         cpu = NOTHING if host.cpu_pct is None else f"{host.cpu_pct:.0f} %"
         style = "bold red" if host.cpu_pct is not None and host.cpu_pct > 95 else ""
@@ -124,20 +152,24 @@ def _hosts(view: View, most: int, name_width: int) -> Table:
 
 def _goals(view: View) -> Text:
     text = Text("goals  ", style="bold")
-    styles = {MISSED: "bold red", "not met": "bold red", "missed": "bold red", DANGER: "magenta"}
-    worth = [goal for goal in view.goals if goal.state in styles]
     counts: dict[str, int] = {}
     for goal in view.goals:
         counts[goal.state] = counts.get(goal.state, 0) + 1
     text.append(", ".join(f"{count} {state}" for state, count in counts.items()) or "none")
-    for goal in worth[:3]:
-        measured = NOTHING
-        if goal.measured is not None:
-            measured = marked(goals.written(goal.measured, ""), at_least=goal.at_least)
-        limit = goals.written(goal.limit, "")
-        text.append(f"\n  {goal.name} {limit}: {measured} ", style=styles[goal.state])
-        text.append(goal.state, style=styles[goal.state])
+    for goal in _goals_to_name(view)[:3]:
+        text.append(f"\n  {_goal(goal)}", style=GOAL_STYLES[goal.state])
     return text
+
+
+def _goals_to_name(view: View) -> list[Goal]:
+    return [goal for goal in view.goals if goal.state in GOAL_STYLES]
+
+
+def _goal(goal: Goal) -> str:
+    measured = NOTHING
+    if goal.measured is not None:
+        measured = marked(goals.written(goal.measured, ""), at_least=goal.at_least)
+    return f"{goal.name} {goals.written(goal.limit, '')}: {measured} {goal.state}"
 
 
 def _events(view: View, most: int) -> Text:
@@ -145,7 +177,7 @@ def _events(view: View, most: int) -> Text:
     lines = [(f"  {problem}", "bold red") for problem in view.problems[:most]]
     room = most - len(lines)
     if room:
-        lines += [(f"  {at_s:7.1f} s  {words}", "") for at_s, words in view.events[-room:]]
+        lines += [(f"  {event_line(*event)}", "") for event in view.events[-room:]]
     if not lines:
         text.append("none", style="")
     for words, style in lines:
@@ -183,8 +215,12 @@ def _count(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
 
 
-def _ms(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+def _ms(value: float | None, *, at_least: bool = False) -> str:
+    if value is None:
+        return NOTHING
+    written = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+    # There is no room for more.
+    return marked(written, at_least=at_least).replace(" ", "")
 
 
 def _mb(value: float | None) -> str:

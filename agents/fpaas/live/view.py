@@ -5,19 +5,20 @@ from __future__ import annotations
 import binascii
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
 from fpaas.latency.lower_bounds import is_goal_at_least
-from fpaas.live.dump import SAMPLES_MAX, TITLES, HostDump
+from fpaas.live.dump import LEGS, SAMPLES_MAX, TITLES, HostDump
 from fpaas.measures.histograms import new_histogram
-from fpaas.records.events import NATS_RECONNECTED, RELAY_RECONNECTED, EventRecord
+from fpaas.records.events import NATS_RECONNECTED, PROCESS_ENDED, RELAY_RECONNECTED, EventRecord
 from fpaas.records.status import ENDED, State
 from fpaas.report.series import Series, rate_per_s
 from fpaas.spec import NS_PER_S, RunSpec
+from fpaas.spec.faults import CONSUMERS
 from fpaas.verdict.verdict import INVALID
 
 #: From this share of its limit on, a goal is in danger.
@@ -42,6 +43,10 @@ FOLDED_WITHIN_S = 5.0
 OK, DANGER, MISSED, LATER = "ok so far", "in danger", "missed so far", "known at the end"
 
 
+#: An agent's samples, and whether it has ended.
+_Source = tuple[Sequence[Any], bool]
+
+
 @dataclass(frozen=True)
 class Flow:
     """One step of the data's way: how much so far, and how much in each second.
@@ -57,12 +62,17 @@ class Flow:
 
 @dataclass(frozen=True)
 class Latency:
-    """A latency of the last seconds, ms; None: no samples. `open_count`: without an answer now."""
+    """A latency of the last seconds, of a finished run that of its window, ms; None: no samples.
+
+    `open_count`: without an answer now. `at_least`: of p50 and p99, whether such calls could make
+    it larger, if that is known.
+    """
 
     name: str
     p50_ms: float | None
     p99_ms: float | None
     open_count: int
+    at_least: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)
@@ -142,22 +152,27 @@ def make(
     elapsed_s = total_s if is_over else (now_unix_ns - t0_unix_ns) / NS_PER_S
     until_s = min(total_s, elapsed_s)
 
-    def rates(sources: Iterable[Sequence[Any]], name: str) -> list[float]:
+    def rates(sources: Sequence[_Source], name: str) -> list[float]:
         lines: list[Series] = [
             (
-                [(one.unix_ns - t0_unix_ns) / NS_PER_S for one in source],
-                [float(getattr(one, name)) for one in source],
+                [(one.unix_ns - t0_unix_ns) / NS_PER_S for one in samples],
+                [float(getattr(one, name)) for one in samples],
             )
-            for source in sources
-            if source
+            for samples, _ in sources
+            if samples
         ]
         # Of a long run only the last samples are here; what came later has no earlier ones.
         first_s = max((x[0] for x, _ in lines if len(x) >= SAMPLES_MAX), default=0.0)
+        # What has ended counts no more; of what has not, nobody knows yet.
+        for (x, y), has_ended in zip(lines, (ended for one, ended in sources if one), strict=True):
+            if has_ended and x[-1] < until_s:
+                x.append(until_s)
+                y.append(y[-1])
         at_s, values = rate_per_s(lines, until_s)
         # Before that there are no rates, only totals.
         return [value for at, value in zip(at_s, values, strict=True) if at - 0.5 >= first_s - 1.5]
 
-    def flow(name: str, total: int | None, sources: Iterable[Sequence[Any]], count: str) -> Flow:
+    def flow(name: str, total: int | None, sources: Sequence[_Source], count: str) -> Flow:
         seconds = rates(sources, count)
         if summary is None:
             recent = seconds[-RATE_OVER_S:]
@@ -165,7 +180,10 @@ def make(
         of_window = summary.get("throughput", {})
         return Flow(name, total, seconds, of_window.get(WINDOW_RATES.get(name)))
 
-    latencies = [_latency(leg, parts) for leg in TITLES]
+    if summary is None:
+        latencies = [_latency(leg, parts) for leg in TITLES]
+    else:
+        latencies = [_latency_at_end(leg, summary) for leg in TITLES]
     processes = _processes(parts)
     ledger = {
         "offered": offered,
@@ -184,10 +202,10 @@ def make(
         elapsed_s=elapsed_s,
         total_s=total_s,
         flows=[
-            flow("offered", offered, [part.relay for part in parts], "events"),
-            flow("read", read, [part.shuffler for part in parts], "read"),
-            flow("stored", stored, [part.shuffler for part in parts], "published"),
-            flow("received", received, workers, "processed"),
+            flow("offered", offered, _sources(parts, "relay"), "events"),
+            flow("read", read, _sources(parts, "shuffler"), "read"),
+            flow("stored", stored, _sources(parts, "shuffler"), "published"),
+            flow("received", received, _sources(parts, "consumers"), "processed"),
         ],
         latencies=[one for one in latencies if one.p50_ms is not None or one.open_count],
         lag_p50=nats.lag.p50 if nats and nats.lag else None,
@@ -202,6 +220,16 @@ def make(
         problems=[*problems, *_problems(dumps), *(_why_invalid(summary) if summary else [])],
         verdict=str(summary["verdict"]["status"]) if summary else "",
     )
+
+
+def _sources(parts: Sequence[HostDump], agent: str) -> list[_Source]:
+    """Return the samples of an agent on each host, of consumers those of each worker."""
+    found: list[_Source] = []
+    for part in parts:
+        has_ended = any(one.agent == agent and one.state in ENDED for one in part.statuses)
+        series = part.workers if agent == CONSUMERS else [getattr(part, agent)]
+        found += [(samples, has_ended) for samples in series]
+    return found
 
 
 def _phase(run: RunSpec, parts: Sequence[HostDump], now_unix_ns: int) -> str:
@@ -227,6 +255,18 @@ def _latency(leg: str, parts: Sequence[HostDump]) -> Latency:
         return Latency(TITLES[leg], None, None, open_count)
     at = [histogram.get_value_at_percentile(percentile) / 1000 for percentile in (50, 99)]
     return Latency(TITLES[leg], at[0], at[1], open_count)
+
+
+def _latency_at_end(leg: str, summary: Mapping[str, Any]) -> Latency:
+    found = (summary.get("latency_ms") or {}).get(LEGS[leg]) or {}
+    at_least = found.get("at_least") or {}
+    return Latency(
+        TITLES[leg],
+        found.get("p50"),
+        found.get("p99"),
+        found.get("open_count") or 0,
+        ("p50" in at_least, "p99" in at_least),
+    )
 
 
 def _processes(parts: Sequence[HostDump]) -> dict[str, tuple[float, float]]:
@@ -276,6 +316,8 @@ def _events(t0_unix_ns: int, dumps: Mapping[str, HostDump]) -> list[tuple[float,
             ((event.begin_unix_ns - t0_unix_ns) / NS_PER_S, f"{host}: {writer}: ", event)
             for host, part in dumps.items()
             for writer, event in part.events_as_known_last()
+            # That an agent has ended which was done is no event.
+            if event.kind != PROCESS_ENDED or event.parameters.get("pid") not in _done_pids(part)
         ),
         key=lambda one: one[0],
     )
@@ -291,6 +333,10 @@ def _events(t0_unix_ns: int, dumps: Mapping[str, HostDump]) -> list[tuple[float,
             lines.append((at_s, words, [str(process)] if process else []))
         last[words] = (last[words][0], at_s)
     return [(at_s, words + _named(processes)) for at_s, words, processes in lines]
+
+
+def _done_pids(part: HostDump) -> set[int]:
+    return {pid for one in part.statuses if one.state == State.DONE for pid in (one.pid, *one.pids)}
 
 
 def _named(processes: Sequence[str]) -> str:
