@@ -93,7 +93,7 @@ def _curves(leg: str, runs: Sequence[_Run]) -> Chart:
     return Chart(
         f"percentiles-{leg}",
         kind.title[0].upper() + kind.title[1:],
-        "Both axes are logarithmic.",
+        "Both axes are logarithmic. Dashed: at least that.",
         percentile_charts.percentile_chart(
             {run.name: run.curves[leg] for run in runs if leg in run.curves}
         ),

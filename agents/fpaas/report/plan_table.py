@@ -76,7 +76,7 @@ def _in_flight(plan: JsonObject, summary: JsonObject) -> dict[str, str]:
     """Return the row of bytes that wait on one connection; the plan gives the most."""
     planned = plan.get("connection_in_flight_bytes_max")
     measured = pick(summary, "jetstream", "connection_pending_bytes_max")
-    within = None not in (planned, measured) and measured <= planned  # type: ignore[operator]
+    within = None not in (planned, measured) and measured <= planned
     return {
         "name": "in flight on one connection (planned: at most; measured: as seen every 5 s)",
         "planned": size(planned),
