@@ -103,7 +103,9 @@ def test_nothing_is_lost_when_a_server_of_a_cluster_is_killed(
     assert ledger["published"] == ledger["stored"] == due
     assert ledger["publish_failed"] == ledger["publish_unknown"] == ledger["lost"] == 0
     assert ledger["delivered"] == ledger["owed"] == due * (12 if delivery == "fanout" else 1)
-    assert verdict_codes.blamed(summary) == []
+    # No fault of the run was to do this.
+    assert "failures_max" in verdict_codes.missed_goals(summary)
+    assert set(verdict_codes.blamed(summary)) == {"goal_missed"}
     # What was in flight when the leader died is repeated; later events of its DID waited for that.
     assert summary["order"]["violations_in_stream"] == 0
     code = "nats_restarted_outlived" if comes_back else "nats_died_outlived"

@@ -89,7 +89,9 @@ def check_balance(lab: Restarted, summary: dict[str, Any]) -> None:
     assert invalid <= verdict_codes.BUSY, summary["verdict"]["reasons"]
     notes = verdict_codes.entries(summary, "note")
     (note,) = [one for one in notes if one["code"] == "shuffler_restarted"]
-    assert note["parameters"] == {"times": len(lab.kills_at_s)}
+    times = len(lab.kills_at_s)
+    assert note["parameters"] == {"times": times, "by_itself": times}
+    assert "failures_max" in verdict_codes.missed_goals(summary)
     gone = [one for one in summary["events"] if one["kind"] == "agent_restarted"]
     assert {one["parameters"]["agent"] for one in gone} == {"shuffler"}
     assert all(one["begin_s"] < one["end_s"] for one in gone)

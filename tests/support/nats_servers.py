@@ -27,12 +27,14 @@ class NatsServer:
         self.url = f"nats://127.0.0.1:{self.port}"
         self.monitoring_url = f"http://127.0.0.1:{self.monitoring_port}"
         self.store = directory / "jetstream"
+        self.pid_file = directory / "nats.pid"
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._config = directory / "nats.conf"
         self._config.write_text(
             f"listen: 127.0.0.1:{self.port}\n"
             f"http: 127.0.0.1:{self.monitoring_port}\n"
+            f'pid_file: "{self.pid_file}"\n'
             "max_payload: 8MB\n"
             f'jetstream {{\n store_dir: "{self.store}"\n max_mem: 4GB\n {jetstream}\n}}\n'
             f"{more}"
@@ -74,6 +76,12 @@ class NatsServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def wait_until_ended(self) -> None:
+        """Wait until somebody else has ended it."""
+        assert self._process is not None
+        self._process.wait(timeout=10)
+        self._process = None
 
     def stop(self) -> None:
         if self._process is not None:

@@ -14,6 +14,7 @@ import pytest
 from fpaas.bundle import restarts
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.loader import load_bundle
+from fpaas.bundle.restarts import PartEnds
 from fpaas.latency.processes import process_of
 from fpaas.probe import seal
 from fpaas.reason import Reason
@@ -156,8 +157,11 @@ def test_an_agent_that_was_started_again_is_an_event(tmp_path: Path, agent: str)
     assert chart is not None
     spans = [one for one in chart["layout"]["shapes"] if (one["type"], one["name"]) == RECT]
     assert [(one["x0"], one["x1"]) for one in spans] == [(12.0, 13.9)]
-    # Nothing else was worth a word, so the run is good, and what made it slow is named.
-    assert content["verdict"]["reasons"] == []
+    # Figures are good; that it ended though no fault was to do that costs the goal on errors.
+    (reason,) = content["verdict"]["reason_codes"][:1]
+    assert (reason["code"], reason["severity"]) == ("goal_missed", "fail")
+    assert [one["code"] for one in reason["parameters"]["why"]] == [f"{agent}_restarted"]
+    # What made it slow is named.
     assert content["limited_by"]["what"] == "stall"
     assert content["limited_by"]["parameters"]["part"] == agent
 
@@ -258,7 +262,8 @@ def judge(tmp_path: Path, **changes: Any) -> verdict.Verdict:  # noqa: ANN401
     content = summary.analyse(bundle)
     for name, value in changes.items():
         content["ledger"][name] = value
-    return verdict.judge(bundle.spec, content, Facts(never_fetched=0, relay_restarts=1))
+    facts = Facts(never_fetched=0, ends=[PartEnds(HOST, "relay", 1, 0)])
+    return verdict.judge(bundle.spec, content, facts)
 
 
 def test_the_restart_comes_before_what_follows_from_it(tmp_path: Path) -> None:

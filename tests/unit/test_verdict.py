@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from fpaas.bundle.loader import load_bundle
+from fpaas.bundle.restarts import PartEnds
 from fpaas.reason import Reason
 from fpaas.records import files
 from fpaas.records.consumers import WorkerResult
 from fpaas.records.control import Trouble
 from fpaas.spec import NS_PER_S
-from fpaas.spec.faults import Fault
 from fpaas.summary import summary
 from fpaas.verdict import codes, limits, verdict
 from fpaas.verdict.facts import AgentEnd, Facts, WorkerDeath, _polled_s
@@ -422,10 +422,20 @@ def as_cluster(
         (Facts(server_lives={"n2": ["A"]}, servers_silent={"n2": 7.0}), "nats_died_outlived"),
     ],
 )
+@pytest.mark.parametrize("by_itself", [0, 1])
 def test_a_server_that_the_cluster_outlived_is_a_note(
-    healthy: tuple[RawRun, dict[str, Any]], facts: Facts, note: str
+    healthy: tuple[RawRun, dict[str, Any]], facts: Facts, note: str, by_itself: int
 ) -> None:
-    judged = as_cluster(healthy, replace(facts, shuffler_reconnects=1))
+    ends = [PartEnds("n2", "nats", 1, by_itself)]
+    judged = as_cluster(healthy, replace(facts, shuffler_reconnects=1, ends=ends))
+    if by_itself:
+        # No fault of the run was to do that.
+        assert judged.status == "fail"
+        assert causes_of(judged, "failures_max") == [note]
+        broken = ["shuffler_reconnects", "fetch_errors", "consumer_connections"]
+        assert causes_of(judged, "errors_max") == broken
+        assert note in of(judged.notes)
+        return
     assert (judged.status, judged.reasons) == ("pass", [])
     assert judged.notes[0].host == "n2"
     assert of(judged.notes) == [
@@ -434,39 +444,72 @@ def test_a_server_that_the_cluster_outlived_is_a_note(
     ]
 
 
+RESTARTED = Facts(server_lives={HOST: ["A", "B"]}, has_final=True)
+
+
 @pytest.mark.parametrize(
-    ("facts", "note", "cause"),
+    ("part", "facts", "note"),
     [
-        (
-            Facts(server_lives={"n1": ["A", "B"]}, shuffler_reconnects=1, has_final=True),
-            "nats_restarted_recovered",
-            "shuffler_reconnects",
-        ),
-        (Facts(shuffler_lives=2), "shuffler_restarted", "shuffler_restarted"),
+        ("nats", replace(RESTARTED, shuffler_reconnects=1), "nats_restarted_recovered"),
+        ("shuffler", Facts(), "shuffler_restarted"),
+        ("relay", Facts(), "relay_restarted"),
+        ("consumers", Facts(), "workers_restarted"),
     ],
 )
-@pytest.mark.parametrize("asked", ["by a fault", "by nobody"])
+@pytest.mark.parametrize("by_itself", [0, 1])
 def test_a_part_that_failed_though_no_fault_was_to_do_that_costs_a_goal(
-    healthy: tuple[RawRun, dict[str, Any]],
-    facts: Facts,
-    note: str,
-    cause: str,
-    asked: str,
+    healthy: tuple[RawRun, dict[str, Any]], part: str, facts: Facts, note: str, by_itself: int
 ) -> None:
+    judged = judge_ends(healthy, facts, PartEnds(HOST, part, 2, by_itself))
+    (said,) = [one for one in judged.notes if one.code == note]
+    assert said.parameters["by_itself"] == by_itself
+    assert ("though no fault" in codes.sentence(said)) == bool(by_itself)
+    assert causes_of(judged, "failures_max") == ([note] if by_itself else None)
+
+
+def causes_of(judged: verdict.Verdict, name: str) -> list[str] | None:
+    """Return the causes for which a goal was missed; None if it was not."""
+    (goal,) = [one for one in judged.goals if one.name == name]
+    return of(goal.why) if goal.status == "missed" else None
+
+
+def judge_ends(
+    healthy: tuple[RawRun, dict[str, Any]], facts: Facts, *ends: PartEnds, streams_lost: int = 0
+) -> verdict.Verdict:
+    """Judge a run in which parts ended and nothing else was amiss."""
     run, content = healthy
     content = copy.deepcopy(content)
     content["fetches"].update(by_status={}, client_timeout=0)
     content["connections"].update(errors=0, reconnects=0)
-    part = "nats" if note.startswith("nats") else "shuffler"
-    faults = [Fault("kill", part, 5.0, 1.0)]
-    spec = replace(run.spec, faults=faults if asked == "by a fault" else [])
-    judged = verdict.judge(spec, content, replace(facts, never_fetched=0))
-    assert note in of(judged.notes)
-    (goal,) = [one for one in judged.goals if one.name == "errors_max"]
-    if asked == "by a fault":
-        assert goal.status != "missed"
-    else:
-        assert (goal.status, of(goal.why)) == ("missed", [cause])
+    content["recovery"]["streams_lost"] = streams_lost
+    content["recovery"]["replayed"] = 0
+    facts = replace(facts, never_fetched=0, ends=list(ends))
+    return verdict.judge(run.spec, content, facts)
+
+
+def test_what_a_fault_did_to_a_server_excuses_no_other_part(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    facts = replace(RESTARTED, shuffler_reconnects=1)
+    asked = PartEnds(HOST, "nats", 1, 0)
+    judged = judge_ends(healthy, facts, asked)
+    assert judged.status == "pass"
+    judged = judge_ends(healthy, facts, asked, PartEnds(HOST, "shuffler", 2, 1))
+    assert causes_of(judged, "failures_max") == ["shuffler_restarted"]
+    # Nobody knows whose the errors are.
+    assert causes_of(judged, "errors_max") == ["shuffler_reconnects"]
+
+
+@pytest.mark.parametrize(("streams_lost", "is_missed"), [(0, False), (1, False), (2, True)])
+def test_a_stream_that_is_lost_without_its_server_costs_a_goal(
+    healthy: tuple[RawRun, dict[str, Any]], streams_lost: int, *, is_missed: bool
+) -> None:
+    facts = replace(RESTARTED, shuffler_reconnects=1)
+    asked = PartEnds(HOST, "nats", 1, 0)
+    judged = judge_ends(healthy, facts, asked, streams_lost=streams_lost)
+    assert causes_of(judged, "failures_max") == (["stream_recreated"] if is_missed else None)
+    said = [codes.sentence(one) for one in judged.notes if one.code == "stream_recreated"]
+    assert ["though its server had not ended" in one for one in said] == [is_missed] * len(said)
 
 
 def test_broken_connections_of_a_cluster_whose_servers_are_well_fail(

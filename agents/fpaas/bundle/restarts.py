@@ -9,15 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from fpaas.bundle import process_ends
 from fpaas.bundle.bundle import Bundle
+from fpaas.bundle.fault_claims import FaultClaims, Part
 from fpaas.bundle.parts import AgentSample, HostPart
-from fpaas.records.events import AGENT_RESTARTED, FAULT, RELAY_SILENT
-from fpaas.spec.faults import CONSUMERS, RELAY, SHUFFLER, targets
+from fpaas.records.events import AGENT_RESTARTED, RELAY_SILENT
+from fpaas.spec.faults import CONSUMERS, RELAY, SHUFFLER
 
-#: Faults that end a process which is started again.
-ENDING = ("kill", "restart")
+
+@dataclass(frozen=True)
+class PartEnds:
+    """How often a part on a host ended in a run; `by_itself`: though no fault was to end it."""
+
+    host: str
+    part: str
+    times: int
+    by_itself: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,15 @@ class Restart:
     end_unix_ns: int | None
     is_exact: bool
     workers: list[int] = field(default_factory=list)
+    #: How often somebody ended in that time, and how often no fault was to end them.
+    times: int = 1
+    by_itself: int = 0
+
+
+def ends(bundle: Bundle) -> Iterator[PartEnds]:
+    """Iterate over the agents that ended and were started again, in the order of time."""
+    for one in find(bundle):
+        yield PartEnds(one.host, one.agent, one.times, one.by_itself)
 
 
 def find(bundle: Bundle) -> list[Restart]:
@@ -60,19 +78,22 @@ def was_restarted(part: HostPart, agent: str) -> bool:
 
 
 def _each(bundle: Bundle) -> Iterator[Restart]:
+    claims = FaultClaims(bundle)
     for part in bundle.hosts.values():
         for agent, samples in ((RELAY, part.relay_samples), (SHUFFLER, part.shuffler_samples)):
             again = [one for one in part.events.get(agent, ()) if one.kind == AGENT_RESTARTED]
             for record in again:
-                begin = _begin(bundle, part, agent, samples, record.begin_unix_ns)
+                ended = _Ended(Part(part.host, agent), samples, record.begin_unix_ns)
                 end = _first_after(record.begin_unix_ns, [one.end_unix_ns for one in again])
-                times = begin[0], record.begin_unix_ns, end
-                yield Restart(part.host, agent, *times, begin[1])
+                yield _restart(bundle, claims, ended, record.begin_unix_ns, end)
+        # Of each share of the host's consumers, the first one's place.
+        shares = sorted({one.result.first for one in part.workers if one.result is not None})
         for worker in part.workers:
             if worker.result is None or worker.gone_on_unix_ns is None:
                 continue
             number, gone_on_unix_ns = worker.worker, worker.gone_on_unix_ns
-            begin = _begin(bundle, part, CONSUMERS, worker.samples, gone_on_unix_ns, worker=number)
+            place = Part(part.host, CONSUMERS, shares.index(worker.result.first))
+            ended = _Ended(place, worker.samples, gone_on_unix_ns, number)
             starts = [
                 one.result.started_unix_ns
                 for one in part.workers
@@ -80,8 +101,44 @@ def _each(bundle: Bundle) -> Iterator[Restart]:
             ]
             end = _first_after(gone_on_unix_ns, starts)
             noticed_unix_ns = process_ends.noted_by_agent(part, number) or gone_on_unix_ns
-            times = begin[0], noticed_unix_ns, end
-            yield Restart(part.host, CONSUMERS, *times, begin[1], [number])
+            yield _restart(bundle, claims, ended, noticed_unix_ns, end)
+
+
+class _Ended(NamedTuple):
+    """Who ended, what it left, and when another was there in its place; `worker`: its number."""
+
+    part: Part
+    samples: Sequence[AgentSample]
+    again_unix_ns: int
+    worker: int | None = None
+
+
+def _restart(
+    bundle: Bundle, claims: FaultClaims, ended: _Ended, noticed_unix_ns: int, end: int | None
+) -> Restart:
+    last_sign_unix_ns = _last_sign(bundle, ended)
+    fault = claims.claim(ended.part, last_sign_unix_ns, ended.again_unix_ns)
+    begin_unix_ns, is_exact = last_sign_unix_ns, False
+    # Who is asked to end may give signs of life for a while.
+    if fault is not None and fault.begin_unix_ns >= last_sign_unix_ns:
+        begin_unix_ns, is_exact = fault.begin_unix_ns, True
+    else:
+        host = bundle.hosts[ended.part.host]
+        seen_unix_ns = process_ends.first_after(
+            host, ended.part.group, last_sign_unix_ns, ended.worker
+        )
+        if seen_unix_ns is not None and seen_unix_ns <= ended.again_unix_ns:
+            begin_unix_ns, is_exact = seen_unix_ns, True
+    return Restart(
+        ended.part.host,
+        ended.part.group,
+        begin_unix_ns,
+        noticed_unix_ns,
+        end,
+        is_exact,
+        [] if ended.worker is None else [ended.worker],
+        by_itself=int(fault is None),
+    )
 
 
 def _first_after(unix_ns: int, times: Sequence[int | None]) -> int | None:
@@ -89,18 +146,10 @@ def _first_after(unix_ns: int, times: Sequence[int | None]) -> int | None:
     return min((one for one in times if one is not None and one >= unix_ns), default=None)
 
 
-def _begin(
-    bundle: Bundle,
-    part: HostPart,
-    agent: str,
-    samples: Sequence[AgentSample],
-    again_unix_ns: int,
-    *,
-    worker: int | None = None,
-) -> tuple[int, bool]:
-    """Return when the one before ended whose samples are there, and whether that is exact."""
-    signs = [sample.unix_ns for sample in samples]
-    if agent == RELAY:
+def _last_sign(bundle: Bundle, ended: _Ended) -> int:
+    """Return when somebody who ended gave the last sign of life before another was there."""
+    signs = [sample.unix_ns for sample in ended.samples]
+    if ended.part.group == RELAY:
         # Its reader heard it until then.
         signs += [
             record.begin_unix_ns
@@ -108,25 +157,8 @@ def _begin(
             for record in reader.events.get(SHUFFLER, ())
             if record.kind == RELAY_SILENT
         ]
-    last_sign_unix_ns = max((one for one in signs if one <= again_unix_ns), default=again_unix_ns)
-    for record in part.events.get("faults", ()):
-        number = record.parameters.get("number")
-        if (
-            record.kind == FAULT
-            and record.parameters.get("do") in ENDING
-            and isinstance(number, int)
-            and 0 <= number < len(bundle.spec.faults)
-            and last_sign_unix_ns <= record.begin_unix_ns <= again_unix_ns
-            and any(
-                (target.host, target.group) == (part.host, agent)
-                for target in targets(bundle.spec.faults[number], bundle.spec.hosts)
-            )
-        ):
-            return record.begin_unix_ns, True
-    ended_unix_ns = process_ends.first_after(part, agent, last_sign_unix_ns, worker)
-    if ended_unix_ns is not None and ended_unix_ns <= again_unix_ns:
-        return ended_unix_ns, True
-    return last_sign_unix_ns, False
+    again_unix_ns = ended.again_unix_ns
+    return max((one for one in signs if one <= again_unix_ns), default=again_unix_ns)
 
 
 def _are_together(one: Restart, later: Restart) -> bool:
@@ -144,4 +176,6 @@ def _merged(one: Restart, later: Restart) -> Restart:
         end_unix_ns=max(known) if len(known) == len(ends) else None,
         is_exact=one.is_exact and later.is_exact,
         workers=[*one.workers, *later.workers],
+        times=one.times + later.times,
+        by_itself=one.by_itself + later.by_itself,
     )

@@ -52,7 +52,8 @@ LOGS = "Read the log of that part in `results/<run-id>/hosts/<host>/`, and run a
 AS_SET = "Nothing, if this is what you want; otherwise change the parameters that it names."
 #: For reasons that may be about one class of a mix only.
 OF_CLASS = {"consumers": "class of a mix; missing: all consumers"}
-#: A parameter that several codes have.
+#: Parameters that several codes have.
+BY_ITSELF = {"by_itself": "how often though no fault of the run was to do that"}
 WORKERS = "of the consumers, which of their workers; empty: not known"
 #: For a window other than the run's own.
 WINDOW = {
@@ -99,6 +100,12 @@ def of_own_window(p: Parameters) -> str:
         f"by the run's own window, from {p['run_warmup_s']:g} s to {p['until_s']:g} s (this report "
         f"has a warm-up of {p['warmup_s']:g} s): {p['reason']}{more}"
     )
+
+
+def by_itself(p: Parameters) -> str:
+    """Write that a part failed though no fault was to make it, to be appended to a sentence."""
+    count = p["by_itself"]
+    return f" ({count_of(count, 'time|times')} though no fault was to do that)" if count else ""
 
 
 def spoken(message: str | None) -> str:

@@ -279,8 +279,8 @@ CODES: dict[str, Code] = {
     "servers_failed_over": Code(
         NOTE,
         "brief errors when a server fails are the price of going on without it",
-        "A server failed that may fail in this run (one of a cluster, or by a fault of the run), "
-        "and the run went on.",
+        "Faults of the run ended each server that failed. Nothing else failed, and the run went "
+        "on.",
         AS_SET,
     ),
     "no_polls": Code(

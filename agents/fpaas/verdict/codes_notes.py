@@ -10,6 +10,7 @@ from fpaas.records.status import in_words
 from fpaas.verdict import standstills
 from fpaas.verdict.code import (
     AS_SET,
+    BY_ITSELF,
     NOTE,
     OF_CLASS,
     OVERLOAD,
@@ -17,6 +18,7 @@ from fpaas.verdict.code import (
     Code,
     Parameters,
     between,
+    by_itself,
     causes,
     counted,
     of_class,
@@ -65,8 +67,12 @@ def _stream_recreated(p: Parameters) -> str:
         else f"; the last consumer was served again after {p['served_again_s'] - p['lost_s']:.1f} s"
     )
     why = causes(p["lost_by_cause"], LOST_WITH_STREAM)
+    odd = p["by_itself"]
+    without_server = (
+        f" ({count_of(odd, 'time|times')} though its server had not ended)" if odd else ""
+    )
     return (
-        f"the stream was lost and made again{times}; {rewound}; "
+        f"the stream was lost and made again{times}{without_server}; {rewound}; "
         f"{count_of(p['lost'], 'delivery was|deliveries were')} lost with it{why}; "
         f"{count_of(p['repeats'], 'was a repeat|were repeats')}{served}"
     )
@@ -101,8 +107,8 @@ def _workers_restarted(p: Parameters) -> str:
     )
     whose = agreeing(p["count"], "its|their")
     return (
-        f"{p['count']} consumers {workers} started again; others went on with {whose} durables, "
-        "and polls that fell due meanwhile were not made"
+        f"{p['count']} consumers {workers} started again{by_itself(p)}; others went on with "
+        f"{whose} durables, and polls that fell due meanwhile were not made"
     )
 
 
@@ -187,49 +193,54 @@ def _how_long(seconds: float) -> str:
 CODES: dict[str, Code] = {
     "nats_died_outlived": Code(
         NOTE,
-        "NATS failed during the run and did not come back; the cluster went on.",
+        lambda p: (
+            f"NATS failed during the run and did not come back{by_itself(p)}; the cluster went on."
+        ),
         "A server of a cluster ended, and the stream's other replicas survived.",
         "Read nats.log on that host.",
+        BY_ITSELF,
     ),
     "nats_restarted_outlived": Code(
         NOTE,
         lambda p: (
-            f"NATS restarted during the run ({', then '.join(p['lives'])}); the cluster went on "
-            "in the meantime."
+            f"NATS restarted during the run ({', then '.join(p['lives'])}){by_itself(p)}; the "
+            "cluster went on in the meantime."
         ),
         "A server of a cluster ended and came back; the stream's other replicas survived.",
         "Read nats.log on that host.",
-        {"lives": "server ids, each with its start"},
+        {"lives": "server ids, each with its start", **BY_ITSELF},
     ),
     "nats_restarted_recovered": Code(
         NOTE,
         lambda p: (
-            f"NATS restarted during the run ({', then '.join(p['lives'])}); the run went on, and "
-            "accounts for everything."
+            f"NATS restarted during the run ({', then '.join(p['lives'])}){by_itself(p)}; the run "
+            "went on, and accounts for everything."
         ),
         "A NATS server ended and came back. Its stream outlived it, or was made again.",
         "Read nats.log on that host; summary.json's recovery says what it cost.",
-        {"lives": "server ids, each with its start"},
+        {"lives": "server ids, each with its start", **BY_ITSELF},
     ),
     "shuffler_restarted": Code(
         NOTE,
         lambda p: (
-            f"the shuffler was killed and started again {count_of(p['times'], 'time|times')}; it "
-            "resumed where it had left off"
+            f"the shuffler was killed and started again {count_of(p['times'], 'time|times')}"
+            f"{by_itself(p)}; it resumed where it had left off"
         ),
         "The shuffler's process was killed in the run. The service manager started it again, and "
         "it went on with the account and from the relay's seq that the one before had left.",
         "Read shuffler.log on its host.",
-        {"times": "how often it was started again"},
+        {"times": "how often it was started again", **BY_ITSELF},
     ),
     "relay_restarted": Code(
         NOTE,
-        "the relay ended and was started again {times} {times:time|times}; it went on by its "
-        "schedule",
+        lambda p: (
+            f"the relay ended and was started again {count_of(p['times'], 'time|times')}"
+            f"{by_itself(p)}; it went on by its schedule"
+        ),
         "The relay's process ended in the run, and was started again. Frames that fell due "
         "meanwhile were sent late, or replayed.",
         "Read relay.log on its host.",
-        {"times": "how often it was started again"},
+        {"times": "how often it was started again", **BY_ITSELF},
     ),
     "workers_restarted": Code(
         NOTE,
@@ -238,7 +249,7 @@ CODES: dict[str, Code] = {
         "in its last second is known from the server; messages that it had not acknowledged came "
         "again.",
         "Read consumers.log on its host.",
-        {"count": "processes"},
+        {"count": "processes", **BY_ITSELF},
     ),
     "stream_recreated": Code(
         NOTE,
@@ -255,6 +266,7 @@ CODES: dict[str, Code] = {
             "lost": "deliveries",
             "lost_by_cause": "deliveries by cause",
             "repeats": "deliveries",
+            "by_itself": "how often though its server had not ended",
             "lost_s": "seconds since T0",
             "served_again_s": "seconds since T0, None: not known",
         },

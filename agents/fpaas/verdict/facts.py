@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from fpaas.bundle import process_ends, restarts
+from fpaas.bundle import process_ends, restarts, server_ends
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import HostPart, JsonObject, cumulative
+from fpaas.bundle.restarts import PartEnds
 from fpaas.firehose import renumbering
 from fpaas.latency import duties
 from fpaas.latency.legs import Legs
@@ -25,7 +26,7 @@ from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.status import State
 from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
-from fpaas.spec.faults import CONSUMERS, NATS, RELAY, SHUFFLER
+from fpaas.spec.faults import CONSUMERS, NATS, SHUFFLER
 
 #: A probe samples once a second; beyond both, what it left out could hide what went on.
 UNSAMPLED_MAX_S = 2
@@ -112,12 +113,8 @@ class Facts:
     places_given_twice: bool = False
     #: When a fault made the relay renumber just before the shuffler ended, or while it was away.
     renumbered_unsaved_s: float | None = None
-    #: How often the relay ended in the run, and was started again.
-    relay_restarts: int = 0
-    #: How often the shuffler was started in the run.
-    shuffler_lives: int = 1
-    #: Consumers workers that ended in the run, and with whose consumers others went on.
-    workers_gone_on: int = 0
+    #: Servers that ended in the run, and agents and workers that did and were started again.
+    ends: list[PartEnds] = field(default_factory=list)
     #: Whether the server told its figures of the run's stream at the end.
     has_final: bool = False
 
@@ -141,7 +138,7 @@ def collect(
         worst = legs.worst_p99_ms(name, "loop_lag")
         if worst is not None:
             lags[worst[0]] = worst[1]
-    shuffler = bundle.shuffler
+    shuffler, silent = bundle.shuffler, _servers_silent(bundle)
     relay = at_least_read(bundle.relay, shuffler) if bundle.relay else None
     return Facts(
         problems=[*bundle.problems],
@@ -149,7 +146,7 @@ def collect(
         agents=list(_agents(bundle)),
         workers_killed=list(_workers_killed(bundle)),
         server_lives=_server_lives(bundle),
-        servers_silent=_servers_silent(bundle),
+        servers_silent=silent,
         servers_running=[part.host for part in bundle.parts("nats") if _has_server(bundle, part)],
         servers_with_log=[part.host for part in bundle.parts("nats") if part.has_log("nats")],
         servers_answered=_servers_answered(bundle),
@@ -171,9 +168,7 @@ def collect(
         stream_began_anew=bundle.stream_made_after is not None,
         places_given_twice=shuffler is not None and shuffler.stream_began_anew,
         renumbered_unsaved_s=renumbered_unsaved_s(bundle),
-        relay_restarts=sum(one.agent == RELAY for one in restarts.find(bundle)),
-        shuffler_lives=shuffler.lives if shuffler is not None else 1,
-        workers_gone_on=sum(one.gone_on_unix_ns is not None for _, one in bundle.workers),
+        ends=[*server_ends.find(bundle, silent), *restarts.ends(bundle)],
         has_final=bundle.stream_final is not None,
     )
 

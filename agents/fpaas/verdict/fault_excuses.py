@@ -14,7 +14,7 @@ from fpaas.latency.leg_kinds import LEGS
 from fpaas.reason import Reason
 from fpaas.records.events import FAULT
 from fpaas.spec import RunSpec
-from fpaas.spec.faults import LEADER, NATS, targets
+from fpaas.spec.faults import LEADER, targets
 
 #: Frames of these are no CBOR, or half of it.
 BAD_FRAMES = ("garbage", "half_frame")
@@ -22,20 +22,6 @@ BAD_FRAMES = ("garbage", "half_frame")
 STEP_SLACK_MS = 100.0
 #: A fault that begins or is undone so late is worth knowing. Figures go by when it did.
 FAULT_LATE_MS = 100.0
-
-
-def is_server_to_fail(spec: RunSpec) -> bool:
-    """Whether a NATS server's failure is part of the run: a cluster is made for it, or a fault is.
-
-    The only server of a run without such a fault should not fail, however well the run recovers.
-    """
-    return spec.survives_a_server or is_faulty(spec, NATS)
-
-
-def is_faulty(spec: RunSpec, group: str) -> bool:
-    """Whether a fault of the run is on a part, or on a host that plays it."""
-    faulty = {target.group for fault in spec.faults for target in targets(fault, spec.hosts)}
-    return group in faulty
 
 
 def amiss(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:

@@ -5,7 +5,7 @@ Pure. A figure's name with `_max` or `_min` behind it is a goal; `goals` reads a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,11 +37,12 @@ class Measured:
     summary: Mapping[str, Any]
     never_fetched: int | None
     shuffler_reconnects: int = 0
-    #: How often it ended, though no fault was to end it, and was started again.
-    shuffler_restarts: int = 0
+    #: What failed though no fault of the run was to bring that about: each has how often as
+    #: `by_itself`.
+    failures: Sequence[Reason] = ()
     #: How often publishes failed for good, by reason.
     publish_failures: Mapping[str, int] = field(default_factory=dict)
-    #: A server failed that may (one of a cluster, or by a fault of the run), and the run went on.
+    #: Servers failed by faults of the run, nothing failed by itself, and the run went on.
     failed_over: bool = False
     #: Every consumer was polled for at least so long without a break; None: as the spec has it.
     polled_s: float | None = None
@@ -230,14 +231,15 @@ def _errors(run: Measured) -> float | None:
     )(run)
     if others is None or run.pick("fetches", "by_status") is None:
         return None
-    of_shuffler = run.shuffler_reconnects + run.shuffler_restarts
-    return others + of_shuffler + sum(error_statuses(run.summary).values())
+    return others + run.shuffler_reconnects + sum(error_statuses(run.summary).values())
+
+
+def _failures(run: Measured) -> int:
+    return sum(one.parameters["by_itself"] for one in run.failures)
 
 
 def broken_exchanges(run: Measured) -> Iterator[Reason]:
     """Name what went wrong between agents and server, and was tried again."""
-    if run.shuffler_restarts:
-        yield Reason("shuffler_restarted", None, {"times": run.shuffler_restarts})
     if run.shuffler_reconnects:
         yield Reason("shuffler_reconnects", None, {"count": run.shuffler_reconnects})
     if errors := error_statuses(run.summary):
@@ -371,6 +373,12 @@ FIGURES: dict[str, Figure] = {
         _errors,
         _failed_over,
         broken_exchanges,
+    ),
+    "failures": Figure(
+        "parts that failed though no fault of the run was to do that",
+        "",
+        _failures,
+        causes=lambda run: iter(run.failures),
     ),
     "slow_consumers": Figure(
         "connections cut off as slow consumers", "", _slow_consumers, causes=_cut_off

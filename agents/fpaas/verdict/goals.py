@@ -42,6 +42,7 @@ DEFAULT_GOALS: dict[str, float] = {
     "unexplained_max": 0,
     "expired_beyond_plan_pct_max": 10,
     "errors_max": 0,
+    "failures_max": 0,
     "slow_consumers_max": 0,
 }
 

@@ -9,50 +9,10 @@ from typing import Any
 from fpaas.reason import Reason
 from fpaas.spec import RunSpec, acks
 from fpaas.verdict import goal_figures
-from fpaas.verdict.deaths import has_recovered
 from fpaas.verdict.facts import Facts
 
 #: A clock that was further off before the run is worth knowing, though it is allowed for.
 CLOCK_OFF_MS = 1000.0
-
-
-def failovers(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
-    """NATS servers that failed, and streams that were lost, without an end to the run."""
-    recovery = summary.get("recovery") or {}
-    if recovery.get("streams_lost") and has_recovered(summary, facts):
-        yield Reason("stream_recreated", None, _cost(summary, recovery))
-    if recovery.get("forgotten") and not recovery["forgotten_missing"]:
-        yield Reason("acked_restored", None, {"count": recovery["forgotten"]})
-    if not spec.survives_a_server:
-        for host, lives in facts.server_lives.items():
-            if (
-                host not in facts.servers_silent
-                and len(lives) > 1
-                and has_recovered(summary, facts)
-            ):
-                yield Reason("nats_restarted_recovered", host, {"lives": lives})
-        return
-    for host, lives in facts.server_lives.items():
-        if host in facts.servers_silent:
-            yield Reason("nats_died_outlived", host)
-        elif len(lives) > 1:
-            yield Reason("nats_restarted_outlived", host, {"lives": lives})
-
-
-def _cost(summary: dict[str, Any], recovery: dict[str, Any]) -> dict[str, Any]:
-    """Say what a lost stream cost."""
-    outages = recovery["outages"]
-    served = [outage["served_again_s"] for outage in outages]
-    return {
-        "streams": recovery["streams_lost"],
-        "rewound_to_seq": recovery["rewound_to_seq"],
-        "replayed": recovery["replayed"],
-        "lost": (summary["ledger"]["lost_by_cause"] or {}).get("stream_lost"),
-        "lost_by_cause": recovery["lost_by_cause"],
-        "repeats": summary["ledger"]["duplicate_deliveries"],
-        "lost_s": outages[0]["lost_s"] if outages else None,
-        "served_again_s": None if not served or None in served else max(served),
-    }
 
 
 def of(

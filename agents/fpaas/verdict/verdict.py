@@ -23,11 +23,12 @@ from fpaas.reason import Reason
 from fpaas.records import judgement as records
 from fpaas.records.events import AGENT_RESTARTED
 from fpaas.spec import RunSpec
-from fpaas.spec.faults import SHUFFLER
+from fpaas.spec.faults import NATS
 from fpaas.verdict import (
     clock_limits,
     codes,
     deaths,
+    failures,
     fault_excuses,
     generators,
     goal_figures,
@@ -97,15 +98,16 @@ def limit_of(limit: Reason) -> records.Limit:
 
 def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     """Judge a run by its summary (all sections but the verdict) and facts."""
-    failovers = list(notes.failovers(spec, summary, facts))
+    failed = list(failures.of(spec, summary, facts))
+    by_itself = [one for one in failed if one.parameters.get("by_itself")]
     measured = goal_figures.Measured(
         spec,
         summary,
         facts.never_fetched,
         facts.shuffler_reconnects,
-        0 if fault_excuses.is_faulty(spec, SHUFFLER) else facts.shuffler_lives - 1,
+        by_itself,
         facts.publish_failures,
-        failed_over=bool(failovers) and fault_excuses.is_server_to_fail(spec),
+        failed_over=not by_itself and any(one.part == NATS for one in facts.ends),
         polled_s=facts.polled_s,
     )
     judged = goals.judge(measured)
@@ -163,16 +165,9 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     missed += imbalance.disorder(summary)
     # Short breaks are the price of going on without a server.
     broken = list(goal_figures.broken_exchanges(measured)) if measured.failed_over else []
-    broken = [one for one in broken if one.code != "shuffler_restarted"]
-    if facts.relay_restarts:
-        failovers.append(Reason("relay_restarted", None, {"times": facts.relay_restarts}))
-    if facts.shuffler_lives > 1:
-        failovers.append(Reason("shuffler_restarted", None, {"times": facts.shuffler_lives - 1}))
-    if facts.workers_gone_on:
-        failovers.append(Reason("workers_restarted", None, {"count": facts.workers_gone_on}))
     died = {reason.code for reason in dead.reasons}
     noted = [
-        *failovers,
+        *failed,
         *excused,
         *fault_excuses.late(summary),
         *broken,
