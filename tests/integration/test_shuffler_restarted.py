@@ -89,8 +89,8 @@ def check_balance(lab: Restarted, summary: dict[str, Any]) -> None:
     assert invalid <= verdict_codes.BUSY, summary["verdict"]["reasons"]
     notes = verdict_codes.entries(summary, "note")
     (note,) = [one for one in notes if one["code"] == "shuffler_restarted"]
-    times = len(lab.kills_at_s)
-    assert note["parameters"] == {"times": times, "by_itself": times}
+    kills = len(lab.kills_at_s)
+    assert note["parameters"] == {"times": kills, "by_itself": kills}
     assert "failures_max" in verdict_codes.missed_goals(summary)
     gone = [one for one in summary["events"] if one["kind"] == "agent_restarted"]
     assert {one["parameters"]["agent"] for one in gone} == {"shuffler"}
