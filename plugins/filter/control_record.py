@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from fpaas.control import run_account
+from fpaas.control import collecting, run_account
 
 DOCUMENTATION = """
 name: control_record
@@ -19,9 +20,13 @@ options:
     description: The record's fields, as JSON.
     type: str
     required: true
+  event_log:
+    description: The run's event log on the control node. The record counts its lines.
+    type: path
+    required: true
 """
 EXAMPLES = """
-content: "{{ run_control | to_json | fpaas.bench_lab.control_record }}"
+content: "{{ run_control | to_json | fpaas.bench_lab.control_record(run_event_log) }}"
 """
 RETURN = """
 _value:
@@ -30,10 +35,10 @@ _value:
 """
 
 
-def record(known: str) -> str:
+def record(known: str, event_log: str) -> str:
     """See DOCUMENTATION."""
     try:
-        return run_account.record(known)
+        return run_account.record(known, collecting.count_events(Path(event_log)))
     except ValueError as error:
         raise AnsibleFilterError(f"control.json: {error}") from error
 

@@ -83,7 +83,7 @@ def port_problems(address: str, ports: dict[str, Any]) -> list[str]:
     problems = []
     taken: dict[int, str] = {}
     for variable, value in ports.items():
-        if not re.fullmatch(r"\d{1,5}", str(value)) or not 0 < int(value) < 65_536:
+        if not re.fullmatch(r"[0-9]{1,5}", str(value)) or not 0 < int(value) < 65_536:
             problems.append(f"{variable}: {value!r} is not allowed; allowed: a port, 1 to 65535")
             continue
         port = int(value)

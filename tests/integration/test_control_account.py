@@ -58,10 +58,11 @@ PLAYBOOK = """
             message: "{{ failed.msg }}"
 
     - ansible.builtin.copy:
-        content: "{{ known | to_json | fpaas.bench_lab.control_record }}"
+        content: "{{ known | to_json | fpaas.bench_lab.control_record(event_log) }}"
         dest: "{{ directory }}/control.json"
         mode: "0644"
       vars:
+        event_log: "{{ directory }}/control.events.jsonl"
         account: "{{ ansible_play_hosts_all | fpaas.bench_lab.run_account(hostvars, 'one') }}"
         known:
           run_id: one

@@ -10,5 +10,5 @@ from fpaas.records.control import ControlAccount
 
 def write(bundle: Path) -> None:
     """Write control.json without problems, and an event log without events."""
-    files.write(bundle / control.NAME, ControlAccount(problems=[]))
+    files.write(bundle / control.NAME, ControlAccount(problems=[], events=0))
     (bundle / control.EVENTS).touch()

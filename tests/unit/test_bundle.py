@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from fpaas.bundle.loader import load_bundle
+from fpaas.control import collecting, run_account
 from fpaas.reason import Reason
+from fpaas.records import control
 from fpaas.records.events import EventLog
 from fpaas.spec import SpecError
 from fpaas.summary import summary
@@ -95,6 +97,10 @@ def test_harm_to_any_file_is_said(run: Path, name: str, harm: Callable[[Path], N
     assert Reason("file_missing", HOST, {"file": "seal.json"}) in problems
 
 
+def without_last_line(path: Path) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
 @pytest.mark.parametrize("stem", ["relay", "shuffler", "probe", "consumers", "consumers-1"])
 def test_an_event_log_that_is_gone_is_said(run: Path, stem: str) -> None:
     """Even if it was gone before the host's files were sealed: what it said is not known."""
@@ -115,14 +121,21 @@ def test_an_event_log_that_is_gone_is_said(run: Path, stem: str) -> None:
         ("control.json", empty, "file_torn"),
         ("control.events.jsonl", Path.unlink, "file_missing"),
         ("control.events.jsonl", cut, "file_torn"),
+        ("control.events.jsonl", empty, "file_torn"),
+        ("control.events.jsonl", without_last_line, "file_torn"),
     ],
 )
 def test_without_what_the_control_node_noted_a_run_is_invalid(
     run: Path, name: str, harm: Callable[[Path], None], code: str
 ) -> None:
     """It may have noted trouble, which would be forgotten."""
-    with EventLog(run / "control.events.jsonl") as log:
+    with EventLog(run / control.EVENTS) as log:
         log.begin("run_armed", 1, {}, end_unix_ns=1)
+        log.begin("run_collected", 2, {}, end_unix_ns=2)
+    known = json.dumps({"problems": []})
+    (run / control.NAME).write_text(
+        run_account.record(known, collecting.count_events(run / control.EVENTS))
+    )
     assert load_bundle(run).problems == []
     harm(run / name)
     bundle = load_bundle(run)

@@ -1,4 +1,4 @@
-"""Numbers of the command line: nan and infinity are none."""
+"""Numbers of the command line: nan and infinity are none, nor is what only Python reads."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ def test_what_is_no_finite_number_is_refused(arguments: list[str], number: str) 
     assert result.exit_code == 2
     assert arguments[-1] in result.output
     assert "is not a finite number" in result.output or "is not in the range" in result.output
+
+
+@pytest.mark.parametrize("number", ["1_000", "\u0661\u0660"])
+@pytest.mark.parametrize(
+    "arguments", [["relay", "--speed"], ["relay", "--seed"], ["size", "--poll"]], ids=" ".join
+)
+def test_a_number_is_written_plainly(arguments: list[str], number: str) -> None:
+    result = CliRunner().invoke(main, [*arguments, number])
+    assert result.exit_code == 2
+    assert arguments[-1] in result.output
+    assert "number" in result.output

@@ -199,6 +199,7 @@ def test_a_run_of_an_older_version_is_judged_by_the_defaults(
         ),
         ({"frames_lost": 0}, "did you mean frames_lost_max or frames_lost_min?"),
         ({"nothing_like_it": 5}, "known, each with _max or _min behind it: consumers_fetched_pct,"),
+        ({"errors_max": "1_000"}, "errors_max: '1_000' is not allowed"),
         ({"errors_max": "many"}, "scenario_goals: errors_max: 'many' is not allowed"),
         ({"errors_max": True}, "errors_max: True is not allowed; allowed: a number from 0 on"),
         ({"errors_max": -1}, "errors_max: -1 is not allowed"),

@@ -61,12 +61,15 @@ def test_all_agents_are_up_where_all_hosts_said_so_in_this_run() -> None:
 def test_what_a_playbook_knows_is_a_record(tmp_path: Path) -> None:
     known = {"run_id": "one", "problems": [DAMAGED], "git_commit": None, "nats_tls": True}
     path = tmp_path / control.NAME
-    path.write_text(record(json.dumps(known)))
+    path.write_text(record(json.dumps(known), 7))
     read = files.read(path, ControlAccount)
     assert read == ControlAccount(
-        run_id="one", problems=[msgspec.convert(DAMAGED, ControlProblem)], nats_tls=True
+        run_id="one",
+        problems=[msgspec.convert(DAMAGED, ControlProblem)],
+        events=7,
+        nats_tls=True,
     )
     with pytest.raises(ValueError, match="git_comit"):
-        record(json.dumps(known | {"git_comit": "abc"}))
+        record(json.dumps(known | {"git_comit": "abc"}), 7)
     with pytest.raises(ValueError, match="nats_tls"):
-        record(json.dumps(known | {"nats_tls": "yes"}))
+        record(json.dumps(known | {"nats_tls": "yes"}), 7)

@@ -105,9 +105,10 @@ class _Loader:
             bundle.problems += [_noted(one, bundle.spec) for one in bundle.control.problems]
         if (path := self._of_control_node(control.EVENTS)) is not None:
             bundle.control_events = self._events(CONTROL_NODE, path)
-            # No seal would tell that it was cut. A disk that was full costs events, even all.
-            if path.exists() and path.stat().st_size:
-                self._try(CONTROL_NODE, path, _check_last_line)
+            # No seal would tell that it was cut.
+            if path.exists():
+                counted = bundle.control.events if bundle.control is not None else None
+                self._try(CONTROL_NODE, path, lambda p: _check_lines(p, counted or 0))
         # Only there if somebody marked the run.
         if (path := bundle.directory / control.INVALID).exists():
             marks = self._try(CONTROL_NODE, path, lambda p: files.read(p, InvalidMarks))
@@ -342,6 +343,15 @@ def _check_last_line(path: Path) -> None:
     content = path.read_bytes()
     if not content.endswith(b"\n"):
         raise TornError("the last line is torn" if content else "is empty")
+
+
+def _check_lines(path: Path, least: int) -> None:
+    """Check that the last line is whole, and that there are at least so many; 0 are no fault."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        raise TornError("the last line is torn")
+    if len(lines) < least:
+        raise TornError(f"has {len(lines)} of {least} lines")
 
 
 def _noted(problem: ControlProblem | str, spec: RunSpec) -> Reason:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fpaas.errors import BadInput
-from fpaas.finite import FiniteRange
+from fpaas.finite import FiniteRange, WholeRange
 from fpaas.probe import network
 
 TOKEN_CHARACTERS_MIN = 16
@@ -18,7 +18,7 @@ clients_option = click.option(
     "--clients",
     default=1,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=WholeRange(min=1),
     help="How many hosts measure to the same one.",
 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fpaas import agent
-from fpaas.finite import FiniteRange
+from fpaas.finite import FiniteRange, WholeRange
 from fpaas.firehose.subscription import STUCK_S
 from fpaas.relay import record
 
@@ -22,8 +22,8 @@ from fpaas.relay import record
 )
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @click.option("--max-seconds", type=FiniteRange(0, min_open=True))
-@click.option("--max-frames", type=click.IntRange(1))
-@click.option("--max-bytes", type=click.IntRange(1), help="Of the file.")
+@click.option("--max-frames", type=WholeRange(1))
+@click.option("--max-bytes", type=WholeRange(1), help="Of the file.")
 @click.option(
     "--stuck-s",
     type=FiniteRange(0, min_open=True),

@@ -9,7 +9,7 @@ import click
 
 from fpaas import agent
 from fpaas.errors import BadInput, RunInvalid
-from fpaas.finite import FiniteRange
+from fpaas.finite import FiniteRange, WholeRange
 from fpaas.firehose.capture import Capture
 from fpaas.firehose.pace import AsCaptured, AtRate, pace_of
 from fpaas.firehose.synthetic import Synthetic
@@ -50,7 +50,7 @@ LISTEN = "127.0.0.1:2480"
     show_default=True,
     help="With --pace capture: this many times as fast.",
 )
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--seed", type=WholeRange(0), default=1, show_default=True)
 @click.option(
     "--mix",
     "mix_json",
@@ -58,20 +58,20 @@ LISTEN = "127.0.0.1:2480"
     help="Synthetic frames of each kind in 1000, as in bench_firehose_mix.",
 )
 @click.option("--loop/--once", default=True, show_default=True, help="What a capture's end means.")
-@click.option("--max-frames", type=click.IntRange(1), help="Offer no more than this.")
+@click.option("--max-frames", type=WholeRange(1), help="Offer no more than this.")
 @click.option("--listen", default=LISTEN, show_default=True, metavar="HOST:PORT")
 @click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics there.")
 @click.option("--duration-s", type=FiniteRange(0, min_open=True), help="Then end.")
 @click.option(
     "--replay-window-frames",
-    type=click.IntRange(1),
+    type=WholeRange(1),
     default=cursors.REPLAY_WINDOW_FRAMES,
     show_default=True,
     help="How far back a cursor may reach.",
 )
 @click.option(
     "--max-lag-frames",
-    type=click.IntRange(1),
+    type=WholeRange(1),
     default=cursors.MAX_LAG_FRAMES,
     show_default=True,
     help="A live subscriber further behind is closed.",

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from fpaas.errors import BadInput
-from fpaas.finite import FiniteRange
+from fpaas.finite import FiniteRange, WholeRange
 from fpaas.records import sweep as sweep_record
 from fpaas.report import sweep_report
 from fpaas.search import sizing
@@ -33,7 +33,7 @@ MAY_DIFFER = (
     "--consumers",
     required=True,
     multiple=True,
-    type=click.IntRange(min=1),
+    type=WholeRange(min=1),
     help="How many consumers. Repeatable.",
 )
 @click.option(

@@ -24,6 +24,14 @@ def noted(bundle: Path, host: str) -> Iterator[None]:
         log.end(begun, common_time.now_ns(), {"host": host})
 
 
+def count_events(event_log: Path) -> int | None:
+    """Count the lines of a run's event log; None if it cannot be read, as its reader will say."""
+    try:
+        return event_log.read_bytes().count(b"\n")
+    except OSError:
+        return None
+
+
 def copy(directory: Path, bundle: Path, host: str, nats_server: Path) -> None:
     """Seal a run's directory on this machine, and copy it into its bundle.
 

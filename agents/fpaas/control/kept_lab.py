@@ -288,7 +288,8 @@ class KeptLab:
             "run_id": run_id,
             "problems": msgspec.to_builtins(problems),
         }
-        _write(bundle / control.NAME, run_account.record(json.dumps(known)))
+        event_count = collecting.count_events(bundle / control.EVENTS)
+        _write(bundle / control.NAME, run_account.record(json.dumps(known), event_count))
 
     def _point_latest(self, run_id: str) -> None:
         fresh = self._settings.results / ".latest.new"

@@ -50,8 +50,8 @@ def _sentence(problem: Mapping[str, Any]) -> str:
     return codes.sentence(Reason("control_problem", problem["host"], parameters))
 
 
-def record(known: str) -> str:
-    """Encode control.json from a playbook's JSON.
+def record(known: str, event_count: int | None) -> str:
+    """Encode control.json from a playbook's JSON, and how many lines the run's event log has.
 
     Raises ValueError that names what is not as the record has it.
     """
@@ -59,4 +59,6 @@ def record(known: str) -> str:
     strange = sorted(content.keys() - {*ControlAccount.__struct_fields__})
     if strange:
         raise ValueError(f"there is no field {strange[0]}")
-    return files.encode(msgspec.convert(content, ControlAccount), indent=4).decode()
+    account = msgspec.convert(content, ControlAccount)
+    counted = msgspec.structs.replace(account, events=event_count)
+    return files.encode(counted, indent=4).decode()

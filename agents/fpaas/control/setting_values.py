@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fpaas.finite import is_plain
 from fpaas.spec import VARIABLES, SpecError
 
 #: What a value may be, by its type in an argument specification.
@@ -59,6 +60,8 @@ def refusal(name: str, value: Any, option: Mapping[str, Any], convert: Convert) 
 def _fits(name: str, value: Any, kind: str, convert: Convert) -> bool:  # noqa: ANN401
     if kind == "path":
         return isinstance(value, str) and value.startswith(("/", "~"))
+    if kind in ("int", "float") and not is_plain(value):
+        return False
     try:
         converted = convert(kind, value)
     except (TypeError, ValueError):

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from fpaas.reason import Reason
-from fpaas.records.fields import Number, doc
+from fpaas.records.fields import Count, Number, doc
 
 NAME = "control.json"
 INVALID = "invalid.json"
@@ -69,6 +69,9 @@ class ControlAccount(msgspec.Struct, frozen=True, kw_only=True):
     ansible_version: str | None = None
     python: Annotated[str | None, doc("that Ansible ran with")] = None
     inventory: Annotated[list[str], doc("as Ansible was given it")] = []
+    events: Annotated[
+        Count | None, doc("lines that control.events.jsonl had by then; null: not known")
+    ] = None
     nats_tls: Annotated[bool | None, doc("whether NATS was spoken to by TLS")] = None
 
 

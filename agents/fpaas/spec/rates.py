@@ -20,7 +20,7 @@ RATE_PER_S = number(450, 0.1, 50_000, "frames per second")
 STEPS_MAX = 1000
 _FOR_S = number(1, 0.1, 86_400, "seconds")
 #: At the pace of the capture that is played, or at so many times that pace.
-_CAPTURED = re.compile(r"captured(?: ?[*x] ?(?P<speed>\d+(?:\.\d+)?))?")
+_CAPTURED = re.compile(r"captured(?: ?[*x] ?(?P<speed>\d+(?:\.\d+)?))?", re.ASCII)
 _FIELDS = ("for_s", "rate_per_s", "to_per_s")
 #: A frame, in the units that rates of a thousandth of a frame per second have each nanosecond.
 _FRAME = 1000 * NS_PER_S

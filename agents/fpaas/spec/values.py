@@ -8,6 +8,7 @@ from typing import Any
 
 from fpaas import json_input
 from fpaas.errors import SpecError
+from fpaas.finite import is_plain
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Variable:
             return value
         if self.kind == "boolean":
             return {"true": True, "false": False}[str(value).lower()]
-        if isinstance(value, bool):
+        if isinstance(value, bool) or not is_plain(value):
             raise TypeError
         number = float(value)
         if not math.isfinite(number) or not self.minimum <= number <= self.maximum:

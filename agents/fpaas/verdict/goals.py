@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fpaas.finite import is_plain
 from fpaas.reason import Reason
 from fpaas.spec import RunSpec, SpecError
 from fpaas.verdict.goal_figures import (
@@ -100,6 +101,8 @@ def _limit(value: object, what: str) -> float:
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise TypeError
+        if not is_plain(value):
+            raise ValueError
         limit = float(value)
         if not math.isfinite(limit) or limit < 0:
             raise ValueError
