@@ -114,8 +114,8 @@ def test_a_memory_stream_is_made_again_and_nothing_is_lost(
     assert bucket is not None
     assert asyncio.run(bucket.load()) == OFFERED
 
-    # No fault of the run was to do this, so it costs the goal on errors.
-    assert verdict_codes.blamed(summary) == ["goal_missed"]
+    # No fault of the run was to do this, so it costs goals.
+    assert set(verdict_codes.blamed(summary)) == {"goal_missed"}
     assert verdict_codes.missed_goals(summary) == ["errors_max", "failures_max"]
     ledger, recovery = summary["ledger"], summary["recovery"]
     assert ledger["published"] == ledger["stored"] == ledger["offered"] == OFFERED
@@ -172,8 +172,8 @@ def test_two_losses_in_a_row(nats_server: NatsServer, make_lab: MakeLab) -> None
 
     summary = summary_of(lab)
 
-    # No fault of the run was to do this, so it costs the goal on errors.
-    assert verdict_codes.blamed(summary) == ["goal_missed"]
+    # No fault of the run was to do this, so it costs goals.
+    assert set(verdict_codes.blamed(summary)) == {"goal_missed"}
     assert verdict_codes.missed_goals(summary) == ["errors_max", "failures_max"]
     assert summary["recovery"]["streams_lost"] == 2
     assert summary["ledger"]["delivered"] == summary["ledger"]["owed"] == 4 * OFFERED
@@ -211,8 +211,8 @@ def test_a_file_stream_outlives_its_server(nats_server: NatsServer, make_lab: Ma
 
     summary = summary_of(lab)
 
-    # No fault of the run was to do this, so it costs the goal on errors.
-    assert verdict_codes.blamed(summary) == ["goal_missed"]
+    # No fault of the run was to do this, so it costs goals.
+    assert set(verdict_codes.blamed(summary)) == {"goal_missed"}
     assert verdict_codes.missed_goals(summary) == ["errors_max", "failures_max"]
     ledger = summary["ledger"]
     assert ledger["published"] == ledger["stored"] == OFFERED
@@ -255,8 +255,8 @@ def test_what_a_server_had_acked_and_forgot_gets_its_places_back(
 
     summary = summary_of(lab)
 
-    # No fault of the run was to do this, so it costs the goal on errors.
-    assert verdict_codes.blamed(summary) == ["goal_missed"]
+    # No fault of the run was to do this, so it costs goals.
+    assert set(verdict_codes.blamed(summary)) == {"goal_missed"}
     assert verdict_codes.missed_goals(summary) == ["errors_max", "failures_max"]
     assert "acked_restored" in verdict_codes.of_summary(summary, "note")
     ledger, recovery = summary["ledger"], summary["recovery"]
