@@ -28,6 +28,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_is_loaded_with_its_figures(reported: Path) -> None:
     run = fpaas.load(str(reported))
     assert run.summary == json.loads((reported / "summary.json").read_text())
+    assert repr(run) == f"LoadedRun(directory={reported!r})"
     assert run.run["variables"]["bench_consumers"] == RawRun().spec.consumers.count
     assert {"series", "percentiles", "summary", "ledger"} <= set(run.tables)
     for name in run.tables:

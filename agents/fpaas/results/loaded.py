@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ class LoadedRun:
     """A run and its results: `summary` is summary.json, `run` the spec as executed."""
 
     directory: Path
-    summary: dict[str, Any]
-    run: dict[str, Any]
+    # A notebook shows what its last line is: these would fill pages.
+    summary: dict[str, Any] = field(repr=False)
+    run: dict[str, Any] = field(repr=False)
 
     @property
     def tables(self) -> list[str]:
