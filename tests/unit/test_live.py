@@ -26,7 +26,7 @@ from fpaas.commands import watch
 from fpaas.control import login, terminal_line
 from fpaas.control.play_notes import RunProgress
 from fpaas.errors import BadInput
-from fpaas.live import dump, screen, source, view
+from fpaas.live import dump, screen, source, standing, view
 from fpaas.records import status
 from fpaas.records.events import EventLog
 from fpaas.records.status import AgentStatus, State
@@ -220,6 +220,12 @@ def test_a_run_without_agents_is_over_whatever_the_plan_says(bundle: Path) -> No
         status.write(part, AgentStatus(agent=agent, state=State.STOPPED, unix_ns=at_unix_ns, pid=1))
     found = seen(bundle, 20)
     assert (found.phase, found.is_over, found.elapsed_s) == (view.STOPPED, True, 12)
+    assert seen(bundle, 1000) == found
+    content = summary.analyse(load_bundle(bundle))
+    (bundle / "summary.json").write_text(json.dumps(content))
+    reported = seen(bundle, 1000)
+    assert (reported.phase, reported.elapsed_s) == (view.OVER, 12)
+    (bundle / "summary.json").unlink()
     running = AgentStatus(agent="probe", state=State.RUNNING, unix_ns=t0_unix_ns, pid=1)
     status.write(part, running)
     assert seen(bundle, 20).phase == "measuring"
@@ -227,10 +233,15 @@ def test_a_run_without_agents_is_over_whatever_the_plan_says(bundle: Path) -> No
 
 @pytest.mark.parametrize(
     ("measured", "state"),
-    [(None, view.LATER), (50.0, view.OK), (90.0, view.DANGER), (101.0, view.MISSED)],
+    [
+        (None, standing.LATER),
+        (50.0, standing.OK),
+        (90.0, standing.DANGER),
+        (101.0, standing.MISSED),
+    ],
 )
 def test_a_goal_is_in_danger_before_it_is_missed(measured: float | None, state: str) -> None:
-    assert view._state(measured, 100.0) == state
+    assert standing._state(measured, 100.0) == state
 
 
 @pytest.mark.parametrize(("width", "height"), [(60, 36), (80, 24), (200, 60)])

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from fpaas.latency.lower_bounds import marked
 from fpaas.legible import legible
-from fpaas.live.view import DANGER, MISSED, Goal, View
+from fpaas.live.standing import DANGER, MISSED, Goal
+from fpaas.live.view import View
 from fpaas.text import sparks
 from fpaas.text.bars import bar, clock
 from fpaas.verdict import goals

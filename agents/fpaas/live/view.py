@@ -11,8 +11,9 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
-from fpaas.latency.lower_bounds import is_goal_at_least
+from fpaas.live import standing
 from fpaas.live.dump import LEGS, SAMPLES_MAX, TITLES, HostDump
+from fpaas.live.standing import Goal
 from fpaas.measures.histograms import new_histogram
 from fpaas.records.events import NATS_RECONNECTED, PROCESS_ENDED, RELAY_RECONNECTED, EventRecord
 from fpaas.records.status import ENDED, State
@@ -21,8 +22,6 @@ from fpaas.spec import NS_PER_S, RunSpec
 from fpaas.spec.faults import CONSUMERS
 from fpaas.verdict.verdict import INVALID
 
-#: From this share of its limit on, a goal is in danger.
-DANGER_SHARE = 0.8
 #: Agents whose message, while they run, says what is wrong.
 TELL_TROUBLE = ("probe", "shuffler")
 #: Events that are named for how they end, and may go on.
@@ -40,7 +39,6 @@ WINDOW_RATES = {
 }
 #: Ends of processes this close to one another are one line.
 FOLDED_WITHIN_S = 5.0
-OK, DANGER, MISSED, LATER = "ok so far", "in danger", "missed so far", "known at the end"
 
 
 #: An agent's samples, and whether it has ended.
@@ -83,18 +81,6 @@ class Host:
     cpu_pct: float | None
     mem_mb: float | None
     agents: str
-
-
-@dataclass(frozen=True)
-class Goal:
-    """A goal, and how it stands; None: not measured yet."""
-
-    name: str
-    limit: float
-    measured: float | None
-    state: str
-    #: Whether calls without an answer could make it larger.
-    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,11 +131,16 @@ def make(
     # Before it is armed, a run has no T0.
     t0_unix_ns = run.t0_unix_ns if run.is_armed else now_unix_ns
     total_s = (run.settled_unix_ns - run.t0_unix_ns) / NS_PER_S
-    is_over = summary is not None
-    phase = OVER if is_over else _phase(run, parts, now_unix_ns)
-    if phase == STOPPED:
-        now_unix_ns = max(one.unix_ns for part in parts for one in part.statuses)
-    elapsed_s = total_s if is_over else (now_unix_ns - t0_unix_ns) / NS_PER_S
+    stopped_unix_ns = _stopped_unix_ns(run, parts)
+    phase = run.phase(now_unix_ns) if run.is_armed else STARTING
+    if summary is not None:
+        phase = OVER
+    elif stopped_unix_ns is not None:
+        phase = STOPPED
+    if stopped_unix_ns is not None:
+        elapsed_s = (stopped_unix_ns - t0_unix_ns) / NS_PER_S
+    else:
+        elapsed_s = total_s if phase == OVER else (now_unix_ns - t0_unix_ns) / NS_PER_S
     until_s = min(total_s, elapsed_s)
 
     def rates(sources: Sequence[_Source], name: str) -> list[float]:
@@ -215,7 +206,9 @@ def make(
         processes=processes,
         hosts=[_host(name, part) for name, part in dumps.items()],
         ledger=ledger,
-        goals=_goals_at_end(summary) if summary else _goals(run, latencies, processes, errors),
+        goals=standing.at_end(summary)
+        if summary
+        else standing.so_far(run, _known(latencies, processes, errors)),
         events=_events(t0_unix_ns, dumps),
         problems=[*problems, *_problems(dumps), *(_why_invalid(summary) if summary else [])],
         verdict=str(summary["verdict"]["status"]) if summary else "",
@@ -232,12 +225,13 @@ def _sources(parts: Sequence[HostDump], agent: str) -> list[_Source]:
     return found
 
 
-def _phase(run: RunSpec, parts: Sequence[HostDump], now_unix_ns: int) -> str:
-    """Return where the run is; whatever the plan says, it is no longer on without its agents."""
-    phase = run.phase(now_unix_ns) if run.is_armed else STARTING
-    states = [one.state for part in parts for one in part.statuses]
-    has_ended = bool(states) and all(state in ENDED for state in states)
-    return STOPPED if has_ended and phase != OVER and State.DONE not in states else phase
+def _stopped_unix_ns(run: RunSpec, parts: Sequence[HostDump]) -> int | None:
+    """Return when the last agent ended, if all did before their time: whatever the plan says."""
+    statuses = [one for part in parts for one in part.statuses]
+    if not statuses or any(one.state not in ENDED or one.state == State.DONE for one in statuses):
+        return None
+    last_unix_ns = max(one.unix_ns for one in statuses)
+    return last_unix_ns if not run.is_armed or last_unix_ns < run.end_unix_ns else None
 
 
 def _latency(leg: str, parts: Sequence[HostDump]) -> Latency:
@@ -355,43 +349,13 @@ def _words(event: EventRecord) -> str:
     return f"{kind}{what}{length}"
 
 
-def _goals(
-    run: RunSpec,
-    latencies: Sequence[Latency],
-    processes: Mapping[str, tuple[float, float]],
-    errors: int | None,
-) -> list[Goal]:
-    """Hold what can be known by now against the goals; latencies are those of the last seconds."""
+def _known(
+    latencies: Sequence[Latency], processes: Mapping[str, tuple[float, float]], errors: int | None
+) -> dict[str, float | None]:
+    """Return what can be known by now of what goals are about; latencies are the last seconds'."""
     known: dict[str, float | None] = {"errors": errors}
     for leg, one in zip(TITLES, latencies, strict=True):
         known |= {f"{leg}_p50_ms": one.p50_ms, f"{leg}_p99_ms": one.p99_ms}
     for process, (cpu, rss) in processes.items():
         known |= {f"{process}_cpu_pct": cpu, f"{process}_rss_mb": rss}
-    goals = []
-    for name, limit in (run.scenario.goals or {}).items():
-        if limit is None:
-            continue
-        measured = known.get(name.removesuffix("_max")) if name.endswith("_max") else None
-        goals.append(Goal(name, limit, measured, _state(measured, limit)))
-    return goals
-
-
-def _state(measured: float | None, limit: float) -> str:
-    if measured is None:
-        return LATER
-    if measured > limit:
-        return MISSED
-    return DANGER if limit and measured > DANGER_SHARE * limit else OK
-
-
-def _goals_at_end(summary: Mapping[str, Any]) -> list[Goal]:
-    return [
-        Goal(
-            one["name"],
-            one["limit"],
-            one["measured"],
-            one["status"],
-            at_least=is_goal_at_least(summary, one["name"]),
-        )
-        for one in summary.get("goals") or []
-    ]
+    return known
