@@ -17,6 +17,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "lead_s": {"type": "float", "required": True},
     "lead_s_per_1000_consumers": {"type": "float", "required": True},
     "connect_s": {"type": "float", "default": 0.0},
+    "call_s": {"type": "float", "default": 0.0},
     "clocks": {"type": "dict", "required": True},
 }
 
@@ -47,6 +48,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             arguments["lead_s_per_1000_consumers"],
             clocks,
             connect_s=arguments["connect_s"],
+            call_s=arguments["call_s"],
         )
         return {
             **result,

@@ -245,6 +245,8 @@ class RunPlaybook:
         self._shared = shared
         self._passwords = passwords
         self._control_pid = os.getppid()
+        #: Another time that this sweep is played, the network may be another one.
+        self._series = {"run_series": str(time.time_ns())}
 
     def __call__(self, playbook: str, variables: dict[str, Any], log: Path) -> int:
         """Run it, with what it prints added to a file; returns its exit code."""
@@ -253,7 +255,7 @@ class RunPlaybook:
             str(self._playbooks / playbook),
             *("--extra-vars", json.dumps(self._shared)),
             *own_command.silent_options(sys.argv[1:], context.CLIARGS["args"]),
-            *("--extra-vars", json.dumps(variables)),
+            *("--extra-vars", json.dumps(self._series | variables)),
         ]
         with tempfile.TemporaryDirectory(dir=DEFAULT_LOCAL_TMP) as private:
             for option, password in self._passwords.items():
@@ -289,6 +291,8 @@ class RunPlaybook:
 class Runs:
     """Plays runs by playbooks, or on the lab that one has made if that is all that they need.
 
+    On hosts, they need a playbook each, which then does not prepare the hosts again.
+
     `templated` returns a variable as a run's variables make it.
     """
 
@@ -308,7 +312,8 @@ class Runs:
     def __call__(self, playbook: str, variables: dict[str, Any], log: Path) -> int:
         """Play it, with what it prints added to a file; returns the playbook's exit code, or 0."""
         made_by = self._lab_at(variables) if playbook == RUN else None
-        if made_by is not None and fits(self._made_by, made_by):
+        is_made = made_by is not None and fits(self._made_by, made_by)
+        if is_made and self._arguments["kept"]:
             try:
                 self._play_kept(variables, log)
             except CannotBeginError as error:
@@ -317,7 +322,10 @@ class Runs:
             else:
                 return 0
         self.release()
-        ended_with = self._by_playbook(playbook, variables, log)
+        prepared = (
+            {"run_hosts_are_prepared": True} if is_made and not self._arguments["kept"] else {}
+        )
+        ended_with = self._by_playbook(playbook, variables | prepared, log)
         has_run = (Path(self._arguments["results"]) / variables["run_id"] / "run.json").exists()
         self._made_by = made_by if has_run else None
         return ended_with
@@ -338,12 +346,12 @@ class Runs:
         self._lab = self._made_by = None
 
     def _lab_at(self, variables: dict[str, Any]) -> dict[str, Any] | None:
-        """Return all that provisioning goes by; None if a run needs a playbook anyway."""
-        if not self._arguments["kept"]:
-            return None
+        """Return all that provisioning goes by; None if a run needs all of a playbook anyway."""
         names = self._arguments["provisioned_by"]
         made_by = {name: self._templated(variables, name) for name in names}
-        return None if made_by["lab_monitoring"] or made_by["bench_faults"] else made_by
+        # Only a playbook repairs what faults break, and has Prometheus of the embedded lab watch.
+        is_watched = made_by["lab_monitoring"] and self._arguments["kept"]
+        return None if is_watched or made_by["bench_faults"] else made_by
 
     def _play_kept(self, variables: dict[str, Any], log: Path) -> None:
         planned = plan.planned(

@@ -36,10 +36,10 @@ account: "{{ ansible_play_hosts_all | fpaas.bench_lab.run_account(hostvars, run_
 RETURN = """
 _value:
   description: >-
-    C(is_up), whether all hosts' agents are; C(clocks), what their clocks are off; C(connect_s), how
-    long connecting takes at most; C(began), whether all hosts did; C(collected) and C(unreached),
-    names; C(problems) and C(unreached_problems) as in control.json; C(sentences), the former in
-    words.
+    C(is_up), whether all hosts' agents are; C(clocks), what their clocks are off; C(connect_s) and
+    C(call_s), how long connecting, and a call, takes at most; C(began), whether all hosts did;
+    C(collected) and C(unreached), names; C(problems) and C(unreached_problems) as in control.json;
+    C(sentences), the former in words.
   type: dict
 """
 

@@ -26,6 +26,10 @@ options:
     description: Seconds that connecting was measured to take; twice as many are added, too.
     type: float
     default: 0.0
+  call_s:
+    description: Seconds that a call to the slowest host took; three times as many are added, too.
+    type: float
+    default: 0.0
   clocks:
     description: C(clock) of C(await_agents) by host; none of a host whose clock is taken as it is.
     type: dict

@@ -6,7 +6,7 @@ DOCUMENTATION = """
 module: await_agents
 short_description: Wait until agents are up, and wait themselves for the run's T0
 description:
-  - Fails if an agent failed, with what it says, or if one is not up in time.
+  - Fails if an agent failed, or C(meanwhile), with what it says, or if one is not up in time.
   - Waits a while longer until the probe has compared the host's clock with the NATS host's.
 options:
   directory:
@@ -22,6 +22,15 @@ options:
     description: Seconds that they may take.
     type: float
     required: true
+  meanwhile:
+    description: A program and its arguments, to run on the host while they come up; none if empty.
+    type: list
+    elements: str
+    default: []
+  environment:
+    description: Additional variables of that program's environment.
+    type: dict
+    default: {}
 author:
   - FPaaS bench lab
 """
@@ -38,6 +47,14 @@ RETURN = """
 directory:
   description: As it was given.
   type: str
+  returned: success
+stdout:
+  description: What C(meanwhile) printed.
+  type: str
+  returned: success
+call_s:
+  description: Seconds that the slowest look at the host took.
+  type: float
   returned: success
 connect_s:
   description: Seconds that connecting to NATS takes on the slowest host; 0 if not measured.

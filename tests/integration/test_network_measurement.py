@@ -60,6 +60,7 @@ def test_command_line_from_end_to_end(port: int, tmp_path: Path) -> None:
     peers = [f"nats-1=127.0.0.1:{port}", f"relay-1=127.0.0.1:{free_port()}"]
     measured = fpaas("measure", tmp_path, "--host", "consumers-1", *peers)
     assert (measured.returncode, measured.stderr) == (0, "")
+    assert measured.stdout == "relay-1: Connection refused\n"
 
     good, refused = links(tmp_path)
     assert (good.from_host, good.to, good.error) == ("consumers-1", "nats-1", None)

@@ -50,6 +50,11 @@ def test_the_lead_follows_what_connecting_takes() -> None:
     assert t0s == [103 * S, 103 * S + 8 * S // 10, 143 * S]
 
 
+def test_the_lead_follows_what_a_call_takes() -> None:
+    t0s = [arm(planned(1), 100 * S, 2, 0, {}, call_s=takes).t0_unix_ns for takes in (0, 0.3, 4)]
+    assert t0s == [102 * S, 102 * S + 9 * S // 10, 114 * S]
+
+
 def test_nanoseconds_are_exact() -> None:
     now_ns = 1_790_000_000 * S
     assert arm(planned(1), now_ns, 0, 0, {}).t0_unix_ns == now_ns

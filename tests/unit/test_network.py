@@ -97,7 +97,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_links_are_in_the_manifest(run: Path) -> None:
     bundle = load_bundle(run)
     assert bundle.problems == []
-    assert manifest.describe(bundle).network == [LINK, BROKEN_LINK]
+    described = manifest.describe(bundle)
+    assert described.network == [LINK, BROKEN_LINK]
+    before_s = (bundle.spec.t0_unix_ns - 1) / 1e9
+    assert described.network_measured_before_t0_s == {HOST: pytest.approx(before_s)}
 
 
 def test_links_are_in_the_report(run: Path) -> None:

@@ -133,7 +133,8 @@ class _Loader:
         # Only if there is a network between hosts.
         if (part.directory / network.NAME).exists():
             measured = self._record(part, network.NAME, NetworkResult)
-            part.links = measured.links if measured else []
+            if measured:
+                part.links, part.links_unix_ns = measured.links, measured.unix_ns
         roles = {group for group in LOAD_GROUPS if host in self._spec.hosts.get(group, [])}
         self._load_probe(part, on_nats_host="nats" in roles)
         if of_host(self._spec.faults, self._spec.hosts, host):

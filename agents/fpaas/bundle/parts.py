@@ -98,6 +98,8 @@ class HostPart:
     events: dict[str, list[EventRecord]] = field(default_factory=dict)
     #: From this host to others, before the run.
     links: list[Link] = field(default_factory=list)
+    #: When those were measured, by the host's own clock; None if there are none.
+    links_unix_ns: int | None = None
     seal: Seal | None = None
 
     def histogram_logs(self, agent: str) -> list[Path]:

@@ -66,7 +66,9 @@ def measure(run_dir: Path, peers: tuple[str, ...], host: str, clients: int) -> N
     A host that cannot be reached is said there, and on standard output.
     """
     found = [network.Peer.parse(peer) for peer in peers]
-    click.echo(network.measure(run_dir, host, found, _token(), clients))
+    for link in network.measure(run_dir, host, found, _token(), clients):
+        if link.error is not None:
+            click.echo(f"{link.to}: {link.error}")
 
 
 def _token() -> bytes:

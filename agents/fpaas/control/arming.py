@@ -18,6 +18,8 @@ CONTROL_SHIFT_MIN_NS = NS_PER_S
 T0_GRID_NS = NS_PER_S // 10
 #: Connections are measured while the host has less to do than when all agents connect.
 CONNECT_MARGIN = 2.0
+#: T0 is brought by a call to each host, all at the same time.
+CALL_MARGIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,16 @@ def arm(
     clocks: Mapping[str, HostClock],
     *,
     connect_s: float = 0.0,
+    call_s: float = 0.0,
 ) -> RunSpec:
     """Give a run its T0: now and the lead, up to the next tenth of a second of the common time.
 
     During the lead, in seconds, agents that are already up hear of T0 and connect; `connect_s` is
-    how long that was measured to take. `now_unix_ns` is the control node's; `clocks` are those of
-    hosts that were compared with the NATS host.
+    how long connecting was measured to take, `call_s` a call to the slowest host. `now_unix_ns` is
+    the control node's; `clocks` are those of hosts that were compared with the NATS host.
     """
     lead = lead_s + lead_s_per_1000_consumers * run.consumers.count / 1000
-    lead += CONNECT_MARGIN * connect_s
+    lead += CONNECT_MARGIN * connect_s + CALL_MARGIN * call_s
     control_shift_ns = max((clock.common_minus_control_ns for clock in clocks.values()), default=0)
     if abs(control_shift_ns) < CONTROL_SHIFT_MIN_NS:
         control_shift_ns = 0

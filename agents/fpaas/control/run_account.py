@@ -22,8 +22,9 @@ def account(
     They note `run_up` once its agents are up, `run_armed_id` once its part has begun,
     `run_collected` once it was, or could not be, brought, and `run_problems` as control.json has
     them. A host without a note of `run_collected` was not reached. `is_up` is whether all agents
-    are, so that the run can begin, `clocks` what each host's clock is off, `connect_s` what
-    connecting takes on the slowest host. `sentences` tell who started the run what went wrong.
+    are, so that the run can begin, `clocks` what each host's clock is off, `connect_s` and `call_s`
+    what connecting, and a call, takes on the slowest host. `sentences` tell who started the run
+    what went wrong.
     """
     names = list(hosts)
     noted = {host: variables[host] for host in names}
@@ -33,7 +34,10 @@ def account(
     return {
         "is_up": all(Path(one.get("directory", "")).name == run_id for one in up.values()),
         "clocks": {host: one.get("clock") for host, one in up.items()},
-        "connect_s": max((one.get("connect_s") or 0.0 for one in up.values()), default=0.0),
+        **{
+            name: max((one.get(name) or 0.0 for one in up.values()), default=0.0)
+            for name in ("connect_s", "call_s")
+        },
         "began": all(noted[host].get("run_armed_id") == run_id for host in names),
         "collected": [host for host in names if noted[host].get("run_collected")],
         "problems": problems,

@@ -135,16 +135,19 @@ def _serve_one(connection: socket.socket, token: bytes) -> bool:
 # -- measuring -----------------------------------------------------------------------------------
 
 
-def measure(directory: Path, host: str, peers: Sequence[Peer], token: bytes, clients: int) -> Path:
+def measure(
+    directory: Path, host: str, peers: Sequence[Peer], token: bytes, clients: int
+) -> list[Link]:
     """Measure to every peer, and write network.json; a peer that fails costs its own figures only.
 
-    `clients`: how many there may be of one peer, so how long to wait for our turn.
+    `clients`: how many there may be of one peer, so how long to wait for our turn. Returns the
+    links as they were written.
     """
     if not directory.is_dir():
         raise BadInput(f"{directory}: there is no such run directory")
     links = [measure_link(host, peer, token, clients) for peer in peers]
     files.write(directory / NAME, NetworkResult(unix_ns=common_time.now_ns(), links=links))
-    return directory / NAME
+    return links
 
 
 def measure_link(host: str, peer: Peer, token: bytes, clients: int = 1) -> Link:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from fpaas.records.control import ControlAccount
-from fpaas.records.fields import doc
+from fpaas.records.fields import Number, doc
 from fpaas.records.judgement import ReasonCode
 from fpaas.records.network import Link
 from fpaas.records.probe import ClockComparison
@@ -34,6 +34,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     control: Annotated[ControlAccount | None, doc("what the control node noted")]
     hosts: dict[str, RunHost]
     network: Annotated[list[Link], doc("links between hosts, before the run")]
+    network_measured_before_t0_s: Annotated[
+        dict[str, Number], doc("of each host that measured: seconds, more if before an earlier run")
+    ] = {}
     problems: Annotated[list[str], doc("what is missing, torn or changed in the bundle")]
     problem_codes: Annotated[list[ReasonCode], doc("the same")] = []
     files: Annotated[dict[str, FileEntry], doc("every other file, in order of its path")]

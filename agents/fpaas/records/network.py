@@ -37,5 +37,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 class NetworkResult(msgspec.Struct, frozen=True, kw_only=True):
     """From one host to others."""
 
-    unix_ns: UnixNs
+    unix_ns: Annotated[
+        UnixNs, doc("when it was measured, by the host's own clock; before an earlier run, maybe")
+    ]
     links: list[Link]

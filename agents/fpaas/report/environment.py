@@ -14,6 +14,7 @@ from fpaas.records.probe import MachineFacts
 from fpaas.records.seal import HostFacts
 from fpaas.report.written import NOT_MEASURED, flatten, number, with_unit
 from fpaas.spec import Fault, RunSpec, kinds
+from fpaas.summary.manifest import network_ages_s
 from fpaas.text.load_words import delivery, pushed, rate_of
 
 
@@ -118,6 +119,7 @@ def _clock(clock: JsonObject) -> str:
 
 def network_rows(bundle: Bundle) -> list[dict[str, str]]:
     """Return round trips and throughput between hosts; nothing if there was only one."""
+    ages_s = network_ages_s(bundle)
     return [
         {
             "name": f"{link.from_host} → {link.to}",
@@ -127,7 +129,8 @@ def network_rows(bundle: Bundle) -> list[dict[str, str]]:
             "rtt_p99": number(link.rtt_ms and link.rtt_ms.p99),
             "sent": number(link.sent_mbit_per_s),
             "received": number(link.received_mbit_per_s),
+            "before_t0_s": number(ages_s.get(host)),
         }
-        for part in bundle.hosts.values()
+        for host, part in bundle.hosts.items()
         for link in part.links
     ]

@@ -11,6 +11,7 @@ from fpaas.probe import seal
 from fpaas.records.manifest import NAME, SCHEMA, Manifest, RunHost
 from fpaas.records.probe import MachineFacts
 from fpaas.records.seal import NATS_SERVER, HostFacts
+from fpaas.spec import NS_PER_S
 from fpaas.verdict import codes
 
 
@@ -29,10 +30,21 @@ def describe(bundle: Bundle) -> Manifest:
         control=bundle.control,
         hosts={host: _host(part) for host, part in bundle.hosts.items()},
         network=[link for part in bundle.hosts.values() for link in part.links],
+        network_measured_before_t0_s=network_ages_s(bundle),
         problems=[codes.sentence(problem) for problem in bundle.problems],
         problem_codes=[codes.record(problem) for problem in bundle.problems],
         files=entries,
     )
+
+
+def network_ages_s(bundle: Bundle) -> dict[str, float]:
+    """Return how long before T0 each host measured the network, s, by the common time."""
+    spec = bundle.spec
+    return {
+        host: (spec.t0_unix_ns - spec.clock_shift_ns(host) - part.links_unix_ns) / NS_PER_S
+        for host, part in bundle.hosts.items()
+        if part.links_unix_ns is not None
+    }
 
 
 def _host(part: HostPart) -> RunHost:
