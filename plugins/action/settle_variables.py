@@ -43,7 +43,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             known,
             lambda kind, value: DEFAULT_TYPE_VALIDATORS[kind](value),
         )
-        of_places = own_places.refusals(users[host])
+        is_here = users[host].get("ansible_connection") == "local"
+        of_places = own_places.refusals(users[host], is_here=is_here)
         wrong += [settings.Problem("not_allowed", *one) for one in of_places.items()]
         if wrong:
             codes = [{"code": problem.code, "name": problem.name} for problem in wrong]

@@ -30,10 +30,10 @@ options:
     type: dict
     default: {}
   directories:
-    description: Directories that files will be written to; they need not exist yet.
-    type: list
-    elements: path
-    default: []
+    description: >-
+      Directories that files will be written to, by their variables' names; they need not exist yet.
+    type: dict
+    default: {}
   free_mb:
     description: Megabytes that must be free there.
     type: int
@@ -115,20 +115,29 @@ def port_problem(address: str, port: int) -> str | None:
     return None
 
 
-def disk_problems(directories: list[str], free_mb: int) -> list[str]:
-    """Check free space and writability of the directory of files, or of its nearest parent."""
+def disk_problems(directories: dict[str, str], free_mb: int) -> list[str]:
+    """Check free space and writability of directories, or of their nearest parents.
+
+    `directories` are by their variables' names.
+    """
     problems = []
-    for directory in directories:
-        existing = Path(directory)
+    for variable, directory in directories.items():
+        existing = Path(os.path.expanduser(directory))  # noqa: PTH111  (takes unknown users)
         while not existing.exists():
             existing = existing.parent
         free = shutil.disk_usage(existing).free / 1e6
         if free < free_mb:
+            needed = f"{free_mb} MB needed (lab_free_disk_mb)"
+            problems.append(f"{variable}: {directory}: {free:.0f} MB free, {needed}")
+        if not existing.is_dir():
             problems.append(
-                f"{directory}: {free:.0f} MB free, {free_mb} MB needed (lab_free_disk_mb)"
+                f"{variable}: {directory} cannot be a directory: {existing} is none; "
+                "give a directory, or a place for one"
             )
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            problems.append(f"{existing}: cannot be written to; change its owner or its mode")
+        elif not os.access(existing, os.W_OK | os.X_OK):
+            problems.append(
+                f"{variable}: {existing} cannot be written to; change its owner or its mode"
+            )
     return problems
 
 
@@ -203,14 +212,14 @@ def check(wanted: dict[str, Any]) -> dict[str, Any]:
     ]
     if wanted["nats_server"]:
         problems += nats_server_problems(wanted["nats_server"], wanted["nats_server_oldest"])
-    size = size_of(next(iter(wanted["directories"]), None))
+    size = size_of(next(iter(wanted["directories"].values()), None))
     return {"problems": problems, "size": size}
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "address": {"type": "str", "required": True},
     "ports": {"type": "dict", "default": {}},
-    "directories": {"type": "list", "elements": "path", "default": []},
+    "directories": {"type": "dict", "default": {}},
     "free_mb": {"type": "int", "required": True},
     "open_files": {"type": "int", "required": True},
     "nats_server": {"type": "str"},

@@ -21,6 +21,13 @@ def test_a_file_in_the_way_is_named(tmp_path: Path, name: str, below: str) -> No
     }
 
 
+def test_the_labs_own_directory_is_judged_only_where_it_is_here(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert refusals({"lab_dir": str(file)}) == {}
+    assert list(refusals({"lab_dir": str(file)}, is_here=True)) == ["lab_dir"]
+
+
 @pytest.mark.parametrize("below", ["", "new", "new/er"])
 def test_directories_that_are_there_or_can_be_made_are_taken(tmp_path: Path, below: str) -> None:
     assert refusals({"results_dir": str(tmp_path / below)}) == {}

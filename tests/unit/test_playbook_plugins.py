@@ -52,10 +52,20 @@ def test_no_port(value: object) -> None:
 
 def test_disk_is_checked_where_the_directory_will_be(tmp_path: Path) -> None:
     future = str(tmp_path / "not" / "there" / "yet")
-    assert check_host.disk_problems([future], 1) == []
-    [problem] = check_host.disk_problems([future], 10**9)
-    assert problem.startswith(f"{future}: ")
+    assert check_host.disk_problems({"lab_dir": future}, 1) == []
+    [problem] = check_host.disk_problems({"lab_dir": future}, 10**9)
+    assert problem.startswith(f"lab_dir: {future}: ")
     assert "1000000000 MB needed (lab_free_disk_mb)" in problem
+
+
+def test_what_is_no_directory_is_refused_by_its_variables_name(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    [problem] = check_host.disk_problems({"lab_dir": str(file / "below")}, 0)
+    assert problem == (
+        f"lab_dir: {file}/below cannot be a directory: {file} is none; "
+        "give a directory, or a place for one"
+    )
 
 
 def test_open_files() -> None:

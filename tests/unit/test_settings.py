@@ -136,6 +136,7 @@ def test_values_of_another_type_are_refused(name: str, value: object, allowed: s
         ("bench_consumers", "10"),
         ("bench_faults", [{"do": "kill", "on": "nats", "at_s": "{{ 5 }}"}]),
         ("container_lab_debian", "13"),
+        ("container_lab_cpus", None),
         ("container_lab_inventory", "molecule/default/inventory/hosts.yml"),
         ("machine_lab_inventory", "molecule/machines/inventory/hosts.yml"),
         ("machine_lab_clock_ahead_s", -1.7),
@@ -151,7 +152,12 @@ def test_every_tunable_beside_the_load_and_ansibles_own_has_a_type() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["results_dir", "lab_dir", "lab_cache_dir", "goals", "scenario_goals", "nats_port"]
+    "name",
+    [
+        *("results_dir", "lab_dir", "lab_cache_dir", "goals", "scenario_goals", "nats_port"),
+        # Of roles' defaults.
+        *("run_progress_interval_s", "container_lab_subnet", "machine_lab_memory_mb"),
+    ],
 )
 def test_null_does_not_hide_a_value_of_the_labs_own(name: str) -> None:
     [problem] = problems({"a": {name: None}})

@@ -11,10 +11,14 @@ from typing import Any
 NAMES = ("results_dir", "lab_control_dir", "lab_cache_dir", "lab_work_dir")
 
 
-def refusals(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Say of each one, by its name, what is in its way."""
+#: A directory of each host, which may be this machine.
+OF_HOST = "lab_dir"
+
+
+def refusals(settings: Mapping[str, Any], *, is_here: bool = False) -> dict[str, str]:
+    """Say of each one, by its name, what is in its way; `is_here`: the host is the control node."""
     found = {}
-    for name in NAMES:
+    for name in (*NAMES, OF_HOST) if is_here else NAMES:
         path = settings.get(name)
         # What is a template has no value yet; all else but paths is refused by its type.
         if isinstance(path, str) and path.startswith(("/", "~")) and "{{" not in path:

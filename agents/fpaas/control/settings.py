@@ -82,6 +82,8 @@ def tunables(collection: Path) -> dict[str, Mapping[str, Any]]:
     private.
     """
     defaults = _mapping(collection / "group_vars" / "all.yml")
+    for path in sorted(collection.glob("roles/*/defaults/main.yml")):
+        defaults = _mapping(path) | defaults
     options: dict[str, dict[str, Any]] = {
         name: {NEVER_NULL: not _can_be_null(value)} for name, value in defaults.items()
     }
