@@ -78,3 +78,33 @@ def test_good_silent_slow_and_dying_relays_are_told_apart(tmp_path: Path) -> Non
     assert {"agent_failed", "relay_silent"} <= set(codes(of_away))
     assert of_away["relay"]["silent_s"]["longest"] == pytest.approx(12, abs=0.1)
     assert of_away["ledger"]["unexplained"] == 0
+
+
+def test_lies_about_numbers_and_times_are_noted(tmp_path: Path) -> None:
+    with (
+        # Every 20th number is left out, from the first event on.
+        BadRelay(50, seq=lambda event: 1000 + event + event // 19) as sparse,
+        # So it is from the 200th event on, when it is known to leave out none.
+        BadRelay(50, seq=lambda event: 1000 + event + max(0, event - 200) // 19) as lossy,
+        BadRelay(50, age_s=lambda _event: -3600) as ahead,
+    ):
+        labs = [
+            Reading(tmp_path / "sparse", sparse),
+            Reading(tmp_path / "lossy", lossy),
+            Reading(tmp_path / "ahead", ahead),
+        ]
+        of_sparse, of_lossy, of_ahead = play_all(labs, Reading.finish)
+
+    assert "relay_sparse" in codes(of_sparse)
+    assert "relay_gaps" not in codes(of_sparse)
+    assert of_sparse["ledger"]["not_read"] is None
+    assert of_sparse["relay"]["jumped_seqs"] == pytest.approx(650 / 19, abs=4)
+
+    assert of_lossy["verdict"]["status"] == "invalid"
+    assert "relay_incomplete" in codes(of_lossy)
+    assert of_lossy["ledger"]["not_read"] == of_lossy["relay"]["missing"] > 10
+
+    assert "relay_clock_off" in codes(of_ahead)
+    assert of_ahead["relay"]["lag_s"] == pytest.approx(-3600, abs=2)
+    for summary in (of_sparse, of_lossy, of_ahead):
+        assert summary["ledger"]["unexplained"] == 0

@@ -235,6 +235,23 @@ def test_gaps_of_unknown_size(tmp_path: Path) -> None:
     assert "relay_gaps" in codes(content)
 
 
+def test_numbers_that_are_left_out_as_a_matter_of_course_are_told(tmp_path: Path) -> None:
+    content = summary(tmp_path, foreign=True, numbers_densely=False, jumps=70, jumped_seqs=75)
+    assert content["ledger"]["not_read"] is None
+    (note,) = [one for one in content["verdict"]["reason_codes"] if one["code"] == "relay_sparse"]
+    assert (note["parameters"]["count"], note["parameters"]["numbers"]) == (70, 75)
+    (tmp_path / "dense").mkdir()
+    dense = summary(tmp_path / "dense", foreign=True, numbers_densely=True, jumps=1, jumped_seqs=1)
+    assert "relay_sparse" not in codes(dense)
+
+
+@pytest.mark.parametrize(("lag_s", "is_told"), [(3600.0, True), (-3600.0, True), (50.0, False)])
+def test_a_clock_that_is_off_is_told(tmp_path: Path, lag_s: float, *, is_told: bool) -> None:
+    content = summary(tmp_path, lag_s=dict.fromkeys(range(-2, 45), lag_s), foreign=True)
+    assert content["relay"]["lag_s"] == lag_s
+    assert ("relay_clock_off" in codes(content)) == is_told
+
+
 def test_too_many_gaps_of_unknown_size(tmp_path: Path) -> None:
     content = summary(
         tmp_path, foreign=True, gaps=4 * [gap(None)], gap_count=4, numbers_densely=False

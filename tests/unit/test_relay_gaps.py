@@ -24,6 +24,18 @@ def test_swapped_neighbours_leave_no_gap_and_no_doubt_of_the_numbers() -> None:
     assert gaps.is_dense(DENSE_EVENTS)
 
 
+def test_what_a_sparse_relay_leaves_out_is_no_gap_from_its_first_jump_on() -> None:
+    gaps = RelayGaps()
+    for number in range(1, 20):
+        jump(gaps, 20 * number - 1, 20 * number + 1, events=19 * number)
+    assert gaps.found == []
+    assert (gaps.count, gaps.jumps, gaps.jumped_seqs) == (0, 19, 19)
+    assert not gaps.is_dense(MANY)
+    # Something much wider is one, of whatever size.
+    jump(gaps, 400, 600, events=400)
+    assert [gap.missing for gap in gaps.found] == [None]
+
+
 def test_a_gap_shrinks_by_what_comes_late() -> None:
     gaps = RelayGaps()
     before = jump(gaps, 10, 13)

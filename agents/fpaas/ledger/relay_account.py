@@ -30,6 +30,7 @@ def account(bundle: Bundle, window: Window) -> Relay:
     return Relay(
         foreign=bundle.spec.firehose.rate_per_s is None,
         silent_s=_silent_s(silences),
+        lag_s=_lag_s(bundle, window),
         lag_growth_s=_lag_growth_s(bundle, window),
         gaps=None
         if gaps is None
@@ -48,6 +49,8 @@ def account(bundle: Bundle, window: Window) -> Relay:
         or not (shuffler is not None and shuffler.numbers_densely)
         or any(gap.missing is None for gap in gaps)
         else sum(gap.missing or 0 for gap in gaps),
+        jumps=shuffler.jumps if shuffler is not None else None,
+        jumped_seqs=shuffler.jumped_seqs if shuffler is not None else None,
         seq_resets=shuffler.seq_resets if shuffler is not None and is_known else None,
         read=shuffler.read.total if shuffler is not None else None,
         reread=shuffler.reread if shuffler is not None else None,
@@ -78,14 +81,7 @@ def _lag_growth_s(bundle: Bundle, window: Window) -> float | None:
     Our relay's frames have their own times; its lateness is measured by when they are due. While
     the stream took no more, the shuffler was late and not the relay.
     """
-    if bundle.spec.firehose.rate_per_s is not None:
-        return None
-    samples = [
-        sample
-        for part in bundle.parts("shuffler")
-        for sample in part.shuffler_samples
-        if sample.unix_ns in window and sample.lag_s is not None
-    ]
+    samples = _samples_of_lag(bundle, window)
     third = len(samples) // 3
     if len(samples) < SAMPLES_MIN or abs(_median_lag_s(samples[:third])) > LIVE_WITHIN_S:
         return None
@@ -98,6 +94,23 @@ def _lag_growth_s(bundle: Bundle, window: Window) -> float | None:
         if max(lags_s) < least_s:
             least_s, least_paused_s = max(lags_s), sample.reading_paused_s
     return grown_s
+
+
+def _lag_s(bundle: Bundle, window: Window) -> float | None:
+    samples = _samples_of_lag(bundle, window)
+    return _median_lag_s(samples) if samples else None
+
+
+def _samples_of_lag(bundle: Bundle, window: Window) -> list[ShufflerSample]:
+    """Return the samples in a window that say how late a foreign relay's events were read."""
+    if bundle.spec.firehose.rate_per_s is not None:
+        return []
+    return [
+        sample
+        for part in bundle.parts("shuffler")
+        for sample in part.shuffler_samples
+        if sample.unix_ns in window and sample.lag_s is not None
+    ]
 
 
 def _median_lag_s(samples: list[ShufflerSample]) -> float:

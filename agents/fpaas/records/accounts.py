@@ -95,9 +95,22 @@ class Relay(msgspec.Struct, kw_only=True):
         float | None,
         doc("the most by which it fell behind real time; null: not live, or not measured"),
     ]
+    lag_s: Annotated[
+        float | None,
+        doc(
+            "of a foreign relay's events in the window, from their own times until they were read, "
+            "median; null: not measured"
+        ),
+    ]
     gaps: Annotated[list[RelayGap] | None, doc("the first 100; null: not measured")]
     gap_count: Annotated[Count | None, doc("all of them")]
     missing: Annotated[Count | None, doc("events in gaps; null: their sizes are not known")]
+    jumps: Annotated[
+        Count | None, doc("places at which its seqs left numbers out; null: not measured")
+    ]
+    jumped_seqs: Annotated[
+        Count | None, doc("the numbers left out there, which need not be of events; null: as above")
+    ]
     seq_resets: Annotated[Count | None, doc("how often its seqs went back to new events")]
     read: Annotated[Count | None, doc("events, each once")]
     reread: Annotated[Count | None, doc("frames that were read before")]

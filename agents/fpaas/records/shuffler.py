@@ -183,6 +183,11 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     numbers_densely: Annotated[
         bool | None, doc("whether the relay's seqs tell what is missing; null: not known")
     ] = None
+    jumps: Annotated[
+        Count | None,
+        doc("places at which the relay's seqs left numbers out on one connection; null: not known"),
+    ] = None
+    jumped_seqs: Annotated[Count | None, doc("the numbers left out there; null: not known")] = None
     seq_resets: Annotated[Count, doc("how often the relay's seqs went back to new events")] = 0
     stream_created: Annotated[
         str | None, doc("when the stream was made that is there now; null: not known")

@@ -46,14 +46,18 @@ class _LeftOut:
 class RelayGaps:
     """The gaps of one relay; `is_dense` if it is known to leave out no number.
 
-    `found` has at most GAPS_MAX, `count` is of all.
+    `found` has at most GAPS_MAX, `count` is of all. `jumps` are the places at which numbers were
+    left out on one connection, whether that is a gap or this relay's way; `jumped_seqs`, how many.
     """
 
     def __init__(self, *, is_dense: bool = False) -> None:
         self.found: list[RelayGap] = []
         self.count = 0
         self._is_dense = is_dense
-        self._jumps = 0
+        self.jumps = 0
+        self.jumped_seqs = 0
+        #: Gaps were found while the numbers seemed to be dense.
+        self._has_sized = False
         self._widest = 0
         #: Those of the current numbering, in the order of its seqs.
         self._left_out: deque[_LeftOut] = deque(maxlen=AWAITED_MAX)
@@ -62,10 +66,10 @@ class RelayGaps:
         """Whether the relay leaves out no numbers, after `read` events."""
         if self._is_dense:
             return True
-        return events >= DENSE_FROM and self._jumps * DENSE_EVENTS <= events
+        return events >= DENSE_FROM and self.jumps * DENSE_EVENTS <= events
 
     def _learn(self, events: int) -> bool:
-        self._is_dense |= not self._jumps and events >= DENSE_EVENTS
+        self._is_dense |= not self.jumps and events >= DENSE_EVENTS
         return self.is_dense(events)
 
     def note_jump(self, gap: RelayGap, until_seq: int, events: int) -> None:
@@ -74,10 +78,15 @@ class RelayGaps:
         added = None
         if self._learn(events):
             added = self._add(gap)
-        elif self._widest and missing > UNUSUAL_TIMES * self._widest:
+            self._has_sized = True
+        elif self._has_sized:
+            self._withdraw(UNUSUAL_TIMES * missing)
+            self._has_sized = False
+        if added is None and self._widest and missing > UNUSUAL_TIMES * self._widest:
             added = self._add_without_size(gap)
         self._await(gap, until_seq, added, is_jump=True)
-        self._jumps += 1
+        self.jumps += 1
+        self.jumped_seqs += missing
         self._widest = max(self._widest, missing)
 
     def note_outage(self, gap: RelayGap, until_seq: int, events: int) -> None:
@@ -114,6 +123,15 @@ class RelayGaps:
             self.found.pop()
             self.count -= 1
 
+    def _withdraw(self, usual_most: int) -> None:
+        """Take back gaps of usual sizes that were found before the numbers were known as sparse."""
+        for left_out in self._left_out:
+            gap = left_out.gap
+            if left_out.is_jump and gap is not None and (gap.missing or usual_most) < usual_most:
+                self.count -= 1
+                self._replace(gap, [])
+                left_out.gap = None
+
     def _await(
         self, gap: RelayGap, until_seq: int, added: RelayGap | None, *, is_jump: bool
     ) -> None:
@@ -124,6 +142,7 @@ class RelayGaps:
 
     def _fill(self, left_out: _LeftOut) -> None:
         left_out.missing -= 1
+        self.jumped_seqs -= left_out.is_jump
         gap = left_out.gap
         if gap is not None and gap.missing is not None and left_out.missing:
             left_out.gap = RelayGap(gap.after_seq, left_out.missing, gap.at_unix_ns, gap.cause)
@@ -131,7 +150,7 @@ class RelayGaps:
         if left_out.missing:
             return
         self._left_out.remove(left_out)
-        self._jumps -= left_out.is_jump
+        self.jumps -= left_out.is_jump
         if gap is not None:
             self.count -= 1
             self._replace(gap, [])

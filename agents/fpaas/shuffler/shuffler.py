@@ -210,6 +210,8 @@ class Shuffler:
             gaps=[*(left.gaps if left else ()), *reader.gaps.found],
             gap_count=reader.gaps.count + (left.gap_count if left else 0),
             numbers_densely=reader.gaps.is_dense(account.read),
+            jumps=reader.gaps.jumps + ((left.jumps or 0) if left else 0),
+            jumped_seqs=reader.gaps.jumped_seqs + ((left.jumped_seqs or 0) if left else 0),
             seq_resets=reader.seq_resets + (left.seq_resets if left else 0),
             stream_created=stream.created,
             lost_streams=[

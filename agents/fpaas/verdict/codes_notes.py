@@ -101,6 +101,14 @@ def _unread_as_planned(p: Parameters) -> str:
     return f"{note}. This is not a failure." if p["nothing_lost"] else f"{note}."
 
 
+def _relay_clock_off(p: Parameters) -> str:
+    side = "ahead of" if p["lag_s"] < 0 else "behind"
+    return (
+        f"the times in the events of the relay {p['relay_url']} are {abs(p['lag_s']):,.0f} s "
+        f"{side} the clock of who read them (median)"
+    )
+
+
 def _workers_restarted(p: Parameters) -> str:
     workers = agreeing(
         p["count"], "worker ended in the run and was|workers ended in the run and were"
@@ -460,6 +468,23 @@ CODES: dict[str, Code] = {
             "missing": "events; null: the relay's numbers do not tell",
             "relay_url": "",
         },
+    ),
+    "relay_sparse": Code(
+        NOTE,
+        "the relay {relay_url} left out {numbers} {numbers:number|numbers} at {count} "
+        "{count:place|places} between its events; whether events are missing there cannot be told",
+        "The relay leaves out sequence numbers as a matter of course, which it may, so they do not "
+        "tell what was lost. `not_read` is null then.",
+        "To know, read another relay of the same network at the same time.",
+        {"numbers": "sequence numbers", "count": "places", "relay_url": ""},
+    ),
+    "relay_clock_off": Code(
+        NOTE,
+        _relay_clock_off,
+        "The relay's clock is off, or it sends what happened at another time. No figure is taken "
+        "from these times but `lag_s` and `lag_growth_s`.",
+        "Nothing, if you play a recording; otherwise set the relay's clock, or the shuffler's.",
+        {"lag_s": "s, negative: from the future", "relay_url": ""},
     ),
     "relay_renumbered": Code(
         NOTE,

@@ -22,6 +22,8 @@ MISSING_LIMIT_PCT = 1.0
 #: So often, nobody may know how many events are missing.
 UNKNOWN_GAPS_LIMIT = 3
 RESETS_LIMIT = 10
+#: Events whose own times are further from the clock than this are not of this moment.
+CLOCK_OFF_S = 60.0
 REREAD_LIMIT_PCT = 10.0
 
 
@@ -61,6 +63,12 @@ def notes(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
     if relay.get("gap_count"):
         gaps = {"count": relay["gap_count"], "missing": relay["missing"]}
         yield Reason("relay_gaps", None, {**gaps, **_url(spec)})
+    # If its numbers are dense, those that it left out are gaps.
+    if relay.get("foreign") and relay.get("jumps") and relay["missing"] is None:
+        left_out = {"count": relay["jumps"], "numbers": relay["jumped_seqs"]}
+        yield Reason("relay_sparse", None, {**left_out, **_url(spec)})
+    if abs(relay.get("lag_s") or 0.0) > CLOCK_OFF_S:
+        yield Reason("relay_clock_off", None, {"lag_s": relay["lag_s"], **_url(spec)})
     if relay.get("seq_resets"):
         yield Reason("relay_renumbered", None, {"count": relay["seq_resets"], **_url(spec)})
     if relay.get("reread"):
