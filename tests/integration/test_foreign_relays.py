@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fpaas.spec import NS_PER_S
 from tests.support.bad_relay import BadRelay
 from tests.support.playbook_lab import SHORT
 from tests.support.side_by_side import OwnLab, play_all
@@ -81,14 +82,22 @@ def test_good_silent_slow_and_dying_relays_are_told_apart(tmp_path: Path) -> Non
 
 
 def test_lies_about_numbers_and_times_are_noted(tmp_path: Path) -> None:
+    labs: list[Reading] = []
+
+    def lose_later(event: int) -> int:
+        """Leave out numbers from 4 s after T0 on, when it is known to leave out none."""
+        if not labs or not labs[1].spec.is_armed:
+            return 1000 + event
+        at_s = labs[1].spec.t0_unix_ns / NS_PER_S + 4 - lossy.began_s
+        return 1000 + event + max(0, event - round(50 * at_s)) // 19
+
     with (
         # Every 20th number is left out, from the first event on.
         BadRelay(50, seq=lambda event: 1000 + event + event // 19) as sparse,
-        # So it is from the 200th event on, when it is known to leave out none.
-        BadRelay(50, seq=lambda event: 1000 + event + max(0, event - 200) // 19) as lossy,
+        BadRelay(50, seq=lose_later) as lossy,
         BadRelay(50, age_s=lambda _event: -3600) as ahead,
     ):
-        labs = [
+        labs += [
             Reading(tmp_path / "sparse", sparse),
             Reading(tmp_path / "lossy", lossy),
             Reading(tmp_path / "ahead", ahead),
