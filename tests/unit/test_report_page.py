@@ -13,7 +13,7 @@ import pytest
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.loader import load_bundle
 from fpaas.reason import Reason
-from fpaas.report import page
+from fpaas.report import page, plan_table
 from fpaas.report.latency_table import latency_rows
 from fpaas.report.ledger_table import OWED_TERMS, identity
 from fpaas.spec import Scenario
@@ -160,3 +160,25 @@ def test_the_heading_names_the_scenario_once(bundle: Bundle, title: str, heading
     spec = replace(bundle.spec, scenario=Scenario("scenario-1", title, ""))
     html = page.render(replace(bundle, spec=spec), {})
     assert f"<h1>{heading}</h1>" in html
+
+
+@pytest.mark.parametrize(("classes", "is_there"), [({}, True), ({"feeds": {}}, False)])
+def test_classes_have_no_median_to_hold_against_a_mean(
+    classes: dict[str, object], *, is_there: bool
+) -> None:
+    content = {"plan": {"processed_per_consumer_per_s": 14.3}, "classes": classes}
+    names = [row["name"] for row in plan_table.plan_rows(content)]
+    assert ("processed, a consumer (median)" in names) == is_there
+
+
+def test_a_few_bytes_are_no_part_of_a_megabyte() -> None:
+    content = {
+        "plan": {"connection_in_flight_bytes_max": 12_100_000},
+        "jetstream": {"connection_pending_bytes_max": 89},
+    }
+    shown = plan_table.plan_rows(content)[-1]
+    assert [shown[key] for key in ("planned", "measured", "ratio")] == [
+        "12.1 MB",
+        "89 bytes",
+        "within",
+    ]

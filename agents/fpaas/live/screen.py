@@ -6,6 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fpaas.digits import significant
 from fpaas.latency.lower_bounds import marked
 from fpaas.legible import legible
 from fpaas.live.standing import DANGER, MISSED, Goal
@@ -219,9 +220,8 @@ def _count(value: float | None) -> str:
 def _ms(value: float | None, *, at_least: bool = False) -> str:
     if value is None:
         return NOTHING
-    written = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
     # There is no room for more.
-    return marked(written, at_least=at_least).replace(" ", "")
+    return marked(significant(value), at_least=at_least).replace(" ", "")
 
 
 def _mb(value: float | None) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from fpaas.bundle.parts import JsonObject
+from fpaas.digits import significant
 from fpaas.records.paths import pick
 
 NOT_MEASURED = "not measured"
@@ -16,15 +16,7 @@ def number(value: Any, digits: int = 3) -> str:  # noqa: ANN401
     """Write a number with at least `digits` significant digits, thousands apart."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return NOT_MEASURED
-    if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
-        return f"{value:,.0f}"
-    if value == 0:
-        return "0"
-    written = f"{value:.{digits}g}"
-    if "e" in written:
-        places = digits - 1 - math.floor(math.log10(abs(value)))
-        return f"{value:.{places}f}"
-    return written
+    return f"{value:,}" if isinstance(value, int) else significant(value, digits)
 
 
 def with_unit(value: Any, unit: str, digits: int = 3) -> str:  # noqa: ANN401

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fpaas.agreement import count_of
+from fpaas.digits import significant
 from fpaas.latency.lower_bounds import MARK
 from fpaas.summary.comparison import NOT_RECORDED, RATIO_DIGITS, TOO_FEW, Comparison, Row, Sample
 
@@ -131,7 +132,7 @@ def median(sample: Sample) -> str:
 
 
 def _floor(floor: float | None) -> str:
-    return "" if floor is None else f"{floor:.3g}"
+    return "" if floor is None else significant(floor)
 
 
 def _known_floor(sample: Sample) -> str:

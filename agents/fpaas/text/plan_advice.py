@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fpaas.consumers.pull_size import FLOW_CONTROL_BYTES, PullSize
+from fpaas.digits import significant
 from fpaas.plan.capacity import MESSAGE_OVERHEAD_BYTES, NATS_MAX_PENDING_BYTES
 from fpaas.spec import VARIABLES, ConsumerClass, RunSpec
 from fpaas.text.plan_figures import each_class, offer_s, percent, plain, rate, share
@@ -130,7 +131,7 @@ def _warn_expiry_between_polls(spec: RunSpec, plan: dict[str, Any]) -> str | Non
         return None
     limit = "bench_stream_max_age_s" if plan["retention_limit"] == "max_age" else "max_bytes"
     return (
-        f"Messages live {plan['retention_s']:.4g} s and a consumer polls every "
+        f"Messages live {significant(plan['retention_s'], 4)} s and a consumer polls every "
         f"{c.poll_interval_s:g} s: some messages expire between two polls. Poll more often "
         f"(bench_poll_interval_s) or keep messages longer ({limit})."
     )
@@ -155,7 +156,8 @@ def _warn_max_bytes(spec: RunSpec, plan: dict[str, Any]) -> str | None:
     needed = math.ceil(plan["offered_per_s"] * spec.stream.max_age_s * message_bytes)
     return (
         f"{plan['offered_per_s']:g} messages/s of {message_bytes:,.0f} bytes each fill the "
-        f"stream's {spec.stream.max_bytes / 1e6:,.0f} MB in {plan['retention_s']:.4g} s, so "
+        f"stream's {spec.stream.max_bytes / 1e6:,.0f} MB in "
+        f"{significant(plan['retention_s'], 4)} s, so "
         f"messages live that long instead of {spec.stream.max_age_s:g} s. To keep them, set "
         f"bench_stream_max_bytes={needed} or a lower bench_firehose_rate_per_s."
     )

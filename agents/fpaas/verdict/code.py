@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from fpaas import agreement
 from fpaas.agreement import count_of
+from fpaas.digits import significant
 from fpaas.latency.leg_kinds import LEGS
 
 #: The figures cannot be trusted.
@@ -72,11 +73,12 @@ OWN_WINDOW = {
 def still_open(p: Parameters) -> str:
     """Say which calls, or deliveries, of a leg had not ended when the run did."""
     never = LEGS[p["leg"]].never
+    least_ms = None if p["open_min_ms"] is None else significant(p["open_min_ms"], 4)
     if never:
-        least = "" if p["open_min_ms"] is None else f", the youngest {p['open_min_ms']:.4g} ms old"
+        least = "" if least_ms is None else f", the youngest {least_ms} ms old"
         was = agreement.agreeing(p["open_count"], "was|were")
         return f"at the run's end there {was} {count_of(p['open_count'], never)}{least}"
-    least = "" if p["open_min_ms"] is None else f", the youngest after {p['open_min_ms']:.4g} ms"
+    least = "" if least_ms is None else f", the youngest after {least_ms} ms"
     calls = count_of(p["open_count"], f"call of {p['leg']} was|calls of {p['leg']} were")
     return f"{calls} still open when the run ended{least}"
 

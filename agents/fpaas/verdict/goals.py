@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fpaas.digits import significant
 from fpaas.finite import is_plain
 from fpaas.reason import Reason
 from fpaas.spec import RunSpec, SpecError
@@ -242,5 +243,5 @@ def _status(
 
 def written(value: float, unit: str) -> str:
     """Write a figure with as many digits as tell."""
-    number = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
+    number = f"{value:,.0f}" if value == int(value) else significant(value)
     return f"{number}{'' if unit == '/s' else ' '}{unit}".strip()
