@@ -29,8 +29,9 @@ def _stall(p: Parameters) -> str:
         return f"A stall: {who} on {p['host']} ended and was started again, gone {stretch}."
     if p["kind"] == "stream_silent":
         return f"A stall: the stream took nothing, though NATS answered, {stretch}."
-    who = "NATS" if p["kind"] == "nats_silent" else "the relay"
-    return f"A stall: {who} did not answer {stretch} (noticed on {p['host']})."
+    # A relay that sends nothing may well answer pings.
+    what = "NATS did not answer" if p["kind"] == "nats_silent" else "no event came from the relay"
+    return f"A stall: {what} {stretch} (noticed on {p['host']})."
 
 
 def _processors(p: Parameters) -> str:

@@ -164,7 +164,7 @@ def _stood_still(p: Parameters) -> str:
     did = {
         NATS_SILENT: "NATS did not answer",
         STREAM_SILENT: "the stream took nothing, though NATS answered,",
-        RELAY_SILENT: "the relay did not answer",
+        RELAY_SILENT: "no event came from the relay",
     }.get(p["kind"], f"{who} did not run")
     seen = f" (noticed on {', '.join(p['hosts'])})" if len(p["hosts"]) > 1 else ""
     *phases, last = [_PHASES[phase] for phase in p["phases"]]
