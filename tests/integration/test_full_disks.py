@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +79,25 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(lab: ProcessesLab) -> Non
     for name in ("relay", "shuffler", "consumers-0", "consumers-1"):
         samples = (files_of(lab) / f"{name}.samples.jsonl").read_text().splitlines()
         assert len(samples) >= 9
+
+
+def test_a_disk_that_is_full_when_a_run_begins_is_why_it_is_invalid(lab: ProcessesLab) -> None:
+    lab.start()
+    filler = fill(files_of(lab))
+    assert time.time_ns() < lab.spec.t0_unix_ns
+    # Later there is room again, too late for those that could not begin.
+    lab.sleep_until(3)
+    filler.unlink()
+    lab.wait()
+    summary = lab.report()
+    assert summary["verdict"]["status"] == "invalid"
+    failed = [one for one in verdict_codes.entries(summary) if one["code"] == "agent_failed"]
+    messages = {one["parameters"]["agent"]: one["parameters"]["message"] for one in failed}
+    for agent in ("relay", "consumers"):
+        assert "No space left on device" in messages[agent]
+    # What nobody measured has no figure.
+    ledger = summary["ledger"]
+    assert ledger["offered"] is ledger["delivered"] is ledger["unexplained"] is None
 
 
 def test_a_disk_that_stays_full_is_why_the_run_is_invalid(lab: ProcessesLab) -> None:

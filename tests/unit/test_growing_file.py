@@ -51,6 +51,31 @@ def test_what_a_full_disk_does_not_take_is_written_later(
     assert path.read_bytes() == b"first\nmore\nmore\nlast\n"
 
 
+def test_more_than_may_be_kept_is_missing_for_good_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", lambda self, mode, **_: SmallDisk(self, mode[:1]))
+        file = GrowingFile(path, kept_max_bytes=12)
+    SmallDisk.room = 6
+    file.append(b"first\n")
+    for number in range(2):
+        with pytest.raises(OSError, match="No space left on device$|device: ") as caught:
+            file.append(b"more%d\n" % number)
+        assert "missing" not in str(caught.value)
+    with pytest.raises(OSError, match="for too long: its last 3 pieces are missing"):
+        file.append(b"more2\n")
+    # A disk that has room again does not hide that there is a hole.
+    SmallDisk.room = 100
+    with pytest.raises(OSError, match="its last 4 pieces are missing") as caught:
+        file.append(b"more3\n")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    with pytest.raises(OSError, match="its last 4 pieces are missing"):
+        file.close()
+    assert path.read_bytes() == b"first\n"
+
+
 def test_what_is_kept_is_missed_at_the_end(tmp_path: Path) -> None:
     full = tmp_path / "file"
     full.symlink_to("/dev/full")
