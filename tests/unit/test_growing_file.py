@@ -61,7 +61,7 @@ def test_more_than_may_be_kept_is_missing_for_good_and_counted(
     SmallDisk.room = 6
     file.append(b"first\n")
     for number in range(2):
-        with pytest.raises(OSError, match="No space left on device$|device: ") as caught:
+        with pytest.raises(OSError, match="No space left") as caught:
             file.append(b"more%d\n" % number)
         assert "missing" not in str(caught.value)
     with pytest.raises(OSError, match="for too long: its last 3 pieces are missing"):
