@@ -115,6 +115,8 @@ class Facts:
     renumbered_unsaved_s: float | None = None
     #: Servers that ended in the run, and agents and workers that did and were started again.
     ends: list[PartEnds] = field(default_factory=list)
+    #: Whether those who would have seen ends left anything.
+    knows_ends: bool = True
     #: Whether the server told its figures of the run's stream at the end.
     has_final: bool = False
 
@@ -168,6 +170,7 @@ def collect(
         stream_began_anew=bundle.stream_made_after is not None,
         places_given_twice=shuffler is not None and shuffler.stream_began_anew,
         renumbered_unsaved_s=renumbered_unsaved_s(bundle),
+        knows_ends=shuffler is not None and all(one.nats_samples for one in bundle.parts("nats")),
         ends=[*server_ends.find(bundle, silent), *restarts.ends(bundle)],
         has_final=bundle.stream_final is not None,
     )

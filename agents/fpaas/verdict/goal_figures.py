@@ -38,8 +38,8 @@ class Measured:
     never_fetched: int | None
     shuffler_reconnects: int = 0
     #: What failed though no fault of the run was to bring that about: each has how often as
-    #: `by_itself`.
-    failures: Sequence[Reason] = ()
+    #: `by_itself`. None: not known.
+    failures: Sequence[Reason] | None = ()
     #: How often publishes failed for good, by reason.
     publish_failures: Mapping[str, int] = field(default_factory=dict)
     #: Servers failed by faults of the run, nothing failed by itself, and the run went on.
@@ -234,8 +234,10 @@ def _errors(run: Measured) -> float | None:
     return others + run.shuffler_reconnects + sum(error_statuses(run.summary).values())
 
 
-def _failures(run: Measured) -> int:
-    return sum(one.parameters["by_itself"] for one in run.failures)
+def _failures(run: Measured) -> int | None:
+    return (
+        None if run.failures is None else sum(one.parameters["by_itself"] for one in run.failures)
+    )
 
 
 def broken_exchanges(run: Measured) -> Iterator[Reason]:
@@ -378,7 +380,7 @@ FIGURES: dict[str, Figure] = {
         "parts that failed though no fault of the run was to do that",
         "",
         _failures,
-        causes=lambda run: iter(run.failures),
+        causes=lambda run: iter(run.failures or ()),
     ),
     "slow_consumers": Figure(
         "connections cut off as slow consumers", "", _slow_consumers, causes=_cut_off

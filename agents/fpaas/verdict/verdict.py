@@ -105,7 +105,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         summary,
         facts.never_fetched,
         facts.shuffler_reconnects,
-        by_itself,
+        by_itself if facts.knows_ends else None,
         facts.publish_failures,
         failed_over=not by_itself and any(one.part == NATS for one in facts.ends),
         polled_s=facts.polled_s,
