@@ -13,7 +13,7 @@ from fpaas.reason import Reason
 from fpaas.records.control import Trouble
 from fpaas.report import use_table
 from fpaas.text import fault_text, leg_words
-from fpaas.verdict import codes, codes_goals, codes_notes, standstills
+from fpaas.verdict import codes, codes_failures, codes_goals, codes_notes, standstills
 
 BUSIEST = {"resource": "cpu", "host": "h", "used_pct": 70.0, "nats_cpu_pct": 7.0}
 WHY = Reason("nothing_owed", None, {})
@@ -75,7 +75,7 @@ def parameters(name: str, count: int) -> dict[str, Any]:
     own: dict[str, Any] = {
         **WORDS,
         "by_cause": causes,
-        "lost_by_cause": dict.fromkeys(codes_notes.LOST_WITH_STREAM, count),
+        "lost_by_cause": dict.fromkeys(codes_failures.LOST_WITH_STREAM, count),
         "by_reason": {"no room": count},
         "by_status": {"503": count},
         "numbers": list(range(count)),

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from fpaas.cli import main
 from fpaas.errors import SpecError
 from fpaas.summary import comparison
-from fpaas.verdict import codes, goal_figures, goals, verdict
+from fpaas.verdict import codes, goals, verdict
+from fpaas.verdict.measured import Measured
 from tests.support import run_specs
 
 MIX = [
@@ -40,7 +41,7 @@ def judge(stated: Mapping[str, object], **classes: dict[str, Any]) -> dict[str, 
     spec = run_specs.build(bench_mix=MIX, bench_consumers=5)
     spec = replace(spec, scenario=replace(spec.scenario, goals=goals.read(stated)))
     summary = {"latency_ms": {"fetch_call": {"p99": 900.0}}, "classes": classes}
-    judged = goals.judge(goal_figures.Measured(spec, summary, 0))
+    judged = goals.judge(Measured(spec, summary, 0))
     return {f"{one.consumers}: {one.name}": one for one in judged}
 
 

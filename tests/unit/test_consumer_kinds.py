@@ -22,7 +22,8 @@ from fpaas.records.consumers import Connections, Fetches, OrderedPlace, WorkerRe
 from fpaas.records.nats import DurableState, StreamState
 from fpaas.spec import RunSpec, Scenario, SpecError, Topology, build, check_run, read_variables
 from fpaas.text import plan_advice, plan_text
-from fpaas.verdict import goal_figures, goals
+from fpaas.verdict import goals
+from fpaas.verdict.measured import Measured
 
 SECOND = 1_000_000_000
 GROUPS = ("relay", "shuffler", "consumers")
@@ -195,7 +196,7 @@ def test_goals_about_polls_are_ruled_out_and_never_met(goal: str, limit: float) 
     run = replace(run, scenario=replace(run.scenario, goals={goal: limit}))
     plan = capacity.predict(run)
     summary: dict[str, Any] = {"plan": plan, "latency_ms": {}, "fetches": {}}
-    [judged] = goals.judge(goal_figures.Measured(run, summary, 0))
+    [judged] = goals.judge(Measured(run, summary, 0))
     assert (judged.status, judged.measured) == (goals.RULED_OUT, None)
     assert judged.why[0].code == "no_polls"
     assert goals.ruled_out(run, plan, {})[goal].code == "no_polls"
@@ -204,7 +205,7 @@ def test_goals_about_polls_are_ruled_out_and_never_met(goal: str, limit: float) 
 def test_that_consumers_received_something_is_a_goal_however_short_the_run() -> None:
     run = make(bench_warmup_s=0, bench_measure_s=5, bench_drain_s=0)
     run = replace(run, scenario=replace(run.scenario, goals={"consumers_fetched_pct_min": 100}))
-    [judged] = goals.judge(goal_figures.Measured(run, {"plan": capacity.predict(run)}, 3))
+    [judged] = goals.judge(Measured(run, {"plan": capacity.predict(run)}, 3))
     assert judged.status == goals.MISSED
 
 

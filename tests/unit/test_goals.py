@@ -15,7 +15,8 @@ from jinja2.nativetypes import NativeEnvironment
 from fpaas.bundle.loader import load_bundle
 from fpaas.spec import RunSpec, SpecError
 from fpaas.summary import summary
-from fpaas.verdict import goal_figures, goals
+from fpaas.verdict import goals
+from fpaas.verdict.measured import Measured
 from tests.support.raw_run import RawRun
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -43,7 +44,7 @@ def judge_one(
             target = target[section]
         target[name] = value
     spec = replace(spec, scenario=replace(spec.scenario, goals=goal))
-    (judged,) = goals.judge(goal_figures.Measured(spec, content, **{"never_fetched": 0, **facts}))
+    (judged,) = goals.judge(Measured(spec, content, **{"never_fetched": 0, **facts}))
     return judged
 
 
@@ -186,7 +187,7 @@ def test_a_run_of_an_older_version_is_judged_by_the_defaults(
     del content_of_old["scenario"]["goals"]
     old = RunSpec.from_json(json.dumps(content_of_old), "run.json")
     assert old.scenario.goals is None
-    judged = goals.judge(goal_figures.Measured(old, content, 0))
+    judged = goals.judge(Measured(old, content, 0))
     assert [goal.name for goal in judged] == list(goals.DEFAULT_GOALS)
 
 

@@ -17,7 +17,7 @@ from fpaas.spec import RunSpec, Scenario, SpecError, Topology, build, check_run,
 from fpaas.spec.class_counts import spread
 from fpaas.text import load_words, plan_advice
 from fpaas.verdict import goals
-from fpaas.verdict.goal_figures import Measured
+from fpaas.verdict.measured import Measured
 
 HOSTS = {group: ["h"] for group in ("relay", "nats", "shuffler")} | {"consumers": ["a", "b"]}
 

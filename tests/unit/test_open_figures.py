@@ -207,7 +207,8 @@ from fpaas.report.latency_table import latency_rows
 from fpaas.summary import comparison
 from fpaas.summary import summary
 from fpaas.text import summary_text
-from fpaas.verdict import goal_figures, goals
+from fpaas.verdict import goals
+from fpaas.verdict.measured import Measured
 from fpaas.bundle.loader import load_bundle
 from fpaas.sweep import sweep_figures
 from tests.support.raw_run import RawRun
@@ -223,7 +224,7 @@ content = summary.analyse(bundle)
 csv = figure_files.of_run(bundle, content, 5.0)
 goal = goals.figure_of("new_leg_p99_ms_max")
 compared = comparison.compare([content], [content])
-measured = goal_figures.Measured(bundle.spec, content, None)
+measured = Measured(bundle.spec, content, None)
 print(json.dumps({
     "summary": content["latency_ms"]["new_leg"]["count"],
     "text": any("a new leg" in line for line in summary_text.lines(content, "")),

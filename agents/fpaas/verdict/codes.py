@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fpaas.reason import Reason
 from fpaas.records.judgement import Cause, ReasonCode
 from fpaas.verdict import (
+    codes_failures,
     codes_goals,
     codes_invalid,
     codes_lab,
@@ -26,6 +27,7 @@ CODES: dict[str, Code] = {
     **codes_lab.CODES,
     **codes_relay.CODES,
     **codes_ledger.CODES,
+    **codes_failures.CODES,
     **codes_goals.CODES,
     **codes_notes.CODES,
     **codes_limits.CODES,

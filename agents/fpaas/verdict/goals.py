@@ -19,14 +19,8 @@ from fpaas.digits import significant
 from fpaas.finite import is_plain
 from fpaas.reason import Reason
 from fpaas.spec import RunSpec, SpecError
-from fpaas.verdict.goal_figures import (
-    FIGURES,
-    OF_EACH_CLASS,
-    OF_ONE_CLASS,
-    Figure,
-    Measured,
-    Open,
-)
+from fpaas.verdict.goal_figures import FIGURES, OF_EACH_CLASS, OF_ONE_CLASS
+from fpaas.verdict.measured import Figure, Measured, Open
 
 MET = "met"
 MISSED = "missed"

@@ -10,6 +10,7 @@ from fpaas.reason import Reason
 from fpaas.spec import RunSpec, acks
 from fpaas.verdict import goal_figures
 from fpaas.verdict.facts import Facts
+from fpaas.verdict.measured import Measured
 
 #: A clock that was further off before the run is worth knowing, though it is allowed for.
 CLOCK_OFF_MS = 1000.0
@@ -20,7 +21,7 @@ def of(
 ) -> Iterator[Reason]:
     """Say what the parameters left undone, and what came more than once."""
     ledger = summary["ledger"]
-    run = goal_figures.Measured(spec, summary, facts.never_fetched, polled_s=facts.polled_s)
+    run = Measured(spec, summary, facts.never_fetched, polled_s=facts.polled_s)
     # Without a server, nothing that is left undone is by the parameters.
     if not has_nats_died:
         yield from _expected(run)
@@ -59,7 +60,7 @@ def _as_asked(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
         yield Reason("acks_not_asked")
 
 
-def _expected(run: goal_figures.Measured) -> Iterator[Reason]:
+def _expected(run: Measured) -> Iterator[Reason]:
     """Name what the parameters themselves leave undone."""
     ledger, plan, consumers = run.summary["ledger"], run.summary["plan"], run.spec.consumers
     capacity, owed = plan["capacity_per_consumer_per_s"], plan["owed_per_consumer_per_s"]

@@ -40,6 +40,7 @@ from fpaas.verdict import (
     standstills,
 )
 from fpaas.verdict.facts import Facts
+from fpaas.verdict.measured import Measured
 
 PASS: Final = "pass"  # noqa: S105
 FAIL: Final = "fail"
@@ -100,7 +101,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
     """Judge a run by its summary (all sections but the verdict) and facts."""
     failed = list(failures.of(spec, summary, facts))
     by_itself = [one for one in failed if one.parameters.get("by_itself")]
-    measured = goal_figures.Measured(
+    measured = Measured(
         spec,
         summary,
         facts.never_fetched,
