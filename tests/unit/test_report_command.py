@@ -44,6 +44,23 @@ def test_run_that_never_began(run: Path) -> None:
     assert "run.json: the run never began: it has no T0" in result.output
 
 
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_a_hosts_part_is_refused_and_stays_as_it_is(tmp_path: Path, *, is_sealed: bool) -> None:
+    """As `.lab/current` while a run is on: what is written there is sealed, and collected."""
+    run = RawRun().write(tmp_path / "run", sealed=is_sealed)
+    part = run / "hosts" / HOST
+    (part / "run.json").write_text((run / "run.json").read_text())
+    if is_sealed:
+        for path in part.glob("*.status.json"):
+            path.unlink()
+    before = sorted(part.iterdir())
+    result = report(part)
+    assert result.exit_code == 2, result.output
+    assert f"{part}: is one host's part of a run, not a bundle" in result.output
+    assert "`fpaas watch`" in result.output
+    assert sorted(part.iterdir()) == before
+
+
 def test_a_good_run(run: Path) -> None:
     (run / "control.json").write_text('{"git_commit": "abc123", "problems": []}')
     result = report(run)

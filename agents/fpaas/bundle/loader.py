@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from fpaas.bundle import hosts_part
 from fpaas.bundle.bundle import LOAD_GROUPS, Bundle, hosts_of, uses_own_relay
 from fpaas.bundle.parts import HostPart, ServerFinal, WorkerPart
 from fpaas.measures import delivery_log
@@ -63,7 +64,7 @@ _TURN = threading.Lock()
 
 
 def load_bundle(directory: Path) -> Bundle:
-    """Read results/<run-id>. Raises spec.SpecError if run.json is no begun run's.
+    """Read results/<run-id>. Raises spec.SpecError if it is a host's part of one, or never began.
 
     Threads take turns: msgspec crashes the process if two of them meet a type for the first time.
     """
@@ -73,6 +74,7 @@ def load_bundle(directory: Path) -> Bundle:
 
 def _load(directory: Path) -> Bundle:
     spec = RunSpec.load(directory / SPEC_FILE)
+    hosts_part.refuse(directory)
     check_run(spec, str(directory / SPEC_FILE))
     if not spec.is_armed:
         raise SpecError(f"{directory / SPEC_FILE}: the run never began: it has no T0")
