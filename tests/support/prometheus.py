@@ -40,7 +40,8 @@ class Prometheus:
     SCRAPE_S = 1
 
     def __init__(self, directory: Path, targets: dict[str, str]) -> None:
-        self._url = f"http://127.0.0.1:{free_port()}"
+        self.port = free_port()
+        self._url = f"http://127.0.0.1:{self.port}"
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir()

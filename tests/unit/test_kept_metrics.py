@@ -47,6 +47,8 @@ def test_the_window_is_by_the_clock_of_prometheus_host() -> None:
 
 
 def test_a_bundle_without_metrics_says_how_to_keep_them(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"none: does not exist$"):
+        metrics_server.find(tmp_path / "none")
     with pytest.raises(BadInput, match=r"is not a bundle of a run"):
         metrics_server.find(tmp_path)
     (tmp_path / "run.json").touch()
@@ -71,6 +73,17 @@ def test_a_bundle_that_lost_its_snapshot_says_so(tmp_path: Path, left: list[str]
         (part / metrics.BLOCKS / name).mkdir(parents=True, exist_ok=True)
         (part / metrics.BLOCKS / name / "meta.json").touch()
     assert metrics_server.find(tmp_path).about == about
+
+
+@pytest.mark.parametrize("time_s", [1e300, 253_402_300_800, -1])
+def test_times_that_are_none_are_refused(tmp_path: Path, time_s: float) -> None:
+    (tmp_path / "run.json").touch()
+    path = tmp_path / "hosts" / "h" / metrics.NAME
+    path.parent.mkdir(parents=True)
+    about = KeptMetrics(from_unix_s=1, to_unix_s=time_s, blocks=[], series=1, samples=1)
+    files.write(path, about)
+    with pytest.raises(BadInput, match=r"metrics\.json: is not what it should be: .*to_unix_s"):
+        metrics_server.find(tmp_path)
 
 
 def test_without_any_prometheus_it_is_said_what_to_do(

@@ -26,14 +26,16 @@ def command(*, run_dir: Path, listen: str, prometheus: Path | None) -> None:
 
     RUN_DIR is a bundle, results/<run-id>, of a run with bench_keep_metrics=true. It stays as it is.
     """
-    parse_listen(listen)
+    _, port = parse_listen(listen)
+    if port == 0:
+        raise BadInput(f"--listen {listen}: 0 is no port that can be looked at; choose one")
     # It ends Prometheus, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     kept = metrics_server.find(run_dir)
     with metrics_server.serve(kept, listen, prometheus) as server:
-        click.echo(f"{run_dir}: {server.url}\nCtrl-C ends it.")
+        click.echo(f"{run_dir}: {metrics_server.graph_url(server, kept.about)}\nCtrl-C ends it.")
         try:
-            code = server.process.wait()
+            server.process.wait()
         except KeyboardInterrupt:
             sys.exit(0)
-    raise BadInput(f"prometheus ended by itself, with {code}: {server.last_words()}")
+        raise server.ended()

@@ -7,14 +7,15 @@ import shutil
 import subprocess
 import tempfile
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
+from fpaas import json_input
 from fpaas.control import own_prometheus
 from fpaas.errors import BadInput
 from fpaas.records import files, metrics
@@ -28,6 +29,11 @@ READY_LIMIT_S = 60.0
 RETENTION = "100y"
 #: How long a sample stands for what comes after it: three scrapes as far apart as a lab's can be.
 LOOKBACK = "30s"
+#: What a Prometheus was started with: on a port that is taken, another one would answer.
+_FLAGS = "/api/v1/status/flags"
+_FLAGS_BYTES_MAX = 1 << 20
+#: Its input ends with whoever started it.
+_CLEAN_UP = 'read -r pid; cat >/dev/null; [ -z "$pid" ] || kill -KILL "$pid"; rm -rf -- "$1"'
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Kept:
 
 def find(bundle: Path) -> Kept:
     """Return what a bundle has kept. Raises BadInput."""
+    if not bundle.exists():
+        raise BadInput(f"{bundle}: does not exist")
     if not (bundle / "run.json").exists():
         raise BadInput(f"{bundle}: is not a bundle of a run: it has no run.json")
     found = sorted(bundle.glob(f"hosts/*/{metrics.NAME}"))
@@ -62,47 +70,56 @@ def find(bundle: Path) -> Kept:
 
 @dataclass(frozen=True)
 class Server:
-    """A Prometheus that is up."""
+    """A Prometheus that was started; no other one has its `data`."""
 
     process: subprocess.Popen[bytes]
-    url: str
+    address: str
+    data: Path
     log: Path
+
+    def ended(self) -> BadInput:
+        """Say that it ended by itself, and why if it did."""
+        return BadInput(f"{self.address}: prometheus ended by itself: {self.last_words()}")
 
     def last_words(self) -> str:
         """Return the last that it said."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "nothing"
+        return lines[-1] if lines else "it said nothing"
 
 
 @contextlib.contextmanager
 def serve(kept: Kept, listen: str, program: Path | None) -> Iterator[Server]:
     """Serve a copy of the blocks for as long as the context is open. Raises BadInput."""
     program = program or own_prometheus.find(CACHE)
-    with tempfile.TemporaryDirectory(prefix="fpaas-metrics-") as name:
+    with tempfile.TemporaryDirectory(prefix="fpaas-metrics-") as name, _heir(name) as heir:
         directory = Path(name)
+        data, log = directory / "data", directory / "log"
         try:
-            shutil.copytree(kept.blocks, directory / "data")
+            shutil.copytree(kept.blocks, data)
         except (OSError, shutil.Error) as error:
             raise BadInput(f"{kept.blocks}: cannot be copied to {directory}: {error}") from error
         (directory / "prometheus.yml").write_text("{}\n", encoding="utf-8")
-        log = directory / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603
-                [
-                    str(program),
-                    f"--config.file={directory / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={directory / 'data'}",
-                    f"--storage.tsdb.retention.time={RETENTION}",
-                    f"--web.listen-address={listen}",
-                    f"--query.lookback-delta={LOOKBACK}",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        server = Server(process, f"http://{listen}/graph?{_query(kept.about)}", log)
         try:
-            _wait(server, f"http://{listen}/-/ready")
+            with log.open("wb") as output:
+                process = subprocess.Popen(  # noqa: S603
+                    [
+                        str(program),
+                        f"--config.file={directory / 'prometheus.yml'}",
+                        f"--storage.tsdb.path={data}",
+                        f"--storage.tsdb.retention.time={RETENTION}",
+                        f"--web.listen-address={listen}",
+                        f"--query.lookback-delta={LOOKBACK}",
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+        except OSError as error:
+            raise BadInput(f"{program}: cannot be started: {error.strerror}") from error
+        heir.write(b"%d\n" % process.pid)
+        server = Server(process, f"http://{listen}", data, log)
+        try:
+            _wait(server)
             yield server
         finally:
             process.terminate()
@@ -113,10 +130,27 @@ def serve(kept: Kept, listen: str, program: Path | None) -> Iterator[Server]:
                 process.wait()
 
 
-def _query(about: KeptMetrics) -> str:
-    """Show the run's window, and its phases."""
+@contextlib.contextmanager
+def _heir(directory: str) -> Iterator[IO[bytes]]:
+    """Have a process clean up if this one is killed; it is to be told Prometheus' pid."""
+    with subprocess.Popen(  # noqa: S603
+        ["/bin/sh", "-c", _CLEAN_UP, "sh", directory],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        # What ends us by a signal to the terminal's processes does not end it.
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None  # noqa: S101
+        try:
+            yield process.stdin
+        finally:
+            process.kill()
+
+
+def graph_url(server: Server, about: KeptMetrics) -> str:
+    """Return the page that shows the run's window, and its phases."""
     ended = datetime.fromtimestamp(about.to_unix_s, UTC)
-    return urllib.parse.urlencode(
+    query = urllib.parse.urlencode(
         {
             "g0.expr": "fpaas_run_phase == 1",
             "g0.tab": "0",
@@ -124,14 +158,28 @@ def _query(about: KeptMetrics) -> str:
             "g0.end_input": f"{ended:%Y-%m-%d %H:%M:%S}",
         }
     )
+    return f"{server.address}/graph?{query}"
 
 
-def _wait(server: Server, url: str) -> None:
+def _wait(server: Server) -> None:
     deadline = time.monotonic() + READY_LIMIT_S
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
-            break
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):  # noqa: S310
-            return
+            raise server.ended()
+        with contextlib.suppress(OSError, ValueError):
+            if _is_ready(server):
+                return
         time.sleep(0.1)
-    raise BadInput(f"prometheus does not come up on {url}: {server.last_words()}")
+    raise BadInput(f"prometheus does not come up on {server.address}: {server.last_words()}")
+
+
+def _is_ready(server: Server) -> bool:
+    """Whether this very one is. Raises OSError or ValueError if it is not, or another answers."""
+    with urllib.request.urlopen(f"{server.address}/-/ready", timeout=5):  # noqa: S310
+        pass
+    with urllib.request.urlopen(f"{server.address}{_FLAGS}", timeout=5) as answer:  # noqa: S310
+        told = json_input.loads(answer.read(_FLAGS_BYTES_MAX))
+    try:
+        return bool(told["data"]["storage.tsdb.path"] == str(server.data))
+    except (TypeError, LookupError):
+        return False

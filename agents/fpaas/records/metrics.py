@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from fpaas.records.fields import doc
 
@@ -13,13 +14,15 @@ NAME = "metrics.json"
 BLOCKS = "metrics"
 #: OpenMetrics text.
 TEXT = "metrics.om.gz"
+#: To the end of the year 9999, which is the last that a date can have.
+_UnixS = Annotated[float, Meta(ge=0, lt=253_402_300_800)]
 
 
 class KeptMetrics(msgspec.Struct, kw_only=True, frozen=True):
     """Written on the monitoring host if `bench_keep_metrics` is true."""
 
-    from_unix_s: Annotated[float, doc("by the clock of Prometheus' host, as its samples are")]
-    to_unix_s: float
+    from_unix_s: Annotated[_UnixS, doc("by the clock of Prometheus' host, as its samples are")]
+    to_unix_s: _UnixS
     blocks: Annotated[list[str], doc("in metrics/; they may have samples of other runs, too")]
     series: Annotated[int, doc("in metrics.om.gz")]
     samples: int
