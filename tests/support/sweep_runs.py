@@ -68,7 +68,7 @@ def write(
         point = SweepPoint(number, {"bench_consumers": consumers})
         if cpu_pct is not None:
             run_id = f"20260921T12{number:02}00Z-{name}"
-            (results / run_id).mkdir()
+            (results / run_id / "hosts").mkdir(parents=True)
             content = json.dumps(summary(consumers, cpu_pct, status))
             (results / run_id / "summary.json").write_text(content)
             (results / run_id / "run.json").write_text("{}")

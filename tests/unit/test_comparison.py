@@ -380,6 +380,18 @@ def test_a_page_needs_two_groups_and_runs_without_raw_data_have_no_lines(tmp_pat
     assert _compare(one, "vs", other, "--html", str(tmp_path / "no" / "x")).exit_code == 2
 
 
+def test_a_run_whose_evidence_is_gone_is_said_to_lack_it(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name / "hosts").mkdir(parents=True)
+        (tmp_path / name / "summary.json").write_text(json.dumps(_summary(1.0)))
+        (tmp_path / name / "run.json").write_text("{}")
+    (tmp_path / "new" / "hosts").rmdir()
+    sides = [str(tmp_path / "old"), "vs", str(tmp_path / "new")]
+    told = json.loads(_compare(*sides, "--format", "json").stdout)["warnings"]
+    [lacking] = [one for one in told if "lacks" in one]
+    assert lacking.startswith(f"{tmp_path / 'new'}: lacks hosts: its verdict cannot be checked")
+
+
 def test_a_run_with_a_stall_is_said_to_have_one(tmp_path: Path) -> None:
     def event(kind: str, begin_s: float) -> dict[str, Any]:
         return {"kind": kind, "begin_s": begin_s, "end_s": None, "sentence": f"it was {kind}"}
@@ -391,7 +403,7 @@ def test_a_run_with_a_stall_is_said_to_have_one(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     # Files that somebody changed are compared as far as they go.
     for directory, found in ((old, ["no event"]), (new, events)):
-        directory.mkdir()
+        (directory / "hosts").mkdir(parents=True)
         content = _summary(1.0) | {"events": found}
         (directory / "summary.json").write_text(json.dumps(content))
         (directory / "run.json").write_text("{}")

@@ -13,6 +13,7 @@ import subprocess
 import termios
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -31,10 +32,12 @@ from fpaas.records import status
 from fpaas.records.events import EventLog
 from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S
-from fpaas.summary import summary
+from fpaas.summary import manifest, summary
 from fpaas.text import bars, plain_output
 from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.raw_run import RawRun
+
+RUN_ID = RawRun().spec.run_id
 
 
 @pytest.fixture
@@ -48,7 +51,8 @@ def seen(directory: Path, at_s: float) -> view.View:
     where = source.Here(directory)
     dumps = where.dumps()
     run = where.run(dumps)
-    return view.make(run, dumps, run.t0_unix_ns + round(at_s * NS_PER_S), where.summary())
+    now_unix_ns = run.t0_unix_ns + round(at_s * NS_PER_S)
+    return view.make(run, dumps, now_unix_ns, where.summary(), where.problems())
 
 
 def test_it_shows_what_agents_have_written_so_far(bundle: Path) -> None:
@@ -150,10 +154,113 @@ def test_figures_have_room_on_a_small_screen(bundle: Path) -> None:
 def test_a_run_that_is_over_before_its_report_is_there_says_where_its_verdict_will_be(
     bundle: Path,
 ) -> None:
-    shown = CliRunner().invoke(watch.command, [str(bundle)])
+    part = bundle / "hosts" / "localhost"
+    (part / "run.json").write_text((bundle / "run.json").read_text())
+    shown = CliRunner().invoke(watch.command, [str(part)])
     assert shown.exit_code == 0
-    verdict_at = f"`fpaas watch results/{RawRun().spec.run_id}` shows it\n"
+    verdict_at = f"`fpaas watch results/{RUN_ID}` shows it\n"
     assert shown.stderr == f"no verdict yet; once the run is collected, {verdict_at}"
+
+
+def report(directory: Path) -> dict[str, Any]:
+    content = summary.analyse(load_bundle(directory))
+    (directory / "summary.json").write_text(json.dumps(content))
+    listed = msgspec.json.encode(manifest.describe(load_bundle(directory)))
+    (directory / "manifest.json").write_bytes(listed)
+    return content
+
+
+@pytest.fixture
+def in_lab(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout after a run: the lab's `current` leads to it still, and its bundle is reported."""
+    report(bundle)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    run = tmp_path / ".lab" / "runs" / RUN_ID
+    shutil.copytree(bundle / "hosts" / "localhost", run)
+    shutil.copy(bundle / "run.json", run)
+    (tmp_path / ".lab" / "current").symlink_to(f"runs/{RUN_ID}")
+    return bundle.rename(tmp_path / "results" / RUN_ID)
+
+
+@pytest.mark.parametrize("options", [[], ["--once"]])
+def test_in_between_runs_the_last_one_is_shown_as_its_bundle_has_it(
+    in_lab: Path, options: list[str]
+) -> None:
+    of_bundle = CliRunner().invoke(watch.command, [f"results/{RUN_ID}", *options])
+    shown = CliRunner().invoke(watch.command, options)
+    assert "rates and latencies of its window" in shown.stdout
+    assert shown.stdout == of_bundle.stdout
+    assert of_bundle.stderr == ""
+    assert shown.stderr == f"no run is on now; this was {RUN_ID}\n"
+    # Who names the run's own directory is led to the bundle.
+    shown = CliRunner().invoke(watch.command, [".lab/current"])
+    verdict_at = f"`fpaas watch results/{RUN_ID}` shows the verdict of this one\n"
+    assert shown.stderr == f"no run is on now; {verdict_at}"
+    del in_lab
+
+
+def test_while_a_playbook_is_at_work_the_next_run_is_waited_for(
+    in_lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch that began just before a run ended with the run before; so it did in a repeat."""
+    current, later = in_lab.parents[1] / ".lab" / "current", "20260921T130000Z-scenario-1"
+    steps: list[str] = []
+
+    def sleep(_: float) -> None:
+        steps.append("slept")
+        if len(steps) == 2:
+            current.unlink()
+        elif len(steps) == 3:
+            run = current.parent / "runs" / later
+            shutil.copytree(current.parent / "runs" / RUN_ID, run)
+            (run / "run.json").write_text(
+                dataclasses.replace(RawRun().spec, run_id=later).to_json()
+            )
+            current.symlink_to(f"runs/{later}")
+
+    monkeypatch.setattr(watch, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(watch, "playbook_is_at_work", lambda: len(steps) < 5)
+    shown = CliRunner().invoke(watch.command, [])
+    of_last, waiting, of_next = shown.stdout.splitlines()
+    assert "rates and latencies of its window" in of_last
+    assert waiting == watch.WAITING
+    assert " s, over: " in of_next
+    assert f"results/{later}` shows it" in shown.stderr
+    assert len(steps) == 5
+
+
+def test_before_the_first_run_there_is_nothing_to_show_until_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(watch.command, [])
+    assert refused.exit_code == 2
+    assert "no run is on here" in refused.output
+    steps: list[float] = []
+    monkeypatch.setattr(watch, "time", SimpleNamespace(sleep=steps.append))
+    monkeypatch.setattr(watch, "playbook_is_at_work", lambda: len(steps) < 3)
+    refused = CliRunner().invoke(watch.command, [])
+    assert watch.WAITING in refused.output
+    assert (refused.exit_code, len(steps)) == (2, 3)
+
+
+def test_a_bundle_without_a_verdict_says_what_writes_it(bundle: Path) -> None:
+    shown = CliRunner().invoke(watch.command, [str(bundle)])
+    assert shown.stderr == f"no verdict is there; `fpaas report {bundle}` writes it\n"
+
+
+@pytest.mark.parametrize("gone", ["hosts", "hosts/localhost/shuffler.json", "control.json"])
+def test_a_verdict_of_more_than_is_there_says_so(bundle: Path, gone: str) -> None:
+    report(bundle)
+    assert "lacks" not in screen.line(seen(bundle, 0))
+    if (bundle / gone).is_dir():
+        shutil.rmtree(bundle / gone)
+    else:
+        (bundle / gone).unlink()
+    shown = CliRunner().invoke(watch.command, [str(bundle)]).stdout
+    assert f"; lacks {gone}" in shown
+    assert "its verdict cannot be checked" in shown
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "file"])
@@ -514,7 +621,7 @@ def test_a_run_is_watched_over_its_inventorys_hosts(
     assert abs(hosts.now_unix_ns(RawRun().spec, dumps) / 1e9 - time.time()) < 60
     # Agents' files are nobody else's to read.
     assert (tmp_path / "sudo.log").exists()
-    [unreached] = hosts.unreached
+    [unreached] = hosts.problems()
     assert unreached.startswith("gone-1: does not answer: ")
 
 

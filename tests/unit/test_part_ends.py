@@ -26,6 +26,7 @@ from fpaas.records.events import (
     Value,
 )
 from fpaas.spec import NS_PER_S, Fault
+from fpaas.summary import summary
 from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
 
 
@@ -233,3 +234,11 @@ def test_a_server_that_stays_away_has_ended(tmp_path: Path) -> None:
 def test_what_was_over_before_the_run_or_came_after_it_is_none_of_its_ends(tmp_path: Path) -> None:
     bundle = load(tmp_path, [], of_server(ended_s=[-3.0, 999.0], up_s=[]))
     assert list(server_ends.find(bundle, {})) == []
+
+
+@pytest.mark.parametrize("gone", ["shuffler.json", "probe.nats.jsonl", "probe.host.jsonl"])
+def test_failures_that_nobody_was_there_to_see_are_not_measured(tmp_path: Path, gone: str) -> None:
+    directory = RawRun().write(tmp_path / "run")
+    (directory / "hosts" / HOST / gone).unlink()
+    goals = {one["name"]: one for one in summary.analyse(load_bundle(directory))["goals"]}
+    assert goals["failures_max"]["measured"] is None

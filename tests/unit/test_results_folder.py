@@ -19,7 +19,7 @@ from fpaas.text import results_text, sparks
 from tests.support import sweep_runs
 from tests.support.report_page import HOSTILE, Page
 
-RUNS_MANY = 500
+RUNS_MANY, FILES_MANY = 500, 60
 REBUILD_LIMIT_S = 1.0
 
 
@@ -34,6 +34,7 @@ def put(results: Path, name: str, content: dict[str, Any] | str | bytes | None =
         content = content.encode()
     (directory / "summary.json").write_bytes(content)
     (directory / "run.json").write_text("{}")
+    (directory / "hosts").mkdir()
     return directory
 
 
@@ -84,6 +85,24 @@ def test_a_verdict_without_a_run_json_is_none(tmp_path: Path, content: str | Non
     (row,) = folder.read(tmp_path)
     assert (row.kind, row.status) == (entry.BROKEN, "")
     assert row.problem.startswith("run.json: ")
+
+
+@pytest.mark.parametrize("listed", [None, "hosts/a/relay.json", "control.json", "control.invalid"])
+def test_a_run_whose_evidence_is_gone_is_no_plain_pass(tmp_path: Path, listed: str | None) -> None:
+    directory = put(tmp_path, "20260101T000000Z-scenario-1")
+    made_again: dict[str, Any] = {"report.html": {}, "figures/publish_ack.csv": {}}
+    manifest = directory / "manifest.json"
+    manifest.write_text(json.dumps({"files": {"run.json": {}, **made_again}}))
+    assert [row.kind for row in folder.read(tmp_path)] == [entry.RUN]
+    if listed is None:
+        manifest.unlink()
+        (directory / "hosts").rmdir()
+    else:
+        listed = listed.replace("control.invalid", control.INVALID)
+        manifest.write_text(json.dumps({"files": {listed: {}, "run.json": {}, **made_again}}))
+    (row,) = folder.read(tmp_path)
+    assert (row.kind, row.status) == (entry.BROKEN, "")
+    assert row.problem.startswith(f"lacks {listed or 'hosts'}: its verdict cannot be checked; ")
 
 
 def test_what_is_no_run_at_all_is_a_row_too(tmp_path: Path) -> None:
@@ -162,7 +181,13 @@ def test_an_empty_folder_has_a_page(tmp_path: Path) -> None:
 def test_five_hundred_runs_take_less_than_a_second(tmp_path: Path) -> None:
     content = sweep_runs.summary(100, 10.0) | {"scenario": "scenario-1", "padding": "x" * 20_000}
     for number in range(RUNS_MANY):
-        put(tmp_path, f"20260101T{number:06}Z-scenario-1", content)
+        directory = put(tmp_path, f"20260101T{number:06}Z-scenario-1", content)
+        names = [f"hosts/a/consumers-{part}.json" for part in range(FILES_MANY)]
+        (directory / "hosts" / "a").mkdir()
+        for name in names:
+            (directory / name).touch()
+        entries = {name: {"bytes": 0, "sha256": "0" * 64} for name in names}
+        (directory / "manifest.json").write_text(json.dumps({"files": entries}))
     results_page.write(tmp_path, folder.read(tmp_path))
     began = time.process_time()
     rows = folder.read(tmp_path)

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from fpaas import json_input
+from fpaas.bundle import lacking
 from fpaas.errors import EXIT_VERDICT_FAILED, BadInput, RunInvalid, report_command
 from fpaas.finite import FiniteRange
 from fpaas.records import control
@@ -163,7 +164,9 @@ def _caution(
             )
         warnings.append(f"{run.directory} is INVALID: {why}")
     for run in everything:
-        warnings += [f"{run.directory}: {what}" for what in (*_broken(run), *run.unknown)]
+        warnings += [
+            f"{run.directory}: {what}" for what in (*_lacking(run), *_broken(run), *run.unknown)
+        ]
     if before is not after:
         there = {run.identity or run.directory.resolve() for run in before}
         warnings += [
@@ -173,6 +176,11 @@ def _caution(
         ]
     facts = [[run.facts for run in group] for group in (before, after)]
     return Caution(warnings, comparison.differences(*facts))
+
+
+def _lacking(run: Run) -> Iterator[str]:
+    if what := lacking.sentence(run.directory):
+        yield what
 
 
 def _broken(run: Run) -> Iterator[str]:

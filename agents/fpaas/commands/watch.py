@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
 
 import click
 
-from fpaas.errors import BadInput
-from fpaas.live import source, view
+from fpaas.bundle.loader import HOSTS_DIRECTORY
+from fpaas.control.lab_lock import Lab
+from fpaas.errors import BadInput, report_command
+from fpaas.live import lab, view
+from fpaas.live.lab import OfLab
+from fpaas.live.source import Here, OverHosts
 from fpaas.live.view import View
+from fpaas.records import control
 
-LAB = Path(".lab") / "current"
 #: Over hosts each look is a login.
 EVERY_S = {"here": 1.0, "hosts": 3.0}
 LINES_EVERY_S = 5.0
 #: A terminal that has no screen to write on.
 DUMB = "dumb"
+WAITING = "waiting for the next run; Ctrl-C ends it"
+Source = Here | OverHosts | OfLab
 
 
 @click.command
@@ -38,9 +45,11 @@ def command(run: Path | None, inventory: Path | None, *, once: bool, lines: bool
     """
     if run and inventory:
         raise BadInput("RUN is a run that was collected, -i one that is on; give one of them")
-    where = source.OverHosts(inventory) if inventory else source.Here(_directory(run))
+    where = _source(run, inventory)
     every_s = EVERY_S["hosts" if inventory else "here"]
     try:
+        if isinstance(where, OfLab) and not once:
+            _wait_for_one(where)
         if sys.stdout.isatty() and os.environ.get("TERM", DUMB) != DUMB and not lines:
             last = _full_screen(where, every_s, once=once)
         else:
@@ -48,61 +57,105 @@ def command(run: Path | None, inventory: Path | None, *, once: bool, lines: bool
     except KeyboardInterrupt:
         click.echo("no longer watched; the run goes on", err=True)
         return
-    if last.is_over and not last.verdict:
-        shown = f"`fpaas watch results/{last.run.run_id}`"
-        click.echo(f"no verdict yet; once the run is collected, {shown} shows it", err=True)
+    if last.is_over:
+        click.echo(_last_words(where, last), nl=False, err=True)
 
 
-def _directory(run: Path | None) -> Path:
-    if run is not None:
-        if not (run / "run.json").is_file():
-            raise BadInput(f"{run}: is not the directory of a run; expected results/<run-id>")
-        return run
-    if not LAB.is_dir():
-        raise BadInput(
-            f"no run is on here ({LAB} does not exist); give results/<run-id>, or -i INVENTORY"
-        )
-    return LAB
+def _source(run: Path | None, inventory: Path | None) -> Source:
+    if inventory:
+        return OverHosts(inventory)
+    if run is None:
+        return OfLab()
+    if not (run / "run.json").is_file():
+        raise BadInput(f"{run}: is not the directory of a run; expected results/<run-id>")
+    return Here(run)
 
 
-def _look(where: source.Here | source.OverHosts) -> View:
+def _last_words(where: Source, last: View) -> str:
+    """Say what a run that is over has to do with now, and where its verdict is."""
+    run_id = last.run.run_id
+    if last.verdict:
+        # Who names a run knows which one it is.
+        return f"no run is on now; this was {run_id}\n" if isinstance(where, OfLab) else ""
+    if isinstance(where, Here) and _is_collected(where.directory):
+        return f"no verdict is there; {report_command(where.directory)} writes it\n"
+    bundle = lab.reported(run_id)
+    shown = f"`fpaas watch {shlex.quote(str(bundle or lab.RESULTS / run_id))}`"
+    if bundle:
+        return f"no run is on now; {shown} shows the verdict of this one\n"
+    return f"no verdict yet; once the run is collected, {shown} shows it\n"
+
+
+def _is_collected(directory: Path) -> bool:
+    return (directory / control.NAME).exists() or (directory / HOSTS_DIRECTORY).is_dir()
+
+
+def _wait_for_one(where: OfLab) -> None:
+    """Wait while a playbook prepares this lab's first run."""
+    if not where.is_there and playbook_is_at_work():
+        click.echo(WAITING, err=True)
+        while not where.is_there and playbook_is_at_work():
+            time.sleep(EVERY_S["here"])
+
+
+def playbook_is_at_work() -> bool:
+    """Whether one holds this lab, which may collect this run, or begin another."""
+    holder = Lab(lab.LAB).holder()
+    return holder is not None and holder.playbook_runs
+
+
+def _is_done(where: Source, seen: View, *, once: bool) -> bool:
+    return once or (seen.is_over and not (isinstance(where, OfLab) and playbook_is_at_work()))
+
+
+def _look(where: Source) -> View:
     dumps = where.dumps()
     spec = where.run(dumps)
-    unreached = where.unreached if isinstance(where, source.OverHosts) else []
     now_unix_ns = where.now_unix_ns(spec, dumps)
-    return view.make(spec, dumps, now_unix_ns, where.summary(), unreached)
+    return view.make(spec, dumps, now_unix_ns, where.summary(), where.problems())
 
 
-def _lines(where: source.Here | source.OverHosts, every_s: float, *, once: bool) -> View:
+def _lines(where: Source, every_s: float, *, once: bool) -> View:
     from fpaas.live import screen  # noqa: PLC0415  rich is on the control node only
 
-    shown: set[tuple[float, str]] = set()
+    shown: set[tuple[str, float, str]] = set()
+    last_line = ""
     while True:
         seen = _look(where)
         for event in seen.events:
-            if event not in shown:
+            if (seen.run.run_id, *event) not in shown:
                 click.echo(screen.event_line(*event))
-        shown.update(seen.events)
-        click.echo(screen.line(seen))
-        if once or seen.is_over:
+        shown.update((seen.run.run_id, *event) for event in seen.events)
+        line = screen.line(seen)
+        # Of a run that is over it stays the same.
+        if line != last_line:
+            click.echo(line)
+        is_done = _is_done(where, seen, once=once)
+        if seen.verdict and not is_done and line != last_line:
+            click.echo(WAITING)
+        if is_done:
             return seen
+        last_line = line
         time.sleep(every_s)
 
 
-def _full_screen(where: source.Here | source.OverHosts, every_s: float, *, once: bool) -> View:
-    from rich.console import Console  # noqa: PLC0415  is on the control node only
+def _full_screen(where: Source, every_s: float, *, once: bool) -> View:
+    from rich.console import Console, Group  # noqa: PLC0415  is on the control node only
     from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     from fpaas.live import screen  # noqa: PLC0415
 
     console = Console()
     seen = _look(where)
-    if once or seen.is_over:
+    if _is_done(where, seen, once=once):
         console.print(screen.draw(seen, console))
         return seen
     with Live(console=console, screen=True, auto_refresh=False) as live:
-        while not seen.is_over:
-            live.update(screen.draw(seen, console), refresh=True)
+        while not _is_done(where, seen, once=once):
+            drawn = screen.draw(seen, console)
+            waiting = [Text(WAITING, style="dim")] if seen.verdict else []
+            live.update(Group(drawn, *waiting), refresh=True)
             time.sleep(every_s)
             seen = _look(where)
     console.print(screen.draw(seen, console))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fpaas import common_time, utf8_locale
+from fpaas.bundle import lacking
 from fpaas.errors import BadInput, SpecError
 from fpaas.live import dump
 from fpaas.live.dump import HostDump
@@ -74,13 +75,18 @@ class Here:
             return None
         return content if isinstance(status, str) else None
 
+    def problems(self) -> list[str]:
+        """Return what a reported run lacks: its verdict may be of more than is here."""
+        is_reported = self.summary() is not None
+        return [what] if is_reported and (what := lacking.sentence(self.directory)) else []
+
 
 class OverHosts:
     """The hosts of an inventory, asked as Ansible reaches them; nothing is installed there."""
 
     def __init__(self, inventory: Path) -> None:
         self._inventory = inventory
-        self.unreached: list[str] = []
+        self._unreached: list[str] = []
 
     def dumps(self) -> dict[str, HostDump]:
         """Return the part of each host that answers. Raises BadInput if none does."""
@@ -112,14 +118,14 @@ class OverHosts:
                 f"{self._inventory}: its hosts could not be asked: {error}; try "
                 f"`ansible -i {shlex.quote(str(self._inventory))} all -m ping`"
             ) from error
-        self.unreached = unreached(answers)
+        self._unreached = unreached(answers)
         found = {
             host: dump.parse(answer["stdout"])
             for host, answer in answers.items()
             if answer.get("rc") == 0
         }
         if not found:
-            raise BadInput("\n".join(self.unreached) or f"{self._inventory}: has no hosts")
+            raise BadInput("\n".join(self._unreached) or f"{self._inventory}: has no hosts")
         return found
 
     def run(self, dumps: Mapping[str, HostDump]) -> RunSpec:
@@ -144,6 +150,10 @@ class OverHosts:
     def summary(self) -> None:
         """Return nothing: the report is made on the control node."""
         return
+
+    def problems(self) -> list[str]:
+        """Return why hosts brought nothing when they were asked last."""
+        return self._unreached
 
 
 def unreached(answers: Mapping[str, Mapping[str, Any]]) -> list[str]:

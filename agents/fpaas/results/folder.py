@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from fpaas.bundle import lacking
 from fpaas.errors import BadInput, report_command
 from fpaas.legible import legible
 from fpaas.records import control
@@ -46,7 +47,7 @@ def _run(results: Path, directory: Path) -> Entry:
     try:
         content = msgspec.json.decode((directory / "summary.json").read_bytes())
         row = entry.of_summary(content, _name(directory), began, page)
-        wrong = _run_json_wrong(directory)
+        wrong = _run_json_wrong(directory) or lacking.sentence(directory)
         return _broken(directory, began, page, wrong) if wrong else row
     except FileNotFoundError:
         if (directory / "run.json").exists():

@@ -170,7 +170,7 @@ def collect(
         stream_began_anew=bundle.stream_made_after is not None,
         places_given_twice=shuffler is not None and shuffler.stream_began_anew,
         renumbered_unsaved_s=renumbered_unsaved_s(bundle),
-        knows_ends=shuffler is not None and all(one.nats_samples for one in bundle.parts("nats")),
+        knows_ends=_knows_ends(bundle),
         ends=[*server_ends.find(bundle, silent), *restarts.ends(bundle)],
         has_final=bundle.stream_final is not None,
     )
@@ -278,6 +278,15 @@ def _watching_ended(bundle: Bundle) -> Iterator[tuple[str, str, float]]:
             is_in_run = spec.t0_unix_ns <= record.begin_unix_ns < spec.end_unix_ns
             if record.kind == PROCESS_ENDED and process in resources.WATCHING and is_in_run:
                 yield part.host, str(process), _since_t0_s(bundle, record.begin_unix_ns)
+
+
+def _knows_ends(bundle: Bundle) -> bool:
+    """Whether everyone who would have seen a part end left something."""
+    return (
+        bundle.shuffler is not None
+        and all(part.nats_samples for part in bundle.parts("nats"))
+        and all(part.host_samples for part in bundle.hosts.values())
+    )
 
 
 def _killed_for_memory(bundle: Bundle) -> dict[str, int]:

@@ -1,0 +1,71 @@
+"""The run that is on in this checkout's lab; in between, the one before, by its bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fpaas.errors import BadInput
+from fpaas.live.dump import HostDump
+from fpaas.live.source import Here
+from fpaas.spec import RunSpec, SpecError
+
+#: Where playbooks put both, unless they are told another place.
+LAB, RESULTS = Path(".lab"), Path("results")
+
+
+class OfLab:
+    """Whichever run the lab's `current` leads to; its bundle as soon as that has a verdict."""
+
+    def __init__(self) -> None:
+        self._current = LAB / "current"
+        self._here = Here(self._current)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is, or was, a run."""
+        return self._current.is_dir() or self._here.directory.is_dir()
+
+    def dumps(self) -> dict[str, HostDump]:
+        """Return each host's part of the run that is on, or was last. Raises BadInput."""
+        # Before a further run the link is away for a moment.
+        if self._current.is_dir():
+            self._here = _bundle(Here(self._current.resolve()))
+        if not self.is_there:
+            raise BadInput(
+                f"no run is on here ({self._current} does not exist); give results/<run-id>, "
+                "or -i INVENTORY"
+            )
+        return self._here.dumps()
+
+    def run(self, dumps: Mapping[str, HostDump]) -> RunSpec:
+        """Return what the run is. Raises BadInput."""
+        return self._here.run(dumps)
+
+    def now_unix_ns(self, run: RunSpec, dumps: Mapping[str, HostDump]) -> int:
+        """Return the run's time, by this machine's clock."""
+        return self._here.now_unix_ns(run, dumps)
+
+    def summary(self) -> Mapping[str, Any] | None:
+        """Return the summary of its bundle; None while it has none."""
+        return self._here.summary()
+
+    def problems(self) -> list[str]:
+        """Return what its bundle lacks."""
+        return self._here.problems()
+
+
+def reported(run_id: str) -> Path | None:
+    """Return the bundle of a run, if it is where bundles are and has a verdict."""
+    bundle = RESULTS / run_id
+    is_reported = (bundle / "run.json").is_file() and Here(bundle).summary() is not None
+    return bundle if is_reported else None
+
+
+def _bundle(here: Here) -> Here:
+    try:
+        bundle = reported(RunSpec.load(here.directory / "run.json").run_id)
+    except (OSError, SpecError):
+        return here
+    return Here(bundle) if bundle is not None else here
