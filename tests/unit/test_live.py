@@ -28,8 +28,9 @@ from fpaas.control import login, terminal_line
 from fpaas.control.play_notes import RunProgress
 from fpaas.errors import BadInput
 from fpaas.live import dump, screen, source, standing, view
-from fpaas.records import status
+from fpaas.records import files, status
 from fpaas.records.events import EventLog
+from fpaas.records.nats import Lag, NatsSample, StreamState
 from fpaas.records.status import AgentStatus, State
 from fpaas.spec import NS_PER_S
 from fpaas.summary import manifest, summary
@@ -94,7 +95,7 @@ def test_rates_of_a_finished_run_are_all_of_its_window(bundle: Path) -> None:
     rates = {flow.name: flow.per_s for flow in found.flows}
     assert rates == {"offered": 150.0, "read": None, "stored": 151.0, "received": 452.0}
     shown = screen.line(found)
-    assert "(150/s), read 3,500 (-/s), stored 3,500 (151/s)" in shown
+    assert "(150/s), read 3,500, stored 3,500 (151/s)" in shown
     assert "(452/s), publish to ack p99 " in shown
     assert "rates and latencies of its window" in shown
     console = Console(width=60, height=36)
@@ -134,6 +135,38 @@ def test_latencies_of_a_finished_run_are_those_of_its_window(bundle: Path) -> No
     [shown] = [line for line in captured.get().splitlines() if "publish to ack" in line]
     assert shown.split()[3:5] == ["127,000", "≥1,799,999"]
     assert "publish to ack p99 ≥1,799,999 ms" in screen.line(seen(bundle, 0))
+
+
+def test_figures_of_nats_are_those_of_the_run_and_say_how_old_they_are(bundle: Path) -> None:
+    """They contradicted the counters beside them: a lag of more than was stored."""
+    samples = bundle / "hosts" / "localhost" / "probe.nats.jsonl"
+
+    def look_at(at_s: float) -> None:
+        at_unix_ns = RawRun().spec.t0_unix_ns + round(at_s * NS_PER_S)
+        stream = StreamState(messages=4050, bytes=22_000_000, first_seq=1, last_seq=4050)
+        lag = Lag(consumers=1, p50=20, p99=4255, max=4255, sum=4255)
+        samples.write_bytes(files.encode(NatsSample(unix_ns=at_unix_ns, stream=stream, lag=lag)))
+
+    def shown(at_s: float) -> tuple[str, str]:
+        console = Console(width=80, height=24)
+        with console.capture() as captured:
+            console.print(screen.draw(seen(bundle, at_s), console))
+        return screen.line(seen(bundle, at_s)), captured.get()
+
+    look_at(-1.0)
+    line, drawn = shown(2.0)
+    assert "lag at most - messages, NATS" in line
+    assert "- | -" in drawn
+    look_at(5.0)
+    line, drawn = shown(6.5)
+    assert "lag at most 4,255 messages, NATS" in line
+    assert "4,050 | 22 MB" in drawn
+    assert "ago" not in line + drawn
+    line, drawn = shown(8.2)
+    assert "lag at most 4,255 messages (3 s ago), NATS" in line
+    assert "stream, lag 3 s ago" in drawn
+    report(bundle)
+    assert "ago" not in "".join(shown(8.2))
 
 
 def test_figures_have_room_on_a_small_screen(bundle: Path) -> None:

@@ -29,6 +29,8 @@ EVEN_FROM = 100
 #: How such a screen's columns are shared, with what keeps the two apart: latencies may be of six
 #: digits, lags of seven.
 TIGHT_LATENCIES, TIGHT_LEDGER = (44, 36), (3, 2)
+#: Agents' counters are up to a second old, and what is said of NATS may be older.
+AGE_SAID_S = 2.0
 #: Lines that everything but events takes on a small screen.
 EVENTS_MIN = 2
 
@@ -57,7 +59,10 @@ def draw(view: View, console: Console) -> Group:
 def line(view: View) -> str:
     """Write the run as one line, for logs."""
     rates = ", ".join(
-        f"{flow.name} {_count(flow.total)} ({_count(flow.per_s)}/s)" for flow in view.flows
+        f"{flow.name} {_count(flow.total)}"
+        # There is no rate of the window for what was read.
+        + ("" if view.verdict and flow.per_s is None else f" ({_count(flow.per_s)}/s)")
+        for flow in view.flows
     )
     latencies = "".join(
         f", {one.name} p99 {_ms(one.p99_ms, at_least=one.at_least[1])} ms" for one in view.latencies
@@ -69,8 +74,16 @@ def line(view: View) -> str:
     elapsed = max(0.0, min(view.elapsed_s, view.total_s))
     return (
         f"{elapsed:.0f} s of {view.total_s:.0f} s, {state}: {rates}{latencies}, "
-        f"lag at most {_count(view.lag_max)} messages{_load(view)}{troubles}"
+        f"lag at most {_count(view.lag_max)} messages"
+        f"{f' ({age})' if (age := _age(view)) else ''}{_load(view)}{troubles}"
     )
+
+
+def _age(view: View) -> str:
+    """Say how old NATS's figures are, if they are older than those that they stand beside."""
+    if view.nats_age_s is None or view.nats_age_s < AGE_SAID_S:
+        return ""
+    return f"{view.nats_age_s:.0f} s ago"
 
 
 def _load(view: View) -> str:
@@ -123,7 +136,8 @@ def _latencies(view: View) -> Table:
 
 
 def _nats(view: View) -> Table:
-    table = _table("NATS at the end" if view.verdict else "NATS", "")
+    age = _age(view)
+    table = _table("NATS at the end" if view.verdict else "NATS", age and f"stream, lag {age}")
     cpu_and_rss = view.processes.get("nats")
     table.add_row("CPU | RSS", _use(cpu_and_rss))
     table.add_row("stream", f"{_count(view.stream_messages)} | {_mb(view.stream_mb)}")

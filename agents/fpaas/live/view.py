@@ -16,6 +16,7 @@ from fpaas.live.dump import LEGS, SAMPLES_MAX, TITLES, HostDump
 from fpaas.live.standing import Goal
 from fpaas.measures.histograms import new_histogram
 from fpaas.records.events import NATS_RECONNECTED, PROCESS_ENDED, RELAY_RECONNECTED, EventRecord
+from fpaas.records.nats import NatsSample
 from fpaas.records.status import ENDED, State
 from fpaas.report.series import Series, rate_per_s
 from fpaas.spec import NS_PER_S, RunSpec
@@ -97,6 +98,8 @@ class View:
     lag_max: float | None
     stream_messages: int | None
     stream_mb: float | None
+    #: How long ago the stream and the lag were looked at, whichever is older; None: nothing is now.
+    nats_age_s: float | None
     processes: dict[str, tuple[float, float]]
     hosts: list[Host]
     ledger: dict[str, int | None]
@@ -123,13 +126,13 @@ def make(
     relay = [sample for part in parts for sample in part.relay[-1:]]
     shuffler = [sample for part in parts for sample in part.shuffler[-1:]]
     workers = [lines for part in parts for lines in part.workers if lines]
-    nats = next((part.nats[-1] for part in parts if part.nats), None)
     offered = sum(one.events for one in relay) if relay else None
     read = sum(one.read for one in shuffler) if shuffler else None
     stored = sum(one.published for one in shuffler) if shuffler else None
     received = sum(lines[-1].processed for lines in workers) if workers else None
     # Before it is armed, a run has no T0.
     t0_unix_ns = run.t0_unix_ns if run.is_armed else now_unix_ns
+    nats, nats_unix_ns = _nats(run, dumps)
     total_s = (run.settled_unix_ns - run.t0_unix_ns) / NS_PER_S
     stopped_unix_ns = _stopped_unix_ns(run, parts)
     phase = run.phase(now_unix_ns) if run.is_armed else STARTING
@@ -203,6 +206,9 @@ def make(
         lag_max=nats.lag.max if nats and nats.lag else None,
         stream_messages=nats.stream.messages if nats and nats.stream else None,
         stream_mb=nats.stream.bytes / 1e6 if nats and nats.stream else None,
+        nats_age_s=(now_unix_ns - nats_unix_ns) / NS_PER_S
+        if nats_unix_ns is not None and phase not in (OVER, STOPPED)
+        else None,
         processes=processes,
         hosts=[_host(name, part) for name, part in dumps.items()],
         ledger=ledger,
@@ -213,6 +219,21 @@ def make(
         problems=[*problems, *_problems(dumps), *(_why_invalid(summary) if summary else [])],
         verdict=str(summary["verdict"]["status"]) if summary else "",
     )
+
+
+def _nats(run: RunSpec, dumps: Mapping[str, HostDump]) -> tuple[NatsSample | None, int | None]:
+    """Return the last look at NATS, and how old its figures are: Unix ns, by the common time.
+
+    None before the first look of the run: counters go on from T0, and would stand beside figures
+    from before.
+    """
+    for host, part in dumps.items():
+        if part.nats and run.is_armed:
+            last = part.nats[-1]
+            looked_ns = (last.lag.unix_ns if last.lag else None) or last.unix_ns
+            unix_ns = min(looked_ns, last.unix_ns) + run.clock_shift_ns(host)
+            return (last, unix_ns) if unix_ns >= run.t0_unix_ns else (None, None)
+    return None, None
 
 
 def _sources(parts: Sequence[HostDump], agent: str) -> list[_Source]:
