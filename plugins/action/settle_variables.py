@@ -46,11 +46,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         is_here = users[host].get("ansible_connection") == "local"
         of_places = own_places.refusals(users[host], is_here=is_here)
         wrong += [settings.Problem("not_allowed", *one) for one in of_places.items()]
+        given = load_extra_vars(self._loader)
+        no_setting = settings.no_setting(given)
+        wrong += [no_setting] if no_setting else []
         if wrong:
             codes = [{"code": problem.code, "name": problem.name} for problem in wrong]
             said = "\n".join(problem.sentence for problem in wrong)
             return {**result, "failed": True, "msg": said, "problems": codes}
-        given = load_extra_vars(self._loader)
         own = {name: value for name, value in users[host].items() if name not in given}
         result["overridden"] = [asdict(one) for one in settings.overridden(own, task_vars, known)]
         # As an inventory has it: a scenario and -e win over it.

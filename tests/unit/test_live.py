@@ -611,15 +611,36 @@ exec "$@"
 """
 
 
-def test_a_login_that_cannot_be_told_says_why_in_the_lab_s_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("nats_prot=1", "nats_prot: there is no such variable"),
+        ("nonsense", "-e nonsense: has no `=`; expected NAME=VALUE"),
+        ("nats_port=70000", "nats_port: '70000' is not allowed; allowed: a port, 1 to 65535"),
+    ],
+)
+def test_a_login_that_cannot_be_told_says_why_in_the_lab_s_words(
+    tmp_path: Path, extra: str, said: str
+) -> None:
     inventory = tmp_path / "lab.yml"
     hosts = {"a": {"ansible_connection": "local"}}
     inventory.write_text(json.dumps({"all": {"children": {"nats": {"hosts": hosts}}}}))
-    command = [str(SCRIPTS / "fpaas"), "login", "-i", str(inventory), "-e", "nats_prot=1"]
+    command = [str(SCRIPTS / "fpaas"), "login", "-i", str(inventory), "-e", extra]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"Error: {inventory}: nats_prot: there is no such variable")
+    assert done.stderr.startswith(f"Error: {inventory}: {said}")
     assert "PLAY RECAP" not in done.stderr
+
+
+def test_a_login_names_no_authority_that_does_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text('NATS_USER="fpaas"\nNATS_PASSWORD="secret"\n')
+    command = [str(SCRIPTS / "fpaas"), "login", "-e", f"lab_dir={tmp_path}", "-e", "nats_tls=true"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stdout
+    assert f"{tmp_path}/ca.pem: does not exist: the lab's NATS speaks no TLS" in done.stderr
+    (tmp_path / "ca.pem").touch()
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert f"export NATS_CA={tmp_path}/ca.pem" in done.stdout.splitlines()
 
 
 def test_a_run_is_watched_over_its_inventorys_hosts(

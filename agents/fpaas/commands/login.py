@@ -65,4 +65,9 @@ def command(inventory: Path | None, extra: tuple[str, ...]) -> None:
         ) from error
     except ValueError as error:
         raise BadInput(f"{path}: {error}") from error
+    if told["ca_file"] and not Path(told["ca_file"]).exists():
+        raise BadInput(
+            f"{told['ca_file']}: does not exist: the lab's NATS speaks no TLS; leave out nats_tls, or "
+            "provision the lab with it"
+        )
     click.echo(login.exports(told["url"], secrets, told["ca_file"]))

@@ -22,6 +22,8 @@ ALLOWED = {
     "list": "a list",
     "dict": "a mapping",
 }
+PORT, PORT_ALLOWED = "_port", "a port, 1 to 65535"
+PORT_MAX = 65_535
 #: Numbers that may be negative: clocks that are behind, or run slow.
 SIGNED = frozenset({"machine_lab_clock_ahead_s", "machine_lab_clock_drift_ppm"})
 #: In a setting's option: the lab has a value of its own, which null would hide.
@@ -50,7 +52,7 @@ def refusal(name: str, value: Any, option: Mapping[str, Any], convert: Convert) 
         allowed = ", ".join(str(one) for one in choices)
         fits = str(value) in map(str, choices)
     elif kind in ALLOWED:
-        allowed = ALLOWED[kind]
+        allowed = PORT_ALLOWED if name.endswith(PORT) else ALLOWED[kind]
         fits = _fits(name, value, kind, convert)
     else:
         return None
@@ -66,6 +68,8 @@ def _fits(name: str, value: Any, kind: str, convert: Convert) -> bool:  # noqa: 
         converted = convert(kind, value)
     except (TypeError, ValueError):
         return False
+    if name.endswith(PORT):
+        return 0 < converted <= PORT_MAX
     return kind not in ("int", "float") or converted >= 0 or name in SIGNED
 
 

@@ -152,6 +152,14 @@ def _unknown(name: str, known: Collection[str]) -> Problem | None:
     )
 
 
+def no_setting(given: Mapping[str, Any]) -> Problem | None:
+    """Return what is wrong with what `-e` was given: Ansible ignores words without a `=`."""
+    words = given.get("_raw_params")
+    if words is None:
+        return None
+    return Problem("not_allowed", str(words), f"-e {words}: has no `=`; expected NAME=VALUE")
+
+
 def is_of_whole_lab(name: str) -> bool:
     """Whether a variable has one value for all hosts."""
     return name in WHOLE_LAB or name.startswith(WHOLE_LAB_PREFIXES)
