@@ -103,6 +103,44 @@ def test_lab_is_held_by_one(tmp_path: Path) -> None:
         assert lab.holder() is None
 
 
+@pytest.mark.parametrize("command", ["stop", "sweep"])
+def test_another_playbooks_run_is_not_ended(
+    tmp_path: Path, processes: Processes, command: str
+) -> None:
+    lab = tmp_path / "lab"
+    agent = processes.start(lab, "relay", DUTIFUL, str(tmp_path / "ended"))
+    # Holds the lab as a guard does, for a playbook that did not start the command.
+    other = subprocess.Popen(["sleep", "60"])
+    guard_code = (
+        "import os, pathlib, sys, time, psutil; from fpaas.control import lab_lock\n"
+        "lock = lab_lock.Lab(pathlib.Path(sys.argv[1])).acquire()\n"
+        "playbook = psutil.Process(int(sys.argv[2]))\n"
+        "lab_lock.write_holder(lock, lab_lock.Holder.now(os.getpid(), playbook))\n"
+        "print(1, flush=True); time.sleep(60)"
+    )
+    processes.start(tmp_path / "none", "guard", guard_code, str(lab), str(other.pid))
+
+    def play(*options: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "fpaas.cli", "guard", command, "--lab", str(lab), *options]
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    try:
+        refused = play()
+        assert refused.returncode == 2
+        assert f"a run is in progress here (ansible-playbook, pid {other.pid}" in refused.stderr
+        assert agent.poll() is None
+        if command == "stop":
+            assert play("--force").returncode == 0
+            assert agent.wait(timeout=5) == 0
+    finally:
+        other.kill()
+        other.wait()
+    if command == "sweep":
+        # It was killed: what it left is anybody's to end.
+        assert play().returncode == 0
+        assert agent.wait(timeout=5) == 0
+
+
 def test_reused_pid_is_not_the_playbook() -> None:
     now = lab_lock.Holder.now(1, psutil.Process())
     assert now.playbook_runs

@@ -205,7 +205,12 @@ def test_lab_is_one_runs_at_a_time(lab: Lab) -> None:
     assert "a run is in progress here" in second.flat
     assert lab.running()
     # What was ended from outside is reported at once, and the run goes on to its report.
-    third = lab.play("teardown.yml")
+    refused = lab.play("teardown.yml")
+    assert refused.exit_code != 0
+    assert "a run is in progress here" in refused.flat
+    assert process.poll() is None
+    assert {"relay", "nats"} <= {one.split()[0] for one in lab.running()}
+    third = lab.play("teardown.yml", lab_ends_run=True)
     assert third.exit_code == 0
     output, _ = process.communicate(timeout=PLAYBOOK_S)
     sys.stdout.write(output)

@@ -52,15 +52,22 @@ def start(lab_directory: Path, results: Path, collect: tuple[str, ...]) -> None:
 @command.command()
 @lab_option
 def sweep(lab_directory: Path) -> None:
-    """End all of the lab's processes but the guard, agents first."""
+    """End all of the lab's processes but the guard, agents first; never those of another's run."""
+    lab_lock.Lab(lab_directory).refuse_others()
     for process in lab_processes.sweep(lab_directory):
         click.echo(f"ended {process}")
 
 
 @command.command()
 @lab_option
-def stop(lab_directory: Path) -> None:
+@click.option(
+    "--force", is_flag=True, help="Also if they are of a run that another playbook plays."
+)
+def stop(lab_directory: Path, *, force: bool) -> None:
     """End all of the lab's processes, and the guard."""
+    lab = lab_lock.Lab(lab_directory)
+    if not force:
+        lab.refuse_others()
     for process in lab_processes.sweep(lab_directory):
         click.echo(f"ended {process}")
-    lab_lock.Lab(lab_directory).release()
+    lab.release()

@@ -96,11 +96,7 @@ class Lab:
                 holder = self.holder()
                 if holder is not None and holder.playbook_runs:
                     lock.close()
-                    raise BadInput(
-                        f"{self.directory}: a run is in progress here (ansible-playbook, pid "
-                        f"{holder.playbook_pid}, since {holder.since}); wait for it, or interrupt "
-                        "it: what it measured is kept"
-                    ) from None
+                    raise self._in_progress(holder) from None
                 if time.monotonic() > deadline:
                     lock.close()
                     raise BadInput(
@@ -111,6 +107,31 @@ class Lab:
             else:
                 lock.truncate(0)  # the former holder's pid may be anybody's by now
                 return lock
+
+    def refuse_others(self) -> None:
+        """Raise BadInput if a playbook uses the lab that did not start this process."""
+        try:
+            lock = self._lock_path.open(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = self.holder()
+            else:
+                return  # it was used; nobody holds it now
+        if holder is None or not holder.playbook_runs:
+            return
+        if holder.playbook_pid not in {parent.pid for parent in psutil.Process().parents()}:
+            raise self._in_progress(holder)
+
+    def _in_progress(self, holder: Holder) -> BadInput:
+        return BadInput(
+            f"{self.directory}: a run is in progress here (ansible-playbook, pid "
+            f"{holder.playbook_pid}, since {holder.since}); wait for it, or interrupt it: what it "
+            "measured is kept"
+        )
 
     def holder(self) -> Holder | None:
         """Return who holds the lab, or held it last."""
