@@ -60,9 +60,7 @@ def sweep(lab_directory: Path) -> None:
 
 @command.command()
 @lab_option
-@click.option(
-    "--force", is_flag=True, help="Also if they are of a run that another playbook plays."
-)
+@click.option("--force", is_flag=True, help="Also if they are of another playbook's run.")
 def stop(lab_directory: Path, *, force: bool) -> None:
     """End all of the lab's processes, and the guard."""
     lab = lab_lock.Lab(lab_directory)

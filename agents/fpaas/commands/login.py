@@ -67,7 +67,7 @@ def command(inventory: Path | None, extra: tuple[str, ...]) -> None:
         raise BadInput(f"{path}: {error}") from error
     if told["ca_file"] and not Path(told["ca_file"]).exists():
         raise BadInput(
-            f"{told['ca_file']}: does not exist: the lab's NATS speaks no TLS; leave out nats_tls, or "
-            "provision the lab with it"
+            f"{told['ca_file']}: does not exist: the lab's NATS speaks no TLS; leave out nats_tls, "
+            "or provision the lab with it"
         )
     click.echo(login.exports(told["url"], secrets, told["ca_file"]))
