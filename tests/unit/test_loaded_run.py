@@ -49,6 +49,31 @@ def test_what_cannot_be_loaded_says_what_to_do(reported: Path, tmp_path: Path) -
         fpaas.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        (b"", "it is empty"),
+        (b"figure,value\na,1\nb", "row 2 has 1 of 2 cells"),
+        (b"figure,value\na,1,2\n", "row 1 has 3 of 2 cells"),
+        (b"figure,value\na,x\n", "'x' is not a number"),
+        (b"figure,value\na,\xff\n", "can't decode byte 0xff"),
+        (b"figure,value\n" + b"a" * 200_000 + b",1\n", "field larger than field limit"),
+    ],
+)
+def test_a_damaged_table_says_what_is_wrong_and_what_to_do(
+    reported: Path, tmp_path: Path, content: bytes, wrong: str
+) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "cut.csv").write_bytes(content)
+    for name in ("summary.json", "run.json"):
+        (tmp_path / name).write_bytes((reported / name).read_bytes())
+    with pytest.raises(ValueError, match=wrong) as raised:
+        fpaas.load(tmp_path).table("cut")
+    said = str(raised.value)
+    assert said.startswith(f"{tmp_path}/figures/cut.csv: is not a table of figures: ")
+    assert said.endswith(f"; `fpaas report {tmp_path}` writes it again")
+
+
 def test_every_table_is_there_as_parquet(reported: Path) -> None:
     for path in (reported / "figures").glob("*.csv"):
         content = path.with_suffix(".parquet").read_bytes()
@@ -85,5 +110,5 @@ def test_cells_become_numbers_or_text_by_their_column() -> None:
     found = columns(["series", "value"], [["1", "2"], ["", ""]])
     assert found == {"series": ["1", None], "value": [2.0, None]}
     assert columns(["series", "value"], []) == {"series": [], "value": []}
-    with pytest.raises(ValueError, match="could not convert"):
+    with pytest.raises(ValueError, match="is not a number"):
         columns(["value"], [["x"]])

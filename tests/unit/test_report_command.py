@@ -125,6 +125,21 @@ def test_what_is_no_run_exits_2(tmp_path: Path) -> None:
         assert str(path) in result.output
 
 
+@pytest.mark.parametrize(
+    "name", ["report.html", "summary.json", "run.json", "figures/x.html", f"hosts/{HOST}/x.html"]
+)
+def test_a_single_file_replaces_none_of_the_runs_own(run: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to(run)
+    (run / "figures").mkdir(exist_ok=True)
+    before = (run / "run.json").read_bytes()
+    for way in (run, tmp_path / "link"):
+        result = report("--single-file", way / name, run)
+        assert result.exit_code == 2, result.output
+        assert f"--single-file: {way / name}: is a file of the run itself" in result.output
+    assert (run / "run.json").read_bytes() == before
+    assert not (run / "summary.json").exists()
+
+
 def test_a_single_file_needs_a_folder_and_is_refused_before_the_report(run: Path) -> None:
     result = report("--single-file", run / "not there" / "x.html", run)
     assert result.exit_code == 2

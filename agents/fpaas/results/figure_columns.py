@@ -20,8 +20,13 @@ Column = list[float | None] | list[str | None]
 def columns(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> dict[str, Column]:
     """Turn rows of cells into typed columns; an empty cell, or None, is None.
 
-    Raises ValueError if a column of numbers has something else.
+    Raises ValueError if a row is not as long as the heads, or a column of numbers has something
+    else.
     """
+    rows = list(rows)
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(heads):
+            raise ValueError(f"row {number} has {len(row)} of {len(heads)} cells")
     cells = list(zip(*rows, strict=True)) or [()] * len(heads)
     return {
         head: [_number(cell) for cell in column]
@@ -32,7 +37,12 @@ def columns(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> dict[str,
 
 
 def _number(cell: object) -> float | None:
-    return None if cell is None or cell == "" else float(str(cell))
+    if cell is None or cell == "":
+        return None
+    try:
+        return float(str(cell))
+    except ValueError:
+        raise ValueError(f"{cell!r} is not a number") from None
 
 
 def _text(cell: object) -> str | None:

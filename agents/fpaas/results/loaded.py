@@ -34,13 +34,18 @@ class LoadedRun:
         path = self.directory / "figures" / f"{name}.csv"
         try:
             with path.open(encoding="utf-8", newline="") as file:
-                heads, *rows = csv.reader(file)
-            return columns(heads, rows)
+                rows = list(csv.reader(file))
+            if not rows:
+                raise ValueError("it is empty")
+            return columns(rows[0], rows[1:])
         except FileNotFoundError:
             there = ", ".join(self.tables) or f"none; {report_command(self.directory)} writes them"
             raise ValueError(f"{path}: does not exist; tables: {there}") from None
-        except ValueError as error:
-            raise ValueError(f"{path}: is not a table of figures: {error}") from error
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+        except (ValueError, csv.Error) as error:
+            again = f"{report_command(self.directory)} writes it again"
+            raise ValueError(f"{path}: is not a table of figures: {error}; {again}") from error
 
 
 def load(directory: str | Path) -> LoadedRun:
