@@ -13,6 +13,8 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fpaas import regular
+
 #: No document of ours, and none that NATS sends, comes near.
 DEPTH_MAX = 100
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
@@ -53,13 +55,26 @@ def object_of(text: str | bytes, source: str) -> dict[str, Any]:
     return content
 
 
-def read_object(path: Path, expected: str = "") -> dict[str, Any]:
-    """Read a file with a JSON object. Raises ValueError that names it, and what was expected."""
+def read_part(path: Path, expected: str) -> dict[str, Any]:
+    """Read a JSON object of a directory that is to be `expected`, and has regular files only.
+
+    Raises ValueError that names the file and what was expected.
+    """
+    try:
+        regular.check(path)
+    except OSError as error:
+        raise ValueError(
+            f"{path}: cannot be read: {error.strerror}; expected {expected}"
+        ) from error
+    return read_object(path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read what has a JSON object: a file, or a pipe. Raises ValueError that names it."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        why = f"{path}: cannot be read: {error.strerror}"
-        raise ValueError(f"{why}; expected {expected}" if expected else why) from error
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not JSON: {error}") from error
     return object_of(text, str(path))

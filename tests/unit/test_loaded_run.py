@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -72,6 +73,19 @@ def test_a_damaged_table_says_what_is_wrong_and_what_to_do(
     said = str(raised.value)
     assert said.startswith(f"{tmp_path}/figures/cut.csv: is not a table of figures: ")
     assert said.endswith(f"; `fpaas report {tmp_path}` writes it again")
+
+
+def test_what_is_no_regular_file_is_not_waited_for(reported: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes((reported / "run.json").read_bytes())
+    os.mkfifo(tmp_path / "summary.json")
+    with pytest.raises(ValueError, match=r"summary.json: cannot be read: is no regular file"):
+        fpaas.load(tmp_path)
+    (tmp_path / "summary.json").unlink()
+    (tmp_path / "summary.json").write_bytes((reported / "summary.json").read_bytes())
+    (tmp_path / "figures").mkdir()
+    os.mkfifo(tmp_path / "figures" / "series.csv")
+    with pytest.raises(ValueError, match=r"series.csv: cannot be read: is no regular file"):
+        fpaas.load(tmp_path).table("series")
 
 
 def test_every_table_is_there_as_parquet(reported: Path) -> None:

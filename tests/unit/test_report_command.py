@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import shlex
@@ -59,6 +60,20 @@ def test_a_hosts_part_is_refused_and_stays_as_it_is(tmp_path: Path, *, is_sealed
     assert f"{part}: is one host's part of a run, not a bundle" in result.output
     assert "`fpaas watch`" in result.output
     assert sorted(part.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["run.json", "control.json", "x", f"hosts/{HOST}/shuffler.hlog", f"hosts/{HOST}/x"]
+)
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(run: Path, name: str) -> None:
+    (run / name).unlink(missing_ok=True)
+    os.mkfifo(run / name)
+    command = [sys.executable, "-m", "fpaas.cli", "report", str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stderr
+    assert f"{run / name}: " in done.stderr
+    assert "is no regular file" in done.stderr
+    assert not (run / "summary.json").exists()
 
 
 def test_a_good_run(run: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,25 @@ def put(results: Path, name: str, content: dict[str, Any] | str | bytes | None =
     (directory / "run.json").write_text("{}")
     (directory / "hosts").mkdir()
     return directory
+
+
+@pytest.mark.parametrize("name", ["summary.json", "run.json", "sweep.json", "manifest.json"])
+def test_what_is_no_regular_file_is_named_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    if name == "sweep.json":
+        directory = tmp_path / "sweeps" / "20260101T000000Z-sweep"
+        directory.mkdir(parents=True)
+    else:
+        directory = put(tmp_path, "20260101T000000Z-scenario-1")
+        (directory / "hosts").mkdir(exist_ok=True)
+    (directory / name).unlink(missing_ok=True)
+    os.mkfifo(directory / name)
+    command = [sys.executable, "-m", "fpaas.cli", "results", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if name != "manifest.json":
+        assert f"{name}: cannot be read: is no regular file" in " ".join(done.stdout.split())
+    for others in (["compare", directory, "vs", directory], ["watch", "--once", directory]):
+        argv = [sys.executable, "-m", "fpaas.cli", *map(str, others)]
+        subprocess.run(argv, capture_output=True, timeout=60, check=False)
 
 
 def test_newest_first_whatever_the_kind(tmp_path: Path) -> None:

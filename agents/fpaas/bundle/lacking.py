@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from fpaas import regular
 from fpaas.bundle.loader import HOSTS_DIRECTORY, SPEC_FILE
 from fpaas.errors import report_command
 from fpaas.records import control, manifest
@@ -36,7 +37,7 @@ def sentence(directory: Path) -> str:
 
 def _missing(directory: Path) -> list[str]:
     try:
-        listed = _DECODER.decode((directory / manifest.NAME).read_bytes()).files
+        listed = _DECODER.decode(regular.read_bytes(directory / manifest.NAME)).files
     except (OSError, ValueError, RecursionError):
         # Whatever was in it, a run has hosts.
         return [] if (directory / HOSTS_DIRECTORY).is_dir() else [HOSTS_DIRECTORY]

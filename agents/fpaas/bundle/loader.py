@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from fpaas.bundle import hosts_part
+from fpaas.bundle import no_bundle
 from fpaas.bundle.bundle import LOAD_GROUPS, Bundle, hosts_of, uses_own_relay
 from fpaas.bundle.parts import HostPart, ServerFinal, WorkerPart
 from fpaas.measures import delivery_log
@@ -74,7 +74,7 @@ def load_bundle(directory: Path) -> Bundle:
 
 def _load(directory: Path) -> Bundle:
     spec = RunSpec.load(directory / SPEC_FILE)
-    hosts_part.refuse(directory)
+    no_bundle.refuse(directory)
     check_run(spec, str(directory / SPEC_FILE))
     if not spec.is_armed:
         raise SpecError(f"{directory / SPEC_FILE}: the run never began: it has no T0")

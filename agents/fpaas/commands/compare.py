@@ -267,6 +267,6 @@ def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json_input.read_object(path, "the directory of a reported run")
+        return json_input.read_part(path, "the directory of a reported run")
     except ValueError as error:
         raise BadInput(str(error)) from error

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from fpaas import regular
 from fpaas.errors import BadInput
 from fpaas.finite import FiniteRange, WholeRange
 from fpaas.records import sweep as sweep_record
@@ -134,7 +135,7 @@ def _all_bundles(paths: Sequence[Path]) -> Iterator[Path]:
 def _variables(bundle: Path) -> dict[str, Any]:
     path = bundle / "run.json"
     try:
-        variables = json.loads(path.read_text(encoding="utf-8"))["variables"]
+        variables = json.loads(regular.read_text(path))["variables"]
         return dict(variables)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: is not a run.json: {error}") from error

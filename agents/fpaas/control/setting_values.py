@@ -69,7 +69,7 @@ def _fits(name: str, value: Any, kind: str, convert: Convert) -> bool:  # noqa: 
     except (TypeError, ValueError):
         return False
     if name.endswith(PORT):
-        return 0 < converted <= PORT_MAX
+        return bool(0 < converted <= PORT_MAX)
     return kind not in ("int", "float") or converted >= 0 or name in SIGNED
 
 

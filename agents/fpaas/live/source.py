@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpaas import common_time, utf8_locale
+from fpaas import common_time, regular, utf8_locale
 from fpaas.bundle import lacking
 from fpaas.errors import BadInput, SpecError
 from fpaas.live import dump
@@ -69,7 +69,7 @@ class Here:
     def summary(self) -> Mapping[str, Any] | None:
         """Return a reported run's summary; None while there is none that can be read."""
         try:
-            content = json.loads((self.directory / "summary.json").read_text(encoding="utf-8"))
+            content = json.loads(regular.read_bytes(self.directory / "summary.json"))
             status = content["verdict"]["status"]
         except (OSError, ValueError, KeyError, TypeError):
             return None

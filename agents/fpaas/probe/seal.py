@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from fpaas import common_time
+from fpaas import common_time, regular
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.probe import host_facts
 from fpaas.records import files
@@ -95,6 +95,7 @@ def changes(directory: Path, sealed: Seal) -> Iterator[tuple[str, str]]:
 
 
 def _checksum(path: Path) -> FileEntry:
+    regular.check(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         # The size that was hashed: a log may grow.

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from fpaas import regular
 from fpaas.measures.growing_file import GrowingFile
 from fpaas.records.fields import decode_other, encode_other
 
@@ -124,7 +125,7 @@ def read(path: Path, kind: type[R]) -> R:
 
     Raises TornError, UnreadableError or OSError.
     """
-    content = path.read_bytes()
+    content = regular.read_bytes(path)
     if not content.strip():
         raise TornError("is empty")
     try:
@@ -140,7 +141,7 @@ def read_lines(path: Path, kind: type[R]) -> Lines[R]:
 
     Raises OSError.
     """
-    content = path.read_bytes()
+    content = regular.read_bytes(path)
     decoder = _decoder(kind)
     try:
         good = decoder.decode_lines(content)

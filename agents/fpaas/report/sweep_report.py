@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from fpaas import json_input
+from fpaas import json_input, regular
 from fpaas.bundle.loader import load_bundle
 from fpaas.errors import BadInput
 from fpaas.records import sweep as sweep_record
@@ -116,7 +116,7 @@ def _summary(bundle: Path, warmup_s: float | None) -> dict[str, Any]:
             # The option is wrong, and not the run.
             raise SpecError(f"{bundle}: {error}") from error
     try:
-        content = json_input.loads(path.read_text(encoding="utf-8"))
+        content = json_input.loads(regular.read_text(path))
         if content["schema"] != summary.SCHEMA:
             raise BadInput(f"{path}: schema {content['schema']}, expected {summary.SCHEMA}")
         status, reasons = content["verdict"]["status"], content["verdict"]["reasons"]

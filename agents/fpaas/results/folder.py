@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from fpaas import regular
 from fpaas.bundle import lacking
 from fpaas.errors import BadInput, report_command
 from fpaas.legible import legible
@@ -45,7 +46,7 @@ def _run(results: Path, directory: Path) -> Entry:
     began = entry.began_at(directory.name, directory.stat().st_mtime)
     page = _page(results, directory)
     try:
-        content = msgspec.json.decode((directory / "summary.json").read_bytes())
+        content = msgspec.json.decode(regular.read_bytes(directory / "summary.json"))
         row = entry.of_summary(content, _name(directory), began, page)
         wrong = _run_json_wrong(directory) or lacking.sentence(directory)
         return _broken(directory, began, page, wrong) if wrong else row
@@ -69,7 +70,7 @@ def _run(results: Path, directory: Path) -> Entry:
 def _run_json_wrong(directory: Path) -> str:
     """Say what is wrong with what was run: without it no verdict can be checked, or be true."""
     try:
-        content = msgspec.json.decode((directory / "run.json").read_bytes())
+        content = msgspec.json.decode(regular.read_bytes(directory / "run.json"))
     except OSError as error:
         return f"run.json: cannot be read: {error.strerror}; hosts' parts have a copy of it"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

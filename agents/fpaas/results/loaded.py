@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fpaas import json_input
+from fpaas import json_input, regular
 from fpaas.errors import report_command
 from fpaas.results.figure_columns import Column, columns
 
@@ -33,6 +33,7 @@ class LoadedRun:
         """
         path = self.directory / "figures" / f"{name}.csv"
         try:
+            regular.check(path)
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.reader(file))
             if not rows:
@@ -52,7 +53,7 @@ def load(directory: str | Path) -> LoadedRun:
     """Read a reported run. Raises ValueError that names the file and what to do."""
     where = Path(directory)
     summary, run = (
-        json_input.read_object(where / name, "the directory of a reported run, results/<run-id>")
+        json_input.read_part(where / name, "the directory of a reported run, results/<run-id>")
         for name in ("summary.json", "run.json")
     )
     return LoadedRun(where, summary, run)

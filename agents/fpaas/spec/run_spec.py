@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from fpaas import json_input
+from fpaas import json_input, regular
 from fpaas.common_time import NS_PER_S
 from fpaas.errors import SpecError
 from fpaas.spec import class_counts, faults, kinds, rates
@@ -365,7 +365,7 @@ class RunSpec:
     def load(cls, path: Path) -> RunSpec:
         """Read run.json. Raises SpecError that names the file and what is wrong with it."""
         try:
-            text = path.read_text(encoding="utf-8")
+            text = regular.read_text(path)
         except OSError as error:
             raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
