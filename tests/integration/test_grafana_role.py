@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import socket
 import ssl
 import tarfile
 import urllib.error
@@ -20,8 +21,9 @@ import yaml  # type: ignore[import-untyped]
 from tools.dashboards.__main__ import DIRECTORY
 
 from fpaas.control import lab_processes
+from tests.support import prometheus, verdict_codes
 from tests.support.checkout import CHECKOUT
-from tests.support.playbook_lab import Lab, Played
+from tests.support.playbook_lab import PLAYBOOK_S, Lab, Played, read_until
 from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.matrix]
@@ -113,3 +115,29 @@ def test_it_is_configured_and_kept_up(tmp_path: Path) -> None:
     finally:
         lab_processes.sweep(lab.lab_dir)
     assert lab.running() == []
+
+
+def test_a_run_notes_which_of_the_two_did_not_come_up(tmp_path: Path) -> None:
+    """The other program takes Prometheus' port when it has been checked."""
+    prometheus.program("prometheus")
+    source, checksum = archive(tmp_path)
+    lab = Lab(tmp_path)
+    process = lab.start(
+        lab_monitoring=True,
+        prometheus_tls=True,
+        grafana_source=str(source),
+        grafana_checksum=checksum,
+        grafana_port=free_port(),
+    )
+    read_until(process, "PLAY [Prepare the hosts]")
+    with socket.create_server(("127.0.0.1", lab.variables["prometheus_port"])):
+        process.communicate(timeout=PLAYBOOK_S)
+    summary = json.loads((lab.results / "latest" / "summary.json").read_text())
+    notes = verdict_codes.entries(summary, "note")
+    assert [
+        (one["code"], one["host"], one["parameters"])
+        for one in notes
+        if one["code"].startswith("watching")
+    ] == [("watching_missing", "localhost", {"process": "prometheus"})]
+    watching = summary["resources"]["processes"].keys() & {"prometheus", "grafana"}
+    assert watching == {"grafana"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fpaas.bundle.loader import load_bundle
-from fpaas.records.events import PROCESS_ENDED, EventLog
+from fpaas.records.events import PROCESS_ENDED, PROCESS_MISSING, EventLog
 from fpaas.spec import SpecError
 from fpaas.summary import summary
 from fpaas.text import summary_text
@@ -245,6 +245,42 @@ def test_an_end_of_prometheus_is_noted(tmp_path: Path) -> None:
     (noted,) = [one for one in notes if one["code"] == "watching_ended"]
     assert noted["host"] == HOST
     assert noted["parameters"] == {"process": "prometheus", "at_s": 5.0, "times": 2}
+
+
+def test_a_prometheus_that_never_ran_is_noted(tmp_path: Path) -> None:
+    t0_unix_ns = write(tmp_path).spec.t0_unix_ns
+    path = tmp_path / "run" / "hosts" / HOST / "probe.events.jsonl"
+    with EventLog(path) as log:
+        log.begin(PROCESS_ENDED, t0_unix_ns + 1, {"process": "grafana", "pid": 1})
+        for process in ("prometheus", "grafana", "nats"):
+            log.begin(PROCESS_MISSING, t0_unix_ns + 2, {"process": process})
+    content = analyse(tmp_path)
+    notes = verdict_codes.entries(content, "note")
+    assert [
+        (one["code"], one["host"], one["parameters"]["process"])
+        for one in notes
+        if one["code"].startswith("watching")
+    ] == [("watching_ended", HOST, "grafana"), ("watching_missing", HOST, "prometheus")]
+    assert "prometheus did not run when the run began" in "\n".join(
+        summary_text.lines(content, "title")
+    )
+
+
+def test_what_ends_on_a_host_that_only_watches_is_noted(tmp_path: Path) -> None:
+    t0_unix_ns = write(tmp_path).spec.t0_unix_ns
+    run = tmp_path / "run"
+    content = json.loads((run / "run.json").read_text())
+    content["hosts"]["monitoring"] = ["watcher"]
+    (run / "run.json").write_text(json.dumps(content))
+    (run / "hosts" / "watcher").mkdir()
+    with EventLog(run / "hosts" / "watcher" / "probe.events.jsonl") as log:
+        log.begin(PROCESS_ENDED, t0_unix_ns + 1, {"process": "prometheus", "pid": 1})
+        log.begin(PROCESS_MISSING, t0_unix_ns + 1, {"process": "grafana"})
+    notes = verdict_codes.entries(analyse(tmp_path), "note")
+    assert [(one["code"], one["host"]) for one in notes if one["code"].startswith("watching")] == [
+        ("watching_ended", "watcher"),
+        ("watching_missing", "watcher"),
+    ]
 
 
 def test_the_screenful_is_one(tmp_path: Path) -> None:

@@ -151,11 +151,14 @@ class _Loader:
         return part
 
     def load_watching(self, host: str) -> HostPart:
-        """Return a host's process samples; that they are missing does not matter."""
+        """Return what its probe saw of a host's processes; that it is missing does not matter."""
         part = HostPart(host, self._bundle.directory / HOSTS_DIRECTORY / host)
         with contextlib.suppress(OSError, UnreadableError):
             lines = files.read_lines(part.directory / probe.PROCESSES, ProcessSample)
             part.process_samples = lines.good
+        with contextlib.suppress(OSError):
+            path = part.directory / f"{probe.AGENT}.{events.SUFFIX}"
+            part.events[probe.AGENT], _ = events.read(path)
         return part
 
     def _load_probe(self, part: HostPart, *, on_nats_host: bool) -> None:

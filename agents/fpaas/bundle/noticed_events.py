@@ -40,6 +40,7 @@ from fpaas.records.events import (
     NATS_RESTARTED,
     NATS_SILENT,
     PROCESS_ENDED,
+    PROCESS_MISSING,
     READER_BLOCKED,
     RELAY_RECONNECTED,
     RELAY_SILENT,
@@ -55,6 +56,8 @@ from fpaas.spec import NS_PER_S
 #: often: of each agent's, the longest.
 MOMENTS_TOLD_MAX = 10
 MOMENTARY = (AGENT_PAUSED, NATS_RECONNECTED, RELAY_RECONNECTED)
+#: With deaths, with what was there before, with what watches the lab, and with clocks.
+TOLD_ELSEWHERE = (AGENT_RESTARTED, PROCESS_ENDED, PROCESS_MISSING, CLOCK_SET)
 #: Parameters that do not identify the subject of an event.
 CONNECTIONS = "connections"
 DETAILS = (CONNECTED, CONNECTIONS, "cause", "code")
@@ -116,8 +119,7 @@ def _seen(bundle: Bundle) -> Iterator[_Seen]:
     for part in bundle.hosts.values():
         for name, records in part.events.items():
             for record in records:
-                # Told elsewhere: with deaths, with what was there before, and with clocks.
-                if record.kind not in (AGENT_RESTARTED, PROCESS_ENDED, CLOCK_SET):
+                if record.kind not in TOLD_ELSEWHERE:
                     yield _Seen(part.host, name, None, record)
         for worker in part.workers:
             for record in worker.events:

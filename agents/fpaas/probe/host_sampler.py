@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from fpaas import common_time
 from fpaas.probe.clock_steps import ClockSteps
 from fpaas.probe.host_usage import HostUsage
 from fpaas.probe.options import Options
@@ -14,7 +15,8 @@ from fpaas.probe.process_usage import ProcessUsage
 from fpaas.probe.ticks import Ticks, on_schedule
 from fpaas.records import events
 from fpaas.records import probe as records
-from fpaas.records.events import EventLog
+from fpaas.records.events import PROCESS_MISSING, EventLog, Value
+from fpaas.records.probe import ProcessSample
 from fpaas.records.waiting_lines import WaitingLines
 
 SAMPLE_INTERVAL_S = 1.0
@@ -39,6 +41,9 @@ class HostSampler:
         self._ticks = Ticks(asyncio.get_running_loop().time(), SAMPLE_INTERVAL_S)
         self._host = HostUsage()
         self._processes = ProcessUsage(directory, options.pid_files)
+        self._t0_unix_ns = options.spec.t0_unix_ns
+        #: Servers that must run at T0, until that was looked at.
+        self._expected = list(options.pid_files)
         self._host_file = lines(records.HOST)
         self._process_file = lines(records.PROCESSES)
         self.event_log = EventLog(directory / f"{records.AGENT}.{events.SUFFIX}")
@@ -68,12 +73,23 @@ class HostSampler:
         self._host_file.write(self._host.sample())
         lines = self._processes.sample()
         self.ends.watch(lines)
+        self._note_missing(lines)
         for line in lines:
             self._process_file.write(line)
         self._collector.processes.add(lines)
         self._collector.samples = self.taken
         self._collector.missed = self.missed
         self._on_sample()
+
+    def _note_missing(self, lines: list[ProcessSample]) -> None:
+        """Once after T0, note what does not run: of what never ran, no end is seen."""
+        now_unix_ns = common_time.now_ns()
+        if now_unix_ns < self._t0_unix_ns:
+            return
+        for name in {*self._expected}.difference(line.process for line in lines):
+            told: dict[str, Value] = {"process": name}
+            self.event_log.begin(PROCESS_MISSING, now_unix_ns, told, end_unix_ns=now_unix_ns)
+        self._expected = []
 
     def close(self) -> None:
         """Wait for the end of no process any longer."""

@@ -37,6 +37,8 @@ AGENT_RESTARTED = "agent_restarted"
 #: A process of the lab ended (process, pid), seen by its host's probe, or by the consumers agent
 #: (worker). Each does at the run's end.
 PROCESS_ENDED = "process_ended"
+#: A server that the probe was told of (process) did not run when it first looked after T0.
+PROCESS_MISSING = "process_missing"
 #: Connections to NATS were lost (server and cause of the first; connections: how many, null until
 #: the end), or the one to the relay (url, cause; code: the relay's close code, null if it sent
 #: none). Ends when all of them are there again.

@@ -215,6 +215,14 @@ CODES: dict[str, Code] = {
             "times": "times",
         },
     ),
+    "watching_missing": Code(
+        NOTE,
+        "{process} did not run when the run began; the run's own figures do not depend on it",
+        "Prometheus or Grafana was to watch the run, and did not come up.",
+        "Read the journal of that unit on its host, or the log in the run's part of the bundle: "
+        "its port may be another program's.",
+        {"process": "prometheus or grafana"},
+    ),
     "explained_by_fault": Code(
         NOTE,
         lambda p: (

@@ -20,7 +20,7 @@ from fpaas.ledger.publishing import at_least_read
 from fpaas.measures.figures import Window, growth
 from fpaas.reason import Reason
 from fpaas.records.consumers import WorkerResult
-from fpaas.records.events import NATS_SILENT, PROCESS_ENDED, EventRecord
+from fpaas.records.events import NATS_SILENT, PROCESS_ENDED, PROCESS_MISSING, EventRecord
 from fpaas.records.nats import ServerLife
 from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.status import State
@@ -99,6 +99,8 @@ class Facts:
     killed_for_memory: dict[str, int] = field(default_factory=dict)
     #: (host, process, seconds since T0), for each time that Prometheus or Grafana ended in the run.
     watching_ended: list[tuple[str, str, float]] = field(default_factory=list)
+    #: (host, process): Prometheus or Grafana did not run when the run began.
+    watching_missing: list[tuple[str, str]] = field(default_factory=list)
     #: By host, seconds of the window without a sample, if there are too many.
     unsampled_s: dict[str, int] = field(default_factory=dict)
     frames_offered: int | None = None
@@ -160,7 +162,11 @@ def collect(
         own_lateness_p99_ms=None if outside is None else outside.own,
         process_cpu_pct=resources.agent_cpu_pct(bundle, window),
         killed_for_memory=_killed_for_memory(bundle),
-        watching_ended=list(_watching_ended(bundle)),
+        watching_ended=[
+            (host, process, _since_t0_s(bundle, unix_ns))
+            for host, process, unix_ns in _watching(bundle, PROCESS_ENDED)
+        ],
+        watching_missing=[one[:2] for one in _watching(bundle, PROCESS_MISSING)],
         unsampled_s=_unsampled_s(bundle, window),
         frames_offered=relay.offered if relay else None,
         frames_damaged=relay.damaged if relay else 0,
@@ -270,14 +276,15 @@ def _since_t0_s(bundle: Bundle, unix_ns: int) -> float:
     return (unix_ns - bundle.spec.t0_unix_ns) / NS_PER_S
 
 
-def _watching_ended(bundle: Bundle) -> Iterator[tuple[str, str, float]]:
+def _watching(bundle: Bundle, kind: str) -> Iterator[tuple[str, str, int]]:
+    """Iterate over (host, process, Unix ns) of the run's events of what watches the lab."""
     spec = bundle.spec
-    for part in bundle.hosts.values():
+    for part in (*bundle.hosts.values(), *bundle.watching):
         for record in part.events.get(PROBE, ()):
             process = record.parameters.get("process")
             is_in_run = spec.t0_unix_ns <= record.begin_unix_ns < spec.end_unix_ns
-            if record.kind == PROCESS_ENDED and process in resources.WATCHING and is_in_run:
-                yield part.host, str(process), _since_t0_s(bundle, record.begin_unix_ns)
+            if record.kind == kind and process in resources.WATCHING and is_in_run:
+                yield part.host, str(process), record.begin_unix_ns
 
 
 def _knows_ends(bundle: Bundle) -> bool:

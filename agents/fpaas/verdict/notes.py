@@ -110,11 +110,15 @@ def killed_for_memory(facts: Facts, told: list[Reason]) -> Iterator[Reason]:
             yield Reason("processes_killed_for_memory", host, {"count": count})
 
 
-def watching_ended(facts: Facts) -> Iterator[Reason]:
-    """Name what watched the lab and ended: its figures have a gap from then on."""
+def watching(facts: Facts) -> Iterator[Reason]:
+    """Name what was to watch the lab and did not run, or ended: its figures have a gap."""
     first: dict[tuple[str, str], list[float]] = {}
     for host, process, at_s in facts.watching_ended:
         first.setdefault((host, process), []).append(at_s)
     for (host, process), times_s in first.items():
         told = {"process": process, "at_s": min(times_s), "times": len(times_s)}
         yield Reason("watching_ended", host, told)
+    for host, process in facts.watching_missing:
+        # What ended before anybody looked is told with its time.
+        if (host, process) not in first:
+            yield Reason("watching_missing", host, {"process": process})

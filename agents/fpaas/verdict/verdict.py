@@ -177,7 +177,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *relay_limits.notes(spec, summary),
         *notes.of(spec, summary, facts, has_nats_died="nats_died" in died),
         *notes.killed_for_memory(facts, without_memory),
-        *notes.watching_ended(facts),
+        *notes.watching(facts),
     ]
     status: Status = INVALID if invalid else FAIL if missed else PASS
     breakdowns = [*without_memory, *dead.reasons, *given, *stopped]
