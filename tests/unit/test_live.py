@@ -263,6 +263,32 @@ def test_while_a_playbook_is_at_work_the_next_run_is_waited_for(
     assert len(steps) == 5
 
 
+def test_each_run_of_a_repeat_is_shown_with_its_verdict_though_its_directory_is_gone(
+    in_lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a run is reported, the lab removes what its agents wrote, and the link to it."""
+    current, hidden = in_lab.parents[1] / ".lab" / "current", in_lab.with_name(".not-yet")
+    in_lab.rename(hidden)
+    steps: list[str] = []
+
+    def sleep(_: float) -> None:
+        steps.append("slept")
+        if len(steps) == 1:
+            hidden.rename(in_lab)
+            current.unlink()
+            shutil.rmtree(current.parent / "runs")
+
+    monkeypatch.setattr(watch, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(watch, "playbook_is_at_work", lambda: len(steps) < 3)
+    shown = CliRunner().invoke(watch.command, [])
+    live, verdict, waiting = shown.stdout.splitlines()
+    assert " s, over: " in live
+    assert "rates and latencies of its window" in verdict
+    assert waiting == watch.WAITING
+    assert (shown.exit_code, len(steps)) == (0, 3)
+    assert shown.stderr == f"no run is on now; this was {RUN_ID}\n"
+
+
 def test_before_the_first_run_there_is_nothing_to_show_until_it_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,8 @@ class OfLab:
     def __init__(self) -> None:
         self._current = LAB / "current"
         self._here = Here(self._current)
+        #: Of the run that is seen as its agents tell it, until it has its verdict.
+        self._awaited_id = ""
 
     @property
     def is_there(self) -> bool:
@@ -29,15 +31,31 @@ class OfLab:
 
     def dumps(self) -> dict[str, HostDump]:
         """Return each host's part of the run that is on, or was last. Raises BadInput."""
-        # Before a further run the link is away for a moment.
-        if self._current.is_dir():
-            self._here = _bundle(Here(self._current.resolve()))
-        if not self.is_there:
+        self._here = self._next()
+        if not self._here.directory.is_dir():
             raise BadInput(
                 f"no run is on here ({self._current} does not exist); give results/<run-id>, "
                 "or -i INVENTORY"
             )
         return self._here.dumps()
+
+    def _next(self) -> Here:
+        """Return the run to look at: none is left for the next before its verdict was shown."""
+        if self._awaited_id and (bundle := reported(self._awaited_id)):
+            self._awaited_id = ""
+            return Here(bundle)
+        # Before a further run, and after the last one, the link is away.
+        if not self._current.is_dir():
+            return self._here
+        here = Here(self._current.resolve())
+        try:
+            run_id = RunSpec.load(here.directory / "run.json").run_id
+        except (OSError, SpecError):
+            return here
+        if bundle := reported(run_id):
+            return Here(bundle)
+        self._awaited_id = run_id
+        return here
 
     def run(self, dumps: Mapping[str, HostDump]) -> RunSpec:
         """Return what the run is. Raises BadInput."""
@@ -61,11 +79,3 @@ def reported(run_id: str) -> Path | None:
     bundle = RESULTS / run_id
     is_reported = (bundle / "run.json").is_file() and Here(bundle).summary() is not None
     return bundle if is_reported else None
-
-
-def _bundle(here: Here) -> Here:
-    try:
-        bundle = reported(RunSpec.load(here.directory / "run.json").run_id)
-    except (OSError, SpecError):
-        return here
-    return Here(bundle) if bundle is not None else here
