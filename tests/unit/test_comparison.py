@@ -378,6 +378,11 @@ def test_a_page_needs_two_groups_and_runs_without_raw_data_have_no_lines(tmp_pat
     assert done.exit_code == 0, done.output
     assert "has no lines" in page.read_text()
     assert _compare(one, "vs", other, "--html", str(tmp_path / "no" / "x")).exit_code == 2
+    own = tmp_path / "b" / "report.html"
+    refused = _compare(one, "vs", other, "--html", str(own))
+    assert refused.exit_code == 2
+    assert f"--html: {own}: is a file of a run" in refused.output
+    assert not own.exists()
 
 
 def test_a_run_whose_evidence_is_gone_is_said_to_lack_it(tmp_path: Path) -> None:

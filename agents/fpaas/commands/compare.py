@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from fpaas import json_input
-from fpaas.bundle import lacking
+from fpaas.bundle import lacking, own_files
 from fpaas.errors import EXIT_VERDICT_FAILED, BadInput, RunInvalid, report_command
 from fpaas.finite import FiniteRange
 from fpaas.records import control
@@ -94,6 +94,8 @@ def command(
     compared = comparison.compare([one.summary for one in before], [one.summary for one in after])
     worse = comparison.regressions(compared.rows, threshold_pct)
     click.echo(comparison_text.compared(compared, caution, style, everything=everything))
+    if html and any(own_files.has(run.directory, html) for run in before + after):
+        raise BadInput(f"--html: {html}: is a file of a run; name another")
     if html:
         _write_page(html, before, after, compared, caution)
     if worse:

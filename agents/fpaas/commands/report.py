@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
+from fpaas.bundle import own_files
 from fpaas.bundle.bundle import Bundle
-from fpaas.bundle.loader import HOSTS_DIRECTORY, SPEC_FILE, load_bundle
+from fpaas.bundle.loader import load_bundle
 from fpaas.errors import (
     EXIT_DONE,
     EXIT_RUN_INVALID,
@@ -38,13 +39,6 @@ EXIT_BY_STATUS = {
     verdict.FAIL: EXIT_VERDICT_FAILED,
     verdict.INVALID: EXIT_RUN_INVALID,
 }
-#: What makes a bundle: what was brought into it, and what a report writes.
-OWN_NAMES = frozenset(
-    {
-        *(SPEC_FILE, control.NAME, control.EVENTS, control.INVALID),
-        *("report.html", "summary.json", records_manifest.NAME, HOSTS_DIRECTORY, "figures"),
-    }
-)
 COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID: "yellow"}
 
 
@@ -84,7 +78,7 @@ def command(
         raise BadInput(f"{run_dir}: is not a run directory; expected results/<run-id>")
     if single_file and not single_file.parent.is_dir():
         raise BadInput(f"--single-file: {single_file.parent}: there is no such folder; create it")
-    if single_file and _is_of_bundle(single_file, run_dir):
+    if single_file and own_files.has(run_dir, single_file):
         raise BadInput(f"--single-file: {single_file}: is a file of the run itself; name another")
     if not all(reason.strip() for reason in invalid_reasons):
         raise BadInput("--invalid: the reason is empty; say why the run is not to be trusted")
@@ -97,15 +91,6 @@ def command(
         return
     status = write_run(run_dir, warmup_s, invalid_reasons, single_file)
     sys.exit(EXIT_BY_STATUS[status])
-
-
-def _is_of_bundle(path: Path, run_dir: Path) -> bool:
-    """Whether a path is one of the files that make a bundle, whoever writes it."""
-    inside, root = path.resolve(), run_dir.resolve()
-    if not inside.is_relative_to(root):
-        return False
-    first = inside.relative_to(root).parts[0]
-    return first in OWN_NAMES
 
 
 def write_run(
