@@ -289,6 +289,24 @@ def test_each_run_of_a_repeat_is_shown_with_its_verdict_though_its_directory_is_
     assert shown.stderr == f"no run is on now; this was {RUN_ID}\n"
 
 
+def test_a_run_whose_bundle_is_elsewhere_is_not_said_never_to_have_been(
+    in_lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = in_lab.parents[1] / ".lab"
+    in_lab.rename(lab.with_name("elsewhere"))
+
+    def prune(_: float) -> None:
+        (lab / "current").unlink()
+        shutil.rmtree(lab / "runs")
+
+    monkeypatch.setattr(watch, "time", SimpleNamespace(sleep=prune))
+    monkeypatch.setattr(watch, "playbook_is_at_work", (lab / "runs").exists)
+    shown = CliRunner().invoke(watch.command, [])
+    assert shown.exit_code == 2
+    assert f"{RUN_ID}: is over, and its files are here no longer" in shown.stderr
+    assert "results_dir" in shown.stderr
+
+
 def test_before_the_first_run_there_is_nothing_to_show_until_it_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,11 @@ class OfLab:
         """Return each host's part of the run that is on, or was last. Raises BadInput."""
         self._here = self._next()
         if not self._here.directory.is_dir():
+            if self._awaited_id:
+                raise BadInput(
+                    f"{self._awaited_id}: is over, and its files are here no longer; "
+                    f"`fpaas watch` its bundle, which is not in {RESULTS}: in the run's results_dir"
+                )
             raise BadInput(
                 f"no run is on here ({self._current} does not exist); give results/<run-id>, "
                 "or -i INVENTORY"
