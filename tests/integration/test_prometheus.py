@@ -18,8 +18,9 @@ from fpaas.control import own_prometheus
 from fpaas.errors import BadInput
 from fpaas.records import files, metrics
 from fpaas.records.metrics import KeptMetrics
+from tests.support import prometheus
 from tests.support.checkout import CHECKOUT, SCRIPTS
-from tests.support.playbook_lab import Lab
+from tests.support.playbook_lab import PLAYBOOK_S, Lab, read_until
 from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.matrix]
@@ -92,6 +93,33 @@ def test_what_was_kept_is_served_again_and_stays_as_it_was(bundle: Path) -> None
         assert process.wait(20) == 0
     assert float(found["value"][1]) > 0
     assert sorted((part(bundle) / metrics.BLOCKS).rglob("*")) == before
+
+
+def test_the_documented_question_is_answered(tmp_path: Path) -> None:
+    """The first such commands of the page, which are those for this machine."""
+    prometheus.program("prometheus")
+    page = (CHECKOUT / "docs" / "monitoring.md").read_text()
+    commands = next(
+        block for block in page.split("```")[1::2] if "prometheus_credentials" in block
+    ).removeprefix("console\n")
+    lab = Lab(tmp_path)
+    process = lab.start(lab_monitoring=True, prometheus_tls=True, prometheus_scrape_interval_s=1)
+    read_until(process, "| measuring |")
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / ".lab").symlink_to(lab.lab_dir)
+    own = commands.replace(":9090/", f":{lab.variables['prometheus_port']}/")
+    asked = subprocess.run(
+        ["sh", "-euc", own],
+        cwd=tmp_path / "checkout",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    process.communicate(timeout=PLAYBOOK_S)
+    assert asked.returncode == 0, asked.stderr
+    phases = {one["metric"]["phase"] for one in json.loads(asked.stdout)["data"]["result"]}
+    assert "measuring" in phases
 
 
 def test_the_login_is_nowhere_in_the_bundle(bundle: Path) -> None:
