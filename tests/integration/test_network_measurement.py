@@ -167,6 +167,8 @@ HOSTS = {"relay-1": 11, "nats-1": 12, "shuffler-1": 13, "consumers-1": 14, "cons
 
 def measure_by_role(directory: Path, groups: dict[str, list[str]], *more: str) -> str:
     """Play roles/run/tasks/network.yml; every host writes below `directory`."""
+    lab = directory / "lab"
+    lab.mkdir(exist_ok=True)
     for hosts in groups.values():
         for host in hosts:
             (directory / host).mkdir(exist_ok=True)
@@ -189,6 +191,7 @@ def measure_by_role(directory: Path, groups: dict[str, list[str]], *more: str) -
         [
             *(SCRIPTS / "ansible-playbook", "-i", inventory, directory / "play.yml"),
             *("-e", "lab_address={{address}}"),
+            *("-e", f"lab_dir={lab}", "-e", f"lab_control_dir={lab}/control"),
             *("-e", f"run_dir={directory}/{{{{inventory_hostname}}}}"),
             *("-e", f"ansible_remote_tmp={directory}/tmp", "-e", f"network_port={free_port()}"),
             *more,

@@ -25,6 +25,8 @@ RENUMBERED = "renumbered"
 DENSE_EVENTS = 100
 #: After this many events without a gap, a relay is known to number densely.
 DENSE_FROM = 10
+#: Numbers were left out in this many places, and did not come late: it was not by chance.
+SPARSE_JUMPS = 2
 #: If a sparse relay leaves out this many times more than before, something is missing.
 UNUSUAL_TIMES = 10
 GAPS_MAX = 1000
@@ -79,7 +81,7 @@ class RelayGaps:
         if self._learn(events):
             added = self._add(gap)
             self._has_sized = True
-        elif self._has_sized:
+        elif self._has_sized and self.jumps >= SPARSE_JUMPS:
             self._withdraw(UNUSUAL_TIMES * missing)
             self._has_sized = False
         if added is None and self._widest and missing > UNUSUAL_TIMES * self._widest:
