@@ -291,7 +291,8 @@ class RunPlaybook:
 class Runs:
     """Plays runs by playbooks, or on the lab that one has made if that is all that they need.
 
-    On hosts, they need a playbook each, which then does not prepare the hosts again.
+    On hosts, they need a playbook each, which then does not prepare the hosts again, unless the run
+    before did not pass: hosts may be the reason.
 
     `templated` returns a variable as a run's variables make it.
     """
@@ -313,7 +314,8 @@ class Runs:
         """Play it, with what it prints added to a file; returns the playbook's exit code, or 0."""
         made_by = self._lab_at(variables) if playbook == RUN else None
         is_made = made_by is not None and fits(self._made_by, made_by)
-        if is_made and self._arguments["kept"]:
+        is_kept = bool(self._arguments["kept"])
+        if is_made and is_kept:
             try:
                 self._play_kept(variables, log)
             except CannotBeginError as error:
@@ -322,12 +324,10 @@ class Runs:
             else:
                 return 0
         self.release()
-        prepared = (
-            {"run_hosts_are_prepared": True} if is_made and not self._arguments["kept"] else {}
-        )
+        prepared = {"run_hosts_are_prepared": True} if is_made and not is_kept else {}
         ended_with = self._by_playbook(playbook, variables | prepared, log)
         has_run = (Path(self._arguments["results"]) / variables["run_id"] / "run.json").exists()
-        self._made_by = made_by if has_run else None
+        self._made_by = made_by if has_run and (is_kept or ended_with == 0) else None
         return ended_with
 
     def __enter__(self) -> Self:

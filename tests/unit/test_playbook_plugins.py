@@ -227,6 +227,24 @@ def test_a_lab_is_kept_for_runs_that_it_was_made_for() -> None:
     assert not play_sweep.fits(None, made_by)
 
 
+def test_hosts_are_prepared_again_after_a_run_that_did_not_pass(tmp_path: Path) -> None:
+    ends = iter((0, 0, 1, 0))
+    prepared = []
+
+    def by_playbook(_: str, variables: dict[str, object], __: Path) -> int:
+        prepared.append(variables.get("run_hosts_are_prepared", False))
+        return next(ends)
+
+    settings = {"lab_open_files": 1024, "lab_monitoring": False, "bench_faults": []}
+    arguments = {"kept": {}, "provisioned_by": [*settings], "results": str(tmp_path)}
+    runs = play_sweep.Runs(by_playbook, lambda _, name: settings[name], arguments)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "run.json").touch()
+    for _ in range(4):
+        runs(play_sweep.RUN, {"run_id": "one"}, tmp_path / "log")
+    assert prepared == [False, True, True, False]
+
+
 def test_what_ansible_passes_on_is_made_plain() -> None:
     class Tagged(str):
         __slots__ = ()
