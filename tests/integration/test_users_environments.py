@@ -137,7 +137,7 @@ def test_what_nats_said_when_it_died_at_its_start_is_told(lab: Lab) -> None:
     server.chmod(0o755)
     played = lab.play(nats_server_binary=str(server))
     assert played.exit_code != 0
-    assert "NATS does not run: nats: nats.conf:1:1: this line is not liked" in played.flat
+    assert "NATS is not running: nats: nats.conf:1:1: this line is not liked" in played.flat
     assert lab.running() == []
     assert lab.bundles() == []
 

@@ -73,7 +73,7 @@ def test_an_empty_bundle_says_what_was_not_measured(empty_bundle: Bundle) -> Non
     assert len(html.encode()) < BYTES_MAX
     assert parsed.figures == {}
     assert "invalid" in parsed.words
-    assert "nothing was fetched from it" in parsed.words
+    assert "nothing was fetched from this host" in parsed.words
     assert parsed.words.count("cannot be balanced") == 2
     assert parsed.words.count("not measured") > 20
     assert "None" not in parsed.words

@@ -80,7 +80,9 @@ def test_of_a_mix_the_class_that_takes_least_is_named(
 def test_nothing_where_all_had_room(easy: tuple[RunSpec, dict[str, Any]]) -> None:
     limit = find(easy)
     assert limit.code == "nothing"
-    assert "the offered load of 100/s was below what any part could take" in codes.sentence(limit)
+    assert "the offered load of 100/s was within the capacity of every part" in codes.sentence(
+        limit
+    )
     assert "NATS: 12 % of a core" in codes.sentence(limit)
 
 

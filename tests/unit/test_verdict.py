@@ -463,7 +463,7 @@ def test_a_part_that_failed_though_no_fault_was_to_do_that_costs_a_goal(
     judged = judge_ends(healthy, facts, PartEnds(HOST, part, 2, by_itself))
     (said,) = [one for one in judged.notes if one.code == note]
     assert said.parameters["by_itself"] == by_itself
-    assert ("though no fault" in codes.sentence(said)) == bool(by_itself)
+    assert ("without a fault to cause it" in codes.sentence(said)) == bool(by_itself)
     assert causes_of(judged, "failures_max") == ([note] if by_itself else None)
 
 
@@ -509,7 +509,7 @@ def test_a_stream_that_is_lost_without_its_server_costs_a_goal(
     judged = judge_ends(healthy, facts, asked, streams_lost=streams_lost)
     assert causes_of(judged, "failures_max") == (["stream_recreated"] if is_missed else None)
     said = [codes.sentence(one) for one in judged.notes if one.code == "stream_recreated"]
-    assert ["though its server had not ended" in one for one in said] == [is_missed] * len(said)
+    assert ["although its server had not ended" in one for one in said] == [is_missed] * len(said)
 
 
 def test_broken_connections_of_a_cluster_whose_servers_are_well_fail(

@@ -50,23 +50,23 @@ OVERLOAD = (
     "poll interval."
 )
 LOGS = "Read the log of that part in `results/<run-id>/hosts/<host>/`, and run again."
-AS_SET = "Nothing, if this is what you want; otherwise change the parameters that it names."
+AS_SET = "Nothing, if this is what you want. Otherwise change the parameters that it names."
 #: For reasons that may be about one class of a mix only.
 OF_CLASS = {"consumers": "class of a mix; missing: all consumers"}
 #: Parameters that several codes have.
-BY_ITSELF = {"by_itself": "how often though no fault of the run was to do that"}
-WORKERS = "of the consumers, which of their workers; empty: not known"
+BY_ITSELF = {"by_itself": "how often without a fault of the run to cause it"}
+WORKERS = "numbers of the consumers workers; empty: not known"
 #: For a window other than the run's own.
 WINDOW = {
-    "warmup_s": "s, as the report was asked for",
+    "warmup_s": "s, as requested for the report",
     "run_warmup_s": "s, the run's own",
     "from_s": "s since T0",
     "until_s": "s since T0",
 }
 OWN_WINDOW = {
     **WINDOW,
-    "reason": "{code, host, parameters}: the first that only the run's own window shows",
-    "more": "how many others it shows",
+    "reason": "{code, host, parameters}: the first reason that only the run's own window shows",
+    "more": "how many others there are",
 }
 
 
@@ -99,15 +99,15 @@ def of_own_window(p: Parameters) -> str:
     """Write what another window than the run's own leaves out."""
     more = f" (and {p['more']} more)" if p["more"] else ""
     return (
-        f"by the run's own window, from {p['run_warmup_s']:g} s to {p['until_s']:g} s (this report "
+        f"in the run's own window, from {p['run_warmup_s']:g} s to {p['until_s']:g} s (this report "
         f"has a warm-up of {p['warmup_s']:g} s): {p['reason']}{more}"
     )
 
 
 def by_itself(p: Parameters) -> str:
-    """Write that a part failed though no fault was to make it, to be appended to a sentence."""
+    """Say that a part failed without a fault to cause it, to be appended to a sentence."""
     count = p["by_itself"]
-    return f" ({count_of(count, 'time|times')} though no fault was to do that)" if count else ""
+    return f" ({count_of(count, 'time|times')} without a fault to cause it)" if count else ""
 
 
 def spoken(message: str | None) -> str:

@@ -36,7 +36,7 @@ _PHASES = {
 def _stream_recreated(p: Parameters) -> str:
     times = "" if p["streams"] == 1 else f" {p['streams']} times"
     rewound = (
-        "nothing in it was missing anywhere"
+        "every consumer already had everything in it"
         if p["rewound_to_seq"] is None
         else f"the relay was read again from seq {p['rewound_to_seq']} on, and "
         f"{count_of(p['replayed'], 'event was|events were')} published again"
@@ -49,10 +49,10 @@ def _stream_recreated(p: Parameters) -> str:
     why = causes(p["lost_by_cause"], LOST_WITH_STREAM)
     odd = p["by_itself"]
     without_server = (
-        f" ({count_of(odd, 'time|times')} though its server had not ended)" if odd else ""
+        f" ({count_of(odd, 'time|times')} although its server had not ended)" if odd else ""
     )
     return (
-        f"the stream was lost and made again{times}{without_server}; {rewound}; "
+        f"the stream was lost and recreated{times}{without_server}; {rewound}; "
         f"{count_of(p['lost'], 'delivery was|deliveries were')} lost with it{why}; "
         f"{count_of(p['repeats'], 'was a repeat|were repeats')}{served}"
     )
@@ -60,17 +60,17 @@ def _stream_recreated(p: Parameters) -> str:
 
 def _acked_restored(p: Parameters) -> str:
     forgot = count_of(p["count"], "acked message|acked messages")
-    return f"NATS forgot {forgot} when it ended; the shuffler put all of them back in their places"
+    return f"NATS forgot {forgot} when it ended; the shuffler restored all of them in their places"
 
 
 def _workers_restarted(p: Parameters) -> str:
     workers = agreeing(
-        p["count"], "worker ended in the run and was|workers ended in the run and were"
+        p["count"], "worker ended during the run and was|workers ended during the run and were"
     )
     whose = agreeing(p["count"], "its|their")
     return (
-        f"{p['count']} consumers {workers} started again{by_itself(p)}; others went on with "
-        f"{whose} durables, and polls that fell due meanwhile were not made"
+        f"{p['count']} consumers {workers} restarted{by_itself(p)}; new processes took over "
+        f"{whose} durables, and polls that fell due meanwhile were skipped"
     )
 
 
@@ -78,24 +78,22 @@ def _stood_still(p: Parameters) -> str:
     who = in_words(p["part"], p["workers"])
     did = {
         NATS_SILENT: "NATS did not answer",
-        STREAM_SILENT: "the stream took nothing, though NATS answered,",
+        STREAM_SILENT: "the stream accepted nothing, although NATS answered,",
         RELAY_SILENT: "no event came from the relay",
     }.get(p["kind"], f"{who} did not run")
     seen = f" (noticed on {', '.join(p['hosts'])})" if len(p["hosts"]) > 1 else ""
     *phases, last = [_PHASES[phase] for phase in p["phases"]]
     where = f"{', '.join(phases)} and {last}" if phases else last
     if not p["holds_up"]:
-        then = "no measured part waits for it, but its own work was not done in that time"
+        then = "no measured part waits for it, but it did no work in that time"
     elif standstills.WINDOW in p["phases"]:
-        then = "calls that waited for it are in the window's latencies and rates"
+        then = "the window's latencies and rates include calls that waited for it"
     elif standstills.DRAIN in p["phases"] or standstills.AFTER in p["phases"]:
-        then = (
-            "in the window's figures it shows in calls that were still open at the window's end, "
-        )
-        then += "and in ages of messages that came later, or never"
+        then = "the window's figures show it in calls that were still open at the window's end "
+        then += "and in the ages of messages that came later or never"
     else:
-        then = "calls that fell due then are not in the window's latencies, but work that was "
-        then += "caught up in the window is in its rates"
+        then = "the window's latencies exclude calls that fell due then, but its rates include "
+        then += "work that was caught up in the window"
     said = f"{did} {between(p['begin_s'], p['end_s'])}{seen}, {where}; {then}"
     if p["pending_at_end"]:
         said += (
@@ -109,7 +107,8 @@ CODES: dict[str, Code] = {
     "nats_died_outlived": Code(
         NOTE,
         lambda p: (
-            f"NATS failed during the run and did not come back{by_itself(p)}; the cluster went on."
+            f"NATS failed during the run and did not come back{by_itself(p)}; the cluster "
+            "continued."
         ),
         "A server of a cluster ended, and the stream's other replicas survived.",
         "Read nats.log on that host.",
@@ -119,7 +118,7 @@ CODES: dict[str, Code] = {
         NOTE,
         lambda p: (
             f"NATS restarted during the run ({', then '.join(p['lives'])}){by_itself(p)}; the "
-            "cluster went on in the meantime."
+            "cluster continued meanwhile."
         ),
         "A server of a cluster ended and came back; the stream's other replicas survived.",
         "Read nats.log on that host.",
@@ -129,85 +128,85 @@ CODES: dict[str, Code] = {
         NOTE,
         lambda p: (
             f"NATS restarted during the run ({', then '.join(p['lives'])}){by_itself(p)}; the run "
-            "went on, and accounts for everything."
+            "continued and accounts for everything."
         ),
-        "A NATS server ended and came back. Its stream outlived it, or was made again.",
-        "Read nats.log on that host; summary.json's recovery says what it cost.",
+        "A NATS server ended and came back. Its stream survived, or was recreated.",
+        "Read nats.log on that host; `recovery` in summary.json has the cost.",
         {"lives": "server ids, each with its start", **BY_ITSELF},
     ),
     "shuffler_restarted": Code(
         NOTE,
         lambda p: (
-            f"the shuffler was killed and started again {count_of(p['times'], 'time|times')}"
+            f"the shuffler was killed and restarted {count_of(p['times'], 'time|times')}"
             f"{by_itself(p)}; it resumed where it had left off"
         ),
-        "The shuffler's process was killed in the run. The service manager started it again, and "
-        "it went on with the account and from the relay's seq that the one before had left.",
+        "The shuffler's process was killed during the run. The service manager restarted it, and "
+        "it continued its predecessor's account from the relay's seq saved there.",
         "Read shuffler.log on its host.",
-        {"times": "how often it was started again", **BY_ITSELF},
+        {"times": "how often it was restarted", **BY_ITSELF},
     ),
     "relay_restarted": Code(
         NOTE,
         lambda p: (
-            f"the relay ended and was started again {count_of(p['times'], 'time|times')}"
-            f"{by_itself(p)}; it went on by its schedule"
+            f"the relay ended and was restarted {count_of(p['times'], 'time|times')}"
+            f"{by_itself(p)}; it continued on schedule"
         ),
-        "The relay's process ended in the run, and was started again. Frames that fell due "
+        "The relay's process ended during the run and was restarted. Frames that fell due "
         "meanwhile were sent late, or replayed.",
         "Read relay.log on its host.",
-        {"times": "how often it was started again", **BY_ITSELF},
+        {"times": "how often it was restarted", **BY_ITSELF},
     ),
     "workers_restarted": Code(
         NOTE,
         _workers_restarted,
-        "A process full of consumers died in the run, and was started again. What it received "
-        "in its last second is known from the server; messages that it had not acknowledged came "
-        "again.",
+        "A consumers process died during the run and was restarted. The server shows what it "
+        "received in its last second; messages that it had not acknowledged were delivered again.",
         "Read consumers.log on its host.",
         {"count": "processes", **BY_ITSELF},
     ),
     "stream_recreated": Code(
         NOTE,
         _stream_recreated,
-        "The stream was lost, with its server or by somebody's hand. It was made again with "
-        "the same settings, and so were its durables. The relay was read again from the first "
-        "event that some consumer did not have.",
-        "Expect this of a stream in memory. bench_stream_storage=file outlives its server's "
-        "process, three NATS hosts and bench_stream_replicas=3 outlive a host.",
+        "The stream was lost with its server, or somebody deleted it. It was recreated with the "
+        "same settings, and so were its durables. The relay was read again from the first event "
+        "that some consumer lacked.",
+        "Expect this with a stream in memory. A stream with bench_stream_storage=file survives the "
+        "end of its server's process; three NATS hosts with bench_stream_replicas=3 survive the "
+        "loss of a host.",
         {
             "streams": "how many were lost",
-            "rewound_to_seq": "the relay's seq, None: nothing was missing",
+            "rewound_to_seq": "the relay's seq; null: nothing was missing",
             "replayed": "events",
             "lost": "deliveries",
             "lost_by_cause": "deliveries by cause",
             "repeats": "deliveries",
-            "by_itself": "how often though its server had not ended",
-            "lost_s": "seconds since T0",
-            "served_again_s": "seconds since T0, None: not known",
+            "by_itself": "how often although its server had not ended",
+            "lost_s": "s since T0",
+            "served_again_s": "s since T0; null: not known",
         },
     ),
     "acked_restored": Code(
         NOTE,
         _acked_restored,
-        "NATS was killed, or its host lost power, before acked messages were on the disk. The "
-        "shuffler read them from the relay again and published them before anything else.",
-        "Expect this of bench_stream_persist_mode=async, and of bench_sync_interval_s if a host "
-        "loses power. bench_sync_interval_s=0 keeps all that was acked.",
+        "NATS was killed, or its host lost power, before acked messages were on disk. The shuffler "
+        "read them from the relay again and published them before anything else.",
+        "Expect this with bench_stream_persist_mode=async, and with bench_sync_interval_s if a "
+        "host loses power. bench_sync_interval_s=0 keeps every acked message.",
         {"count": "messages"},
     ),
     "processes_killed_for_memory": Code(
         NOTE,
         "its memory ran out, and the kernel killed {count} {count:process|processes} there; none "
         "of them ended the run",
-        "A host's memory ran out in the run.",
-        "See which process it was with `dmesg` on that host, and give it more memory.",
+        "A host's memory ran out during the run.",
+        "`dmesg` on that host shows which process it was. Give the host more memory.",
         {"count": "processes, of the lab or others"},
     ),
     "watching_ended": Code(
         NOTE,
         "{process} ended {at_s:.1f} s after the run's start ({times} {times:time|times} in all); "
         "the run's own figures do not depend on it",
-        "Prometheus or Grafana ended in the run, so what they show of it has a gap.",
+        "Prometheus or Grafana ended during the run, so its view of the run has a gap.",
         "Read the journal of that unit on its host, or the log in the lab's directory.",
         {
             "process": "prometheus or grafana",
@@ -217,10 +216,10 @@ CODES: dict[str, Code] = {
     ),
     "watching_missing": Code(
         NOTE,
-        "{process} did not run when the run began; the run's own figures do not depend on it",
-        "Prometheus or Grafana was to watch the run, and did not come up.",
-        "Read the journal of that unit on its host, or the log in the run's part of the bundle: "
-        "its port may be another program's.",
+        "{process} was not running when the run began; the run's own figures do not depend on it",
+        "Prometheus or Grafana should have watched the run, but did not come up.",
+        "Read the journal of that unit on its host, or the log in the host's part of the bundle. "
+        "Another program may use its port.",
         {"process": "prometheus or grafana"},
     ),
     "explained_by_fault": Code(
@@ -230,18 +229,18 @@ CODES: dict[str, Code] = {
             f"{', '.join(f'bench_faults[{number}]' for number in p['numbers'])} caused: "
             f"{p['reason']}"
         ),
-        "This would make the run invalid if the run itself had not caused it: the fault happened, "
+        "This would make the run invalid if the run itself had not caused it. The fault happened, "
         "was undone, and explains all of it.",
-        "Nothing. What the fault cost is in summary.json under `faults`.",
+        "Nothing. `faults` in summary.json has the fault's cost.",
         {"numbers": "places in bench_faults", "reason": "what it caused"},
     ),
     "fault_late": Code(
         NOTE,
-        "bench_faults[{number}] ({do}) was begun {began_late_ms:.0f} ms and undone "
+        "bench_faults[{number}] ({do}) began {began_late_ms:.0f} ms and ended "
         "{ended_late_ms:.0f} ms later than planned",
-        "The agent that executes faults had to wait for a processor, or for what the fault is on. "
-        "The fault's figures count from when it really began and ended, not from the plan.",
-        "If the time of the fault matters, give its host more processors or less other work.",
+        "The faults agent had to wait for the CPU, or for the fault's target. The fault's figures "
+        "count from when it really began and ended, not from the plan.",
+        "If the exact time matters, give the fault's host more cores or less other work.",
         {
             "number": "its place in bench_faults",
             "do": "",
@@ -253,10 +252,10 @@ CODES: dict[str, Code] = {
         NOTE,
         _stood_still,
         "A part of the lab, or NATS, did not answer or did not run for a second or more. "
-        "Latencies, rates and goals about them are of the measured window; the ledger is of the "
+        "Latencies, rates and goals about them cover the measured window; the ledger covers the "
         "whole run.",
-        "If it was in the window, the figures include its effects. In the drain, it kept consumers "
-        "from what they were still owed: set a longer bench_drain_s, or run again.",
+        "In the window, the figures include its effects. In the drain, it kept consumers from "
+        "messages that they were still owed: set a longer bench_drain_s, or run again.",
         {
             "kind": "of the event: nats_silent, stream_silent, relay_silent or agent_paused",
             "part": "nats, stream, relay, or the agent",
@@ -264,8 +263,8 @@ CODES: dict[str, Code] = {
             "hosts": "where it was noticed",
             "begin_s": "s since T0",
             "end_s": "s since T0; null: to the run's end",
-            "phases": f"of {', '.join(_PHASES)}: those that it had a part of",
-            "pending_at_end": "deliveries; null: consumers were not kept from any, or not known",
+            "phases": f"those of {', '.join(_PHASES)} that it overlaps",
+            "pending_at_end": "deliveries; null: it kept consumers from none, or not known",
             "holds_up": "whether the load waits for it",
         },
     ),

@@ -26,14 +26,14 @@ NOT_READ = {
     ledger.DROPPED: "vanished in transit, between frames that were read",
     ledger.BEFORE_FIRST: "fell due before the shuffler read its first frame",
     ledger.AFTER_LAST: "fell due after the last frame that the shuffler read",
-    ledger.SHUFFLER_DIED: "in neither the killed shuffler's account nor the stream",
+    ledger.SHUFFLER_DIED: "neither in the killed shuffler's account nor in the stream",
     ledger.RELAY_DIED: "offered by the relay before it died, after the last one that was read",
 }
 LOST = {
     durable_account.NOT_RECEIVED: "sent by the server, received by nobody, and expired before "
     "being sent again",
-    durable_account.NOT_REPEATED: "sent by the server, received by nobody, and not sent again: "
-    "bench_ack has no ack for each",
+    durable_account.NOT_REPEATED: "sent by the server, received by nobody, and not sent again, "
+    "because bench_ack has no ack for each message",
     durable_account.AGENT_DIED: "sent to a consumer that was killed, which may have received them",
     durable_account.REMOVED: "removed from the stream by somebody, before their age or the "
     "stream's size required it",
@@ -85,14 +85,13 @@ def _fetch_errors(p: Parameters) -> str:
 def _expired_beyond_plan(p: Parameters) -> str:
     return (
         f"{count_of(p['expired'], 'message|messages')} expired unread, but the parameters imply "
-        f"only "
-        f"{counted(p['planned'])}; consumers took less than their polls allow"
+        f"only {counted(p['planned'])}; consumers took less than their polls allow"
     )
 
 
 def _calls_open(p: Parameters) -> str:
     if not p["open_count"]:
-        return "a process was killed, and the calls that ended in its last second are not known"
+        return "a process was killed, and the calls that ended in its last second are unknown"
     return still_open(p)
 
 
@@ -115,9 +114,8 @@ CODES: dict[str, Code] = {
     "stored_twice": Code(
         FAIL,
         "{count} {count:event is|events are} in the stream twice: {count:it was|they were} "
-        "repeated "
-        "after the duplicate window was over (bench_stream_duplicate_window_s)",
-        "A publish had no answer for so long that NATS took its repeat as new.",
+        "published again after the duplicate window (bench_stream_duplicate_window_s)",
+        "A publish got no answer for so long that NATS treated its repeat as new.",
         "Set a longer bench_stream_duplicate_window_s.",
         {"count": "events"},
     ),
@@ -130,8 +128,8 @@ CODES: dict[str, Code] = {
     ),
     "deliveries_out_of_order": Code(
         FAIL,
-        "{count} first {count:delivery|deliveries} came after that of a later event of the same "
-        "DID",
+        "{count} first {count:delivery|deliveries} came after the delivery of a later event of the "
+        "same DID",
         "A consumer saw an author's events out of order.",
         _LEDGER,
         {"count": "deliveries"},
@@ -140,14 +138,14 @@ CODES: dict[str, Code] = {
         FAIL,
         "{count} {count:delivery was|deliveries were} received and acknowledged, but the server "
         "still waits for the {count:ack|acks}; it would deliver {count:it|them} again",
-        "Consumers sent acks that NATS does not have.",
-        "Look for connections that broke; read nats.log.",
+        "Consumers sent acks that NATS did not process.",
+        "Look for broken connections; read nats.log.",
         {"count": "deliveries"},
     ),
     "failed_by_own_window": Code(
         FAIL,
         of_own_window,
-        "The report is of another window than the run's own (--warmup-s). In its own window, the "
+        "The report covers a window other than the run's own (--warmup-s). In its own window, the "
         "run missed a goal that it meets in this one.",
         "Report it without --warmup-s to see its own figures. If its warm-up was too short, run "
         "again with a longer bench_warmup_s.",
@@ -156,8 +154,7 @@ CODES: dict[str, Code] = {
     # -- causes of a missed goal, or noted --------------------------------------------------------
     "consumers_never_fetched": Code(
         NOTE,
-        "{count} of {of} {of:consumer|consumers} never fetched a message, although each had its "
-        "polls",
+        "{count} of {of} {of:consumer|consumers} never fetched a message, although all polled",
         "Some consumers got nothing.",
         "Look at the fetch statuses in the report.",
         {"count": "consumers", "of": "consumers"},
@@ -179,8 +176,7 @@ CODES: dict[str, Code] = {
     "publishes_unknown": Code(
         NOTE,
         "{count} {count:publish was|publishes were} never answered, and neither repeats nor "
-        "reading "
-        "the stream settled {count:it|them}",
+        "reading the stream settled {count:it|them}",
         "It is not known whether NATS has these frames.",
         "Read nats.log and the shuffler's log.",
         {"count": "publishes"},
@@ -188,7 +184,7 @@ CODES: dict[str, Code] = {
     "deliveries_lost": Code(
         NOTE,
         _deliveries_lost,
-        "Messages that consumers were owed are gone without being received.",
+        "Messages that consumers were owed disappeared before they were received.",
         _LEDGER,
         {"count": "deliveries", "by_cause": "{cause: deliveries}"},
     ),
@@ -254,15 +250,15 @@ CODES: dict[str, Code] = {
     # -- ruled out ---------------------------------------------------------------------------------
     "polls_too_rare": Code(
         NOTE,
-        "with a poll every {poll_interval_s:g} s the run is too short to guarantee each consumer a "
-        "poll that finds messages",
-        "In such a short run it is up to chance whether a consumer fetches anything.",
+        "with a poll every {poll_interval_s:g} s, the run is too short to guarantee that each "
+        "consumer fetches something",
+        "In such a short run, it is a matter of chance whether a consumer fetches anything.",
         "Set a longer bench_measure_s or a shorter bench_poll_interval_s.",
         {"poll_interval_s": "s"},
     ),
     "shared_polls_exceed": Code(
         NOTE,
-        "consumers share one durable and ask for more than there is, so one of them may never find "
+        "consumers share one durable and ask for more than there is, so some of them may never get "
         "anything",
         "Other consumers may have taken everything.",
         AS_SET,
@@ -278,9 +274,9 @@ CODES: dict[str, Code] = {
     ),
     "servers_failed_over": Code(
         NOTE,
-        "brief errors when a server fails are the price of going on without it",
-        "Faults of the run ended each server that failed. Nothing else failed, and the run went "
-        "on.",
+        "brief errors are unavoidable when a server fails and the cluster continues without it",
+        "Faults of the run ended every server that failed. Nothing else failed, and the run "
+        "continued.",
         AS_SET,
     ),
     "no_polls": Code(

@@ -79,7 +79,7 @@ def _nats_died(p: Parameters) -> str:
     if p.get("is_running"):
         return (
             f"NATS stopped answering {p['since_s']:.0f} s after the run's start and did not answer "
-            "again, though its process was there to the end: it was frozen, or is stuck"
+            "again, although its process ran to the end: it was frozen or stuck"
             f"{_more('nats.log', p)}"
         )
     return (
@@ -94,12 +94,10 @@ def _nats_restarted(p: Parameters) -> str:
 
 def _acked_forgotten(p: Parameters) -> str:
     if p["count"] is None:
-        return (
-            "NATS forgot messages that it had acked, and gave their places in the stream to others"
-        )
+        return "NATS forgot messages that it had acked, and stored others in their places"
     forgot = count_of(p["count"], "acked message|acked messages")
-    missing = count_of(p["missing"], "of them is|of them are")
-    return f"NATS forgot {forgot} when it ended; {missing} not back in place"
+    missing = count_of(p["missing"], "of them was|of them were")
+    return f"NATS forgot {forgot} when it ended; {missing} not restored"
 
 
 def _goals_not_measured(p: Parameters) -> str:
@@ -113,7 +111,7 @@ def _goal_undecided(p: Parameters) -> str:
     if not p["open_count"]:
         return (
             f"the goal {p['goal']} cannot be judged: a process was killed, and the calls of "
-            f"{p['leg']} that ended in its last second are not known"
+            f"{p['leg']} that ended in its last second are unknown"
         )
     return f"the goal {p['goal']} cannot be judged: {still_open(p)}, and could change the result"
 
@@ -132,14 +130,14 @@ TROUBLE: dict[Trouble, str] = {
     Trouble.TASK_FAILED: "{task}: {message}",
     Trouble.HOST_LOST: "could not be reached for {silent_s:.0f} s: {message}",
     Trouble.NOT_REACHED: "could not be reached when the run was collected; its part is missing",
-    Trouble.NOT_BROUGHT: "{task}: {message} (what it measured is still there, in {directory})",
+    Trouble.NOT_BROUGHT: "{task}: {message} (its measurements are still there, in {directory})",
     Trouble.NOT_STARTED: "{agent} did not start",
     Trouble.FAILED: "{agent} failed{message}",
     Trouble.DIED: "{agent} died (pid {pid})",
     Trouble.STOPPED: "{agent} was stopped before the run's end",
     Trouble.SILENT: "{agent} gave no sign of life for {silent_s:.0f} s",
-    Trouble.NATS_DOWN: "NATS does not run: {message}",
-    Trouble.NOT_ENDED: "{agent} did not end in time (it is {state})",
+    Trouble.NATS_DOWN: "NATS is not running: {message}",
+    Trouble.NOT_ENDED: "{agent} did not end in time (its state is {state})",
     Trouble.NOTED: "{text}",
 }
 
@@ -165,7 +163,7 @@ CODES: dict[str, Code] = {
     "memory_ran_out": Code(
         INVALID,
         "its memory ran out: the kernel killed {count} {count:process|processes} there, which may "
-        "be why the following ended",
+        "explain the failures below",
         "A process of the lab ended on a host on which the kernel killed processes because memory "
         "ran out.",
         "Use hosts with more memory, fewer consumers, or a smaller bench_stream_max_bytes. `dmesg` "
@@ -176,7 +174,7 @@ CODES: dict[str, Code] = {
     "worker_died": Code(
         INVALID,
         lambda p: f"consumers worker {p['worker']} died{_when(p)}",
-        "A process that plays consumers was killed, or it crashed. The others went on.",
+        "A consumers process was killed, or it crashed. The others continued.",
         LOGS,
         {"worker": "its number", **_ENDED},
     ),
@@ -212,8 +210,7 @@ CODES: dict[str, Code] = {
     "nats_restarted": Code(
         INVALID,
         _nats_restarted,
-        "A NATS server ended and was started again, and the stream cannot survive the loss of a "
-        "server.",
+        "A NATS server ended and was restarted, and the stream cannot survive that.",
         "Read nats.log on that host. To survive such a loss, use three NATS hosts and "
         "bench_stream_replicas=3.",
         {"lives": "server ids, each with its start", **_NATS},
@@ -222,42 +219,44 @@ CODES: dict[str, Code] = {
         INVALID,
         "the stream began again from its first sequence during the run; what it held before is "
         "lost",
-        "NATS gave a stream sequence twice, or had another stream at the end than the shuffler "
-        "published to: it was deleted and created again during the run, or its server lost it.",
+        "NATS used a stream sequence twice, or its stream at the end was not the one that the "
+        "shuffler had published to: the stream was deleted and recreated during the run, or its "
+        "server lost it.",
         "Make sure that nothing else manages the stream during a run. Read nats.log.",
     ),
     "acked_forgotten": Code(
         INVALID,
         _acked_forgotten,
-        "NATS was killed, or its host lost power, before acked messages were on the disk. They are "
-        "published again if the relay still has them and the shuffler has not ended; if they do "
-        "not get their places back, what consumers received of these is not known.",
-        "Expect this of bench_stream_persist_mode=async, and of bench_sync_interval_s if a host "
-        "loses power. bench_sync_interval_s=0 keeps all that was acked, and so do three NATS hosts "
-        "and bench_stream_replicas=3, unless all of them lose power.",
-        {"count": "messages, None: not known", "missing": "those not put back, None: not known"},
+        "NATS was killed, or its host lost power, before acked messages were on disk. The shuffler "
+        "publishes them again if the relay still has them and the shuffler has not ended. If they "
+        "do not get their old places, nobody knows which of them consumers received.",
+        "Expect this with bench_stream_persist_mode=async, and with bench_sync_interval_s if a "
+        "host loses power. bench_sync_interval_s=0 keeps every acked message, and so do three NATS "
+        "hosts with bench_stream_replicas=3, unless all of them lose power.",
+        {"count": "messages; null: not known", "missing": "messages not restored; null: not known"},
     ),
     "renumbered_unsaved": Code(
         INVALID,
         "a fault made the relay renumber its events at {at_s:g} s, and the shuffler was killed "
-        "before it had kept that: the one that went on asked for numbers that were others by then",
-        "A shuffler keeps its place each second. Of what was renumbered in its last second, or "
-        "before another one went on, nobody knows which events were read, and which twice.",
-        "Have two seconds at least between the faults, or two runs.",
+        "before it had saved the new numbers; the restarted shuffler asked for numbers that meant "
+        "other events by then",
+        "A shuffler saves its place once a second. If the relay renumbers in its last second, or "
+        "before it has restarted, nobody knows which events were read, or read twice.",
+        "Leave at least two seconds between the faults, or use two runs.",
         {"at_s": "s since T0"},
     ),
     "interrupted": Code(
         INVALID,
         _interrupted,
-        "The run ended early: the playbook was interrupted or killed. A guard stopped the agents "
-        "and saved what was measured.",
+        "The playbook was interrupted or killed, so the run ended early. A guard stopped the "
+        "agents and saved what was measured.",
         "There is nothing to clean up; run again.",
         {"text": "who says so, and why"},
     ),
     "marked_invalid": Code(
         INVALID,
         "{text}",
-        "Somebody marked the run with `fpaas report --invalid`, in these words.",
+        "Somebody marked the run with `fpaas report --invalid` and gave this reason.",
         "The mark is permanent: it is in the run's `invalid.json`.",
         {"text": "the reason given"},
     ),
@@ -266,11 +265,11 @@ CODES: dict[str, Code] = {
         _control_problem,
         "The playbook had trouble with a host or an agent while it followed or collected the run.",
         _FILES,
-        {"problem": f"one of {', '.join(Trouble)}; what else there is follows from it"},
+        {"problem": f"one of {', '.join(Trouble)}; the other parameters depend on it"},
     ),
     "host_missing": Code(
         INVALID,
-        "nothing was fetched from it; its part of the run is missing",
+        "nothing was fetched from this host; its part of the run is missing",
         "The bundle has no directory for this host: the host was lost or could not be reached.",
         _FILES,
     ),
@@ -284,31 +283,30 @@ CODES: dict[str, Code] = {
     "file_torn": Code(
         INVALID,
         "{file}: {what}",
-        "A file ends in the middle, or is empty: its writer was killed, or a disk was full.",
+        "A file is incomplete or empty: its writer was killed, or a disk was full.",
         "Look for a full disk on that host, and run again.",
         _WRONG,
     ),
     "file_unreadable": Code(
         INVALID,
         "{file}: {what}",
-        "A file is not what it should be: it was changed by hand, comes from another version, or "
-        "is damaged.",
+        "A file has unexpected content: it was changed by hand, comes from another version, or is "
+        "damaged.",
         "Copy the bundle again, or use `fpaas report` of the version that made it.",
         _WRONG,
     ),
     "file_changed": Code(
         INVALID,
         "{file}: {what}",
-        "A file is not as its host sealed it: it was changed, cut short or lost, in transfer or "
-        "later.",
+        "A file differs from what its host sealed: it was changed, cut short or lost, in transfer "
+        "or later.",
         "Copy the bundle again from the machine that made it.",
         {"file": "path on its host", "what": "how it differs"},
     ),
     "shuffler_account_cut": Code(
         INVALID,
         "{file}: is the shuffler's last checkpoint, from seconds before its end",
-        "The shuffler was killed. What it published after its last checkpoint is known from the "
-        "stream.",
+        "The shuffler was killed. The stream shows what it published after its last checkpoint.",
         LOGS,
         _FILE,
     ),
@@ -345,9 +343,9 @@ CODES: dict[str, Code] = {
     ),
     "fault_not_injected": Code(
         INVALID,
-        "bench_faults[{number}] ({do} on {on} at {at_s:g} s) was not injected, so the run does not "
-        "show what it was made for",
-        "The run was to inject a fault into itself, and there is no record that it happened.",
+        "bench_faults[{number}] ({do} on {on} at {at_s:g} s) was not injected, so the run misses "
+        "its purpose",
+        "The run should have injected a fault, and there is no record that it happened.",
         "Read the log of the faults agent, or of the relay, on the host that the fault is on.",
         {"number": "its place in bench_faults", "do": "", "on": "", "at_s": "s since T0"},
     ),
@@ -355,14 +353,14 @@ CODES: dict[str, Code] = {
         INVALID,
         "bench_faults[{number}] ({do} on {on} at {at_s:g} s) was injected, and there is no record "
         "that it was undone",
-        "What the fault broke may have stayed broken until the run's end.",
+        "The fault's effects may have lasted until the run's end.",
         "Read the log of the faults agent, or of the relay, on the host that the fault is on.",
         {"number": "its place in bench_faults", "do": "", "on": "", "at_s": "s since T0"},
     ),
     "calls_missing": Code(
         INVALID,
-        "{leg}: {due} {due:call|calls} fell due in the window, but its figures cover {counted} and "
-        "{open} open {open:one|ones}: they leave some out, or count some twice",
+        "{leg}: {due} {due:call|calls} fell due in the window, but the figures cover {counted} and "
+        "{open} open {open:one|ones}: some are missing, or counted twice",
         "A latency does not have as many samples as an independent count says it should, so its "
         "percentiles may leave out the worst.",
         _REPORT,
@@ -371,8 +369,8 @@ CODES: dict[str, Code] = {
     "invalid_by_own_window": Code(
         INVALID,
         of_own_window,
-        "The report is of another window than the run's own (--warmup-s). In its own window, the "
-        "run is invalid for a reason that this one does not show.",
+        "The report covers a window other than the run's own (--warmup-s). In its own window, the "
+        "run is invalid for a reason that this window does not show.",
         "Report it without --warmup-s to see its own figures, and run again.",
         OWN_WINDOW,
     ),

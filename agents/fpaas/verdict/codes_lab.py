@@ -32,7 +32,7 @@ def _agent_paused(p: Parameters) -> str:
 def _agent_restarted(p: Parameters) -> str:
     agent = in_words(p["agent"], p.get("workers") or ())
     gone = between(p["begin_s"], p["end_s"])
-    return f"{agent} ended and was started again; it served nobody {gone}"
+    return f"{agent} ended and was restarted; it served nobody {gone}"
 
 
 def _start_spread(p: Parameters) -> str:
@@ -43,7 +43,7 @@ def _start_spread(p: Parameters) -> str:
             "(chrony)"
         )
     return (
-        f"agents started up to {p['spread_ms']:.0f} ms apart, the limit is {p['limit_ms']:g} ms; "
+        f"agents started up to {p['spread_ms']:.0f} ms apart (the limit is {p['limit_ms']:g} ms); "
         f"{remedy}"
     )
 
@@ -53,16 +53,16 @@ def _clock_set(p: Parameters) -> str:
         f"by {step['step_ms']:+.1f} ms about {step['at_s']:.0f} s after T0" for step in p["steps"]
     )
     return (
-        f"its clock was set during the run{found and f' ({found})'}; do not trust latencies across "
-        "hosts"
+        f"its clock was set during the run{found and f' ({found})'}; do not trust latencies "
+        "between hosts"
     )
 
 
 def _late(what: str, whose: str) -> Callable[[Parameters], str]:
     def sentence(p: Parameters) -> str:
         return (
-            f"{what} late: p99 {p['p99_ms']:.1f} ms after they were due, the limit is "
-            f"{p['limit_ms']:g} ms; give {whose} host more CPU or less load"
+            f"{what} late: p99 {p['p99_ms']:.1f} ms after they were due (the limit is "
+            f"{p['limit_ms']:g} ms); give {whose} host more CPU or less load"
         )
 
     return sentence
@@ -102,17 +102,17 @@ CODES = {
     "relay_lateness_unresolved": Code(
         INVALID,
         _unresolved,
-        "Our relay's frames were late because their subscriber read none for a while. Runs of "
-        "older versions do not show whether the relay itself was on time.",
+        "Our relay's frames were late because the subscriber read none for a while. Runs of older "
+        "versions do not show whether the relay itself was on time.",
         "Find out what held the shuffler up. Run again with this version, which tells the two "
         "apart.",
         {**_LATE, "blocked_s": "s"},
     ),
     "loop_lag": Code(
         INVALID,
-        "{process}: its event loop woke up late, p99 {p99_ms:.1f} ms, the limit is {limit_ms:g} ms;"
-        " its latencies are not the server's",
-        "An agent's process had to wait for the CPU, so what it timed includes that wait.",
+        "{process}: its event loop woke up late, p99 {p99_ms:.1f} ms (the limit is {limit_ms:g} "
+        "ms); its latencies are not the server's",
+        "An agent's process had to wait for the CPU, so its latencies include that wait.",
         _BUSY,
         {"process": "", **_LATE},
     ),
@@ -125,7 +125,7 @@ CODES = {
     ),
     "process_saturated": Code(
         INVALID,
-        "{process}: was saturated, {share_pct:.0f} % of a core, the limit is {limit_pct:g} %; "
+        "{process}: was saturated, {share_pct:.0f} % of a core (the limit is {limit_pct:g} %); "
         "lower the load or spread it",
         "An agent's process used up the one core that it can use.",
         _BUSY,
@@ -133,17 +133,17 @@ CODES = {
     ),
     "host_steal": Code(
         INVALID,
-        "the hypervisor withheld {steal_pct:.1f} % of the CPU (steal), the limit is {limit_pct:g} "
-        "%; use a host with dedicated cores",
-        "The host is a virtual machine, and others used its cores.",
+        "the hypervisor withheld {steal_pct:.1f} % of the CPU (steal; the limit is {limit_pct:g} "
+        "%); use a host with dedicated cores",
+        "The host is a virtual machine, and other machines used its cores.",
         "Use a host with dedicated cores.",
         {"steal_pct": "%", **_SHARE},
     ),
     "host_unsampled": Code(
         INVALID,
-        "its probe left {missing_s:g} s of the window without a sample; what its CPU and memory "
-        "did meanwhile is not known",
-        "The probe did not run for a part of the window. That host's figures cover only the rest.",
+        "its probe took no samples for {missing_s:g} s of the window; its CPU and memory use in "
+        "that time are unknown",
+        "The probe did not run for part of the window. The host's figures cover only the rest.",
         "Look in the events for what stopped the probe, and run again.",
         {"missing_s": "s without a sample"},
     ),
@@ -151,14 +151,14 @@ CODES = {
         INVALID,
         _agent_paused,
         "An agent that generates load did not run for a while. Its figures show that, not NATS.",
-        "Find what stopped it on that host: a debugger, memory that ran out, a busy hypervisor.",
+        "Find out what stopped it on that host: a debugger, lack of memory, a busy hypervisor.",
         {"agent": "name", "workers": WORKERS, "begin_s": "s since T0", "end_s": "s since T0"},
     ),
     "nats_silent_at_start": Code(
         INVALID,
         lambda p: (
-            f"NATS did not answer {between(p['begin_s'], p['end_s'])}: agents that waited for it "
-            "began late"
+            f"NATS did not answer {between(p['begin_s'], p['end_s'])}; agents that waited for it "
+            "started late"
         ),
         "NATS did not answer when the load was about to begin, so agents were not ready; the "
         "reasons after this one may follow from that.",
@@ -168,10 +168,10 @@ CODES = {
     "agent_restarted": Code(
         INVALID,
         _agent_restarted,
-        "A part of the lab ended in the run and was started again, and the reasons after this one "
-        "follow from that. If nothing follows from it, it is only a note.",
-        "Read its log on that host, unless a fault of the run's own ended it. Goals on latencies "
-        "cannot be judged in such a run.",
+        "A part of the lab ended during the run and was restarted; the reasons after this one are "
+        "consequences. Without consequences, it is only a note.",
+        "Read its log on that host, unless one of the run's own faults ended it. Goals on "
+        "latencies cannot be judged in such a run.",
         {
             "agent": "name",
             "workers": WORKERS,
@@ -181,24 +181,24 @@ CODES = {
     ),
     "host_saturated": Code(
         INVALID,
-        "its CPU was saturated, {busy_pct:.1f} % busy on average, the limit is {limit_pct:g} % for "
-        "a host that generates load; lower the load, spread it over more hosts, or stop what else "
-        "runs there",
+        "its CPU was saturated, {busy_pct:.1f} % busy on average (the limit is {limit_pct:g} % for "
+        "a host that generates load); lower the load, spread it over more hosts, or stop other "
+        "programs there",
         "A host that generates load had no CPU to spare, so agents had to wait for it.",
         _BUSY,
         {"busy_pct": "% of all cores", **_SHARE},
     ),
     "clock_unknown": Code(
         INVALID,
-        "its clock could not be compared with the NATS host's, so the error of latencies across "
-        "hosts is not known",
+        "its clock could not be compared with the NATS host's, so the error of latencies between "
+        "hosts is unknown",
         "The probe could not exchange times with NATS.",
         "Read the probe's log on that host.",
     ),
     "clock_unsure": Code(
         INVALID,
-        "its clock is only known to ± {bound_ms:.1f} ms, the limit is {limit_ms:g} ms; latencies "
-        "across hosts are not resolvable: use hosts closer together, or less busy ones",
+        "its clock is only known to ± {bound_ms:.1f} ms (the limit is {limit_ms:g} ms), so "
+        "latencies between hosts are not resolvable; use hosts closer together, or less busy ones",
         "Exchanging times with NATS took too long to bound the clock's offset.",
         "Use hosts that are closer together, or less busy.",
         {"bound_ms": "ms", "limit_ms": "ms"},

@@ -24,7 +24,7 @@ WORDS: dict[About, tuple[str, str]] = {
         ),
     ),
     About.OFFERED_OUTCOMES: (
-        "frames offered without an outcome, or with two",
+        "offered frames without an outcome, or with two",
         "offered {offered}, accounted for {accounted}",
     ),
     About.DELIVERIES_COUNTED: (
@@ -93,7 +93,7 @@ WORDS: dict[About, tuple[str, str]] = {
         _DURABLE,
     ),
     About.DELIVERED: (
-        "deliveries beyond what the server delivered, or has (delivered)",
+        "deliveries beyond what the server delivered or stored (delivered)",
         (
             "{durable} received up to stream sequence {received_stream_seq} and consumer sequence "
             "{received_consumer_seq}, the server delivered up to {delivered_stream_seq} and "
@@ -121,7 +121,7 @@ WORDS: dict[About, tuple[str, str]] = {
         "{durable}: {failed} failed or in process, the server waits for {num_ack_pending} in all",
     ),
     About.PASSED_OVER: (
-        "messages that the server skipped although they are stored",
+        "stored messages that the server skipped",
         "{durable}, delivered up to {delivered_stream_seq}, first stored {first_stored}",
     ),
     About.DELIVERIES_UNSEEN: (
@@ -129,7 +129,7 @@ WORDS: dict[About, tuple[str, str]] = {
         "{durable}: the server made {delivered_consumer_seq}, received {received}",
     ),
     About.OWED_OUTCOMES: (
-        "messages owed without an outcome, or with two",
+        "owed messages without an outcome, or with two",
         "{durable}: owed {owed}, accounted for {accounted}",
     ),
     About.REPEAT_WITHOUT_FIRST: (
@@ -153,7 +153,7 @@ def _difference(p: Parameters) -> str:
 
 def _inexact(p: Parameters) -> str:
     return (
-        f"a count that nats-server is known to keep inexactly: {_difference(p)}. The ledger uses "
+        f"nats-server is known to keep this count inexactly: {_difference(p)}. The ledger uses "
         "the sequences instead."
     )
 

@@ -26,9 +26,9 @@ def _stall(p: Parameters) -> str:
     if p["kind"] == "agent_paused":
         return f"A stall: {who} on {p['host']} did not run {stretch}."
     if p["kind"] == "agent_restarted":
-        return f"A stall: {who} on {p['host']} ended and was started again, gone {stretch}."
+        return f"A stall: {who} on {p['host']} ended and was restarted, gone {stretch}."
     if p["kind"] == "stream_silent":
-        return f"A stall: the stream took nothing, though NATS answered, {stretch}."
+        return f"A stall: the stream accepted nothing, although NATS answered, {stretch}."
     # A relay that sends nothing may well answer pings.
     what = "NATS did not answer" if p["kind"] == "nats_silent" else "no event came from the relay"
     return f"A stall: {what} {stretch} (noticed on {p['host']})."
@@ -39,7 +39,7 @@ def _processors(p: Parameters) -> str:
     if p["lab_pct"] is None:
         return f"{said}."
     if p["lab_pct"] < p["busy_pct"] / 2:
-        return f"{said}, {p['lab_pct']:.0f} % by the lab and the rest by what else runs there."
+        return f"{said}, {p['lab_pct']:.0f} % by the lab and the rest by other programs."
     top = p["top"]
     return (
         f"{said}, most of it by {_WORDS.get(top, f'the {top}')} ({p['top_pct']:.0f} % of a core)."
@@ -72,7 +72,7 @@ def _nothing(p: Parameters) -> str:
     rate = p["offered_per_s"]
     offered = "the offered load" if rate is None else f"the offered load of {rate:,.0f}/s"
     return (
-        f"Nothing: {offered} was below what any part could take; the busiest was "
+        f"Nothing: {offered} was within the capacity of every part; the busiest was "
         f"{_busiest(p['busiest'])}."
     )
 
@@ -85,7 +85,7 @@ def _busiest(part: dict[str, Any]) -> str:
 
 def _not_explained(p: Parameters) -> str:
     return (
-        f"Not known: answers were late ({', '.join(p['goals'])}), and no part was at its limit on "
+        f"Unknown: answers were late ({', '.join(p['goals'])}), but no part was at its limit on "
         f"average; the busiest was {_busiest(p['busiest'])}."
     )
 
@@ -132,7 +132,7 @@ CODES: dict[str, Code] = {
     ),
     "not_known": Code(
         LIMIT,
-        "What limited this run is not known: no host was measured.",
+        "Unknown: no host was measured.",
         "No probe left any samples.",
         "Look at the reasons of the verdict.",
     ),
@@ -140,7 +140,7 @@ CODES: dict[str, Code] = {
         LIMIT,
         _processors,
         "Nearly all of a host's CPU was in use.",
-        "Use more hosts or cores, or stop what else runs there.",
+        "Use more hosts or cores, or stop other programs there.",
         {
             "host": "",
             "busy_pct": "% of all cores",
@@ -180,7 +180,7 @@ CODES: dict[str, Code] = {
     "nats": Code(
         LIMIT,
         "NATS on {host}: it used {cpu_pct:.0f} % of a core, and the host has {cores}.",
-        "NATS used all the CPU that it could get.",
+        "NATS used all the CPU that was available to it.",
         _SCALE,
         {"host": "", "cpu_pct": "% of a core", "cores": ""},
     ),
@@ -210,10 +210,10 @@ CODES: dict[str, Code] = {
     "not_explained": Code(
         LIMIT,
         _not_explained,
-        "A goal on latency was missed, though no part was at its limit on average and no stall "
-        "was noticed. A peak, or a stall of less than a second, can cause that.",
-        "Look for a peak in the latencies over time, and at what the hosts and NATS did then; run "
-        "again to see if it comes back.",
+        "A latency goal was missed, although no part was at its limit on average and no stall was "
+        "noticed. A peak, or a stall of less than a second, can cause this.",
+        "Look for a peak in the latencies over time and at what the hosts and NATS did then. Run "
+        "again to see if it recurs.",
         {"goals": "the missed goals on latencies that nothing explains", **_BUSIEST},
     ),
     "polls": Code(
@@ -234,7 +234,7 @@ CODES: dict[str, Code] = {
     "nothing": Code(
         LIMIT,
         _nothing,
-        "No part was at its limit: the load was below what any of them could take.",
+        "No part was at its limit: the load was within the capacity of all of them.",
         "Increase the load to find a limit.",
         {"offered_per_s": "frames/s", **_BUSIEST},
     ),

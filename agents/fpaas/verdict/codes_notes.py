@@ -28,11 +28,11 @@ MADE_AGAIN = {
 
 def _consumers_ordered(p: Parameters) -> str:
     count = sum(p["by_cause"].values())
-    made = count_of(count, "was made again|were made again")
+    made = count_of(count, "was recreated|were recreated")
     again = f"{made}{causes(p['by_cause'], MADE_AGAIN)}"
     return (
-        "ordered consumers acknowledge nothing, so figures of acks are null; "
-        f"{again if count else 'none had to be made again'}."
+        "ordered consumers acknowledge nothing, so ack figures are null; "
+        f"{again if count else 'none had to be recreated'}."
     )
 
 
@@ -64,7 +64,7 @@ def _relay_clock_off(p: Parameters) -> str:
     side = "ahead of" if p["lag_s"] < 0 else "behind"
     return (
         f"the times in the events of the relay {p['relay_url']} are {abs(p['lag_s']):,.0f} s "
-        f"{side} the clock of who read them (median)"
+        f"{side} the reader's clock (median)"
     )
 
 
@@ -72,8 +72,8 @@ def _consumers_without_poll(p: Parameters) -> str:
     of = count_of(p["of"], "consumer|consumers")
     return (
         f"{of_class(p)}{counted(p['count'])} of {of} fetched nothing: with a poll every "
-        f"{p['poll_interval_s']:g} s the run is too short to guarantee each one a poll that finds "
-        "messages."
+        f"{p['poll_interval_s']:g} s, the run is too short to guarantee that each fetches "
+        "something."
     )
 
 
@@ -81,17 +81,17 @@ def _reader_blocked(p: Parameters) -> str:
     said = f"the shuffler's socket accepted no frames from the relay for {p['seconds']:.1f} s"
     if p["blocked_from_s"] is not None:
         blocked = between(p["blocked_from_s"], p["blocked_until_s"])
-        said = f"{said} of the window, at the longest {blocked}"
+        said = f"{said} of the window, longest {blocked}"
     if p["cause"] is None:
-        return f"{said}; the relay is not to blame for what was late because of it."
+        return f"{said}; frames that were late because of this are not the relay's fault."
     who = "NATS did not answer" if p["cause"] == "nats_silent" else "the shuffler did not run"
     return f"{said}: {who} {between(p['begin_s'], p['end_s'])}."
 
 
 def _redelivered(p: Parameters) -> str:
-    made_again = ", also as a stream was made again" if p["streams_lost"] else ""
+    made_again = ", partly because a stream was recreated" if p["streams_lost"] else ""
     return (
-        f"NATS called {count_of(p['count'], 'delivery a repeat|deliveries repeats')}; "
+        f"NATS marked {count_of(p['count'], 'delivery as a repeat|deliveries as repeats')}; "
         f"{count_of(p['duplicates'], 'was of a message|were of messages')} that the same consumer "
         f"had received{made_again}."
     )
@@ -108,12 +108,12 @@ def _how_long(seconds: float) -> str:
 CODES: dict[str, Code] = {
     "window_trimmed": Code(
         NOTE,
-        "figures are from {from_s:g} s to {until_s:g} s after the run's start: this report was "
-        "asked for a warm-up of {warmup_s:g} s, and the run's own is {run_warmup_s:g} s",
-        "Rates, latencies and resources are of another window than the run's own "
-        "(`fpaas report --warmup-s`); the ledger is of the whole run.",
-        "Nothing, if this is what you want; `fpaas report` without --warmup-s reports the run's "
-        "own window.",
+        "figures cover {from_s:g} s to {until_s:g} s after the run's start: this report has a "
+        "warm-up of {warmup_s:g} s, the run's own is {run_warmup_s:g} s",
+        "Rates, latencies and resources cover a window other than the run's own "
+        "(`fpaas report --warmup-s`); the ledger covers the whole run.",
+        "Nothing, if this is what you want. `fpaas report` without --warmup-s uses the run's own "
+        "window.",
         WINDOW,
     ),
     "unread_as_planned": Code(
@@ -139,7 +139,7 @@ CODES: dict[str, Code] = {
     "consumers_without_poll": Code(
         NOTE,
         _consumers_without_poll,
-        "In such a short run it is up to chance whether a consumer fetches anything.",
+        "In such a short run, it is a matter of chance whether a consumer fetches anything.",
         "Set a longer bench_measure_s or a shorter bench_poll_interval_s.",
         {"count": "consumers", "of": "consumers", "poll_interval_s": "s", **OF_CLASS},
     ),
@@ -150,18 +150,17 @@ CODES: dict[str, Code] = {
         "The relay sent malformed frames, or the connection damaged them. An event says what is "
         "wrong with each, and the first 64 KB of the first 16 are among the shuffler's files "
         "(shuffler.undecodable-01.bin and so on).",
-        "Nothing, if they are few: bench_undecodable_max_frames is how many a run may have.",
+        "Nothing, if there are few. bench_undecodable_max_frames limits them.",
         {"count": "frames"},
     ),
     "frames_bad_once": Code(
         NOTE,
         "{count} {count:frame|frames} could not be decoded or {count:was|were} too large, and did "
-        "not "
-        "come again.",
-        "After the reconnect that each of them cost, the relay went on with good frames: they were "
-        "damaged on the way, or are not events of the relay. They are not in the ledger.",
-        "Look at what is between the relay and the shuffler, a proxy for example. "
-        "bench_undecodable_max_frames is how many bad frames a run may have in all.",
+        "not come again.",
+        "After the reconnect that each of them cost, the relay continued with good frames: these "
+        "were damaged on the way, or are not events of the relay. They are not in the ledger.",
+        "Check what is between the relay and the shuffler, a proxy for example. "
+        "bench_undecodable_max_frames limits the bad frames of a run.",
         {"count": "frames"},
     ),
     "duplicates_rejected": Code(
@@ -174,58 +173,57 @@ CODES: dict[str, Code] = {
     "redelivered": Code(
         NOTE,
         _redelivered,
-        "NATS delivered again what was not acknowledged in time, or a stream that was made again "
-        "has messages that the lost one had delivered. A consumer that did not receive the first "
-        "delivery receives nothing twice.",
+        "NATS repeats messages that were not acknowledged in time; a recreated stream may also "
+        "repeat messages that the lost one had delivered. A consumer that did not receive the "
+        "first delivery receives nothing twice.",
         "If there are many, set a longer bench_ack_wait_s.",
         {
-            "count": "deliveries that NATS called repeats",
+            "count": "deliveries that NATS marked as repeats",
             "duplicates": "deliveries that the same consumer had received before",
-            "streams_lost": "streams that were lost and made again; null: of an older version",
+            "streams_lost": "streams that were lost and recreated; null: older version",
         },
     ),
     "messages_pushed": Code(
         NOTE,
         "bench_consumer_kind={kind}: messages were pushed to the consumers. There were no polls "
-        "and no pulls, so figures of those are null or 0, and bench_poll_interval_s, "
+        "and no pulls, so their figures are null or 0, and bench_poll_interval_s, "
         "bench_poll_jitter_pct, bench_batch_size and bench_fetch had no effect.",
-        "Latencies of messages, the ledger and resources are measured as with polls.",
+        "Message latencies, the ledger and resources are measured as with polls.",
         AS_SET,
         {"kind": "bench_consumer_kind"},
     ),
     "consumers_ordered": Code(
         NOTE,
         _consumers_ordered,
-        "An ordered consumer is made again, from after the last message that was received, if a "
-        "delivery is missing, if heartbeats fail to come, or with a new connection.",
+        "An ordered consumer is recreated, after the last message that it received, if a delivery "
+        "is missing, if heartbeats fail to arrive, or if its connection is new.",
         AS_SET,
-        {"by_cause": "how often consumers were made again, by cause"},
+        {"by_cause": "how often consumers were recreated, by cause"},
     ),
     "acks_not_asked": Code(
         NOTE,
-        "bench_ack=none: consumers acknowledged nothing. It is not known which deliveries they "
-        "processed, and what they did not receive was not sent again.",
-        "The run's durables have no acks, so figures of acks are null.",
+        "bench_ack=none: consumers acknowledged nothing. Nobody knows which deliveries they "
+        "processed, and messages that they did not receive were not sent again.",
+        "The run's durables have no acks, so ack figures are null.",
         AS_SET,
     ),
     "clock_off": Code(
         NOTE,
         lambda p: (
             f"its clock is {_how_long(abs(p['offset_ms']) / 1000)} "
-            f"{'behind' if p['offset_ms'] > 0 else 'ahead of'} the NATS host's; it was told when "
-            "to begin by its own clock, and all of its times are corrected."
+            f"{'behind' if p['offset_ms'] > 0 else 'ahead of'} the NATS host's; the lab gave it "
+            "the start time in its own clock's time and corrects all of its times."
         ),
-        "A host's clock was off before the run. The lab measured by how much, and allows for it.",
-        "Nothing for the lab. You may still want to synchronise it (chrony).",
+        "A host's clock was off before the run. The lab measured the offset and corrects for it.",
+        "Nothing for the lab's sake. You may still want to synchronise the clock (chrony).",
         {"offset_ms": "ms, of the NATS host's clock minus this one's"},
     ),
     "relay_was_silent": Code(
         NOTE,
         "no event came from the relay {relay_url} for {longest:.1f} s at a stretch, {total:.1f} s "
         "in all; that is within the limit",
-        "The relay was silent for a part of the window, but not long enough to make the run "
-        "invalid.",
-        "Look at the events for when. Rates are over the whole window, silence included.",
+        "The relay was silent for part of the window, but not long enough to make the run invalid.",
+        "The events show when. Rates cover the whole window, silence included.",
         {"longest": "s of the window", "total": "s of the window", "relay_url": ""},
     ),
     "relay_gaps": Code(
@@ -233,8 +231,8 @@ CODES: dict[str, Code] = {
         _relay_gaps,
         "The relay's sequence numbers, or the relay itself, say that events were never sent: it "
         "was away, or its backlog does not reach back far enough.",
-        "No goal counts them, because nobody but the relay lost them. If its numbers say how many "
-        "they are, the ledger has them in `not_read`. summary.json lists each under `relay`.",
+        "No goal counts these events, because the relay lost them. If its numbers tell how many "
+        "there are, the ledger has them in `not_read`. summary.json lists each gap under `relay`.",
         {
             "count": "gaps",
             "missing": "events; null: the relay's numbers do not tell",
@@ -245,33 +243,33 @@ CODES: dict[str, Code] = {
         NOTE,
         "the relay {relay_url} left out {numbers} {numbers:number|numbers} at {count} "
         "{count:place|places} between its events; whether events are missing there cannot be told",
-        "The relay leaves out sequence numbers as a matter of course, which it may, so they do not "
-        "tell what was lost. `not_read` is null then.",
-        "To know, read another relay of the same network at the same time.",
+        "The relay routinely leaves out sequence numbers, as it may, so they do not tell what was "
+        "lost, and `not_read` is null.",
+        "To find out, read another relay of the same network at the same time.",
         {"numbers": "sequence numbers", "count": "places", "relay_url": ""},
     ),
     "relay_clock_off": Code(
         NOTE,
         _relay_clock_off,
-        "The relay's clock is off, or it sends what happened at another time. No figure is taken "
-        "from these times but `lag_s` and `lag_growth_s`.",
+        "The relay's clock is off, or it sends events from another time. Only `lag_s` and "
+        "`lag_growth_s` are taken from these times.",
         "Nothing, if you play a recording; otherwise set the relay's clock, or the shuffler's.",
         {"lag_s": "s, negative: from the future", "relay_url": ""},
     ),
     "relay_renumbered": Code(
         NOTE,
-        "the sequence numbers of the relay {relay_url} went back to new events {count} "
-        "{count:time|times}; they were read on",
-        "The relay renumbered its events. New ones were told apart from repeats by their contents.",
-        "Nothing, unless you run that relay. What it sent while it changed may be missing.",
+        "the relay {relay_url} renumbered its events {count} {count:time|times}; the shuffler "
+        "continued with the new numbers",
+        "The relay's sequence numbers went back for new events. The shuffler told new events from "
+        "repeats by their content.",
+        "Nothing, unless you run that relay. Events from the time of the change may be missing.",
         {"count": "times", "relay_url": ""},
     ),
     "relay_reread": Code(
         NOTE,
-        "the relay {relay_url} sent {count} {count:frame|frames} again that had been read; each "
-        "was "
+        "the relay {relay_url} repeated {count} {count:frame|frames} that had been read; each was "
         "published once",
-        "Relays may repeat the event that they are resumed from. More than one repeat for each "
+        "Relays may repeat the event at which they are resumed. More than one repeat for each "
         "connection means that the relay repeats itself.",
         "Nothing.",
         {"count": "frames", "relay_url": ""},
@@ -279,9 +277,9 @@ CODES: dict[str, Code] = {
     "reader_blocked": Code(
         NOTE,
         _reader_blocked,
-        "The relay could not hand over its frames because their reader took none. This is not the "
+        "The relay could not send its frames because their reader accepted none. This is not the "
         "relay's own lateness.",
-        "Look at what stalled: the events say when it began and ended.",
+        "Look at what stalled: the events show when it began and ended.",
         {
             "seconds": "s of the measured window",
             "cause": "kind of an event at the same time, nats_silent or agent_paused; null: none",

@@ -40,11 +40,11 @@ CODES = {
         "the relay {relay_url} sent {count} {count:frame|frames} that could not be decoded or "
         "{count:was|were} too large "
         "(the limit is {limit_frames})",
-        "The relay sent malformed frames, or the connection damaged them, more of them than a run "
-        "may have. Each is left out and counted.",
-        "Look at the events, which say what is wrong with each, and at the first of them among the "
-        "shuffler's files (shuffler.undecodable-01.bin and so on). Try another relay, or allow for "
-        "more (bench_undecodable_max_frames).",
+        "The relay sent more malformed frames than a run may have, or the connection damaged them. "
+        "Each is left out and counted.",
+        "The events say what is wrong with each; the shuffler's files contain the first ones "
+        "(shuffler.undecodable-01.bin and so on). Try another relay, or allow more "
+        "(bench_undecodable_max_frames).",
         {"count": "frames", "limit_frames": "frames", "relay_url": ""},
     ),
     "nothing_read": Code(
@@ -57,10 +57,10 @@ CODES = {
     "relay_silent": Code(
         INVALID,
         _relay_silent,
-        "No new event came from the relay for a part of the window, though the shuffler was "
+        "No new event came from the relay for part of the window, although the shuffler was "
         "reading: the relay died, hung, or had nothing to send. Pongs, #info, malformed frames and "
-        "events that had been read before do not count.",
-        "Look at the events for when. Use another relay, or allow for more silence "
+        "repeated events do not count.",
+        "The events show when. Use another relay, or allow more silence "
         "(bench_relay_silent_max_s).",
         {
             "longest_s": "s of the window",
@@ -74,18 +74,17 @@ CODES = {
     "relay_lagging": Code(
         INVALID,
         "the relay {relay_url} fell {growth_s:.1f} s behind real time in the {window_s:g} s of the "
-        "window, the limit is {limit_s:g} s: what it sent is less than what happened",
-        "The `time` of the relay's events fell ever further behind the clock: the relay is slower "
-        "than the network that it relays. A constant difference does not count. Events that are "
-        "played more slowly than they were recorded look the same.",
-        "Use another relay, or allow for more (bench_relay_lag_max_s).",
+        "window (the limit is {limit_s:g} s): it sent less than what happened",
+        "The `time` of the relay's events fell further and further behind the clock: the relay is "
+        "slower than the network that it relays. A constant difference does not count. A recording "
+        "that is replayed too slowly looks the same.",
+        "Use another relay, or allow more (bench_relay_lag_max_s).",
         {"growth_s": "s", "limit_s": "s", "window_s": "s", "relay_url": ""},
     ),
     "relay_incomplete": Code(
         INVALID,
         "the relay {relay_url} left out {missing} {missing:event|events} between those that were "
-        "read, "
-        "{missing_pct:.1f} % of all, the limit is {limit_pct:g} %",
+        "read, {missing_pct:.1f} % of all (the limit is {limit_pct:g} %)",
         "By their sequence numbers, the relay had more events than it sent: it was away for longer "
         "than it keeps them, or lost them.",
         "Use another relay, or run again.",
@@ -93,18 +92,17 @@ CODES = {
     ),
     "relay_gaps_unknown": Code(
         INVALID,
-        "the relay {relay_url} left out events {count} {count:time|times}, and nobody knows how "
-        "many (the limit is {limit} {limit:time|times})",
-        "The relay kept going on further ahead, or under new numbers, so an unknown share of its "
-        "events was never read.",
+        "the relay {relay_url} left out an unknown number of events {count} {count:time|times} "
+        "(the limit is {limit} {limit:time|times})",
+        "The relay repeatedly skipped ahead or renumbered, so an unknown share of its events was "
+        "never read.",
         "Use another relay, or one that can be resumed where it was left.",
         {"count": "gaps", "limit": "gaps", "relay_url": ""},
     ),
     "relay_unsteady": Code(
         INVALID,
         _relay_unsteady,
-        "The relay kept repeating itself or renumbering, so what was read is not a firehose's "
-        "load.",
+        "The relay kept repeating itself or renumbering, so this was not the load of a firehose.",
         "Use another relay.",
         {
             "seq_resets": "times",
