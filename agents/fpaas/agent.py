@@ -92,7 +92,7 @@ class Arming:
         self._own = own
         self.host = host
         self._deadline = time.monotonic() + ARMED_WITHIN_S
-        own.set(State.STARTING, "waits until the run is armed")
+        own.set(State.STARTING, "waiting until the run is armed")
 
     def is_over(self) -> bool:
         """Whether it is armed. Raises RunInvalid if nobody arms it."""

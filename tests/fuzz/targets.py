@@ -15,7 +15,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
+from fpaas.consumers.deliveries import Deliveries
+from fpaas.consumers.delivery_parser import DeliveryParser
 from fpaas.consumers.puller import Gate, Habit, Puller
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.errors import BadInput, SpecError

@@ -138,7 +138,7 @@ def test_a_lab_that_cannot_run_ends_the_sweep_at_its_first_point(lab: Lab) -> No
     played = lab.play("sweep.yml", sweep_grid=GRID, nats_server_binary="/none/nats-server")
     assert played.exit_code != 0
     assert "/none/nats-server: there is no such program" in played.flat
-    assert "the same command goes on" in played.flat
+    assert "the same command continues" in played.flat
     assert "point 2" not in played.output
     assert lab.bundles() == []
 

@@ -342,7 +342,7 @@ def test_copies_of_a_run_are_no_repeats(tmp_path: Path) -> None:
     run = Path(_run(tmp_path / "a", 1, run_id="20260101T000000Z-x"))
     copies = [str(shutil.copytree(run, tmp_path / f"copy{number}")) for number in range(3)]
     shown = _compare(str(run), *copies).output
-    assert shown.count(f"is a copy of {run}, no repeat: it counts once") == 3
+    assert shown.count(f"is a copy of {run}, not a repeat: it counts once") == 3
     assert "needs 4 runs" in shown
     other = _run(tmp_path / "b", 1, run_id="20260102T000000Z-x")
     assert "is a copy" not in _compare(str(run), other).output

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
+from fpaas.consumers.deliveries import Deliveries
+from fpaas.consumers.delivery_parser import DeliveryParser
 from fpaas.consumers.puller import Gate, Habit, Puller
 from fpaas.consumers.schedule import PollSchedule
 from fpaas.jetstream.nats_wire import ProtocolError

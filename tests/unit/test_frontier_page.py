@@ -64,7 +64,7 @@ def test_the_report_draws_what_holds(tmp_path: Path) -> None:
     said = CliRunner().invoke(report.command, [str(directory)])
     assert said.exit_code == 0, said.output
     rows = [
-        "a poll every 5 s: holds at 200 consumers, which is the most that was asked for",
+        "a poll every 5 s: holds at 200 consumers, the most that was asked for",
         "a poll every 1 s: holds at 100 consumers, fails at 200 consumers",
     ]
     page = (directory / "report.html").read_text()

@@ -225,11 +225,11 @@ def test_in_between_runs_the_last_one_is_shown_as_its_bundle_has_it(
     assert "rates and latencies of its window" in shown.stdout
     assert shown.stdout == of_bundle.stdout
     assert of_bundle.stderr == ""
-    assert shown.stderr == f"no run is on now; this was {RUN_ID}\n"
+    assert shown.stderr == f"no run is in progress; this was {RUN_ID}\n"
     # Who names the run's own directory is led to the bundle.
     shown = CliRunner().invoke(watch.command, [".lab/current"])
-    verdict_at = f"`fpaas watch results/{RUN_ID}` shows the verdict of this one\n"
-    assert shown.stderr == f"no run is on now; {verdict_at}"
+    verdict_at = f"`fpaas watch results/{RUN_ID}` shows this one's verdict\n"
+    assert shown.stderr == f"no run is in progress; {verdict_at}"
     del in_lab
 
 
@@ -286,7 +286,7 @@ def test_each_run_of_a_repeat_is_shown_with_its_verdict_though_its_directory_is_
     assert "rates and latencies of its window" in verdict
     assert waiting == watch.WAITING
     assert (shown.exit_code, len(steps)) == (0, 3)
-    assert shown.stderr == f"no run is on now; this was {RUN_ID}\n"
+    assert shown.stderr == f"no run is in progress; this was {RUN_ID}\n"
 
 
 def test_a_run_whose_bundle_is_elsewhere_is_not_said_never_to_have_been(
@@ -303,7 +303,7 @@ def test_a_run_whose_bundle_is_elsewhere_is_not_said_never_to_have_been(
     monkeypatch.setattr(watch, "playbook_is_at_work", (lab / "runs").exists)
     shown = CliRunner().invoke(watch.command, [])
     assert shown.exit_code == 2
-    assert f"{RUN_ID}: is over, and its files are here no longer" in shown.stderr
+    assert f"{RUN_ID}: is over, and its files are no longer here" in shown.stderr
     assert "results_dir" in shown.stderr
 
 
@@ -313,7 +313,7 @@ def test_before_the_first_run_there_is_nothing_to_show_until_it_begins(
     monkeypatch.chdir(tmp_path)
     refused = CliRunner().invoke(watch.command, [])
     assert refused.exit_code == 2
-    assert "no run is on here" in refused.output
+    assert "no run is in progress here" in refused.output
     steps: list[float] = []
     monkeypatch.setattr(watch, "time", SimpleNamespace(sleep=steps.append))
     monkeypatch.setattr(watch, "playbook_is_at_work", lambda: len(steps) < 3)
@@ -324,7 +324,7 @@ def test_before_the_first_run_there_is_nothing_to_show_until_it_begins(
 
 def test_a_bundle_without_a_verdict_says_what_writes_it(bundle: Path) -> None:
     shown = CliRunner().invoke(watch.command, [str(bundle)])
-    assert shown.stderr == f"no verdict is there; `fpaas report {bundle}` writes it\n"
+    assert shown.stderr == f"there is no verdict; `fpaas report {bundle}` writes it\n"
 
 
 @pytest.mark.parametrize("gone", ["hosts", "hosts/localhost/shuffler.json", "control.json"])
@@ -365,10 +365,10 @@ def test_a_run_that_is_not_armed_yet_is_starting(bundle: Path) -> None:
 
 
 def test_hosts_with_the_same_reason_share_a_line() -> None:
-    idle: dict[str, Any] = {"rc": 1, "stderr": "no run is on there\n"}
+    idle: dict[str, Any] = {"rc": 1, "stderr": "no run is in progress there\n"}
     gone: dict[str, Any] = {"unreachable": True, "msg": "timed out"}
     assert source.unreached({"a": idle, "b": gone, "c": idle, "d": {"rc": 0}}) == [
-        "a, c: no run is on there",
+        "a, c: no run is in progress there",
         "b: does not answer: timed out",
     ]
 
@@ -740,7 +740,7 @@ def test_ansible_gets_a_locale_that_it_takes(
     lab = {"ansible_connection": "local", "lab_dir": str(tmp_path)}
     inventory = tmp_path / "lab.yml"
     inventory.write_text(json.dumps({"all": {"children": {"nats": {"hosts": {"here": lab}}}}}))
-    with pytest.raises(BadInput, match=r"^here: no run is on there"):
+    with pytest.raises(BadInput, match=r"^here: no run is in progress there"):
         source.OverHosts(inventory).dumps()
 
 

@@ -147,7 +147,7 @@ def test_a_full_disk_is_named_and_counted_and_costs_no_run(tmp_path: Path) -> No
         (["--run", "missing.json", "--out", "."], "missing.json: cannot be read"),
         (["--run", "x", "--out", ".", "--cursor-file", "c"], "--cursor-file"),
         (["--run", "x", "--out", ".", "--cursor-kv", "c"], "--cursor-kv"),
-        (["--cursor-file", "c", "--cursor-kv", "c"], "kept in one place"),
+        (["--cursor-file", "c", "--cursor-kv", "c"], "has one place"),
         (["--cursor-kv", "a.b"], "letters, digits"),
     ],
 )

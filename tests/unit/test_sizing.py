@@ -210,7 +210,7 @@ def test_a_report_of_a_search_ends_with_its_answer(tmp_path: Path) -> None:
     record.write(sweep, directory)
     told = CliRunner().invoke(report.command, [str(directory)])
     assert told.exit_code == 0, told.output
-    assert "Holds at 100 consumers in 3 of 3, which is the most" in told.output
+    assert "Holds at 100 consumers in 3 of 3, the most" in told.output
 
 
 def test_the_page_of_a_search_has_its_answer_and_sizes(tmp_path: Path) -> None:

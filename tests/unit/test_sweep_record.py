@@ -134,7 +134,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, content: str | None, messa
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"grid": {}}, "grid has a variable without values, or none"),
+        ({"grid": {}}, "the grid is empty, or has a variable without values"),
         ({"schema": 9}, "schema 9, expected 1"),
         ({"grid": {"bench_consumers": 10}}, r"`\$\.grid"),
         ({"grid": {"bench_consumers": [11]}}, "point 1 is not on the grid"),

@@ -73,11 +73,11 @@ def test_points_without_a_trusted_run_are_gaps_and_named(tmp_path: Path) -> None
     result = report(directory)
     assert result.exit_code == 3
     assert "invalid: so it is invalid" in result.output
-    assert "missing: not played yet" in result.output
+    assert "missing: not run yet" in result.output
     shown = page(directory)
     assert shown.figures["nats_cpu_pct"]["data"][0]["y"] == [15.5, None, None, 40, 65]
     assert "Point 2, bench_consumers=50: invalid: so it is invalid" in shown.words
-    assert "Point 3, bench_consumers=100: missing: not played yet" in shown.words
+    assert "Point 3, bench_consumers=100: missing: not run yet" in shown.words
     fits = [one for one in content(directory)["scaling"] if one["figure"] == "nats_cpu_pct"]
     assert fits[0]["cost_per_added"]["points"] == 3
 

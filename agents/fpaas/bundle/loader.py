@@ -8,9 +8,7 @@ plays the parts of its groups, and every part writes its files (ARCHITECTURE.md 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import re
-import sys
 import threading
 import zlib
 from array import array
@@ -18,9 +16,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from fpaas.bundle import no_bundle
+from fpaas.bundle import file_readers, no_bundle
 from fpaas.bundle.bundle import LOAD_GROUPS, Bundle, hosts_of, uses_own_relay
-from fpaas.bundle.parts import HostPart, ServerFinal, WorkerPart
+from fpaas.bundle.parts import HostPart, WorkerPart
 from fpaas.measures import delivery_log
 from fpaas.measures.delivery_log import ConsumerDeliveries
 from fpaas.measures.intervals import IntervalSet
@@ -43,7 +41,7 @@ from fpaas.records.consumers import WorkerResult, WorkerSample
 from fpaas.records.control import ControlAccount, ControlProblem, InvalidMarks, Trouble
 from fpaas.records.events import EventRecord
 from fpaas.records.files import TornError, UnreadableError
-from fpaas.records.nats import FinalSnapshot, NatsSample
+from fpaas.records.nats import NatsSample
 from fpaas.records.network import NetworkResult
 from fpaas.records.probe import ClockExchange, HostSample, ProbeResult, ProcessSample
 from fpaas.records.relay import RelayResult, RelaySample
@@ -110,7 +108,7 @@ class _Loader:
             # No seal would tell that it was cut.
             if path.exists():
                 counted = bundle.control.events if bundle.control is not None else None
-                self._try(CONTROL_NODE, path, lambda p: _check_lines(p, counted or 0))
+                self._try(CONTROL_NODE, path, lambda p: file_readers.check_lines(p, counted or 0))
         # Only there if somebody marked the run.
         if (path := bundle.directory / control.INVALID).exists():
             marks = self._try(CONTROL_NODE, path, lambda p: files.read(p, InvalidMarks))
@@ -169,7 +167,7 @@ class _Loader:
         part.clock_samples = self._records(part, probe.CLOCK, ClockExchange)
         if on_nats_host:
             part.nats_samples = self._records(part, nats.SAMPLES, NatsSample)
-            part.server_final = self._file(part, nats.FINAL, _server_final)
+            part.server_final = self._file(part, nats.FINAL, file_readers.server_final)
         part.events[probe.AGENT] = self._agent_events(part, probe.AGENT)
 
     def _load_relay(self, part: HostPart) -> None:
@@ -271,7 +269,7 @@ class _Loader:
                 journal,
                 lambda path: delivery_log.read_journal(path, self._spec.durable_of),
             )
-        return self._file(part, f"{stem}.deliveries.cbor.gz", _deliveries)
+        return self._file(part, f"{stem}.deliveries.cbor.gz", file_readers.deliveries)
 
     def _load_status(self, part: HostPart, agent: str) -> None:
         found = self._record(part, status.name(agent), AgentStatus)
@@ -311,10 +309,10 @@ class _Loader:
         return self._try(host, path, read) or []
 
     def _array(self, part: HostPart, name: str, typecode: str) -> array[int] | None:
-        return self._file(part, name, lambda path: _little_endian(path, typecode))
+        return self._file(part, name, lambda path: file_readers.little_endian(path, typecode))
 
     def _check_histogram_log(self, part: HostPart, name: str) -> None:
-        self._file(part, name, _check_last_line)
+        self._file(part, name, file_readers.check_last_line)
 
     def _file(self, part: HostPart, name: str, read: Callable[[Path], T]) -> T | None:
         return self._try(part.host, part.directory / name, read)
@@ -345,21 +343,6 @@ class _Loader:
         self._bundle.problems.append(Reason(code, part.host, parameters))
 
 
-def _check_last_line(path: Path) -> None:
-    content = path.read_bytes()
-    if not content.endswith(b"\n"):
-        raise TornError("the last line is torn" if content else "is empty")
-
-
-def _check_lines(path: Path, least: int) -> None:
-    """Check that the last line is whole, and that there are at least so many; 0 are no fault."""
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        raise TornError("the last line is torn")
-    if len(lines) < least:
-        raise TornError(f"has {len(lines)} of {least} lines")
-
-
 def _noted(problem: ControlProblem | str, spec: RunSpec) -> Reason:
     """Read what a playbook noted; older ones did so as `<host>: <what>`."""
     if isinstance(problem, ControlProblem):
@@ -371,38 +354,3 @@ def _noted(problem: ControlProblem | str, spec: RunSpec) -> Reason:
         host=host if known else None,
         parameters={"text": what if known else problem},
     ).reason()
-
-
-def _server_final(path: Path) -> ServerFinal:
-    final = files.read(path, FinalSnapshot)
-    return ServerFinal(
-        unix_ns=final.unix_ns,
-        stream_before=final.stream_before,
-        stream_after=final.stream_after,
-        durables={state.name: state for state in final.consumers},
-        server=final.server,
-        until_unix_ns=final.unix_ns + round((final.took_ms or 0.0) * 1e6),
-        streams=final.streams or (),
-    )
-
-
-def _deliveries(path: Path) -> list[ConsumerDeliveries]:
-    if not path.exists():
-        raise FileNotFoundError(path)
-    try:
-        return delivery_log.read(path)
-    except ValueError as error:
-        raise UnreadableError(f"is not a delivery log: {error.__cause__ or error}") from error
-
-
-def _little_endian(path: Path, typecode: str) -> array[int]:
-    content = path.read_bytes()
-    if path.suffix == ".gz":
-        if not content:
-            raise TornError("is empty")
-        content = gzip.decompress(content)
-    values = array(typecode)
-    values.frombytes(content)
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values

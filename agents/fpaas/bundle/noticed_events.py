@@ -279,7 +279,7 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
         ),
         DURABLES_MADE_AGAIN: (
             OBSERVER,
-            "durables made again",
+            "durables recreated",
             f"{who} had {_many(get('durables'), 'durable|durables')} of a lost stream to make again"
             if get("durables") != 0
             # Ordered consumers have none.

@@ -64,7 +64,7 @@ def _restarted(bundle: Bundle) -> Iterator[Found]:
     for part in bundle.parts("nats"):
         for (_, before), (unix_ns, after) in pairwise(_server_ids(part)):
             if before != after:
-                what = "NATS had been started again"
+                what = "NATS had been restarted"
                 yield Found(
                     NATS_RESTARTED, SERVER, part.host, unix_ns, unix_ns, {}, "NATS restarted", what
                 )

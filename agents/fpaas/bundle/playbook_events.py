@@ -55,11 +55,11 @@ def _said(record: EventRecord) -> str:
         problem = str(get("problem")).replace("_", " ")
         who = f"{in_words(str(get('agent')))} " if get("agent") else ""
         said = f": {get('message')}" if get("message") else ""
-        return f"the playbook noted trouble: {who}{problem}{said}"
+        return f"the playbook noted a problem: {who}{problem}{said}"
     ended = record.end_unix_ns is not None
     return {
-        RUN_ARMED: "the playbook set when the run begins",
+        RUN_ARMED: "the playbook set the run's start time",
         HOST_SILENT: "did not answer the playbook" + ("" if ended else " from then on"),
         AGENTS_STOPPED: "the playbook ended the agents",
-        RUN_COLLECTED: "its part was brought" if ended else "its part could not be brought",
+        RUN_COLLECTED: "its part was collected" if ended else "its part could not be collected",
     }.get(record.kind, f"the playbook noted {record.kind}")

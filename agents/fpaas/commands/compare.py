@@ -55,14 +55,14 @@ class Run:
     help="Exit 1 if a figure is significantly worse by more than this.",
 )
 @click.option("--format", "style", default="text", type=click.Choice(["text", "json", "markdown"]))
-@click.option("--all", "everything", is_flag=True, help="Show what did not change, too.")
+@click.option("--all", "everything", is_flag=True, help="Also show what did not change.")
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Also write a page: overlaid curves, resources on a common time axis.",
 )
-@click.option("--allow-invalid", is_flag=True, help="Compare invalid runs, too, and say so.")
+@click.option("--allow-invalid", is_flag=True, help="Also compare invalid runs, and mark them.")
 def command(
     runs: tuple[str, ...],
     threshold_pct: float,
@@ -132,7 +132,7 @@ def _once(group: list[Run]) -> tuple[list[Run], list[str]]:
             kept.append(run)
         else:
             warnings.append(
-                f"{run.directory} is a copy of {first.directory}, no repeat: it counts once"
+                f"{run.directory} is a copy of {first.directory}, not a repeat: it counts once"
             )
     return kept, warnings
 

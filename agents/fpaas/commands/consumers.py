@@ -50,18 +50,18 @@ def _option(name: str, text: str, envvar: str | None = None) -> Decorator:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Play this run.json; its parameters then replace the options below.",
 )
-@click.option("--host", help="Whose share of the run's consumers.")
+@click.option("--host", help="Host whose share of the run's consumers to play.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="The run directory that results go to.",
+    help="The run's directory, for results.",
 )
 @click.option("--nats-url", envvar="NATS_URL", help="Default: the run's, or nats://127.0.0.1:4222.")
 @click.option(
     "--metrics-listen",
     default="127.0.0.1:8082",
     show_default=True,
-    help="Where Prometheus finds /metrics; empty: nowhere.",
+    help="Address that serves /metrics to Prometheus; empty: none.",
 )
 @_option("--count", "Consumers to play.", "CONSUMER_COUNT")
 @_option("--poll-interval-s", "Between two polls of a consumer.", "POLL_INTERVAL_SECONDS")
@@ -84,8 +84,8 @@ def command(
 ) -> None:
     """Play many consumers: those of a run, or polling ones on their own.
 
-    On their own they pull from the stream that is there; durables that are missing are created,
-    and removed again at the end.
+    On their own they pull from the existing stream; missing durables are created
+    and removed at the end.
     """
     listen = metrics_listen or None
     if run_path is None:

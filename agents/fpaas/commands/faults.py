@@ -31,9 +31,9 @@ from fpaas.spec.faults import AGENT
 @click.option(
     "--nats-pid-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where nats-server on this host keeps its process id.",
+    help="File in which nats-server on this host keeps its process id.",
 )
-@click.option("--nats-monitoring-url", help="Of the server on this host.  Default: the run's.")
+@click.option("--nats-monitoring-url", help="That of the server on this host.  Default: the run's.")
 @click.option(
     "--services",
     "services_json",
@@ -52,9 +52,9 @@ def command(
     nats_monitoring_url: str | None,
     services_json: str,
 ) -> None:
-    """Inject the faults that a run has on this host, at their times, and undo them.
+    """Inject a run's faults on this host, on time, and undo them.
 
-    Even if it is killed, its faults are undone, by a timer in a separate process.
+    Even if it is killed, a timer in a separate process undoes its faults.
     """
     commands = _commands(services_json)
     status = agent.Status(directory, AGENT)

@@ -26,9 +26,7 @@ ANSWER_LIMIT_S = 120.0
     type=click.Path(path_type=Path),
     help="The lab's inventory. Default: the lab on this machine.",
 )
-@click.option(
-    "-e", "extra", multiple=True, metavar="NAME=VALUE", help="As it was given to the run."
-)
+@click.option("-e", "extra", multiple=True, metavar="NAME=VALUE", help="The same as for the run.")
 def command(inventory: Path | None, extra: tuple[str, ...]) -> None:
     """Print URL, credentials and CA of a lab's NATS as environment variables.
 

@@ -22,13 +22,13 @@ from fpaas.metrics import parse_listen
     help="The program. Default: the one on PATH, or Debian's package unpacked into .cache.",
 )
 def command(*, run_dir: Path, listen: str, prometheus: Path | None) -> None:
-    """Serve a run's metrics in a Prometheus until Ctrl-C.
+    """Serve a run's kept metrics in a Prometheus until Ctrl-C.
 
-    RUN_DIR is a bundle, results/<run-id>, of a run with bench_keep_metrics=true. It stays as it is.
+    RUN_DIR is a bundle, results/<run-id>, of a run with bench_keep_metrics=true. It is not changed.
     """
     _, port = parse_listen(listen)
     if port == 0:
-        raise BadInput(f"--listen {listen}: 0 is no port that can be looked at; choose one")
+        raise BadInput(f"--listen {listen}: port 0 cannot be opened in a browser; choose another")
     # It ends Prometheus, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     kept = metrics_server.find(run_dir)

@@ -30,21 +30,21 @@ from fpaas.spec import RunSpec
 @click.option(
     "--nats-pid-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where nats-server on this host keeps its process id.",
+    help="File in which nats-server on this host keeps its process id.",
 )
 @click.option(
     "--pid-file",
     "pid_files",
     multiple=True,
     metavar="NAME=FILE",
-    help="Another server on this host whose use is measured, and where its process id is.",
+    help="Another server on this host to measure, and the file with its process id.",
 )
-@click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics there.")
+@click.option("--metrics-listen", metavar="HOST:PORT", help="Address that serves /metrics.")
 @click.option(
     "--metrics-each-consumer/--metrics-all-consumers",
     default=False,
     show_default=True,
-    help="Series for each durable, eight of them, or for all together.",
+    help="Eight series for each durable, or for all together.",
 )
 def command(
     *,
@@ -60,7 +60,7 @@ def command(
 ) -> None:
     """Sample this host and the lab's processes every second, NATS every five on its hosts.
 
-    Starts before the run's T0 and ends by itself when the run has settled; on SIGTERM it writes
+    Start it before the run's T0; it ends by itself when the run has settled. On SIGTERM it writes
     what it has.
     """
     spec = RunSpec.load(run_json)

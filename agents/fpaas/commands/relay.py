@@ -34,7 +34,7 @@ LISTEN = "127.0.0.1:2480"
     type=FiniteRange(0, 1_000_000, min_open=True),
     default=450.0,
     show_default=True,
-    help="Frame i is due at i / rate.",
+    help="Frame i is due i / rate seconds after the start.",
 )
 @click.option(
     "--pace",
@@ -48,7 +48,7 @@ LISTEN = "127.0.0.1:2480"
     type=FiniteRange(0, min_open=True),
     default=1.0,
     show_default=True,
-    help="With --pace capture: this many times as fast.",
+    help="With --pace capture: how many times faster.",
 )
 @click.option("--seed", type=WholeRange(0), default=1, show_default=True)
 @click.option(
@@ -57,17 +57,19 @@ LISTEN = "127.0.0.1:2480"
     metavar="JSON",
     help="Synthetic frames of each kind in 1000, as in bench_firehose_mix.",
 )
-@click.option("--loop/--once", default=True, show_default=True, help="What a capture's end means.")
-@click.option("--max-frames", type=WholeRange(1), help="Offer no more than this.")
+@click.option(
+    "--loop/--once", default=True, show_default=True, help="What to do at the end of a capture."
+)
+@click.option("--max-frames", type=WholeRange(1), help="Offer no more frames than this.")
 @click.option("--listen", default=LISTEN, show_default=True, metavar="HOST:PORT")
-@click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics there.")
+@click.option("--metrics-listen", metavar="HOST:PORT", help="Address that serves /metrics.")
 @click.option("--duration-s", type=FiniteRange(0, min_open=True), help="Then end.")
 @click.option(
     "--replay-window-frames",
     type=WholeRange(1),
     default=cursors.REPLAY_WINDOW_FRAMES,
     show_default=True,
-    help="How far back a cursor may reach.",
+    help="How many frames back a cursor may reach.",
 )
 @click.option(
     "--max-lag-frames",
@@ -81,7 +83,7 @@ LISTEN = "127.0.0.1:2480"
     type=click.Choice(REPLAYS),
     default=REPLAYS[0],
     show_default=True,
-    help="Whether a replay begins with the cursor's own frame, or after it.",
+    help="Whether a replay begins with the cursor's own frame or after it.",
 )
 @click.option(
     "--faults",
@@ -94,7 +96,7 @@ LISTEN = "127.0.0.1:2480"
     "--out",
     "directory",
     type=click.Path(path_type=Path, file_okay=False, exists=True, writable=True),
-    help="Where relay.json, relay.hlog and samples go; required with --run.",
+    help="Directory for relay.json, relay.hlog and samples; required with --run.",
 )
 @click.pass_context
 def command(

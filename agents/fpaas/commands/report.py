@@ -46,8 +46,8 @@ COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID:
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option(
     "--warmup-s",
-    type=FiniteRange(),
-    help="Seconds to leave out at the start, instead of the run's warm-up.",
+    type=FiniteRange(min=0),
+    help="Whole seconds to leave out at the start, instead of the run's warm-up.",
 )
 @click.option(
     "--invalid",
@@ -61,7 +61,7 @@ COLOUR_BY_STATUS = {verdict.PASS: "green", verdict.FAIL: "red", verdict.INVALID:
     "--single-file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Also write the page to FILE with summary.json and figures/ inside, to be passed on.",
+    help="Also write the page to FILE with summary.json and figures/ inside, to share.",
 )
 def command(
     run_dir: Path,

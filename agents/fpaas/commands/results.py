@@ -17,13 +17,19 @@ from fpaas.text import results_text
 
 @click.command
 @click.argument("results", default="results", type=click.Path(path_type=Path))
-@click.option("--filter", "words", default="", metavar="TEXT", help="Show rows with every word.")
+@click.option(
+    "--filter",
+    "words",
+    default="",
+    metavar="TEXT",
+    help="Show only rows that contain all of these words.",
+)
 @click.option("--format", "style", default="text", type=click.Choice(["text", "json"]))
-@click.option("--quiet", is_flag=True, help="Only write the page.")
+@click.option("--quiet", is_flag=True, help="Write the page only.")
 def command(results: Path, words: str, style: str, *, quiet: bool) -> None:
     """List all runs and sweeps in RESULTS, newest first, and write RESULTS/index.html.
 
-    Broken ones get a row that says what is wrong. The playbooks do this after each run.
+    Broken ones get a row that says what is wrong. Playbooks do this after each run.
     """
     # Only the control node has what the page is made with.
     from fpaas.report import results_page  # noqa: PLC0415

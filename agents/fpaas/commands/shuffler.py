@@ -62,13 +62,13 @@ def command(
 ) -> None:
     """Publish a relay's firehose into the stream ATPROTO_FIREHOSE, every frame byte for byte.
 
-    In a run it waits for T0, ends by itself, and leaves the account of every event in --out; on
+    In a run it waits for T0, ends by itself, and writes an account of every event to --out; on
     SIGTERM it writes what it has.
     """
     if (run_json is None) != (directory is None):
         raise BadInput("--run and --out belong together")
     if run_json is not None and (cursor_file or cursor_kv):
-        raise BadInput("--cursor-file, --cursor-kv: a run begins where run.json says; leave it out")
+        raise BadInput("--cursor-file, --cursor-kv: run.json says where a run begins; leave it out")
     spec = RunSpec.load(run_json) if run_json else None
     # A run's relay is part of the run: an environment left over from elsewhere must not change it.
     default_relay = (
@@ -100,7 +100,7 @@ def _cursor_place(
         cursor_kv = os.environ.get("CURSOR_KV")
         cursor_file = Path(path) if (path := os.environ.get("CURSOR_FILE")) else None
     if cursor_file and cursor_kv:
-        raise BadInput("--cursor-file, --cursor-kv: a cursor is kept in one place; leave one out")
+        raise BadInput("--cursor-file, --cursor-kv: a cursor has one place; leave one out")
     if cursor_kv:
         return CursorBucket(cursor_kv, endpoints.relay_url, endpoints.nats)
     return CursorFile(cursor_file, endpoints.relay_url) if cursor_file else None

@@ -56,7 +56,7 @@ MAY_DIFFER = (
 def command(
     consumers: tuple[int, ...], poll_interval_s: float, paths: tuple[Path, ...], style: str
 ) -> None:
-    """Predict what consumers need, from what measured runs needed.
+    """Predict what a number of consumers needs, from measured runs.
 
     Each figure has the 95 % interval of one more run. What lies beyond the largest load measured
     is marked as extrapolated. Invalid runs are left out.

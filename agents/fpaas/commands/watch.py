@@ -24,7 +24,7 @@ EVERY_S = {"here": 1.0, "hosts": 3.0}
 LINES_EVERY_S = 5.0
 #: A terminal that has no screen to write on.
 DUMB = "dumb"
-WAITING = "waiting for the next run; Ctrl-C ends it"
+WAITING = "waiting for the next run; Ctrl-C stops watching"
 Source = Here | OverHosts | OfLab
 
 
@@ -34,17 +34,17 @@ Source = Here | OverHosts | OfLab
     "-i",
     "--inventory",
     type=click.Path(exists=True, path_type=Path),
-    help="Watch the run that is on now on these hosts.",
+    help="Watch the run in progress on these hosts.",
 )
-@click.option("--once", is_flag=True, help="Show the state now, and end.")
-@click.option("--lines", is_flag=True, help="Print lines, as without a terminal.")
+@click.option("--once", is_flag=True, help="Show the current state and exit.")
+@click.option("--lines", is_flag=True, help="Print lines, as it does without a terminal.")
 def command(run: Path | None, inventory: Path | None, *, once: bool, lines: bool) -> None:
-    """Watch a run: the one that is on here (.lab), the one on an inventory's hosts, or RUN.
+    """Watch a run: the one in progress here (.lab) or on an inventory's hosts, or RUN.
 
-    RUN is a directory, such as results/<run-id>. Ctrl-C ends the watching and leaves the run alone.
+    RUN is a directory, such as results/<run-id>. Ctrl-C stops watching and leaves the run alone.
     """
     if run and inventory:
-        raise BadInput("RUN is a run that was collected, -i one that is on; give one of them")
+        raise BadInput("RUN is a collected run, -i one in progress; give one of them")
     where = _source(run, inventory)
     every_s = EVERY_S["hosts" if inventory else "here"]
     try:
@@ -55,7 +55,7 @@ def command(run: Path | None, inventory: Path | None, *, once: bool, lines: bool
         else:
             last = _lines(where, max(every_s, LINES_EVERY_S), once=once)
     except KeyboardInterrupt:
-        click.echo("no longer watched; the run goes on", err=True)
+        click.echo("no longer watching; the run continues", err=True)
         return
     if last.is_over:
         click.echo(_last_words(where, last), nl=False, err=True)
@@ -76,13 +76,13 @@ def _last_words(where: Source, last: View) -> str:
     run_id = last.run.run_id
     if last.verdict:
         # Who names a run knows which one it is.
-        return f"no run is on now; this was {run_id}\n" if isinstance(where, OfLab) else ""
+        return f"no run is in progress; this was {run_id}\n" if isinstance(where, OfLab) else ""
     if isinstance(where, Here) and _is_collected(where.directory):
-        return f"no verdict is there; {report_command(where.directory)} writes it\n"
+        return f"there is no verdict; {report_command(where.directory)} writes it\n"
     bundle = lab.reported(run_id)
     shown = f"`fpaas watch {shlex.quote(str(bundle or lab.RESULTS / run_id))}`"
     if bundle:
-        return f"no run is on now; {shown} shows the verdict of this one\n"
+        return f"no run is in progress; {shown} shows this one's verdict\n"
     return f"no verdict yet; once the run is collected, {shown} shows it\n"
 
 

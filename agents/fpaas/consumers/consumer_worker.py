@@ -15,7 +15,7 @@ from fpaas.consumers import predecessors
 from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_figures import Figures
 from fpaas.consumers.consumer_files import ConsumerFiles
-from fpaas.consumers.delivery_parser import Deliveries
+from fpaas.consumers.deliveries import Deliveries
 from fpaas.consumers.joining import Joining
 from fpaas.consumers.ordering import Ordering
 from fpaas.consumers.polling import Polling

@@ -12,7 +12,8 @@ from itertools import islice
 
 from fpaas import common_time
 from fpaas.consumers.assignment import Assignment
-from fpaas.consumers.delivery_parser import Deliveries, DeliveryParser
+from fpaas.consumers.deliveries import Deliveries
+from fpaas.consumers.delivery_parser import DeliveryParser
 from fpaas.consumers.ordering import Ordered, OrderedPuller
 from fpaas.consumers.polling import BEGUN_LATE_MAX_NS
 from fpaas.consumers.processing_time import ProcessingTime

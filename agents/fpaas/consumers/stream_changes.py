@@ -12,7 +12,7 @@ from collections.abc import Callable
 from fpaas import common_time
 from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_files import ConsumerFiles
-from fpaas.consumers.delivery_parser import Deliveries
+from fpaas.consumers.deliveries import Deliveries
 from fpaas.consumers.durable_keeper import DurableKeeper
 from fpaas.consumers.polling import Polling
 from fpaas.consumers.pull_connections import WAIT_FOR_NATS_S, PullConnections

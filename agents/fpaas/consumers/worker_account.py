@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fpaas.consumers.assignment import Assignment
 from fpaas.consumers.consumer_figures import Figures
-from fpaas.consumers.delivery_parser import Deliveries
+from fpaas.consumers.deliveries import Deliveries
 from fpaas.consumers.polling import Polling
 from fpaas.consumers.pull_connections import PullConnections
 from fpaas.consumers.stream_changes import StreamChanges

@@ -40,9 +40,9 @@ class Searcher(Player):
         self._disturbed = self._disturbed + 1 if run.disturbed_by else 0
         if self._disturbed == DISTURBED_MAX:
             raise SpecError(
-                f"{self._disturbed} runs in a row tell nothing of the lab, for something else kept "
-                f"its machine busy: {run.disturbed_by}. Once it is quieter, the same command "
-                "goes on."
+                f"{self._disturbed} runs in a row say nothing about the lab, because something "
+                f"else kept its machine busy: {run.disturbed_by}. Once it is quieter, the same "
+                "command continues."
             )
 
     def _check_lab(self, refused: PlayedRun) -> None:
@@ -53,15 +53,17 @@ class Searcher(Player):
         before = [point for point in self._sweep.points if point.trusted]
         if not before:
             return
-        self._show("  the lab did not run this; whether it still runs what it ran before:")
+        self._show(
+            "  the lab could not run this; checking whether it still runs what it ran before:"
+        )
         again = self._play_run(before[0], len(before[0].runs))
         if again.status == sweep_record.NO_RUN:
             for run in (refused, again):
                 run.status = sweep_record.INTERRUPTED
             record.write(self._sweep, self._directory)
             raise SpecError(
-                f"the lab no longer runs what it ran before: {again.reason}\nOnce the cause is "
-                "gone, the same command goes on."
+                f"the lab can no longer run what it ran before: {again.reason}\nOnce the cause is "
+                "gone, the same command continues."
             )
 
     def _judge_settling(self, run: PlayedRun, warmup_s: float, measure_s: float) -> None:

@@ -1,7 +1,7 @@
 """Keeps the embedded lab from outliving the playbook that runs it.
 
 The playbook's own clean-up does not run when it is killed or interrupted. So a process in a
-separate session holds the lab while a playbook runs. When the playbook is gone, it stops the
+separate session holds the lab while a playbook runs. When the playbook has gone, it stops the
 agents, has their measurements collected, and ends whatever is left.
 """
 
@@ -50,15 +50,15 @@ class Teller:
     def collecting(self, bundle: Path, guard_log: Path) -> None:
         """Say that there will be a report."""
         self._say(
-            f"The playbook is gone. Its run is ended, and reported into {bundle}; that takes up to "
-            f"a minute ({guard_log})."
+            f"The playbook has gone. The guard ends its run and reports it in {bundle}, which "
+            f"takes up to a minute ({guard_log})."
         )
 
     def collected(self, bundle: Path) -> None:
         """Say that there is one, or that there is none."""
         report = bundle / "report.html"
         missing = f"There is no report; {bundle / COLLECT_LOG} says why."
-        self._say(f"The report is there: {report}" if report.exists() else missing)
+        self._say(f"The report is ready: {report}" if report.exists() else missing)
 
     def _say(self, text: str) -> None:
         if self._terminal is not None:
@@ -70,7 +70,7 @@ class Teller:
 def watch(
     lab: Path, playbook: psutil.Process, results: Path, collect: list[str], teller: Teller
 ) -> None:
-    """Wait until the playbook is gone, then clean up after it.
+    """Wait until the playbook has gone, then clean up after it.
 
     `collect` is a command that collects and reports a run; the run's id is added to it.
     """

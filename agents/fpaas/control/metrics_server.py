@@ -53,7 +53,7 @@ def find(bundle: Path) -> Kept:
     found = sorted(bundle.glob(f"hosts/*/{metrics.NAME}"))
     if not found:
         raise BadInput(
-            f"{bundle}: has no metrics; play the run with -e bench_keep_metrics=true "
+            f"{bundle}: has no metrics; run the scenario with -e bench_keep_metrics=true "
             "(docs/monitoring.md)"
         )
     try:

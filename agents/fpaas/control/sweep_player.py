@@ -117,14 +117,14 @@ class Player:
         """Find out what became of a run whose sweep was ended while it was on."""
         bundle = sweep_report.bundle_of(self._directory, run.run_id)
         if self._collects and not (bundle / "summary.json").exists():
-            self._show(f"collects {run.run_id}, which its hosts went on with")
+            self._show(f"collects {run.run_id}, which its hosts have continued")
             self._run_playbook("collect.yml", {"run_id": run.run_id}, self._log(run.run_id))
         try:
             sweep_report.judge(run, sweep_report.summary_of(bundle))
         except ClickException:
             run.status = sweep_record.INTERRUPTED
         if run.status not in sweep_record.FINISHED:
-            run.status, run.reason = sweep_record.INTERRUPTED, "the sweep ended before it did"
+            run.status, run.reason = sweep_record.INTERRUPTED, "the sweep ended before this run did"
 
     # -- one point ---------------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class Player:
             # Whatever refuses the first run would refuse all.
             raise SpecError(
                 f"{grid.label(point.variables)}: could not be run: {run.reason}\n"
-                "Once the cause is gone, the same command goes on. The log is "
+                "Once the cause is gone, the same command continues. The log is "
                 f"{self._log(run.run_id)}"
             )
         return run

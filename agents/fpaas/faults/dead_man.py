@@ -92,7 +92,7 @@ class DeadMan:
 
     def _hear(self) -> None:
         if _pipe(self._process.stdout).readline() != ANSWER:
-            raise TimerGoneError("the dead man's timer is gone: it does not answer")
+            raise TimerGoneError("the dead man's timer has gone: it does not answer")
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -19,7 +19,7 @@ _DENOMINATOR_MAX = 1_000_000
 
 
 class AtRate:
-    """Frame i is due at i / rate."""
+    """Frame i is due i / rate seconds after the start."""
 
     def __init__(self, rate_per_s: float) -> None:
         rate = Fraction(rate_per_s).limit_denominator(_DENOMINATOR_MAX)

@@ -35,12 +35,12 @@ class OfLab:
         if not self._here.directory.is_dir():
             if self._awaited_id:
                 raise BadInput(
-                    f"{self._awaited_id}: is over, and its files are here no longer; "
-                    f"`fpaas watch` its bundle, which is not in {RESULTS}: in the run's results_dir"
+                    f"{self._awaited_id}: is over, and its files are no longer here; use "
+                    f"`fpaas watch` on its bundle in the run's results_dir, which is not {RESULTS}"
                 )
             raise BadInput(
-                f"no run is on here ({self._current} does not exist); give results/<run-id>, "
-                "or -i INVENTORY"
+                f"no run is in progress here ({self._current} does not exist); "
+                "give results/<run-id>, or -i INVENTORY"
             )
         return self._here.dumps()
 

@@ -115,7 +115,7 @@ class OverHosts:
             answers = content["plays"][-1]["tasks"][-1]["hosts"]
         except (OSError, ValueError, LookupError, subprocess.TimeoutExpired) as error:
             raise BadInput(
-                f"{self._inventory}: its hosts could not be asked: {error}; try "
+                f"{self._inventory}: its hosts could not be queried: {error}; try "
                 f"`ansible -i {shlex.quote(str(self._inventory))} all -m ping`"
             ) from error
         self._unreached = unreached(answers)
@@ -169,4 +169,4 @@ def unreached(answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _why(answer: Mapping[str, Any]) -> str:
     said = str(answer.get("stderr") or answer.get("stdout") or answer.get("msg") or "").strip()
-    return said.splitlines()[-1] if said else "it does not say why"
+    return said.splitlines()[-1] if said else "it gives no reason"

@@ -307,7 +307,7 @@ def _host(name: str, part: HostDump) -> Host:
 
 def _problems(dumps: Mapping[str, HostDump]) -> list[str]:
     return [
-        f"{host}: {one.agent} {one.state}: {one.message or 'it does not say why'}"
+        f"{host}: {one.agent} {one.state}: {one.message or 'it gives no reason'}"
         if one.state == State.FAILED
         else f"{host}: {one.agent}: {one.message}"
         for host, part in dumps.items()

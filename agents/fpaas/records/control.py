@@ -24,7 +24,7 @@ class Trouble(enum.StrEnum):
     HOST_LOST = "host_lost"
     #: … or when it was collected …
     NOT_REACHED = "not_reached"
-    #: … or its part could not be brought (task, message, directory).
+    #: … or its part could not be collected (task, message, directory).
     NOT_BROUGHT = "not_brought"
     #: An agent (all: agent) never came up, …
     NOT_STARTED = "not_started"

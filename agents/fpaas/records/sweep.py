@@ -15,7 +15,7 @@ SCHEMA = 1
 
 #: A run's verdict, or why it has none.
 PASS, FAIL, INVALID = "pass", "fail", "invalid"
-INTERRUPTED = "interrupted"  # the sweep ended before it did
+INTERRUPTED = "interrupted"  # the sweep ended before this run did
 NO_RUN = "no run"  # the playbook refused, or the run never began
 FINISHED = (PASS, FAIL)
 

@@ -34,7 +34,7 @@ def _can_it(spec: RunSpec, summary: JsonObject) -> str:
     start = {
         "pass": f"Yes: NATS gave the consumers {given}.",
         "fail": "Not at these parameters: the goal was missed.",
-    }.get(str(status), "This run cannot tell: it is not to be trusted.")
+    }.get(str(status), "This run cannot tell: its figures are not to be trusted.")
     throughput = summary.get("throughput") or {}
     latency = summary.get("latency_ms") or {}
     c = spec.consumers
@@ -143,7 +143,7 @@ def planned_unread(spec: RunSpec, summary: JsonObject) -> list[str]:
         were_lost = count_of(lost, "delivery of these was|deliveries of these were")
         outcome += f"{were_lost} lost, and that was not planned."
     else:
-        outcome += "This is what was asked for, and no defect of NATS or of the consumers."
+        outcome += "This is what the parameters ask for, not a defect of NATS or of the consumers."
     return [arithmetic, outcome]
 
 

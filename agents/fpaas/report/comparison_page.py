@@ -93,7 +93,7 @@ def _curves(leg: str, runs: Sequence[_Run]) -> Chart:
     return Chart(
         f"percentiles-{leg}",
         kind.title[0].upper() + kind.title[1:],
-        "Both axes are logarithmic. Dashed: at least that.",
+        "Both axes are logarithmic. Dashed: a lower bound.",
         percentile_charts.percentile_chart(
             {run.name: run.curves[leg] for run in runs if leg in run.curves}
         ),
@@ -113,7 +113,7 @@ def _resources(runs: Sequence[_Run]) -> list[Chart]:
 
 def _lag(column: str, title: str, runs: Sequence[_Run]) -> Chart:
     lines = {run.name: run.series.nats("lag", column) for run in runs}
-    caption = "Messages that a consumer is owed and was not yet sent."
+    caption = "Messages that a consumer is owed and has not been sent yet."
     return Chart(f"lag-{column}", title, caption, _over_time(lines, "messages", runs))
 
 

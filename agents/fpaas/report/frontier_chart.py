@@ -17,7 +17,7 @@ def chart(sweep: Sweep) -> Chart:
     return Chart(
         "frontier",
         "Frontier",
-        "Loads on the solid line and on its lighter side hold; those on the dashed one and beyond "
+        "Loads on the solid line and on its lighter side hold; those on the dashed line and beyond "
         "do not.",
         _figure(sweep),
     )

@@ -46,8 +46,8 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
             Chart(
                 "backpressure",
                 "Where events wait",
-                "Events so far. Between offered and read they wait in the relay, between read and "
-                "acked in the shuffler, which has room for few: they are in flight.",
+                "Events so far. Between offered and read they wait in the relay. Between read and "
+                "acked they are in flight in the shuffler, which has room for few.",
                 time_charts.time_chart(run.backpressure(), "events", run, happened),
             ),
         ],
@@ -56,21 +56,21 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
                 "percentiles-in",
                 "On the way into the stream",
                 "Both axes are logarithmic; each step to the right is another nine. Warm-up and "
-                "draining are left out. Dashed: at least that, for calls without answer could "
-                "change it." + _out_of_range(summary, legs_in),
+                "draining are left out. Dashed: a lower bound, because calls without an answer "
+                "could raise it." + _out_of_range(summary, legs_in),
                 percentile_charts.percentile_chart(_those(drawn, legs_in)),
             ),
             Chart(
                 "percentiles-out",
                 "On the way out of it",
-                "The band around a curve is ± the bound of the clocks; dotted: below it, and so "
-                "not resolvable. Dashed: at least that." + _out_of_range(summary, legs_out),
+                "The band around a curve is ± the clocks' bound. Dotted: below the bound, so not "
+                "resolvable. Dashed: a lower bound." + _out_of_range(summary, legs_out),
                 percentile_charts.percentile_chart(_those(drawn, legs_out)),
             ),
             Chart(
                 "calls-open",
-                "Calls without answer yet",
-                "How many publishes and pulls waited for their answer, each second; the measured "
+                "Calls still without an answer",
+                "How many publishes and pulls waited for an answer, each second; the measured "
                 "window is not shaded.",
                 time_charts.time_chart(run.open_calls(), "calls", run, happened),
             ),
@@ -91,7 +91,7 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
             Chart(
                 "host-cpu",
                 "CPU of each host",
-                "100 % is the whole host. Steal is what its hypervisor gave to others.",
+                "100 % is the whole host. Steal is CPU time that its hypervisor gave to others.",
                 time_charts.time_chart(
                     {
                         **run.hosts("cpu_pct"),
@@ -111,7 +111,7 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
             Chart(
                 "host-network",
                 "Network of each host",
-                "A lab on one host talks over its loopback, and over nothing else.",
+                "A lab on one host uses only its loopback interface.",
                 time_charts.time_chart(run.host_traffic_mbit_per_s(), "Mbit/s", run, happened),
             ),
         ],
@@ -133,7 +133,7 @@ def of_run(bundle: Bundle, summary: JsonObject, warmup_s: float) -> dict[str, li
             Chart(
                 "consumer-lag",
                 "Consumer lag",
-                "Messages that a consumer is owed and was not yet sent.",
+                "Messages that a consumer is owed and has not been sent yet.",
                 time_charts.time_chart(
                     {
                         name: run.nats("lag", column)

@@ -54,10 +54,10 @@ def _run(results: Path, directory: Path) -> Entry:
         if (directory / "run.json").exists():
             said = f"there is no summary.json; {report_command(directory)} writes one"
         elif (directory / control.EVENTS).exists():
-            said = "the run is on, or was killed before it was collected"
+            said = "the run is in progress, or was killed before it was collected"
             return _broken(directory, began, page, said, entry.NOT_COLLECTED)
         else:
-            said = "is no run: has neither run.json nor summary.json"
+            said = "is not a run: it has neither run.json nor summary.json"
     except OSError as error:
         said = f"summary.json: cannot be read: {error.strerror}"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

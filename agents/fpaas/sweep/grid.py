@@ -18,7 +18,7 @@ Point = dict[str, Any]
 POINTS_MAX = 1_000
 #: Variables that a sweep sets by itself.
 NOT_SWEPT = {
-    "bench_repeat": "give it beside the grid, with -e: every point is run so often",
+    "bench_repeat": "give it beside the grid, with -e: every point is run that many times",
     "results_dir": "all points of a sweep are in one directory",
     "lab_dir": "all points of a sweep are played in one lab",
     "lab_control_dir": "all points of a sweep are played in one lab",

@@ -43,7 +43,7 @@ def load(directory: Path) -> Sweep:
 def _wrong(sweep: Sweep) -> str | None:
     """Say what no type can: a grid without values, points beside it or out of order."""
     if not sweep.grid or not all(sweep.grid.values()):
-        return "grid has a variable without values, or none"
+        return "the grid is empty, or has a variable without values"
     for number, point in enumerate(sweep.points, 1):
         if point.number != number:
             return f"points are numbered from 1, and {number} is missing"

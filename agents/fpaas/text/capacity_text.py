@@ -51,7 +51,7 @@ def answer(sweep: Sweep, found: Answer) -> str:
     if question.variable in DEMANDS and found.stopped_by is not StoppedBy.NOISE:
         return _demand(sweep, found, holds)
     if found.stopped_by is StoppedBy.RANGE:
-        return f"{holds}, which is the most that was asked for; the capacity is at least that."
+        return f"{holds}, the most that was asked for; the capacity is at least that."
     if found.stopped_by is StoppedBy.NOISE or found.stopped_at is None:
         return f"{holds}, but runs differ too much for an answer; take longer or quieter ones."
     beyond = value(question, found.stopped_at)
@@ -68,7 +68,7 @@ def answer(sweep: Sweep, found: Answer) -> str:
 def _demand(sweep: Sweep, found: Answer, holds: str) -> str:
     if found.stopped_at is None:
         return f"{holds}, which is the least that was asked for; the load needs no more."
-    verb = "fails" if found.stopped_by is StoppedBy.SYSTEM else "cannot be made or measured"
+    verb = "fails" if found.stopped_by is StoppedBy.SYSTEM else "cannot be generated or measured"
     less = value(played.question(sweep), found.stopped_at)
     return f"{holds}, {verb} at {less} in {_of(found.stopped_runs)}.{_why(sweep, found)}"
 

@@ -46,7 +46,7 @@ def compared(comparison: Comparison, caution: Caution, style: str, *, everything
     text = _page(table if shown else [], comparison.left_out, caution, style)
     if hidden:
         same = count_of(hidden, "figure|figures")
-        text += f"\n\n{same} did not change as far as these runs can tell; --all shows them"
+        text += f"\n\n{same} did not change detectably; --all shows them"
     return text.lstrip("\n")
 
 

@@ -12,7 +12,7 @@ from fpaas.text.capacity_text import quantity
 
 WHY = {
     StoppedBy.SYSTEM: "fails at",
-    StoppedBy.GENERATOR: "could not be made or measured at",
+    StoppedBy.GENERATOR: "could not be generated or measured at",
     StoppedBy.NOISE: "runs do not agree at",
 }
 
@@ -42,7 +42,7 @@ def lines(sweep: Sweep) -> Iterator[str]:
 def _row(sweep: Sweep, row: Row) -> str:
     first, second = frontier_played.variables(sweep)
     stopped = (
-        "which is the most that was asked for"
+        "the most that was asked for"
         if row.stopped_at is None
         else f"{WHY.get(row.stopped_by, 'fails at')} {quantity(first, row.stopped_at)}"
     )

@@ -112,7 +112,7 @@ def duration(seconds: float) -> str:
 def state(point: SweepPoint, repeats: int) -> str:
     """Say whether a point's figures hold, and why not."""
     if point.status == "missing":
-        return "missing: not played yet"
+        return "missing: not run yet"
     ended = [run for run in point.runs if run.status is not None]
     if point.status == "invalid":
         return f"invalid: {ended[-1].reason or 'see its report'}"

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from fpaas.bundle import process_ends, restarts, server_ends
 from fpaas.bundle.bundle import Bundle
-from fpaas.bundle.parts import HostPart, JsonObject, cumulative
+from fpaas.bundle.parts import JsonObject, cumulative
 from fpaas.bundle.restarts import PartEnds
 from fpaas.firehose import renumbering
 from fpaas.latency import duties
@@ -20,21 +20,17 @@ from fpaas.ledger.publishing import at_least_read
 from fpaas.measures.figures import Window, growth
 from fpaas.reason import Reason
 from fpaas.records.consumers import WorkerResult
-from fpaas.records.events import NATS_SILENT, PROCESS_ENDED, PROCESS_MISSING, EventRecord
-from fpaas.records.nats import ServerLife
+from fpaas.records.events import PROCESS_ENDED, PROCESS_MISSING
 from fpaas.records.probe import AGENT as PROBE
 from fpaas.records.status import State
 from fpaas.resources import resources
 from fpaas.spec import NS_PER_S
-from fpaas.spec.faults import CONSUMERS, NATS, SHUFFLER
+from fpaas.spec.faults import CONSUMERS, SHUFFLER
+from fpaas.verdict import server_lives
 
 #: A probe samples once a second; beyond both, what it left out could hide what went on.
 UNSAMPLED_MAX_S = 2
 UNSAMPLED_MAX_SHARE = 0.2
-
-#: A client notices a silence within this time.
-NOTICED_AFTER_NS = 2 * NS_PER_S
-
 
 #: A shuffler that runs keeps its place so often, at the latest.
 KEPT_WITHIN_S = 1.5
@@ -142,18 +138,20 @@ def collect(
         worst = legs.worst_p99_ms(name, "loop_lag")
         if worst is not None:
             lags[worst[0]] = worst[1]
-    shuffler, silent = bundle.shuffler, _servers_silent(bundle)
+    shuffler, silent = bundle.shuffler, server_lives.silent(bundle)
     relay = at_least_read(bundle.relay, shuffler) if bundle.relay else None
     return Facts(
         problems=[*bundle.problems],
         invalid_reasons=bundle.invalid_reasons,
         agents=list(_agents(bundle)),
         workers_killed=list(_workers_killed(bundle)),
-        server_lives=_server_lives(bundle),
+        server_lives=server_lives.lives(bundle),
         servers_silent=silent,
-        servers_running=[part.host for part in bundle.parts("nats") if _has_server(bundle, part)],
+        servers_running=[
+            part.host for part in bundle.parts("nats") if server_lives.is_running(bundle, part)
+        ],
         servers_with_log=[part.host for part in bundle.parts("nats") if part.has_log("nats")],
-        servers_answered=_servers_answered(bundle),
+        servers_answered=server_lives.answered(bundle),
         disagreements=balance.disagreements,
         tolerated=balance.tolerated,
         never_fetched=None if results is None else _never_fetched(bundle, results),
@@ -325,95 +323,3 @@ def _relay_blocked_s(bundle: Bundle, window: Window) -> float | None:
     ]
     known = [one[0] for one in blocked if one is not None]
     return sum(known) if known else None
-
-
-def _server_lives(bundle: Bundle) -> dict[str, list[str]]:
-    """Return, by NATS host, the lives of the server that were seen, in order."""
-    lives: dict[str, list[str]] = {}
-    for part in bundle.parts("nats"):
-        seen: list[ServerLife] = [one.varz for one in part.nats_samples if one.varz]
-        if part.server_final is not None and part.server_final.server is not None:
-            seen.append(part.server_final.server)
-        names = [f"{one.server_id} started {one.start}" for one in seen]
-        lives[part.host] = list(dict.fromkeys(names))
-    return lives
-
-
-def _servers_silent(bundle: Bundle) -> dict[str, float]:
-    """Return, by NATS host, when after T0 its server fell silent for good, if it did."""
-    silent = {}
-    for part in bundle.parts("nats"):
-        answered = [sample.varz is not None for sample in part.nats_samples]
-        final = part.server_final
-        fell_silent_ns = _silent_to_the_end_ns(bundle, part)
-        if fell_silent_ns is None and len(bundle.parts("nats")) == 1:
-            fell_silent_ns = _silent_for_all_ns(bundle)
-        if final is None and fell_silent_ns is not None:
-            # Its samples are seconds apart: the last may have been answered.
-            silent[part.host] = _since_t0_s(bundle, fell_silent_ns)
-            continue
-        if not answered or (answered[-1] if final is None else final.server is not None):
-            continue
-        last_answer = len(answered) - 1 - answered[::-1].index(True) if any(answered) else -1
-        first_silence = min(last_answer + 1, len(answered) - 1)
-        since_ns = part.nats_samples[first_silence].unix_ns - bundle.spec.t0_unix_ns
-        silent[part.host] = since_ns / NS_PER_S
-    return silent
-
-
-def _has_server(bundle: Bundle, part: HostPart) -> bool:
-    """Whether the probe sampled a NATS server's process up to the end, as often as it samples."""
-    servers = (one.unix_ns for one in part.process_samples if one.process == NATS)
-    return max(servers, default=0) > bundle.spec.end_unix_ns - 2 * NS_PER_S
-
-
-def _silent_to_the_end_ns(bundle: Bundle, part: HostPart) -> int | None:
-    """Return when a host's server fell silent as its probe noticed, if it stayed so."""
-    begins = [
-        event.begin_unix_ns
-        for event in part.events.get("probe", [])
-        if _is_open(event) and event.begin_unix_ns < bundle.spec.settled_unix_ns
-    ]
-    return min(begins, default=None)
-
-
-def _silent_for_all_ns(bundle: Bundle) -> int | None:
-    """Return when the only server fell silent for good, if all clients that were left say so."""
-    clients = [
-        (part.events.get("shuffler", []), list(part.last_samples("shuffler")))
-        for part in bundle.parts("shuffler")
-    ]
-    clients += [
-        (worker.events, [sample.unix_ns for sample in worker.samples[-1:]])
-        for _, worker in bundle.workers
-    ]
-    begins = [
-        event.begin_unix_ns
-        for seen, _ in clients
-        for event in seen
-        if _is_open(event) and event.begin_unix_ns < bundle.spec.settled_unix_ns
-    ]
-    if not begins:
-        return None
-    since_unix_ns = min(begins)
-    for seen, last_signs in clients:
-        # A client that was gone before it could notice says nothing.
-        could_notice = max(last_signs, default=0) >= since_unix_ns + NOTICED_AFTER_NS
-        if could_notice and not any(_is_open(event) for event in seen):
-            return None
-    return since_unix_ns
-
-
-def _is_open(event: EventRecord) -> bool:
-    return event.kind == NATS_SILENT and event.end_unix_ns is None
-
-
-def _servers_answered(bundle: Bundle) -> dict[str, float]:
-    """Return, by NATS host, when after T0 the first server that answered there did so last."""
-    answered: dict[str, float] = {}
-    for part in bundle.parts("nats"):
-        seen = [(one.unix_ns, one.varz.server_id) for one in part.nats_samples if one.varz]
-        first = [unix_ns for unix_ns, life in seen if life == seen[0][1]]
-        if first:
-            answered[part.host] = _since_t0_s(bundle, first[-1])
-    return answered
