@@ -248,6 +248,7 @@ def test_a_run(tmp_path: Path, nats_server: NatsServer, processes: Processes) ->
         expected = headers.pop("Nats-Expected-Last-Sequence", None)
         assert expected in (None, str(stream_seq - 1))
         assert headers == {
+            "Fpaas-Shuffler": account["writer"],
             "Nats-Msg-Id": address.header.split(b"\r\n")[1].removeprefix(b"Nats-Msg-Id: ").decode(),
             "Fpaas-Seq": str(places[stream_seq]),
         }

@@ -49,6 +49,7 @@ async def read(
     api = JetStreamApi(NatsAddress.parse(url), name="test")
     await api.connection.connect_patiently(5)
     await stream_reader.settle(api, STREAM, account, window, life_before)
+    await stream_reader.read_settled(api, STREAM, account, window, reads_max=100)
     await api.close()
 
 
@@ -73,22 +74,51 @@ def test_unanswered_publishes_copies_and_foreign_messages(nats_server: NatsServe
 
 
 def test_what_another_shuffler_stored_is_its(nats_server: NatsServer) -> None:
-    """After NATS failed, both repeat an event, which it has of one; each reads another relay."""
-    account = Account(keep_dids=True)
+    """After NATS failed, both repeat events, of which it has some; it may read another relay."""
+    account = Account(keep_dids=True, writer="ours")
     window = PublishWindow(account)
-    tokens = [window.add(publish(seq)) for seq in (7, 8)]
+    tokens = [window.add(publish(seq)) for seq in (7, 8, 9)]
     for _ in range(2):
         for item in window.pending.values():
             window.written(item, 0.0, 0)
     for place, token in enumerate(tokens, 1):
         window.answer(token, Ack(place, duplicate=True), 0.0)
-    assert account.settled == 2
-    asyncio.run(store(nats_server.url, [{"Fpaas-Seq": "7"}, {"Fpaas-Seq": "1008"}]))
+    assert account.settled == 3
+    headers: list[dict[str, str] | None] = [
+        {"Fpaas-Shuffler": "ours", "Fpaas-Seq": "7"},
+        {"Fpaas-Shuffler": "other", "Fpaas-Seq": "8"},
+        {"Fpaas-Shuffler": "other", "Fpaas-Seq": "1009"},
+    ]
+    asyncio.run(store(nats_server.url, headers))
     asyncio.run(read(nats_server.url, account, window))
     assert list(account.published_seqs) == [(7, 7)]
-    assert list(account.duplicate_seqs) == [(8, 8)]
-    assert (account.settled, account.foreign) == (1, 1)
+    assert list(account.duplicate_seqs) == [(8, 9)]
+    assert (account.settled, account.foreign) == (1, 2)
     assert account.stream.runs == [[7, 1, 1]]
+    assert list(account.stream.stored_seqs) == [(1, 1)]
+    assert account.stream.dids is not None
+    assert list(account.stream.dids) == [7, 0, 0]
+
+
+def test_an_event_without_an_answer_that_another_shuffler_stored_is_a_duplicate(
+    nats_server: NatsServer,
+) -> None:
+    account = Account(writer="ours")
+    window = PublishWindow(account)
+    for seq in (7, 8):
+        item = publish(seq)
+        item.header = b"NATS/1.0\r\nNats-Msg-Id: did/%d\r\n\r\n" % seq
+        window.add(item)
+        window.written(item, 0.0, 0)
+    headers: list[dict[str, str] | None] = [
+        {"Fpaas-Shuffler": "other", "Nats-Msg-Id": "did/7", "Fpaas-Seq": "1007"},
+        {"Fpaas-Shuffler": "ours", "Nats-Msg-Id": "did/8", "Fpaas-Seq": "8"},
+    ]
+    asyncio.run(store(nats_server.url, headers))
+    asyncio.run(read(nats_server.url, account, window))
+    assert list(account.duplicate_seqs) == [(7, 7)]
+    assert list(account.published_seqs) == [(8, 8)]
+    assert (account.foreign, account.unknown) == (1, 0)
 
 
 def test_what_a_killed_shuffler_published_last_is_its(nats_server: NatsServer) -> None:

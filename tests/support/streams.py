@@ -8,13 +8,13 @@ from nats.js.api import StorageType, StreamConfig
 from fpaas import spec
 
 
-async def create_stream(url: str) -> None:
+async def create_stream(url: str, storage: StorageType = StorageType.MEMORY) -> None:
     connection = await nats.connect(url)
     await connection.jetstream().add_stream(
         StreamConfig(
             name=spec.STREAM_NAME,
             subjects=[f"{spec.SUBJECT_ROOT}.>"],
-            storage=StorageType.MEMORY,
+            storage=storage,
             duplicate_window=120,
         )
     )

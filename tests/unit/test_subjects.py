@@ -40,6 +40,15 @@ def test_commit() -> None:
     assert address.label == "commit app.bsky.feed.like"
 
 
+def test_a_message_says_which_shuffler_wrote_it_and_its_relay_seq_last() -> None:
+    address, written = Addresser(64).address(event()), Addresser(64, writer="1a2b").address(event())
+    assert written.header == (
+        b"NATS/1.0\r\nFpaas-Shuffler: 1a2b\r\nNats-Msg-Id: %s/3a\r\nFpaas-Seq: 7\r\n\r\n"
+        % DID.encode()
+    )
+    assert written._replace(header=address.header) == address
+
+
 @pytest.mark.parametrize(
     ("collections", "token"),
     [

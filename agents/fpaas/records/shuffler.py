@@ -213,6 +213,9 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
     nats_outages: Annotated[
         list[NatsOutage], doc("the first 1000 times that the connection to NATS was lost")
     ] = []
+    writer: Annotated[
+        str | msgspec.UnsetType, doc("what Fpaas-Shuffler says in the headers of its messages")
+    ] = msgspec.UNSET
     streams: Annotated[
         list[PublishedTo] | msgspec.UnsetType,
         doc("with bench_streams, each in order; then stream_seqs and copy_seqs are empty"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fpaas.firehose.frames import Event, FrameError, decode
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publisher import Publisher
+from fpaas.shuffler.stream_message import StreamMessage
 
 
 class LifeBefore:
@@ -19,9 +20,12 @@ class LifeBefore:
         self._account = account
         self._last_stream_seq = last_stream_seq
 
-    def has_published(self, seq: int, stream_seq: int, frame: bytes) -> bool:
-        """Take in a message that nobody knows, of relay seq `seq`; returns whether it is its."""
-        if seq < 0 or stream_seq <= self._last_stream_seq or seq in self._account.read_seqs:
+    def has_published(self, message: StreamMessage, stream_seq: int) -> bool:
+        """Take in a message that nobody knows; returns whether it is its."""
+        account, seq, frame = self._account, message.seq, message.data
+        if seq < 0 or message.writer != account.writer:
+            return False
+        if stream_seq <= self._last_stream_seq or seq in account.read_seqs:
             return False
         try:
             event = decode(frame)
@@ -29,7 +33,7 @@ class LifeBefore:
             return False
         if not isinstance(event, Event):
             return False
-        self._account.note_read(seq)
+        account.note_read(seq)
         publish = self._publisher.publish_of(event._replace(seq=seq), frame)
-        self._account.note_published(publish, stream_seq)
+        account.note_published(publish, stream_seq)
         return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from fpaas.shuffler.stream_message import ID_HEADER, StreamMessage
+
 #: An unanswered publish is repeated after this time, then after twice as long, and so on.
 ACK_TIMEOUT_S = 5.0
 ACK_TIMEOUT_MAX_S = 40.0
@@ -80,6 +82,17 @@ class Publish:
         self.refusals = 0
         self.refusal: str | None = None
         self.doubtful = False
+
+    def is_in(self, message: StreamMessage, *, is_own: bool) -> bool:
+        """Whether a message has this event; `is_own`: this shuffler wrote it.
+
+        Of its own, two may be one event, with a seq each. Another's may be of another relay, with
+        seqs of its own.
+        """
+        if message.message_id is None:
+            return is_own and message.seq == self.seq
+        has_id = f"{ID_HEADER}: {message.message_id}\r\n".encode() in self.header
+        return has_id and (message.seq == self.seq or not is_own)
 
     def written_again(self, now_s: float) -> None:
         """Note that it goes out once more."""

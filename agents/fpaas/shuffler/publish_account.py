@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records.shuffler import NO_DID, Forgotten, ShufflerResult
+from fpaas.records.shuffler import NO_DID, NO_SEQ, Forgotten, ShufflerResult
 from fpaas.shuffler.publish import Publish
 
 #: Set in the classes of every message that this shuffler published.
@@ -34,6 +34,8 @@ class StreamPlaces:
     stored_seqs: IntervalSet = field(default_factory=IntervalSet)
     #: Stream sequences of further copies of published events.
     copy_seqs: IntervalSet = field(default_factory=IntervalSet)
+    #: Stream sequences of messages that were read and are not this shuffler's.
+    foreign_seqs: IntervalSet = field(default_factory=IntervalSet)
     last_seq: int = 0
     #: CRC-32 of the DID of each stream sequence from 1 on, if that is kept.
     dids: array[int] | None = None
@@ -77,11 +79,20 @@ class StreamPlaces:
         self.runs = kept
         self.stored_seqs = self.stored_seqs.difference(beyond)
         self.copy_seqs = self.copy_seqs.difference(beyond)
+        self.foreign_seqs = self.foreign_seqs.difference(beyond)
         self.last_seq = stream_seq
         for by_seq in (self.dids, self.classes):
             if by_seq is not None:
                 del by_seq[stream_seq:]
         return forgotten
+
+    def give_back(self, seq: int, stream_seq: int) -> None:
+        """Note that a place does not have the event of relay seq `seq` after all."""
+        self.runs = [part for run in self.runs for part in _without(run, seq, stream_seq)]
+        self.stored_seqs = self.stored_seqs.difference(IntervalSet([(stream_seq, stream_seq)]))
+        for by_seq, nobody in ((self.seqs, NO_SEQ), (self.dids, NO_DID), (self.classes, 0)):
+            if by_seq is not None and stream_seq <= len(by_seq):
+                by_seq[stream_seq - 1] = nobody
 
     def presume(self, publishes: list[tuple[int, int, int]]) -> None:
         """Take in (relay seq, CRC-32 of the DID, classes) of what was not answered, in order."""
@@ -105,7 +116,10 @@ class Account:
         keep_dids: bool = False,
         classes_of: Callable[[bytes], int] | None = None,
         streams: int = 1,
+        writer: str | None = None,
     ) -> None:
+        #: What its messages say that they are by; None: they do not say.
+        self.writer = writer
         self.read = 0
         self.published = 0
         self.duplicates = 0
@@ -188,6 +202,7 @@ class Account:
         self.replayed_seqs = IntervalSet()
         for stream in self.streams:
             stream.copy_seqs, stream.stored_seqs, stream.runs = IntervalSet(), IntervalSet(), []
+            stream.foreign_seqs = IntervalSet()
         for lost in self.lost_streams:
             lost.runs = []
         self.message_bytes: dict[str, dict[int, int]] = {}
@@ -320,13 +335,19 @@ class Account:
         self.published -= 1
         self.settled -= 1
         self.published_seqs = self.published_seqs.difference(IntervalSet([(seq, seq)]))
-        sizes = self.message_bytes[label]
-        sizes[size_bytes] -= 1
-        if not sizes[size_bytes]:
-            del sizes[size_bytes]
-        places = self.streams[stream]
-        places.runs = [part for run in places.runs for part in _without(run, seq, stream_seq)]
+        sizes = self.message_bytes.get(label, {})
+        # Unless it was forgotten since.
+        if size_bytes in sizes:
+            sizes[size_bytes] -= 1
+            if not sizes[size_bytes]:
+                del sizes[size_bytes]
+        self.streams[stream].give_back(seq, stream_seq)
         self.note_duplicate(seq)
+
+    def note_foreign(self, stream_seq: int, stream: int = 0) -> None:
+        """Note that a stream has a message there that is not this shuffler's; it counts once."""
+        if self.streams[stream].foreign_seqs.add(stream_seq):
+            self.foreign += 1
 
     def note_failed(self, seq: int, reason: str) -> None:
         """Note that the event is not in the stream and will not be tried again."""

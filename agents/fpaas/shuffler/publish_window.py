@@ -15,7 +15,9 @@ from fpaas.shuffler.did_turns import DidTurns
 from fpaas.shuffler.publish import ACK_TIMEOUT_S, Publish
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import Ack, Answer, Refusal
+from fpaas.shuffler.settled_places import SettledPlaces
 from fpaas.shuffler.stream_end import StreamEnd
+from fpaas.shuffler.stream_message import StreamMessage
 
 MAX_IN_FLIGHT = 8192
 MAX_IN_FLIGHT_BYTES = 32 * 2**20
@@ -57,8 +59,8 @@ class PublishWindow:
         self._next_token = 1
         #: Called for each publish whose outcome is no ack.
         self._on_unanswered = on_unanswered
-        #: Publishes that a duplicate settled, by stream and where it has them: (seq, label, bytes).
-        self._settled: dict[tuple[int, int], tuple[int, str, int]] = {}
+        #: Publishes that a duplicate settled.
+        self.settled = SettledPlaces(account)
         self._turns = DidTurns()
         #: Of each stream.
         self._ends = [StreamEnd() for _ in account.streams]
@@ -178,7 +180,7 @@ class PublishWindow:
         takes it out.
         """
         is_given = stream_seq in self._account.streams[publish.stream].stored_seqs
-        is_settled = (publish.stream, stream_seq) in self._settled
+        is_settled = (publish.stream, stream_seq) in self.settled
         if self._is_only_stream or not is_given or is_settled:
             return False
         publish.in_next = True
@@ -197,45 +199,28 @@ class PublishWindow:
         self._on_unanswered(publish)
         self._remove(publish)
 
-    def found(
-        self, seq: int, stream_seq: int, message_id: str | None = None, stream: int = 0
-    ) -> bool:
-        """Take in that a stream has an event of relay seq `seq` at a place that no answer named.
+    def found(self, message: StreamMessage, stream_seq: int, stream: int = 0) -> bool:
+        """Take in that a stream has an event at a place that no answer named.
 
-        Returns whether it is one of ours: a publish without an answer, or another copy. If others
-        read the relay too, another event may have the seq, so `message_id` must be the same.
+        Returns whether it is one of ours: a publish without an answer, or another copy. If another
+        shuffler's message has the event of such a publish, that is a duplicate.
         """
+        is_own = message.writer == self._account.writer
         for publish in self.pending.values():
-            if publish.seq == seq:
-                if message_id is not None and message_id.encode() not in publish.header:
-                    return False
+            if not publish.is_in(message, is_own=is_own):
+                continue
+            if is_own:
                 self._account.settled += 1
                 self._account.note_published(publish, stream_seq)
-                self._on_unanswered(publish)
-                self._remove(publish)
-                return True
-        if seq not in self._account.published_seqs:
+            elif not publish.again:
+                self._account.note_duplicate(publish.seq)
+            self._on_unanswered(publish)
+            self._remove(publish)
+            return is_own
+        if not is_own or message.seq not in self._account.published_seqs:
             return False
         self._note_copy(stream_seq, stream)
         return True
-
-    def settled_places(self, stream: int = 0) -> list[int]:
-        """Return places of a stream that a duplicate said to be ours; see `found_settled`."""
-        return [place for of_stream, place in self._settled if of_stream == stream]
-
-    def found_settled(self, seq: int, stream_seq: int, stream: int = 0) -> None:
-        """Take in which relay seq the message at such a place has: another shuffler's has its own.
-
-        On the same relay both have the same; then it counts as stored by both.
-        """
-        own_seq, label, size_bytes = self._settled[stream, stream_seq]
-        if seq != own_seq:
-            account = self._account
-            account.take_back(
-                own_seq, stream_seq, label=label, size_bytes=size_bytes, stream=stream
-            )
-            account.foreign += 1
-            del self._settled[stream, stream_seq]
 
     def withdraw(self) -> list[Publish]:
         """Take everything out that waits for an answer: its stream is gone, it is to be read again.
@@ -253,7 +238,7 @@ class PublishWindow:
         self.bytes = 0
         self._turns.clear()
         self._doubt()
-        self._settled.clear()
+        self.settled.clear()
         return taken
 
     def give_up_withdrawn(self) -> None:
@@ -268,7 +253,6 @@ class PublishWindow:
     def forget(self) -> None:
         """Drop what is known of publishes that have their outcome; see `Account.forget`."""
         self._account.forget()
-        self._settled.clear()
 
     def close(self) -> None:
         """Give every publish that has no outcome yet its own."""
@@ -346,11 +330,9 @@ class PublishWindow:
         else:
             # Which of its writes was stored is not known.
             self._doubt()
-        twin = self._settled.pop((stream, stream_seq), None) if self._settled else None
-        if twin is not None:
-            # That place is this publish's: the other was answered as a duplicate of it.
-            seq, label, size_bytes = twin
-            account.take_back(seq, stream_seq, label=label, size_bytes=size_bytes, stream=stream)
+        # That place is this publish's: another was answered as a duplicate of it.
+        if self.settled and self.settled.take_back(stream, stream_seq):
+            pass
         elif stream_seq <= account.streams[stream].last_seq:
             self._check_order(stream, stream_seq)
         if publish.doubtful:
@@ -363,18 +345,19 @@ class PublishWindow:
         if self._settles(publish, stream_seq):
             if not publish.again:
                 account.settled += 1
-                settled = publish.seq, publish.label, len(publish.frame)
-                self._settled[publish.stream, stream_seq] = settled
+                self.settled.add(publish, stream_seq)
             self._account.note_published(publish, stream_seq)
         elif not publish.again:
             account.note_duplicate(publish.seq)
 
     def _settles(self, publish: Publish, stream_seq: int) -> bool:
         """Whether a duplicate is the publish's own earlier write, and nobody else's message."""
+        places = self._account.streams[publish.stream]
         return (
             publish.doubtful
             and stream_seq > publish.floor
-            and stream_seq not in self._account.streams[publish.stream].stored_seqs
+            and stream_seq not in places.stored_seqs
+            and stream_seq not in places.foreign_seqs
         )
 
     def _check_order(self, stream: int, stream_seq: int) -> None:
@@ -383,7 +366,7 @@ class PublishWindow:
         if stream_seq in places.stored_seqs:
             self.stream_began_anew = True
             places.stored_seqs = IntervalSet()
-            self._settled.clear()
+            self.settled.clear()
             places.last_seq = 0
             for publish in self.pending.values():
                 publish.floor = 0

@@ -12,20 +12,21 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Protocol
 
 from fpaas import common_time
 from fpaas.firehose.frames import Event
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.jetstream.nats_connection import NatsConnection
-from fpaas.measures.calls import Bins, CallRecorder
+from fpaas.measures.calls import Bins
 from fpaas.records.events import NATS_RECONNECTED
-from fpaas.records.shuffler import NatsOutage
+from fpaas.shuffler.nats_outages import NatsOutages
 from fpaas.shuffler.publish import Publish
 from fpaas.shuffler.publish_account import Account
 from fpaas.shuffler.publish_answers import NO_STREAM, Ack, AnswerReader, Refusal
+from fpaas.shuffler.publish_calls import PublishCalls
 from fpaas.shuffler.publish_window import PublishWindow
+from fpaas.shuffler.refusal_log import RefusalLog
 from fpaas.shuffler.subjects import Addresser, expecting
 from fpaas.watch.lost_connections import LostConnections
 
@@ -34,11 +35,8 @@ log = logging.getLogger(__name__)
 #: Repeats are written in pieces of this size, each when the socket has taken the one before.
 REPEAT_PIECE_BYTES = 256 * 1024
 REPEAT_CHECK_S = 0.25
-REFUSAL_LOG_INTERVAL_S = 10.0
 #: How often a stream that refuses as if it were gone is looked after.
 LOOK_INTERVAL_S = 1.0
-#: This many are remembered.
-OUTAGES_MAX = 1000
 
 
 class Recovery(Protocol):
@@ -54,9 +52,8 @@ class Recovery(Protocol):
 class Publisher:
     """Takes events with `publish` and `flush`, until `close` gives each its outcome.
 
-    The latency legs are `publish_ack`, from the first write on, and `due_to_ack` if `due_ns` tells
-    when a seq was due; `bins` are those of the run that they are recorded for. `streams` are the
-    names of the streams that it publishes into, if there are several.
+    `due_ns` tells when a seq was due; `bins` are those of the run that its `calls` are recorded
+    for. `streams` are the names of the streams that it publishes into, if there are several.
     """
 
     def __init__(
@@ -69,11 +66,9 @@ class Publisher:
         bins: Bins | None = None,
         streams: Sequence[str] = (),
     ) -> None:
-        self.window = PublishWindow(account, on_unanswered=self._unanswered)
-        self.publish_ack = CallRecorder("publish_ack", bins)
-        self.publish_ack.still_open = self._written_since
-        self.due_to_ack = CallRecorder("due_to_ack", bins)
-        self.due_to_ack.still_open = self._due_since
+        self.calls = PublishCalls(due_ns, bins)
+        self.window = PublishWindow(account, on_unanswered=self.calls.give_up)
+        self.calls.watch(self.window, self._held_events)
         self.connection = NatsConnection(
             address,
             name="fpaas-shuffler",
@@ -84,7 +79,6 @@ class Publisher:
         self.lost_connections = LostConnections(NATS_RECONNECTED, None)
         self._account = account
         self._addresser = addresser
-        self._due_ns = due_ns
         self._answers = AnswerReader(streams)
         self._flushing: asyncio.Handle | None = None
         #: Looks after the stream whenever NATS is there again.
@@ -98,12 +92,12 @@ class Publisher:
         self._has_next_stream = False
         #: No stream took what was published last: what waits is repeated, nothing new comes.
         self._has_no_stream = False
-        self.outages: list[NatsOutage] = []
+        self.outages = NatsOutages()
         self._room = asyncio.Event()
         self._room.set()
         self._repeating: asyncio.Task[None] | None = None
         self._repeat_checks: asyncio.Task[None] | None = None
-        self._refusals_logged_s = -REFUSAL_LOG_INTERVAL_S
+        self._refusals = RefusalLog(account)
         inbox = f"_INBOX.fpaas.{secrets.token_hex(8)}"
         self._inbox_prefix = f"{inbox}.".encode()
         self._token_at = len(self._inbox_prefix)
@@ -146,11 +140,9 @@ class Publisher:
         Returns relay seq, CRC-32 of the DID and classes of events that it may have had, in the
         order of writing.
         """
-        now_ns = common_time.now_ns()
         in_doubt = []
         for publish in self.window.withdraw():
-            if publish.writes:
-                self.publish_ack.give_up(publish.first_written_ns, now_ns)
+            self.calls.withdraw(publish)
             if publish.doubtful and not publish.in_next:
                 in_doubt.append(publish)
         in_doubt.sort(key=lambda publish: publish.first_written_ns)
@@ -176,16 +168,12 @@ class Publisher:
     @property
     def congested(self) -> bool:
         """Whether events should stop coming until `wait_for_room` returns."""
-        return (
-            not self.connection.writable.is_set()
-            or self._repeating is not None
-            or not self._room.is_set()
-        )
+        return self._repeating is not None or not self.has_room
 
     @property
     def oldest_seq(self) -> int | None:
         """Smallest relay seq that the stream has yet to take; None if there is none."""
-        held = [event.seq for event, _ in self._held or ()]
+        held = [event.seq for event in self._held_events()]
         oldest = self.window.oldest_seq()
         return min([*held, *(() if oldest is None else (oldest,))], default=None)
 
@@ -209,8 +197,7 @@ class Publisher:
     async def wait_for_room(self) -> None:
         """Wait until NATS is there, takes what is written, and the window has room."""
         while self.congested:
-            await self.connection.writable.wait()
-            await self._room.wait()
+            await self.wait_for_own_room()
             if self._repeating is not None:
                 await asyncio.wait([self._repeating])
 
@@ -276,7 +263,7 @@ class Publisher:
             # A nanosecond apart, they keep the order in which they were written.
             window.written(publish, now_s, now_ns + first_writes)
             first_writes += publish.writes == 1
-        self.publish_ack.begin(now_ns, first_writes)
+        self.calls.publish_ack.begin(now_ns, first_writes)
         self.connection.write(b"".join(lines))
 
     async def _check_repeats(self) -> None:
@@ -329,8 +316,10 @@ class Publisher:
         self._let_go()
         self.flush()
         self._open_room()
-        for outage in self.outages[-1:]:
-            outage.resumed_unix_ns = outage.resumed_unix_ns or common_time.now_ns()
+        self.outages.resumed()
+
+    def _held_events(self) -> Iterator[Event]:
+        return (event for event, _ in self._held or ())
 
     def _let_go(self) -> None:
         """Take in the events that were held back."""
@@ -342,8 +331,7 @@ class Publisher:
         self.lost_connections.made(self.connection)
         if self._repeating is not None:
             self._repeating.cancel()
-        for outage in self.outages[-1:]:
-            outage.answered_unix_ns = outage.answered_unix_ns or common_time.now_ns()
+        self.outages.answered()
         self._repeating = asyncio.ensure_future(self._resume(is_reconnected=True))
 
     def _disconnected(self) -> None:
@@ -355,13 +343,7 @@ class Publisher:
             self._repeating = None
         self._looking = False
         self.window.lose_connection()
-        if len(self.outages) < OUTAGES_MAX:
-            self.outages.append(NatsOutage(common_time.now_ns()))
-
-    def _look_after_refusal(self) -> None:
-        """Find out whether the stream is gone though NATS is there, once a second."""
-        if time.monotonic() >= self._looked_s + LOOK_INTERVAL_S:
-            self._look()
+        self.outages.begin()
 
     def _look(self) -> None:
         if self.recovery is not None and self._repeating is None:
@@ -387,14 +369,15 @@ class Publisher:
                     return
                 # Before its outcome is counted: no scrape in between sees more outcomes than acks.
                 self._has_no_stream = False
-                self._note_ack(publish)
+                self.calls.answered(publish)
         window.answer(token, answer, time.monotonic())
         if isinstance(answer, Refusal) and not answer.out_of_turn:
-            self._log_refusal(answer.reason)
+            self._refusals.note(answer.reason)
             if answer.reason == NO_STREAM:
                 self._has_no_stream = True
                 self._room.clear()
-                self._look_after_refusal()
+                if time.monotonic() >= self._looked_s + LOOK_INTERVAL_S:
+                    self._look()
         if window.ready and self._flushing is None:
             # Many answers come at once; what they let go is written in one piece.
             self._flushing = asyncio.get_running_loop().call_soon(self.flush)
@@ -408,47 +391,9 @@ class Publisher:
             and self.window.note_if_in_next(publish, answer.stream_seq)
         )
 
-    def _note_ack(self, publish: Publish) -> None:
-        now_ns = common_time.now_ns()
-        self.publish_ack.samples_ns.append(now_ns - publish.first_written_ns)
-        self.publish_ack.began_unix_ns.append(publish.first_written_ns)
-        if self._due_ns is not None and not publish.again:
-            due_ns = self._due_ns(publish.seq)
-            self.due_to_ack.samples_ns.append(now_ns - due_ns)
-            self.due_to_ack.began_unix_ns.append(due_ns)
-
-    def _unanswered(self, publish: Publish) -> None:
-        now_ns = common_time.now_ns()
-        if publish.writes:
-            self.publish_ack.give_up(publish.first_written_ns, now_ns)
-        if self._due_ns is not None and not publish.again:
-            self.due_to_ack.give_up(self._due_ns(publish.seq), now_ns)
-
-    def _written_since(self) -> Iterator[int]:
-        return (one.first_written_ns for one in self.window.pending.values() if one.writes)
-
-    def _due_since(self) -> Iterator[int]:
-        due_ns = self._due_ns
-        if due_ns is not None:
-            window = self.window
-            waiting = chain(window.pending.values(), window.withdrawn.values())
-            yield from (due_ns(one.seq) for one in waiting if not one.again)
-            yield from (due_ns(event.seq) for event, _ in self._held or ())
-
     def _open_room(self) -> None:
         if self._room.is_set() or not self.window.roomy:
             return
         # Waiting publishes find out when there is a stream again.
         if not (self._has_no_stream and self.window.pending):
             self._room.set()
-
-    def _log_refusal(self, reason: str) -> None:
-        now_s = time.monotonic()
-        if now_s - self._refusals_logged_s < REFUSAL_LOG_INTERVAL_S:
-            return
-        self._refusals_logged_s = now_s
-        log.error(
-            "the stream refuses publishes: %s (%d so far); what may be taken later is repeated",
-            reason,
-            self._account.refusals_by_reason[reason],
-        )

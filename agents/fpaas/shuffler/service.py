@@ -43,6 +43,7 @@ async def serve(endpoints: Endpoints, cursor_place: CursorPlace | None) -> None:
         if error.wrong_url:
             raise BadInput(str(error)) from error
     reading = asyncio.ensure_future(reader.run())
+    settling = asyncio.ensure_future(shuffler.settled_reader.run())
     agent.keep_what_is_here()
     ticks = 0
     while not stop.is_set() and not reading.done():
@@ -51,8 +52,11 @@ async def serve(endpoints: Endpoints, cursor_place: CursorPlace | None) -> None:
         ticks += 1
         _serve_tick(shuffler, cursor_place, ticks)
     reading.cancel()
-    (ended,) = await asyncio.gather(reading, return_exceptions=True)
+    settling.cancel()
+    ended, _ = await asyncio.gather(reading, settling, return_exceptions=True)
     await publisher.drain(STOP_DRAIN_S)
+    if publisher.window.settled:
+        await shuffler.settled_reader.read()
     if cursor_place:
         cursor_place.save(reader.cursor)
         await cursor_place.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,9 +34,12 @@ from fpaas.shuffler.publish_account import Account, StreamPlaces
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.recovery import Recovery
 from fpaas.shuffler.relay_reader import RelayReader
+from fpaas.shuffler.settled_reader import SettledReader
 from fpaas.shuffler.shuffler_metrics import AckHistogram, ShufflerCollector
 from fpaas.shuffler.subjects import DEFAULT_PARTITIONS, Addresser
 from fpaas.spec import STREAM_NAME
+
+WRITER_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,10 @@ class Endpoints:
 
 
 class Shuffler:
-    """Account, publisher and reader, connected with each other and to metrics."""
+    """Account, publisher and reader, connected with each other and to metrics.
+
+    `writer` tells its messages from others'; one that goes on has that of the one before it.
+    """
 
     def __init__(
         self,
@@ -66,13 +73,17 @@ class Shuffler:
         asked: Config | None = None,
         listener: Listener | None = None,
         streams: Sequence[str] = (STREAM_NAME,),
+        writer: str | None = None,
     ) -> None:
         count = len(streams)
-        self.account = Account(keep_dids=keep_dids, classes_of=classes_of, streams=count)
+        writer = writer or secrets.token_hex(WRITER_BYTES)
+        self.account = Account(
+            keep_dids=keep_dids, classes_of=classes_of, streams=count, writer=writer
+        )
         self.publisher = Publisher(
             endpoints.nats,
             self.account,
-            Addresser(partitions, count),
+            Addresser(partitions, count, writer),
             due_ns=due_ns,
             bins=bins,
             streams=streams if count > 1 else (),
@@ -100,13 +111,16 @@ class Shuffler:
         if count == 1:
             # What of several streams is lost stays lost, and the ledger says so.
             self.publisher.recovery = self.recovery
+        self.settled_reader = SettledReader(
+            endpoints.nats, streams, self.account, self.publisher.window
+        )
         #: The account that a killed shuffler left, which this one goes on with.
         self.left: ShufflerResult | None = None
         #: How often the cursor could not be saved.
         self.cursor_errors = 0
         self.loop_lag = CallRecorder("loop_lag", bins)
-        self._acks = AckHistogram(self.publisher.publish_ack)
-        self._ack_gaps = AckGaps(self.publisher.publish_ack)
+        self._acks = AckHistogram(self.publisher.calls.publish_ack)
+        self._ack_gaps = AckGaps(self.publisher.calls.publish_ack)
         registry = CollectorRegistry()
         registry.register(
             ShufflerCollector(
@@ -124,8 +138,8 @@ class Shuffler:
         """Every latency leg."""
         return [
             self.reader.due_to_read,
-            self.publisher.publish_ack,
-            self.publisher.due_to_ack,
+            self.publisher.calls.publish_ack,
+            self.publisher.calls.due_to_ack,
             self.loop_lag,
         ]
 
@@ -175,6 +189,7 @@ class Shuffler:
         connection = self.publisher.connection
         [stream] = account.streams if len(account.streams) == 1 else [StreamPlaces()]
         return ShufflerResult(
+            writer=account.writer or UNSET,
             read=account.read_seqs,
             published=account.published_seqs,
             duplicates=account.duplicate_seqs,
@@ -231,7 +246,7 @@ class Shuffler:
             forgotten=account.forgotten,
             cursor_errors=self.cursor_errors + (left.cursor_errors if left else 0),
             lives=1 if left is None else left.lives + 1,
-            nats_outages=[*(left.nats_outages if left else ()), *self.publisher.outages],
+            nats_outages=[*(left.nats_outages if left else ()), *self.publisher.outages.all],
             streams=[PublishedTo(copy_seqs=one.copy_seqs) for one in account.streams]
             if len(account.streams) > 1
             else UNSET,

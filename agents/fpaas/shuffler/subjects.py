@@ -15,6 +15,7 @@ from zlib import crc32
 
 from fpaas.firehose.frames import Event
 from fpaas.shuffler.publish_account import PUBLISHED
+from fpaas.shuffler.stream_message import ID_HEADER, SEQ_HEADER, SHUFFLER_HEADER
 from fpaas.spec import SUBJECT_ROOT
 from fpaas.spec.mix import PARTITIONS, ConsumerClass
 
@@ -73,11 +74,21 @@ class ClassesOf:
 
 
 class Addresser:
-    """Addresses events, each DID always to the same one of `partitions`, and of `streams`."""
+    """Addresses events, each DID always to the same one of `partitions`, and of `streams`.
 
-    def __init__(self, partitions: int = DEFAULT_PARTITIONS, streams: int = 1) -> None:
+    `writer` tells the shuffler's messages from those of others; None: they do not say.
+    """
+
+    def __init__(
+        self, partitions: int = DEFAULT_PARTITIONS, streams: int = 1, writer: str | None = None
+    ) -> None:
         self.partitions = partitions
         self.streams = streams
+        written_by = "" if writer is None else f"{SHUFFLER_HEADER}: {writer}\r\n"
+        # Consumers know that Fpaas-Seq is the last one.
+        self._header_format = (
+            f"NATS/1.0\r\n{written_by}{ID_HEADER}: %b\r\n{SEQ_HEADER}: %d\r\n\r\n".encode()
+        )
         self._labels: set[str] = set()
         self._formats: dict[tuple[str, tuple[str, ...]], tuple[bytes, str]] = {}
 
@@ -88,10 +99,7 @@ class Addresser:
         except KeyError:
             subject_format, label = self._remember(event.kind, event.collections)
         did_crc = crc32(event.did.encode())
-        header = b"NATS/1.0\r\nNats-Msg-Id: %s\r\nFpaas-Seq: %d\r\n\r\n" % (
-            message_id(event).encode(),
-            event.seq,
-        )
+        header = self._header_format % (message_id(event).encode(), event.seq)
         partition = did_crc % self.partitions
         return Address(subject_format % partition, header, did_crc, label, partition % self.streams)
 

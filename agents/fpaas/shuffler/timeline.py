@@ -140,6 +140,7 @@ class _Run:
             after=after,
             partitions=spec.partitions,
             streams=spec.stream.names,
+            writer=(begin.left and begin.left.result.writer) or None,
             keep_dids=True,
             classes_of=ClassesOf(spec.consumers.classes) if spec.has_filters else None,
             contiguous=first_seq is not None,
@@ -215,7 +216,8 @@ class _Run:
         timeline = asyncio.ensure_future(self._timeline())
         reading = asyncio.ensure_future(reader.run())
         restarting = asyncio.ensure_future(self._note_restarted())
-        background = [reading, watching, timeline, restarting]
+        settling = asyncio.ensure_future(shuffler.settled_reader.run())
+        background = [reading, watching, timeline, restarting, settling]
         agent.keep_what_is_here()
         try:
             while not timeline.done():
@@ -228,6 +230,7 @@ class _Run:
                 _check_reading(reading)
             timeline.result()
             watching.cancel()
+            settling.cancel()
             await self._settle()
         finally:
             for task in background:
@@ -307,6 +310,9 @@ class _Run:
                 for number, name in enumerate(self._spec.stream.names):
                     await stream_reader.settle(
                         api, name, account, window, self._life_before, number=number
+                    )
+                    await stream_reader.read_settled(
+                        api, name, account, window, number=number, reads_max=stream_reader.READS_MAX
                     )
         except (JetStreamError, NatsError, TimeoutError) as error:
             log.warning("the stream was not read at the end: %s", error or "no answer in time")
