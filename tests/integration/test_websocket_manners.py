@@ -213,10 +213,21 @@ def certificate(directory: Path, name: str) -> Path:
     return made
 
 
+def expired(made: Path) -> Path:
+    """Make the same certificate again, valid until yesterday, without its key."""
+    old = made.with_suffix(".old.pem")
+    subprocess.run(
+        ["openssl", "x509", "-in", made, "-signkey", made, "-days", "-1", "-out", old],
+        check=True,
+        capture_output=True,
+    )
+    return old
+
+
 def test_what_is_wrong_with_tls_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def context(path: Path) -> ssl.SSLContext:
+    def context(path: Path, key: Path | None = None) -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.load_cert_chain(path)
+        made.load_cert_chain(path, key)
         return made
 
     async def refuse(
@@ -239,13 +250,22 @@ def test_what_is_wrong_with_tls_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     async def main() -> None:
         async with serving(refuse, context(own)) as port:
             message = await said("wss", port)
-            assert "is not to be trusted: self-signed certificate; name its" in message
+            assert "is not to be trusted: self-signed certificate; if it is the relay, " in message
+            assert "make this host trust its authority" in message
             assert "closed during the handshake; if it speaks TLS" in await said("ws", port)
             monkeypatch.setenv("SSL_CERT_FILE", str(own))
             assert "answered HTTP 404 Not Found" in await said("wss", port)
         monkeypatch.setenv("SSL_CERT_FILE", str(other))
         async with serving(refuse, context(other)) as port:
-            assert "certificate is not valid for 'localhost'; name its" in await said("wss", port)
+            message = await said("wss", port)
+            assert "certificate is not valid for 'localhost'; name the relay by a host" in message
+            # Another authority would not help.
+            assert "authority" not in message
+        old = expired(own)
+        monkeypatch.setenv("SSL_CERT_FILE", str(old))
+        async with serving(refuse, context(old, own)) as port:
+            message = await said("wss", port)
+            assert "certificate has expired; it has to be renewed, unless this host's" in message
         async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             assert "does not answer in TLS; name it as ws://" in await said("wss", port)

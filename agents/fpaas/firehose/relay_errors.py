@@ -27,6 +27,16 @@ _TEMPORARY_STATUS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatu
 _FINAL_STATUS = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
 _WORDS_CHARACTERS_MAX = 200
 
+_CLOCK_HINT = "it has to be renewed, unless this host's clock is wrong"
+_NAME_HINT = "name the relay by a host that its certificate is for"
+_AUTHORITY_HINT = (
+    "if it is the relay, make this host trust its authority (update-ca-certificates, or "
+    "SSL_CERT_FILE for a single command)"
+)
+#: By OpenSSL's X509_V_ERR_…: CERT_NOT_YET_VALID, CERT_HAS_EXPIRED, HOSTNAME_MISMATCH and
+#: IP_ADDRESS_MISMATCH. What else is wrong, such as SELF_SIGNED, is a matter of the authority.
+_CERTIFICATE_HINTS = {9: _CLOCK_HINT, 10: _CLOCK_HINT, 62: _NAME_HINT, 64: _NAME_HINT}
+
 
 class RelayError(Exception):
     """A relay cannot be subscribed to; `wrong_url` if another try will not help.
@@ -71,7 +81,7 @@ def of_socket(url: str, error: OSError) -> RelayError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return RelayError(
             f"relay {url}: its certificate is not to be trusted: {error.verify_message.rstrip('.')}"
-            "; name its authority's certificates in SSL_CERT_FILE, if it is the relay",
+            f"; {_CERTIFICATE_HINTS.get(error.verify_code, _AUTHORITY_HINT)}",
             wrong_url=True,
         )
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
