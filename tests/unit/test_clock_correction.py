@@ -117,11 +117,11 @@ def test_a_first_fetch_may_be_before_it_was_stored() -> None:
     kept = array("I", [first_fetch.encode(age_ns) for age_ns in (-7_100_000, 0, 900_000)])
     kept.append(0)
     as_kept = first_fetch.corrected(kept, 0)
-    assert first_fetch.earliest_units([as_kept]) == [-71, 0, 9, None]
+    assert first_fetch.earliest_units([as_kept]) == [-71, 0, 9, first_fetch.NEVER]
     # By a clock that is 10 ms behind; another process was earlier for one, and saw two more.
     other = array("I", [0, first_fetch.encode(-9_900_000), 0, 0, first_fetch.encode(5_000_000)])
     behind = first_fetch.corrected(other, 100)
-    assert first_fetch.earliest_units([as_kept, behind]) == [-71, 0, 9, None, 150]
+    assert first_fetch.earliest_units([as_kept, behind]) == [-71, 0, 9, first_fetch.NEVER, 150]
     assert first_fetch.earliest_units([]) == []
 
 

@@ -18,6 +18,7 @@ from fpaas.common_time import NS_PER_S
 from fpaas.latency import lower_bounds
 from fpaas.latency.leg_kinds import LEGS
 from fpaas.measures import first_fetch
+from fpaas.measures.first_fetch import NEVER
 from fpaas.probe import seal
 from fpaas.report import figure_files, page
 from fpaas.report.goals_table import goal_rows
@@ -169,11 +170,11 @@ def test_ages_say_how_many_they_leave_out(tmp_path: Path) -> None:
     ((_, worker),) = bundle.workers
     (kept,) = worker.first_fetches
     assert kept is not None
-    earliest = list(first_fetch.earliest_units([first_fetch.corrected(kept, 0)]))
-    earliest += [None] * (len(run.stored_ns) - len(earliest))
+    earliest = first_fetch.earliest_units([first_fetch.corrected(kept, 0)])
+    earliest += [NEVER] * (len(run.stored_ns) - len(earliest))
     taken = list(zip(run.stored_ns, earliest, strict=True))
-    never = [at for at, units in taken if units is None]
-    fetched_at = [at + units * first_fetch.UNIT_NS for at, units in taken if units is not None]
+    never = [at for at, units in taken if units == NEVER]
+    fetched_at = [at + units * first_fetch.UNIT_NS for at, units in taken if units != NEVER]
     of_first = legs["publish_to_first_fetch"]
     assert of_first["assigned_by"] == "first fetch"
     # Nothing is stored after the window: all that was stored by then was fetched, or never was.

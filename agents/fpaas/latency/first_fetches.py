@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 
@@ -18,7 +18,7 @@ from fpaas.latency.clocks import Clocks
 from fpaas.latency.stored_times import polled_until_unix_ns, stored_at
 from fpaas.measures import figures, first_fetch
 from fpaas.measures.figures import Window
-from fpaas.measures.first_fetch import UNIT_NS, UNITS_PER_MS, Stored
+from fpaas.measures.first_fetch import NEVER, UNIT_NS, UNITS_PER_MS, Stored
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.shuffler import LostStream
 
@@ -90,9 +90,11 @@ class _Found:
     counts: Counter[int] = field(default_factory=Counter)
     never: Counter[int] = field(default_factory=Counter)
 
-    def add(self, stored: Stored, earliest: Sequence[int | None], again: IntervalSet) -> None:
+    def add(self, stored: Stored, earliest: list[int], again: IntervalSet) -> None:
         """Add what is known of messages; those that were stored `again` are not missing."""
-        fetched = [units for units in earliest if units is not None]
+        fetched = earliest
+        if NEVER in earliest:
+            fetched = [units for units in earliest if units != NEVER]
         if self._all_in_window(stored, fetched):
             self.counts.update(fetched)
         else:
@@ -100,24 +102,26 @@ class _Found:
         if len(fetched) < stored.count:
             self.never.update(self._missing(stored, earliest, again))
 
-    def _in_window(self, stored: Stored, earliest: Sequence[int | None]) -> Iterator[int]:
+    def _in_window(self, stored: Stored, earliest: Iterable[int]) -> Iterator[int]:
         for stored_ns, units in zip(stored.times_ns(), earliest, strict=False):
-            if units is not None:
+            if units != NEVER:
                 fetched_ns = stored_ns + units * UNIT_NS
                 if self.window.from_unix_ns <= fetched_ns < self.window.until_unix_ns:
                     yield units
 
     def _missing(
-        self, stored: Stored, earliest: Sequence[int | None], again: IntervalSet
+        self, stored: Stored, earliest: Iterable[int], again: IntervalSet
     ) -> Iterator[int]:
         seqs = range(stored.begin + 1, stored.end + 1)
-        for seq, stored_ns, units in zip_longest(seqs, stored.times_ns(), earliest):
+        for seq, stored_ns, units in zip_longest(
+            seqs, stored.times_ns(), earliest, fillvalue=NEVER
+        ):
             # The last message before a sample is put at the sample itself.
             is_in = stored_ns <= self.window.until_unix_ns
-            if units is None and is_in and seq not in again:
+            if units == NEVER and is_in and seq not in again:
                 yield max(0, int(self.end_unix_ns - stored_ns) // UNIT_NS)
 
-    def _all_in_window(self, stored: Stored, ages: list[int]) -> bool:
+    def _all_in_window(self, stored: Stored, ages: Collection[int]) -> bool:
         first_ns = stored.before_unix_ns + min(ages, default=0) * UNIT_NS
         last_ns = stored.at_unix_ns + max(ages, default=0) * UNIT_NS
         return self.window.from_unix_ns <= first_ns and last_ns < self.window.until_unix_ns

@@ -45,7 +45,7 @@ class OwedSeqs:
 
     def count_in(self, seqs: IntervalSet, first: int, last: int) -> int:
         """How many of them lie in [first, last] and in a set."""
-        if last < first:
+        if last < first or not seqs:
             return 0
         return sum(
             self.count(max(first, start), min(last, end)) for start, end in seqs.within(first, last)

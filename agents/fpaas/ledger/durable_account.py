@@ -148,6 +148,10 @@ def _account_gap(
     the deliveries it made beyond one for each.
     """
     walk, owed, removed = case.walk, case.owed, case.removals.by_hand
+    if gap.last < case.first_stored and not (gap.holes or walk.late or case.removals):
+        # Most gaps are like this: all of it expired before a poll took it.
+        account.expired_unread += owed.count(gap.first, gap.last)
+        return 0, 0, 0
     alive_from = max(gap.first, case.first_stored)
     filled = walk.late.count_within(gap.first, gap.last)
     gone = owed.count_in(removed, gap.first, gap.last)

@@ -45,6 +45,10 @@ class Removals:
     by_size: IntervalSet = field(default_factory=IntervalSet)
     by_hand: IntervalSet = field(default_factory=IntervalSet)
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.by_size or self.by_hand)
+
 
 def classify(
     samples: Sequence[StreamSample], stored_by: Sequence[tuple[int, int]], stream: Stream

@@ -6,9 +6,10 @@ whatever is held up for too long would make an age better.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, pairwise
 from operator import itemgetter
 
 from fpaas.bundle.bundle import Bundle
@@ -28,6 +29,8 @@ from fpaas.spec import RunSpec
 
 #: (time in Unix ns, last stream sequence whose age began by then)
 BeganAt = tuple[int, int]
+#: By durable, what it was owed and what it received.
+OwedAndReceived = tuple[dict[str, OwedSeqs], dict[str, IntervalSet]]
 #: So many messages in a row are taken to have the age of their youngest.
 TOGETHER = 20
 
@@ -38,15 +41,23 @@ def ages_us(bundle: Bundle, evidence: Evidence, ledger: Ledger) -> dict[str, Cou
     None if it is not known how many there are. Those whose age is not known are 0 at least.
     """
     spec = bundle.spec
-    found: dict[str, Counter[int] | None] = {}
     began_at = [_began_at(bundle, one, number) for number, one in enumerate(evidence.streams)]
-    for tag in began_at[0]:
-        missing = _missing(bundle, evidence, ledger, [one[tag] for one in began_at])
-        found[tag] = _counted(ledger, missing, lambda _: True)
-        for number, one in enumerate(spec.consumers.classes):
-            own = {spec.durable_of(at) for at in _members(spec, number)}
-            figures = ledger.by_class.get(one.name, LedgerFigures())
-            found[of_class(tag, one.name)] = _counted(figures, missing, own.__contains__)
+    end_unix_ns = stored_times.polled_until_unix_ns(bundle)
+    streams = _received(spec, evidence, ledger)
+    by_name: dict[str, tuple[LedgerFigures, list[OwedAndReceived]]] = {"": (ledger, streams)}
+    for number, kind in enumerate(spec.consumers.classes):
+        own = {spec.durable_of(at) for at in _members(spec, number)}
+        figures = ledger.by_class.get(kind.name, LedgerFigures())
+        by_name[kind.name] = figures, [_only(own, *of_stream) for of_stream in streams]
+    found: dict[str, Counter[int] | None] = {}
+    for name, (figures, of_streams) in by_name.items():
+        count = _missing_count(figures)
+        missing = [Missing(*of_stream) for of_stream in of_streams] if count else []
+        for tag in began_at[0]:
+            ages: Counter[int] = Counter()
+            for stream, one in zip(missing, began_at, strict=False):
+                ages.update(stream.ages_us(one[tag], end_unix_ns))
+            found[of_class(tag, name)] = None if count is None else _of_so_many(count, ages)
     return found
 
 
@@ -84,17 +95,13 @@ def _members(spec: RunSpec, number: int) -> Iterator[int]:
     return (at for at in range(spec.consumers.count) if spec.class_of(at) == number)
 
 
-def _counted(
-    figures: LedgerFigures,
-    missing: list[Missing] | None,
-    is_own: Callable[[str], bool],
-) -> Counter[int] | None:
+def _missing_count(figures: LedgerFigures) -> int | None:
     if figures.owed is None or figures.delivered is None:
         return None
-    count = figures.owed - figures.delivered
-    ages = Counter[int]()
-    for one in (missing or ()) if count else ():
-        ages += one.ages_us(is_own)
+    return figures.owed - figures.delivered
+
+
+def _of_so_many(count: int, ages: Counter[int]) -> Counter[int]:
     unknown = count - ages.total()
     if unknown < 0:
         # Some, the server says, were delivered, but nobody has seen them.
@@ -103,63 +110,65 @@ def _counted(
 
 
 class Missing:
-    """What each durable of a stream was owed, and what it received."""
+    """What durables of a stream were owed and did not receive."""
 
-    def __init__(
-        self,
-        owed: dict[str, OwedSeqs],
-        received: dict[str, IntervalSet],
-        began_at: list[BeganAt],
-        end_unix_ns: int,
-    ) -> None:
-        self._owed = owed
-        self._received = received
-        self._began_at = began_at
-        self._end_unix_ns = end_unix_ns
+    def __init__(self, owed: dict[str, OwedSeqs], received: dict[str, IntervalSet]) -> None:
+        #: By what durables are owed: from a sequence on, how many more (or fewer) of them miss it.
+        changes: dict[int, Counter[int]] = defaultdict(Counter)
+        for durable, seqs in owed.items():
+            of_same = changes[id(seqs)]
+            of_same[1] += 1
+            for first, last in received.get(durable, ()):
+                of_same[first] -= 1
+                of_same[last + 1] += 1
+        by_id = {id(seqs): seqs for seqs in owed.values()}
+        self._groups = [_Group(by_id[key], of_same) for key, of_same in changes.items()]
 
-    def ages_us(self, is_own: Callable[[str], bool]) -> Counter[int]:
-        """Return how many deliveries were how old of some durables."""
-        #: For durables that are owed the same: from a sequence on, how many more (or fewer) miss
-        #: it.
-        missing: dict[int, Counter[int]] = defaultdict(Counter)
-        for durable, owed in self._owed.items():
-            if not is_own(durable):
-                continue
-            changes = missing[id(owed)]
-            changes[1] += 1
-            for first, last in self._received.get(durable, ()):
-                changes[first] -= 1
-                changes[last + 1] += 1
-        by_id = {id(owed): owed for owed in self._owed.values()}
+    def ages_us(self, began_at: list[BeganAt], end_unix_ns: int) -> Counter[int]:
+        """Return how many deliveries were how old when the run ended."""
         ages: Counter[int] = Counter()
-        for key, changes in missing.items():
-            for first, last, began_unix_ns, durables in self._stretches(changes):
-                age_us = max(0, self._end_unix_ns - began_unix_ns) // 1000
-                ages[age_us] += durables * by_id[key].count(first, last)
+        for group in self._groups:
+            before_count = 0
+            for unix_ns, last_seq in began_at:
+                count = group.count_up_to(last_seq)
+                if count > before_count:
+                    ages[max(0, end_unix_ns - unix_ns) // 1000] += count - before_count
+                    before_count = count
         return ages
 
-    def _stretches(self, changes: Counter[int]) -> Iterator[tuple[int, int, int, int]]:
-        """Iterate over (first, last sequence, stored by then, how many durables miss them)."""
-        bounds = sorted(changes, reverse=True)
-        durables = 0
-        for (_, before_seq), (at_unix_ns, last_seq) in pairwise(self._began_at):
-            first = before_seq + 1
-            while first <= last_seq:
-                while bounds and bounds[-1] <= first:
-                    durables += changes[bounds.pop()]
-                last = min(last_seq, bounds[-1] - 1) if bounds else last_seq
-                if durables:
-                    yield first, last, at_unix_ns, durables
-                first = last + 1
+
+class _Group:
+    """Durables that are owed the same: how many deliveries to them are missing."""
+
+    def __init__(self, owed: OwedSeqs, changes: Counter[int]) -> None:
+        self._owed = owed
+        #: From each of these sequences on, so many durables miss what they are owed.
+        self._firsts = sorted(changes)
+        self._durables = list(accumulate(changes[first] for first in self._firsts))
+        counts = [
+            durables * owed.count(first, following - 1)
+            for durables, (first, following) in zip(
+                self._durables, pairwise(self._firsts), strict=False
+            )
+        ]
+        #: How many deliveries are missing before each of them.
+        self._before = [0, *accumulate(counts)]
+
+    def count_up_to(self, last: int) -> int:
+        """Return how many are missing up to a stream sequence."""
+        at = bisect_right(self._firsts, last) - 1
+        if at < 0:
+            return 0
+        return self._before[at] + self._durables[at] * self._owed.count(self._firsts[at], last)
 
 
-def _missing(
-    bundle: Bundle, evidence: Evidence, ledger: Ledger, began_at: list[list[BeganAt]]
-) -> list[Missing] | None:
-    """Return what is known of each stream's durables; None if one was lost, or it is not all."""
-    spec = bundle.spec
+def _received(spec: RunSpec, evidence: Evidence, ledger: Ledger) -> list[OwedAndReceived]:
+    """Return what durables of each stream were owed and received.
+
+    Empty if a stream was lost, or not all is known.
+    """
     if evidence.lost or ledger.stored is None:
-        return None
+        return []
     found = []
     for number, one in enumerate(evidence.streams):
         stored = ledger.stored
@@ -168,16 +177,15 @@ def _missing(
         durables = _durables(spec, number, evidence.never_joined)
         owed = owed_by_durable(spec, stored, one, durables, Disagreements())
         if one.deliveries is None or owed is None:
-            return None
-        found.append(
-            Missing(
-                {durable: owed[durable] for durable in durables},
-                received_of(one.deliveries),
-                began_at[number],
-                stored_times.polled_until_unix_ns(bundle),
-            )
-        )
+            return []
+        found.append(({name: owed[name] for name in durables}, received_of(one.deliveries)))
     return found
+
+
+def _only(
+    durables: set[str], owed: dict[str, OwedSeqs], received: dict[str, IntervalSet]
+) -> OwedAndReceived:
+    return {durable: seqs for durable, seqs in owed.items() if durable in durables}, received
 
 
 def _durables(spec: RunSpec, stream: int, never_joined: Iterable[str]) -> list[str]:

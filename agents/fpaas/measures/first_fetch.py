@@ -7,7 +7,7 @@ plus `ZERO`; 0 if nobody fetched it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from fpaas.common_time import NS_PER_S
@@ -16,7 +16,8 @@ UNIT_NS = 100_000
 UNITS_PER_MS = 10
 ZERO = 1 << 31
 _MAX = 2**32 - 1
-_NEVER = 1 << 40
+#: In place of an age if nobody fetched the message; more than any.
+NEVER = 1 << 40
 #: Clocks drift by up to 0.05 ms meanwhile.
 _SHIFT_STEP_NS = NS_PER_S // 10
 
@@ -57,7 +58,7 @@ class Stored:
 def corrected(kept: array[int], shift: int) -> list[int]:
     """Return what one process kept, in units, by a clock that `shift` is added to."""
     ahead = shift - ZERO
-    return [value + ahead if value else _NEVER for value in kept]
+    return [value + ahead if value else NEVER for value in kept]
 
 
 def corrected_by_time(
@@ -72,7 +73,7 @@ def corrected_by_time(
     # A process that kept no more did not fetch the last ones.
     for value, stored_ns in zip(kept, stored.times_ns(), strict=False):
         if not value:
-            found.append(_NEVER)
+            found.append(NEVER)
             continue
         units = value - ZERO
         step = int(stored_ns + units * UNIT_NS) // _SHIFT_STEP_NS
@@ -82,13 +83,14 @@ def corrected_by_time(
     return found
 
 
-def earliest_units(parts: Iterable[list[int]]) -> Sequence[int | None]:
-    """Return the earliest fetch of each stream sequence, in units; None if there is none.
+def earliest_units(parts: Iterable[list[int]]) -> list[int]:
+    """Return the earliest fetch of each stream sequence, in units, or `NEVER`.
 
-    `parts` are what each process kept, corrected.
+    `parts` are what each process kept, corrected. Later sequences that none of them kept are left
+    out.
     """
     earliest: list[int] = []
     for units in parts:
         short, long = sorted((earliest, units), key=len)
         earliest = [*map(min, short, long), *long[len(short) :]]
-    return [None if units == _NEVER else units for units in earliest]
+    return earliest

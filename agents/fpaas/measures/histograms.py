@@ -8,10 +8,11 @@ from __future__ import annotations
 import base64
 import ctypes
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pyhdrh
 from hdrh.histogram import HdrHistogram
@@ -64,8 +65,7 @@ def record_counts(histogram: HdrHistogram, counts: Mapping[int, int]) -> int:
     return beyond
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """One line of a histogram log; `payload` is still encoded."""
 
     tag: str
@@ -282,6 +282,7 @@ def merge_logs(
     adder = _Adder()
     by_shift: dict[str, dict[int, Leg]] = {}
     for path in paths:
+        lines: dict[tuple[str, str, int], list[Interval]] = defaultdict(list)
         for interval in read_log(path):
             name, _, kind = interval.tag.partition(".")
             at_s = interval.decisive_unix_s
@@ -289,29 +290,28 @@ def merge_logs(
                 continue
             if any(since_s <= at_s < end_s for since_s, end_s in holes):
                 continue
-            legs = by_shift.setdefault(name, {})
-            shift = shift_us(name, at_s)
-            leg = legs.get(shift)
-            if leg is None:
-                leg = legs[shift] = new_leg()
-            count = _add(leg, kind, interval.payload, adder)
-            leg.by_start[start_ms(interval.start_unix_s)] += count
+            lines[name, kind, shift_us(name, at_s)].append(interval)
+        for (name, kind, shift), intervals in lines.items():
+            leg = by_shift.setdefault(name, {}).setdefault(shift, new_leg())
+            counts = _add(leg, kind, [one.payload for one in intervals], adder)
+            for interval, count in zip(intervals, counts, strict=True):
+                leg.by_start[start_ms(interval.start_unix_s)] += count
     return {name: _together(legs) for name, legs in by_shift.items()}
 
 
-def _add(leg: Leg, kind: str, payload: str, adder: _Adder) -> int:
-    """Add an encoded histogram to the part of a leg that a tag's suffix names; returns its size."""
+def _add(leg: Leg, kind: str, payloads: Iterable[str], adder: _Adder) -> list[int]:
+    """Add encoded histograms to the part of a leg that a suffix names; returns their sizes."""
     if kind == "beyond":
-        count = adder.add(new_histogram(), payload)
-        leg.beyond += count
+        counts = adder.add(new_histogram(), payloads)
+        leg.beyond += sum(counts)
     elif kind == "negative.beyond":
-        count = adder.add(new_histogram(), payload)
-        leg.negative_beyond += count
+        counts = adder.add(new_histogram(), payloads)
+        leg.negative_beyond += sum(counts)
     elif kind == "open":
-        count = adder.add(leg.open_histogram(), payload)
+        counts = adder.add(leg.open_histogram(), payloads)
     else:
-        count = adder.add(leg.negative if kind == "negative" else leg.positive, payload)
-    return count
+        counts = adder.add(leg.negative if kind == "negative" else leg.positive, payloads)
+    return counts
 
 
 class _Adder:
@@ -325,33 +325,49 @@ class _Adder:
         self._length = new_histogram().counts_len
         self._counts = (ctypes.c_uint64 * self._length)()
 
-    def add(self, target: HdrHistogram, payload: str) -> int:
-        """Decode and add; returns how many samples that were.
+    def add(self, target: HdrHistogram, payloads: Iterable[str]) -> list[int]:
+        """Decode and add; returns how many samples each had.
 
         Histograms of another layout, and damaged ones, are decoded by the library.
         """
-        encoded = base64.b64decode(payload, validate=True)
-        content = b""
-        if encoded[:OUTER_HEADER_BYTES] == outer_header(len(encoded) - OUTER_HEADER_BYTES):
-            content = zlib.decompress(encoded[OUTER_HEADER_BYTES:])
-        if content[:SETTINGS_END] != inner_header(len(content) - HEADER_BYTES):
-            before = target.get_total_count()
-            target.decode_and_add(payload)
-            return int(target.get_total_count() - before)
-        address = ctypes.addressof(self._counts)
-        found = pyhdrh.decode(content, HEADER_BYTES, address, self._length, _WORD_BYTES)
-        total = int(found["total"])
-        if not total:
-            return 0
-        smallest, largest = found["min_nonzero_index"], found["max_nonzero_index"]
-        in_use = largest + 1
-        pyhdrh.add_array(ctypes.addressof(target.counts), address, in_use, _WORD_BYTES)
-        ctypes.memset(address, 0, in_use * _WORD_BYTES)
-        target.total_count += total
-        target.min_value = min(target.min_value, target.get_value_from_index(smallest))
-        highest = target.get_highest_equivalent_value(target.get_value_from_index(largest))
-        target.max_value = max(target.max_value, highest)
-        return total
+        address, to = ctypes.addressof(self._counts), ctypes.addressof(target.counts)
+        lowest, highest = self._length, -1
+        totals = []
+        for payload in payloads:
+            content = _content(payload)
+            if content is None:
+                before = target.get_total_count()
+                target.decode_and_add(payload)
+                totals.append(int(target.get_total_count() - before))
+                continue
+            found = pyhdrh.decode(content, HEADER_BYTES, address, self._length, _WORD_BYTES)
+            total = found["total"]
+            totals.append(total)
+            if not total:
+                continue
+            smallest, largest = found["min_nonzero_index"], found["max_nonzero_index"]
+            offset, in_use = smallest * _WORD_BYTES, largest - smallest + 1
+            pyhdrh.add_array(to + offset, address + offset, in_use, _WORD_BYTES)
+            ctypes.memset(address + offset, 0, in_use * _WORD_BYTES)
+            target.total_count += total
+            lowest, highest = min(lowest, smallest), max(highest, largest)
+        if highest >= 0:
+            least_us, most_us = map(target.get_value_from_index, (lowest, highest))
+            target.min_value = min(target.min_value, least_us)
+            most_us = target.get_highest_equivalent_value(most_us)
+            target.max_value = max(target.max_value, most_us)
+        return totals
+
+
+def _content(payload: str) -> bytes | None:
+    """Return an encoded histogram's header and counts; None if it is not of our own layout."""
+    encoded = base64.b64decode(payload, validate=True)
+    if encoded[:OUTER_HEADER_BYTES] != outer_header(len(encoded) - OUTER_HEADER_BYTES):
+        return None
+    content = zlib.decompress(encoded[OUTER_HEADER_BYTES:])
+    if content[:SETTINGS_END] != inner_header(len(content) - HEADER_BYTES):
+        return None
+    return content
 
 
 def _together(by_shift: Mapping[int, Leg]) -> Leg:
