@@ -19,6 +19,7 @@ import pytest
 
 from fpaas.faults import disk
 from fpaas.faults.disk import FillDisk
+from fpaas.faults.injection import InjectionError
 from fpaas.records import events
 from fpaas.records.waiting_lines import WaitingLines
 from fpaas.spec import Fault
@@ -240,6 +241,16 @@ def test_a_disk_is_full_and_then_it_is_not(small_disk: Path) -> None:
     deadline = time.monotonic() + 5
     while free_mb(small_disk) < 19:
         assert time.monotonic() < deadline
+
+
+def test_a_disk_that_was_not_full_in_its_time_is_said_to_be_that(small_disk: Path) -> None:
+    filled = FillDisk(small_disk, 2, for_s=60)
+    # As the dead man's timer does if filling takes too long.
+    for undo in filled.undo:
+        undo.perform()
+    with pytest.raises(InjectionError, match=r"was not full when the fault's time was over"):
+        filled.begin()
+    assert free_mb(small_disk) > 19
 
 
 def test_a_full_disk_is_free_again_if_everybody_is_gone(

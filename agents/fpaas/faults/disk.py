@@ -6,6 +6,7 @@ that it is gone if the host itself goes down.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -23,6 +24,10 @@ PIECE_BYTES_MAX = 1 << 36
 PIECE_BYTES_MIN = 1 << 12
 #: It holds the disk no longer than this beyond its time, should everybody else be gone.
 GRACE_S = 10.0
+TOO_SLOW = (
+    "the disk was not full when the fault's time was over; give the host more CPU, the fault "
+    "more time (for_s), or the lab a smaller disk"
+)
 
 
 class FillDisk:
@@ -48,12 +53,15 @@ class FillDisk:
         """Fill it; returns when it is full. Raises InjectionError."""
         assert self._process.stdin is not None  # noqa: S101
         assert self._process.stdout is not None  # noqa: S101
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        said = self._process.stdout.readline()
+        said = ""
+        # Whoever undoes the fault ends it, begun or not.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+            said = self._process.stdout.readline()
         if not said.strip().isdecimal():
             assert self._process.stderr is not None  # noqa: S101
-            raise InjectionError(self._process.stderr.read().strip() or "the disk is not full")
+            raise InjectionError(self._process.stderr.read().strip() or TOO_SLOW)
         self._taken_bytes = int(said)
 
     def parameters(self) -> dict[str, Value]:
