@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,21 @@ def test_lies_about_numbers_and_times_are_noted(tmp_path: Path) -> None:
     assert of_ahead["relay"]["lag_s"] == pytest.approx(-3600, abs=2)
     for summary in (of_sparse, of_lossy, of_ahead):
         assert summary["ledger"]["unexplained"] == 0
+
+
+def test_a_relay_that_is_gone_in_the_last_second_is_no_quiet_end(tmp_path: Path) -> None:
+    """That is too short for a silence; what it had by the window's end is not known."""
+    labs: list[Reading] = []
+
+    def manner(_: float) -> str:
+        window_ends_s = labs[0].spec.offer_until_unix_ns / NS_PER_S if labs else 0
+        has_begun = window_ends_s > time.time() - 60
+        return "dead" if has_begun and time.time() > window_ends_s - 0.6 else "serve"
+
+    with BadRelay(50, manner=manner) as relay:
+        labs.append(Reading(tmp_path / "gone", relay))
+        (summary,) = play_all(labs, Reading.finish)
+    assert summary["ledger"]["unexplained"] == 0
+    assert summary["ledger"]["not_read"] is None
+    assert "relay_gaps" in codes(summary)
+    assert [gap["cause"] for gap in summary["relay"]["gaps"]] == ["away_at_end"]

@@ -53,7 +53,7 @@ class RelayGap(msgspec.Struct, frozen=True):
     at_unix_ns: Annotated[UnixNs, doc("when that was noticed")]
     cause: Annotated[
         str,
-        doc("outdated_cursor, seq_jump, after_reconnect, future_cursor or renumbered"),
+        doc("outdated_cursor, seq_jump, after_reconnect, future_cursor, renumbered or away_at_end"),
     ]
 
 

@@ -14,6 +14,7 @@ CAUSES = {
     "after_reconnect": "its numbers went on further ahead after a lost connection",
     "future_cursor": "it renumbered, and said so (FutureCursor)",
     "renumbered": "it renumbered after a lost connection",
+    "away_at_end": "it was away at the window's end; what it had by then is not known",
 }
 GAPS_SHOWN_MAX = 20
 

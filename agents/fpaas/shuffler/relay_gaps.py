@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from fpaas.records.shuffler import RelayGap
 
 #: Why events are missing: the relay does not reach back so far; or it goes on further ahead, on one
-#: connection or on the next; or it renumbers, said so or did not.
+#: connection or on the next; or it renumbers, said so or did not; or it was away at the run's end.
 OUTDATED_CURSOR = "outdated_cursor"
 SEQ_JUMP = "seq_jump"
 AFTER_RECONNECT = "after_reconnect"
 FUTURE_CURSOR = "future_cursor"
 RENUMBERED = "renumbered"
+AWAY_AT_END = "away_at_end"
 
 #: If more than one event in this many leaves out numbers, the relay numbers sparsely. If none of
 #: its first ones did, it never does, and what it leaves out later is missing.

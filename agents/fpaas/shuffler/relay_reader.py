@@ -139,6 +139,17 @@ class RelayReader:
             self._unreceivable.passed(0)
             self._give_up(given_up)
 
+    def take_no_more(self) -> None:
+        """Discard what comes from now on, as the run is over for a relay that goes on."""
+        if self.listening.discarding:
+            return
+        if not self.connected.is_set():
+            # What it had by now is not known, and nobody will ask it.
+            now_ns = common_time.now_ns()
+            self.gaps.note_unknown(RelayGap(self.last_read, None, now_ns, relay_gaps.AWAY_AT_END))
+        self.subscription.expects_events = False
+        self.listening.discarding = True
+
     # -- connections -----------------------------------------------------------------------------
 
     def _connected(self) -> None:

@@ -286,12 +286,11 @@ class _Run:
         reader = self._shuffler.reader
         if now_ns < self._spec.offer_until_unix_ns:
             return False
+        if self._last_seq is None:
+            reader.take_no_more()
         if now_ns >= self._spec.end_unix_ns:
             return True
-        if self._last_seq is None:
-            reader.subscription.expects_events = False
-            reader.listening.discarding = True
-        elif reader.last_read is None or reader.last_read < self._last_seq:
+        if self._last_seq is not None and (reader.last_read or 0) < self._last_seq:
             return False
         publisher = self._shuffler.publisher
         return publisher.is_idle
