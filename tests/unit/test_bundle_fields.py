@@ -16,6 +16,11 @@ def test_the_page_of_fields_is_as_the_records_are() -> None:
 
 
 @pytest.mark.parametrize("name", schemas.FILES)
+def test_every_field_says_what_it_means(name: str) -> None:
+    assert [path for path, _, meaning in bundle_fields.fields(name) if not meaning] == []
+
+
+@pytest.mark.parametrize("name", schemas.FILES)
 def test_what_a_file_is_for_is_said(name: str) -> None:
     text = (CHECKOUT / "docs" / "bundle-files.md").read_text()
     headings = re.findall(r"^### (.*)$", text, re.MULTILINE)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from fpaas.records.fields import Count, Number, doc
+from fpaas.records.fields import Count, Number
+from fpaas.spec.described import doc
 
 
 class LedgerFigures(msgspec.Struct, kw_only=True):
@@ -16,21 +17,26 @@ class LedgerFigures(msgspec.Struct, kw_only=True):
     publish_unknown; owed = delivered + expired_unread + pending_at_end + lost.
     """
 
-    offered: Count | None = None
-    not_read: Count | None = None
-    undecodable: Count | None = None
-    published: Count | None = None
-    duplicates_rejected: Count | None = None
-    publish_failed: Count | None = None
-    publish_unknown: Count | None = None
-    stored: Count | None = None
-    owed: Count | None = None
-    delivered: Count | None = None
-    expired_unread: Count | None = None
-    pending_at_end: Count | None = None
-    lost: Count | None = None
-    redelivered: Count | None = None
-    duplicate_deliveries: Count | None = None
+    offered: Annotated[
+        Count | None,
+        doc("frames that fell due; of a foreign relay, read or missing by its numbers"),
+    ] = None
+    not_read: Annotated[Count | None, doc("frames offered and never read")] = None
+    undecodable: Annotated[Count | None, doc("frames that could not be decoded")] = None
+    published: Annotated[Count | None, doc("events stored, acked or settled")] = None
+    duplicates_rejected: Annotated[Count | None, doc("publishes that NATS knew already")] = None
+    publish_failed: Annotated[Count | None, doc("publishes that failed for good")] = None
+    publish_unknown: Annotated[Count | None, doc("publishes without a known outcome")] = None
+    stored: Annotated[Count | None, doc("messages in the stream, all in all")] = None
+    owed: Annotated[Count | None, doc("deliveries owed to consumers")] = None
+    delivered: Annotated[Count | None, doc("deliveries received, each once")] = None
+    expired_unread: Annotated[Count | None, doc("owed and left the stream unread")] = None
+    pending_at_end: Annotated[Count | None, doc("owed and still stored when the run ended")] = None
+    lost: Annotated[Count | None, doc("sent by NATS or removed, and received by nobody")] = None
+    redelivered: Annotated[Count | None, doc("deliveries that NATS marked as repeats")] = None
+    duplicate_deliveries: Annotated[
+        Count | None, doc("repeats of what the same consumer had received")
+    ] = None
     unexplained: Annotated[Count | None, doc("what does not add up; 0 in a good run")] = None
     stored_twice: Annotated[Count | None, doc("repeats that the stream took as new")] = None
     acked: Annotated[
@@ -59,16 +65,20 @@ class LedgerFigures(msgspec.Struct, kw_only=True):
     unacked: Annotated[
         Count | None, doc("deliveries received whose ack the server does not have")
     ] = None
-    not_read_by_cause: dict[str, Count] | None = None
-    expired_by_cause: dict[str, Count] | None = None
-    lost_by_cause: dict[str, Count] | None = None
+    not_read_by_cause: Annotated[dict[str, Count] | None, doc("frames by cause")] = None
+    expired_by_cause: Annotated[dict[str, Count] | None, doc("deliveries by cause")] = None
+    lost_by_cause: Annotated[dict[str, Count] | None, doc("deliveries by cause")] = None
 
 
 class Order(msgspec.Struct, kw_only=True):
     """Events of one DID that lost their order."""
 
-    violations_in_stream: Count | None
-    violations_at_consumers: Count | None
+    violations_in_stream: Annotated[
+        Count | None, doc("events stored after a later one of their DID")
+    ]
+    violations_at_consumers: Annotated[
+        Count | None, doc("first deliveries after that of a later event of the DID")
+    ]
 
 
 class RelayGap(msgspec.Struct, kw_only=True):
@@ -77,13 +87,13 @@ class RelayGap(msgspec.Struct, kw_only=True):
     after_seq: Annotated[int | None, doc("the relay's seq before them; null: none was read")]
     missing: Annotated[Count | None, doc("how many; null: the relay's numbers do not tell")]
     at_s: Annotated[float, doc("when that was noticed")]
-    cause: str
+    cause: Annotated[str, doc("why it is known")]
 
 
 class Relay(msgspec.Struct, kw_only=True):
     """How the relay behaved, ours or a foreign one."""
 
-    foreign: bool
+    foreign: Annotated[bool, doc("whether it is not the lab's")]
     silent_s: Annotated[
         dict[str, float | None],
         doc(
@@ -114,7 +124,7 @@ class Relay(msgspec.Struct, kw_only=True):
     seq_resets: Annotated[Count | None, doc("how often its seqs went back to new events")]
     read: Annotated[Count | None, doc("events, each once")]
     reread: Annotated[Count | None, doc("frames that were read before")]
-    undecodable: Count | None
+    undecodable: Annotated[Count | None, doc("frames that could not be decoded")]
     undecodable_once: Annotated[
         Count | None, doc("more bad frames, no events: they did not come again after a reconnect")
     ]
@@ -166,7 +176,7 @@ class Recovery(msgspec.Struct, kw_only=True):
             "not_replayed (the relay or the run had ended), in_delivery (on their way)"
         ),
     ]
-    outages: list[Outage]
+    outages: Annotated[list[Outage], doc("of the connection to NATS")]
 
 
 class FaultCost(msgspec.Struct, kw_only=True):
@@ -177,13 +187,15 @@ class FaultCost(msgspec.Struct, kw_only=True):
     not on at the same time; the rest is null.
     """
 
-    not_read: Count | None
-    publish_failed: Count | None
-    publish_unknown: Count | None
-    duplicates_rejected: Count | None
-    lost: Count | None
-    redelivered: Count | None
-    duplicate_deliveries: Count | None
+    not_read: Annotated[Count | None, doc("frames that were never read")]
+    publish_failed: Annotated[Count | None, doc("publishes that failed for good")]
+    publish_unknown: Annotated[Count | None, doc("publishes without a known outcome")]
+    duplicates_rejected: Annotated[Count | None, doc("publishes that NATS knew already")]
+    lost: Annotated[Count | None, doc("deliveries lost")]
+    redelivered: Annotated[Count | None, doc("deliveries that NATS marked as repeats")]
+    duplicate_deliveries: Annotated[
+        Count | None, doc("repeats of what the same consumer had received")
+    ]
     lost_by_cause: Annotated[
         dict[str, Count] | None,
         doc("why, without zeros; for what was lost with a stream, see recovery.lost_by_cause"),
@@ -196,11 +208,11 @@ class FaultAccount(msgspec.Struct, kw_only=True):
     kind: Annotated[str, doc("its `do`")]
     on: Annotated[list[str], doc("<host>: <part>, where it happened")]
     parameters: Annotated[dict[str, Any], doc("the entry of bench_faults")]
-    at_s: float
-    for_s: float
-    began_s: float | None
+    at_s: Annotated[float, doc("as planned, s since T0")]
+    for_s: Annotated[float, doc("as planned")]
+    began_s: Annotated[float | None, doc("s since T0; null: it did not happen")]
     ended_s: Annotated[float | None, doc("undone on its last host")]
-    undone: bool
+    undone: Annotated[bool, doc("whether it was undone")]
     detected_s: Annotated[
         float | None,
         doc(
@@ -220,7 +232,7 @@ class FaultAccount(msgspec.Struct, kw_only=True):
         ),
     ]
     recovered_s: Annotated[float | None, doc("the longer of the two")]
-    cost: FaultCost
+    cost: Annotated[FaultCost, doc("what it cost")]
     began_late_ms: Annotated[
         Number | None, doc("its begin after plan, on the worst of its hosts; null: not measured")
     ] = None

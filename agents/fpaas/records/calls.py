@@ -11,7 +11,8 @@ from typing import Annotated
 import msgspec
 
 from fpaas.measures.calls import CallRecorder
-from fpaas.records.fields import Count, doc
+from fpaas.records.fields import Count
+from fpaas.spec.described import doc
 
 #: Where a stretch starts, in seconds since T0.
 StretchStart = float

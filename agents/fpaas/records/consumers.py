@@ -9,7 +9,8 @@ import msgspec
 from msgspec import field
 
 from fpaas.records.calls import Calls
-from fpaas.records.fields import Count, UnixNs, doc
+from fpaas.records.fields import Count, UnixNs
+from fpaas.spec.described import doc
 
 
 class Fetches(msgspec.Struct):
@@ -51,19 +52,19 @@ PULL_ENDS = ("ok", "empty", "refused", "client_timeout", "lost", "unanswered")
 class Connections(msgspec.Struct, frozen=True):
     """How a worker's connections to NATS fared."""
 
-    count: Count
-    errors: Count
-    reconnects: Count
+    count: Annotated[Count, doc("how many")]
+    errors: Annotated[Count, doc("errors on them")]
+    reconnects: Annotated[Count, doc("lost and made again")]
     slow_consumer_disconnects: Annotated[Count, doc("the server dropped it as a slow consumer")]
 
 
 class LatenessOwn(msgspec.Struct, frozen=True):
     """Lateness in ms, over the whole run, of polls that waited for nobody but this process."""
 
-    count: Count
-    p50: float | None
-    p99: float | None
-    max: float | None
+    count: Annotated[Count, doc("samples")]
+    p50: Annotated[float | None, doc("median, ms")]
+    p99: Annotated[float | None, doc("99th percentile, ms")]
+    max: Annotated[float | None, doc("highest, ms")]
 
 
 class WorkerOutage(msgspec.Struct):
@@ -79,7 +80,7 @@ class ClassFetches(msgspec.Struct, frozen=True):
     """Polls and pulls of the consumers of one class that a worker plays."""
 
     polls: Annotated[Count, doc("polls sent")]
-    fetches: Fetches
+    fetches: Annotated[Fetches, doc("how its pulls ended")]
     terminated: Annotated[Count, doc("deliveries that were terminated, not acked")] = 0
     naks: Annotated[Count, doc("deliveries that were given back (-NAK)")] = 0
     not_acked: Annotated[Count, doc("deliveries that were not answered")] = 0
@@ -91,7 +92,7 @@ class ClassFetches(msgspec.Struct, frozen=True):
 class OrderedPlace(msgspec.Struct, frozen=True):
     """The last of the ordered consumers that served one of a worker's consumers."""
 
-    name: str
+    name: Annotated[str, doc("of the ephemeral consumer")]
     before: Annotated[Count, doc("deliveries of those before it, of the same stream")]
 
 
@@ -113,13 +114,13 @@ class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
     polls: Annotated[Count, doc("polls sent")]
     acks: Annotated[Count, doc("acks sent")]
     consumers_never_fetched: Annotated[Count, doc("consumers that received nothing")]
-    fetches: Fetches
-    connections: Connections
+    fetches: Annotated[Fetches, doc("how its pulls ended")]
+    connections: Annotated[Connections, doc("to NATS")]
     by_class: Annotated[
         dict[str, ClassFetches], doc("by the name of the class; empty if all poll alike")
     ] = {}
-    first_poll_unix_ns: UnixNs | None = None
-    started_unix_ns: UnixNs | None = None
+    first_poll_unix_ns: Annotated[UnixNs | None, doc("Unix time, ns; null: none")] = None
+    started_unix_ns: Annotated[UnixNs | None, doc("Unix time, ns")] = None
     nats_rtt_ms: Annotated[
         float | None, doc("least round trip to the server when connecting, ms")
     ] = None
@@ -162,15 +163,15 @@ class WorkerSample(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `consumers-W.samples.jsonl`: counts since the start."""
 
     unix_ns: UnixNs
-    processed: Count
-    bytes: Count
-    polls: Count
+    processed: Annotated[Count, doc("deliveries so far")]
+    bytes: Annotated[Count, doc("of payloads so far")]
+    polls: Annotated[Count, doc("made so far")]
     ok: Annotated[Count, doc("pulls that brought at least one message")]
     empty: Annotated[Count, doc("pulls that brought none")]
-    acks: Count
-    redelivered: Count
+    acks: Annotated[Count, doc("sent so far")]
+    redelivered: Annotated[Count, doc("deliveries that NATS marked as repeats, so far")]
     errors: Annotated[Count, doc("errors of connections")]
-    reconnects: Count
+    reconnects: Annotated[Count, doc("to NATS so far")]
     calls: Annotated[Calls | None, doc("null of older workers")] = None
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import msgspec
 
 from fpaas.reason import Reason
-from fpaas.records.fields import Count, Number, doc
+from fpaas.records.fields import Count, Number
+from fpaas.spec.described import doc
 
 NAME = "control.json"
 INVALID = "invalid.json"
@@ -45,9 +46,9 @@ class Trouble(enum.StrEnum):
 class ControlProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Trouble that a playbook had with a run."""
 
-    problem: Trouble
-    host: str | None = None
-    parameters: dict[str, str | Number | None] = {}
+    problem: Annotated[Trouble, doc("what kind of problem")]
+    host: Annotated[str | None, doc("the host that it is about; null: none")] = None
+    parameters: Annotated[dict[str, str | Number | None], doc("of the problem")] = {}
 
     def reason(self) -> Reason:
         """Return what it means for the run."""
@@ -57,16 +58,16 @@ class ControlProblem(msgspec.Struct, frozen=True, kw_only=True):
 class ControlAccount(msgspec.Struct, frozen=True, kw_only=True):
     """`control.json`, written when a run was collected. Null: not known."""
 
-    run_id: str | None = None
+    run_id: Annotated[str | None, doc("as in run.json")] = None
     problems: Annotated[
         list[ControlProblem | str],
         doc("what went wrong; of older versions in words, as `<host>: <what>`"),
     ]
-    git_commit: str | None = None
+    git_commit: Annotated[str | None, doc("of the checkout; null: no checkout")] = None
     git_dirty: Annotated[bool | None, doc("the checkout had changes that were not committed")] = (
         None
     )
-    ansible_version: str | None = None
+    ansible_version: Annotated[str | None, doc("of ansible-core")] = None
     python: Annotated[str | None, doc("that Ansible ran with")] = None
     inventory: Annotated[list[str], doc("as Ansible was given it")] = []
     events: Annotated[

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
 
 from fpaas import common_time
 from fpaas.records.files import UNREADABLE
 from fpaas.records.waiting_lines import WaitingLines
+from fpaas.spec.described import doc
 
 SUFFIX = "events.jsonl"
 
@@ -87,12 +88,13 @@ Value = str | int | float | bool | None
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One line. Times are of the writing host's wall clock; lengths, of its monotonic clock."""
 
-    kind: str
-    begin_unix_ns: int
-    end_unix_ns: int | None
-    parameters: dict[str, Value] = msgspec.field(default_factory=dict)
-    #: When its writer noticed it; null if written by older agents.
-    noticed_unix_ns: int | None = None
+    kind: Annotated[str, doc("what happened")]
+    begin_unix_ns: Annotated[int, doc("Unix time, ns")]
+    end_unix_ns: Annotated[int | None, doc("Unix time, ns; null: it has not ended")]
+    parameters: Annotated[dict[str, Value], doc("of its kind")] = msgspec.field(
+        default_factory=dict
+    )
+    noticed_unix_ns: Annotated[int | None, doc("when it was noticed; null: older agents")] = None
 
 
 class EventLog:

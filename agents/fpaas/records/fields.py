@@ -1,4 +1,4 @@
-"""Kinds of fields that records share, and how a field says what it means."""
+"""Kinds of fields that records share."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ _Bound = Annotated[int, Meta(ge=-(2**62), lt=2**62)]
 #: Megabytes are 10^6 bytes everywhere.
 Number = int | float
 Figures = dict[str, Number | None]
-
-
-def doc(text: str) -> Meta:
-    """Describe a field; schemas show it. Say the unit if its name does not."""
-    return Meta(description=text)
 
 
 def encode_other(value: object) -> object:

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from fpaas.records.control import ControlAccount
-from fpaas.records.fields import Number, doc
+from fpaas.records.fields import Number
 from fpaas.records.judgement import ReasonCode
 from fpaas.records.network import Link
 from fpaas.records.probe import ClockComparison
 from fpaas.records.seal import FileEntry, HostFacts
+from fpaas.spec.described import doc
 
 NAME = "manifest.json"
 SCHEMA: Literal[1] = 1
@@ -27,12 +28,12 @@ class RunHost(HostFacts, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Where and with what a run was made, and the checksums of its files."""
 
-    schema: Literal[1]
-    run_id: str
-    fpaas_version: str
-    git_commit: str | None
+    schema: Annotated[Literal[1], doc("version of this file's form")]
+    run_id: Annotated[str, doc("as in run.json")]
+    fpaas_version: Annotated[str, doc("that reported the run")]
+    git_commit: Annotated[str | None, doc("that reported the run")]
     control: Annotated[ControlAccount | None, doc("what the control node noted")]
-    hosts: dict[str, RunHost]
+    hosts: Annotated[dict[str, RunHost], doc("what each host is")]
     network: Annotated[list[Link], doc("links between hosts, before the run")]
     network_measured_before_t0_s: Annotated[
         dict[str, Number], doc("of each host that measured: seconds, more if before an earlier run")

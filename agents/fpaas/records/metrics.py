@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from fpaas.records.fields import doc
+from fpaas.spec.described import doc
 
 NAME = "metrics.json"
 #: A directory of TSDB blocks.
@@ -22,7 +22,7 @@ class KeptMetrics(msgspec.Struct, kw_only=True, frozen=True):
     """Written on the monitoring host if `bench_keep_metrics` is true."""
 
     from_unix_s: Annotated[_UnixS, doc("by the clock of Prometheus' host, as its samples are")]
-    to_unix_s: _UnixS
+    to_unix_s: Annotated[_UnixS, doc("end of the time range")]
     blocks: Annotated[list[str], doc("in metrics/; they may have samples of other runs, too")]
     series: Annotated[int, doc("in metrics.om.gz")]
-    samples: int
+    samples: Annotated[int, doc("how many")]

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from fpaas.records.fields import Count, Number, UnixNs, doc
+from fpaas.records.fields import Count, Number, UnixNs
+from fpaas.spec.described import doc
 
 SAMPLES = "probe.nats.jsonl"
 FINAL = "probe.final.json"
@@ -16,11 +17,11 @@ FINAL = "probe.final.json"
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """The stream as the server describes it."""
 
-    messages: Count
+    messages: Annotated[Count, doc("stored")]
     bytes: Annotated[Count, doc("as stored")]
-    first_seq: Count
-    last_seq: Count
-    consumer_count: Count = 0
+    first_seq: Annotated[Count, doc("of the oldest message")]
+    last_seq: Annotated[Count, doc("of the newest message")]
+    consumer_count: Annotated[Count, doc("consumers that the stream has")] = 0
     num_deleted: Annotated[Count, doc("sequences inside the stream that are gone")] = 0
     deleted: Annotated[list[int], doc("which ones, if that was asked for")] = []
     created: Annotated[
@@ -59,7 +60,7 @@ class StreamAtEnd(msgspec.Struct, frozen=True, kw_only=True):
 class DurableState(msgspec.Struct, frozen=True, kw_only=True):
     """A durable as the server describes it."""
 
-    name: str
+    name: Annotated[str, doc("of the durable")]
     delivered_consumer_seq: Annotated[Count, doc("deliveries so far")]
     delivered_stream_seq: Annotated[Count, doc("stream sequence delivered last")]
     num_pending: Annotated[Count, doc("messages that it has yet to be sent")]
@@ -73,9 +74,9 @@ class DurableState(msgspec.Struct, frozen=True, kw_only=True):
 class ServerLife(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What tells one life of a server from the next."""
 
-    server_id: str
+    server_id: Annotated[str, doc("new at each start")]
     start: Annotated[str, doc("when it started, as it says")]
-    version: str
+    version: Annotated[str, doc("of nats-server")]
     slow_consumers: Annotated[Count | None, doc("connections dropped for being too slow")] = None
 
 
@@ -85,39 +86,39 @@ class Varz(ServerLife, frozen=True, kw_only=True, omit_defaults=True):
     cpu_pct: Annotated[Number | None, doc("of one core")] = None
     mem_mb: Annotated[float | None, doc("10^6 bytes")] = None
     connections: Annotated[Count | None, doc("open now")] = None
-    total_connections: Count | None = None
-    in_msgs: Count | None = None
-    out_msgs: Count | None = None
-    in_bytes: Count | None = None
-    out_bytes: Count | None = None
+    total_connections: Annotated[Count | None, doc("since its start")] = None
+    in_msgs: Annotated[Count | None, doc("received since its start")] = None
+    out_msgs: Annotated[Count | None, doc("sent since its start")] = None
+    in_bytes: Annotated[Count | None, doc("received since its start")] = None
+    out_bytes: Annotated[Count | None, doc("sent since its start")] = None
 
 
 class Connz(msgspec.Struct, frozen=True, kw_only=True):
     """Its connections now."""
 
-    count: Count
+    count: Annotated[Count, doc("connections")]
     pending_bytes_max: Annotated[Count | None, doc("most bytes that one has yet to be sent")]
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What consumers have yet to be sent, in messages; percentiles are null without consumers."""
 
-    consumers: Count
-    p50: Count | None
-    p99: Count | None
-    max: Count | None
-    sum: Count
+    consumers: Annotated[Count, doc("how many were asked")]
+    p50: Annotated[Count | None, doc("median, messages")]
+    p99: Annotated[Count | None, doc("99th percentile, messages")]
+    max: Annotated[Count | None, doc("highest, messages")]
+    sum: Annotated[Count, doc("of all, messages")]
     unix_ns: Annotated[UnixNs | None, doc("when looking at all consumers began")] = None
-    took_ms: float | None = None
+    took_ms: Annotated[float | None, doc("to ask all of them")] = None
 
 
 class NatsSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of `probe.nats.jsonl`. Missing figures are left out; `error` says why."""
 
     unix_ns: UnixNs
-    varz: Varz | None = None
+    varz: Annotated[Varz | None, doc("the server")] = None
     stream: Annotated[StreamState | None, doc("left out: the server has no such stream")] = None
-    connz: Connz | None = None
+    connz: Annotated[Connz | None, doc("its connections")] = None
     lag: Annotated[Lag | None, doc("of the server that leads the stream only")] = None
     ack_pending: Annotated[Count | None, doc("deliveries of all consumers without an ack")] = None
     took_ms: Annotated[float | None, doc("how long asking took")] = None
@@ -126,17 +127,17 @@ class NatsSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     streams: Annotated[
         list[StreamState], doc("with bench_streams, each in order; then stream has them together")
     ] = []
-    error: str | None = None
+    error: Annotated[str | None, doc("what did not answer, and why")] = None
 
 
 class FinalSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """`probe.final.json`: the server's own figures when the run has settled."""
 
     unix_ns: UnixNs
-    took_ms: float | None = None
+    took_ms: Annotated[float | None, doc("from the first look to the last")] = None
     stream_before: Annotated[StreamState, doc("before the consumers were listed")]
     stream_after: Annotated[StreamState, doc("after that")]
-    consumers: list[DurableState]
+    consumers: Annotated[list[DurableState], doc("all durables")]
     server: Annotated[ServerLife | None, doc("null: the monitoring port did not answer")]
     streams: Annotated[
         list[StreamAtEnd] | msgspec.UnsetType,

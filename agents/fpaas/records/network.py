@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import field
 
-from fpaas.records.fields import Count, Number, UnixNs, doc
+from fpaas.records.fields import Count, Number, UnixNs
+from fpaas.spec.described import doc
 
 NAME = "network.json"
 
@@ -15,20 +16,20 @@ NAME = "network.json"
 class RoundTrips(msgspec.Struct, frozen=True, kw_only=True):
     """Round trips of a small message, ms."""
 
-    count: Count
-    min: Number
-    p50: Number
-    p99: Number
-    max: Number
+    count: Annotated[Count, doc("round trips")]
+    min: Annotated[Number, doc("lowest, ms")]
+    p50: Annotated[Number, doc("median, ms")]
+    p99: Annotated[Number, doc("99th percentile, ms")]
+    max: Annotated[Number, doc("highest, ms")]
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """Measured between two hosts; null: could not be measured."""
 
     from_host: Annotated[str, doc("who measured")] = field(name="from")
-    to: str
-    address: str
-    rtt_ms: RoundTrips | None = None
+    to: Annotated[str, doc("name of the other host")]
+    address: Annotated[str, doc("of the other host")]
+    rtt_ms: Annotated[RoundTrips | None, doc("round trips")] = None
     sent_mbit_per_s: Annotated[Number | None, doc("from `from` to `to`")] = None
     received_mbit_per_s: Annotated[Number | None, doc("from `to` to `from`")] = None
     error: Annotated[str | None, doc("why there are no figures")] = None
@@ -40,4 +41,4 @@ class NetworkResult(msgspec.Struct, frozen=True, kw_only=True):
     unix_ns: Annotated[
         UnixNs, doc("when it was measured, by the host's own clock; before an earlier run, maybe")
     ]
-    links: list[Link]
+    links: Annotated[list[Link], doc("to each host that this one connects to")]

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from fpaas.records.fields import Count, Number, UnixNs, doc
+from fpaas.records.fields import Count, Number, UnixNs
+from fpaas.spec.described import doc
 
 AGENT = "probe"
 NAME = "probe.json"
@@ -38,8 +39,8 @@ class HostSample(msgspec.Struct, frozen=True, kw_only=True):
         Count, doc("received, each byte by the outermost interface; not the loopback's")
     ]
     net_tx_bytes: Annotated[Count, doc("sent, likewise")]
-    disk_read_bytes: Count | None
-    disk_write_bytes: Count | None
+    disk_read_bytes: Annotated[Count | None, doc("of all disks")]
+    disk_write_bytes: Annotated[Count | None, doc("of all disks")]
     loopback_bytes: Annotated[Count | None, doc("over the loopback, counted once")] = None
     net_errors: Annotated[Count | None, doc("packets, both ways")] = None
     net_drops: Annotated[Count | None, doc("packets, both ways")] = None
@@ -65,12 +66,12 @@ class ProcessSample(msgspec.Struct, frozen=True, kw_only=True):
 
     unix_ns: UnixNs
     process: Annotated[str, doc("relay, nats, shuffler, consumers or probe")]
-    pid: int
+    pid: Annotated[int, doc("process id")]
     cpu_pct: Annotated[float | None, doc("of one core, since the line before; null in the first")]
     cpu_s: Annotated[float | None, doc("processor time since it began, s")] = None
     rss_mb: Annotated[float, doc("memory, 10^6 bytes")]
     fds: Annotated[Count | None, doc("open file descriptors; null: not allowed to look")]
-    threads: Count
+    threads: Annotated[Count, doc("how many")]
     ctx_switches_voluntary: Annotated[Count, doc("since it began")]
     ctx_switches_involuntary: Annotated[Count, doc("since it began")]
 
@@ -83,9 +84,9 @@ class ClockExchange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     unix_ns: Annotated[UnixNs, doc("when it was sent")]
     phase: Annotated[Literal["before", "during", "after"], doc("of the run")]
-    offset_low_ns: int
-    offset_high_ns: int
-    rtt_ns: int
+    offset_low_ns: Annotated[int, doc("lower bound of the offset")]
+    offset_high_ns: Annotated[int, doc("upper bound of the offset")]
+    rtt_ns: Annotated[int, doc("of the exchange")]
     server: Annotated[str | None, doc("who stored it, in a cluster")] = None
 
 
@@ -94,8 +95,8 @@ class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     cpu_count: Annotated[Number | None, doc("cores that it may use; of a quota, a part of one too")]
     mem_total_mb: Annotated[Number | None, doc("that it may use, 10^6 bytes")]
-    kernel: str | None
-    python: str | None
+    kernel: Annotated[str | None, doc("release of the kernel")]
+    python: Annotated[str | None, doc("version of Python")]
     net_speed_mbit_per_s: Annotated[
         Number | None, doc("of the fastest interface that is a device, as it says")
     ] = None
@@ -112,24 +113,24 @@ class OwnCost(msgspec.Struct, frozen=True, kw_only=True):
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
     """Lines of `probe.host.jsonl`."""
 
-    taken: Count
+    taken: Annotated[Count, doc("lines")]
     missed: Annotated[Count, doc("seconds that were overslept")]
 
 
 class NatsSamples(msgspec.Struct, frozen=True, kw_only=True):
     """Lines of `probe.nats.jsonl`."""
 
-    taken: Count
-    with_errors: Count
+    taken: Annotated[Count, doc("lines")]
+    with_errors: Annotated[Count, doc("lines with an error")]
 
 
 class ClockComparison(msgspec.Struct, frozen=True, kw_only=True):
     """The NATS host's clock minus this host's: it lies within `offset_ms` ± `bound_ms`."""
 
-    bound_ms: Number
-    offset_ms: Number
-    method: str
-    exchanges: Count
+    bound_ms: Annotated[Number, doc("the true offset is within this of offset_ms")]
+    offset_ms: Annotated[Number, doc("of the NATS host's clock minus this one's")]
+    method: Annotated[str, doc("how it was measured")]
+    exchanges: Annotated[Count, doc("how many it is based on")]
     drifting: Annotated[bool, doc("no one offset explains all exchanges")] = False
     stepped: Annotated[bool, doc("not even drift does: a clock was set")] = False
     server: Annotated[str | None, doc("whose clock it was, in a cluster")] = None
@@ -139,16 +140,16 @@ class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
     """The host's clock was set, as its monotonic clock shows."""
 
     unix_ns: Annotated[UnixNs, doc("up to a second later")]
-    step_ms: Number
+    step_ms: Annotated[Number, doc("by how much; negative: back")]
 
 
 class ProbeResult(MachineFacts, frozen=True, kw_only=True):
     """`probe.json`, written when the run has settled. Null: of an older probe."""
 
     host: Annotated[str | None, doc("its name in the inventory")] = None
-    own: OwnCost
-    samples: Samples | None = None
-    nats_samples: NatsSamples | None = None
+    own: Annotated[OwnCost, doc("what the probe itself used")]
+    samples: Annotated[Samples | None, doc("of the host")] = None
+    nats_samples: Annotated[NatsSamples | None, doc("of NATS")] = None
     clock: Annotated[ClockComparison | None, doc("null: there was no exchange")]
     clock_by_server: Annotated[
         list[ClockComparison] | None, doc("in a cluster, by who led the clock's stream")

@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 
 from fpaas.records.calls import Calls
-from fpaas.records.fields import Count, UnixNs, doc
+from fpaas.records.fields import Count, UnixNs
+from fpaas.spec.described import doc
 
 NAME = "relay.json"
 SAMPLES = "relay.samples.jsonl"
@@ -48,12 +49,12 @@ class RelaySample(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `relay.samples.jsonl`: counts since the start, as `relay.json` has them."""
 
     unix_ns: UnixNs
-    offered: Count
-    ignored: Count
-    sent: Count
-    replayed: Count
+    offered: Annotated[Count, doc("frames that fell due so far")]
+    ignored: Annotated[Count, doc("offered frames of kinds that are no events, so far")]
+    sent: Annotated[Count, doc("frames sent so far")]
+    replayed: Annotated[Count, doc("frames sent again so far")]
     subscribers: Annotated[Count, doc("subscribers now")]
-    blocked_s: float
+    blocked_s: Annotated[float, doc("how long sockets have accepted no data so far")]
     calls: Annotated[Calls | None, doc("null of older relays")] = None
 
     @property

@@ -13,7 +13,8 @@ from msgspec import field
 
 from fpaas.measures.intervals import IntervalSet
 from fpaas.records.calls import Calls
-from fpaas.records.fields import Count, UnixNs, doc
+from fpaas.records.fields import Count, UnixNs
+from fpaas.spec.described import doc
 
 NAME = "shuffler.json"
 SAMPLES = "shuffler.samples.jsonl"
@@ -33,16 +34,16 @@ CLASSES = "shuffler.classes.bin"
 class RelayConnections(msgspec.Struct, frozen=True):
     """How the subscription fared."""
 
-    connects: Count
-    errors: Count
+    connects: Annotated[Count, doc("connections made")]
+    errors: Annotated[Count, doc("connections that failed or broke")]
 
 
 class NatsConnections(msgspec.Struct, frozen=True):
     """How the connection to NATS fared."""
 
-    connects: Count
-    errors: Count
-    reconnects: Count
+    connects: Annotated[Count, doc("connections made")]
+    errors: Annotated[Count, doc("errors on them")]
+    reconnects: Annotated[Count, doc("lost and made again")]
 
 
 class RelayGap(msgspec.Struct, frozen=True):
@@ -134,8 +135,8 @@ class ShufflerResult(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, dict[int, Count]],
         doc('"<kind> <collection>" -> size in bytes -> published frames'),
     ]
-    relay_connections: RelayConnections
-    nats_connections: NatsConnections
+    relay_connections: Annotated[RelayConnections, doc("to the relay")]
+    nats_connections: Annotated[NatsConnections, doc("to NATS")]
     stored_twice: Annotated[
         Count, doc("repeats that the stream took as new: its duplicate window was over")
     ] = 0
@@ -226,16 +227,16 @@ class ShufflerSample(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `shuffler.samples.jsonl`: counts since the start, and what is now."""
 
     unix_ns: UnixNs
-    read: Count
-    published: Count
-    duplicates: Count
-    failed: Count
-    unknown: Count
+    read: Annotated[Count, doc("frames so far")]
+    published: Annotated[Count, doc("events so far")]
+    duplicates: Annotated[Count, doc("publishes that NATS knew already, so far")]
+    failed: Annotated[Count, doc("publishes that failed for good, so far")]
+    unknown: Annotated[Count, doc("publishes without a known outcome so far")]
     in_flight: Annotated[Count, doc("publishes without an outcome now")]
     last_seq: Annotated[int | None, doc("the relay's seq read last; null: none yet")]
     last_stream_seq: Annotated[int | None, doc("highest stream sequence acked; null: none yet")]
-    relay_connects: Count
-    nats_connects: Count
+    relay_connects: Annotated[Count, doc("connections to the relay so far")]
+    nats_connects: Annotated[Count, doc("connections to NATS so far")]
     calls: Annotated[Calls | None, doc("null of older shufflers")] = None
     lag_s: Annotated[
         float | None,

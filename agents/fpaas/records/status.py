@@ -10,7 +10,8 @@ from typing import Annotated
 import msgspec
 
 from fpaas.records import files
-from fpaas.records.fields import Number, UnixNs, doc
+from fpaas.records.fields import Number, UnixNs
+from fpaas.spec.described import doc
 
 #: Among figures of agents that wait for T0: seconds that their connections will take, as measured.
 CONNECT_S = "connect_s"
@@ -45,7 +46,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How an agent is."""
 
     agent: Annotated[str, doc("relay, shuffler, consumers or probe")]
-    state: State
+    state: Annotated[State, doc("where it is in its life")]
     message: Annotated[str, doc("what is wrong, or what there is to know; mostly empty")] = ""
     unix_ns: UnixNs
     pid: Annotated[int, doc("process that wrote it")]

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fpaas.records.accounts import FaultAccount, LedgerFigures, Order, Recovery, Relay
-from fpaas.records.fields import Count, Number, doc
+from fpaas.records.fields import Count, Number
 from fpaas.records.judgement import Goal, Limit, Verdict
 from fpaas.records.legs import Fidelity, HostClock, Leg
 from fpaas.records.usage import Jetstream, Resources, Use
+from fpaas.spec.described import doc
 
 NAME = "summary.json"
 
@@ -24,15 +25,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     at_s: Annotated[float, doc("begin_s")]
     short: Annotated[str, doc("for a chart's margin")]
-    sentence: str
+    sentence: Annotated[str, doc("for people")]
     kind: Annotated[str | None, doc("null: of an older report")] = None
     source: Annotated[str | None, doc("agent, playbook, server, observer, or fault")] = None
     host: Annotated[str | None, doc("where it was seen")] = None
-    begin_s: float | None = None
+    begin_s: Annotated[float | None, doc("s since T0")] = None
     end_s: Annotated[
         float | None, doc("null: it lasted to the run's end, or until who saw it died")
     ] = None
-    parameters: dict[str, Any] = {}
+    parameters: Annotated[dict[str, Any], doc("of its kind")] = {}
     noticed_s: Annotated[float | None, doc("when the observer noticed it; null: not recorded")] = (
         None
     )
@@ -48,10 +49,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 class Window(msgspec.Struct, kw_only=True):
     """The stretch of the run that rates and latencies are of."""
 
-    from_s: float
-    until_s: float
+    from_s: Annotated[float, doc("s since T0")]
+    until_s: Annotated[float, doc("s since T0")]
     calls_from_s: Annotated[float | None, doc("of calls, which are filed by second")] = None
-    calls_until_s: float | None = None
+    calls_until_s: Annotated[float | None, doc("s since T0, of calls")] = None
     calls_by: Annotated[
         Literal["beginning", "end"] | None, doc("what makes a call one of the window")
     ] = None
@@ -60,10 +61,10 @@ class Window(msgspec.Struct, kw_only=True):
 class PerConsumer(msgspec.Struct, kw_only=True):
     """Over consumers."""
 
-    min: Number | None
-    p50: Number | None
-    p99: Number | None
-    max: Number | None
+    min: Annotated[Number | None, doc("lowest, messages/s")]
+    p50: Annotated[Number | None, doc("median, messages/s")]
+    p99: Annotated[Number | None, doc("99th percentile, messages/s")]
+    max: Annotated[Number | None, doc("highest, messages/s")]
 
 
 class Throughput(msgspec.Struct, kw_only=True):
@@ -73,61 +74,63 @@ class Throughput(msgspec.Struct, kw_only=True):
     knows then what it had counted by that time.
     """
 
-    offered_per_s: float | None
-    published_per_s: float | None
-    processed_per_s: float | None
-    per_consumer_per_s: PerConsumer
+    offered_per_s: Annotated[float | None, doc("frames/s that fell due")]
+    published_per_s: Annotated[float | None, doc("events/s that NATS acknowledged")]
+    processed_per_s: Annotated[float | None, doc("messages/s of all consumers together")]
+    per_consumer_per_s: Annotated[PerConsumer, doc("of each consumer")]
 
 
 class MessageBytes(msgspec.Struct, kw_only=True):
     """Payload of published messages, bytes."""
 
-    count: Count | None
-    mean: Number | None
-    p50: Number | None
-    p99: Number | None
-    max: Number | None
+    count: Annotated[Count | None, doc("messages")]
+    mean: Annotated[Number | None, doc("mean, bytes")]
+    p50: Annotated[Number | None, doc("median, bytes")]
+    p99: Annotated[Number | None, doc("99th percentile, bytes")]
+    max: Annotated[Number | None, doc("highest, bytes")]
 
 
 class KindBytes(MessageBytes, kw_only=True):
     """The same of one kind and collection."""
 
-    share_of_bytes: float | None
+    share_of_bytes: Annotated[float | None, doc("of all published bytes, 0 to 1")]
 
 
 class StorageRate(msgspec.Struct, kw_only=True):
     """What the stream takes at a rate, for a time, on a number of replicas together; bytes."""
 
-    rate: str
-    per_s: float | None
-    bytes_5_min_r1: Count | None
-    bytes_5_min_r3: Count | None
-    bytes_24_h_r1: Count | None
-    bytes_24_h_r3: Count | None
+    rate: Annotated[str, doc("which rate")]
+    per_s: Annotated[float | None, doc("messages/s")]
+    bytes_5_min_r1: Annotated[Count | None, doc("of 5 minutes, one replica")]
+    bytes_5_min_r3: Annotated[Count | None, doc("of 5 minutes, three replicas")]
+    bytes_24_h_r1: Annotated[Count | None, doc("of 24 hours, one replica")]
+    bytes_24_h_r3: Annotated[Count | None, doc("of 24 hours, three replicas")]
 
 
 class Storage(msgspec.Struct, kw_only=True):
     """What the stream takes, at its fullest."""
 
-    payload_bytes_per_message: float | None
-    stream_bytes_per_message: float | None
-    overhead_bytes_per_message: float | None
-    stream_messages: Count | None
-    rates: list[StorageRate]
+    payload_bytes_per_message: Annotated[float | None, doc("as published")]
+    stream_bytes_per_message: Annotated[float | None, doc("as the server counts")]
+    overhead_bytes_per_message: Annotated[float | None, doc("the difference")]
+    stream_messages: Annotated[Count | None, doc("messages when the stream was fullest")]
+    rates: Annotated[list[StorageRate], doc("what the stream takes at several rates")]
 
 
 class ClassFigures(msgspec.Struct, kw_only=True):
     """One class of a mix's consumers; the side of the deliveries in the ledger."""
 
-    consumers: Count
+    consumers: Annotated[Count, doc("how many")]
     filters: Annotated[list[str], doc("subjects that its durables ask for")]
-    processed_per_s: float | None
-    per_consumer_per_s: PerConsumer
-    consumers_never_fetched: Count | None
-    polls: Count | None
-    fetches: FetchFigures
-    ledger: LedgerFigures
-    plan: dict[str, Number | str | bool | None]
+    processed_per_s: Annotated[float | None, doc("messages/s of all its consumers")]
+    per_consumer_per_s: Annotated[PerConsumer, doc("of each consumer")]
+    consumers_never_fetched: Annotated[Count | None, doc("consumers that received nothing")]
+    polls: Annotated[Count | None, doc("polls made")]
+    fetches: Annotated[FetchFigures, doc("how its pulls ended")]
+    ledger: Annotated[LedgerFigures, doc("its deliveries")]
+    plan: Annotated[
+        dict[str, Number | str | bool | None], doc("figures of the plan for this class")
+    ]
     latency_ms: Annotated[
         dict[str, Leg], doc("by leg, those of its deliveries and pulls; empty of older runs")
     ] = {}
@@ -136,15 +139,17 @@ class ClassFigures(msgspec.Struct, kw_only=True):
 class FetchFigures(msgspec.Struct, kw_only=True):
     """How pulls ended, as in `consumers-W.json`, of all consumers."""
 
-    pulls: Count | None = None
-    ok: Count | None
-    empty: Count | None
-    refused: Count | None = None
-    client_timeout: Count | None
-    lost: Count | None = None
-    unanswered: Count | None = None
-    unsent: Count | None = None
-    by_status: dict[str, Count] | None
+    pulls: Annotated[Count | None, doc("pulls sent")] = None
+    ok: Annotated[Count | None, doc("pulls that brought at least one message")]
+    empty: Annotated[Count | None, doc("pulls that brought none (404 or 408)")]
+    refused: Annotated[
+        Count | None, doc("pulls that another status answered without a message")
+    ] = None
+    client_timeout: Annotated[Count | None, doc("pulls without an answer for 5 s")]
+    lost: Annotated[Count | None, doc("pulls whose connection broke")] = None
+    unanswered: Annotated[Count | None, doc("pulls that were open when the run ended")] = None
+    unsent: Annotated[Count | None, doc("polls that fell due and were never sent")] = None
+    by_status: Annotated[dict[str, Count] | None, doc("statuses received, by code")]
     batch_fill_pct: Annotated[
         float | None, doc("mean share of a batch that pulls brought, of those that brought any")
     ] = None
@@ -153,10 +158,12 @@ class FetchFigures(msgspec.Struct, kw_only=True):
 class ConnectionFigures(msgspec.Struct, kw_only=True):
     """Consumers' connections to NATS."""
 
-    count: Count | None
-    errors: Count | None
-    reconnects: Count | None
-    slow_consumer_disconnects: Count | None
+    count: Annotated[Count | None, doc("connections of consumers")]
+    errors: Annotated[Count | None, doc("errors on them")]
+    reconnects: Annotated[Count | None, doc("lost and made again")]
+    slow_consumer_disconnects: Annotated[
+        Count | None, doc("cut off by NATS because they read too slowly")
+    ]
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -167,10 +174,10 @@ class Summary(msgspec.Struct, kw_only=True):
     """
 
     schema: Annotated[Literal[1], doc("later versions with this number only add keys")]
-    run_id: str
-    scenario: str
-    delivery: str
-    fetch: str
+    run_id: Annotated[str, doc("as in run.json")]
+    scenario: Annotated[str, doc("its name")]
+    delivery: Annotated[str, doc("fanout, shared or partitioned")]
+    fetch: Annotated[str, doc("once or drain")]
     consumer_kind: Annotated[
         str, doc("bench_consumer_kind; pull in summaries of older versions")
     ] = "pull"
@@ -181,30 +188,30 @@ class Summary(msgspec.Struct, kw_only=True):
             "status; null if there were none"
         ),
     ] = None
-    verdict: Verdict
-    window: Window
-    throughput: Throughput
+    verdict: Annotated[Verdict, doc("and its reasons")]
+    window: Annotated[Window, doc("what rates and latencies cover")]
+    throughput: Annotated[Throughput, doc("rates in the window")]
     latency_ms: Annotated[dict[str, Leg], doc("by leg")]
-    message_bytes: MessageBytes
+    message_bytes: Annotated[MessageBytes, doc("sizes of published messages")]
     message_bytes_by_kind: Annotated[dict[str, KindBytes] | None, doc('by "<kind> <collection>"')]
-    storage: Storage
-    resources: Resources
+    storage: Annotated[Storage, doc("bytes of the stream")]
+    resources: Annotated[Resources, doc("of the lab's processes")]
     use: Annotated[dict[str, dict[str, Use]], doc("by host, then by resource or process")]
-    jetstream: Jetstream
-    ledger: LedgerFigures
-    relay: Relay | None = None
-    order: Order
-    fetches: FetchFigures
-    connections: ConnectionFigures
-    fidelity: Fidelity
+    jetstream: Annotated[Jetstream, doc("the server's own figures")]
+    ledger: Annotated[LedgerFigures, doc("of every event and delivery")]
+    relay: Annotated[Relay | None, doc("how the relay behaved")] = None
+    order: Annotated[Order, doc("events of one DID out of order")]
+    fetches: Annotated[FetchFigures, doc("how pulls ended")]
+    connections: Annotated[ConnectionFigures, doc("of the consumers")]
+    fidelity: Annotated[Fidelity, doc("how punctual the lab itself was")]
     plan: Annotated[dict[str, Number | str | bool | None], doc("what the parameters predict")]
     classes: Annotated[
         dict[str, ClassFigures], doc("by class of a mix; empty if all consumers poll alike")
     ] = {}
     clock: Annotated[dict[str, HostClock], doc("by host")]
     events: Annotated[list[Event], doc("what happened, in order of time")]
-    notes: list[str]
-    goals: list[Goal]
-    limited_by: Limit | None
+    notes: Annotated[list[str], doc("sentences")]
+    goals: Annotated[list[Goal], doc("each with its limit and what was measured")]
+    limited_by: Annotated[Limit | None, doc("what limited the run; null: older versions")]
     recovery: Annotated[Recovery | None, doc("null in summaries of older versions")] = None
     faults: Annotated[list[FaultAccount], doc("in the order of bench_faults")] = []

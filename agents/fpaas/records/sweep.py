@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, field
 
-from fpaas.records.fields import Count, Number, doc
+from fpaas.records.fields import Count, Number
+from fpaas.spec.described import doc
 
 NAME = "sweep.json"
 SCHEMA = 1
@@ -23,7 +24,7 @@ FINISHED = (PASS, FAIL)
 class PlayedRun(msgspec.Struct):
     """One attempt at a point."""
 
-    run_id: str
+    run_id: Annotated[str, doc("its directory under results/")]
     repetition: Annotated[int, Meta(ge=0, description="counted from 0")]
     status: Annotated[
         str | None,
@@ -56,10 +57,10 @@ class PlayedRun(msgspec.Struct):
 class PointFigure(msgspec.Struct, kw_only=True):
     """One figure over the runs of a point that can be trusted."""
 
-    median: Number
-    min: Number
-    max: Number
-    runs: Count
+    median: Annotated[Number, doc("of the point's runs")]
+    min: Annotated[Number, doc("of the point's runs")]
+    max: Annotated[Number, doc("of the point's runs")]
+    runs: Annotated[Count, doc("how many it is based on")]
     at_least: Annotated[Count, doc("runs whose figure is a lower bound")] = 0
 
 
@@ -103,10 +104,10 @@ class SweepPoint(msgspec.Struct):
 class SlopeFit(msgspec.Struct, kw_only=True):
     """A least-squares fit with its 95 % interval."""
 
-    value: Number
+    value: Annotated[Number, doc("best estimate")]
     low: Annotated[Number | None, doc("null with fewer than three runs")]
-    high: Number | None
-    intercept: Number
+    high: Annotated[Number | None, doc("upper end of the 95 % interval")]
+    intercept: Annotated[Number, doc("at 0")]
     points: Annotated[Count, doc("runs")]
     judgement: Annotated[
         str | None, doc("of an exponent: `sub-linear`, `super-linear`, or `~`")
@@ -116,26 +117,26 @@ class SlopeFit(msgspec.Struct, kw_only=True):
 class Increment(msgspec.Struct, kw_only=True):
     """What each added unit costs between two neighbours of a line."""
 
-    start: Number = field(name="from")
-    to: Number
-    cost_per_added: Number
+    start: Annotated[Number, doc("value of the variable")] = field(name="from")
+    to: Annotated[Number, doc("value of the variable")]
+    cost_per_added: Annotated[Number, doc("in the figure's unit")]
 
 
 class Scaling(msgspec.Struct, kw_only=True):
     """How one figure grows along one line of points."""
 
-    figure: str
-    unit: str
+    figure: Annotated[str, doc("its name")]
+    unit: Annotated[str, doc("of the figure")]
     line: Annotated[str, doc("what its points have in common; empty if all do")]
     over: Annotated[str, doc("the variable that it grows with")]
-    cost_per_added: SlopeFit | None
-    exponent: SlopeFit | None
+    cost_per_added: Annotated[SlopeFit | None, doc("slope of a straight line")]
+    exponent: Annotated[SlopeFit | None, doc("of a power law")]
     exponent_beyond_least: Annotated[
         SlopeFit | None, doc("of what is needed beyond the line's least point")
     ]
-    increments: list[Increment]
-    cost: str
-    sentence: str
+    increments: Annotated[list[Increment], doc("from each point to the next")]
+    cost: Annotated[str, doc("in words")]
+    sentence: Annotated[str, doc("for people")]
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -145,11 +146,11 @@ class Question(msgspec.Struct, frozen=True):
     number.
     """
 
-    variable: str
+    variable: Annotated[str, doc("that is searched for")]
     start: Annotated[float, doc("the first value to be tried")]
-    least: float
-    most: float
-    is_integer: bool
+    least: Annotated[float, doc("lower end of the search")]
+    most: Annotated[float, doc("upper end of the search")]
+    is_integer: Annotated[bool, doc("whether it takes whole numbers only")]
     resolution: Annotated[float, doc("the widest bracket that answers, as a share")] = 0.05
     needs_long_run: Annotated[bool, doc("whether a long run must agree with the answer")] = False
 
@@ -169,15 +170,15 @@ class Sweep(msgspec.Struct, kw_only=True):
     A capacity search adds points as it tries them.
     """
 
-    sweep_id: str
-    name: str
-    title: str
+    sweep_id: Annotated[str, doc("its directory under results/sweeps/")]
+    name: Annotated[str, doc("beginning of the id")]
+    title: Annotated[str, doc("of the report")]
     grid: Annotated[dict[str, list[Any]], doc("the values of each variable that is swept")]
-    repeats: Annotated[int, Meta(ge=1)]
+    repeats: Annotated[int, Meta(ge=1, description="runs of each point")]
     variables: Annotated[dict[str, Any], doc("that all points share")]
     hosts: Annotated[dict[str, list[str]], doc("the inventory's groups")]
-    points: list[SweepPoint]
-    scaling: list[Scaling] = []
+    points: Annotated[list[SweepPoint], doc("of the grid")]
+    scaling: Annotated[list[Scaling], doc("how costs grow")] = []
     search: Annotated[Question | None, doc("null if it is no capacity search")] = None
     frontier: Annotated[
         dict[str, list[float]] | None,
@@ -186,7 +187,7 @@ class Sweep(msgspec.Struct, kw_only=True):
             "not all points are played then"
         ),
     ] = None
-    schema: int = SCHEMA
+    schema: Annotated[int, doc("version of this file's form")] = SCHEMA
 
     @property
     def is_search(self) -> bool:

@@ -6,14 +6,15 @@ from typing import Annotated
 
 import msgspec
 
-from fpaas.records.fields import Count, Figures, doc
+from fpaas.records.fields import Count, Figures
+from fpaas.spec.described import doc
 
 
 class MeanMax(msgspec.Struct, kw_only=True):
     """Over the window."""
 
-    mean: float | None
-    max: float | None
+    mean: Annotated[float | None, doc("in the window")]
+    max: Annotated[float | None, doc("in the window")]
 
 
 class ProcessResources(msgspec.Struct, kw_only=True):
@@ -30,32 +31,32 @@ class Resources(msgspec.Struct, kw_only=True):
         dict[str, Figures],
         doc("shares and sizes with mean and _max; bytes, packets and events as they grew"),
     ]
-    processes: dict[str, ProcessResources]
+    processes: Annotated[dict[str, ProcessResources], doc("by host and process")]
 
 
 class Use(msgspec.Struct, kw_only=True):
     """One resource, or process, of a host; what is not measured is null or left out."""
 
-    utilisation: Figures
-    saturation: Figures
-    errors: Figures
+    utilisation: Annotated[Figures, doc("how much of each resource was in use")]
+    saturation: Annotated[Figures, doc("what had to wait for it")]
+    errors: Annotated[Figures, doc("counts")]
 
 
 class ConsumerLag(msgspec.Struct, kw_only=True):
     """What consumers have yet to be sent, messages."""
 
-    mean: float | None
-    p50: Count | None
-    p99: Count | None
-    max: Count | None
+    mean: Annotated[float | None, doc("messages")]
+    p50: Annotated[Count | None, doc("median, messages")]
+    p99: Annotated[Count | None, doc("99th percentile, messages")]
+    max: Annotated[Count | None, doc("highest, messages")]
 
 
 class Jetstream(msgspec.Struct, kw_only=True):
     """The stream at the window's end, its consumers and connections."""
 
-    messages: Count | None
-    bytes: Count | None
-    consumers: Count | None
-    consumer_lag: ConsumerLag
-    connection_pending_bytes_max: Count | None
+    messages: Annotated[Count | None, doc("in the stream, at the end of the window")]
+    bytes: Annotated[Count | None, doc("of the stream, at the end of the window")]
+    consumers: Annotated[Count | None, doc("that the stream has")]
+    consumer_lag: Annotated[ConsumerLag, doc("messages owed and not sent yet")]
+    connection_pending_bytes_max: Annotated[Count | None, doc("that NATS had for one connection")]
     slow_consumers: Annotated[Count | None, doc("in the whole run")]

@@ -6,17 +6,13 @@ from fpaas.spec.faults import Fault
 from fpaas.spec.from_variables import Topology, build
 from fpaas.spec.mix import SUBJECT_ROOT, ConsumerClass
 from fpaas.spec.run_checks import check_nats_hosts, check_run
+from fpaas.spec.run_parts import Consumers, Firehose, Scenario, Share, Stream
 from fpaas.spec.run_spec import (
     DURABLE_PREFIX,
     SCHEMA,
     SETTLE_S,
     STREAM_NAME,
-    Consumers,
-    Firehose,
     RunSpec,
-    Scenario,
-    Share,
-    Stream,
     split_consumers,
 )
 from fpaas.spec.values import Variable

@@ -10,9 +10,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from fpaas.errors import SpecError
+from fpaas.spec.described import doc
 from fpaas.spec.values import Variable, choice, integer, number
 
 NAME = "bench_faults"
@@ -126,20 +127,20 @@ class Fault:
     Seconds since T0. A parameter is None if its `do` has none of that name; see `KINDS`.
     """
 
-    do: str
-    on: str
-    at_s: float
-    for_s: float = 0.0
-    peer: str | None = None
-    mbit_per_s: float | None = None
-    delay_ms: float | None = None
-    step_s: float | None = None
-    free_mb: int | None = None
-    close_code: int | None = None
-    frames: int | None = None
-    first_seq: int | None = None
-    error: str | None = None
-    bytes_per_s: float | None = None
+    do: Annotated[str, doc("what is done")]
+    on: Annotated[str, doc("a group, a host, worker:N or nats:leader")]
+    at_s: Annotated[float, doc("s since T0")]
+    for_s: Annotated[float, doc("until it is undone; 0: it is not")] = 0.0
+    peer: Annotated[str | None, doc("of partition: the other group")] = None
+    mbit_per_s: Annotated[float | None, doc("of limit")] = None
+    delay_ms: Annotated[float | None, doc("of delay")] = None
+    step_s: Annotated[float | None, doc("of step_clock; negative: back")] = None
+    free_mb: Annotated[int | None, doc("of fill_disk: what is left")] = None
+    close_code: Annotated[int | None, doc("of disconnect; 1006: no close frame")] = None
+    frames: Annotated[int | None, doc("of replay, rewind, garbage, half_frame: how many")] = None
+    first_seq: Annotated[int | None, doc("of renumber: the next frame's number")] = None
+    error: Annotated[str | None, doc("of error_frame: its name")] = None
+    bytes_per_s: Annotated[float | None, doc("of drip")] = None
 
     @property
     def is_by_relay(self) -> bool:

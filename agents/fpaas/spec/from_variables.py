@@ -12,17 +12,8 @@ from fpaas.spec import acks, kinds, mix, rates
 from fpaas.spec.faults import Fault
 from fpaas.spec.mix import SUBJECT_ROOT
 from fpaas.spec.run_checks import check_faults, check_nats_hosts, check_streams
-from fpaas.spec.run_spec import (
-    EVENT_LOG,
-    SCHEMA,
-    STREAM_NAME,
-    Consumers,
-    Firehose,
-    RunSpec,
-    Scenario,
-    Stream,
-    split_consumers,
-)
+from fpaas.spec.run_parts import Consumers, Firehose, Scenario, Stream
+from fpaas.spec.run_spec import EVENT_LOG, SCHEMA, STREAM_NAME, RunSpec, split_consumers
 from fpaas.spec.variables import is_relay_url
 
 

@@ -12,12 +12,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 from fpaas.errors import SpecError
 from fpaas.spec import starts
 from fpaas.spec.answers import Answers
 from fpaas.spec.class_counts import counts_of
+from fpaas.spec.described import doc
 from fpaas.spec.starts import Start
 from fpaas.spec.values import Variable, choice, integer, number
 
@@ -81,38 +82,37 @@ class ConsumerClass:
     Collections may end in `.*`, which stands for whatever follows.
     """
 
-    name: str
-    count: int
-    poll_interval_s: float
-    poll_jitter_pct: float
-    batch_size: int
-    fetch: str
-    kinds: list[str] = field(default_factory=list)
-    partitions: list[int] = field(default_factory=list)
-    collections: list[str] = field(default_factory=list)
-    #: Shares of the stream's messages that it does not just ack; see Answers.
-    terminate_pct: float = 0.0
-    nak_pct: float = 0.0
-    no_ack_pct: float = 0.0
-    in_progress_pct: float = 0.0
-    #: How long the server waits before it delivers a message again after a nak.
-    nak_delay_s: float = 0.0
-    fail_times: int = 1
-    #: The server delivers a message no more often than that; 0: no limit.
-    max_deliver: int = 0
-    #: How long a consumer takes to process a message, on average and at the 99th percentile. 0: no
-    #: time at all; always the same.
-    processing_ms: float = 0.0
-    processing_p99_ms: float = 0.0
-    #: All its consumers are away for the last `away_s` of every `away_every_s`; 0: never.
-    away_s: float = 0.0
-    away_every_s: float = 0.0
-    #: When after T0 its durables are made and its polls begin (0: before T0), and from which
-    #: message on they are served.
-    joins_at_s: float = 0.0
-    start: Start = starts.ALL
-    #: Share of the stream that its filter lets through, from a sample of the run's frames.
-    owed_share: float = 1.0
+    name: Annotated[str, doc("of the class")]
+    count: Annotated[int, doc("consumers")]
+    poll_interval_s: Annotated[float, doc("between two polls of a consumer")]
+    poll_jitter_pct: Annotated[float, doc("per cent of the interval, either way")]
+    batch_size: Annotated[int, doc("messages that a pull asks for")]
+    fetch: Annotated[str, doc("once or drain")]
+    kinds: Annotated[list[str], doc("of events that it wants; empty: all")] = field(
+        default_factory=list
+    )
+    partitions: Annotated[list[int], doc("of DIDs that it wants; empty: all")] = field(
+        default_factory=list
+    )
+    collections: Annotated[list[str], doc("that it wants; empty: all")] = field(
+        default_factory=list
+    )
+    terminate_pct: Annotated[float, doc("% of messages that it terminates")] = 0.0
+    nak_pct: Annotated[float, doc("% of messages that it naks")] = 0.0
+    no_ack_pct: Annotated[float, doc("% of messages that it does not answer")] = 0.0
+    in_progress_pct: Annotated[float, doc("% of messages first reported in progress")] = 0.0
+    nak_delay_s: Annotated[float, doc("until a message that it naks is repeated")] = 0.0
+    fail_times: Annotated[int, doc("how often it fails a message before it acks it")] = 1
+    max_deliver: Annotated[int, doc("deliveries of a message at most; 0: no limit")] = 0
+    processing_ms: Annotated[float, doc("time for a message, mean")] = 0.0
+    processing_p99_ms: Annotated[float, doc("its 99th percentile; 0: always the mean")] = 0.0
+    away_s: Annotated[float, doc("at the end of each away_every_s; 0: never")] = 0.0
+    away_every_s: Annotated[float, doc("period of being away")] = 0.0
+    joins_at_s: Annotated[float, doc("s since T0; 0: before the run")] = 0.0
+    start: Annotated[Start, doc("all, new, or last_minutes")] = starts.ALL
+    owed_share: Annotated[float, doc("of the stream that its filter lets through, by a sample")] = (
+        1.0
+    )
 
     @property
     def is_late(self) -> bool:

@@ -10,10 +10,11 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Annotated, Any
 
 from fpaas.common_time import NS_PER_S
 from fpaas.errors import SpecError
+from fpaas.spec.described import doc
 from fpaas.spec.values import Variable, number
 
 RATE_PER_S = number(450, 0.1, 50_000, "frames per second")
@@ -32,9 +33,9 @@ _STAIR_NS = 100_000_000
 class RateStep:
     """A stretch of the schedule; `to_per_s` is the rate that it ramps to, None: none."""
 
-    for_s: float
-    rate_per_s: float
-    to_per_s: float | None = None
+    for_s: Annotated[float, doc("how long it lasts")]
+    rate_per_s: Annotated[float, doc("frames/s at its beginning")]
+    to_per_s: Annotated[float | None, doc("frames/s at its end; null: the same")] = None
 
     @property
     def rates(self) -> tuple[float, float]:

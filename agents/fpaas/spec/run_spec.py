@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from fpaas import json_input, regular
 from fpaas.common_time import NS_PER_S
 from fpaas.errors import SpecError
-from fpaas.spec import class_counts, faults, kinds, rates
-from fpaas.spec.acks import ACKS
+from fpaas.spec import class_counts, faults, rates
+from fpaas.spec.described import doc
 from fpaas.spec.faults import Fault
-from fpaas.spec.mix import PARTITIONS, SUBJECT_ROOT, ConsumerClass
-from fpaas.spec.rates import RateStep
-from fpaas.spec.variables import CURSOR_PLACES, REPLAYS
+from fpaas.spec.mix import PARTITIONS, SUBJECT_ROOT
+from fpaas.spec.run_parts import Consumers, Firehose, Scenario, Share, Stream
+from fpaas.spec.variables import CURSOR_PLACES
 
 SCHEMA = 1
 #: Since 2, agents' event logs have lost connections, other servers and leaders, cut-offs and set
@@ -33,193 +32,39 @@ SETTLE_S = 2.0
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """Name and goal, for the report; `goals` are limits by name (fpaas.verdict.goals).
-
-    None if it states none: then there are defaults. A limit of null is of one class that does not
-    have a goal which the others have.
-    """
-
-    name: str
-    title: str
-    goal: str
-    goals: Mapping[str, float | None] | None = None
-
-
-@dataclass(frozen=True)
-class Firehose:
-    """What the shuffler reads: our relay at a rate, or a foreign relay (rate and first_seq None).
-
-    Frame i (i = 0, 1, …) of our relay has seq `first_seq + i` and is due at T0 + i / rate, or as
-    `rate_steps` say, for as long as warm-up and measuring last; then `rate_per_s` is their mean in
-    the run. `replay` is one of REPLAYS. `frame_bytes_mean` is a
-    capture's own, None of others. A relay that sends no event for `stuck_s` is reconnected;
-    `silent_max_s` and `lag_max_s` are how long it may be silent, and fall behind, in a valid run
-    (None: follows from the window). A valid run has at most `undecodable_max_frames` that cannot be
-    decoded.
-    """
-
-    source: str
-    rate_per_s: float | None
-    seed: int
-    first_seq: int | None
-    relay_url: str
-    frame_bytes_mean: float | None = None
-    replay: str = REPLAYS[0]
-    mix: dict[str, int] = field(default_factory=dict)
-    stuck_s: float = 10.0
-    silent_max_s: float | None = None
-    lag_max_s: float | None = None
-    undecodable_max_frames: int = 0
-    rate_steps: list[RateStep] = field(default_factory=list)
-
-    @property
-    def slowest_per_s(self) -> float | None:
-        """The least rate of our relay; None of a foreign one."""
-        ends = [one for step in self.rate_steps for one in step.rates]
-        return min(ends, default=self.rate_per_s)
-
-    @property
-    def fastest_per_s(self) -> float | None:
-        """The highest rate of our relay; None of a foreign one."""
-        ends = [one for step in self.rate_steps for one in step.rates]
-        return max(ends, default=self.rate_per_s)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Every limit of the stream, explicit; `count` streams share the firehose, and `max_bytes`."""
-
-    name: str
-    subjects: list[str]
-    storage: str
-    max_age_s: float
-    max_bytes: int
-    duplicate_window_s: float
-    replicas: int
-    max_consumers: int
-    compression: str = "none"
-    #: How often its files are synced to the disk; 0: before each ack. None of older runs.
-    sync_interval_s: float | None = None
-    #: `async`: the server acks what it has not written to its files yet.
-    persist_mode: str = "default"
-    count: int = 1
-
-    def name_of(self, number: int) -> str:
-        """Name one of the streams; the only one has the bare name."""
-        # All of one length, so that the server's answers are cut at one place.
-        return f"{self.name}_{number:02}" if self.is_split else self.name
-
-    @property
-    def names(self) -> list[str]:
-        """Name each stream, in order."""
-        return [self.name_of(number) for number in range(self.count)]
-
-    @property
-    def is_split(self) -> bool:
-        """Whether the firehose is in several streams."""
-        return self.count > 1
-
-
-@dataclass(frozen=True)
-class Consumers:
-    """The consumers' parameters; `partitions` is 0 unless delivery is partitioned.
-
-    A durable that nobody pulls from for `inactive_threshold_s` is deleted by the server; 0: never.
-    `classes` are those of a mix, each with its own way to poll; empty: all poll alike.
-    """
-
-    count: int
-    poll_interval_s: float
-    poll_jitter_pct: float
-    batch_size: int
-    delivery: str
-    fetch: str
-    connections: str
-    workers: str | int
-    ack_wait_s: float
-    max_ack_pending: int
-    max_waiting: int
-    partitions: int
-    classes: list[ConsumerClass] = field(default_factory=list)
-    inactive_threshold_s: float = 0.0
-    #: One of ACKS.
-    ack: str = ACKS[0]
-    #: One of KINDS.
-    kind: str = kinds.PULL
-
-    @property
-    def is_pushed(self) -> bool:
-        """Whether consumers get messages without asking for them."""
-        return self.kind != kinds.PULL
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether they are ordered consumers, which have no durables."""
-        return self.kind == kinds.ORDERED
-
-    @property
-    def only_class(self) -> ConsumerClass | None:
-        """The class of consumers that all poll alike; None without a mix."""
-        [one] = self.classes or (None,)
-        return one
-
-    @property
-    def away_s(self) -> float:
-        """How long consumers that all poll alike are away at a time."""
-        return self.only_class.away_s if self.only_class else 0.0
-
-    @property
-    def joins_at_s(self) -> float:
-        """When consumers that all poll alike join."""
-        return self.only_class.joins_at_s if self.only_class else 0.0
-
-    @property
-    def owed_share(self) -> float:
-        """Share of the stream that consumers are owed, if all poll alike."""
-        return self.only_class.owed_share if self.only_class else 1.0
-
-
-@dataclass(frozen=True)
-class Share:
-    """The consumers that one host plays: indices first … first + count - 1."""
-
-    first: int
-    count: int
-
-
-@dataclass(frozen=True)
 class RunSpec:
     """One run, as executed; this is run.json. Times are Unix nanoseconds, durations seconds."""
 
-    schema: int
-    run_id: str
-    scenario: Scenario
-    t0_unix_ns: int
-    warmup_s: float
-    measure_s: float
-    drain_s: float
-    seed: int
-    firehose: Firehose
-    stream: Stream
-    consumers: Consumers
-    nats_url: str
-    nats_monitoring_url: str
-    hosts: dict[str, list[str]]
-    shares: dict[str, Share]
-    variables: dict[str, Any] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
-    #: Each host's address for the other hosts; empty in older runs.
-    addresses: dict[str, str] = field(default_factory=dict)
-    #: What to add to each host's clock to have the common time, ns; hosts that were not compared
-    #: are missing.
-    clock_shifts_ns: dict[str, int] = field(default_factory=dict)
-    #: The same of the control node, to a second.
-    control_clock_shift_ns: int = 0
-    #: One of CURSOR_PLACES.
-    cursor_place: str = CURSOR_PLACES[0]
-    #: EVENT_LOG of the agents that play it; of older runs 1.
-    event_log: int = 1
+    schema: Annotated[int, doc("version of this file's form")]
+    run_id: Annotated[str, doc("<UTC time>-<name>")]
+    scenario: Annotated[Scenario, doc("what is played, and why")]
+    t0_unix_ns: Annotated[int, doc("when the load begins, Unix time, ns; 0: not armed yet")]
+    warmup_s: Annotated[float, doc("length of the warm-up")]
+    measure_s: Annotated[float, doc("length of the measured window")]
+    drain_s: Annotated[float, doc("length of the drain")]
+    seed: Annotated[int, doc("of everything random")]
+    firehose: Annotated[Firehose, doc("what the shuffler reads")]
+    stream: Annotated[Stream, doc("as NATS is asked for it")]
+    consumers: Annotated[Consumers, doc("how many, how they poll, and what NATS is asked for them")]
+    nats_url: Annotated[str, doc("all servers, separated by commas")]
+    nats_monitoring_url: Annotated[str, doc("of the first server")]
+    hosts: Annotated[dict[str, list[str]], doc("host names by group")]
+    shares: Annotated[dict[str, Share], doc("by host, the consumers that it plays")]
+    variables: Annotated[dict[str, Any], doc("the bench_* variables that the run was made of")] = (
+        field(default_factory=dict)
+    )
+    faults: Annotated[list[Fault], doc("bench_faults, in order")] = field(default_factory=list)
+    addresses: Annotated[
+        dict[str, str], doc("host → its address for the other hosts; empty in older runs")
+    ] = field(default_factory=dict)
+    clock_shifts_ns: Annotated[
+        dict[str, int], doc("host → what to add to its clock to get the common time, ns")
+    ] = field(default_factory=dict)
+    control_clock_shift_ns: Annotated[int, doc("the same for the control node, to a second")] = 0
+    cursor_place: Annotated[str, doc("where the shuffler keeps its cursor: file or nats")] = (
+        CURSOR_PLACES[0]
+    )
+    event_log: Annotated[int, doc("version of the agents' event logs; 1: older runs")] = 1
 
     def clock_shift_ns(self, host: str | None) -> int:
         """Return what to add to a host's clock to have the common time; 0 if it is not known."""
