@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible_collections.fpaas.bench_lab.plugins.plugin_utils import lab_hosts
 
-from fpaas.control import collecting
-from fpaas.probe.seal import verify
-from fpaas.records import seal
+from fpaas.control import collecting, fetching
+from fpaas.control.lab_host import HostError, HostSilentError
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "seal": {"type": "list", "elements": "str", "required": True},
@@ -40,48 +36,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         _, arguments = self.validate_argument_spec(ARGUMENTS)
         result: dict[str, Any] = super().run(None, task_vars)
         # Ansible's own strings are none that records know.
-        run_bundle, host = Path(str(arguments["bundle"])), str(arguments["host"])
-        with collecting.noted(run_bundle, host):
-            changed = self._fetch(arguments, run_bundle / "hosts" / host)
+        bundle, name = Path(str(arguments["bundle"])), str(arguments["host"])
+        directory, archive = str(arguments["directory"]), str(arguments["archive"])
+        host = lab_hosts.of_action(self)
+        try:
+            with collecting.noted(bundle, name):
+                changed = fetching.bring(
+                    host, arguments["seal"], directory, archive, bundle / "hosts" / name
+                )
+                if changed:
+                    fetching.remove(host, directory, archive)
+        except HostSilentError as error:
+            raise AnsibleConnectionFailure(str(error)) from error
+        except HostError as error:
+            raise AnsibleActionFail(str(error)) from error
         return {**result, "changed": changed}
-
-    def _fetch(self, arguments: dict[str, Any], bundle: Path) -> bool:
-        """Fetch it into its place in a bundle; False if it is there."""
-        if (bundle / seal.NAME).exists() and not verify(bundle):
-            return False
-        directory, archive = Path(arguments["directory"]), arguments["archive"]
-        pack = ["tar", "-C", str(directory.parent), "-czf", archive, directory.name]
-        # Readable by the user who logs in: what it holds is published anyway.
-        self._on_host(arguments["seal"], pack, ["chmod", "0644", archive])
-        bundle.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=bundle.parent, prefix=f".{bundle.name}.") as temporary:
-            fetched = Path(temporary) / "run.tar.gz"
-            self._connection.fetch_file(archive, str(fetched))
-            _unpack(fetched, Path(temporary) / "run")
-            problems = verify(Path(temporary) / "run")
-            if problems:
-                raise AnsibleActionFail(f"was damaged on the way: {'; '.join(problems[:3])}")
-            if bundle.exists():
-                shutil.rmtree(bundle)
-            (Path(temporary) / "run").rename(bundle)
-        self._on_host(["rm", "-rf", archive, str(directory)])
-        return True
-
-    def _on_host(self, *commands: list[str]) -> None:
-        ended = self._low_level_execute_command(" && ".join(shlex.join(argv) for argv in commands))
-        if ended["rc"]:
-            said = ended["stderr"].strip() or ended["stdout"].strip()
-            raise AnsibleActionFail(said.removeprefix("Error: ") or f"ended with {ended['rc']}")
-
-
-def _unpack(archive: Path, directory: Path) -> None:
-    directory.mkdir()
-    tar = ["tar", "-xzf", str(archive), "-C", str(directory)]
-    done = subprocess.run(  # noqa: S603
-        [*tar, "--strip-components=1", "--no-same-owner"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise AnsibleActionFail(f"cannot be unpacked: {done.stderr.strip()}")

@@ -68,6 +68,10 @@ options:
     description: The embedded lab's settings, to keep it up between runs; empty if that cannot be.
     type: dict
     default: {}
+  parts:
+    description: What each host plays, for runs without a playbook each; empty if that cannot be.
+    type: dict
+    default: {}
   provisioned_by:
     description: Variables that make a lab what it is; a run that has others needs another lab.
     type: list

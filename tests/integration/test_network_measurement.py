@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import socket
 import subprocess
 import time
@@ -12,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from fpaas.control import hosts_network, lab_map
+from fpaas.control.hosts_network import Network
 from fpaas.probe import network
 from fpaas.probe.network import Peer
 from fpaas.records import files
 from fpaas.records.network import NAME, Link, NetworkResult
-from tests.support.checkout import CHECKOUT, SCRIPTS
+from tests.support.checkout import SCRIPTS
 from tests.support.ports import free_port
+from tests.support.shell_host import Shell, make_part
 
 pytestmark = pytest.mark.integration
 
@@ -165,50 +167,41 @@ def test_run_directory_is_not_there(tmp_path: Path) -> None:
 HOSTS = {"relay-1": 11, "nats-1": 12, "shuffler-1": 13, "consumers-1": 14, "consumers-2": 15}
 
 
-def measure_by_role(directory: Path, groups: dict[str, list[str]], *more: str) -> str:
-    """Play roles/run/tasks/network.yml; every host writes below `directory`."""
-    lab = directory / "lab"
-    lab.mkdir(exist_ok=True)
-    for hosts in groups.values():
-        for host in hosts:
-            (directory / host).mkdir(exist_ok=True)
-    inventory = directory / "inventory.json"
-    children = {
-        group: {"hosts": {host: {"address": f"127.0.0.{HOSTS[host]}"} for host in hosts}}
-        for group, hosts in groups.items()
+def measure_between(
+    directory: Path, groups: dict[str, list[str]], port: int, *, own_relay: bool = True
+) -> tuple[bool, list[str]]:
+    """Have hosts measure into their directories; returns whether all did, and what was said."""
+    names = {host for hosts in groups.values() for host in hosts}
+    listens = {
+        host: {
+            **dict.fromkeys([one for ports in lab_map.PORTS.values() for one in ports], 1),
+            lab_map.CLUSTER_PORT: 1,
+            "lab_address": f"127.0.0.{HOSTS[host]}",
+            "network_port": port,
+        }
+        for host in names
     }
-    interpreter = "{{ ansible_playbook_python }}"
-    local = {"ansible_connection": "local", "ansible_python_interpreter": interpreter}
-    inventory.write_text(json.dumps({"all": {"children": children, "vars": local}}))
-    include = {"name": "fpaas.bench_lab.run", "tasks_from": "network"}
-    play = {
-        "hosts": "all",
-        "gather_facts": False,
-        "tasks": [{"ansible.builtin.include_role": include}],
-    }
-    (directory / "play.yml").write_text(json.dumps([play]))
-    done = subprocess.run(
-        [
-            *(SCRIPTS / "ansible-playbook", "-i", inventory, directory / "play.yml"),
-            *("-e", "lab_address={{address}}"),
-            *("-e", f"lab_dir={lab}", "-e", f"lab_control_dir={lab}/control"),
-            *("-e", f"run_dir={directory}/{{{{inventory_hostname}}}}"),
-            *("-e", f"ansible_remote_tmp={directory}/tmp", "-e", f"network_port={free_port()}"),
-            *more,
-        ],
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    drawn = lab_map.draw(groups, listens, own_relay=own_relay)
+    parts = {}
+    for host in names:
+        (directory / host / "runs" / "one").mkdir(parents=True)
+        plays = drawn["plays"][host]
+        parts[host] = make_part(
+            directory / host,
+            servers=plays["servers"],
+            clients=len(plays["clients"]),
+            network_listen=f"127.0.0.{HOSTS[host]}:{port}",
+        )
+    said: list[str] = []
+    shells = {host: Shell(directory / host) for host in names}
+    asked = Network(
+        len(drawn["talkers"]), is_known=False, note=str(directory / "note"), noted="noted"
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return hosts_network.measure(parts, shells, asked, "one", said.append), said
 
 
 def measured(directory: Path) -> dict[tuple[str, str], str | None]:
-    found = [link for path in directory.glob(f"*/{NAME}") for link in links(path.parent)]
+    found = [link for path in directory.glob(f"*/runs/one/{NAME}") for link in links(path.parent)]
     return {(link.from_host, link.to): link.error for link in found}
 
 
@@ -220,34 +213,36 @@ GROUPS = {
 }
 
 
-def test_role_measures_between_those_who_talk(tmp_path: Path) -> None:
-    measure_by_role(tmp_path, GROUPS)
-
+def test_those_who_talk_measure(tmp_path: Path, port: int) -> None:
+    assert measure_between(tmp_path, GROUPS, port) == (True, [])
     assert measured(tmp_path) == {
         ("shuffler-1", "relay-1"): None,
         ("shuffler-1", "nats-1"): None,
         ("consumers-1", "nats-1"): None,
         ("consumers-2", "nats-1"): None,
     }
+    assert (tmp_path / "note").read_text() == "noted"
+    # For further runs.
+    kept = (tmp_path / "shuffler-1" / NAME).read_bytes()
+    assert kept == (tmp_path / "shuffler-1" / "runs" / "one" / NAME).read_bytes()
 
 
-def test_foreign_relay_is_left_alone(tmp_path: Path) -> None:
+def test_foreign_relay_is_left_alone(tmp_path: Path, port: int) -> None:
     groups = GROUPS | {"consumers": ["shuffler-1"]}
-    measure_by_role(tmp_path, groups, "-e", "bench_firehose_source=wss://relay.example")
-
+    assert measure_between(tmp_path, groups, port, own_relay=False) == (True, [])
     assert measured(tmp_path) == {("shuffler-1", "nats-1"): None}
 
 
-def test_one_host_has_no_network(tmp_path: Path) -> None:
-    measure_by_role(tmp_path, {group: ["nats-1"] for group in GROUPS})
-
+def test_one_host_has_no_network(tmp_path: Path, port: int) -> None:
+    measure_between(tmp_path, {group: ["nats-1"] for group in GROUPS}, port)
     assert measured(tmp_path) == {}
 
 
 def test_port_that_is_taken_is_said_and_hinders_nothing(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.12", 0))
-        said = measure_by_role(tmp_path, GROUPS, "-e", f"network_port={taken.getsockname()[1]}")
-
-    assert "nats-1: the network was not measured" in said
-    assert "Address already in use" in said
+        is_all, said = measure_between(tmp_path, GROUPS, taken.getsockname()[1])
+    assert not is_all
+    of_server = next(line for line in said if line.startswith("nats-1: the network was not"))
+    assert "Address already in use" in of_server
+    assert (tmp_path / "note").read_text() == ""

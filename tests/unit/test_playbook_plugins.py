@@ -7,7 +7,9 @@ import resource
 import shlex
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -25,6 +27,7 @@ check_host = load("modules/check_host.py")
 run_program = load("action/run_program.py")
 watch_run = load("action/watch_run.py")
 play_sweep = load("action/play_sweep.py")
+sweep_runs = load("plugin_utils/sweep_runs.py")
 
 
 def test_free_port_is_no_problem_and_a_taken_one_is_named() -> None:
@@ -124,7 +127,7 @@ def test_nothing_ends_a_worker_while_it_shows_a_line(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(watch_run, "Display", Display)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    watch_run.display("warm-up")
+    watch_run.show("warm-up")
     assert blocked[0] >= {signal.SIGINT, signal.SIGTERM}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
@@ -142,8 +145,9 @@ def test_who_plays_a_playbook_is_told_how_far_its_run_is(
     )
     followed.update([files.encode(relay).decode()])
     shown: list[str] = []
-    monkeypatch.setattr(watch_run, "display", lambda text, **_: shown.append(text))
-    watch_run.Shown(followed, 0.0, draws=False).update(run.t0_unix_ns)
+    watch_run.Shown(
+        followed, 0.0, draws=False, display=lambda text, **_: shown.append(text)
+    ).update(run.t0_unix_ns)
     noted = play_notes.last_progress(log)
     assert noted is not None
     assert (noted.host, noted.elapsed_s, noted.figures) == ("h1", 0, {"relay": {"offered": 7}})
@@ -220,29 +224,87 @@ def test_what_is_installed_is_no_place_for_results(tmp_path: Path) -> None:
 
 def test_a_lab_is_kept_for_runs_that_it_was_made_for() -> None:
     made_by = {"nats_port": 4222, "lab_open_files": 4096, "bench_stream_max_bytes": 100}
-    assert play_sweep.fits(made_by, made_by)
-    assert play_sweep.fits(made_by, made_by | {"lab_open_files": 1024})
-    assert not play_sweep.fits(made_by, made_by | {"lab_open_files": 5000})
-    assert not play_sweep.fits(made_by, made_by | {"bench_stream_max_bytes": 200})
-    assert not play_sweep.fits(None, made_by)
+    assert sweep_runs.fits(made_by, made_by)
+    assert sweep_runs.fits(made_by, made_by | {"lab_open_files": 1024})
+    assert not sweep_runs.fits(made_by, made_by | {"lab_open_files": 5000})
+    assert not sweep_runs.fits(made_by, made_by | {"bench_stream_max_bytes": 200})
+    assert not sweep_runs.fits(None, made_by)
 
 
-def test_hosts_are_prepared_again_after_a_run_that_did_not_pass(tmp_path: Path) -> None:
-    ends = iter((0, 0, 1, 0))
-    prepared = []
-
-    def by_playbook(_: str, variables: dict[str, object], __: Path) -> int:
-        prepared.append(variables.get("run_hosts_are_prepared", False))
-        return next(ends)
-
-    settings = {"lab_open_files": 1024, "lab_monitoring": False, "bench_faults": []}
-    arguments = {"kept": {}, "provisioned_by": [*settings], "results": str(tmp_path)}
-    runs = play_sweep.Runs(by_playbook, lambda _, name: settings[name], arguments)
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[str]]:
+    """Play runs on hosts; each ends with a number, or cannot begin. Returns who played."""
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "run.json").touch()
-    for _ in range(4):
-        runs(play_sweep.RUN, {"run_id": "one"}, tmp_path / "log")
-    assert prepared == [False, True, True, False]
+
+    def play(ends: list[int | None], settings: dict[str, object], **varied: object) -> list[str]:
+        waiting = iter(ends)
+        played: list[str] = []
+
+        def by_playbook(_: str, variables: dict[str, object], __: Path) -> int:
+            prepared = variables.get("run_hosts_are_prepared", False)
+            played.append("playbook, prepared" if prepared else "playbook")
+            return next(waiting) or 0
+
+        def on_hosts(self: Any, *_: object) -> None:  # noqa: ANN401
+            ended_with = next(waiting)
+            played.append("hosts")
+            if ended_with is None:
+                raise sweep_runs.hosts_beginning.CannotBeginError("no")
+            if ended_with:
+                self._made_by = None
+
+        def templated(variables: dict[str, object], name: str) -> object:
+            return variables.get(name, settings[name])
+
+        monkeypatch.setattr(sweep_runs.Runs, "_play_on_hosts", on_hosts)
+        arguments = {"kept": {}, "provisioned_by": [*settings], "results": str(tmp_path)}
+        runs = sweep_runs.Runs(by_playbook, templated, dict, arguments)
+        while len(played) < len(ends):
+            runs(sweep_runs.RUN, {"run_id": "one"} | varied, tmp_path / "log")
+        return played
+
+    return play
+
+
+SETTINGS = {
+    "lab_open_files": 1024,
+    "lab_monitoring": False,
+    "bench_keep_metrics": False,
+    "bench_faults": [],
+}
+
+
+def test_after_the_first_run_hosts_need_no_playbook(played: Callable[..., list[str]]) -> None:
+    assert played([0, 0, 0], SETTINGS) == ["playbook", "hosts", "hosts"]
+
+
+def test_hosts_are_prepared_again_after_a_run_that_did_not_pass(
+    played: Callable[..., list[str]],
+) -> None:
+    assert played([0, 1, 1, 0, 0], SETTINGS) == ["playbook", "hosts", *["playbook"] * 2, "hosts"]
+
+
+def test_a_run_that_hosts_cannot_begin_is_played_by_a_playbook(
+    played: Callable[..., list[str]],
+) -> None:
+    assert played([0, None, 0, 0], SETTINGS) == ["playbook", "hosts", "playbook", "hosts"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"bench_faults": [{"do": "kill"}]}, {"lab_monitoring": True, "bench_keep_metrics": True}],
+)
+def test_some_runs_need_all_of_a_playbook(
+    played: Callable[..., list[str]], settings: dict[str, object]
+) -> None:
+    assert played([0, 0], SETTINGS | settings) == ["playbook"] * 2
+
+
+def test_other_hosts_than_the_sweeps_own_are_prepared_once(
+    played: Callable[..., list[str]],
+) -> None:
+    assert played([0, 0], SETTINGS, lab_open_files=512) == ["playbook", "playbook, prepared"]
 
 
 def test_what_ansible_passes_on_is_made_plain() -> None:
@@ -272,12 +334,12 @@ def test_runs_of_a_sweep_are_told_passwords_that_nobody_types_again(
         "esac; before=$option; done\n"
     )
     program.chmod(0o755)
-    monkeypatch.setattr(play_sweep, "DEFAULT_LOCAL_TMP", str(tmp_path))
-    monkeypatch.setattr(play_sweep.context, "CLIARGS", {"args": ("sweep.yml",)})
+    monkeypatch.setattr(sweep_runs, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(sweep_runs.context, "CLIARGS", {"args": ("sweep.yml",)})
     typed = ["ansible-playbook", "sweep.yml", "-K", "-e", "a=1", "--ask-pass"]
-    monkeypatch.setattr(play_sweep.sys, "argv", typed)
+    monkeypatch.setattr(sweep_runs.sys, "argv", typed)
     passwords = {"--become-password-file": "secret"}
-    run = play_sweep.RunPlaybook(tmp_path, str(program.with_name("python")), {}, passwords)
+    run = sweep_runs.RunPlaybook(tmp_path, str(program.with_name("python")), {}, passwords)
     log = tmp_path / "log"
     assert run("run.yml", {}, log) == 0
     said = log.read_text().splitlines()

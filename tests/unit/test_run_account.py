@@ -41,31 +41,6 @@ def test_a_run_has_begun_where_all_hosts_have() -> None:
     assert account(["a"], noted, "two")["began"]
 
 
-def test_all_agents_are_up_where_all_hosts_said_so_in_this_run() -> None:
-    clock = {"offset_low_ns": 1, "offset_high_ns": 2, "common_minus_control_ns": 3}
-    noted: dict[str, dict[str, Any]] = {
-        "a": {
-            "run_up": {
-                "directory": "/var/lib/fpaas/runs/one",
-                "clock": clock,
-                "connect_s": 0.2,
-                "call_s": 0.1,
-            }
-        },
-        "b": {"run_up": {"directory": "/lab/runs/one", "clock": None}},
-    }
-    assert account(["a", "b"], noted, "one")["is_up"]
-    assert account(["a", "b"], noted, "one")["clocks"] == {"a": clock, "b": None}
-    assert account(["a", "b"], noted, "one")["connect_s"] == 0.2
-    assert account(["a", "b"], noted, "one")["call_s"] == 0.1
-    for of_b in (
-        {},
-        {"run_up": {"failed": True, "msg": "the probe failed"}},
-        {"run_up": {"directory": "/lab/runs/an-earlier-one", "clock": None}},
-    ):
-        assert not account(["a", "b"], {**noted, "b": of_b}, "one")["is_up"]
-
-
 def test_what_a_playbook_knows_is_a_record(tmp_path: Path) -> None:
     known = {"run_id": "one", "problems": [DAMAGED], "git_commit": None, "nats_tls": True}
     path = tmp_path / control.NAME

@@ -22,14 +22,10 @@ class NotUpError(Exception):
 
 @dataclass(frozen=True)
 class Up:
-    """All are up. `clock` is None if there is no probe, or it does not know.
-
-    `call_s` is how long the slowest look took.
-    """
+    """All are up. `clock` is None if there is no probe, or it does not know."""
 
     clock: HostClock | None
     connect_s: float
-    call_s: float
 
 
 def wait(
@@ -41,11 +37,8 @@ def wait(
     """
     deadline = time.monotonic() + patience_s
     clock_deadline = None
-    call_s = 0.0
     while True:
-        began = time.monotonic()
         found = map(AgentStatus.parse, look())
-        call_s = max(call_s, time.monotonic() - began)
         statuses = {status.agent: status for status in found if status is not None}
         if message := failure(statuses):
             raise NotUpError(message)
@@ -56,7 +49,7 @@ def wait(
             is_late = time.monotonic() > clock_deadline
             if clock is not None or PROBE not in statuses or is_late:
                 connect_s = max(s.figures.get(CONNECT_S, 0.0) for s in statuses.values())
-                return Up(clock, connect_s, call_s)
+                return Up(clock, connect_s)
         elif time.monotonic() > deadline:
             raise NotUpError(
                 f"not up within {patience_s:g} s: {', '.join(missing)}; "

@@ -4,7 +4,7 @@ A playbook has provisioned and checked the lab. From then on the guard holds it 
 nobody else uses it, and if we are killed, ends and collects the run. What a run must not
 inherit is new for each: NATS with its stream, memory and counters, the agents, and their
 directory. Kept are what all runs share: the configuration, and a Python that has loaded what plans
-and reports. Hosts with systemd have a playbook for each run.
+and reports. Hosts with systemd have `hosts_lab` instead.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
-
 from fpaas import common_time
 from fpaas.agent import run_loop
-from fpaas.control import agents_up, arming, collecting, guard, lab_lock, lab_processes, run_account
+from fpaas.control import agents_up, arming, collecting, guard, lab_lock, lab_processes
 from fpaas.control.progress import Progress, line
 from fpaas.errors import BadInput, RunInvalid
 from fpaas.jetstream import stream
@@ -168,10 +166,10 @@ class KeptLab:
             lab_processes.sweep(own.lab)
             _note(log, AGENTS_STOPPED, {})
         collecting.copy(directory, bundle, own.host, own.nats_server)
-        _put_at_head(bundle, own.host)
-        self._account(problems, armed.run_id, bundle)
+        collecting.put_at_head(bundle, own.host)
+        collecting.account(bundle, own.control, armed.run_id, problems)
         self._report(bundle)
-        self._point_latest(armed.run_id)
+        collecting.point_latest(own.results, armed.run_id)
 
     # -- up to T0 ----------------------------------------------------------------------------------
 
@@ -282,34 +280,12 @@ class KeptLab:
 
     # -- from then on ------------------------------------------------------------------------------
 
-    def _account(self, problems: list[ControlProblem], run_id: str, bundle: Path) -> None:
-        known = {
-            **self._settings.control,
-            "run_id": run_id,
-            "problems": msgspec.to_builtins(problems),
-        }
-        event_count = collecting.count_events(bundle / control.EVENTS)
-        _write(bundle / control.NAME, run_account.record(json.dumps(known), event_count))
-
-    def _point_latest(self, run_id: str) -> None:
-        fresh = self._settings.results / ".latest.new"
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(run_id)
-        fresh.replace(self._settings.results / "latest")
-
     def _clear(self) -> None:
         """Leave nothing of a run: no process, no run that is on, no raw files that were brought."""
         own = self._settings
         lab_processes.sweep(own.lab)
         (own.lab / guard.CURRENT).unlink(missing_ok=True)
         guard.prune(own.lab, own.results)
-
-
-def _put_at_head(bundle: Path, host: str) -> None:
-    """Have the spec as executed at the head of its bundle."""
-    head = bundle / RUN_FILE
-    head.unlink(missing_ok=True)
-    head.hardlink_to(bundle / "hosts" / host / RUN_FILE)
 
 
 async def _provision(planned: RunSpec) -> str | None:

@@ -43,7 +43,7 @@ class Progress:
 
     def __init__(self, run: RunSpec, host: str, agents: Iterable[str], grace_s: float) -> None:
         self.run = run
-        self._host = host
+        self.host = host
         self._faults = of_host(run.faults, run.hosts, host)
         self._agents = list(agents)
         self._statuses: dict[str, AgentStatus] = {}
@@ -89,7 +89,7 @@ class Progress:
         if now_unix_ns - since_unix_ns <= NATS_AWAY_S * NS_PER_S:
             return None
         return ControlProblem(
-            problem=Trouble.NATS_DOWN, host=self._host, parameters={"message": self.nats_trouble}
+            problem=Trouble.NATS_DOWN, host=self.host, parameters={"message": self.nats_trouble}
         )
 
     def _explains(self, one: OfHost, agent: str, now_unix_ns: int) -> bool:
@@ -102,9 +102,7 @@ class Progress:
 
     def _problem_of(self, agent: str, now_unix_ns: int) -> ControlProblem | None:
         def problem(what: Trouble, **more: str | float) -> ControlProblem:
-            return ControlProblem(
-                problem=what, host=self._host, parameters={"agent": agent, **more}
-            )
+            return ControlProblem(problem=what, host=self.host, parameters={"agent": agent, **more})
 
         status = self._statuses.get(agent)
         if status is None:
@@ -158,7 +156,7 @@ class Progress:
         """Return how far this host is."""
         total_s = (self.run.settled_unix_ns - self.run.t0_unix_ns) / NS_PER_S
         return RunProgress(
-            host=self._host,
+            host=self.host,
             elapsed_s=min((now_unix_ns - self.run.t0_unix_ns) / NS_PER_S, total_s),
             total_s=total_s,
             phase=self.run.phase(now_unix_ns),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from fpaas.reason import Reason
 from fpaas.records import files
-from fpaas.records.control import ControlAccount, Trouble
+from fpaas.records.control import ControlAccount, ControlProblem, Trouble
 from fpaas.verdict import codes
 
 
@@ -19,25 +18,15 @@ def account(
 ) -> dict[str, Any]:
     """Sum up what tasks noted of each host.
 
-    They note `run_up` once its agents are up, `run_armed_id` once its part has begun,
-    `run_collected` once it was, or could not be, brought, and `run_problems` as control.json has
-    them. A host without a note of `run_collected` was not reached. `is_up` is whether all agents
-    are, so that the run can begin, `clocks` what each host's clock is off, `connect_s` and `call_s`
-    what connecting, and a call, takes on the slowest host. `sentences` tell who started the run
-    what went wrong.
+    They note `run_armed_id` once its part has begun, `run_collected` once it was, or could not be,
+    brought, and `run_problems` as control.json has them. A host without a note of `run_collected`
+    was not reached. `sentences` tell who started the run what went wrong.
     """
     names = list(hosts)
     noted = {host: variables[host] for host in names}
     unreached = [host for host in names if "run_collected" not in noted[host]]
     problems = [one for host in names for one in noted[host].get("run_problems", [])]
-    up = {host: noted[host].get("run_up", {}) for host in names}
     return {
-        "is_up": all(Path(one.get("directory", "")).name == run_id for one in up.values()),
-        "clocks": {host: one.get("clock") for host, one in up.items()},
-        **{
-            name: max((one.get(name) or 0.0 for one in up.values()), default=0.0)
-            for name in ("connect_s", "call_s")
-        },
         "began": all(noted[host].get("run_armed_id") == run_id for host in names),
         "collected": [host for host in names if noted[host].get("run_collected")],
         "problems": problems,
@@ -49,7 +38,13 @@ def account(
     }
 
 
+def sentences(problems: Iterable[ControlProblem]) -> list[str]:
+    """Say what went wrong."""
+    return [codes.sentence(problem.reason()) for problem in problems]
+
+
 def _sentence(problem: Mapping[str, Any]) -> str:
+    # Ansible's values are none that records know.
     parameters = {"problem": problem["problem"], **problem.get("parameters", {})}
     return codes.sentence(Reason("control_problem", problem["host"], parameters))
 
