@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,19 @@ class Shell:
     #: It answers no more once a script begins with this.
     silent_from: str = "\0"
     is_silent: bool = False
+    was_called_at_once: bool = False
+    _is_at_work: threading.Lock = field(default_factory=threading.Lock)
 
     def call(self, script: str, stdin: str = "") -> Ended:
         self.scripts.append(script)
         self.is_silent |= script.startswith(self.silent_from)
         if self.is_silent:
             raise HostSilentError("no route to host")
-        ended = subprocess.run(
-            ["sh", "-c", script], input=stdin, capture_output=True, text=True, check=False
-        )
+        self.was_called_at_once |= self._is_at_work.locked()
+        with self._is_at_work:
+            ended = subprocess.run(
+                ["sh", "-c", script], input=stdin, capture_output=True, text=True, check=False
+            )
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     def fetch(self, path: str, into: Path) -> None:

@@ -190,5 +190,11 @@ def waited_s(lines: Iterable[str]) -> float:
     return int(found[0]) / 1e9 if found and found[0].isdigit() else 0.0
 
 
+def said_first(lines: Sequence[str]) -> str:
+    """Return what was said by what was done before a look, of what that printed."""
+    place = next((at for at, line in enumerate(lines) if line.startswith(WAITED)), 0)
+    return "\n".join(lines[:place])
+
+
 def _line(argv: Iterable[str]) -> str:
     return shlex.join(argv)

@@ -10,9 +10,8 @@ import msgspec
 
 from fpaas import common_time
 from fpaas.control import agents_up, arming, hosts_network, run_account
-from fpaas.control.host_part import NETWORK_KEPT, HostPart, waited_s
+from fpaas.control.host_part import NETWORK_KEPT, HostPart, said_first, waited_s
 from fpaas.control.lab_host import (
-    Calls,
     Host,
     HostError,
     checked,
@@ -24,8 +23,7 @@ from fpaas.records.events import RUN_ARMED, EventLog
 from fpaas.spec import RunSpec
 
 LAY_OUT = "Make the run's directory, bring the plan, and restart NATS"
-COME_UP = "Start the agents, and wait until they are up"
-PROVISION = "Recreate the stream"
+COME_UP = "Start the agents, recreate the stream, and wait until all are up"
 ARM = "Arm the agents"
 
 
@@ -58,6 +56,8 @@ class Beginning:
         self._network = network
         self._network_is_known = network.is_known
         self._show = show
+        #: What making the stream said.
+        self._said: list[str] = []
 
     def begin(self, planned: RunSpec, bundle: Path, *, free_mb: float) -> RunSpec:
         """Start all that a run needs, and give it its T0; with `free_mb`, look for room before.
@@ -103,23 +103,18 @@ class Beginning:
         return armed
 
     def _bring_up(self, planned: RunSpec) -> tuple[dict[str, arming.HostClock], float, float]:
-        """Start the agents, and the stream meanwhile; returns clocks, and the slowest's times."""
-        first = next(iter(self._hosts))
+        """Start the agents, and make the stream meanwhile; returns clocks, and the slowest's times.
 
-        def provision(name: str, host: Host) -> str:
-            script = self._parts[name].provision(planned.run_id, planned.nats_url)
-            return checked(host, script).stdout.strip("\n")
+        Never by two calls to one host at the same time: Ansible's connections cannot do that.
+        """
 
         def come_up(name: str, host: Host) -> tuple[agents_up.Up, float]:
             return self._come_up(planned, name, host)
 
-        provisioning = Calls({first: self._hosts[first]}, provision)
         up = everywhere(self._hosts, come_up)
-        provisioned = provisioning.wait()
-        self._stop_at(provisioned.errors, PROVISION, planned)
         self._stop_at(up.errors, COME_UP, planned)
-        if said := provisioned.of[first]:
-            self._show(said)
+        while self._said:
+            self._show(self._said.pop())
         return (
             {name: one.clock for name, (one, _) in up.of.items() if one.clock is not None},
             max(one.connect_s for one, _ in up.of.values()),
@@ -129,24 +124,27 @@ class Beginning:
     def _come_up(self, planned: RunSpec, name: str, host: Host) -> tuple[agents_up.Up, float]:
         part = self._parts[name]
         agents = part.agents_of(planned, name)
-        # Agents start at the first look.
-        scripts = [
-            part.look(planned.run_id, agents),
-            part.look(planned.run_id, agents, part.start(agents)),
-        ]
+        # Agents start at the first look, and come up while one host makes the stream.
+        begin = part.start(agents)
+        if name == next(iter(self._hosts)):
+            begin += f" && {part.provision(planned.run_id, planned.nats_url)}"
+        look = part.look(planned.run_id, agents)
+        scripts = [part.look(planned.run_id, agents, begin)]
         slowest_s = 0.0
 
-        def look() -> list[str]:
+        def looked() -> list[str]:
             nonlocal slowest_s
-            script = scripts.pop() if len(scripts) > 1 else scripts[0]
+            is_first = bool(scripts)
             began = time.monotonic()
-            lines = checked(host, script).stdout.splitlines()
+            lines = checked(host, scripts.pop() if is_first else look).stdout.splitlines()
+            if is_first and (said := said_first(lines)):
+                self._said.append(said)
             slowest_s = max(slowest_s, time.monotonic() - began - waited_s(lines))
             return lines
 
         try:
             directory = part.directory(planned.run_id)
-            up = agents_up.wait(look, agents, self._lead.start_patience_s, directory)
+            up = agents_up.wait(looked, agents, self._lead.start_patience_s, directory)
         except agents_up.NotUpError as error:
             raise HostError(str(error)) from error
         return up, slowest_s
