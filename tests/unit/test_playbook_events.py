@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from markupsafe import escape
+
 from fpaas.bundle.loader import load_bundle
 from fpaas.common_time import NS_PER_S
 from fpaas.records import control, events
@@ -45,7 +47,7 @@ def test_what_a_playbook_did_is_told_with_begin_and_end(tmp_path: Path) -> None:
     assert figures["verdict"]["status"] == "pass"
     # They are in the table, and on charts only within the run.
     html = page.render(bundle, figures)
-    assert all(one["sentence"] in html for one in found)
+    assert all(escape(one["sentence"]) in html for one in found)
 
 
 def test_a_line_that_is_no_event_is_said(tmp_path: Path) -> None:
