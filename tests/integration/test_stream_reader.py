@@ -123,20 +123,36 @@ def test_an_event_without_an_answer_that_another_shuffler_stored_is_a_duplicate(
 
 def test_what_a_killed_shuffler_published_last_is_its(nats_server: NatsServer) -> None:
     """The firehose was over when another went on: no relay brings these events again."""
-    frames = Synthetic(1)
-    first, last = frames.frame(0), frames.frame(1)
-    account = Account(keep_dids=True)
-    publisher = Publisher(NatsAddress.parse(nats_server.url), account, Addresser())
-    known = publisher.publish_of(event_of(first), first)
-    account.note_read(known.seq)
-    account.note_published(known, 1)
-    life_before = LifeBefore(publisher, account, 1)
-    headers = [{"Fpaas-Seq": str(known.seq)}, {"Fpaas-Seq": str(known.seq + 1)}, None]
-    asyncio.run(store(nats_server.url, headers, [first, last, b"frame"]))
+    frames = [Synthetic(1).frame(number) for number in range(4)]
+    account = Account(keep_dids=True, writer="ours")
+    publisher = Publisher(NatsAddress.parse(nats_server.url), account, Addresser(writer="ours"))
+    first, known, *_ = (publisher.publish_of(event_of(frame), frame) for frame in frames)
+    # It knew of all but the last one, and of the second one's ack only.
+    for seq in (first.seq, known.seq, first.seq + 3):
+        account.note_read(seq)
+    account.note_published(known, 2)
+    life_before = LifeBefore(publisher, account)
+    stored = [
+        (first.seq, "ours"),
+        (known.seq, "ours"),
+        (first.seq + 2, "ours"),
+        (first.seq, "other"),
+    ]
+    headers: list[dict[str, str] | None] = [
+        {"Fpaas-Shuffler": writer, "Fpaas-Seq": str(seq)} for seq, writer in stored
+    ]
+    asyncio.run(store(nats_server.url, [*headers, None], [*frames[:3], frames[0], b"frame"]))
     asyncio.run(read(nats_server.url, account, publisher.window, life_before))
-    assert list(account.read_seqs) == list(account.published_seqs) == [(known.seq, known.seq + 1)]
-    assert account.stream.runs == [[known.seq, 1, 2]]
-    assert account.foreign == 1
+    assert list(account.published_seqs) == [(first.seq, first.seq + 2)]
+    assert sorted(account.stream.runs) == [
+        [first.seq + number, 1 + number, 1] for number in range(3)
+    ]
+    assert account.foreign == 2
+    # What it had read, and is nowhere, has an outcome, too.
+    life_before.give_up()
+    assert list(account.unknown_seqs) == [(first.seq + 3, first.seq + 3)]
+    assert list(account.read_seqs) == [(first.seq, first.seq + 3)]
+    assert account.read_seqs == account.outcomes()
 
 
 def event_of(frame: bytes) -> Event:

@@ -13,19 +13,16 @@ from fpaas.shuffler.stream_message import StreamMessage
 
 
 class LifeBefore:
-    """The life that ended; its account knew of the stream up to `last_stream_seq`."""
+    """The life that ended, and the account that it left to the one that goes on."""
 
-    def __init__(self, publisher: Publisher, account: Account, last_stream_seq: int) -> None:
+    def __init__(self, publisher: Publisher, account: Account) -> None:
         self._publisher = publisher
         self._account = account
-        self._last_stream_seq = last_stream_seq
 
     def has_published(self, message: StreamMessage, stream_seq: int) -> bool:
         """Take in a message that nobody knows; returns whether it is its."""
         account, seq, frame = self._account, message.seq, message.data
-        if seq < 0 or message.writer != account.writer:
-            return False
-        if stream_seq <= self._last_stream_seq or seq in account.read_seqs:
+        if seq < 0 or message.writer != account.writer or account.has_outcome(seq):
             return False
         try:
             event = decode(frame)
@@ -37,3 +34,10 @@ class LifeBefore:
         publish = self._publisher.publish_of(event._replace(seq=seq), frame)
         account.note_published(publish, stream_seq)
         return True
+
+    def give_up(self) -> None:
+        """Give the rest an outcome: what it had read, and no relay brought again."""
+        account = self._account
+        for first, last in account.read_seqs.difference(account.outcomes()):
+            for seq in range(first, last + 1):
+                account.note_unknown(seq)

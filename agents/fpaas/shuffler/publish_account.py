@@ -257,10 +257,18 @@ class Account:
 
     def outcomes(self) -> IntervalSet:
         """Return the seqs that have their outcome."""
-        found = self.published_seqs
-        for more in (self.duplicate_seqs, self.failed_seqs, self.unknown_seqs):
+        found = IntervalSet()
+        for more in self._by_outcome:
             found = found.union(more)
         return found
+
+    def has_outcome(self, seq: int) -> bool:
+        """Whether an event has its outcome."""
+        return any(seq in seqs for seqs in self._by_outcome)
+
+    @property
+    def _by_outcome(self) -> tuple[IntervalSet, ...]:
+        return self.published_seqs, self.duplicate_seqs, self.failed_seqs, self.unknown_seqs
 
     def note_read(self, seq: int) -> None:
         """Note an event that is read; it counts once, also if a killed shuffler read it before."""

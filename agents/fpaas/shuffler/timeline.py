@@ -172,8 +172,7 @@ class _Run:
             if after is not None:
                 # Events that have their outcome, and are read again.
                 window.settled_before = account.outcomes().difference(IntervalSet([(0, after)]))
-            publisher, ended_at = shuffler.publisher, account.last_stream_seq
-            self._life_before = LifeBefore(publisher, account, ended_at)
+            self._life_before = LifeBefore(shuffler.publisher, account)
             shuffler.reader.recorded_to = left.result.read.last or -1
             if left.result.numbering is not None and after is not None:
                 shuffler.reader.numbering.go_on(left.result.numbering, after)
@@ -243,6 +242,8 @@ class _Run:
                 self._bucket.save(cursor)
                 await self._bucket.close()
             await publisher.close()
+            if self._life_before is not None:
+                self._life_before.give_up()
             self._kept_frames.close()
             self._files.close(cursor)
 
