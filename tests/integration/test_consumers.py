@@ -377,7 +377,8 @@ def test_a_worker_that_a_fault_ended_is_started_again(
     nats_server: NatsServer, tmp_path: Path, agents: list[Agent]
 ) -> None:
     fault = {"do": "kill", "on": "worker:0", "at_s": 0}
-    spec = short(nats_server.url, bench_workers=2, bench_ack_wait_s=1, bench_faults=[fault])
+    lasting = {"bench_measure_s": 60, "bench_ack_wait_s": 1, "bench_workers": 2}
+    spec = short(nats_server.url, bench_faults=[fault], **lasting)
     assert provision(tmp_path, spec).returncode == 0
     fill(nats_server.url, 100)
     agent = start(agents, tmp_path, spec)

@@ -188,6 +188,15 @@ async def run(options: Options, status: agent.Status) -> None:
     left = _left(options, now_unix_ns)
     if left is not None:
         relay.go_on(left)
+    manners = Manners(
+        audience,
+        options.faults,
+        t0_unix_ns,
+        options.directory and options.directory / f"{AGENT}.{events.SUFFIX}",
+    )
+    misbehaving = asyncio.create_task(manners.play())
+    # What a relay before this one had begun goes on before anybody is served, history included.
+    await manners.caught_up()
     url = await relay.listen(options.host, options.port)
     if options.metrics_listen is not None:
         registry = CollectorRegistry()
@@ -199,22 +208,13 @@ async def run(options: Options, status: agent.Status) -> None:
         raise RunInvalid(f"{options.directory}: cannot write there: {error.strerror}") from error
     status.set(State.READY, url)
     log.info("serving seq %d and on at %s", options.source.first_seq, url)
-    manners = Manners(
-        audience,
-        options.faults,
-        t0_unix_ns,
-        options.directory and options.directory / f"{AGENT}.{events.SUFFIX}",
-    )
     keeping = asyncio.create_task(records.keep())
-    misbehaving = asyncio.create_task(manners.play())
     try:
         if t0_unix_ns < now_unix_ns:
             log.warning("ready %.1f s after T0", (now_unix_ns - t0_unix_ns) / NS_PER_S)
         finished = await agent.sleep_until_unix_ns(t0_unix_ns, stop)
         if finished:
             status.set(State.RUNNING, url)
-            # What a relay before this one had begun goes on before anything is sent.
-            await manners.caught_up()
             relay.start()
             if left is not None:
                 _note_restart(options, now_unix_ns)
