@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 
@@ -121,7 +121,7 @@ class _Found:
             if units == NEVER and is_in and seq not in again:
                 yield max(0, int(self.end_unix_ns - stored_ns) // UNIT_NS)
 
-    def _all_in_window(self, stored: Stored, ages: Collection[int]) -> bool:
+    def _all_in_window(self, stored: Stored, ages: list[int]) -> bool:
         first_ns = stored.before_unix_ns + min(ages, default=0) * UNIT_NS
         last_ns = stored.at_unix_ns + max(ages, default=0) * UNIT_NS
         return self.window.from_unix_ns <= first_ns and last_ns < self.window.until_unix_ns
