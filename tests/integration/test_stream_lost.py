@@ -19,6 +19,7 @@ from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.shuffler import run_cursor
 from fpaas.spec import STREAM_NAME
 from tests.support import verdict_codes
+from tests.support.all_delivered import check_all_delivered
 from tests.support.nats_servers import NatsServer
 from tests.support.processes_lab import ProcessesLab
 
@@ -119,7 +120,7 @@ def test_a_memory_stream_is_made_again_and_nothing_is_lost(
     assert verdict_codes.missed_goals(summary) == ["errors_max", "failures_max"]
     ledger, recovery = summary["ledger"], summary["recovery"]
     assert ledger["published"] == ledger["stored"] == ledger["offered"] == OFFERED
-    assert ledger["owed"] == ledger["delivered"] == OFFERED * (4 if delivery == "fanout" else 1)
+    check_all_delivered(summary, OFFERED * (4 if delivery == "fanout" else 1))
     assert recovery["stream_recreated"] is True
     assert recovery["streams_lost"] == 1
     # No consumer is more than a poll and a report behind.
@@ -176,7 +177,7 @@ def test_two_losses_in_a_row(nats_server: NatsServer, make_lab: MakeLab) -> None
     assert set(verdict_codes.blamed(summary)) == {"goal_missed"}
     assert verdict_codes.missed_goals(summary) == ["errors_max", "failures_max"]
     assert summary["recovery"]["streams_lost"] == 2
-    assert summary["ledger"]["delivered"] == summary["ledger"]["owed"] == 4 * OFFERED
+    check_all_delivered(summary, 4 * OFFERED)
 
 
 def test_a_stream_that_is_deleted_and_made_again_by_hand(
@@ -201,7 +202,7 @@ def test_a_stream_that_is_deleted_and_made_again_by_hand(
 
     assert summary["recovery"]["streams_lost"] == 1
     assert "failures_max" in verdict_codes.missed_goals(summary)
-    assert summary["ledger"]["delivered"] == summary["ledger"]["owed"] == 4 * OFFERED
+    check_all_delivered(summary, 4 * OFFERED)
 
 
 def test_a_file_stream_outlives_its_server(nats_server: NatsServer, make_lab: MakeLab) -> None:
@@ -216,7 +217,7 @@ def test_a_file_stream_outlives_its_server(nats_server: NatsServer, make_lab: Ma
     assert verdict_codes.missed_goals(summary) == ["errors_max", "failures_max"]
     ledger = summary["ledger"]
     assert ledger["published"] == ledger["stored"] == OFFERED
-    assert ledger["delivered"] == ledger["owed"] == 4 * OFFERED
+    check_all_delivered(summary, 4 * OFFERED)
     assert summary["recovery"]["stream_recreated"] is False
     assert summary["recovery"]["replayed"] == 0
     assert len(summary["recovery"]["outages"]) == 1
@@ -261,7 +262,7 @@ def test_what_a_server_had_acked_and_forgot_gets_its_places_back(
     assert "acked_restored" in verdict_codes.of_summary(summary, "note")
     ledger, recovery = summary["ledger"], summary["recovery"]
     assert ledger["published"] == ledger["stored"] == OFFERED
-    assert ledger["delivered"] == ledger["owed"] == 4 * OFFERED
+    check_all_delivered(summary, 4 * OFFERED)
     assert recovery["forgotten"] == recovery["replayed"] > 50
     assert recovery["forgotten_missing"] == 0
     assert recovery["stream_recreated"] is False
@@ -305,7 +306,7 @@ def test_a_thousand_consumers_are_served_again(nats_server: NatsServer, make_lab
 
     summary = summary_of(lab)
 
-    assert summary["ledger"]["delivered"] == summary["ledger"]["owed"] == 1000 * 13 * 4
+    check_all_delivered(summary, 1000 * 13 * 4)
     (outage,) = summary["recovery"]["outages"]
     assert outage["consumers_unserved"] == 0
     assert outage["served_again_s"] - outage["answered_s"] < 15

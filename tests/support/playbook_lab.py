@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from fpaas.control import lab_lock, lab_processes
+from fpaas.control import guard, lab_lock, lab_processes
 from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.ports import free_port
 
@@ -39,7 +39,7 @@ SHORT = {
 }
 PLAYBOOK_S = 120
 #: From a playbook's death to the end of what it had started.
-CLEAN_UP_S = 40
+CLEAN_UP_S = guard.COLLECT_S + 30
 
 
 def runs(pid: int) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.support.checkout import SCRIPTS
 
 PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 START_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 30.0
 #: From the start of a run's relay to T0: its subscribers connect meanwhile.
 LEAD_S = 2
 
@@ -100,3 +102,14 @@ def message(frame: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def seqs(frames: list[bytes]) -> list[int]:
     return [message(frame)[1]["seq"] for frame in frames]
+
+
+def read_until_answered(connection: ClientConnection, answered: threading.Event) -> list[bytes]:
+    """Return the frames before a pong, which this client takes only while somebody reads them."""
+    frames: list[bytes] = []
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    while not answered.is_set():
+        if time.monotonic() > deadline:
+            raise TimeoutError("no pong")
+        frames += receive(connection, 1)
+    return frames

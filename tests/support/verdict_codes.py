@@ -34,6 +34,11 @@ def blamed(summary: dict[str, Any]) -> list[str]:
     return [code for code in of_summary(summary, "invalid", "fail") if code not in BUSY]
 
 
+def is_busy(summary: dict[str, Any]) -> bool:
+    """Whether a run is invalid because the machine under test was busy."""
+    return not BUSY.isdisjoint(of_summary(summary, "invalid"))
+
+
 def missed_goals(summary: dict[str, Any]) -> list[str]:
     """Return the names of goals that were missed."""
     return [
