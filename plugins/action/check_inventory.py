@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 from ansible.utils.display import Display
@@ -18,6 +19,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "needed": {"type": "list", "elements": "str", "required": True},
     "sources": {"type": "list", "elements": "str", "required": True},
     "checkout": {"type": "path", "required": True},
+    "played": {"type": "list", "elements": "str"},
+    "is_whole": {"type": "bool", "default": False},
 }
 #: Ansible plays each task in a fork, which would look for these and import their modules every
 #: time: a quarter of a playbook's time. Every playbook begins with this file, and modules that are
@@ -47,6 +50,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         groups, sources = arguments["groups"], arguments["sources"]
         checkout = Path(arguments["checkout"])
         problems = list(inventory_checks.problems(groups, arguments["needed"], sources, checkout))
+        played = arguments["played"]
+        if played is not None:
+            is_whole = arguments["is_whole"]
+            problems += inventory_checks.left_out(groups, played, is_whole=is_whole)
+        own_tags = {*self._task.tags} - {"always"}
+        problems += inventory_checks.tags_that_skip(context.CLIARGS.get("tags", ["all"]), own_tags)
         if arguments["needed"]:
             problems += inventory_checks.several_here(_connections(groups, task_vars or {}))
         if problems:

@@ -10,7 +10,7 @@ from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-from fpaas.control import own_places, settings
+from fpaas.control import inventory_checks, own_places, settings
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "hosts": {"type": "list", "elements": "str", "required": True},
@@ -43,7 +43,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             known,
             lambda kind, value: DEFAULT_TYPE_VALIDATORS[kind](value),
         )
-        is_here = users[host].get("ansible_connection") == "local"
+        is_here = users[host].get("ansible_connection") in inventory_checks.LOCAL_CONNECTIONS
         of_places = own_places.refusals(users[host], is_here=is_here)
         wrong += [settings.Problem("not_allowed", *one) for one in of_places.items()]
         given = load_extra_vars(self._loader)

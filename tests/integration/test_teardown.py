@@ -85,3 +85,50 @@ def test_a_run_in_progress_is_not_ended_unless_it_is_asked_for(tmp_path: Path) -
     asked = tear_down(tmp_path, "-e", "lab_ends_run=true")
     assert "is in progress here" not in asked.stdout
     assert "Stop the units" in asked.stdout
+
+
+REST = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role:
+        name: fpaas.bench_lab.common
+        tasks_from: teardown
+"""
+
+
+@pytest.mark.parametrize(("limit", "is_removed"), [("one", False), ("all", True)])
+def test_secrets_stay_as_long_as_a_host_does(
+    tmp_path: Path,
+    limit: str,
+    is_removed: bool,  # noqa: FBT001
+) -> None:
+    (tmp_path / "play.yml").write_text(REST)
+    (tmp_path / "control").mkdir()
+    host = {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "ansible_python_interpreter": str(SCRIPTS / "python"),
+        "lab_service_manager": "systemd",
+        "lab_control_dir": str(tmp_path / "control"),
+        "lab_dir": str(tmp_path / "lab"),
+        "lab_install_dir": str(tmp_path / "programs"),
+        "lab_user": "fpaas-nobody",
+    }
+    groups = {"nats": {"hosts": {"one": host}}, "consumers": {"hosts": {"other": host}}}
+    (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"children": groups}}))
+    done = subprocess.run(
+        [
+            *(SCRIPTS / "ansible-playbook", tmp_path / "play.yml", "-i", tmp_path / "hosts.yml"),
+            # This machine stays as it is.
+            *("--check", "--diff", "--limit", limit),
+        ],
+        cwd=CHECKOUT / "playbooks",
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = f"path: {tmp_path}/control" in done.stdout
+    assert said == is_removed, done.stdout

@@ -12,6 +12,7 @@ import yaml  # type: ignore[import-untyped]
 from jinja2.nativetypes import NativeEnvironment
 
 from fpaas import spec
+from fpaas.control import inventory_checks
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ALL = CHECKOUT / "group_vars" / "all.yml"
@@ -40,6 +41,13 @@ def test_deduplication_follows_a_shortened_max_age() -> None:
     shortened = {**variables(), "bench_stream_max_age_s": "60"}
     rendered: object = NativeEnvironment().from_string(value).render(shortened)
     assert rendered == 60
+
+
+@pytest.mark.parametrize("name", inventory_checks.LOCAL_CONNECTIONS)
+def test_this_machine_is_the_embedded_lab_by_both_names_of_its_connection(name: str) -> None:
+    known = {"inventory_hostname": "h", "hostvars": {"h": {"ansible_connection": name}}}
+    value = NativeEnvironment().from_string(variables()["lab_service_manager"])
+    assert value.render(known) == "supervisor"
 
 
 def test_every_variable_has_a_comment() -> None:

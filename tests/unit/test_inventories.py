@@ -153,10 +153,18 @@ def test_inventory_that_is_no_lab_is_refused(
         group: {"hosts": {name: {"ansible_host": "192.0.2.1"} for name in names}}
         for group, names in {"others": ["web-1"], **hosts}.items()
     }
-    source = tmp_path / "lab.yml"
+    done = play(tmp_path, groups, playbook)
+    assert done.returncode == 2, done.stdout
+    assert message in done.stdout + done.stderr
+
+
+def play(
+    directory: Path, groups: dict[str, Any], playbook: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    source = directory / "lab.yml"
     source.write_text(yaml.safe_dump({"all": {"children": groups}}))
-    done = subprocess.run(
-        [SCRIPTS / "ansible-playbook", "-i", source, CHECKOUT / "playbooks" / playbook],
+    return subprocess.run(
+        [SCRIPTS / "ansible-playbook", "-i", source, CHECKOUT / "playbooks" / playbook, *options],
         cwd=CHECKOUT,
         env=os.environ | {"ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000"},
         stdin=subprocess.DEVNULL,
@@ -165,5 +173,36 @@ def test_inventory_that_is_no_lab_is_refused(
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("playbook", "option", "message"),
+    [
+        # Ansible skips plays without hosts, and tasks without a tag, and is content.
+        ("scenario-1.yml", "--limit=web-1", "leaves out b, a, c: a run needs all hosts"),
+        ("sweep.yml", "--limit=c", "leaves out b, a: a run needs all hosts"),
+        ("teardown.yml", "--limit=web-1", "leaves out b, a, c: nothing would be done"),
+        ("site.yml", "--tags=nats", "--tags: nats: no task of the lab has such a tag"),
+    ],
+)
+def test_playbooks_that_would_leave_something_out_are_refused(
+    tmp_path: Path, playbook: str, option: str, message: str
+) -> None:
+    groups = {
+        group: {"hosts": {name: {"ansible_host": "192.0.2.1"}}}
+        for group, name in [
+            *[("others", "web-1"), ("relay", "b"), ("nats", "a")],
+            *[("shuffler", "a"), ("consumers", "c")],
+        ]
+    }
+    done = play(tmp_path, groups, playbook, option)
     assert done.returncode == 2, done.stdout
     assert message in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "playbooks").glob("*.yml")), ids=str)
+def test_what_runs_once_runs_once_whatever_strategy_a_user_prefers(path: Path) -> None:
+    for one in yaml.safe_load(path.read_text()):
+        # With `free`, each host would make the lab's secrets, or play the sweep.
+        if "nats" in one.get("hosts", "") and path.name != "watch.yml":
+            assert one["strategy"] == "ansible.builtin.linear", one["name"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.control.inventory_checks import problems, several_here
+from fpaas.control.inventory_checks import left_out, problems, several_here, tags_that_skip
 
 GOOD = {"relay": ["r"], "nats": ["n"], "shuffler": ["s"], "consumers": ["c1", "c2"]}
 NEEDED = ("nats", "shuffler", "consumers")
@@ -41,6 +41,33 @@ def test_what_is_no_lab_at_all_lacks_all_of_it() -> None:
 def test_an_inventory_beside_group_vars_is_refused() -> None:
     (problem,) = problems(GOOD, NEEDED, ["/x/lab.yml"], Path("/x"))
     assert "is beside the lab's group_vars" in problem
+
+
+def test_an_inventory_that_is_a_directory_or_a_list_is_beside_nothing(tmp_path: Path) -> None:
+    (tmp_path / "my-lab").mkdir()
+    for source in (str(tmp_path / "my-lab"), f"{tmp_path}/host1,", "host1,"):
+        assert not list(problems(GOOD, NEEDED, [source], tmp_path))
+    assert list(problems(GOOD, NEEDED, [str(tmp_path)], tmp_path))
+
+
+def test_a_part_of_a_lab_plays_no_run_but_can_be_installed() -> None:
+    [problem] = left_out(GOOD | {"monitoring": ["m"]}, ["c1", "web-1"], is_whole=True)
+    assert "--limit: leaves out r, n, s, c2, m: a run needs all hosts" in problem
+    assert not [*left_out(GOOD, ["c1", "web-1"], is_whole=False)]
+    assert not [*left_out(GOOD, ["c1", "c2", "n", "r", "s"], is_whole=True)]
+
+
+def test_nothing_of_a_lab_is_refused_by_all_playbooks() -> None:
+    [problem] = left_out(GOOD, ["web-1"], is_whole=False)
+    assert "leaves out r, n, s, c1, c2: nothing would be done" in problem
+    assert not [*left_out({}, ["localhost"], is_whole=False)]
+
+
+def test_tags_that_would_leave_nothing_to_do() -> None:
+    [problem] = tags_that_skip(["nats", "x"], set())
+    assert "--tags: nats, x: no task of the lab has such a tag" in problem
+    for tags in (["all"], ["untagged"], ["mine", "x"]):
+        assert not [*tags_that_skip(tags, {"mine"})]
 
 
 def test_nothing_is_needed_of_what_is_torn_down() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 GROUPS = ("relay", "nats", "shuffler", "consumers")
@@ -56,10 +56,47 @@ def problems(
             f"{inventory}: hosts {', '.join(sorted(names, key=str.lower))}: two of these names "
             "differ in capitals only, which certificates do not tell apart; rename one."
         )
-    if any(Path(source).resolve().parent == checkout.resolve() for source in sources):
+    if any(_reads_beside(Path(source)) == checkout.resolve() for source in sources):
         yield (
             f"{inventory}: is beside the lab's group_vars, which Ansible would take for the "
             "inventory's own; move it into inventory/."
+        )
+
+
+def _reads_beside(source: Path) -> Path | None:
+    """Return the directory whose group_vars Ansible takes for a source's own; `a,b` has none."""
+    if "," in source.name and not source.exists():
+        return None
+    return source.resolve() if source.is_dir() else source.resolve().parent
+
+
+def left_out(
+    groups: Mapping[str, Sequence[str]], played: Collection[str], *, is_whole: bool
+) -> Iterator[str]:
+    """Say which hosts of a lab `--limit` leaves out, if a playbook cannot do without them.
+
+    `played` are those that it leaves, and `is_whole`: the playbook needs all of them. Each needs
+    one at least: otherwise it would do nothing, and succeed.
+    """
+    names = dict.fromkeys(host for name in (*GROUPS, MONITORING) for host in groups.get(name) or ())
+    missing = [name for name in names if name not in played]
+    if missing and (is_whole or len(missing) == len(names)):
+        what = "a run needs all hosts of its lab" if is_whole else "nothing would be done"
+        yield (
+            f"--limit: leaves out {', '.join(missing)}: {what}; leave --limit out, or use an "
+            "inventory of the hosts that you mean"
+        )
+
+
+def tags_that_skip(run_tags: Collection[str], own: Collection[str]) -> Iterator[str]:
+    """Say that `--tags` leaves nothing to do, if it does: the lab's tasks have none.
+
+    `own` are the tags of a task of the lab's, as one has them who imports its playbooks.
+    """
+    if not {*run_tags} & {"all", "untagged", *own}:
+        yield (
+            f"--tags: {', '.join(run_tags)}: no task of the lab has such a tag, so nothing would "
+            "be done; leave --tags out"
         )
 
 
