@@ -132,3 +132,41 @@ def test_secrets_stay_as_long_as_a_host_does(
     assert done.returncode == 0, done.stdout + done.stderr
     said = f"path: {tmp_path}/control" in done.stdout
     assert said == is_removed, done.stdout
+
+
+def test_on_this_machine_other_labs_keep_their_secrets_and_keys(tmp_path: Path) -> None:
+    lab = tmp_path / "a lab [1]"
+    (lab / "runs" / RUN_ID).mkdir(parents=True)
+    for path in (lab / "credentials", lab / "control/plan.json", lab / "guard.json"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    others = [lab / "control/my-lab-12345678/ca.key", lab / "ssh/cloud-x/id_ed25519"]
+    for path in others:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (tmp_path / "play.yml").write_text(REST)
+    hosts = {"here": {"ansible_connection": "local", "lab_dir": str(lab)}}
+    (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+
+    def again() -> str:
+        command = [SCRIPTS / "ansible-playbook", tmp_path / "play.yml"]
+        done = subprocess.run(
+            [*command, "-i", tmp_path / "hosts.yml"],
+            cwd=CHECKOUT / "playbooks",
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "changed=1" in again()
+    assert sorted(path for path in lab.rglob("*") if path.is_file()) == sorted(others)
+    assert "changed=0" in again()
+    for path in others:
+        path.unlink()
+        path.parent.rmdir()
+    (lab / "ssh").rmdir()
+    again()
+    assert not lab.exists()

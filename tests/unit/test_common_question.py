@@ -16,10 +16,11 @@ from tests.support.checkout import CHECKOUT
 OSTYPE = "kernel.ostype"
 
 
-def asked(lab: Path, file: Path, user: str) -> list[str]:
+def asked(lab: Path, file: Path, user: str, programs: Path = Path("/none")) -> list[str]:
     variables = CHECKOUT / "roles" / "common" / "vars" / "main.yml"
     question = yaml.safe_load(variables.read_text(encoding="utf-8"))["common_question"]
-    command = ["sh", "-c", question, "sh", user, str(lab), str(file), OSTYPE, "kernel.none"]
+    places = [str(lab), str(file), str(programs)]
+    command = ["sh", "-c", question, "sh", user, *places, OSTYPE, "kernel.none"]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     return said.stdout.splitlines()
 
@@ -49,3 +50,18 @@ def test_what_is_missing_is_no_answer(tmp_path: Path) -> None:
         "runs ",
         "sysctls ",
     ]
+
+
+def test_files_of_others_are_named_where_the_lab_is_to_be(tmp_path: Path) -> None:
+    lab, programs = tmp_path / "a lab", tmp_path / "programs"
+    for path in (lab / "lost+found", lab / "my data", programs / "agents-1", programs / "bin"):
+        path.mkdir(parents=True)
+    (programs / "nats-server").touch()
+
+    def others() -> list[str]:
+        said = asked(lab, tmp_path / "none", "nobody-of-this-name", programs)
+        return [line for line in said if line.startswith("other ")]
+
+    assert others() == [f"other {lab}/my data", f"other {programs}/bin"]
+    (lab / "runs").mkdir()
+    assert others() == [f"other {programs}/bin"]

@@ -677,6 +677,7 @@ def test_a_login_that_cannot_be_told_says_why_in_the_lab_s_words(
 
 
 def test_a_login_names_no_authority_that_does_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
     (tmp_path / "credentials").write_text('NATS_USER="fpaas"\nNATS_PASSWORD="secret"\n')
     command = [str(SCRIPTS / "fpaas"), "login", "-e", f"lab_dir={tmp_path}", "-e", "nats_tls=true"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
