@@ -18,6 +18,8 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.support.patience import PATIENCE_S
+
 GARBAGE = b"\xa2\x61t\x67#commit\x62op\x01\xff"
 TICK_S = 0.005
 
@@ -52,19 +54,23 @@ def future_cursor() -> bytes:
 class BadRelay(threading.Thread):
     """Event i comes `i / rate_per_s` after `start`, has seq `seq(i)`, and its time from `age_s(i)`.
 
+    If it `waits`, event 0 comes with the first subscription instead.
+
     `manner` says, for a time since it was first subscribed to, what it does: "serve", be "silent"
     (its socket answers pings), send only "info" or only "garbage", "close" with a close frame, or
     be "dead". `frames` replaces frames by event number; None leaves one out, b"" does not replace
     it. With a cursor it plays from (`inclusive`) or after it, within the numbering that it has by
     then: one begins at each of the events `renumbers_at`; it has their last `window`. Without
     `says_future` a cursor beyond the last is taken for none. `answer` is given in place of a
-    subscription. `subscriptions` are (seconds since the start, cursor).
+    subscription. `subscriptions` are (seconds since the start, cursor). `late_s` is how much later
+    than it was to it went on at most.
     """
 
     def __init__(
         self,
         rate_per_s: float = 50,
         *,
+        waits: bool = False,
         port: int = 0,
         seq: Callable[[int], int] = lambda event: 1000 + event,
         age_s: Callable[[int], float] = lambda _event: 0.0,
@@ -79,6 +85,7 @@ class BadRelay(threading.Thread):
     ) -> None:
         super().__init__(daemon=True)
         self.rate_per_s = rate_per_s
+        self._waits = waits
         self.seq = seq
         self.subscriptions: list[tuple[float, int | None]] = []
         self.attempts: list[float] = []
@@ -98,16 +105,18 @@ class BadRelay(threading.Thread):
         self._connections: set[ServerConnection] = set()
         self.url = ""
         self.began_s = 0.0
+        self.late_s = 0.0
+        self._died_s: float | None = None
 
     def __enter__(self) -> Self:
         self.began_s = time.time()
         self.start()
-        assert self._listens.wait(10)
+        assert self._listens.wait(PATIENCE_S)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
-        self.join(10)
+        self.join(PATIENCE_S)
 
     def run(self) -> None:
         self._loop.run_until_complete(self._serve())
@@ -120,6 +129,11 @@ class BadRelay(threading.Thread):
     def read_for_s(self) -> float:
         """How long ago it was first subscribed to; 0 before."""
         return self.since_s - self.subscriptions[0][0] if self.subscriptions else 0.0
+
+    @property
+    def dead_for_s(self) -> float:
+        """How long ago it was dead first, with all connections cut; 0 before."""
+        return 0.0 if self._died_s is None else self.since_s - self._died_s
 
     @property
     def due(self) -> int:
@@ -156,9 +170,13 @@ class BadRelay(threading.Thread):
                 self.url = f"ws://127.0.0.1:{self._port}"
                 self._listens.set()
                 while not self._end.is_set() and self._manner(self.read_for_s) != "dead":
+                    looked_s = time.monotonic()
                     await asyncio.sleep(TICK_S)
+                    self.late_s = max(self.late_s, time.monotonic() - looked_s - TICK_S)
                 for connection in tuple(self._connections):
                     connection.transport.abort()
+                if self._died_s is None:
+                    self._died_s = self.since_s
 
     def _process(self, _connection: ServerConnection, _request: Request) -> Response | None:
         answer = self._answer(len(self.attempts))
@@ -182,12 +200,15 @@ class BadRelay(threading.Thread):
         assert connection.request is not None
         values = parse_qs(urlsplit(connection.request.path).query).get("cursor")
         cursor = int(values[0]) if values else None
+        if self._waits and not self.subscriptions:
+            self.began_s = time.time()
         self.subscriptions.append((self.since_s, cursor))
         position = await self._start(connection, cursor)
         while not self._end.is_set() and connection.close_code is None:
-            manner = self._manner(self.read_for_s)
+            # What falls due once its manner is asked for may be its to serve no more.
+            due, manner = self.due, self._manner(self.read_for_s)
             if manner == "serve":
-                while position < self.due:
+                while position < due:
                     sent = self.frame(position)
                     position += 1
                     if sent is not None:

@@ -125,14 +125,20 @@ def tab(browser: str, profile: Path) -> Iterator[Tab]:
                 raise RuntimeError(f"{browser} did not come up in {START_LIMIT_S:g} s")
             time.sleep(0.05)
         port, path = port_file.read_text().splitlines()[:2]
-        with connect(f"ws://127.0.0.1:{port}{path}", proxy=None) as link:
+        with _linked(f"ws://127.0.0.1:{port}{path}") as link:
             page = _first_page(link)
-        address = f"ws://127.0.0.1:{port}/devtools/page/{page}"
-        with connect(address, max_size=None, proxy=None) as link:
+        with _linked(f"ws://127.0.0.1:{port}/devtools/page/{page}") as link:
             yield Tab(link)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _linked(address: str) -> ClientConnection:
+    """Connect, without pings: pongs come behind what nobody reads between two commands."""
+    return connect(
+        address, max_size=None, proxy=None, open_timeout=ANSWER_LIMIT_S, ping_interval=None
+    )
 
 
 def _first_page(link: ClientConnection) -> str:

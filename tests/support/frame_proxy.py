@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.patience import PATIENCE_S
 from tests.support.relay_process import message
 
 
@@ -35,7 +36,7 @@ class FrameProxy(threading.Thread):
 
     def start(self) -> None:
         super().start()
-        assert self._listens.wait(10)
+        assert self._listens.wait(PATIENCE_S)
 
     def run(self) -> None:
         self._loop.run_until_complete(self._serve())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 from tests.support.side_by_side import OwnLab
 
@@ -41,7 +42,7 @@ class MeasuredLab(OwnLab):
     def text(self, agent: str) -> str:
         """Return what an agent serves."""
         url = f"http://127.0.0.1:{self.ports[agent]}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
             return str(answer.read().decode())
 
     def scrape(self, agent: str) -> Scrape:

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.support.checkout import SCRIPTS
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 
 
@@ -57,7 +58,7 @@ class NatsServer:
         )
 
     def wait_until_healthy(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             try:
                 with urllib.request.urlopen(f"{self.monitoring_url}/healthz", timeout=1):
@@ -67,7 +68,7 @@ class NatsServer:
         raise RuntimeError((self._directory / "nats.log").read_text())
 
     def has_client(self, name: str) -> bool:
-        with urllib.request.urlopen(f"{self.monitoring_url}/connz", timeout=2) as answer:
+        with urllib.request.urlopen(f"{self.monitoring_url}/connz", timeout=PATIENCE_S) as answer:
             return name in [one.get("name") for one in json.load(answer)["connections"]]
 
     def kill(self) -> None:
@@ -80,13 +81,13 @@ class NatsServer:
     def wait_until_ended(self) -> None:
         """Wait until somebody else has ended it."""
         assert self._process is not None
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=PATIENCE_S)
         self._process = None
 
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=PATIENCE_S)
             self._process = None
 
 
@@ -119,7 +120,14 @@ class NatsCluster:
             server.stop()
 
     def leader(self, stream: str) -> str:
-        """Name the server that leads a stream."""
+        """Name the server that leads a stream; while there is an election, that takes a while."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (found := self._leader_now(stream)) is None:
+            assert time.monotonic() < deadline, f"no server knows who leads {stream}"
+            time.sleep(0.1)
+        return found
+
+    def _leader_now(self, stream: str) -> str | None:
         for server in self.servers.values():
             url = f"{server.monitoring_url}/jsz?accounts=true&streams=true"
             with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
@@ -127,4 +135,4 @@ class NatsCluster:
                     for detail in account.get("stream_detail") or []:
                         if detail["name"] == stream and detail["cluster"].get("leader"):
                             return str(detail["cluster"]["leader"])
-        raise RuntimeError(f"no server knows who leads {stream}")
+        return None

@@ -37,7 +37,7 @@ SHORT = {
     "bench_measure_s": 6,
     "bench_drain_s": 2,
 }
-PLAYBOOK_S = 120
+PLAYBOOK_S = 600
 #: From a playbook's death to the end of what it had started.
 CLEAN_UP_S = guard.COLLECT_S + 30
 

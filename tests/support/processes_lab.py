@@ -19,6 +19,7 @@ from tests.support import control_account
 from tests.support.arming import UP_WITHIN_S, wait_until_up
 from tests.support.checkout import SCRIPTS
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 
 LOAD_HOST = "load"
@@ -97,7 +98,7 @@ class ProcessesLab:
             *(self.bundle / "hosts" / host / f"{agent}.status.json" for agent, host in names)
         )
 
-    def arm(self) -> None:
+    def arm(self, lead_s: float = LEAD_S) -> None:
         """Set T0 once the stream is there, all are up and clocks were compared, as a playbook."""
         clocks: dict[str, arming.HostClock] = {}
         deadline = time.monotonic() + UP_WITHIN_S
@@ -105,7 +106,7 @@ class ProcessesLab:
             assert time.monotonic() < deadline, f"clocks were not compared: {sorted(clocks)}"
             time.sleep(0.05)
             clocks = {host: clock for host in self._hosts if (clock := self._clock(host))}
-        self.spec = arming.arm(self.spec, time.time_ns(), LEAD_S, 0, clocks)
+        self.spec = arming.arm(self.spec, time.time_ns(), lead_s, 0, clocks)
         self._write_spec()
         control_account.write(self.bundle)
 
@@ -171,11 +172,12 @@ class ProcessesLab:
 
     def wait_until_ended(self, agent: str) -> None:
         """Wait until an agent has ended by itself."""
-        left_s = self.spec.settled_unix_ns / NS_PER_S - time.time()
-        self._processes[f"{agent} on {self._host_of[agent]}"].wait(timeout=max(1.0, left_s))
+        left_s = max(0.0, self.spec.settled_unix_ns / NS_PER_S - time.time())
+        process = self._processes[f"{agent} on {self._host_of[agent]}"]
+        process.wait(timeout=left_s + PATIENCE_S)
 
     def _await_end(self, agent: str) -> None:
-        self._processes[f"{agent} on {self._host_of[agent]}"].wait(timeout=5)
+        self._processes[f"{agent} on {self._host_of[agent]}"].wait(timeout=PATIENCE_S)
 
     def _await_status(self, agent: str) -> None:
         """Wait until an agent that was started again says so itself."""
@@ -194,9 +196,10 @@ class ProcessesLab:
         due_s = self.spec.t0_unix_ns / NS_PER_S + seconds_after_t0
         time.sleep(max(0.0, due_s - time.time()))
 
-    def wait(self, grace_s: float = 40) -> dict[str, int]:
+    def wait(self) -> dict[str, int]:
         """Wait until all agents have ended; returns their exit codes by `agent on host`."""
-        deadline = self.spec.settled_unix_ns / NS_PER_S + grace_s
+        # The probe's last look alone may take a minute.
+        deadline = self.spec.settled_unix_ns / NS_PER_S + 2 * PATIENCE_S
         for process in self._processes.values():
             process.wait(timeout=max(1.0, deadline - time.time()))
         return {name: process.returncode for name, process in self._processes.items()}
@@ -269,7 +272,7 @@ class ProcessesLab:
             [SCRIPTS / "fpaas", *map(str, arguments)],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=5 * PATIENCE_S,
             check=False,
         )
         assert done.returncode in good, done.stdout + done.stderr

@@ -11,6 +11,7 @@ import nats
 from nats.js.api import ConsumerInfo, StreamInfo
 
 from fpaas.spec import STREAM_NAME, RunSpec, Topology, build, read_variables
+from tests.support.patience import PATIENCE_S
 from tests.support.run_specs import SCENARIO
 
 
@@ -37,7 +38,7 @@ def provision(path: Path, spec: RunSpec, *arguments: str) -> subprocess.Complete
         [sys.executable, "-m", "fpaas.cli", "provision", "--run", str(run_json), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=5 * PATIENCE_S,
         check=False,
     )
 
@@ -45,7 +46,7 @@ def provision(path: Path, spec: RunSpec, *arguments: str) -> subprocess.Complete
 def stream_and_durables(url: str) -> tuple[StreamInfo, list[ConsumerInfo]]:
     async def read() -> tuple[StreamInfo, list[ConsumerInfo]]:
         client = await nats.connect(url.split(","))
-        context = client.jetstream()
+        context = client.jetstream(timeout=PATIENCE_S)
         try:
             return (
                 await context.stream_info(STREAM_NAME),

@@ -18,10 +18,9 @@ from websockets.sync.client import ClientConnection, connect
 from fpaas.spec import RunSpec
 from tests.support.arming import arm_once_up
 from tests.support.checkout import SCRIPTS
+from tests.support.patience import PATIENCE_S
 
 PATH = "/xrpc/com.atproto.sync.subscribeRepos"
-START_TIMEOUT_S = 60.0
-ANSWER_TIMEOUT_S = 30.0
 #: From the start of a run's relay to T0: its subscribers connect meanwhile.
 LEAD_S = 2
 
@@ -47,7 +46,7 @@ class RelayProcess:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=15)
+        return self.process.wait(timeout=PATIENCE_S)
 
     def end(self) -> None:
         if self.process.poll() is None:
@@ -60,7 +59,7 @@ class RelayProcess:
             arm_once_up(run_json, "relay", lead_s=LEAD_S)
 
     def _wait_for_url(self) -> str:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             found = re.search(r" at (ws://\S+)", self.log)
             if found:
@@ -83,13 +82,21 @@ def running_relay(directory: Path, *options: object) -> Iterator[RelayProcess]:
 
 def subscribe(url: str, cursor: int | None = None) -> ClientConnection:
     query = "" if cursor is None else f"?cursor={cursor}"
-    return connect(f"{url}{PATH}{query}", compression=None, max_size=None, proxy=None)
+    return connect(
+        f"{url}{PATH}{query}",
+        compression=None,
+        max_size=None,
+        proxy=None,
+        open_timeout=PATIENCE_S,
+        # It would take the relay for gone: pongs come behind frames that nobody has read yet.
+        ping_interval=None,
+    )
 
 
 def receive(connection: ClientConnection, count: int) -> list[bytes]:
     frames = []
     for _ in range(count):
-        frame = connection.recv(timeout=15)
+        frame = connection.recv(timeout=PATIENCE_S)
         assert isinstance(frame, bytes)
         frames.append(frame)
     return frames
@@ -107,7 +114,7 @@ def seqs(frames: list[bytes]) -> list[int]:
 def read_until_answered(connection: ClientConnection, answered: threading.Event) -> list[bytes]:
     """Return the frames before a pong, which this client takes only while somebody reads them."""
     frames: list[bytes] = []
-    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    deadline = time.monotonic() + PATIENCE_S
     while not answered.is_set():
         if time.monotonic() > deadline:
             raise TimeoutError("no pong")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from tests.support.nats_servers import NatsServer
 from tests.support.processes_lab import LOAD_HOST, ProcessesLab
 
-UP_WITHIN_S = 120
+UP_WITHIN_S = 300
 
 T = TypeVar("T")
 L = TypeVar("L", bound="OwnLab")

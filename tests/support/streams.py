@@ -6,11 +6,12 @@ import nats
 from nats.js.api import StorageType, StreamConfig
 
 from fpaas import spec
+from tests.support.patience import PATIENCE_S
 
 
 async def create_stream(url: str, storage: StorageType = StorageType.MEMORY) -> None:
     connection = await nats.connect(url)
-    await connection.jetstream().add_stream(
+    await connection.jetstream(timeout=PATIENCE_S).add_stream(
         StreamConfig(
             name=spec.STREAM_NAME,
             subjects=[f"{spec.SUBJECT_ROOT}.>"],

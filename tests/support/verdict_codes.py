@@ -39,6 +39,11 @@ def is_busy(summary: dict[str, Any]) -> bool:
     return not BUSY.isdisjoint(of_summary(summary, "invalid"))
 
 
+def is_crowded(summary: dict[str, Any]) -> bool:
+    """Whether others had the processors, as no freeze of a test's own brings it about."""
+    return not {"host_saturated", "host_steal"}.isdisjoint(of_summary(summary))
+
+
 def missed_goals(summary: dict[str, Any]) -> list[str]:
     """Return the names of goals that were missed."""
     return [

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import CHECKOUT
+from tests.support.patience import PATIENCE_S
 
 FILES = CHECKOUT / "roles/machine_lab/files"
 #: One lab's name begins like the other's.
@@ -18,7 +19,11 @@ OURS, THEIRS = "FPAAS_MACHINE_LAB=/labs/a", "FPAAS_MACHINE_LAB=/labs/a-2"
 
 def play(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sh", FILES / script, *arguments], capture_output=True, text=True, timeout=30, check=False
+        ["sh", FILES / script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 
@@ -27,7 +32,7 @@ def processes() -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     started = {}
     for mark in (OURS, THEIRS):
         name, _, value = mark.partition("=")
-        started[mark] = subprocess.Popen(["sleep", "60"], env=os.environ | {name: value})
+        started[mark] = subprocess.Popen(["sleep", "600"], env=os.environ | {name: value})
     yield started
     for process in started.values():
         process.kill()
@@ -38,7 +43,7 @@ def test_ends_its_own_lab_only(processes: dict[str, subprocess.Popen[bytes]]) ->
     done = play("lab-end", OURS)
 
     assert int(done.stdout.split()[0]) == processes[OURS].pid
-    assert processes[OURS].wait(5) != 0
+    assert processes[OURS].wait(PATIENCE_S) != 0
     assert processes[THEIRS].poll() is None
     # And nothing to end is no error, and no change.
     again = play("lab-end", OURS)

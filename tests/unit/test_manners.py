@@ -11,6 +11,7 @@ from fpaas.relay.audience import Audience
 from fpaas.relay.cursors import Rules
 from fpaas.relay.manners import Manners
 from fpaas.spec import Fault
+from tests.support.patience import PATIENCE_S
 
 
 class UnableAudience(Audience):
@@ -25,7 +26,7 @@ def test_manners_that_fail_do_not_keep_the_relay_from_sending() -> None:
         overdue = Fault("silence", "relay", at_s=-5, for_s=60)
         manners = Manners(UnableAudience(Rules()), [overdue], common_time.now_ns(), None)
         playing = asyncio.create_task(manners.play())
-        await asyncio.wait_for(manners.caught_up(), 5)
+        await asyncio.wait_for(manners.caught_up(), PATIENCE_S)
         with pytest.raises(ExceptionGroup):
             await playing
 

@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from fpaas.records import events, status
 from fpaas.records.events import PROCESS_ENDED, EventLog
 from fpaas.records.nats import DurableState, FinalSnapshot, StreamState
 from fpaas.records.status import AgentStatus, State
+from tests.support.patience import PATIENCE_S
 
 
 @given(st.lists(st.floats(0, 3.5), max_size=50))
@@ -101,6 +104,13 @@ def test_processes_are_found_by_status_and_pid_files(tmp_path: Path) -> None:
     assert [(e.process, e.pid) for e in read_pid_file(pid_file, "nats")] == [("nats", 42)]
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_process_comes_and_goes(tmp_path: Path) -> None:
     usage = ProcessUsage(tmp_path, {})
     assert usage.sample() == []
@@ -111,7 +121,8 @@ def test_a_process_comes_and_goes(tmp_path: Path) -> None:
         assert first.process == "relay"
         # What it used in no time is unknown.
         assert first.cpu_pct is None
-        time.sleep(0.3)
+        # A busy machine may let it wait.
+        wait_until(lambda: psutil.Process(child.pid).cpu_times().user > (first.cpu_s or 0) + 0.05)
         (second,) = usage.sample()
         assert second.cpu_pct is not None
         assert second.cpu_pct > 0
@@ -123,7 +134,7 @@ def test_a_process_comes_and_goes(tmp_path: Path) -> None:
     finally:
         child.kill()
     # Dead, though not yet waited for.
-    time.sleep(0.1)
+    wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
     assert usage.sample() == []
     child.wait()
     assert usage.sample() == []

@@ -219,9 +219,10 @@ def test_a_pause_that_goes_on_right_into_the_end_is_found(tmp_path: Path) -> Non
         await asyncio.wait([watching])
 
     asyncio.run(play())
-    (event,) = events.read(tmp_path / "e")[0]
-    assert event.kind == AGENT_PAUSED
-    assert length_s(event) >= 0.6
+    # A busy machine may have made it pause before, too.
+    found = events.read(tmp_path / "e")[0]
+    assert {event.kind for event in found} == {AGENT_PAUSED}
+    assert length_s(found[-1]) >= 0.6
 
 
 def test_who_is_not_listened_to_is_not_silent(bench: Bench) -> None:
@@ -232,8 +233,9 @@ def test_who_is_not_listened_to_is_not_silent(bench: Bench) -> None:
 
 
 def test_times_are_of_the_wall_clock(tmp_path: Path) -> None:
+    before_ns = time.time_ns()
     bench = Bench(tmp_path / "e")
-    began = time.time_ns()
+    after_ns = time.time_ns()
     bench.sleep(2)
     (event,) = bench.found()
-    assert abs(event.begin_unix_ns - began) < 0.1 * NS_PER_S
+    assert before_ns - 0.1 * NS_PER_S < event.begin_unix_ns < after_ns + 0.1 * NS_PER_S
