@@ -23,6 +23,7 @@ from fpaas.relay.control_frames import error_frame, info_frame
 from tests.support.bad_relay import GARBAGE, BadRelay
 from tests.support.capture_files import frames_in
 from tests.support.checkout import SCRIPTS
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 from tests.support.relay_process import RelayProcess, message, running_relay, seqs
 from tests.support.relay_run import a_run
@@ -58,7 +59,7 @@ def start(*options: object, limit_bytes: int | None = None) -> subprocess.Popen[
 def record(*options: object, limit_bytes: int | None = None) -> tuple[int, str]:
     with start(*options, limit_bytes=limit_bytes) as process:
         try:
-            _, stderr = process.communicate(timeout=40)
+            _, stderr = process.communicate(timeout=2 * PATIENCE_S)
         finally:
             process.kill()
     assert "Traceback" not in stderr
@@ -72,7 +73,7 @@ def assert_dense(frames: list[bytes]) -> None:
 
 
 def wait_for_bytes(path: Path, count: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while not path.exists() or path.stat().st_size < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -110,8 +111,10 @@ def test_bounds(tmp_path: Path, relay: RelayProcess) -> None:
     assert 200_000 < by_bytes.stat().st_size <= 300_000
     assert_dense(frames_in(by_bytes))
     by_time = tmp_path / "time"
-    assert record(relay.url, "--output", by_time, "--max-seconds", 1)[0] == 0
-    assert 300 < len(frames_in(by_time)) < 3000
+    began_s = time.monotonic()
+    assert record(relay.url, "--output", by_time, "--max-seconds", 2)[0] == 0
+    # However late its process was to start, or to end.
+    assert 0 < len(frames_in(by_time)) < 1000 * (time.monotonic() - began_s)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -122,7 +125,7 @@ def test_interrupted_recording_replays(
     with start(relay.url, "--output", output) as process:
         wait_for_bytes(output, 100_000)
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "frames, " in stderr
     assert_dense(frames_in(output))
@@ -141,7 +144,7 @@ def test_lost_relay_is_taken_up_again_without_gap_or_repeat(tmp_path: Path) -> N
         relay.process.kill()
         relay.process.wait()
         stack.enter_context(running_relay(tmp_path, *options))
-        _, stderr = process.communicate(timeout=40)
+        _, stderr = process.communicate(timeout=2 * PATIENCE_S)
     assert process.returncode == 0, stderr
     assert "WARNING" in stderr
     frames = frames_in(output)
@@ -218,7 +221,7 @@ def test_what_has_no_seq_or_is_garbage_is_left_out(tmp_path: Path) -> None:
 
     output = tmp_path / "capture"
     with relay_that(handler) as url:
-        code, stderr = record(url, "--output", output, "--max-seconds", 2)
+        code, stderr = record(url, "--output", output, "--max-seconds", 5)
     assert code == 0
     assert frames_in(output) == frames
     assert "1 undecodable left out" in stderr
@@ -258,13 +261,15 @@ def test_a_relay_that_renumbers_ends_the_recording(tmp_path: Path) -> None:
 
 
 def test_a_relay_that_only_answers_pings_is_connected_again(tmp_path: Path) -> None:
-    with BadRelay(50, manner=lambda s: "silent" if 0.3 < s < 1.8 else "serve") as relay:
+    with BadRelay(
+        50, manner=lambda s: "silent" if s > 0.3 and len(bad.subscriptions) < 2 else "serve"
+    ) as bad:
         output = tmp_path / "capture"
-        options = ("--max-seconds", 8, "--max-frames", 100, "--stuck-s", 0.6)
-        code, stderr = record(relay.url, "--output", output, *options)
+        options = ("--max-seconds", PATIENCE_S, "--max-frames", 100, "--stuck-s", 0.6)
+        code, stderr = record(bad.url, "--output", output, *options)
     assert code == 0
     assert "taken for stuck" in stderr
-    assert len(relay.subscriptions) >= 2
+    assert len(bad.subscriptions) >= 2
     numbers = seqs(frames_in(output))
     assert numbers == list(range(numbers[0], numbers[0] + 100))
 
@@ -274,14 +279,15 @@ def test_new_numberings_bad_frames_and_lost_connections_are_recorded_through(
 ) -> None:
     with BadRelay(
         200,
-        # Seven seconds after its start: by then the recording is under way.
+        waits=True,
         seq=lambda event: 1000 + event if event < 1440 else event - 1439,
         renumbers_at=(1440,),
         frames=lambda event: GARBAGE if event % 60 in (20, 21, 22) else b"",
-        manner=lambda s: "close" if 0.4 < s < 0.5 else "serve",
-    ) as relay:
+        # Long before it renumbers: whoever comes back only then asks for what is still to come.
+        manner=lambda s: "close" if 0.4 < s < 2 and len(bad.subscriptions) < 2 else "serve",
+    ) as bad:
         output = tmp_path / "capture"
-        code, stderr = record(relay.url, "--output", output, "--max-frames", 1500)
+        code, stderr = record(bad.url, "--output", output, "--max-frames", 1500)
     assert code == 0, stderr
     assert "renumbered 1 times" in stderr
     events = [message(frame)[1]["rev"] for frame in frames_in(output)]
