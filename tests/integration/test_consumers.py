@@ -30,6 +30,7 @@ from fpaas.spec import STREAM_NAME, RunSpec
 from tests.support.arming import arm_once_up
 from tests.support.nats_headers import header_block
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 from tests.support.provisioning import provision, run_spec, stream_and_durables
 
@@ -39,20 +40,24 @@ PAYLOAD = b"\xa2" + b"x" * 5000
 PARTITIONS = 4
 
 
-def fill(url: str, messages: int, first: int = 1) -> None:
+def fill(url: str, messages: int) -> None:
     """Publish as the shuffler does."""
 
     async def publish() -> None:
         connection = NatsConnection(NatsAddress.parse(url), name="fill")
         await connection.connect()
-        for seq in range(first, first + messages):
+        for seq in range(1, messages + 1):
             header = header_block([("Nats-Msg-Id", f"did:plc:a/{seq}"), ("Fpaas-Seq", f"{seq}")])
             subject = f"atproto.firehose.commit.{seq % PARTITIONS}.app.bsky.feed.like"
             sizes = f"{len(header)} {len(header) + len(PAYLOAD)}"
             line = f"HPUB {subject} {sizes}\r\n".encode()
             connection.write(line + header + PAYLOAD + b"\r\n")
-        connection.write(b"PING\r\n")
-        await asyncio.sleep(0.3)
+        client = await nats.connect(url)
+        stream = client.jetstream(timeout=PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await stream.stream_info(STREAM_NAME)).state.messages < messages:
+                await asyncio.sleep(0.02)
+        await client.close()
         await connection.close()
 
     asyncio.run(publish())
@@ -76,7 +81,7 @@ class Agent:
         run = ["--run", str(directory / "run.json"), "--out", str(directory), "--host", "one"]
         return cls(directory, *run, "--metrics-listen", "", *arguments)
 
-    def wait(self, timeout_s: float = 30) -> tuple[int, str]:
+    def wait(self, timeout_s: float = 2 * PATIENCE_S) -> tuple[int, str]:
         _, stderr = self.process.communicate(timeout=timeout_s)
         return self.process.returncode, stderr
 
@@ -85,7 +90,9 @@ class Agent:
             return _json(self.directory / "consumers.status.json")
         return {"state": "", "pids": [], "figures": {}}
 
-    def until(self, condition: Callable[[dict[str, Any]], bool], timeout_s: float = 15) -> None:
+    def until(
+        self, condition: Callable[[dict[str, Any]], bool], timeout_s: float = PATIENCE_S
+    ) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition(self.status()):
             assert time.monotonic() < deadline, self.status()
@@ -118,7 +125,7 @@ def agents() -> Iterator[list[Agent]]:
     for agent in started:
         if agent.process.poll() is None:
             agent.process.terminate()
-            agent.process.communicate(timeout=10)
+            agent.process.communicate(timeout=PATIENCE_S)
 
 
 def start(agents: list[Agent], directory: Path, spec: RunSpec, *arguments: str) -> Agent:
@@ -142,6 +149,11 @@ def short(url: str, **values: object) -> RunSpec:
     return run_spec(url, **(defaults | values))
 
 
+def was_late(directory: Path) -> bool:
+    """Whether this machine kept a worker waiting for a moment in which polls were due."""
+    return (merge_logs([directory / "consumers-0.hlog"])["loop_lag"].max_us or 0) > 200_000
+
+
 def test_fanout_every_consumer_gets_what_it_polled_for(
     nats_server: NatsServer, tmp_path: Path, agents: list[Agent]
 ) -> None:
@@ -156,8 +168,10 @@ def test_fanout_every_consumer_gets_what_it_polled_for(
 
     assert code == 0, stderr
     results = agent.results()
-    assert 50 <= results["polls"] <= 60
-    assert results["fetches"]["ok"] == results["fetches"]["pulls"] == results["polls"]
+    assert results["polls"] == results["fetches"]["pulls"]
+    assert results["polls"] + results["fetches"]["unsent"] <= 60
+    assert results["polls"] >= 50 or was_late(tmp_path)
+    assert results["fetches"]["ok"] == results["polls"]
     assert results["processed"] == results["acks"] == 20 * results["polls"]
     assert results["bytes"] == results["processed"] * len(PAYLOAD)
     assert results["duplicate_deliveries"] == results["redelivered"] == 0
@@ -197,7 +211,7 @@ def test_polls_end_and_the_agent_is_silent_before_the_run_has_settled(
 
     assert code == 0
     spec = RunSpec.load(tmp_path / "run.json")
-    assert time.time_ns() < spec.settled_unix_ns + 1_000_000_000
+    assert agent.status()["unix_ns"] < spec.settled_unix_ns or was_late(tmp_path)
     assert agent.results()["fetches"]["empty"] > 0
     assert agent.results()["fetches"]["by_status"]["404"] == agent.results()["polls"]
 
@@ -205,7 +219,7 @@ def test_polls_end_and_the_agent_is_silent_before_the_run_has_settled(
 def test_shared_delivers_each_message_once_over_all_workers(
     nats_server: NatsServer, tmp_path: Path, agents: list[Agent]
 ) -> None:
-    spec = short(nats_server.url, bench_delivery="shared", bench_workers=2)
+    spec = short(nats_server.url, bench_delivery="shared", bench_workers=2, bench_measure_s=8)
     assert provision(tmp_path, spec).returncode == 0
     fill(nats_server.url, 500)
     agent = start(agents, tmp_path, spec)
@@ -231,6 +245,7 @@ def test_partitioned_delivers_each_message_to_the_consumer_of_its_partition(
         bench_delivery="partitioned",
         bench_consumers=PARTITIONS,
         bench_fetch="drain",
+        bench_measure_s=6,
     )
     assert provision(tmp_path, spec).returncode == 0
     fill(nats_server.url, 400)
@@ -256,24 +271,28 @@ def test_big_batches_of_many_consumers_cut_no_connection(
         bench_batch_size=500,
         bench_poll_interval_s=0.5,
         bench_poll_jitter_pct=100,
-        bench_measure_s=4,
+        bench_measure_s=600,
     )
     assert provision(tmp_path, spec).returncode == 0
     fill(nats_server.url, 500)
     agent = start(agents, tmp_path, spec)
+    agent.until(lambda status: status["figures"].get("processed", 0) >= 50 * 500)
 
+    agent.process.terminate()
     code, stderr = agent.wait()
 
     assert code == 0, stderr
     assert agent.results()["connections"]["reconnects"] == 0
     assert agent.results()["fetches"]["lost"] == 0
     assert agent.results()["processed"] == 50 * 500
-    with urllib.request.urlopen(f"{nats_server.monitoring_url}/varz", timeout=5) as answer:
+    with urllib.request.urlopen(f"{nats_server.monitoring_url}/varz", timeout=PATIENCE_S) as answer:
         assert json.load(answer)["slow_consumers"] == 0
 
 
 def test_a_connection_each(nats_server: NatsServer, tmp_path: Path, agents: list[Agent]) -> None:
-    spec = short(nats_server.url, bench_consumers=30, bench_connections="per_consumer")
+    spec = short(
+        nats_server.url, bench_consumers=30, bench_connections="per_consumer", bench_measure_s=6
+    )
     assert provision(tmp_path, spec).returncode == 0
     fill(nats_server.url, 100)
     agent = start(agents, tmp_path, spec)
@@ -288,17 +307,19 @@ def test_a_connection_each(nats_server: NatsServer, tmp_path: Path, agents: list
 def test_a_durable_that_is_deleted_is_counted_by_reason_and_polled_on(
     nats_server: NatsServer, tmp_path: Path, agents: list[Agent]
 ) -> None:
-    spec = short(nats_server.url, bench_consumers=2)
+    spec = short(nats_server.url, bench_consumers=2, bench_measure_s=600)
     assert provision(tmp_path, spec).returncode == 0
     agent = start(agents, tmp_path, spec)
     agent.until(lambda status: status["figures"].get("polls", 0) >= 2)
 
     async def delete() -> None:
         client = await nats.connect(nats_server.url)
-        await client.jetstream().delete_consumer(STREAM_NAME, "fpaas-00001")
+        await client.jetstream(timeout=PATIENCE_S).delete_consumer(STREAM_NAME, "fpaas-00001")
         await client.close()
 
     asyncio.run(delete())
+    agent.until(lambda _: agent.results()["fetches"]["refused"] >= 2)
+    agent.process.terminate()
     code, stderr = agent.wait()
 
     assert code == 0, stderr
@@ -311,7 +332,7 @@ def test_a_durable_that_is_deleted_is_counted_by_reason_and_polled_on(
 def test_a_server_that_crashes_is_reconnected_to(
     nats_server: NatsServer, tmp_path: Path, agents: list[Agent]
 ) -> None:
-    spec = short(nats_server.url, bench_measure_s=6)
+    spec = short(nats_server.url, bench_measure_s=600)
     assert provision(tmp_path, spec).returncode == 0
     fill(nats_server.url, 200)
     agent = start(agents, tmp_path, spec)
@@ -320,15 +341,21 @@ def test_a_server_that_crashes_is_reconnected_to(
     nats_server.kill()
     time.sleep(1)
     nats_server.start()
+
+    def is_made_again(_: dict[str, Any]) -> bool:
+        url = f"{nats_server.monitoring_url}/jsz"
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+            return bool(json.load(answer)["consumers"] == spec.consumers.count)
+
+    # Its stream was in memory, and was made again, with the durables.
+    agent.until(is_made_again)
+    agent.until(lambda _: agent.results()["connections"]["reconnects"] > 0)
+    agent.process.terminate()
     code, stderr = agent.wait()
 
     assert code == 0, stderr
     results = agent.results()
     assert results["connections"]["reconnects"] == results["connections"]["count"]
-    # Its stream was in memory, and was made again, with the durables.
-    url = f"{nats_server.monitoring_url}/jsz"
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        assert json.load(answer)["consumers"] == spec.consumers.count
     assert results["processed"] > 0
 
 
@@ -339,15 +366,24 @@ def test_sigterm_ends_it_with_what_was_measured(
     assert provision(tmp_path, spec).returncode == 0
     fill(nats_server.url, 100)
     agent = start(agents, tmp_path, spec)
-    agent.until(lambda status: status["figures"].get("processed", 0) > 0)
+    # More than one of both workers is owed.
+    agent.until(lambda status: status["figures"].get("processed", 0) > 500)
 
     agent.process.terminate()
-    code, stderr = agent.wait(10)
+    code, stderr = agent.wait()
 
     assert code == 0, stderr
     assert agent.status()["state"] == "stopped"
     assert agent.results(0)["processed"] > 0
     assert agent.results(1)["processed"] > 0
+
+
+def has_kept(directory: Path, worker: int) -> bool:
+    """Whether a worker left what it had done by one of its seconds, if it is killed."""
+    journal = directory / f"consumers-{worker}.deliveries.journal"
+    with contextlib.suppress(OSError):
+        return journal.stat().st_size > 0 and _json(directory / f"consumers-{worker}.json") != {}
+    return False
 
 
 def test_a_worker_that_dies_fails_the_agent_and_the_other_goes_on(
@@ -357,7 +393,7 @@ def test_a_worker_that_dies_fails_the_agent_and_the_other_goes_on(
     assert provision(tmp_path, spec).returncode == 0
     fill(nats_server.url, 100)
     agent = start(agents, tmp_path, spec)
-    agent.until(lambda status: status["figures"].get("processed", 0) > 0)
+    agent.until(lambda _: has_kept(tmp_path, 0))
 
     os.kill(agent.status()["pids"][1], signal.SIGKILL)
     code, stderr = agent.wait()
@@ -382,7 +418,7 @@ def test_a_worker_that_a_fault_ended_is_started_again(
     assert provision(tmp_path, spec).returncode == 0
     fill(nats_server.url, 100)
     agent = start(agents, tmp_path, spec)
-    agent.until(lambda status: status["figures"].get("processed", 0) > 0)
+    agent.until(lambda _: has_kept(tmp_path, 0))
     killed = agent.status()["pids"][1]
 
     os.kill(killed, signal.SIGKILL)
@@ -410,7 +446,7 @@ def test_workers_do_not_outlive_their_agent(
     agent.process.kill()
     agent.process.communicate()
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -459,25 +495,27 @@ def test_on_its_own_it_brings_its_durables_and_takes_them_away(
     )
     agents.append(agent)
 
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE_S
     text = ""
-    while 'fpaas_consumers_fetches_total{result="empty"} 0.0' in text or not text:
-        assert time.monotonic() < deadline
+    while "fpaas_consumers_messages_processed_total 1500.0" not in text:
+        assert time.monotonic() < deadline, text
         time.sleep(0.2)
         with (
             contextlib.suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer,
+            urllib.request.urlopen(
+                f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S
+            ) as answer,
         ):
             text = answer.read().decode()
-    assert "fpaas_consumers_messages_processed_total 1500.0" in text
     assert "fpaas_consumers_consumers 5.0" in text
     assert len(stream_and_durables(nats_server.url)[1]) == 5
-    time.sleep(5)
+    assert agent.process.stderr is not None
+    # It says so every few seconds, and ends after a minute.
+    assert any("msg/s" in line for line in agent.process.stderr)
     agent.process.send_signal(signal.SIGINT)
     code, stderr = agent.wait()
 
     assert code == 0, stderr
-    assert "msg/s" in stderr
     _, durables = stream_and_durables(nats_server.url)
     assert sorted(durable.name for durable in durables) == ["fpaas-00000", "fpaas-00001"]
 
@@ -557,7 +595,7 @@ def test_large_frames_neither_cut_connections_off_nor_stop_a_consumer(
         bench_consumers=2,
         bench_batch_size=100,
         bench_fetch=fetch,
-        bench_measure_s=8,
+        bench_measure_s=600,
     )
     firehose = replace(spec.firehose, source="a.bin", frame_bytes_mean=float(len(payload)))
     spec = replace(spec, firehose=firehose)
@@ -565,13 +603,15 @@ def test_large_frames_neither_cut_connections_off_nor_stop_a_consumer(
 
     async def publish() -> None:
         connection = await nats.connect(nats_server.url)
-        stream = connection.jetstream()
+        stream = connection.jetstream(timeout=PATIENCE_S)
         for seq in range(messages):
             await stream.publish(f"atproto.firehose.commit.{seq % PARTITIONS}.a", payload)
         await connection.close()
 
     asyncio.run(publish())
     agent = start(agents, tmp_path, spec)
+    agent.until(lambda status: status["figures"].get("processed", 0) >= 2 * messages)
+    agent.process.terminate()
     code, said = agent.wait()
     assert code == 0, said
     results = agent.results()
