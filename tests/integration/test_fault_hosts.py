@@ -26,6 +26,7 @@ from fpaas.spec import Fault
 from fpaas.spec.faults import LIST
 from tests.support.arming import arm_once_up
 from tests.support.checkout import SCRIPTS
+from tests.support.patience import PATIENCE_S
 from tests.support.run_specs import build
 
 pytestmark = pytest.mark.integration
@@ -76,7 +77,7 @@ class Hosts:
             "  c.close()\n"
         )
         self._processes.append(subprocess.Popen([*self._in(there), sys.executable, "-c", sink]))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while not self.reaches():
             assert time.monotonic() < deadline
 
@@ -92,7 +93,7 @@ class Hosts:
             "import socket, sys, time\n"
             "t = time.monotonic()\n"
             f"s = socket.create_connection(({THERE!r}, {PORT}), timeout=1)\n"
-            f"s.settimeout(20); s.sendall(bytes({size})); s.shutdown(1); s.recv(1)\n"
+            f"s.settimeout(60); s.sendall(bytes({size})); s.shutdown(1); s.recv(1)\n"
             "print(time.monotonic() - t)\n"
         )
         done = subprocess.run(
@@ -104,6 +105,10 @@ class Hosts:
 
     def reaches(self) -> bool:
         return self.send(1) is not None
+
+    def sends_at_once(self, size: int) -> bool:
+        took_s = self.send(size)
+        return took_s is not None and took_s < 1
 
     def run(self, *faults: dict[str, Any]) -> subprocess.Popen[bytes]:
         entries = LIST.read("faults", list(faults))
@@ -152,21 +157,21 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
 
 def wait_until(holds: Callable[[], bool]) -> None:
     """Wait for what a fault, or its undo, brings about: on a busy machine, it may come late."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-PARTITION = {"do": "partition", "on": "shuffler", "peer": "nats", "at_s": 1, "for_s": 3}
+PARTITION = {"do": "partition", "on": "shuffler", "peer": "nats", "at_s": 1, "for_s": 8}
 
 
 @needs_root
 def test_a_partition_is_one_until_its_end(hosts: Hosts) -> None:
     agent = hosts.run(PARTITION)
     wait_until(lambda: not hosts.reaches())
-    assert agent.wait(timeout=10) == 0
-    assert hosts.reaches()
+    assert agent.wait(timeout=PATIENCE_S) == 0
+    wait_until(hosts.reaches)
     found, _ = events.read(hosts.directory / "faults.events.jsonl")
     assert found[0].parameters["addresses"] == THERE
 
@@ -182,10 +187,8 @@ def test_a_partition_ends_if_the_agent_is_killed(hosts: Hosts) -> None:
 @needs_root
 def test_a_link_is_capped_until_its_end(hosts: Hosts) -> None:
     size = 1_000_000
-    before = hosts.send(size)
-    assert before is not None
-    assert before < 1
-    fault = {"do": "limit", "on": "a", "mbit_per_s": 4, "at_s": 1, "for_s": 8}
+    wait_until(lambda: hosts.sends_at_once(size))
+    fault = {"do": "limit", "on": "a", "mbit_per_s": 4, "at_s": 1, "for_s": 300}
     agent = hosts.run(fault)
     wait_until(hosts.shaped)
     capped = hosts.send(size)
@@ -194,9 +197,7 @@ def test_a_link_is_capped_until_its_end(hosts: Hosts) -> None:
     os.kill(hosts.status["pid"], signal.SIGKILL)
     agent.wait()
     wait_until(lambda: not hosts.shaped())
-    after = hosts.send(size)
-    assert after is not None
-    assert after < 1
+    wait_until(lambda: hosts.sends_at_once(size))
 
 
 @needs_root
@@ -205,7 +206,7 @@ def test_what_the_kernel_lacks_is_said(hosts: Hosts) -> None:
     if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
         pytest.skip("this kernel has netem")
     agent = hosts.run({"do": "delay", "on": "a", "delay_ms": 5, "at_s": 1, "for_s": 1})
-    assert agent.wait(timeout=15) == 3
+    assert agent.wait(timeout=PATIENCE_S) == 3
     assert "bench_faults[0] (delay on a at 1 s)" in hosts.status["message"]
     assert not hosts.shaped()
 
@@ -238,7 +239,7 @@ def test_a_disk_is_full_and_then_it_is_not(small_disk: Path) -> None:
     assert list(small_disk.iterdir()) == []
     for undo in filled.undo:
         undo.perform()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while free_mb(small_disk) < 19:
         assert time.monotonic() < deadline
 
@@ -253,10 +254,7 @@ def test_a_disk_that_was_not_full_in_its_time_is_said_to_be_that(small_disk: Pat
     assert free_mb(small_disk) > 19
 
 
-def test_a_full_disk_is_free_again_if_everybody_is_gone(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(disk, "GRACE_S", 0.5)
+def test_a_full_disk_is_free_again_if_everybody_is_gone(small_disk: Path) -> None:
     filled = FillDisk(small_disk, 0, for_s=0)
     filled.begin()
     assert free_mb(small_disk) < 0.1
@@ -264,7 +262,7 @@ def test_a_full_disk_is_free_again_if_everybody_is_gone(
         (small_disk / "more").write_bytes(bytes(1_000_000))
     [end] = filled.undo
     pid = end.processes[0].pid  # type: ignore[union-attr]
-    deadline = time.monotonic() + disk.GRACE_S + 15
+    deadline = time.monotonic() + disk.GRACE_S + PATIENCE_S
     while free_mb(small_disk) < 19:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -289,7 +287,7 @@ def test_lines_wait_for_a_disk_that_is_full(small_disk: Path) -> None:
 
 
 def test_a_faults_agent_tells_of_the_disk_that_it_fills(small_disk: Path, tmp_path: Path) -> None:
-    [entry] = LIST.read("faults", [{"do": "fill_disk", "on": "nats", "at_s": 1, "for_s": 1}])
+    [entry] = LIST.read("faults", [{"do": "fill_disk", "on": "nats", "at_s": 1, "for_s": 5}])
     hosts = {"relay": ["a"], "nats": ["b"], "shuffler": ["a"], "consumers": ["a"]}
     path = tmp_path / "run.json"
     path.write_text(replace(build(), t0_unix_ns=0, hosts=hosts, faults=[Fault(**entry)]).to_json())
@@ -297,7 +295,7 @@ def test_a_faults_agent_tells_of_the_disk_that_it_fills(small_disk: Path, tmp_pa
     with subprocess.Popen([SCRIPTS / "fpaas", *words]) as agent:
         (tmp_path / "faults.status.json").symlink_to(small_disk / "faults.status.json")
         arm_once_up(path, "faults", lead_s=1)
-        assert agent.wait(timeout=30) == 0
+        assert agent.wait(timeout=PATIENCE_S) == 0
     found, wrong = events.read(small_disk / "faults.events.jsonl")
     assert wrong is None
     assert [(one.kind, one.parameters["undone_by"]) for one in found] == [("fault", "faults")]
