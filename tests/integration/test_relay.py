@@ -37,6 +37,7 @@ from fpaas.relay.wire import Wire
 from fpaas.spec import RunSpec
 from tests.support.arming import arm_once_up
 from tests.support.checkout import SCRIPTS
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 from tests.support.relay_process import (
     PATH,
@@ -115,10 +116,23 @@ def test_end_of_what_is_offered_still_replays(tmp_path: Path) -> None:
             assert seqs(receive(connection, 1)) == [50]
 
 
+def wait_until_offered(relay: RelayProcess, seq: int) -> None:
+    """Wait until a relay has offered a frame: until then, a cursor there is in the future."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        with subscribe(relay.url, cursor=seq) as connection, contextlib.suppress(TimeoutError):
+            frame = connection.recv(timeout=0.5)
+            assert isinstance(frame, bytes)
+            if message(frame)[0] == {"op": -1}:
+                continue
+        return
+    raise TimeoutError(seq)
+
+
 def test_outdated_cursor_is_told_and_replay_begins_with_the_window(tmp_path: Path) -> None:
     options = ("--rate-per-s", 1000, "--max-frames", 500, "--replay-window-frames", 100)
     with running_relay(tmp_path, *options) as relay:
-        time.sleep(1.0)
+        wait_until_offered(relay, 500)
         with subscribe(relay.url, cursor=3) as connection:
             first, *frames = receive(connection, 101)
     header, body = message(first)
@@ -133,7 +147,7 @@ def test_future_cursor_gets_an_error_frame_and_is_closed(relay: RelayProcess) ->
         assert header == {"op": -1}
         assert body["error"] == "FutureCursor"
         with pytest.raises(ConnectionClosed):
-            connection.recv(timeout=5)
+            connection.recv(timeout=PATIENCE_S)
 
 
 def test_consumer_too_slow_is_told_and_closed(tmp_path: Path) -> None:
@@ -259,7 +273,7 @@ def test_endless_headers_are_refused(relay: RelayProcess) -> None:
 def raw_request(relay: RelayProcess, request: str | bytes) -> tuple[int, dict[str, str], bytes]:
     """Send bytes and return the status, headers and body of the response to them."""
     host, port = relay.url.removeprefix("ws://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as plain:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as plain:
         plain.sendall(request.encode() if isinstance(request, str) else request)
         answer = b""
         while piece := plain.recv(65_536):
@@ -281,7 +295,7 @@ def test_an_empty_cursor_is_none(relay: RelayProcess, query: str) -> None:
 def test_cursor_0_begins_at_the_oldest_kept_without_a_word(tmp_path: Path) -> None:
     options = ("--rate-per-s", 1000, "--max-frames", 500, "--replay-window-frames", 100)
     with running_relay(tmp_path, *options) as relay:
-        time.sleep(1.0)
+        wait_until_offered(relay, 500)
         with subscribe(relay.url, cursor=0) as connection:
             assert seqs(receive(connection, 100)) == list(range(401, 501))
         with connect(f"{relay.url}{PATH}?cursor=000", compression=None) as connection:
@@ -291,7 +305,7 @@ def test_cursor_0_begins_at_the_oldest_kept_without_a_word(tmp_path: Path) -> No
 def test_exclusive_replay_begins_after_the_cursor(tmp_path: Path) -> None:
     window = ("--rate-per-s", 1000, "--max-frames", 500, "--replay-window-frames", 100)
     with running_relay(tmp_path, *window, "--replay", "exclusive") as relay:
-        time.sleep(1.0)
+        wait_until_offered(relay, 500)
         for cursor, first in ((450, 451), (400, 401), (0, 401), (499, 500)):
             with subscribe(relay.url, cursor=cursor) as connection:
                 assert seqs(receive(connection, 501 - first)) == list(range(first, 501))
@@ -316,7 +330,7 @@ def test_nonsense_is_answered_and_survived(
     relay: RelayProcess, nonsense: bytes, answer: bytes
 ) -> None:
     host, port = relay.url.removeprefix("ws://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as plain:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as plain:
         plain.sendall(nonsense)
         assert plain.recv(1000).startswith(answer)
         while plain.recv(1000):
@@ -345,14 +359,14 @@ def test_a_large_message_of_a_subscriber_is_not_kept(tmp_path: Path) -> None:
         numbers = seqs(receive(other, 2 * RATE_PER_S))
         assert _rss_kb(relay) - before_kb < 8_000
         assert numbers == list(range(numbers[0], numbers[0] + 2 * RATE_PER_S))
-        talker.join(20)
+        talker.join(PATIENCE_S)
         assert not talker.is_alive()
         numbers = seqs(receive(connection, 1000))
         assert numbers == list(range(numbers[0], numbers[0] + 1000))
 
 
 def test_a_subscriber_that_talks_without_end_holds_up_nobody(tmp_path: Path) -> None:
-    options = ("--rate-per-s", RATE_PER_S, "--duration-s", 6, "--out", tmp_path)
+    options = ("--rate-per-s", RATE_PER_S, "--out", tmp_path)
     with running_relay(tmp_path, *options) as relay:
         ended = threading.Event()
 
@@ -366,13 +380,14 @@ def test_a_subscriber_that_talks_without_end_holds_up_nobody(tmp_path: Path) -> 
         with subscribe(relay.url) as talking, subscribe(relay.url) as other:
             talker = threading.Thread(target=talk, args=(talking,), daemon=True)
             talker.start()
-            cpu_s = _cpu_s(relay)
+            cpu_s, began_s = _cpu_s(relay), time.monotonic()
             numbers = seqs(receive(other, 3 * RATE_PER_S))
-            used_s = _cpu_s(relay) - cpu_s
+            used_s, took_s = _cpu_s(relay) - cpu_s, time.monotonic() - began_s
             assert numbers == list(range(numbers[0], numbers[0] + 3 * RATE_PER_S))
             ended.set()
-        assert used_s < 2.0
-        assert relay.process.wait(timeout=15) == 0
+        # Three seconds, or as many as a busy machine makes of them.
+        assert used_s < 0.67 * took_s
+        assert relay.stop() == 0
 
 
 def _cpu_s(relay: RelayProcess) -> float:
@@ -400,7 +415,7 @@ def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -
             )
             await asyncio.sleep(1.0)
             assert len(relay.audience.subscribers) == 1
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 answer = await reader.read(-1)  # to the end: it was dropped
             assert b"101 Switching" in answer
             assert b"\x89\x00" in answer
@@ -416,24 +431,26 @@ def test_run_is_offered_whole_from_t0_on(tmp_path: Path) -> None:
     with running_relay(tmp_path, "--run", tmp_path / "run.json", "--out", tmp_path) as relay:
         spec = RunSpec.load(tmp_path / "run.json")
         with subscribe(relay.url, cursor=0) as connection:
+            is_in_time = time.time_ns() < spec.t0_unix_ns
             frames = receive(connection, 1)
             assert time.time_ns() >= spec.t0_unix_ns
             frames += receive(connection, 999)
             assert frames == expect(list(range(1, 1001)))
         with subscribe(relay.url, cursor=500) as again:
             assert seqs(receive(again, 501)) == list(range(500, 1001))
-        assert relay.process.wait(timeout=30) == 0
+        assert relay.process.wait(timeout=PATIENCE_S) == 0
         assert time.time_ns() >= spec.settled_unix_ns
     result = json.loads((tmp_path / "relay.json").read_text())
     assert result["first_seq"] == 1
     assert result["last_seq"] == result["offered"] == spec.frames_due() == 1000
-    assert result["sent"] == 1000
-    assert result["replayed"] == 501
+    assert result["sent"] + result["replayed"] == 1501
+    # Whoever was there from T0 on was sent all of it as it fell due.
+    assert not is_in_time or result["sent"] == 1000
     assert result["connects"] == 2
     assert result["ignored"] == result["slow_disconnects"] == 0
     assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == "done"
     legs = merge_logs([tmp_path / "relay.hlog"])
-    assert legs["relay_lateness"].count == 1000
+    assert legs["relay_lateness"].count == result["sent"]
     assert legs["relay_lateness"].negative_count == 0
     assert legs["loop_lag"].count > 10
     samples = [json.loads(line) for line in (tmp_path / "relay.samples.jsonl").open()]
@@ -444,7 +461,7 @@ def test_run_is_offered_whole_from_t0_on(tmp_path: Path) -> None:
 def test_run_offers_whether_or_not_somebody_reads(tmp_path: Path) -> None:
     a_run(tmp_path, bench_measure_s=1)
     with running_relay(tmp_path, "--run", tmp_path / "run.json", "--out", tmp_path) as relay:
-        assert relay.process.wait(timeout=15) == 0
+        assert relay.process.wait(timeout=PATIENCE_S) == 0
     result = json.loads((tmp_path / "relay.json").read_text())
     assert (result["offered"], result["sent"]) == (500, 0)
 
@@ -459,7 +476,8 @@ def test_sigterm_keeps_what_was_measured(tmp_path: Path) -> None:
         assert time.time_ns() > RunSpec.load(tmp_path / "run.json").t0_unix_ns
         assert relay.stop() == 0
     result = json.loads((tmp_path / "relay.json").read_text())
-    assert 300 <= result["sent"] <= result["offered"] < 30_000
+    assert result["sent"] + result["replayed"] >= 300
+    assert result["sent"] <= result["offered"] < 30_000
     assert json.loads((tmp_path / "relay.status.json").read_text())["state"] == "stopped"
     assert merge_logs([tmp_path / "relay.hlog"])["relay_lateness"].count == result["sent"]
 
@@ -493,7 +511,7 @@ def test_full_disk_is_said_and_offering_goes_on(tmp_path: Path) -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),  # noqa: PLW1509
     ) as process:
         arm_once_up(tmp_path / "run.json", "relay", lead_s=1)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 3
     assert f"{tmp_path}: the relay's figures are not whole: File too large" in stderr.decode()
     assert f"offered {spec.frames_due()} frames" in stderr.decode()
@@ -523,7 +541,7 @@ def test_capture_is_replayed_once_or_in_loops(tmp_path: Path) -> None:
 
 def test_capture_is_replayed_at_its_own_pace(tmp_path: Path) -> None:
     firehose = Synthetic(seed=9)  # frames 2.222 ms apart by their own times
-    frames = [firehose.frame(index) for index in range(900)]
+    frames = [firehose.frame(index) for index in range(1900)]
     capture = tmp_path / "capture"
     capture.write_bytes(b"".join(LENGTH.pack(len(frame)) + frame for frame in frames))
     options = ("--source", capture, "--pace", "capture", "--speed", 2, "--once")
@@ -531,11 +549,15 @@ def test_capture_is_replayed_at_its_own_pace(tmp_path: Path) -> None:
         running_relay(tmp_path, *options) as relay,
         subscribe(relay.url, cursor=0) as connection,
     ):
-        receive(connection, 100)
-        began_s = time.monotonic()
-        receive(connection, 800)
-        # 0.89 s; at half or twice the speed it would be 1.78 or 0.44.
-        assert 0.6 < time.monotonic() - began_s < 1.6
+        received_s = []
+        for _ in frames:
+            receive(connection, 1)
+            received_s.append(time.monotonic())
+    # No frame comes early, and some are not late, whatever keeps this test or the relay waiting.
+    late_s = [at_s - number * 0.002222 / 2 for number, at_s in enumerate(received_s)]
+    first, last = min(late_s[:900]), min(late_s[-900:])
+    # Of 1000 frames; at half or twice the speed it would be 1.1 s later or 0.55 s earlier.
+    assert abs(last - first) < 0.3
 
 
 def test_real_capture_goes_over_the_wire_unchanged(tmp_path: Path, real_frames: Path) -> None:
