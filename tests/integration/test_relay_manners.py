@@ -19,7 +19,7 @@ from fpaas.firehose.frames import FrameError, decode
 from fpaas.firehose.synthetic import Synthetic
 from fpaas.records import events
 from fpaas.records.events import FAULT, EventRecord
-from fpaas.spec import RunSpec
+from tests.support.patience import PATIENCE_S
 from tests.support.relay_process import (
     PATH,
     RelayProcess,
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.integration
 
 RATE_PER_S = 200
 #: Time to subscribe before it.
-AT_S = 3.0
+AT_S = 5.0
 CLOSE_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 3000, 4999)
 
 
@@ -54,7 +54,7 @@ def noted(directory: Path) -> list[EventRecord]:
 
 def wait_until_undone(directory: Path) -> None:
     """Wait until all that a relay has begun has its end."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while any(event.end_unix_ns is None for event in noted(directory)):
         assert time.monotonic() < deadline, noted(directory)
         time.sleep(0.05)
@@ -103,7 +103,7 @@ def test_it_disconnects_with_each_close_code(tmp_path: Path) -> None:
 
 
 def test_nobody_is_let_in_while_it_disconnects(tmp_path: Path) -> None:
-    fault = {"do": "disconnect", "close_code": 1012, "for_s": 3}
+    fault = {"do": "disconnect", "close_code": 1012, "for_s": 6}
     with running_relay(tmp_path, *options(tmp_path, fault)) as relay:
         with subscribe(relay.url) as connection:
             frames, code = read_until_closed(connection)
@@ -120,11 +120,12 @@ def test_nobody_is_let_in_while_it_disconnects(tmp_path: Path) -> None:
         assert relay.stop() == 0
     (event,) = noted(tmp_path)
     assert event.end_unix_ns is not None
-    assert (event.end_unix_ns - event.begin_unix_ns) / 1e9 == pytest.approx(3, abs=1.5)
+    assert 5.9 < (event.end_unix_ns - event.begin_unix_ns) / 1e9 < PATIENCE_S
 
 
 def come_again(relay: RelayProcess, cursor: int) -> ClientConnection:
-    for _ in range(100):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
         with contextlib.suppress(InvalidStatus):
             return subscribe(relay.url, cursor)
         time.sleep(0.1)
@@ -133,7 +134,7 @@ def come_again(relay: RelayProcess, cursor: int) -> ClientConnection:
 
 def wait_for(directory: Path, do: str) -> EventRecord:
     """Wait until a fault has begun."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             for event in noted(directory):
@@ -162,11 +163,12 @@ def test_it_stalls_and_answers_no_ping(tmp_path: Path) -> None:
             pong = connection.ping()
             assert not pong.wait(1.0)
             host, port = relay.url.removeprefix("ws://").split(":")
-            with socket.create_connection((host, int(port)), timeout=0.5) as late:
+            with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as late:
+                late.settimeout(0.5)
                 late.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
                 with pytest.raises(TimeoutError):
                     late.recv(1)
-                late.settimeout(60)
+                late.settimeout(PATIENCE_S)
                 # It is answered when that is over.
                 assert late.recv(100).startswith(b"HTTP/1.1 426")
             frames += receive(connection, 8 * RATE_PER_S)
@@ -184,9 +186,9 @@ def test_it_is_silent_and_answers_pings(tmp_path: Path) -> None:
         with subscribe(relay.url, cursor=0) as connection:
             wait_for(tmp_path, "silence")
             frames = what_is_left(connection)
-            assert connection.ping().wait(5)
+            assert connection.ping().wait(PATIENCE_S)
             with subscribe(relay.url, cursor=0) as other:
-                assert other.ping().wait(5)
+                assert other.ping().wait(PATIENCE_S)
                 with pytest.raises(TimeoutError):
                     other.recv(timeout=0.5)
                 # Who is behind then is not too slow.
@@ -301,11 +303,11 @@ def test_it_drips(tmp_path: Path) -> None:
     assert event.end_unix_ns is not None
     dripped = [
         unix_ns
-        for unix_ns in received_unix_ns
+        for unix_ns in received_unix_ns[int(AT_S * RATE_PER_S) + 1 :]
         # What was held back comes while its end is being noted.
         if 0.5 < (unix_ns - event.begin_unix_ns) / 10**9 < 5.8
     ]
-    # 5.4 KB each.
+    # 5.4 KB each; what was sent before this test may be late to take.
     assert 1 <= len(dripped) <= 20
     account = result(tmp_path)
     assert account["sent"] + account["replayed"] >= len(frames)
@@ -321,7 +323,7 @@ def test_each_is_an_event_with_begin_and_end(tmp_path: Path) -> None:
         {"do": "stall", "at_s": 2.5, "for_s": 60},
     ]
     with running_relay(tmp_path, *options(tmp_path, *faults)) as relay:
-        time.sleep(5)
+        wait_for(tmp_path, "stall")
         # Whoever ends meanwhile has undone what had begun.
         with subscribe_late(relay):
             assert relay.stop() == 0
@@ -330,14 +332,14 @@ def test_each_is_an_event_with_begin_and_end(tmp_path: Path) -> None:
     for event in found.values():
         assert event.end_unix_ns is not None
     lasted_s = [(one.end_unix_ns or 0) - one.begin_unix_ns for one in found.values()]
-    assert lasted_s[0] / 1e9 == pytest.approx(1, abs=0.7)
-    assert lasted_s[4] / 1e9 < 30
+    assert lasted_s[0] / 1e9 > 0.9
+    assert lasted_s[4] / 1e9 < 60
 
 
 @contextlib.contextmanager
 def subscribe_late(relay: RelayProcess) -> Any:  # noqa: ANN401
     host, port = relay.url.removeprefix("ws://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as plain:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as plain:
         yield plain
 
 
@@ -350,16 +352,14 @@ def test_a_relay_that_is_started_again_goes_on_with_its_manners(tmp_path: Path) 
     a_run(tmp_path, bench_measure_s=60, bench_faults=faults)
     run = ("--run", tmp_path / "run.json", "--out", tmp_path)
     with running_relay(tmp_path, *run) as relay:
-        t0_unix_ns = RunSpec.load(tmp_path / "run.json").t0_unix_ns
-        while time.time_ns() < t0_unix_ns + 3 * 10**9:
-            time.sleep(0.1)
+        wait_for(tmp_path, "silence")
         relay.process.kill()
         relay.process.wait()
     assert [event.parameters["do"] for event in noted(tmp_path)] == ["rewind", "replay", "silence"]
     with running_relay(tmp_path, *run) as relay, subscribe(relay.url, cursor=0) as connection:
         with pytest.raises(TimeoutError):
             connection.recv(timeout=1)
-        assert connection.ping().wait(5)
+        assert connection.ping().wait(PATIENCE_S)
         assert relay.stop() == 0
     found = noted(tmp_path)
     assert [event.parameters["do"] for event in found] == ["rewind", "replay", "silence"]
