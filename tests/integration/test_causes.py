@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fpaas.spec import NS_PER_S
 from tests.support import verdict_codes
 from tests.support.nats_servers import NatsServer
 from tests.support.processes_lab import ProcessesLab
@@ -22,11 +24,11 @@ LOAD: dict[str, Any] = {
     "bench_batch_size": 200,
     "bench_firehose_rate_per_s": 200,
     "bench_warmup_s": 1,
-    "bench_measure_s": 6,
-    "bench_drain_s": 2,
+    "bench_measure_s": 11,
+    "bench_drain_s": 4,
     "bench_ack_wait_s": 1,
 }
-DUE = 200 * 7
+DUE = 200 * 12
 OUTCOMES = (
     *("not_read", "undecodable", "published", "duplicates_rejected"),
     *("publish_failed", "publish_unknown"),
@@ -75,6 +77,7 @@ def test_a_killed_relay(lab: ProcessesLab) -> None:
     lab.start()
     lab.sleep_until(KILLED_AT_S)
     lab.kill("relay")
+    killed_s = time.time() - lab.spec.t0_unix_ns / NS_PER_S
     summary = report(lab)
     check_blame(summary, "relay_died")
     invalid = verdict_codes.of_summary(summary, "invalid")
@@ -85,14 +88,16 @@ def test_a_killed_relay(lab: ProcessesLab) -> None:
     left = account(lab, "relay.json")
     assert not left["complete"]
     # It went on for 0.9 s after its last account, and all of that was read.
-    assert left["offered"] == pytest.approx(200 * 3, abs=100)
     ledger = summary["ledger"]
-    assert ledger["offered"] == pytest.approx(200 * KILLED_AT_S, abs=60)
-    assert ledger["offered"] >= left["offered"]
+    assert left["offered"] <= ledger["offered"] <= 200 * killed_s + 1
+    if not verdict_codes.is_busy(summary):
+        assert left["offered"] == pytest.approx(200 * (killed_s - 0.9), abs=100)
+        assert ledger["offered"] == pytest.approx(200 * killed_s, abs=60)
     assert ledger["published"] == ledger["stored"] == ledger["offered"] - ledger["not_read"]
     assert ledger["not_read"] == ledger["not_read_by_cause"]["relay_died"]
     died = verdict_codes.entries(summary)[0]
-    assert died["parameters"]["at_s"] == pytest.approx(KILLED_AT_S, abs=1.2)
+    late_s = 5 if verdict_codes.is_busy(summary) else 1.2
+    assert died["parameters"]["at_s"] == pytest.approx(killed_s, abs=late_s)
 
 
 def test_a_relay_that_is_killed_and_started_twice(lab: ProcessesLab) -> None:
@@ -115,7 +120,7 @@ def test_a_relay_that_is_killed_and_started_twice(lab: ProcessesLab) -> None:
     assert summary["fidelity"]["relay_lateness_ms"]["at_least"]["p99"] is None
 
 
-@pytest.mark.parametrize("lab", [{"bench_measure_s": 12}], indirect=True)
+@pytest.mark.parametrize("lab", [{"bench_measure_s": 16}], indirect=True)
 def test_a_relay_that_is_killed_a_second_time_for_good(lab: ProcessesLab) -> None:
     lab.start()
     lab.sleep_until(2.0)
@@ -126,12 +131,11 @@ def test_a_relay_that_is_killed_a_second_time_for_good(lab: ProcessesLab) -> Non
     lab.kill("relay")
     summary = report(lab)
     check_blame(summary, "relay_died")
-    assert 200 * 4 <= summary["ledger"]["offered"] < 200 * 13
+    assert 200 * 4 <= summary["ledger"]["offered"] < 200 * 17
 
 
 def test_a_killed_shuffler(lab: ProcessesLab) -> None:
     lab.start()
-    # Its accounts are seconds apart.
     lab.sleep_until(6.5)
     lab.kill("shuffler")
     summary = report(lab)
