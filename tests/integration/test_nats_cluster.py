@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from fpaas.records import events
-from fpaas.spec import STREAM_NAME, RunSpec
+from fpaas.spec import NS_PER_S, STREAM_NAME, RunSpec
 from tests.support import verdict_codes
 from tests.support.all_delivered import check_all_delivered
 from tests.support.nats_servers import NatsCluster, NatsServer
@@ -89,9 +90,12 @@ def test_nothing_is_lost_when_a_server_of_a_cluster_is_killed(
     killed = leader if role == "leader" else next(n for n in nats_cluster.servers if n != leader)
     lab.sleep_until(KILLED_AT_S)
     nats_cluster.servers[killed].kill()
+    killed_s = since_t0(lab)
+    launched_s = None
     if comes_back:
         lab.sleep_until(KILLED_AT_S + 2)
         nats_cluster.servers[killed].launch()
+        launched_s = since_t0(lab)
     codes = lab.wait()
     assert set(codes.values()) == {0}, codes
 
@@ -112,7 +116,8 @@ def test_nothing_is_lost_when_a_server_of_a_cluster_is_killed(
     code = "nats_restarted_outlived" if comes_back else "nats_died_outlived"
     notes = verdict_codes.entries(summary, "note")
     assert [one["host"] for one in notes if one["code"] == code] == [killed]
-    check_events(summary["events"], killed, was_leader=role == "leader", comes_back=comes_back)
+    leader_died_s = killed_s if role == "leader" else None
+    check_events(summary, killed, leader_died_s, launched_s)
     assert {clock["server"] for clock in summary["clock"].values()} <= {"n1", "n2", "n3"}
     assert summary["latency_ms"]["publish_to_fetch"]["clock_error_ms"] is not None
     samples = [
@@ -125,23 +130,29 @@ def test_nothing_is_lost_when_a_server_of_a_cluster_is_killed(
     assert all(sample.get("server") == sample.get("leader") for sample in swept)
 
 
+def since_t0(lab: ProcessesLab) -> float:
+    return time.time() - lab.spec.t0_unix_ns / NS_PER_S
+
+
 def check_events(
-    happened: list[dict[str, Any]], killed: str, *, was_leader: bool, comes_back: bool
+    summary: dict[str, Any], killed: str, leader_died_s: float | None, launched_s: float | None
 ) -> None:
     """Check when the death of a server was noted, its restart, and who led the stream then."""
+    happened = summary["events"]
+    late_s = 6 if verdict_codes.is_busy(summary) else 0
     restarts = [one for one in happened if one["kind"] == events.NATS_RESTARTED]
-    assert [one["host"] for one in restarts] == [killed] * comes_back
+    assert [one["host"] for one in restarts] == ([] if launched_s is None else [killed])
     for one in restarts:
-        assert one["end_s"] == pytest.approx(KILLED_AT_S + 2, abs=1.5)
+        assert one["end_s"] == pytest.approx(launched_s, abs=1.5 + late_s)
     # On a busy machine, a leader that is alive may be replaced as well.
     replaced = [
         one
         for one in happened
         if one["kind"] == events.LEADER_CHANGED and one["parameters"]["before"] == killed
     ]
-    if was_leader:
+    if leader_died_s is not None:
         # A server that is gone is missed for some seconds at most.
-        assert KILLED_AT_S <= replaced[-1]["begin_s"] < KILLED_AT_S + 10
+        assert leader_died_s - 0.1 <= replaced[-1]["begin_s"] < leader_died_s + 10 + late_s
         assert replaced[-1]["parameters"]["leader"] != killed
 
 
@@ -150,7 +161,7 @@ def test_a_single_memory_server_that_is_killed_for_good_makes_the_run_invalid(
 ) -> None:
     lab = make_lab({"n1": nats_server}, bench_measure_s=8, bench_drain_s=3)
     lab.start()
-    lab.sleep_until(KILLED_AT_S)
+    lab.wait_until_counted("shuffler", "published", round(KILLED_AT_S * 200 * 0.9))
     nats_server.kill()
     codes = lab.wait()
     assert codes == {name: 3 if name == "probe on n1" else 0 for name in codes}
@@ -213,11 +224,13 @@ def test_a_stream_without_a_quorum_is_noticed_though_its_server_answers(
     # Of the shuffler's server alone there is no quorum.
     others = [one for one in nats_cluster.servers.values() if not one.has_client("fpaas-shuffler")]
     assert len(others) == 2
+    stopped_s = since_t0(lab)
     for server in others:
         os.kill(server.pid, signal.SIGSTOP)
     try:
         lab.sleep_until(KILLED_AT_S + 4)
     finally:
+        gone_on_s = since_t0(lab)
         for server in others:
             os.kill(server.pid, signal.SIGCONT)
     lab.wait()
@@ -227,8 +240,9 @@ def test_a_stream_without_a_quorum_is_noticed_though_its_server_answers(
     silences = [one for one in summary["events"] if one["kind"] == "stream_silent"]
     silent = max(silences, key=lambda one: (one["end_s"] or 0) - one["begin_s"])
     assert silent["parameters"]["agent"] == "shuffler"
-    assert KILLED_AT_S - 0.5 < silent["begin_s"] < KILLED_AT_S + 2
-    assert silent["end_s"] > KILLED_AT_S + 3.9
+    late_s = 4 if verdict_codes.is_busy(summary) else 0
+    assert stopped_s - 0.5 - late_s < silent["begin_s"] < stopped_s + 2 + late_s
+    assert silent["end_s"] > gone_on_s - 0.1
     assert summary["ledger"]["unexplained"] == summary["ledger"]["lost"] == 0
     stood_still = [
         one["parameters"]["part"]
