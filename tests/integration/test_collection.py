@@ -17,12 +17,13 @@ import yaml  # type: ignore[import-untyped]
 
 from fpaas.control import lab_lock, lab_processes
 from tests.support.checkout import CHECKOUT, SCRIPTS
+from tests.support.patience import PATIENCE_S
 from tests.support.playbook_lab import PORTS, SHORT
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 
-PLAY_S = 180
+PLAY_S = 600
 
 
 def play(
@@ -77,7 +78,9 @@ def test_the_role_nats_alone_gives_a_server_that_lets_in_who_knows_the_password(
     password = (lab_dir / "credentials").read_text().split('"')[3]
     # The server greets, and then refuses who does not say the password.
     for user, answer in (("nobody", b"-ERR 'Authorization Violation'"), (password, b"PONG")):
-        with socket.create_connection(("127.0.0.1", ports["nats_port"]), timeout=10) as client:
+        with socket.create_connection(
+            ("127.0.0.1", ports["nats_port"]), timeout=PATIENCE_S
+        ) as client:
             login = json.dumps({"verbose": False, "user": "fpaas", "pass": user})
             client.sendall(f"CONNECT {login}\r\nPING\r\n".encode())
             with client.makefile("rb") as answers:

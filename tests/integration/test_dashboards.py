@@ -25,8 +25,8 @@ WINDOW_S = 4 * Prometheus.SCRAPE_S
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus, MeasuredLab]]:
     """A run with a fault in it, which has ended, and the Prometheus that scraped it."""
     directory = tmp_path_factory.mktemp("dashboards")
-    fault = {"do": "disconnect", "on": "relay", "at_s": 3, "for_s": 2}
-    lab = MeasuredLab(directory / "lab", measure_s=7, bench_faults=[fault])
+    fault = {"do": "disconnect", "on": "relay", "at_s": 3, "for_s": 4}
+    lab = MeasuredLab(directory / "lab", measure_s=9, bench_faults=[fault])
     targets = {f"127.0.0.1:{port}": LOAD_HOST for port in lab.ports.values()}
     prometheus = Prometheus(directory / "prometheus", targets)
     try:

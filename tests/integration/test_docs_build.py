@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 CHECKOUT = Path(__file__).resolve().parents[2]
-BUILD_LIMIT_S = 120
+BUILD_LIMIT_S = 5 * PATIENCE_S
 
 pytestmark = pytest.mark.integration
 

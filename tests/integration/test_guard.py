@@ -19,6 +19,7 @@ import pytest
 from fpaas.control import guard, lab_lock, lab_processes
 from fpaas.errors import BadInput
 from fpaas.probe import seal
+from tests.support.patience import PATIENCE_S
 from tests.support.raw_run import RawRun
 
 pytestmark = pytest.mark.integration
@@ -34,7 +35,7 @@ def end(*_):
     sys.exit()
 signal.signal(signal.SIGTERM, end)
 print(1, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -77,11 +78,11 @@ def test_sweep_ends_the_labs_own_agents_before_nats(tmp_path: Path, processes: P
 
 
 def test_what_does_not_end_is_killed(tmp_path: Path, processes: Processes) -> None:
-    stubborn = processes.start(tmp_path, "relay", STUBBORN + "; time.sleep(60)")
+    stubborn = processes.start(tmp_path, "relay", STUBBORN + "; time.sleep(600)")
     started = time.monotonic()
     lab_processes.end_agents(tmp_path, patience_s=0.3)
-    assert stubborn.wait(timeout=5) == -signal.SIGKILL
-    assert time.monotonic() - started < 3
+    assert stubborn.wait(timeout=PATIENCE_S) == -signal.SIGKILL
+    assert time.monotonic() - started < 5 * PATIENCE_S
 
 
 def test_lab_named_by_another_path_is_the_same(tmp_path: Path, processes: Processes) -> None:
@@ -110,13 +111,13 @@ def test_another_playbooks_run_is_not_ended(
     lab = tmp_path / "lab"
     agent = processes.start(lab, "relay", DUTIFUL, str(tmp_path / "ended"))
     # Holds the lab as a guard does, for a playbook that did not start the command.
-    other = subprocess.Popen(["sleep", "60"])
+    other = subprocess.Popen(["sleep", "600"])
     guard_code = (
         "import os, pathlib, sys, time, psutil; from fpaas.control import lab_lock\n"
         "lock = lab_lock.Lab(pathlib.Path(sys.argv[1])).acquire()\n"
         "playbook = psutil.Process(int(sys.argv[2]))\n"
         "lab_lock.write_holder(lock, lab_lock.Holder.now(os.getpid(), playbook))\n"
-        "print(1, flush=True); time.sleep(60)"
+        "print(1, flush=True); time.sleep(600)"
     )
     processes.start(tmp_path / "none", "guard", guard_code, str(lab), str(other.pid))
 
@@ -131,14 +132,14 @@ def test_another_playbooks_run_is_not_ended(
         assert agent.poll() is None
         if command == "stop":
             assert play("--force").returncode == 0
-            assert agent.wait(timeout=5) == 0
+            assert agent.wait(timeout=PATIENCE_S) == 0
     finally:
         other.kill()
         other.wait()
     if command == "sweep":
         # It was killed: what it left is anybody's to end.
         assert play().returncode == 0
-        assert agent.wait(timeout=5) == 0
+        assert agent.wait(timeout=PATIENCE_S) == 0
 
 
 def test_reused_pid_is_not_the_playbook() -> None:

@@ -16,12 +16,13 @@ import pytest
 from fpaas.records import files, metrics
 from fpaas.records.metrics import KeptMetrics
 from tests.support.checkout import CHECKOUT, SCRIPTS
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus, program
 
 pytestmark = pytest.mark.integration
 
-WITHIN_S = 30
+WITHIN_S = 2 * PATIENCE_S
 
 
 @pytest.fixture

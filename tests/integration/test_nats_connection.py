@@ -17,12 +17,13 @@ from fpaas.jetstream import nats_connection
 from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.jetstream.nats_connection import NatsConnection, NatsError
 from tests.support.nats_servers import NatsCluster, NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 
 
-async def _until(condition: object, timeout_s: float = 5.0) -> None:
+async def _until(condition: object, timeout_s: float = PATIENCE_S) -> None:
     assert callable(condition)
     async with asyncio.timeout(timeout_s):
         while not condition():
@@ -49,7 +50,7 @@ def test_messages_arrive_again_after_the_server_was_killed(nats_server: NatsServ
         nats_server.kill()
         await _until(lambda: lost)
         nats_server.start()
-        await _until(connection.connected.is_set, 10)
+        await _until(connection.connected.is_set)
         connection.write(b"PUB a.b 3\r\ntwo\r\n")
         await _until(lambda: received == [b"one", b"two"])
         assert connection.connects == 2
@@ -79,7 +80,7 @@ def test_a_server_that_is_not_nats_is_an_error() -> None:
         port = server.sockets[0].getsockname()[1]
         connection = NatsConnection(NatsAddress.parse(f"nats://127.0.0.1:{port}"), name="test")
         with pytest.raises(NatsError, match="not a NATS server"):
-            await connection.connect(2)
+            await connection.connect(PATIENCE_S)
         await connection.close()
         server.close()
 

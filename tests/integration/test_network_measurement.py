@@ -18,6 +18,7 @@ from fpaas.probe.network import Peer
 from fpaas.records import files
 from fpaas.records.network import NAME, Link, NetworkResult
 from tests.support.checkout import SCRIPTS
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 from tests.support.shell_host import Shell, make_part
 
@@ -37,7 +38,7 @@ def fpaas(*arguments: str | Path, token: str = TOKEN) -> subprocess.CompletedPro
         input=token + "\n",
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=2 * PATIENCE_S,
         check=False,
     )
 
@@ -68,7 +69,7 @@ def test_command_line_from_end_to_end(port: int, tmp_path: Path) -> None:
         assert (measured.returncode, measured.stderr) == (0, "")
         assert measured.stdout == "relay-1: Connection refused\n"
         # It was for one client, and that was it: without this, the server would last for 30 s.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while is_open(port) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not is_open(port)

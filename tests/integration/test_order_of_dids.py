@@ -19,6 +19,7 @@ from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.subjects import Addresser
 from fpaas.spec import STREAM_NAME, SUBJECT_ROOT
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +34,7 @@ def event(seq: int) -> Event:
 
 async def connected(server: NatsServer, account: Account) -> Publisher:
     publisher = Publisher(NatsAddress.parse(server.url), account, Addresser())
-    await publisher.connect(5)
+    await publisher.connect(PATIENCE_S)
     return publisher
 
 
@@ -77,7 +78,7 @@ def test_a_stream_that_is_full_now_and_then(nats_server: NatsServer) -> None:
 
     async def play() -> list[Msg]:
         client = await nats.connect(nats_server.url)
-        context = client.jetstream()
+        context = client.jetstream(timeout=PATIENCE_S)
         await context.add_stream(
             StreamConfig(
                 name=STREAM_NAME,
@@ -92,12 +93,12 @@ def test_a_stream_that_is_full_now_and_then(nats_server: NatsServer) -> None:
         reading = asyncio.ensure_future(read(context, count))
         await publish(publisher, range(1, count + 1))
         messages = await reading
-        await publisher.drain(10)
+        await publisher.drain(PATIENCE_S)
         await publisher.close()
         await client.close()
         return messages
 
-    messages = asyncio.run(asyncio.wait_for(play(), 120))
+    messages = asyncio.run(asyncio.wait_for(play(), 5 * PATIENCE_S))
     assert_in_order([seq_of(message) for message in messages], count)
     assert any(AHEAD in (message.headers or {}) for message in messages)
     assert account.published == count
@@ -111,7 +112,7 @@ def test_connections_that_are_lost_with_what_is_on_its_way(nats_server: NatsServ
 
     async def play() -> list[Msg]:
         client = await nats.connect(nats_server.url)
-        await client.jetstream().add_stream(
+        await client.jetstream(timeout=PATIENCE_S).add_stream(
             StreamConfig(name=STREAM_NAME, subjects=[f"{SUBJECT_ROOT}.>"], duplicate_window=120)
         )
         await client.close()
@@ -122,14 +123,14 @@ def test_connections_that_are_lost_with_what_is_on_its_way(nats_server: NatsServ
             nats_server.start()
             while publisher.connection.connects < connects or publisher.congested:
                 await asyncio.sleep(0.01)
-        await publisher.drain(30)
+        await publisher.drain(PATIENCE_S)
         await publisher.close()
         client = await nats.connect(nats_server.url)
-        messages = await read(client.jetstream(), count)
+        messages = await read(client.jetstream(timeout=PATIENCE_S), count)
         await client.close()
         return messages
 
-    messages = asyncio.run(asyncio.wait_for(play(), 120))
+    messages = asyncio.run(asyncio.wait_for(play(), 5 * PATIENCE_S))
     assert_in_order([seq_of(message) for message in messages], count)
     assert any(AHEAD in (message.headers or {}) for message in messages)
     assert account.published == count

@@ -25,6 +25,7 @@ from fpaas.summary import summary
 from fpaas.sweep import record
 from tests.support import axe, browser, sweep_runs
 from tests.support.browser import Tab
+from tests.support.patience import PATIENCE_S
 from tests.support.raw_run import RawRun
 
 pytestmark = pytest.mark.integration
@@ -292,7 +293,7 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("docs")
     checkout = Path(__file__).resolve().parents[2]
     options = ("--quiet", "--conf-dir", checkout / "docs", checkout, out)
-    subprocess.run([sys.executable, "-m", "sphinx", *options], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "sphinx", *options], check=True, timeout=5 * PATIENCE_S)
     return out
 
 

@@ -17,6 +17,7 @@ from nats.js.api import StreamConfig
 from fpaas.spec import STREAM_NAME
 from tests.support.checkout import SCRIPTS
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 from tests.support.provisioning import provision, run_spec, stream_and_durables
 
@@ -76,7 +77,7 @@ def test_a_leftover_stream_is_replaced_with_what_is_in_it(
 ) -> None:
     async def leave_something() -> None:
         client = await nats.connect(nats_server.url)
-        context = client.jetstream()
+        context = client.jetstream(timeout=PATIENCE_S)
         await context.add_stream(StreamConfig(name=STREAM_NAME, subjects=["other.>"]))
         await context.publish("other.thing", b"x")
         await client.close()
@@ -99,7 +100,9 @@ def test_subjects_that_another_stream_has_are_explained(
 ) -> None:
     async def take_subjects() -> None:
         client = await nats.connect(nats_server.url)
-        await client.jetstream().add_stream(StreamConfig(name="OTHER", subjects=["atproto.>"]))
+        await client.jetstream(timeout=PATIENCE_S).add_stream(
+            StreamConfig(name="OTHER", subjects=["atproto.>"])
+        )
         await client.close()
 
     asyncio.run(take_subjects())
@@ -125,7 +128,7 @@ def test_nats_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert url.removeprefix("nats://") in done.stderr
     assert "is nats-server running" in done.stderr
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < PATIENCE_S
 
 
 def test_nats_without_jetstream_is_explained(tmp_path: Path) -> None:
@@ -139,7 +142,7 @@ def test_nats_without_jetstream_is_explained(tmp_path: Path) -> None:
         done = provision(tmp_path, run_spec(f"nats://127.0.0.1:{port}", bench_consumers=5))
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=PATIENCE_S)
 
     assert done.returncode == 3
     assert "JetStream does not answer" in done.stderr

@@ -30,6 +30,7 @@ from fpaas.shuffler.kept_frames import KeptFrames
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from tests.support.event_frames import frame, malformed
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 from tests.support.scripted_relay import BAD, BROKEN, LAST_SEQ, ScriptedRelay, commit, listening
 from tests.support.streams import create_stream
@@ -43,14 +44,14 @@ async def shuffle(
     *,
     after: int | None = 0,
     contiguous: bool = True,
-    timeout_s: float = 10,
+    timeout_s: float = PATIENCE_S,
     kept_frames: KeptFrames | None = None,
 ) -> Shuffler:
     """Read the relay to its last seq and return the closed shuffler."""
     await create_stream(server.url)
     endpoints = Endpoints(subscription_url(relay.url), NatsAddress.parse(server.url), "127.0.0.1:0")
     subject = Shuffler(endpoints, after=after, contiguous=contiguous, kept_frames=kept_frames)
-    await subject.publisher.connect(5)
+    await subject.publisher.connect(PATIENCE_S)
     reading = asyncio.ensure_future(subject.reader.run())
     async with asyncio.timeout(timeout_s):
         while subject.reader.last_read != LAST_SEQ or subject.publisher.window.pending:
@@ -112,9 +113,7 @@ def test_all_kinds_of_malformed_frames_are_stepped_over(
             relay.frames[place] = raw
         kept = KeptFrames(tmp_path, EventLog(tmp_path / "shuffler.events.jsonl"))
         async with listening(relay):
-            subject = await shuffle(
-                nats_server, relay, contiguous=contiguous, timeout_s=60, kept_frames=kept
-            )
+            subject = await shuffle(nats_server, relay, contiguous=contiguous, kept_frames=kept)
         account = subject.account
         assert published(subject) == all_but(*places)
         assert account.undecodable == len(places)
@@ -148,7 +147,7 @@ def test_what_always_breaks_the_protocol_is_stepped_over(
         bad = range(31, 31 + count)
         relay.raw = dict.fromkeys(bad, raw)
         async with listening(relay):
-            subject = await shuffle(nats_server, relay, timeout_s=30)
+            subject = await shuffle(nats_server, relay)
         assert published(subject) == all_but(*bad)
         assert subject.account.undecodable == count
         assert subject.reader.gaps.count == 0
@@ -173,7 +172,7 @@ def test_what_breaks_the_protocol_for_a_while_costs_no_event(
 
         relay.greeting = greet
         async with listening(relay):
-            subject = await shuffle(nats_server, relay, timeout_s=30)
+            subject = await shuffle(nats_server, relay)
         assert published(subject) == all_but()
         assert len(relay.subscriptions) == 6
         assert subject.account.undecodable == 0
@@ -439,15 +438,17 @@ def test_wss_with_back_pressure(
                 subscription_url(relay.url), NatsAddress.parse(nats_server.url), "127.0.0.1:0"
             )
             subject = Shuffler(endpoints, after=0)
-            await subject.publisher.connect(5)
+            await subject.publisher.connect(PATIENCE_S)
             os.kill(nats_server.pid, signal.SIGSTOP)
             reading = asyncio.ensure_future(subject.reader.run())
-            await asyncio.sleep(2)
-            read, congested = subject.account.read, subject.publisher.congested
+            async with asyncio.timeout(PATIENCE_S):
+                while not subject.publisher.congested:
+                    await asyncio.sleep(0.02)
+            await asyncio.sleep(1)
+            read = subject.account.read
             os.kill(nats_server.pid, signal.SIGCONT)
             assert read < LAST_SEQ
-            assert congested
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while subject.account.published < LAST_SEQ:
                     await asyncio.sleep(0.02)
             reading.cancel()

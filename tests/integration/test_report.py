@@ -137,7 +137,7 @@ def test_what_a_broken_connection_swallowed_is_accounted_for(
     def cut_twice(lab: ProcessesLab) -> None:
         for at_s in (2.0, 4.5):
             lab.sleep_until(at_s)
-            proxy.cut(swallow_s=0.4)
+            proxy.cut(swallow_s=0.8)
 
     values = {
         "bench_consumers": 8,

@@ -97,8 +97,8 @@ def check_legs(agent: str, skew_ms: int, summary: dict[str, Any]) -> None:
             assert leg["clock_error_ms"] < 20, name
     assert summary["ledger"]["unexplained"] == 0
     # They were told T0 by their own clock.
-    assert summary["fidelity"]["start_spread_ms"] < 200
-    assert all(event["begin_s"] < 10 for event in summary["events"])
+    assert summary["fidelity"]["start_spread_ms"] < 200 or verdict_codes.is_busy(summary)
+    assert all(event["begin_s"] < 60 for event in summary["events"])
     notes = verdict_codes.entries(summary, "note")
     noted = [one["host"] for one in notes if one["code"] == "clock_off"]
     assert noted == [FAR] * (abs(skew_ms) > 1000)

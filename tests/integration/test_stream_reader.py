@@ -21,6 +21,7 @@ from fpaas.shuffler.publish_window import PublishWindow
 from fpaas.shuffler.publisher import Publisher
 from fpaas.shuffler.subjects import Addresser
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -35,7 +36,7 @@ async def store(
     url: str, headers: list[dict[str, str] | None], frames: list[bytes] | None = None
 ) -> None:
     client = await nats.connect(url)
-    jetstream = client.jetstream()
+    jetstream = client.jetstream(timeout=PATIENCE_S)
     config = StreamConfig(name=STREAM, subjects=["s.>"], storage=StorageType.MEMORY)
     await jetstream.add_stream(config)
     for header, frame in zip(headers, frames or [b"frame"] * len(headers), strict=True):
@@ -47,7 +48,7 @@ async def read(
     url: str, account: Account, window: PublishWindow, life_before: LifeBefore | None = None
 ) -> None:
     api = JetStreamApi(NatsAddress.parse(url), name="test")
-    await api.connection.connect_patiently(5)
+    await api.connection.connect_patiently(PATIENCE_S)
     await stream_reader.settle(api, STREAM, account, window, life_before)
     await stream_reader.read_settled(api, STREAM, account, window, reads_max=100)
     await api.close()

@@ -20,13 +20,14 @@ from fpaas.jetstream.nats_address import NatsAddress
 from fpaas.shuffler.shuffler import Endpoints, Shuffler
 from tests.support.bad_relay import BadRelay
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.streams import create_stream
 
 pytestmark = pytest.mark.integration
 
 EVENTS = 1200
 RATE_PER_S = 400
-IN_TIME_S = 40
+IN_TIME_S = 2 * PATIENCE_S
 FAILS_AFTER_S = 0.5
 KILLS = 4
 
@@ -35,7 +36,7 @@ KILLS = 4
 async def shuffling(server: NatsServer, relay: BadRelay, after: int) -> AsyncIterator[Shuffler]:
     endpoints = Endpoints(subscription_url(relay.url), NatsAddress.parse(server.url), "127.0.0.1:0")
     subject = Shuffler(endpoints, after=after)
-    await subject.publisher.connect(5)
+    await subject.publisher.connect(PATIENCE_S)
     tasks = [
         asyncio.ensure_future(subject.reader.run()),
         asyncio.ensure_future(subject.settled_reader.run()),
@@ -57,7 +58,7 @@ def has_ended(subject: Shuffler) -> bool:
 async def messages(url: str) -> dict[int, tuple[str, int]]:
     """Return who wrote each message of the stream, and its relay seq."""
     connection = await nats.connect(url)
-    context = connection.jetstream()
+    context = connection.jetstream(timeout=PATIENCE_S)
     state = (await context.stream_info(spec.STREAM_NAME)).state
     found = {}
     for place in range(1, state.last_seq + 1):

@@ -22,6 +22,7 @@ from fpaas.firehose.relay_client import RECEIVE_MAX_BYTES
 from fpaas.relay import record
 from tests.support.bad_relay import commit
 from tests.support.capture_files import frames_in
+from tests.support.patience import PATIENCE_S
 from tests.support.relay_process import seqs
 from tests.support.scripted_relay import BROKEN, LAST_SEQ, ScriptedRelay, listening
 from tests.support.websocket_frames import (
@@ -64,7 +65,7 @@ def recorded(
     url: str, output: Path, *, frames_max: int, report: Callable[[str], None] = lambda _: None
 ) -> Awaitable[None]:
     options = record.Options(
-        url, output, force=True, max_seconds=20, max_frames=frames_max, max_bytes=None
+        url, output, force=True, max_seconds=PATIENCE_S, max_frames=frames_max, max_bytes=None
     )
     return record.run(options, report)
 
@@ -138,7 +139,7 @@ WRONG = {
 
 
 async def record_from(relay: OddOnce, output: Path) -> list[int]:
-    async with serving(relay) as port, asyncio.timeout(15):
+    async with serving(relay) as port, asyncio.timeout(PATIENCE_S):
         await recorded(f"ws://127.0.0.1:{port}", output, frames_max=COUNT)
     return seqs(frames_in(output))
 
@@ -189,7 +190,7 @@ def test_what_never_can_be_received_is_left_out(
     said: list[str] = []
 
     async def main() -> None:
-        async with listening(relay), asyncio.timeout(20):
+        async with listening(relay), asyncio.timeout(PATIENCE_S):
             output, frames_max = tmp_path / "capture", LAST_SEQ - count
             await recorded(relay.url, output, frames_max=frames_max, report=said.append)
 
