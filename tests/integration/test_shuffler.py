@@ -30,6 +30,7 @@ from fpaas.spec import RunSpec
 from tests.support.arming import arm_once_up
 from tests.support.checkout import SCRIPTS
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -86,7 +87,7 @@ def create_stream(url: str, storage: StorageType = StorageType.MEMORY) -> None:
             storage=storage,
             duplicate_window=120,
         )
-        await connection.jetstream().add_stream(config)
+        await connection.jetstream(timeout=PATIENCE_S).add_stream(config)
         await connection.close()
 
     asyncio.run(create())
@@ -95,7 +96,7 @@ def create_stream(url: str, storage: StorageType = StorageType.MEMORY) -> None:
 def stored(url: str) -> list[RawStreamMsg]:
     async def read() -> list[RawStreamMsg]:
         connection = await nats.connect(url)
-        context = connection.jetstream()
+        context = connection.jetstream(timeout=PATIENCE_S)
         state = (await context.stream_info(specs.STREAM_NAME)).state
         messages = [
             await context.get_msg(specs.STREAM_NAME, seq)
@@ -110,7 +111,7 @@ def stored(url: str) -> list[RawStreamMsg]:
 def stored_count(url: str) -> int:
     async def read() -> int:
         connection = await nats.connect(url)
-        info = await connection.jetstream().stream_info(specs.STREAM_NAME)
+        info = await connection.jetstream(timeout=PATIENCE_S).stream_info(specs.STREAM_NAME)
         await connection.close()
         return info.state.messages
 
@@ -121,7 +122,7 @@ def stored_more_than(url: str, count: int) -> bool:
     return stored_count(url) > count
 
 
-def wait_for(true: Callable[[], object], timeout_s: float = 15) -> None:
+def wait_for(true: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
@@ -162,15 +163,15 @@ class Run:
         self.path.write_text(self.spec.to_json())
 
     def start(
-        self, processes: Processes
+        self, processes: Processes, lead_s: float = LEAD_S
     ) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
         """Start relay and shuffler, and set T0."""
         started = self.start_relay(processes), self.start_shuffler(processes)
-        self.arm("relay", "shuffler")
+        self.arm("relay", "shuffler", lead_s=lead_s)
         return started
 
-    def arm(self, *agents: str) -> None:
-        self.spec = arm_once_up(self.path, *agents, lead_s=LEAD_S)
+    def arm(self, *agents: str, lead_s: float = LEAD_S) -> None:
+        self.spec = arm_once_up(self.path, *agents, lead_s=lead_s)
 
     def start_relay(self, processes: Processes) -> subprocess.Popen[bytes]:
         listen = f"127.0.0.1:{self.relay_port}"
@@ -209,14 +210,15 @@ def assert_balanced(account: dict[str, Any]) -> None:
 def test_a_run(tmp_path: Path, nats_server: NatsServer, processes: Processes) -> None:
     create_stream(nats_server.url)
     run = Run(tmp_path, nats_server, bench_delivery="partitioned")
-    relay, shuffler = run.start(processes)
+    # Time to look at it before it is over.
+    relay, shuffler = run.start(processes, lead_s=10)
     wait_for(lambda: run.status()["state"] in ("ready", "running"))
     url = f"http://127.0.0.1:{run.metrics_port}/metrics"
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as response:
         metrics = response.read().decode()
     assert 'fpaas_shuffler_publishes_total{outcome="published"}' in metrics
     assert "fpaas_shuffler_publish_ack_seconds_bucket" in metrics
-    assert shuffler.wait(timeout=20) == 0
+    assert shuffler.wait(timeout=2 * PATIENCE_S) == 0
     assert run.status()["state"] == "done"
 
     account = run.account()
@@ -262,7 +264,7 @@ def test_a_run(tmp_path: Path, nats_server: NatsServer, processes: Processes) ->
         assert legs[leg].count == due
     assert legs["loop_lag"].count
     relay.send_signal(signal.SIGTERM)
-    relay.wait(timeout=10)
+    relay.wait(timeout=PATIENCE_S)
 
 
 def test_nats_crashes_and_comes_back(
@@ -276,7 +278,7 @@ def test_nats_crashes_and_comes_back(
     nats_server.kill()
     time.sleep(1)
     nats_server.start()
-    assert shuffler.wait(timeout=30) == 0
+    assert shuffler.wait(timeout=2 * PATIENCE_S) == 0
     account = run.account()
     assert_balanced(account)
     assert len(seqs(account["read"])) == run.spec.frames_due()
@@ -294,7 +296,7 @@ def test_stream_is_gone_after_a_restart(
     run.wait_until_published(100)
     nats_server.kill()
     nats_server.start()
-    assert shuffler.wait(timeout=30) == 0
+    assert shuffler.wait(timeout=2 * PATIENCE_S) == 0
     account = run.account()
     assert_balanced(account)
     # It is made again, as the run asked for it, and filled: nobody says what consumers have.
@@ -317,7 +319,7 @@ def test_nats_hangs_and_memory_stays_bounded(
     subprocess.run(["kill", "-STOP", str(nats_process)], check=True)
     time.sleep(2)
     subprocess.run(["kill", "-CONT", str(nats_process)], check=True)
-    assert shuffler.wait(timeout=20) == 0
+    assert shuffler.wait(timeout=2 * PATIENCE_S) == 0
     account = run.account()
     assert account["published"] == account["read"] == [[1, 16_000]]
     assert account["stored_twice"] == 0
@@ -334,7 +336,7 @@ def test_relay_crashes_and_comes_back(
     relay.kill()
     relay.wait()
     run.start_relay(processes)
-    assert shuffler.wait(timeout=30) == 0
+    assert shuffler.wait(timeout=2 * PATIENCE_S) == 0
     account = run.account()
     assert account["published"] == account["read"] == [[1, 1200]]
     assert account["relay_connections"]["connects"] == 2
@@ -350,7 +352,7 @@ def test_second_run_over_the_same_frames_finds_duplicates(
         directory.mkdir()
         run = Run(directory, nats_server, bench_measure_s=1)
         relay, shuffler = run.start(processes)
-        assert shuffler.wait(timeout=20) == 0
+        assert shuffler.wait(timeout=2 * PATIENCE_S) == 0
         relay.kill()
     account = run.account()
     assert_balanced(account)
@@ -367,7 +369,7 @@ def test_sigterm_writes_what_there_is(
     _, shuffler = run.start(processes)
     run.wait_until_published(100)
     shuffler.send_signal(signal.SIGTERM)
-    assert shuffler.wait(timeout=10) == 0
+    assert shuffler.wait(timeout=PATIENCE_S) == 0
     assert run.status()["state"] == "stopped"
     account = run.account()
     assert_balanced(account)
@@ -382,7 +384,7 @@ def test_relay_never_there_ends_the_run_as_invalid(
     run = Run(tmp_path, nats_server, bench_measure_s=1, bench_drain_s=0)
     shuffler = run.start_shuffler(processes)
     run.arm("shuffler")
-    assert shuffler.wait(timeout=20) == 3
+    assert shuffler.wait(timeout=2 * PATIENCE_S) == 3
     status = run.status()
     assert status["state"] == "failed"
     assert f"127.0.0.1:{run.relay_port}" in status["message"]
@@ -406,7 +408,7 @@ def test_without_a_run_it_keeps_its_cursor(
         enough = stored_count(nats_server.url) + 100
         wait_for(partial(stored_more_than, nats_server.url, enough))
         shuffler.send_signal(signal.SIGTERM)
-        assert shuffler.wait(timeout=10) == 0
+        assert shuffler.wait(timeout=PATIENCE_S) == 0
         first_count = first_count or stored_count(nats_server.url)
         time.sleep(0.5)
     found = [int((message.headers or {})["Fpaas-Seq"]) for message in stored(nats_server.url)]
@@ -435,7 +437,7 @@ def test_without_a_run_a_kill_at_the_first_event_loses_nothing(
     shuffler = processes.start(*arguments, *more)
     wait_for(partial(stored_more_than, nats_server.url, 200))
     shuffler.send_signal(signal.SIGTERM)
-    assert shuffler.wait(timeout=10) == 0
+    assert shuffler.wait(timeout=PATIENCE_S) == 0
     found = [int((message.headers or {})["Fpaas-Seq"]) for message in stored(nats_server.url)]
     assert sorted(found) == list(range(first, first + len(found)))
 
@@ -463,7 +465,7 @@ def test_a_cursor_in_nats_outlives_a_kill(nats_server: NatsServer, processes: Pr
     shuffler = processes.start(*arguments, *more)
     wait_for(partial(stored_more_than, nats_server.url, 200))
     shuffler.send_signal(signal.SIGTERM)
-    assert shuffler.wait(timeout=10) == 0
+    assert shuffler.wait(timeout=PATIENCE_S) == 0
     found = [int((message.headers or {})["Fpaas-Seq"]) for message in stored(nats_server.url)]
     assert cursor is not None
     # Whatever the first had published beyond its cursor was published again, and is there once.
@@ -495,13 +497,18 @@ def test_without_a_stream_it_waits_for_one(
     metrics_listen = f"127.0.0.1:{metrics_port}"
     shuffler = processes.start("shuffler", *relay, *cursor, "--metrics-listen", metrics_listen)
     wait_for(lambda: counted("fpaas_shuffler_publish_refusals_total") > 0)
-    time.sleep(0.5)
+
+    def reads_no_more() -> bool:
+        before = counted(read)
+        time.sleep(1.5)
+        return counted(read) == before > 0
+
+    # Of 500 a second.
+    wait_for(reads_no_more)
     before = counted(read)
-    time.sleep(1.5)
-    assert counted(read) == before > 0
     create_stream(nats_server.url)
     wait_for(partial(stored_more_than, nats_server.url, int(before) + 100))
     shuffler.send_signal(signal.SIGTERM)
-    assert shuffler.wait(timeout=10) == 0
+    assert shuffler.wait(timeout=PATIENCE_S) == 0
     found = [int((message.headers or {})["Fpaas-Seq"]) for message in stored(nats_server.url)]
     assert sorted(found) == list(range(min(found), min(found) + len(found)))
