@@ -22,6 +22,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
     TRANSFERS_FILES = False
     _requires_connection = False
+    _supports_check_mode = True
 
     def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Copy them, if they are this lab's."""
@@ -30,7 +31,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         result: dict[str, Any] = super().run(None, task_vars)
         try:
             names = labs.adopt(
-                Path(arguments["directory"]), Path(arguments["former"]), arguments["nats_addresses"]
+                Path(arguments["directory"]),
+                Path(arguments["former"]),
+                arguments["nats_addresses"],
+                copies=not self._task.check_mode,
             )
         except OSError as error:
             message = f"{error.filename}: cannot be copied: {error.strerror}"

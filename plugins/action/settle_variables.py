@@ -46,6 +46,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         is_here = users[host].get("ansible_connection") in inventory_checks.LOCAL_CONNECTIONS
         of_places = own_places.refusals(users[host], is_here=is_here)
         wrong += [settings.Problem("not_allowed", *one) for one in of_places.items()]
+        wanted = users[host].get("lab_consumers_hosts")
+        if host in arguments["hosts"]:
+            for said in inventory_checks.too_few_consumers_hosts(task_vars["groups"], wanted):
+                wrong.append(settings.Problem("not_allowed", "lab_consumers_hosts", said))
         given = load_extra_vars(self._loader)
         no_setting = settings.no_setting(given)
         wrong += [no_setting] if no_setting else []

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fpaas.control.inventory_checks import left_out, problems, several_here, tags_that_skip
+from fpaas.control.inventory_checks import (
+    left_out,
+    problems,
+    several_here,
+    tags_that_skip,
+    too_few_consumers_hosts,
+)
 
 GOOD = {"relay": ["r"], "nats": ["n"], "shuffler": ["s"], "consumers": ["c1", "c2"]}
 NEEDED = ("nats", "shuffler", "consumers")
@@ -78,3 +84,14 @@ def test_this_machine_is_one_host_of_a_lab() -> None:
     assert not [*several_here({"a": "local", "b": "ssh", "c": ""})]
     [problem] = several_here({"a": "local", "b": "ssh", "c": "local"})
     assert "hosts a, c: all are this machine" in problem
+
+
+@pytest.mark.parametrize("wanted", [3, "3"])
+def test_hosts_that_are_not_there_cannot_take_part(wanted: object) -> None:
+    [problem] = too_few_consumers_hosts(GOOD, wanted)
+    assert problem == "lab_consumers_hosts: 3: the inventory's group consumers has 2"
+
+
+@pytest.mark.parametrize("wanted", [None, 1, "2", "{{ 5 }}"])
+def test_hosts_that_are_there_can(wanted: object) -> None:
+    assert not [*too_few_consumers_hosts(GOOD, wanted)]

@@ -35,7 +35,10 @@ def test_secrets_are_found_again_by_certificates(tmp_path: Path) -> None:
     old = former(tmp_path / "my-lab")
     (old / "nats-1-10.0.0.1.pem").touch()
     new = tmp_path / "my-lab-12345678"
-    assert labs.adopt(new, old, AT) == ["ca.key", "credentials", "nats-1-10.0.0.1.pem"]
+    names = ["ca.key", "credentials", "nats-1-10.0.0.1.pem"]
+    assert labs.adopt(new, old, AT, copies=False) == names
+    assert not new.exists()
+    assert labs.adopt(new, old, AT) == names
     assert (new / "credentials").read_text() == "secret"
     assert (new / "credentials").stat().st_mode & 0o777 == 0o600
     assert new.stat().st_mode & 0o777 == 0o700

@@ -99,6 +99,10 @@ def test_a_fault_of_the_scenario_is_named_as_it_was_written() -> None:
     assert one.scenarios == [{"do": "pause", "on": "nats"}]
 
 
+LIST = "a list; with -e, as JSON: -e '{\"name\": [\u2026]}'"
+MAPPING = "a mapping; with -e, as JSON: -e '{\"name\": {\u2026}}'"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
@@ -115,7 +119,12 @@ def test_a_fault_of_the_scenario_is_named_as_it_was_written() -> None:
         ("results_dir", "", "an absolute path"),
         ("results_dir", "out", "an absolute path"),
         ("lab_dir", "relative/dir", "an absolute path"),
-        ("goals", "fast", "a mapping"),
+        ("goals", "fast", MAPPING),
+        ("goals", '{"errors_max": 1}', MAPPING),
+        ("lab_unit_leave_out", "PrivateUsers", LIST),
+        ("cloud_ssh_from", "203.0.113.0/24", LIST),
+        ("nats_cpu_max_cores", 0, "a number above 0, or null"),
+        ("lab_consumers_hosts", "0", "a number above 0, or null"),
         ("container_lab_debian", 11, "12, 13"),
     ],
 )
@@ -134,6 +143,8 @@ def test_values_of_another_type_are_refused(name: str, value: object, allowed: s
         ("run_lead_s", "1.5"),
         ("results_dir", "~/results"),
         ("lab_consumers_hosts", None),
+        ("nats_cpu_max_cores", "0.5"),
+        ("lab_unit_leave_out", ["PrivateUsers"]),
         ("capacity_least", None),
         ("lab_owner", None),
         ("bench_consumers", "10"),

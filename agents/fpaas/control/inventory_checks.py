@@ -100,6 +100,13 @@ def tags_that_skip(run_tags: Collection[str], own: Collection[str]) -> Iterator[
         )
 
 
+def too_few_consumers_hosts(groups: Mapping[str, Sequence[str]], wanted: object) -> Iterator[str]:
+    """Say that a lab has fewer consumers hosts than are to take part (`lab_consumers_hosts`)."""
+    there = len(groups.get("consumers") or ())
+    if str(wanted).isdecimal() and int(str(wanted)) > there:
+        yield f"lab_consumers_hosts: {wanted}: the inventory's group consumers has {there}"
+
+
 def several_here(connections: Mapping[str, str]) -> Iterator[str]:
     """Name hosts that all are this machine: they would share one lab's directory and ports.
 

@@ -59,16 +59,21 @@ def secrets_in(directory: Path) -> list[Path]:
     return sorted(found)
 
 
-def adopt(directory: Path, former: Path, nats_addresses: Mapping[str, str]) -> list[str]:
+def adopt(
+    directory: Path, former: Path, nats_addresses: Mapping[str, str], *, copies: bool = True
+) -> list[str]:
     """Copy a lab's secrets from the directory that it had by its file's name; returns their names.
 
-    Only into a directory that has none, and only if they are this lab's. The former directory
-    stays: another lab may have shared it. Raises OSError.
+    Without `copies`, only says which they would be. Only into a directory that has none, and only
+    if they are this lab's. The former directory stays: another lab may have shared it. Raises
+    OSError.
     """
     if secrets_in(directory) or not former.is_dir() or not is_same_lab(former, nats_addresses):
         return []
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = secrets_in(former)
+    if not copies:
+        return [path.name for path in found]
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in found:
         copy = directory / path.name
         copy.touch(mode=path.stat().st_mode & 0o777)

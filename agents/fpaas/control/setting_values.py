@@ -19,11 +19,17 @@ ALLOWED = {
     "int": "a whole number, 0 or more",
     "float": "a number, 0 or more",
     "path": "an absolute path",
-    "list": "a list",
-    "dict": "a mapping",
+    "list": "a list; with -e, as JSON: -e '{\"name\": [\u2026]}'",
+    "dict": "a mapping; with -e, as JSON: -e '{\"name\": {\u2026}}'",
 }
 PORT, PORT_ALLOWED = "_port", "a port, 1 to 65535"
 PORT_MAX = 65_535
+#: What a value of these types already is. Ansible would convert text, and roles use it as it is:
+#: of "PrivateUsers" as a list, letter by letter.
+CONTAINERS: dict[str, type] = {"list": list, "dict": Mapping}
+#: Of these, 0 would be no limit at all.
+POSITIVE = frozenset({"lab_consumers_hosts", "nats_cpu_max_cores"})
+POSITIVE_ALLOWED = "a number above 0, or null"
 #: Numbers that may be negative: clocks that are behind, or run slow.
 SIGNED = frozenset({"machine_lab_clock_ahead_s", "machine_lab_clock_drift_ppm"})
 #: In a setting's option: the lab has a value of its own, which null would hide.
@@ -53,6 +59,7 @@ def refusal(name: str, value: Any, option: Mapping[str, Any], convert: Convert) 
         fits = str(value) in map(str, choices)
     elif kind in ALLOWED:
         allowed = PORT_ALLOWED if name.endswith(PORT) else ALLOWED[kind]
+        allowed = POSITIVE_ALLOWED if name in POSITIVE else allowed
         fits = _fits(name, value, kind, convert)
     else:
         return None
@@ -62,6 +69,8 @@ def refusal(name: str, value: Any, option: Mapping[str, Any], convert: Convert) 
 def _fits(name: str, value: Any, kind: str, convert: Convert) -> bool:  # noqa: ANN401
     if kind == "path":
         return isinstance(value, str) and value.startswith(("/", "~"))
+    if kind in CONTAINERS:
+        return isinstance(value, CONTAINERS[kind])
     if kind in ("int", "float") and not is_plain(value):
         return False
     try:
@@ -70,7 +79,8 @@ def _fits(name: str, value: Any, kind: str, convert: Convert) -> bool:  # noqa: 
         return False
     if name.endswith(PORT):
         return bool(0 < converted <= PORT_MAX)
-    return kind not in ("int", "float") or converted >= 0 or name in SIGNED
+    is_enough = converted > 0 or (converted == 0 and name not in POSITIVE)
+    return kind not in ("int", "float") or is_enough or name in SIGNED
 
 
 def _refusal_of_load(name: str, value: Any) -> str | None:  # noqa: ANN401
