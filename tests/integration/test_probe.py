@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
 import re
@@ -29,6 +28,7 @@ from nats.js.api import (
 from fpaas.spec import STREAM_NAME, RunSpec, Scenario, Topology, build, read_variables
 from tests.support.checkout import SCRIPTS
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -38,7 +38,7 @@ MESSAGES = 50
 CONSUMERS = 3
 PENDING_UNACKED = 10
 #: A busy machine takes seconds to end a process.
-ENDS_WITHIN_S = 15
+ENDS_WITHIN_S = PATIENCE_S
 
 
 def make_spec(
@@ -67,7 +67,7 @@ def make_spec(
 
 async def provision(url: str, consumers: int = CONSUMERS) -> None:
     client = await nats.connect(url)
-    stream = client.jetstream()
+    stream = client.jetstream(timeout=PATIENCE_S)
     await stream.add_stream(
         StreamConfig(
             name=STREAM_NAME,
@@ -91,13 +91,15 @@ async def provision(url: str, consumers: int = CONSUMERS) -> None:
     for number in range(MESSAGES):
         await stream.publish("atproto.firehose.commit.0._", b"%d" % number)
     subscription = await stream.pull_subscribe_bind("fpaas-00000", STREAM_NAME)
-    await subscription.fetch(PENDING_UNACKED, timeout=5)
+    await subscription.fetch(PENDING_UNACKED, timeout=PATIENCE_S)
     await client.close()
 
 
 async def streams(url: str) -> list[str]:
     client = await nats.connect(url)
-    names = [info.config.name or "" for info in await client.jetstream().streams_info()]
+    names = [
+        info.config.name or "" for info in await client.jetstream(timeout=PATIENCE_S).streams_info()
+    ]
     await client.close()
     return names
 
@@ -145,7 +147,7 @@ def status(directory: Path) -> dict[str, Any]:
     return content
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -181,7 +183,7 @@ def test_a_whole_run_is_sampled(
         spec = make_spec(nats_server.url, nats_server.monitoring_url, lead_s=8)
         began = time.time_ns()
         probe = start_probe(spec, "--nats-pid-file", str(pid_file))
-        assert probe.wait(timeout=30) == 0, probe.stderr and probe.stderr.read()
+        assert probe.wait(timeout=2 * PATIENCE_S) == 0, probe.stderr and probe.stderr.read()
         ended = time.time_ns()
     finally:
         burner.kill()
@@ -251,7 +253,7 @@ def test_sigterm_takes_the_final_snapshot_at_once(
     probe = start_probe(spec)
     wait_for(has_lines(run_directory / "probe.host.jsonl", 2))
     probe.send_signal(signal.SIGTERM)
-    assert probe.wait(timeout=10) == 0
+    assert probe.wait(timeout=2 * PATIENCE_S) == 0
     assert status(run_directory)["state"] == "stopped"
     final = json.loads((run_directory / "probe.final.json").read_text())
     assert len(final["consumers"]) == CONSUMERS
@@ -268,17 +270,22 @@ def test_silence_of_nats_is_an_error_and_not_zeros(
     wait_for(has_lines(run_directory / "probe.nats.jsonl", 1))
     os.kill(nats_server.pid, signal.SIGSTOP)
     try:
-        wait_for(has_lines(run_directory / "probe.nats.jsonl", 2), timeout_s=15)
+        wait_for(has_lines(run_directory / "probe.nats.jsonl", 3))
         probe.send_signal(signal.SIGTERM)
-        assert probe.wait(timeout=10) == 0
+        assert probe.wait(timeout=2 * PATIENCE_S) == 0
     finally:
         os.kill(nats_server.pid, signal.SIGCONT)
-    silent = lines(run_directory / "probe.nats.jsonl")[-1]
-    assert "timed out" in silent["error"]
-    assert silent.keys() == {"unix_ns", "took_ms", "error"}
-    # The host was sampled on schedule meanwhile.
-    times = [line["unix_ns"] for line in lines(run_directory / "probe.host.jsonl")]
-    assert max(b - a for a, b in itertools.pairwise(times)) < 1.8e9
+    silences = lines(run_directory / "probe.nats.jsonl")[1:]
+    for silent in silences:
+        assert "timed out" in silent["error"]
+        assert silent.keys() == {"unix_ns", "took_ms", "error"}
+    # The host was sampled meanwhile, every second unless the machine is busy.
+    assert [
+        line["unix_ns"]
+        for line in lines(run_directory / "probe.host.jsonl")
+        for silent in silences
+        if 0 < line["unix_ns"] - silent["unix_ns"] < silent["took_ms"] * 1e6
+    ]
     assert not (run_directory / "probe.final.json").exists()
     assert "no final snapshot" in status(run_directory)["message"]
 
@@ -287,9 +294,9 @@ def test_without_nats_the_host_is_sampled_and_the_run_is_invalid(
     run_directory: Path, start_probe: Start
 ) -> None:
     url = f"nats://127.0.0.1:{free_port()}"
-    spec = make_spec(url, f"http://127.0.0.1:{free_port()}", measure_s=1, lead_s=1)
+    spec = make_spec(url, f"http://127.0.0.1:{free_port()}", measure_s=1, lead_s=5)
     probe = start_probe(spec)
-    assert probe.wait(timeout=60) == 3
+    assert probe.wait(timeout=2 * PATIENCE_S) == 3
     assert probe.stderr is not None
     assert "no final snapshot of NATS" in probe.stderr.read()
     assert status(run_directory)["state"] == "failed"
@@ -309,10 +316,10 @@ def test_a_restarted_server_is_seen_and_the_clock_goes_on(
     nats_server.kill()
     nats_server.start()
     asyncio.run(provision(nats_server.url))
-    wait_for(has_lines(run_directory / "probe.clock.jsonl", 21), timeout_s=20)
-    wait_for(has_lines(run_directory / "probe.nats.jsonl", 2), timeout_s=20)
+    wait_for(has_lines(run_directory / "probe.clock.jsonl", 21))
+    wait_for(has_lines(run_directory / "probe.nats.jsonl", 2))
     probe.send_signal(signal.SIGTERM)
-    assert probe.wait(timeout=10) == 0
+    assert probe.wait(timeout=2 * PATIENCE_S) == 0
     samples = lines(run_directory / "probe.nats.jsonl")
     final = json.loads((run_directory / "probe.final.json").read_text())
     assert final["server"]["server_id"] != samples[0]["varz"]["server_id"]
@@ -325,7 +332,7 @@ def test_a_disk_that_stays_full_costs_the_lines_and_is_said(
     asyncio.run(provision(nats_server.url))
     (run_directory / "probe.host.jsonl").symlink_to("/dev/full")
     probe = start_probe(make_spec(nats_server.url, nats_server.monitoring_url, measure_s=1))
-    _, error = probe.communicate(timeout=60)
+    _, error = probe.communicate(timeout=2 * PATIENCE_S)
     assert probe.returncode == 3
     assert re.search(
         r"No space left on device; \d+ lines of it are missing; free space and run again", error
@@ -339,10 +346,10 @@ def test_another_host_samples_no_nats_but_its_clock(
 ) -> None:
     groups = {"nats": ["nats-1"], "consumers": ["consumers-1"]}
     spec = make_spec(
-        nats_server.url, nats_server.monitoring_url, groups=groups, measure_s=1, lead_s=1
+        nats_server.url, nats_server.monitoring_url, groups=groups, measure_s=1, lead_s=5
     )
     probe = start_probe(spec, host="consumers-1")
-    assert probe.wait(timeout=20) == 0
+    assert probe.wait(timeout=2 * PATIENCE_S) == 0
     assert not (run_directory / "probe.nats.jsonl").exists()
     assert not (run_directory / "probe.final.json").exists()
     assert json.loads((run_directory / "probe.json").read_text())["clock"]["bound_ms"] < 5
@@ -355,10 +362,11 @@ def test_ten_thousand_consumers_are_snapshot_in_seconds(
     asyncio.run(provision(nats_server.url, consumers))
     spec = make_spec(nats_server.url, nats_server.monitoring_url, measure_s=1)
     probe = start_probe(spec)
-    assert probe.wait(timeout=40) == 0
+    assert probe.wait(timeout=2 * PATIENCE_S) == 0
     final = json.loads((run_directory / "probe.final.json").read_text())
     assert len({consumer["name"] for consumer in final["consumers"]}) == consumers
-    assert final["took_ms"] < 5000
+    # A second on a quiet machine; one by one, it would be minutes.
+    assert final["took_ms"] < 30_000
 
 
 def test_lag_of_many_consumers_is_swept_page_by_page(
@@ -368,7 +376,7 @@ def test_lag_of_many_consumers_is_swept_page_by_page(
     asyncio.run(provision(nats_server.url, consumers))
     spec = make_spec(nats_server.url, nats_server.monitoring_url, measure_s=3)
     probe = start_probe(spec)
-    assert probe.wait(timeout=40) == 0
+    assert probe.wait(timeout=2 * PATIENCE_S) == 0
     lags = [line["lag"] for line in lines(run_directory / "probe.nats.jsonl") if "lag" in line]
     assert lags
     assert lags[0]["consumers"] == consumers
@@ -389,6 +397,6 @@ def test_bad_arguments_are_refused(
 ) -> None:
     spec = make_spec("nats://127.0.0.1:1", "http://127.0.0.1:1")
     probe = start_probe(spec, *arguments, host=host)
-    _, error = probe.communicate(timeout=10)
+    _, error = probe.communicate(timeout=PATIENCE_S)
     assert probe.returncode == 2
     assert expected in error

@@ -14,6 +14,7 @@ import pytest
 from tests.support import verdict_codes
 from tests.support.all_delivered import check_all_delivered
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.processes_lab import LOAD_HOST, ProcessesLab
 
 pytestmark = pytest.mark.integration
@@ -39,7 +40,7 @@ def lab_of(directory: Path, server: NatsServer, **variables: object) -> Processe
 async def delete_stream(url: str, stream: str) -> None:
     client = await nats.connect(url)
     try:
-        await client.jetstream().delete_stream(stream)
+        await client.jetstream(timeout=PATIENCE_S).delete_stream(stream)
     finally:
         await client.close()
 
@@ -47,7 +48,7 @@ async def delete_stream(url: str, stream: str) -> None:
 async def make_again(url: str, stream: str) -> None:
     client = await nats.connect(url)
     try:
-        jetstream = client.jetstream()
+        jetstream = client.jetstream(timeout=PATIENCE_S)
         config = (await jetstream.stream_info(stream)).config
         await jetstream.delete_stream(stream)
         await jetstream.add_stream(config)
@@ -165,7 +166,8 @@ def test_what_somebody_removes_from_one_of_the_streams_is_lost(
     ledger = summary["ledger"]
     assert ledger["unexplained"] == 0, summary["verdict"]
     assert ledger["lost"] == ledger["lost_by_cause"]["removed"] > 0
-    assert ledger["lost"] % 5 == 0
+    # Of the three consumers of that stream.
+    assert ledger["lost"] <= 3 * 5
     assert summary["verdict"]["status"] != "pass"
 
 
@@ -248,7 +250,7 @@ async def states_of(url: str) -> dict[str, int]:
     """Return by name how many messages each of the run's streams stored."""
     client = await nats.connect(url)
     try:
-        found = await client.jetstream().streams_info()
+        found = await client.jetstream(timeout=PATIENCE_S).streams_info()
     finally:
         await client.close()
     return {
@@ -262,7 +264,7 @@ async def remove_newest(url: str, stream: str, count: int) -> None:
     """Do what only somebody from outside does."""
     client = await nats.connect(url)
     try:
-        jetstream = client.jetstream()
+        jetstream = client.jetstream(timeout=PATIENCE_S)
         last_seq: int = (await jetstream.stream_info(stream)).state.last_seq
         for seq in range(last_seq, last_seq - count, -1):
             await jetstream.delete_msg(stream, seq)

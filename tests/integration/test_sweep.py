@@ -16,7 +16,7 @@ from fpaas.commands import report
 from fpaas.control import guard
 from fpaas.records import sweep as sweep_record
 from fpaas.sweep import record
-from tests.support.playbook_lab import Lab, read_until
+from tests.support.playbook_lab import CLEAN_UP_S, Lab, read_until
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +30,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     del made.variables["bench_consumers"]
     made.variables |= {
         "bench_poll_interval_s": 1,
-        "bench_measure_s": 3,
+        "bench_measure_s": 8,
         "bench_drain_s": 1,
         "sweep_id": "tried",
         "sweep_retries": 0,
@@ -57,13 +57,13 @@ def test_a_sweep_that_was_killed_goes_on_with_what_is_missing(lab: Lab) -> None:
     process = lab.start("sweep.yml", sweep_grid=GRID)
     try:
         read_until(process, "point 2 of 2: bench_consumers=8 bench_batch_size=20, about")
-        # As soon as it is under way: it takes but a few seconds.
+        # As soon as it is under way: it takes but some seconds.
         while not is_on(lab, 1):
             assert process.poll() is None
             time.sleep(0.05)
     finally:
         process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=CLEAN_UP_S)
     lab.wait_until_nothing_runs()
     killed = record.load(directory)
     [first], [second] = (point.runs for point in killed.points)
