@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,17 @@ import pytest
 
 from fpaas.records import events
 from fpaas.spec import NS_PER_S
+from tests.support import verdict_codes
 from tests.support.nats_servers import NatsServer
+from tests.support.patience import PATIENCE_S
 from tests.support.processes_lab import ProcessesLab
 
 pytestmark = pytest.mark.integration
 
 #: On a calm machine it is 0.02 s; samples would be 1 s late, or 1.5 s.
 TOLERANCE_S = 0.8
+#: What times are off by that tell when a busy machine let a process go on.
+BUSY_S = 6.0
 #: The probe samples NATS at 5.5 s and 10.5 s.
 CUT_AT_S, KILLED_AT_S, LAUNCHED_AT_S, LOOKED_AT_S = 2, 4, 6, 10
 
@@ -53,26 +58,31 @@ def test_lost_connections_and_a_restart_are_known_from_begin_to_end(
     nats_server.launch()
     pid_file.write_text(str(nats_server.pid))
     lab.sleep_until(LOOKED_AT_S)
-    connected_s = connections_since(lab, nats_server)
+    deadline = time.monotonic() + PATIENCE_S
+    while not (connected_s := connections_since(lab, nats_server)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     lab.wait()
 
-    happened = lab.report()["events"]
+    summary = lab.report()
+    happened = summary["events"]
+    tolerance_s = BUSY_S if verdict_codes.is_busy(summary) else TOLERANCE_S
 
     (cut,) = of_kind(happened, events.RELAY_RECONNECTED)
-    assert cut["begin_s"] == pytest.approx(CUT_AT_S, abs=TOLERANCE_S)
+    assert cut["begin_s"] == pytest.approx(CUT_AT_S, abs=tolerance_s)
     # It tries again within a tenth of a second.
-    assert cut["end_s"] == pytest.approx(CUT_AT_S + 0.1, abs=TOLERANCE_S)
+    assert cut["end_s"] == pytest.approx(CUT_AT_S + 0.1, abs=tolerance_s)
     assert cut["parameters"]["code"] == 1012
     (restart,) = of_kind(happened, events.NATS_RESTARTED)
-    assert restart["begin_s"] == pytest.approx(killed_s, abs=TOLERANCE_S)
-    assert restart["end_s"] == pytest.approx(launched_s, abs=TOLERANCE_S)
+    assert restart["begin_s"] == pytest.approx(killed_s, abs=tolerance_s)
+    assert restart["end_s"] == pytest.approx(launched_s, abs=tolerance_s)
     # When the probe was connected again, not with its next sample.
-    assert restart["noticed_s"] < LOOKED_AT_S
+    assert restart["noticed_s"] < LOOKED_AT_S + tolerance_s - TOLERANCE_S
     lost = {one["parameters"]["agent"]: one for one in of_kind(happened, events.NATS_RECONNECTED)}
     assert lost.keys() == {"shuffler", "consumers"}
     for agent, one in lost.items():
-        assert one["begin_s"] == pytest.approx(killed_s, abs=TOLERANCE_S)
-        assert one["end_s"] == pytest.approx(connected_s[agent], abs=TOLERANCE_S)
+        assert one["begin_s"] == pytest.approx(killed_s, abs=tolerance_s)
+        assert one["end_s"] == pytest.approx(connected_s[agent], abs=tolerance_s)
     assert lost["consumers"]["parameters"]["workers"] == [0, 1]
     assert lost["consumers"]["parameters"]["connections"] == 6
     assert lost["shuffler"]["parameters"]["connections"] == 1
@@ -87,10 +97,16 @@ def since_t0(lab: ProcessesLab, unix_s: float) -> float:
 
 
 def connections_since(lab: ProcessesLab, server: NatsServer) -> dict[str, float]:
-    """Return when the server had all connections of each agent, as it says itself."""
+    """Return when the server had all connections of each agent, as it says itself; none before."""
     since: dict[str, float] = {}
-    with urllib.request.urlopen(f"{server.monitoring_url}/connz?limit=100", timeout=5) as answer:
+    counted: Counter[str] = Counter()
+    with urllib.request.urlopen(
+        f"{server.monitoring_url}/connz?limit=100", timeout=PATIENCE_S
+    ) as answer:
         for one in json.load(answer)["connections"]:
+            if "name" not in one:
+                # It has yet to say who it is.
+                continue
             _, agent, *number = one["name"].split("-")
             # Each agent has others, too, that ask about the stream.
             if agent == "shuffler" and number:
@@ -99,4 +115,5 @@ def connections_since(lab: ProcessesLab, server: NatsServer) -> dict[str, float]
                 continue
             at_s = since_t0(lab, datetime.fromisoformat(one["start"]).timestamp())
             since[agent] = max(since.get(agent, at_s), at_s)
-    return since
+            counted[agent] += 1
+    return since if (counted["shuffler"], counted["consumers"]) == (1, 6) else {}

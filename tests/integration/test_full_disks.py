@@ -79,11 +79,12 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(lab: ProcessesLab) -> Non
     assert summary["latency_ms"]["publish_ack"]["count"] == 600
     for name in ("relay", "shuffler", "consumers-0", "consumers-1"):
         samples = (files_of(lab) / f"{name}.samples.jsonl").read_text().splitlines()
-        assert len(samples) >= 9
+        assert len(samples) >= 9 or verdict_codes.is_busy(summary)
 
 
 def test_a_disk_that_is_full_when_a_run_begins_is_why_it_is_invalid(lab: ProcessesLab) -> None:
-    lab.start()
+    lab.launch()
+    lab.arm(lead_s=15)
     filler = fill(files_of(lab))
     assert time.time_ns() < lab.spec.t0_unix_ns
     # Later there is room again, too late for those that could not begin.
@@ -104,6 +105,9 @@ def test_a_disk_that_is_full_when_a_run_begins_is_why_it_is_invalid(lab: Process
 def test_a_disk_that_stays_full_is_why_the_run_is_invalid(lab: ProcessesLab) -> None:
     lab.start()
     lab.sleep_until(2)
+    # Whoever left no account before has not lived, as far as a report can tell.
+    for name in ("relay", "shuffler", "consumers-0", "consumers-1"):
+        lab.wait_until_kept(f"{name}.json")
     filler = fill(files_of(lab))
     codes = lab.wait()
     assert {name for name, code in codes.items() if code == 3} == {
