@@ -19,7 +19,8 @@ import pytest
 from fpaas.control import lab_processes
 from tests.support import verdict_codes
 from tests.support.checkout import CHECKOUT, SCRIPTS
-from tests.support.playbook_lab import PLAYBOOK_S, PORTS, SHORT, Lab, read_until
+from tests.support.patience import PATIENCE_S
+from tests.support.playbook_lab import CLEAN_UP_S, PLAYBOOK_S, PORTS, SHORT, Lab, read_until
 
 pytestmark = pytest.mark.integration
 
@@ -176,12 +177,12 @@ def interrupt(process: subprocess.Popen[str]) -> None:
 def test_killed_playbook_leaves_nothing_but_an_invalid_report(
     lab: Lab, end: Callable[[subprocess.Popen[str]], None]
 ) -> None:
-    process = lab.start(bench_measure_s=300)
+    process = lab.start(bench_measure_s=3000)
     read_until(process, "| measuring |")
     read_until(process, "| measuring |")  # five seconds of it
     assert lab.running()
     end(process)
-    process.communicate(timeout=30)
+    process.communicate(timeout=CLEAN_UP_S)
     took_s = lab.wait_until_nothing_runs()
     sys.stdout.write(f"cleaned up in {took_s:.1f} s\n")
     assert lab.listening() == []
@@ -198,7 +199,7 @@ def test_killed_playbook_leaves_nothing_but_an_invalid_report(
 
 
 def test_lab_is_one_runs_at_a_time(lab: Lab) -> None:
-    process = lab.start(bench_measure_s=300)
+    process = lab.start(bench_measure_s=3000)
     read_until(process, " s of ")
     second = lab.play()
     assert second.exit_code != 0
@@ -219,14 +220,14 @@ def test_lab_is_one_runs_at_a_time(lab: Lab) -> None:
 
 
 def test_agent_that_dies_is_named_at_once_and_the_rest_collected(lab: Lab) -> None:
-    process = lab.start(bench_measure_s=300)
+    process = lab.start(bench_measure_s=3000)
     read_until(process, "| measuring |")
     [relay] = [p for p in lab_processes.lab_processes(lab.lab_dir) if p.name == "relay"]
     relay.process.kill()
     output, _ = process.communicate(timeout=PLAYBOOK_S)
     sys.stdout.write(output)
     assert process.returncode != 0
-    # Named at once: long before the 300 s are over, and to whoever watches.
+    # Named at once: long before the 3,000 s are over, and to whoever watches.
     assert f"(pid {relay.process.pid})" in output
     summary = lab.summary()
     assert summary["verdict"]["status"] == "invalid"
@@ -261,7 +262,7 @@ def test_leftovers_are_named_and_ended(lab: Lab) -> None:
     leftover = subprocess.Popen(["sleep", "300"], env=environment)
     played = lab.play(nats_server_binary="/none")
     assert f"ended what an earlier run left: relay (pid {leftover.pid})" in played.flat
-    assert leftover.wait(timeout=5) == -signal.SIGTERM
+    assert leftover.wait(timeout=PATIENCE_S) == -signal.SIGTERM
 
 
 def test_disk_that_is_full_is_said_and_raw_data_stays(lab: Lab) -> None:

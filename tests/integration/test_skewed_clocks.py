@@ -61,6 +61,8 @@ class FarLab(OwnLab):
 
 
 MINUTE_MS = 60_000
+#: What the quickest may take where others have the processors; skews of minutes show all the same.
+CROWDED_MS = 20_000
 YEAR_MS = 365 * 86_400_000
 
 
@@ -86,6 +88,7 @@ def check_legs(agent: str, skew_ms: int, summary: dict[str, Any]) -> None:
     assert clock["offset_ms"] == pytest.approx(-skew_ms, abs=clock["bound_ms"] + 0.05)
     assert clock["offset_at_start_ms"] == pytest.approx(-skew_ms, abs=5)
     assert not clock["stepped"]
+    is_crowded = verdict_codes.is_crowded(summary)
     for name, leg in summary["latency_ms"].items():
         assert leg["count"], (name, summary["verdict"])
         assert leg["min"] >= -leg["clock_error_ms"] - 0.2, name
@@ -93,7 +96,8 @@ def check_legs(agent: str, skew_ms: int, summary: dict[str, Any]) -> None:
         assert (leg["clock_error_ms"] > 0) >= compares, name
         if compares:
             # The quickest of hundreds; left as it was recorded it would be off by the skew.
-            assert leg["min"] < max(2.5, min(abs(skew_ms) / 5, 50)), name
+            limit_ms = max(2.5, min(abs(skew_ms) / 5, 50))
+            assert leg["min"] < (CROWDED_MS if is_crowded else limit_ms), name
             assert leg["clock_error_ms"] < 20, name
     assert summary["ledger"]["unexplained"] == 0
     # They were told T0 by their own clock.
@@ -166,6 +170,7 @@ def check_drift(summary: dict[str, Any]) -> None:
     assert not clock["stepped"]
     for name in LEGS["consumers"]:
         leg = summary["latency_ms"][name]
-        assert -leg["clock_error_ms"] - 0.2 <= leg["min"] < 5, name
+        limit_ms = CROWDED_MS if verdict_codes.is_crowded(summary) else 5
+        assert -leg["clock_error_ms"] - 0.2 <= leg["min"] < limit_ms, name
     assert summary["ledger"]["unexplained"] == 0
     assert set(verdict_codes.blamed(summary)) <= {"clock_unsure", "goal_missed"}
