@@ -18,12 +18,13 @@ from fpaas.firehose.capture import LENGTH
 from fpaas.measures.histogram_log import BY_BEGINNING
 from fpaas.measures.wake_ups import WAKE_UP_INTERVAL_NS
 from fpaas.spec import NS_PER_S
+from tests.support import verdict_codes
 from tests.support.processes_lab import LOAD_HOST
 from tests.support.side_by_side import OwnLab, play_all
 
 pytestmark = pytest.mark.integration
 
-WARMUP_S, MEASURE_S, DRAIN_S = 2, 4, 3
+WARMUP_S, MEASURE_S, DRAIN_S = 2, 4, 8
 END_S = WARMUP_S + MEASURE_S + DRAIN_S
 RATE_PER_S = 50
 LOAD: dict[str, Any] = {
@@ -50,6 +51,12 @@ def unbalanced(summary: dict[str, Any], *more: str) -> Iterator[str]:
         leg = figures_of(summary)[name]
         if leg["due_count"] is None or leg["count"] + leg["open_count"] != leg["due_count"]:
             yield f"{name}: {leg}"
+
+
+def was_there(summary: dict[str, Any]) -> bool:
+    """Whether all took part from the window on: a busy machine may start a worker after it."""
+    spread_ms = summary["fidelity"]["start_spread_ms"]
+    return spread_ms is not None and spread_ms < 1000 * WARMUP_S
 
 
 def wrong_of_whole(summary: dict[str, Any]) -> list[str]:
@@ -111,9 +118,11 @@ def test_all_that_was_due_is_counted_in_whole_runs(tmp_path: Path) -> None:
         return lab.report()
 
     summaries = dict(zip(names, play_all(labs, play), strict=True))
-    wrong = {name: wrong_of_whole(summary) for name, summary in summaries.items()}
-    assert wrong == {name: [] for name in WHOLE}
-    for name, summary in summaries.items():
+    whole = {name: summary for name, summary in summaries.items() if was_there(summary)}
+    assert all(verdict_codes.is_busy(summaries[name]) for name in names if name not in whole)
+    wrong = {name: wrong_of_whole(summary) for name, summary in whole.items()}
+    assert wrong == {name: [] for name in whole}
+    for name, summary in whole.items():
         frames = MEASURE_S * RATE_PER_S
         processes = 2 + WHOLE[name].get("bench_workers", 1)
         events = frames
@@ -125,11 +134,13 @@ def test_all_that_was_due_is_counted_in_whole_runs(tmp_path: Path) -> None:
         wake_ups = MEASURE_S * NS_PER_S // WAKE_UP_INTERVAL_NS
         assert legs["loop_lag_ms"]["due_count"] == processes * wake_ups
         assert summary["ledger"]["unexplained"] == 0
-    drained = figures_of(summaries["drain"])
-    # Whoever drains pulls again until nothing is left.
-    assert drained["fetch_call"]["due_count"] > drained["poll_lateness_ms"]["due_count"]
-    _trim_again(labs[names.index("capture")])
-    _report_by_the_old_rule(labs[names.index("drain")])
+    if "capture" in whole:
+        _trim_again(labs[names.index("capture")])
+    if "drain" in whole:
+        drained = figures_of(whole["drain"])
+        # Whoever drains pulls again until nothing is left.
+        assert drained["fetch_call"]["due_count"] > drained["poll_lateness_ms"]["due_count"]
+        _report_by_the_old_rule(labs[names.index("drain")])
 
 
 def _trim_again(lab: OwnLab) -> None:
@@ -171,19 +182,22 @@ def test_all_that_was_due_is_counted_in_a_run_that_ends_early(tmp_path: Path) ->
     variables: tuple[dict[str, Any], ...] = ({"bench_fetch": "drain"}, {"bench_workers": 2})
     labs = [OwnLab(tmp_path / str(n), **LOAD | one) for n, one in enumerate(variables)]
 
-    def play(lab: OwnLab) -> tuple[dict[str, Any], float]:
+    def play(lab: OwnLab) -> tuple[dict[str, Any], float, float]:
+        """Return when it was asked to end, and when it had, in seconds after the warm-up."""
         lab.sleep_until(stopped_s)
-        late_s = time.time() - lab.spec.t0_unix_ns / NS_PER_S - stopped_s
+        asked_s = time.time() - lab.spec.measure_from_unix_ns / NS_PER_S
         for agent in ("relay", "shuffler", "consumers"):
             os.kill(lab.pids(agent)[0], signal.SIGTERM)
-        late_s = 2 * late_s + time.time() - lab.spec.t0_unix_ns / NS_PER_S - stopped_s
+        lab.wait_until_ended("relay")
+        ended_s = time.time() - lab.spec.measure_from_unix_ns / NS_PER_S
         lab.wait()
-        return lab.report(), late_s
+        return lab.report(), asked_s, ended_s
 
-    for summary, late_s in play_all(labs, play):
+    for summary, asked_s, ended_s in play_all(labs, play):
         assert list(unbalanced(summary)) == []
         frames = figures_of(summary)["due_to_sent"]["due_count"]
-        assert frames == pytest.approx(1.5 * RATE_PER_S, abs=5 + (late_s + 0.5) * RATE_PER_S)
+        least, most = (min(MEASURE_S, at_s) for at_s in (asked_s - 0.5, ended_s + 0.5))
+        assert least * RATE_PER_S - 5 <= frames <= most * RATE_PER_S + 5
         assert summary["verdict"]["status"] == "invalid"
 
 
@@ -216,8 +230,9 @@ KILLED = [
 ]
 #: Of the time between its last sample and its death, nobody knows what a process answered.
 UNKNOWN_S = 3
-#: A relay still hands frames to the socket of a reader whose death it has not noticed.
-NOTICED_WITHIN_S = 0.3
+#: A relay still hands frames to the socket of a reader whose death it has not noticed; it notices
+#: when it gets a processor.
+NOTICED_WITHIN_S, NOTICED_WITHIN_CROWDED_S = 0.3, 3.0
 
 
 def test_what_a_killed_part_left_is_open_with_its_age(tmp_path: Path) -> None:
@@ -237,6 +252,10 @@ def test_what_a_killed_part_left_is_open_with_its_age(tmp_path: Path) -> None:
 
 
 def _wrong_of_killed(summary: dict[str, Any], part: Killed, killed_s: float) -> Iterator[str]:
+    if summary["verdict"]["status"] != "invalid":
+        yield "is not invalid"
+    if not was_there(summary):
+        return
     # What a process counted itself proves nothing once it was killed.
     own_count = {"shuffler": "publish_ack", "consumers": "fetch_call"}.get(part.agent)
     for what in unbalanced(summary):
@@ -244,9 +263,9 @@ def _wrong_of_killed(summary: dict[str, Any], part: Killed, killed_s: float) -> 
             yield what
     if own_count and figures_of(summary)[own_count]["due_count"] is not None:
         yield f"{own_count} is held against a count of the dead"
-    if summary["verdict"]["status"] != "invalid":
-        yield "is not invalid"
     window_end_s = WARMUP_S + MEASURE_S
+    is_crowded = verdict_codes.is_crowded(summary)
+    noticed_within_s = NOTICED_WITHIN_CROWDED_S if is_crowded else NOTICED_WITHIN_S
     due_per_s = dict.fromkeys(OF_FRAMES, RATE_PER_S) | dict.fromkeys(OF_POLLS, 20)
     for name, leg in figures_of(summary).items():
         if name not in part.leaves_open:
@@ -256,8 +275,8 @@ def _wrong_of_killed(summary: dict[str, Any], part: Killed, killed_s: float) -> 
             continue
         per_s = due_per_s[name] / (2 if part.agent == "consumers" else 1)
         dead_s = window_end_s - killed_s
-        least = max(1.0, 0.8 * (dead_s - NOTICED_WITHIN_S) * per_s - 2)
-        most = (dead_s + 1.5) * per_s + 20
+        least = max(1.0, 0.8 * (dead_s - noticed_within_s) * per_s - 2)
+        most = (dead_s + UNKNOWN_S) * per_s + 20
         if not least <= leg["open_count"] <= most:
             yield f"{name}: {leg['open_count']} open, not {least:g} to {most:g}"
         if leg["open_min_ms"] is None or leg["open_min_ms"] > 1000 * (END_S - killed_s + 1.1):
