@@ -77,6 +77,6 @@ def make_part(directory: Path, **different: Any) -> HostPart:  # noqa: ANN401
         "clients": 0,
         "network_listen": "",
         "keep_options": [],
-        "keep_stdin": "",
+        "keep_login": "",
     }
     return HostPart(**usual | different)

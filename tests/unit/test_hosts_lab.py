@@ -13,12 +13,13 @@ from msgspec.structs import replace
 
 from fpaas.control import following
 from fpaas.control.hosts_beginning import CannotBeginError, LeadTimes
-from fpaas.control.hosts_lab import HostsLab, HostsSettings, View
+from fpaas.control.hosts_lab import HostsLab, HostsSettings, View, login_in
 from fpaas.control.hosts_network import Network
+from fpaas.control.lab_host import HostError
 from fpaas.records import control, files
 from fpaas.records.control import ControlAccount, ControlProblem, Trouble
 from fpaas.spec import RunSpec
-from tests.support.checkout import SCRIPTS
+from tests.support.checkout import CHECKOUT, SCRIPTS
 from tests.support.raw_run import RawRun
 from tests.support.shell_host import Shell, make_part
 
@@ -162,3 +163,20 @@ def test_a_lost_host_takes_no_other_with_it(
     assert missing == ControlProblem(problem=Trouble.NOT_REACHED, host="b")
     assert (lab.bundle / "hosts" / "a" / "seal.json").exists()
     assert not (lab.bundle / "hosts" / "b").exists()
+
+
+def test_a_login_is_read_where_it_is_used(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    assert login_in("") == ""
+    with pytest.raises(HostError, match="credentials: No such file"):
+        login_in(str(file))
+    file.write_text('PROMETHEUS_USER="fpaas"\nPROMETHEUS_PASSWORD="secret"\n', encoding="utf-8")
+    assert login_in(str(file)) == "fpaas secret"
+
+
+def test_no_password_is_among_what_tasks_are_given() -> None:
+    # It is in variables only where a task hides them.
+    for path in sorted((CHECKOUT / "roles").glob("*/tasks/*.yml")):
+        text = path.read_text(encoding="utf-8")
+        assert "no_log:" in text or "prometheus_keep_stdin" not in text, path
+    assert "keep_stdin" not in (CHECKOUT / "roles/run/vars/main.yml").read_text(encoding="utf-8")

@@ -57,7 +57,9 @@ class HostPart(msgspec.Struct, frozen=True, kw_only=True):
     network_listen: str
     #: How to bring what Prometheus saw of a run into its directory; empty if that is not asked for.
     keep_options: list[str]
-    keep_stdin: str
+    #: The control node's file with the login for that; empty: none is needed. Tasks' arguments can
+    #: be shown (ANSIBLE_DISPLAY_ARGS_TO_STDOUT), so they have no password.
+    keep_login: str
 
     def directory(self, run_id: str) -> str:
         """Return the run's directory on the host."""

@@ -9,6 +9,7 @@ with the run, and it can be collected later.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,15 @@ from fpaas.control import collecting, fetching, following
 from fpaas.control.host_part import HostPart
 from fpaas.control.hosts_beginning import Beginning, CannotBeginError, LeadTimes
 from fpaas.control.hosts_network import Network
-from fpaas.control.lab_host import Answers, Calls, Host, HostSilentError, checked, everywhere
+from fpaas.control.lab_host import (
+    Answers,
+    Calls,
+    Host,
+    HostError,
+    HostSilentError,
+    checked,
+    everywhere,
+)
 from fpaas.control.progress import Progress
 from fpaas.records import control
 from fpaas.records.control import ControlProblem, Trouble
@@ -29,6 +38,8 @@ from fpaas.records.events import AGENTS_STOPPED, EventLog
 from fpaas.spec import RunSpec
 
 STOP = "Stop the agents"
+#: Values in files of credentials.
+QUOTED = re.compile('"(.+)"')
 FETCH = "Seal the host's part, and fetch it"
 
 
@@ -166,7 +177,7 @@ class HostsLab:
 
         def keep(name: str, host: Host) -> None:
             part = self._settings.parts[name]
-            checked(host, part.keep_metrics(run_id), part.keep_stdin)
+            checked(host, part.keep_metrics(run_id), login_in(part.keep_login))
 
         for name, error in everywhere(watching, keep).errors.items():
             self._view.show(f"{name}: metrics were not kept: {error}")
@@ -212,6 +223,16 @@ class HostsLab:
                     ControlProblem(problem=Trouble.NOT_BROUGHT, host=name, parameters=dict(said))
                 )
         return found
+
+
+def login_in(path: str) -> str:
+    """Return the user and the password that a file of credentials has; empty if none is named."""
+    if not path:
+        return ""
+    try:
+        return " ".join(QUOTED.findall(Path(path).expanduser().read_text(encoding="utf-8")))
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from error
 
 
 def _failed(host: str, task: str, error: object) -> ControlProblem:
