@@ -31,8 +31,8 @@ SHARED = frozenset(
 )
 #: A directory of this machine with one of these is a lab's.
 OF_LABS = ("runs", "guard.json")
-#: What one may hold that is none yet: things of other labs' control, and of ext4.
-NOT_OTHERS = frozenset({"control", "ssh", "lost+found"})
+#: What one may hold that is none yet: Ansible's, of other labs' control, and of ext4.
+NOT_OTHERS = frozenset({"tmp", "control", "ssh", "lost+found"})
 
 
 def refusals(settings: Mapping[str, Any], *, is_here: bool = False) -> dict[str, str]:
