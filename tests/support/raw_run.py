@@ -7,6 +7,7 @@ are made up from fixed delays. What the consumers missed is known, so that tests
 from __future__ import annotations
 
 import gzip
+import json
 import random
 from array import array
 from bisect import bisect_right
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 
 from fpaas.common_time import NS_PER_MS, NS_PER_S
+from fpaas.control import collecting
 from fpaas.measures import delivery_log, first_fetch
 from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.measures.histogram_log import BY_BEGINNING, HistogramLog, Recorder
@@ -130,7 +132,8 @@ class RawRun:
         """Write the bundle into a new directory and return it."""
         self.directory = directory / "hosts" / HOST
         self.directory.mkdir(parents=True)
-        (directory / "run.json").write_text(self.spec.to_json())
+        (self.directory / "run.json").write_text(self.spec.to_json())
+        collecting.put_at_head(directory, HOST)
         control_account.write(directory)
         self._write_relay()
         self._write_shuffler()
@@ -589,3 +592,13 @@ class _Worker:
 def truth_of(run: RawRun) -> dict[str, int]:
     """What the ledger must say, once `write` has played the run."""
     return asdict(run.truth)
+
+
+def change_spec(run: Path, **changes: object) -> None:
+    """Change run.json as if it had been played so, and seal it."""
+    part = run / "hosts" / HOST
+    content = json.dumps(json.loads((run / "run.json").read_text()) | changes)
+    for place in (run, part):
+        (place / "run.json").write_text(content)
+    if (part / "seal.json").exists():
+        seal.seal(part, HOST)

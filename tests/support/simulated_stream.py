@@ -275,6 +275,7 @@ class Simulation:
                         else self.acks_sent,
                         by_class={"all": answers_of(others)},
                         reconnects=int(troubled or bool(self.killed_s)),
+                        never_fetched=sum(not log.runs for log in logs),
                     ),
                     nats_outages=[
                         WorkerOutage(NS_PER_S * at_s, NS_PER_S * (at_s + 1))
@@ -320,6 +321,7 @@ def make_worker(
     reconnects: int = 0,
     acks: int | None = None,
     by_class: dict[str, ClassFetches] | None = None,
+    never_fetched: int = 0,
 ) -> WorkerResult:
     return WorkerResult(
         worker=0,
@@ -331,7 +333,7 @@ def make_worker(
         duplicate_deliveries=0,
         polls=0,
         acks=processed if acks is None else acks,
-        consumers_never_fetched=0,
+        consumers_never_fetched=never_fetched,
         fetches=Fetches(0, 0, 0, 0, 0, 0, 0, 0),
         connections=Connections(1, 0, reconnects, 0),
         by_class=by_class or {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 
 from fpaas.bundle.loader import load_bundle
 from fpaas.control import collecting, run_account
+from fpaas.probe import seal
 from fpaas.reason import Reason
 from fpaas.records import control
 from fpaas.records.events import EventLog
 from fpaas.spec import SpecError
 from fpaas.summary import summary
-from tests.support.raw_run import HOST, RawRun
+from tests.support.raw_run import HOST, RawRun, change_spec
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,7 @@ NAMES = [
     "probe.final.json",
     "probe.clock.jsonl",
     "probe.status.json",
+    "run.json",
 ]
 
 
@@ -145,8 +148,7 @@ def test_without_what_the_control_node_noted_a_run_is_invalid(
 
 
 def test_an_older_run_may_have_no_files_of_the_control_node(run: Path) -> None:
-    spec = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**spec, "event_log": 1}))
+    change_spec(run, event_log=1)
     for name in ("control.json", "control.events.jsonl"):
         (run / name).unlink()
     assert load_bundle(run).problems == []
@@ -158,6 +160,51 @@ def test_a_change_after_sealing_is_said(run: Path) -> None:
     (problem,) = load_bundle(run).problems
     assert (problem.code, problem.host) == ("file_changed", HOST)
     assert problem.parameters["file"] == "relay.json"
+
+
+def change(path: Path, keys: tuple[str | int, ...], value: object) -> None:
+    content = json.loads(path.read_text())
+    changed = content
+    for key in keys[:-1]:
+        changed = changed[key]
+    changed[keys[-1]] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "what"),
+    [
+        ("run.json", "run_id", "another", "differs from the bundle's in run_id"),
+        ("run.json", "measure_s", 31.0, "differs from the bundle's in measure_s"),
+        ("seal.json", "host", "other", "is of the host other"),
+        ("probe.json", "host", "other", "is of the host other"),
+        ("relay.status.json", "agent", "probe", "is of another agent (probe)"),
+        ("consumers-1.json", "worker", 0, "is of worker 0"),
+        ("../../control.json", "run_id", "another", "is of the run another"),
+    ],
+)
+def test_files_of_other_runs_and_hosts_make_a_run_invalid(
+    run: Path, name: str, key: str, value: object, what: str
+) -> None:
+    """Even if they were sealed so."""
+    part = run / "hosts" / HOST
+    change(part / name, (key,), value)
+    if name != "seal.json":
+        seal.seal(part, HOST)
+    bundle = load_bundle(run)
+    (problem,) = bundle.problems
+    assert (problem.code, problem.parameters["what"]) == ("file_misplaced", what)
+    assert summary.analyse(bundle)["verdict"]["status"] == "invalid"
+
+
+@pytest.mark.parametrize("name", ["probe.host.jsonl", "probe.nats.jsonl"])
+def test_lines_that_the_probe_counted_and_are_gone_are_missed(run: Path, name: str) -> None:
+    part = run / "hosts" / HOST
+    without_last_line(part / name)
+    seal.seal(part, HOST)
+    (problem,) = load_bundle(run).problems
+    assert (problem.code, problem.parameters["file"]) == ("file_torn", name)
+    assert re.fullmatch(r"has \d+ of \d+ lines", problem.parameters["what"])
 
 
 def test_a_worker_without_any_file_is_said(run: Path) -> None:
@@ -246,6 +293,7 @@ def test_a_run_json_that_no_plan_wrote_is_refused(
     ("name", "keys", "value"),
     [
         ("consumers-0.json", ("count",), -1),
+        ("consumers-0.json", ("streams",), []),
         ("consumers-0.json", ("connections", "reconnects"), []),
         ("consumers-0.json", ("fetches", "client_timeout"), {}),
         ("probe.json", ("clock",), 1.5),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpaas.measures import delivery_log
-from fpaas.measures.delivery_log import DeliveryLog
+from fpaas.measures.delivery_log import DeliveryJournal, DeliveryLog
 
 #: (steps of the stream sequence, of the consumer sequence, whether a poll ends here).
 DELIVERIES = st.lists(st.tuples(st.integers(-3, 4), st.integers(1, 3), st.booleans()), max_size=80)
@@ -90,3 +90,17 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="is not a delivery log"):
         delivery_log.read(path)
+
+
+@pytest.mark.parametrize("run", [(0, 5, 1, -2), (0, 0, 1, 1), (0, 5, 0, 1)])
+def test_runs_that_no_consumer_logs_are_refused(run: tuple[int, ...], tmp_path: Path) -> None:
+    log = DeliveryLog(0, "fpaas-00000")
+    log.runs.extend(run)
+    path = tmp_path / "consumers-0.deliveries.cbor.gz"
+    delivery_log.write(path, [log])
+    with pytest.raises(ValueError, match=r"consumers-0\.deliveries\.cbor\.gz: is not a"):
+        delivery_log.read(path)
+    journal = DeliveryJournal(tmp_path / "journal", [log])
+    journal.append()
+    with pytest.raises(ValueError, match="consumer 0 has a run"):
+        delivery_log.read_journal(tmp_path / "journal", str)

@@ -289,7 +289,7 @@ def test_messages_may_expire_while_the_server_is_looked_at() -> None:
     simulation.poll(simulation.durables[0], 0, 10, "r")
     evidence = simulation.evidence()
     assert evidence.server is not None
-    after = replace(evidence.server.stream_before, first_seq=21)
+    after = replace(evidence.server.stream_before, first_seq=21, messages=30)
     durable = replace(evidence.server.durables["fpaas-00000"], num_pending=35)
     server = replace(evidence.server, stream_after=after, durables={durable.name: durable})
     balanced = balance(spec, replace(evidence, server=server))

@@ -695,7 +695,6 @@ def test_a_run_is_watched_over_its_inventorys_hosts(
     lab = tmp_path / "a lab"
     lab.mkdir()
     (lab / "current").symlink_to(bundle / "hosts" / "localhost")
-    shutil.copy(bundle / "run.json", lab / "current")
     for name, text in {"ssh": SSH, "sudo": SUDO}.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from markupsafe import escape
@@ -13,14 +12,13 @@ from fpaas.records import control, events
 from fpaas.records.events import EventLog
 from fpaas.report import page
 from fpaas.summary import summary
-from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
+from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun, change_spec
 
 
 def test_what_a_playbook_did_is_told_with_begin_and_end(tmp_path: Path) -> None:
     run = RawRun().write(tmp_path / "run")
     ahead_ns = 7 * NS_PER_S
-    content = json.loads((run / "run.json").read_text()) | {"control_clock_shift_ns": -ahead_ns}
-    (run / "run.json").write_text(json.dumps(content))
+    change_spec(run, control_clock_shift_ns=-ahead_ns)
 
     def at(seconds: float) -> int:
         return T0_UNIX_NS + ahead_ns + round(seconds * NS_PER_S)

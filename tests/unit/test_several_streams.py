@@ -325,6 +325,7 @@ def evidence_of(simulated: Sequence[Simulation]) -> Evidence:
                 sum(one.processed for one in workers),
                 acks=sum(one.acks for one in workers),
                 reconnects=sum(one.connections.reconnects for one in workers),
+                never_fetched=sum(one.consumers_never_fetched for one in workers),
             )
         ],
         removals=Removals(),

@@ -12,6 +12,8 @@ import pytest
 
 from fpaas.bundle.loader import load_bundle
 from fpaas.ledger.disagreements import About
+from fpaas.measures import delivery_log
+from fpaas.measures.delivery_log import DeliveryLog
 from fpaas.summary import summary
 from tests.support import verdict_codes
 from tests.support.raw_run import HOST, RawRun
@@ -104,3 +106,82 @@ def test_a_figure_of_an_agent(name: str, figure: str, about: About, run: Path) -
     content[figure] -= 1
     path.write_text(json.dumps(content))
     assert about in differing(run)
+
+
+def put(value: object, *keys: str) -> Tamper:
+    def tamper(content: dict[str, Any]) -> None:
+        for key in keys[:-1]:
+            content = content[key]
+        content[keys[-1]] = value
+
+    return tamper
+
+
+def more(change: int, *keys: str) -> Tamper:
+    def tamper(content: dict[str, Any]) -> None:
+        for key in keys[:-1]:
+            content = content[key]
+        content[keys[-1]] += change
+
+    return tamper
+
+
+@pytest.mark.parametrize(
+    ("name", "tamper", "about"),
+    [
+        ("consumers-0.json", more(1, "fetches", "pulls"), About.PULLS_ENDED),
+        ("consumers-0.json", put(0, "fetches", "ok"), About.PULLS_ENDED),
+        ("consumers-0.json", put(0, "fetches", "ok"), About.COUNTED_LESS),
+        ("consumers-0.json", put(0, "polls"), About.COUNTED_LESS),
+        ("consumers-0.json", more(1, "fetches", "refused"), About.STATUSES_COUNTED),
+        ("consumers-0.json", put(1, "consumers_never_fetched"), About.NEVER_FETCHED_COUNTED),
+        ("shuffler.json", put([], "read"), About.OUTCOME_UNREAD),
+        ("shuffler.json", put({"commit x": {"7": 3}}, "message_bytes"), About.SIZES_COUNTED),
+        ("shuffler.json", put([[1, 1]], "ignored_seqs"), About.READ_NOT_OFFERED),
+        ("probe.final.json", more(1, "stream_after", "messages"), About.STREAM_MESSAGES),
+    ],
+)
+def test_an_account_that_contradicts_itself(
+    name: str, tamper: Tamper, about: About, run: Path
+) -> None:
+    path = run / "hosts" / HOST / name
+    content = json.loads(path.read_text())
+    tamper(content)
+    path.write_text(json.dumps(content))
+    assert about in differing(run)
+
+
+def test_a_consumer_that_received_nothing_and_was_not_counted(tmp_path: Path) -> None:
+    """The worker says that everybody was served, and its log that somebody was not."""
+    run = RawRun().write(tmp_path / "run", sealed=False)
+    log = run / "hosts" / HOST / "consumers-0.deliveries.cbor.gz"
+    logs = [DeliveryLog(one.consumer_index, one.durable) for one in delivery_log.read(log)]
+    for one, read in zip(logs[1:], delivery_log.read(log)[1:], strict=True):
+        for since_ms, seq, consumer, count in read.runs:
+            one.runs.extend((since_ms, seq, consumer, count))
+    delivery_log.write(log, logs)
+    assert differing(run)[About.NEVER_FETCHED_COUNTED] == {"counted": 0, "logged": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [
+        ("relay.samples.jsonl", "offered"),
+        ("shuffler.samples.jsonl", "published"),
+        ("consumers-0.samples.jsonl", "reconnects"),
+    ],
+)
+def test_samples_that_counted_more_than_the_account(name: str, figure: str, run: Path) -> None:
+    path = run / "hosts" / HOST / name
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[-1][figure] += 1
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    example = differing(run)[About.COUNTED_LESS]
+    assert figure in str(example["figure"])
+    assert example["sampled"] == example["counted"] + 1
+
+
+@pytest.mark.parametrize("content", [bytes(3500 * 4), b""])
+def test_without_their_dids_nobody_knows_the_order_of_events(content: bytes, run: Path) -> None:
+    (run / "hosts" / HOST / "shuffler.dids.bin").write_bytes(content)
+    assert differing(run)[About.DIDS_UNKNOWN] == {"placed": 3500, "known": 0}

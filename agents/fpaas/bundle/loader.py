@@ -12,11 +12,12 @@ import re
 import threading
 import zlib
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from fpaas.bundle import file_readers, no_bundle
+from fpaas import regular
+from fpaas.bundle import contradictions, file_readers, no_bundle
 from fpaas.bundle.bundle import LOAD_GROUPS, Bundle, hosts_of, uses_own_relay
 from fpaas.bundle.parts import HostPart, WorkerPart
 from fpaas.measures import delivery_log
@@ -103,6 +104,9 @@ class _Loader:
             bundle.control = self._try(CONTROL_NODE, path, lambda p: files.read(p, ControlAccount))
         if bundle.control is not None:
             bundle.problems += [_noted(one, bundle.spec) for one in bundle.control.problems]
+            bundle.problems += _misplaced(
+                CONTROL_NODE, contradictions.of_control(bundle.control, bundle.spec)
+            )
         if (path := self._of_control_node(control.EVENTS)) is not None:
             bundle.control_events = self._events(CONTROL_NODE, path)
             # No seal would tell that it was cut.
@@ -130,6 +134,7 @@ class _Loader:
                 Reason("file_changed", host, {"file": name, "what": what})
                 for name, what in changes(part.directory, part.seal)
             ]
+        self._check_spec(part)
         # Only if there is a network between hosts.
         if (part.directory / network.NAME).exists():
             measured = self._record(part, network.NAME, NetworkResult)
@@ -146,7 +151,25 @@ class _Loader:
             self._load_shuffler(part)
         if "consumers" in roles:
             self._load_consumers(part)
+        self._bundle.problems += _misplaced(host, contradictions.of_host(part))
         return part
+
+    def _check_spec(self, part: HostPart) -> None:
+        """Compare the run that a host's agents played with the one that they are judged by."""
+
+        def check(path: Path) -> None:
+            content = regular.read_bytes(path)
+            if content == regular.read_bytes(self._bundle.directory / SPEC_FILE):
+                return
+            try:
+                played = RunSpec.from_json(content.decode(), SPEC_FILE)
+            except SpecError as error:
+                raise UnreadableError("is no run's") from error
+            what = contradictions.differing(played, self._spec)
+            if what:
+                self._problem(part, SPEC_FILE, "file_misplaced", what)
+
+        self._file(part, SPEC_FILE, check)
 
     def load_watching(self, host: str) -> HostPart:
         """Return what its probe saw of a host's processes; that it is missing does not matter."""
@@ -169,6 +192,11 @@ class _Loader:
             part.nats_samples = self._records(part, nats.SAMPLES, NatsSample)
             part.server_final = self._file(part, nats.FINAL, file_readers.server_final)
         part.events[probe.AGENT] = self._agent_events(part, probe.AGENT)
+        problems = self._bundle.problems
+        told = {(one.host, one.parameters.get("file")) for one in problems}
+        for name, what in contradictions.lines_missing(part):
+            if (part.host, name) not in told:
+                self._problem(part, name, "file_torn", what)
 
     def _load_relay(self, part: HostPart) -> None:
         self._load_status(part, "relay")
@@ -341,6 +369,10 @@ class _Loader:
     def _problem(self, part: HostPart, name: str, code: str, what: str | None = None) -> None:
         parameters = {"file": name} if what is None else {"file": name, "what": what}
         self._bundle.problems.append(Reason(code, part.host, parameters))
+
+
+def _misplaced(host: str, found: Iterable[tuple[str, str]]) -> list[Reason]:
+    return [Reason("file_misplaced", host, {"file": file, "what": what}) for file, what in found]
 
 
 def _noted(problem: ControlProblem | str, spec: RunSpec) -> Reason:

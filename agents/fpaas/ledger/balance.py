@@ -17,11 +17,11 @@ was offered was not read. After a relay's, what was read counts as offered. For 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from fpaas.bundle.parts import ServerFinal
 from fpaas.ledger import server_checks, split_checks
-from fpaas.ledger.disagreements import Disagreements
+from fpaas.ledger.disagreements import About, Disagreements
 from fpaas.ledger.evidence import Evidence
 from fpaas.ledger.ledger import Ledger
 from fpaas.ledger.lost_streams import Streams
@@ -37,6 +37,8 @@ def balance(spec: RunSpec, evidence: Evidence) -> Ledger:
         evidence = replace(evidence, relay=relay)
     ledger = Ledger()
     disagreements = Disagreements()
+    for one in evidence.counted_less:
+        disagreements.note(one.sampled - one.counted, About.COUNTED_LESS, **asdict(one))
     server = evidence.server
     if evidence.relay is not None and spec.firehose.rate_per_s is not None:
         ledger.offered = evidence.relay.offered - evidence.relay.ignored

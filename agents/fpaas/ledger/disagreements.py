@@ -14,9 +14,16 @@ class About(enum.StrEnum):
 
     #: The agents' accounts of frames and deliveries.
     READ_WITHOUT_OUTCOME = "read_without_outcome"
+    OUTCOME_UNREAD = "outcome_unread"
     READ_NOT_OFFERED = "read_not_offered"
+    SIZES_COUNTED = "sizes_counted"
+    DIDS_UNKNOWN = "dids_unknown"
     OFFERED_OUTCOMES = "offered_outcomes"
     DELIVERIES_COUNTED = "deliveries_counted"
+    NEVER_FETCHED_COUNTED = "never_fetched_counted"
+    COUNTED_LESS = "counted_less"
+    PULLS_ENDED = "pulls_ended"
+    STATUSES_COUNTED = "statuses_counted"
     ACKS_COUNTED = "acks_counted"
     ANSWERS_COUNTED = "answers_counted"
     RECEIVED_TWICE = "received_twice"

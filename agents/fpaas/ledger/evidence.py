@@ -13,7 +13,8 @@ from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import ServerFinal
 from fpaas.jetstream import asked
 from fpaas.latency.clocks import Clocks
-from fpaas.ledger import forgotten
+from fpaas.ledger import account_checks, forgotten
+from fpaas.ledger.account_checks import CountedLess
 from fpaas.ledger.lost_streams import LostEvidence
 from fpaas.ledger.removals import Removals, StreamSample, classify
 from fpaas.measures.delivery_log import ConsumerDeliveries
@@ -40,6 +41,7 @@ class Evidence:
     server: ServerFinal | None
     deliveries: list[ConsumerDeliveries] | None
     workers: list[WorkerResult] | None
+    counted_less: Sequence[CountedLess] = ()
     dids: Sequence[int] | None = None
     classes: Sequence[int] | None = None
     nats_samples: Sequence[NatsSample] = ()
@@ -97,6 +99,7 @@ def evidence_of(bundle: Bundle) -> Evidence:
         server=named_as_in_logs(bundle.spec, final, results or []),
         deliveries=by_stream[-1] if complete else None,
         workers=results,
+        counted_less=account_checks.counted_less(bundle),
         dids=next((array for array in dids if array is not None), None),
         classes=_classes(bundle)[-1],
         # Servers of a cluster may be behind each other.

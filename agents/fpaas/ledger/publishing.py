@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from fpaas.firehose.renumbering import positions
+from fpaas.ledger import account_checks
 from fpaas.ledger.disagreements import About, Disagreements
 from fpaas.ledger.evidence import Evidence
 from fpaas.ledger.ledger import (
@@ -103,6 +104,9 @@ def account_publishing(
             read=shuffler.read.total,
             with_outcome=with_outcome.total,
         )
+        account_checks.check_shuffler(
+            shuffler, None if evidence.by_stream else evidence.dids, disagreements
+        )
     elif evidence.server is not None:
         # Messages in the stream beyond the last account were published after it.
         known = ledger.published + shuffler.stored_twice + shuffler.foreign
@@ -123,7 +127,7 @@ def account_publishing(
     elif relay is not None:
         offered = offered_positions(relay)
         disagreements.note(
-            seen.difference(offered).total,
+            seen.union(shuffler.ignored_seqs).difference(offered).total,
             About.READ_NOT_OFFERED,
             offered_first=relay.first_seq,
             offered_last=relay.last_seq,

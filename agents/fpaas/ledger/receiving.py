@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from fpaas.bundle.parts import ServerFinal
+from fpaas.ledger import account_checks
 from fpaas.ledger.answered import answered_by_durable, answered_wrongly, terminated_of
 from fpaas.ledger.deliveries import Answered, DurableCase, OwedSeqs, Walk, received_of
 from fpaas.ledger.disagreements import About, Disagreements
@@ -134,6 +135,16 @@ def _check_counts(
         counted=processed,
         logged=received,
     )
+    fetched = {log.consumer_index for log in _all_logs(evidence) if log.runs}
+    never_fetched = sum(worker.consumers_never_fetched for worker in workers)
+    disagreements.note(
+        never_fetched - (spec.consumers.count - len(fetched)),
+        About.NEVER_FETCHED_COUNTED,
+        counted=never_fetched,
+        logged=spec.consumers.count - len(fetched),
+    )
+    for worker in workers:
+        account_checks.check_pulls(worker, disagreements)
     answered_wrongly(spec, workers, _all_logs(evidence), processed, disagreements)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fpaas.bundle.parts import ServerFinal
 from fpaas.ledger.disagreements import About, Disagreements, distance
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records.nats import NatsSample
+from fpaas.records.nats import NatsSample, StreamState
 from fpaas.records.shuffler import ShufflerResult
 
 if TYPE_CHECKING:
@@ -36,15 +36,14 @@ def check_stream(
         before=stream.last_seq,
         after=after.last_seq,
     )
-    # A stream that never had a message has no first one, 0.
-    spanned = stream.last_seq - max(stream.first_seq, 1) + 1 - stream.num_deleted
+    look = max((stream, after), key=lambda one: abs(_uncounted(one)))
     disagreements.note(
-        stream.messages - max(0, spanned) if stream.messages or spanned > 0 else 0,
+        _uncounted(look),
         About.STREAM_MESSAGES,
-        messages=stream.messages,
-        first_seq=stream.first_seq,
-        last_seq=stream.last_seq,
-        num_deleted=stream.num_deleted,
+        messages=look.messages,
+        first_seq=look.first_seq,
+        last_seq=look.last_seq,
+        num_deleted=look.num_deleted,
     )
     seen = max((sample.stream.last_seq for sample in samples if sample.stream), default=0)
     disagreements.note(
@@ -53,6 +52,13 @@ def check_stream(
         jsz=seen,
         api=stream.last_seq,
     )
+
+
+def _uncounted(stream: StreamState) -> int:
+    """Return by how much a stream's count differs from its sequences."""
+    # A stream that never had a message has no first one, 0.
+    spanned = stream.last_seq - max(stream.first_seq, 1) + 1 - stream.num_deleted
+    return stream.messages - max(0, spanned) if stream.messages or spanned > 0 else 0
 
 
 def check_consumers(server: ServerFinal, disagreements: Disagreements) -> None:

@@ -185,7 +185,7 @@ def read(path: Path) -> list[ConsumerDeliveries]:
             entries = [[*entry, 0] for entry in entries]
         if schema != SCHEMA:
             entries = [[*entry[:-1], [], [], entry[-1]] for entry in entries]
-        return [
+        found = [
             ConsumerDeliveries(
                 index,
                 durable,
@@ -208,8 +208,17 @@ def read(path: Path) -> list[ConsumerDeliveries]:
                 stream,
             ) in msgspec.convert(entries, list[_Columns])
         ]
+        for one in found:
+            _check(one)
     except _UNREADABLE as error:
         raise ValueError(f"{path}: is not a delivery log: {error}") from error
+    return found
+
+
+def _check(log: ConsumerDeliveries) -> None:
+    """Raise ValueError if there are runs without deliveries, or places that no message has."""
+    if any(count < 1 or seq < 1 or consumer < 1 for _, seq, consumer, count in log.runs):
+        raise ValueError(f"consumer {log.consumer_index} has a run of nothing, or before the first")
 
 
 def _unpacked(path: Path) -> bytes:
@@ -285,7 +294,7 @@ class DeliveryJournal:
 
 
 def read_journal(path: Path, durable_of: Callable[[int], str]) -> list[ConsumerDeliveries]:
-    """Read what a DeliveryJournal wrote; a torn last row is skipped. Raises OSError."""
+    """Read what a DeliveryJournal wrote; a torn last row is skipped. Raises OSError, ValueError."""
     content = path.read_bytes()
     rows = array("q")
     row_bytes = rows.itemsize * DeliveryJournal.FIELDS_PER_ROW
@@ -308,7 +317,10 @@ def read_journal(path: Path, durable_of: Callable[[int], str]) -> list[ConsumerD
         else:
             one.repeats.append(consumer_seq)
             one.numbers.append(stream_seq)
-    return list(by_consumer.values())
+    found = list(by_consumer.values())
+    for log in found:
+        _check(log)
+    return found
 
 
 def _differences(values: array[int]) -> list[int]:

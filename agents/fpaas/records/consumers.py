@@ -45,6 +45,8 @@ def total_of(many: Iterable[Fetches]) -> Fetches:
     return total
 
 
+#: Statuses that need no description: there is nothing for the pull.
+PLAIN_STATUSES = ("404", "408")
 #: How a pull can end, in the order in which they are shown.
 PULL_ENDS = ("ok", "empty", "refused", "client_timeout", "lost", "unanswered")
 
@@ -140,6 +142,7 @@ class WorkerResult(msgspec.Struct, frozen=True, kw_only=True):
     )
     streams: Annotated[
         list[str | None],
+        msgspec.Meta(min_length=1),
         doc("when each stream was made that it received of, in order; null: not known"),
     ] = field(default_factory=lambda: [None])
     ordered: Annotated[

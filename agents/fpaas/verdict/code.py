@@ -50,6 +50,10 @@ OVERLOAD = (
     "poll interval."
 )
 LOGS = "Read the log of that part in `results/<run-id>/hosts/<host>/`, and run again."
+COLLECT_AGAIN = (
+    "If the host was not reached or the run was cut off, collect it again "
+    "(`ansible-playbook playbooks/collect.yml -e run_id=<run-id>`). Otherwise run again."
+)
 AS_SET = "Nothing, if this is what you want. Otherwise change the parameters that it names."
 #: For reasons that may be about one class of a mix only.
 OF_CLASS = {"consumers": "class of a mix; missing: all consumers"}

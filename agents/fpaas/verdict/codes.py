@@ -12,6 +12,7 @@ from fpaas.reason import Reason
 from fpaas.records.judgement import Cause, ReasonCode
 from fpaas.verdict import (
     codes_failures,
+    codes_files,
     codes_goals,
     codes_invalid,
     codes_lab,
@@ -24,6 +25,7 @@ from fpaas.verdict.code import FAIL, INVALID, LIMIT, NOTE, Code
 
 CODES: dict[str, Code] = {
     **codes_invalid.CODES,
+    **codes_files.CODES,
     **codes_lab.CODES,
     **codes_relay.CODES,
     **codes_ledger.CODES,

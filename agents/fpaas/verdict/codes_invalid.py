@@ -1,4 +1,4 @@
-"""Codes that make a run invalid because a part ended, files are missing, or it was not judged."""
+"""Codes that make a run invalid because a part ended, or it was not judged."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from fpaas.agreement import count_of
 from fpaas.records.control import Trouble
 from fpaas.records.status import AGENTS, in_words
 from fpaas.verdict.code import (
+    COLLECT_AGAIN,
     INVALID,
     LOGS,
     OWN_WINDOW,
@@ -17,10 +18,6 @@ from fpaas.verdict.code import (
     still_open,
 )
 
-_FILES = (
-    "If the host was not reached or the run was cut off, collect it again "
-    "(`ansible-playbook playbooks/collect.yml -e run_id=<run-id>`). Otherwise run again."
-)
 #: An agent that is alive gives a sign of it each second.
 SIGNS_APART_S = 1.5
 _LOG = {"has_log": "whether its log says anything"}
@@ -156,8 +153,6 @@ def _interrupted(p: Parameters) -> str:
 
 
 _NATS = {"storage": "memory or file", "servers": "NATS hosts", "replicas": "of the stream"}
-_FILE = {"file": "its name"}
-_WRONG = {**_FILE, "what": "what is wrong with it"}
 
 CODES: dict[str, Code] = {
     "memory_ran_out": Code(
@@ -264,82 +259,8 @@ CODES: dict[str, Code] = {
         INVALID,
         _control_problem,
         "The playbook had trouble with a host or an agent while it followed or collected the run.",
-        _FILES,
+        COLLECT_AGAIN,
         {"problem": f"one of {', '.join(Trouble)}; the other parameters depend on it"},
-    ),
-    "host_missing": Code(
-        INVALID,
-        "nothing was fetched from this host; its part of the run is missing",
-        "The bundle has no directory for this host: the host was lost or could not be reached.",
-        _FILES,
-    ),
-    "file_missing": Code(
-        INVALID,
-        "{file}: is missing",
-        "A part of the run did not leave a file that it should have.",
-        _FILES,
-        _FILE,
-    ),
-    "file_torn": Code(
-        INVALID,
-        "{file}: {what}",
-        "A file is incomplete or empty: its writer was killed, or a disk was full.",
-        "Look for a full disk on that host, and run again.",
-        _WRONG,
-    ),
-    "file_unreadable": Code(
-        INVALID,
-        "{file}: {what}",
-        "A file has unexpected content: it was changed by hand, comes from another version, or is "
-        "damaged.",
-        "Copy the bundle again, or use `fpaas report` of the version that made it.",
-        _WRONG,
-    ),
-    "file_changed": Code(
-        INVALID,
-        "{file}: {what}",
-        "A file differs from what its host sealed: it was changed, cut short or lost, in transfer "
-        "or later.",
-        "Copy the bundle again from the machine that made it.",
-        {"file": "path on its host", "what": "how it differs"},
-    ),
-    "shuffler_account_cut": Code(
-        INVALID,
-        "{file}: is the shuffler's last checkpoint, from seconds before its end",
-        "The shuffler was killed. The stream shows what it published after its last checkpoint.",
-        LOGS,
-        _FILE,
-    ),
-    "relay_account_cut": Code(
-        INVALID,
-        "{file}: is the relay's last checkpoint, from up to a second before its end",
-        "The relay was killed, or could not write its last account. Frames that were read from it "
-        "after the checkpoint count as offered.",
-        LOGS,
-        _FILE,
-    ),
-    "worker_account_cut": Code(
-        INVALID,
-        "{file}: is the worker's last checkpoint; its last second is missing",
-        "The worker was killed, or could not write its last account.",
-        LOGS,
-        _FILE,
-    ),
-    "consumers_missing": Code(
-        INVALID,
-        "consumers-*.json: {missing} of the host's {count} {count:consumer|consumers} "
-        "{missing:is|are} in "
-        "none",
-        "Some consumers have no account: their worker never started, or its files are gone.",
-        LOGS,
-        {"missing": "consumers", "count": "consumers"},
-    ),
-    "more_problems": Code(
-        INVALID,
-        "and {count} more {count:problem|problems} with the run's files",
-        "The bundle has more problems than are listed here; manifest.json lists all.",
-        _FILES,
-        {"count": "problems"},
     ),
     "fault_not_injected": Code(
         INVALID,

@@ -23,6 +23,18 @@ WORDS: dict[About, tuple[str, str]] = {
             "{read_last}"
         ),
     ),
+    About.OUTCOME_UNREAD: (
+        "outcomes of frames that were never read",
+        "of {with_outcome} with an outcome, {read} were read",
+    ),
+    About.SIZES_COUNTED: (
+        "published frames whose sizes are missing, or counted twice",
+        "published {published}, sizes of {sizes}",
+    ),
+    About.DIDS_UNKNOWN: (
+        "stored events whose DID is not known, so nobody can tell their order",
+        "{placed} are stored, {known} have a DID",
+    ),
     About.OFFERED_OUTCOMES: (
         "offered frames without an outcome, or with two",
         "offered {offered}, accounted for {accounted}",
@@ -30,6 +42,22 @@ WORDS: dict[About, tuple[str, str]] = {
     About.DELIVERIES_COUNTED: (
         "deliveries whose count differs from the logs",
         "the consumers counted {counted}, their logs hold {logged}",
+    ),
+    About.NEVER_FETCHED_COUNTED: (
+        "consumers that received nothing, by count or by their logs",
+        "the workers counted {counted}, their logs show {logged}",
+    ),
+    About.COUNTED_LESS: (
+        "counts by which an agent's account is below its own samples",
+        "{figure} of {who}: {counted} in its account, {sampled} in its last sample",
+    ),
+    About.PULLS_ENDED: (
+        "pulls without an end, or with two",
+        "worker {worker} sent {pulls}, and {ended} ended",
+    ),
+    About.STATUSES_COUNTED: (
+        "pulls that a status ended which nobody counted",
+        "worker {worker}: {empty} empty and {refused} refused, of {plain} and {others} statuses",
     ),
     About.ACKS_COUNTED: (
         "deliveries whose answers differ from their count",
