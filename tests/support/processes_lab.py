@@ -232,9 +232,11 @@ class ProcessesLab:
         return self.report_again()
 
     def seal(self) -> None:
-        """Seal all hosts' files, as before they are fetched."""
+        """Seal all hosts' files, as before they are fetched: run.json is one of them."""
         for host in self._hosts:
-            self._run("seal", self.bundle / "hosts" / host, "--host", host)
+            part = self.bundle / "hosts" / host
+            (part / self._run_json.name).write_bytes(self._run_json.read_bytes())
+            self._run("seal", part, "--host", host)
 
     def report_again(self, *arguments: object) -> dict[str, Any]:
         """Report what is sealed; returns summary.json."""

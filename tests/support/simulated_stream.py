@@ -321,6 +321,7 @@ def make_worker(
     reconnects: int = 0,
     acks: int | None = None,
     by_class: dict[str, ClassFetches] | None = None,
+    *,
     never_fetched: int = 0,
 ) -> WorkerResult:
     return WorkerResult(
