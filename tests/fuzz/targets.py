@@ -207,7 +207,7 @@ def delivered(data: bytes) -> None:
         delivery_log.read(path)
     with _file(gzip.compress(data, 1), "log") as path, contextlib.suppress(ValueError):
         delivery_log.read(path)
-    with _file(data, "journal") as path:
+    with _file(data, "journal") as path, contextlib.suppress(ValueError):
         delivery_log.read_journal(path, str)
 
 
