@@ -104,6 +104,29 @@ def test_lab_is_held_by_one(tmp_path: Path) -> None:
         assert lab.holder() is None
 
 
+def test_who_waits_for_a_guard_is_told_and_nobody_waits_for_one_that_is_stopped(
+    tmp_path: Path,
+) -> None:
+    gone = psutil.Popen(["sleep", "600"])
+    playbook = psutil.Process(gone.pid)
+    told: list[Path] = []
+    with psutil.Popen(["sleep", "600"]) as guard, lab_lock.Lab(tmp_path).acquire() as lock:
+        try:
+            lab_lock.write_holder(lock, lab_lock.Holder.now(guard.pid, playbook))
+            gone.kill()
+            gone.wait()
+
+            def stop_guard(lab: Path) -> None:
+                told.append(lab)
+                guard.suspend()
+
+            with pytest.raises(BadInput, match=f"is stopped; .*kill -CONT {guard.pid}"):
+                lab_lock.Lab(tmp_path).acquire(stop_guard)
+        finally:
+            guard.kill()
+    assert told == [tmp_path]
+
+
 @pytest.mark.parametrize("command", ["stop", "sweep"])
 def test_another_playbooks_run_is_not_ended(
     tmp_path: Path, processes: Processes, command: str

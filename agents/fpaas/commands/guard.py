@@ -38,15 +38,15 @@ def start(lab_directory: Path, results: Path, collect: tuple[str, ...]) -> None:
     """
     lab = lab_lock.Lab(lab_directory)
     playbook = lab_lock.playbook_above()
-    lock = lab.acquire()
+    teller = guard.Teller(terminal_line.opened(playbook.pid))
+    lock = lab.acquire(teller.waiting)
     leftovers = lab_processes.sweep(lab_directory)
     (lab_directory / guard.CURRENT).unlink(missing_ok=True)
     guard.prune(lab_directory, results)
     if leftovers:
         click.echo(f"ended what an earlier run left: {', '.join(map(str, leftovers))}")
-    terminal = terminal_line.opened(playbook.pid)
     if guard.detach(lock, playbook, lab_directory / guard.LOG):
-        guard.watch(lab_directory, playbook, results, list(collect), guard.Teller(terminal))
+        guard.watch(lab_directory, playbook, results, list(collect), teller)
 
 
 @command.command()

@@ -20,7 +20,7 @@ from typing import TextIO
 
 import psutil
 
-from fpaas.control.lab_lock import Holder, write_holder
+from fpaas.control.lab_lock import LAB_BUSY_S, Holder, write_holder
 from fpaas.control.lab_processes import end_agents, runs, sweep
 from fpaas.records import files, seal
 from fpaas.records.files import UnreadableError
@@ -46,6 +46,13 @@ class Teller:
 
     def __init__(self, terminal: int | None) -> None:
         self._terminal = terminal
+
+    def waiting(self, lab: Path) -> None:
+        """Say that the lab is still being cleaned up, so this playbook waits."""
+        self._say(
+            f"{lab}: still being cleaned up after an interrupted run. This waits for it, up to "
+            f"{LAB_BUSY_S:.0f} s ({lab / LOG})."
+        )
 
     def collecting(self, bundle: Path, guard_log: Path) -> None:
         """Say that there will be a report."""

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
@@ -48,6 +49,13 @@ def _cmdline(process: psutil.Process) -> list[str]:
         return []
 
 
+def _is_stopped(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:
+        return False
+
+
 @dataclass(frozen=True)
 class Holder:
     """Who holds a lab: the guard, and the playbook that it watches."""
@@ -81,10 +89,11 @@ class Lab:
         self.directory = directory
         self._lock_path = directory / "guard.json"
 
-    def acquire(self) -> TextIO:
+    def acquire(self, say_waiting: Callable[[Path], None] | None = None) -> TextIO:
         """Take the lab; the caller holds it for as long as the file stays open.
 
-        Waits while a guard still cleans up. Raises BadInput if another playbook uses the lab.
+        Waits while a guard cleans up; `say_waiting` is told so once, with the lab's directory.
+        Raises BadInput if another playbook uses the lab, or its guard is stopped.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         lock = self._lock_path.open("a+", encoding="utf-8")
@@ -93,20 +102,34 @@ class Lab:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = self.holder()
-                if holder is not None and holder.playbook_runs:
+                try:
+                    self._check_is_cleaned_up(until_s=deadline)
+                except BadInput:
                     lock.close()
-                    raise self._in_progress(holder) from None
-                if time.monotonic() > deadline:
-                    lock.close()
-                    raise BadInput(
-                        f"{self.directory}: still being cleaned up after an interrupted run; see "
-                        f"{self.directory}/guard.log, or end it with `make teardown`"
-                    ) from None
+                    raise
+                if say_waiting is not None:
+                    say_waiting(self.directory)
+                    say_waiting = None
                 time.sleep(0.2)
             else:
                 lock.truncate(0)  # the former holder's pid may be anybody's by now
                 return lock
+
+    def _check_is_cleaned_up(self, until_s: float) -> None:
+        """Raise BadInput if who holds the lab will not be done soon (`until_s`: monotonic)."""
+        holder = self.holder()
+        if holder is not None and holder.playbook_runs:
+            raise self._in_progress(holder)
+        if holder is not None and _is_stopped(holder.guard_pid):
+            raise BadInput(
+                f"{self.directory}: the process that cleans up after an interrupted run is "
+                f"stopped; let it go on with `kill -CONT {holder.guard_pid}`"
+            )
+        if time.monotonic() > until_s:
+            raise BadInput(
+                f"{self.directory}: still being cleaned up after an interrupted run; see "
+                f"{self.directory}/guard.log, or end it with `make teardown`"
+            )
 
     def refuse_others(self) -> None:
         """Raise BadInput if a playbook uses the lab that did not start this process."""
