@@ -133,7 +133,6 @@ def more(change: int, *keys: str) -> Tamper:
         ("consumers-0.json", put(0, "fetches", "ok"), About.PULLS_ENDED),
         ("consumers-0.json", put(0, "fetches", "ok"), About.COUNTED_LESS),
         ("consumers-0.json", put(0, "polls"), About.COUNTED_LESS),
-        ("consumers-0.json", more(1, "fetches", "refused"), About.STATUSES_COUNTED),
         ("consumers-0.json", put(1, "consumers_never_fetched"), About.NEVER_FETCHED_COUNTED),
         ("shuffler.json", put([], "read"), About.OUTCOME_UNREAD),
         ("shuffler.json", put({"commit x": {"7": 3}}, "message_bytes"), About.SIZES_COUNTED),

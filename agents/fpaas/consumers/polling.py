@@ -17,7 +17,7 @@ from fpaas.consumers.puller import Gate, Habit, Puller
 from fpaas.jetstream.nats_wire import status_of
 from fpaas.measures.calls import Bins
 from fpaas.measures.delivery_log import DeliveryLog
-from fpaas.records.consumers import PLAIN_STATUSES, Fetches, OrderedPlace, total_of
+from fpaas.records.consumers import Fetches, OrderedPlace, total_of
 
 PULL_TIMEOUT_NS = 5_000_000_000
 #: No pull is sent later than so long after the end: the server is about to be looked at last.
@@ -28,6 +28,8 @@ FULL_OF_BYTES = "409:Message Size Exceeds MaxBytes"
 BATCH_COMPLETED = "Batch Completed"
 #: And brought nothing: that message is larger than any pull.
 NOTHING_FITS = f"{FULL_OF_BYTES}, and brought nothing"
+#: Statuses that need no description: everybody knows what they mean.
+_PLAIN_STATUSES = ("404", "408")
 
 
 class Polling:
@@ -115,7 +117,7 @@ class Polling:
             code, description = status_of(status_header)
             if description == BATCH_COMPLETED:
                 return
-            plain = code in PLAIN_STATUSES or not description
+            plain = code in _PLAIN_STATUSES or not description
             status = code if plain else f"{code}:{description}"
             if status == FULL_OF_BYTES and not brought:
                 status = NOTHING_FITS
@@ -125,7 +127,7 @@ class Polling:
             return
         if brought:
             fetches.ok += 1
-        elif code in PLAIN_STATUSES:
+        elif code in _PLAIN_STATUSES:
             fetches.empty += 1
         else:
             fetches.refused += 1

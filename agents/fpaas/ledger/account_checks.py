@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fpaas.bundle.bundle import Bundle
 from fpaas.ledger.disagreements import About, Disagreements
 from fpaas.measures.intervals import IntervalSet
-from fpaas.records.consumers import PLAIN_STATUSES, PULL_ENDS, WorkerResult, WorkerSample
+from fpaas.records.consumers import PULL_ENDS, WorkerResult, WorkerSample
 from fpaas.records.shuffler import NO_DID, ShufflerResult, ShufflerSample
 
 
@@ -23,7 +23,7 @@ class CountedLess:
 
 
 def check_pulls(result: WorkerResult, disagreements: Disagreements) -> None:
-    """Compare a worker's pulls with how they ended, and with the statuses that ended them."""
+    """Compare a worker's pulls with how they ended."""
     fetches = result.fetches
     ended = sum(getattr(fetches, name) for name in PULL_ENDS)
     disagreements.note(
@@ -32,18 +32,6 @@ def check_pulls(result: WorkerResult, disagreements: Disagreements) -> None:
         worker=result.worker,
         pulls=fetches.pulls,
         ended=ended,
-    )
-    # A status may come beside messages, or too late to end anything.
-    plain = sum(fetches.by_status.get(status, 0) for status in PLAIN_STATUSES)
-    others = sum(fetches.by_status.values()) - plain
-    disagreements.note(
-        max(0, fetches.empty - plain) + max(0, fetches.refused - others),
-        About.STATUSES_COUNTED,
-        worker=result.worker,
-        empty=fetches.empty,
-        refused=fetches.refused,
-        plain=plain,
-        others=others,
     )
 
 

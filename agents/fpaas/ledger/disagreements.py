@@ -23,7 +23,6 @@ class About(enum.StrEnum):
     NEVER_FETCHED_COUNTED = "never_fetched_counted"
     COUNTED_LESS = "counted_less"
     PULLS_ENDED = "pulls_ended"
-    STATUSES_COUNTED = "statuses_counted"
     ACKS_COUNTED = "acks_counted"
     ANSWERS_COUNTED = "answers_counted"
     RECEIVED_TWICE = "received_twice"

@@ -45,8 +45,6 @@ def total_of(many: Iterable[Fetches]) -> Fetches:
     return total
 
 
-#: Statuses that need no description: there is nothing for the pull.
-PLAIN_STATUSES = ("404", "408")
 #: How a pull can end, in the order in which they are shown.
 PULL_ENDS = ("ok", "empty", "refused", "client_timeout", "lost", "unanswered")
 

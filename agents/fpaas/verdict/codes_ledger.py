@@ -55,10 +55,6 @@ WORDS: dict[About, tuple[str, str]] = {
         "pulls without an end, or with two",
         "worker {worker} sent {pulls}, and {ended} ended",
     ),
-    About.STATUSES_COUNTED: (
-        "pulls that a status ended which nobody counted",
-        "worker {worker}: {empty} empty and {refused} refused, of {plain} and {others} statuses",
-    ),
     About.ACKS_COUNTED: (
         "deliveries whose answers differ from their count",
         (
