@@ -427,7 +427,7 @@ def test_peer_that_answers_no_ping_is_dropped(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_run_is_offered_whole_from_t0_on(tmp_path: Path) -> None:
-    a_run(tmp_path, bench_drain_s=10)
+    a_run(tmp_path, bench_drain_s=20)
     with running_relay(tmp_path, "--run", tmp_path / "run.json", "--out", tmp_path) as relay:
         spec = RunSpec.load(tmp_path / "run.json")
         with subscribe(relay.url, cursor=0) as connection:
