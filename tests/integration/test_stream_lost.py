@@ -329,6 +329,8 @@ def test_what_a_server_forgot_when_the_shuffler_had_ended_is_named(
     assert ledger["published"] == ledger["stored"] == OFFERED - ledger["publish_failed"]
 
 
+# A figure, which only a quiet machine gives.
+@pytest.mark.matrix
 def test_a_thousand_consumers_are_served_again(nats_server: NatsServer, make_lab: MakeLab) -> None:
     lab = make_lab(
         bench_consumers=1000,
