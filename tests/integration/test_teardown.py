@@ -117,21 +117,10 @@ def test_secrets_stay_as_long_as_a_host_does(
     }
     groups = {"nats": {"hosts": {"one": host}}, "consumers": {"hosts": {"other": host}}}
     (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"children": groups}}))
-    done = subprocess.run(
-        [
-            *(SCRIPTS / "ansible-playbook", tmp_path / "play.yml", "-i", tmp_path / "hosts.yml"),
-            # This machine stays as it is.
-            *("--check", "--diff", "--limit", limit),
-        ],
-        cwd=CHECKOUT / "playbooks",
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    said = f"path: {tmp_path}/control" in done.stdout
-    assert said == is_removed, done.stdout
+    # This machine stays as it is.
+    printed = play_rest(tmp_path, "--check", "--diff", "--limit", limit)
+    said = f"path: {tmp_path}/control" in printed
+    assert said == is_removed, printed
 
 
 def test_on_this_machine_other_labs_keep_their_secrets_and_keys(tmp_path: Path) -> None:
@@ -148,25 +137,27 @@ def test_on_this_machine_other_labs_keep_their_secrets_and_keys(tmp_path: Path) 
     hosts = {"here": {"ansible_connection": "local", "lab_dir": str(lab)}}
     (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
 
-    def again() -> str:
-        command = [SCRIPTS / "ansible-playbook", tmp_path / "play.yml"]
-        done = subprocess.run(
-            [*command, "-i", tmp_path / "hosts.yml"],
-            cwd=CHECKOUT / "playbooks",
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    assert "changed=1" in again()
+    assert "changed=1" in play_rest(tmp_path)
     assert sorted(path for path in lab.rglob("*") if path.is_file()) == sorted(others)
-    assert "changed=0" in again()
+    assert "changed=0" in play_rest(tmp_path)
     for path in others:
         path.unlink()
         path.parent.rmdir()
     (lab / "ssh").rmdir()
-    again()
+    play_rest(tmp_path)
     assert not lab.exists()
+
+
+def play_rest(directory: Path, *options: str) -> str:
+    """Play play.yml with hosts.yml, both in a directory; return what it printed."""
+    playbook, inventory = directory / "play.yml", directory / "hosts.yml"
+    done = subprocess.run(
+        [SCRIPTS / "ansible-playbook", playbook, "-i", inventory, *options],
+        cwd=CHECKOUT / "playbooks",
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -278,13 +278,7 @@ def test_no_run_json_is_no_run(run: Path, content: str | None) -> None:
 def test_a_run_json_that_no_plan_wrote_is_refused(
     run: Path, keys: tuple[str, ...], value: object
 ) -> None:
-    path = run / "run.json"
-    content = json.loads(path.read_text())
-    changed = content
-    for key in keys[:-1]:
-        changed = changed[key]
-    changed[keys[-1]] = value
-    path.write_text(json.dumps(content))
+    change(run / "run.json", keys, value)
     with pytest.raises(SpecError, match=r"run\.json: .*(not allowed|Expected|host)"):
         load_bundle(run)
 

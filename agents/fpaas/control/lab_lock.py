@@ -18,7 +18,7 @@ import psutil
 from fpaas.control.lab_processes import SERVERS_END_S, runs
 from fpaas.errors import BadInput
 
-#: A guard that cleans up after an earlier run is waited for this long; collecting takes up to 60 s.
+#: A guard that cleans up after an earlier run is waited for this long, its COLLECT_S included.
 LAB_BUSY_S = 90.0
 PLAYBOOK = "ansible-playbook"
 
