@@ -145,7 +145,7 @@ def test_all_that_was_due_is_counted_in_whole_runs(tmp_path: Path) -> None:
 
 def _trim_again(lab: OwnLab) -> None:
     for warmup_s in (0, 3):
-        summary = lab.report_again("--warmup-s", warmup_s)
+        summary = lab.report_again(warmup_s)
         assert wrong_of_whole(summary) == []
         frames = (WARMUP_S + MEASURE_S - warmup_s) * RATE_PER_S
         assert figures_of(summary)["due_to_sent"]["due_count"] == frames

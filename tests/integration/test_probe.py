@@ -37,6 +37,8 @@ HOST = "localhost"
 MESSAGES = 50
 CONSUMERS = 3
 PENDING_UNACKED = 10
+#: Uses a good part of a core, not all of what the tests beside it need.
+BURNER = "import time\nwhile True: sum(range(10**6)); time.sleep(0.05)"
 #: A busy machine takes seconds to end a process.
 ENDS_WITHIN_S = PATIENCE_S
 
@@ -164,7 +166,7 @@ def test_a_whole_run_is_sampled(
     asyncio.run(provision(nats_server.url))
     pid_file = tmp_path / "nats.pid"
     pid_file.write_text(f"{nats_server.pid}\n")
-    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    burner = subprocess.Popen([sys.executable, "-c", BURNER])
     try:
         (run_directory / "consumers.status.json").write_text(
             json.dumps(
@@ -180,7 +182,8 @@ def test_a_whole_run_is_sampled(
         )
         (run_directory / "relay.status.json").write_text("{torn")
         # So long before T0 that a busy machine has made the exchanges that come before it.
-        spec = make_spec(nats_server.url, nats_server.monitoring_url, lead_s=8)
+        # The window has room for several exchanges of the probe's 5 s.
+        spec = make_spec(nats_server.url, nats_server.monitoring_url, lead_s=8, measure_s=8)
         began = time.time_ns()
         probe = start_probe(spec, "--nats-pid-file", str(pid_file))
         assert probe.wait(timeout=2 * PATIENCE_S) == 0, probe.stderr and probe.stderr.read()
@@ -237,7 +240,9 @@ def test_a_whole_run_is_sampled(
     assert final["consumers"][1]["num_pending"] == MESSAGES
 
     exchanges = lines(run_directory / "probe.clock.jsonl")
-    assert {line["phase"] for line in exchanges} == {"before", "during", "after"}
+    # A probe that got no processor meanwhile says so.
+    missed = {"during"} if report["samples"]["missed"] else set()
+    assert {line["phase"] for line in exchanges} | missed == {"before", "during", "after"}
     # One host, one clock: the truth is 0, and every exchange must allow it.
     assert all(line["offset_low_ns"] <= 0 <= line["offset_high_ns"] for line in exchanges)
     assert 0 < report["clock"]["bound_ms"] < 5
