@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fpaas.spec import NS_PER_S
-from tests.support.bad_relay import BadRelay
+from tests.support.bad_relay import BadRelay, frame
 from tests.support.playbook_lab import SHORT
 from tests.support.side_by_side import OwnLab, play_all
 
@@ -93,6 +93,11 @@ def test_good_silent_slow_and_dying_relays_are_told_apart(tmp_path: Path) -> Non
     assert of_away["ledger"]["unexplained"] == 0
 
 
+def future_type(event: int) -> bytes:
+    """Return a frame of a type that there is not yet in place of every tenth event."""
+    return b"" if event % 10 else frame({"t": "#future", "op": 1}, {"seq": 1000 + event})
+
+
 def test_lies_about_numbers_and_times_are_noted(tmp_path: Path) -> None:
     labs: list[Reading] = []
 
@@ -107,7 +112,7 @@ def test_lies_about_numbers_and_times_are_noted(tmp_path: Path) -> None:
         # Every 20th number is left out, from the first event on.
         BadRelay(50, seq=lambda event: 1000 + event + event // 19) as sparse,
         BadRelay(50, seq=lose_later) as lossy,
-        BadRelay(50, age_s=lambda _event: -3600) as ahead,
+        BadRelay(50, age_s=lambda _event: -3600, frames=future_type) as ahead,
     ):
         labs += [
             Reading(tmp_path / "sparse", sparse),
@@ -127,6 +132,10 @@ def test_lies_about_numbers_and_times_are_noted(tmp_path: Path) -> None:
 
     assert "relay_clock_off" in codes(of_ahead)
     assert of_ahead["relay"]["lag_s"] == pytest.approx(-3600, abs=60)
+    # What is no event is not missing, and not passed over in silence.
+    assert "relay_ignored" in codes(of_ahead)
+    assert of_ahead["relay"]["ignored"] == pytest.approx(of_ahead["relay"]["read"] / 9, abs=2)
+    assert of_ahead["relay"]["gaps"] == []
     for summary in (of_sparse, of_lossy, of_ahead):
         assert summary["ledger"]["unexplained"] == 0
 

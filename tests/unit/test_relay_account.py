@@ -280,6 +280,16 @@ def test_a_repeat_is_noted(tmp_path: Path) -> None:
     assert "relay_reread" in codes(summary(tmp_path, foreign=True, reread=1))
 
 
+def test_frames_that_are_no_events_are_told(tmp_path: Path) -> None:
+    content = summary(tmp_path / "foreign", foreign=True, ignored=37)
+    assert content["relay"]["ignored"] == 37
+    [note] = [note for note in content["notes"] if "no events" in note]
+    assert "sent 37 frames that are no events; the shuffler skipped them" in note
+    # Of our own relay, the ledger has them.
+    assert "relay_ignored" not in codes(summary(tmp_path / "own", ignored=37))
+    assert "relay_ignored" not in codes(summary(tmp_path / "none", foreign=True))
+
+
 def test_after_the_firehose_s_end_no_relay_is_silent(tmp_path: Path) -> None:
     end_s = 35.0
     for quiet, expected in (

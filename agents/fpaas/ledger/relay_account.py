@@ -54,6 +54,7 @@ def account(bundle: Bundle, window: Window) -> Relay:
         seq_resets=shuffler.seq_resets if shuffler is not None and is_known else None,
         read=shuffler.read.total if shuffler is not None else None,
         reread=shuffler.reread if shuffler is not None else None,
+        ignored=shuffler.ignored if shuffler is not None else None,
         undecodable=shuffler.undecodable if shuffler is not None else None,
         undecodable_once=shuffler.undecodable_once if shuffler is not None else None,
     )

@@ -124,6 +124,9 @@ class Relay(msgspec.Struct, kw_only=True):
     seq_resets: Annotated[Count | None, doc("how often its seqs went back to new events")]
     read: Annotated[Count | None, doc("events, each once")]
     reread: Annotated[Count | None, doc("frames that were read before")]
+    ignored: Annotated[
+        Count | None, doc("frames that are no events: #info, types and operations not known")
+    ]
     undecodable: Annotated[Count | None, doc("frames that could not be decoded")]
     undecodable_once: Annotated[
         Count | None, doc("more bad frames, no events: they did not come again after a reconnect")

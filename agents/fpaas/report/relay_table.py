@@ -43,6 +43,7 @@ def relay_rows(spec: RunSpec, summary: JsonObject) -> dict[str, str]:
         "gaps": gaps,
         "renumbered": _times(relay.get("seq_resets")),
         "read again": _frames(relay.get("reread")),
+        "skipped, no events": _frames(relay.get("ignored")),
         "undecodable": _frames(relay.get("undecodable")),
         "undecodable, did not come again": _frames(relay.get("undecodable_once")),
     }

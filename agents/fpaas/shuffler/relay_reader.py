@@ -324,7 +324,11 @@ class RelayReader:
         if isinstance(frame, ErrorFrame):
             self._got_error_frame(frame)
             return True
-        log.info("relay %s: skipped: %s", self.url, frame.detail)
+        log.log(
+            logging.INFO if self._account.ignored < LOGGED_MAX else logging.DEBUG,
+            "relay %s: skipped: %s",
+            *(self.url, frame.detail),
+        )
         if frame.detail.startswith("#info OutdatedCursor"):
             self._is_outdated = True
         seq, numbering, account = frame.seq, self.numbering, self._account

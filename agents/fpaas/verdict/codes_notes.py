@@ -274,6 +274,15 @@ CODES: dict[str, Code] = {
         "Nothing.",
         {"count": "frames", "relay_url": ""},
     ),
+    "relay_ignored": Code(
+        NOTE,
+        "the relay {relay_url} sent {count} {count:frame|frames} that {count:is no event|are no "
+        "events}; the shuffler skipped {count:it|them}",
+        "The frames are well-formed, but of types or operations that the lab does not know, or "
+        "messages of the relay itself (#info). They were not published and are not in the ledger.",
+        "shuffler.log names the first 20. The lab has to learn new types of events.",
+        {"count": "frames", "relay_url": ""},
+    ),
     "reader_blocked": Code(
         NOTE,
         _reader_blocked,

@@ -73,6 +73,9 @@ def notes(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
         yield Reason("relay_renumbered", None, {"count": relay["seq_resets"], **_url(spec)})
     if relay.get("reread"):
         yield Reason("relay_reread", None, {"count": relay["reread"], **_url(spec)})
+    # If the relay is ours, the ledger knows what it sent.
+    if relay.get("foreign") and relay.get("ignored"):
+        yield Reason("relay_ignored", None, {"count": relay["ignored"], **_url(spec)})
 
 
 def _window_s(summary: dict[str, Any]) -> float:
