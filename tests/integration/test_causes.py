@@ -182,3 +182,27 @@ def test_shuffler_then_relay(lab: ProcessesLab) -> None:
     lab.wait()
     # Without an account of the shuffler there is no ledger, if it was killed before its first.
     check_blame(lab.report(), "shuffler_died", "relay_died")
+
+
+def test_nats_that_is_killed_too_late_for_another_sample(tmp_path: Path) -> None:
+    """Its clients have ended, or have no time to notice a silence; the probe sees it end."""
+    server = NatsServer(tmp_path)
+    server.start()
+    lab = ProcessesLab(tmp_path, {"nats": server}, **LOAD)
+    lab.arguments["probe"] = ("--nats-pid-file", str(server.pid_file))
+    try:
+        lab.start()
+        lab.sleep_until((lab.spec.end_unix_ns - lab.spec.t0_unix_ns) / NS_PER_S - 0.3)
+        server.kill()
+        killed_s = time.time() - lab.spec.t0_unix_ns / NS_PER_S
+        lab.wait()
+        summary = lab.report()
+    finally:
+        lab.end()
+        server.stop()
+    check_blame(summary, "nats_died")
+    died = verdict_codes.entries(summary)[0]
+    assert died["host"] == "nats"
+    assert not died["parameters"]["is_running"]
+    if not verdict_codes.is_busy(summary):
+        assert died["parameters"]["since_s"] == pytest.approx(killed_s, abs=0.5)

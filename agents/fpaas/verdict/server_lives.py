@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fpaas.bundle.bundle import Bundle
 from fpaas.bundle.parts import HostPart
-from fpaas.records.events import NATS_SILENT, EventRecord
+from fpaas.records.events import NATS_RESTARTED, NATS_SILENT, PROCESS_ENDED, EventRecord
 from fpaas.records.nats import ServerLife
+from fpaas.records.probe import AGENT as PROBE
 from fpaas.spec import NS_PER_S
 from fpaas.spec.faults import NATS
 
@@ -34,6 +35,8 @@ def silent(bundle: Bundle) -> dict[str, float]:
         fell_silent_ns = _silent_to_the_end_ns(bundle, part)
         if fell_silent_ns is None and len(bundle.parts("nats")) == 1:
             fell_silent_ns = _silent_for_all_ns(bundle)
+        if fell_silent_ns is None:
+            fell_silent_ns = _ended_for_good_ns(part)
         if final is None and fell_silent_ns is not None:
             # Its samples are seconds apart: the last may have been answered.
             found[part.host] = _since_t0_s(bundle, fell_silent_ns)
@@ -49,6 +52,8 @@ def silent(bundle: Bundle) -> dict[str, float]:
 
 def is_running(bundle: Bundle, part: HostPart) -> bool:
     """Whether the probe sampled a NATS server's process up to the end, as often as it samples."""
+    if _ended_for_good_ns(part) is not None:
+        return False
     servers = (one.unix_ns for one in part.process_samples if one.process == NATS)
     return max(servers, default=0) > bundle.spec.end_unix_ns - 2 * NS_PER_S
 
@@ -57,10 +62,23 @@ def _silent_to_the_end_ns(bundle: Bundle, part: HostPart) -> int | None:
     """Return when a host's server fell silent as its probe noticed, if it stayed so."""
     begins = [
         event.begin_unix_ns
-        for event in part.events.get("probe", [])
+        for event in part.events.get(PROBE, ())
         if _is_open(event) and event.begin_unix_ns < bundle.spec.settled_unix_ns
     ]
     return min(begins, default=None)
+
+
+def _ended_for_good_ns(part: HostPart) -> int | None:
+    """Return when a server's process ended, if none answered after it: too late for silence."""
+    seen = part.events.get(PROBE, ())
+    ended = [
+        event.begin_unix_ns
+        for event in seen
+        if event.kind == PROCESS_ENDED and event.parameters.get("process") == NATS
+    ]
+    there = [sample.unix_ns for sample in part.nats_samples if sample.varz is not None]
+    there += [event.begin_unix_ns for event in seen if event.kind == NATS_RESTARTED]
+    return max((at for at in ended if at > max(there, default=0)), default=None)
 
 
 def _silent_for_all_ns(bundle: Bundle) -> int | None:
@@ -95,13 +113,19 @@ def _is_open(event: EventRecord) -> bool:
 
 
 def answered(bundle: Bundle) -> dict[str, float]:
-    """Return, by NATS host, when after T0 the first server that answered there did so last."""
+    """Return, by NATS host, when after T0 the first server that answered there did so last.
+
+    Samples are seconds apart: if the probe saw its process end, and no other took its place, then.
+    """
     found: dict[str, float] = {}
     for part in bundle.parts("nats"):
         seen = [(one.unix_ns, one.varz.server_id) for one in part.nats_samples if one.varz]
         first = [unix_ns for unix_ns, life in seen if life == seen[0][1]]
+        ended_ns = _ended_for_good_ns(part)
         if first:
-            found[part.host] = _since_t0_s(bundle, first[-1])
+            is_only = len(first) == len(seen)
+            last_ns = ended_ns if is_only and ended_ns is not None else first[-1]
+            found[part.host] = _since_t0_s(bundle, last_ns)
     return found
 
 
