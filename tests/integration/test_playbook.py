@@ -336,3 +336,22 @@ def test_playbooks_work_from_the_checkouts_root_and_with_any_inventory(lab: Lab)
     )
     assert refused.returncode != 0
     assert "bench_fetch: 'never' is not allowed" in refused.stdout + refused.stderr
+
+
+def test_names_of_nats_users_take_effect_on_a_lab_that_is_there(lab: Lab) -> None:
+    def secrets() -> list[list[str]]:
+        names = ("credentials", "system_credentials")
+        return [(lab.lab_dir / name).read_text().split('"')[1::2] for name in names]
+
+    assert lab.play("site.yml").exit_code == 0
+    (agents, password), system = secrets()
+    assert (agents, system[0]) == ("fpaas", "fpaas-system")
+    assert "changed=1 " in lab.play("site.yml", common_nats_user="other.one").output
+    assert secrets() == [["other.one", password], system]
+    assert "changed=0" in lab.play("site.yml", common_nats_user="other.one").output
+    for wrong in ('a"b', "a\n", "fpaas-system"):
+        refused = lab.play("site.yml", common_nats_user=wrong)
+        assert refused.exit_code != 0
+        assert "common_nats_user, common_nats_system_user" in refused.flat
+    assert secrets() == [["other.one", password], system]
+    assert lab.play(common_nats_user="other.one").exit_code == 0

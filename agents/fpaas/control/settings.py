@@ -45,6 +45,7 @@ SLIP = 0.85
 WHOLE_LAB_PREFIXES = ("bench_", "capacity_", "frontier_", "run_", "scenario_", "sweep_")
 WHOLE_LAB = frozenset(
     {
+        *("common_nats_cluster_user", "common_nats_system_user", "common_nats_user"),
         *("goals", "lab_consumers_hosts", "lab_control_dir", "lab_monitoring", "lab_name"),
         *("nats_cpu_max_cores", "nats_tls", "results_dir"),
     }
