@@ -55,7 +55,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             is_whole = arguments["is_whole"]
             problems += inventory_checks.left_out(groups, played, is_whole=is_whole)
         own_tags = {*self._task.tags} - {"always"}
-        problems += inventory_checks.tags_that_skip(context.CLIARGS.get("tags", ["all"]), own_tags)
+        run_tags, skipped = (context.CLIARGS.get(name, ()) for name in ("tags", "skip_tags"))
+        problems += inventory_checks.tags_that_skip(run_tags or ["all"], skipped, own_tags)
         if arguments["needed"]:
             problems += inventory_checks.several_here(_connections(groups, task_vars or {}))
         if problems:

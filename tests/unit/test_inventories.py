@@ -183,6 +183,7 @@ def play(
         ("sweep.yml", "--limit=c", "leaves out b, a: a run needs all hosts"),
         ("teardown.yml", "--limit=web-1", "leaves out b, a, c: nothing would be done"),
         ("site.yml", "--tags=nats", "--tags: nats: no task of the lab has such a tag"),
+        ("site.yml", "--skip-tags=all", "--skip-tags: all: skips all tasks of the lab"),
     ],
 )
 def test_playbooks_that_would_leave_something_out_are_refused(

@@ -70,10 +70,20 @@ def test_nothing_of_a_lab_is_refused_by_all_playbooks() -> None:
 
 
 def test_tags_that_would_leave_nothing_to_do() -> None:
-    [problem] = tags_that_skip(["nats", "x"], set())
+    [problem] = tags_that_skip(["nats", "x"], [], set())
     assert "--tags: nats, x: no task of the lab has such a tag" in problem
     for tags in (["all"], ["untagged"], ["mine", "x"]):
-        assert not [*tags_that_skip(tags, {"mine"})]
+        assert not [*tags_that_skip(tags, [], {"mine"})]
+
+
+def test_tags_that_would_skip_all_there_is_to_do() -> None:
+    for skipped in (["all"], ["x", "untagged"]):
+        [problem] = tags_that_skip(["all"], skipped, set())
+        assert f"--skip-tags: {', '.join(skipped)}: skips all tasks of the lab" in problem
+    assert [*tags_that_skip(["all"], ["all"], {"mine"})]
+    # Tasks that have a tag of who imports them are not untagged.
+    assert not [*tags_that_skip(["all"], ["untagged"], {"mine"})]
+    assert not [*tags_that_skip(["all"], ["nats"], set())]
 
 
 def test_nothing_is_needed_of_what_is_torn_down() -> None:

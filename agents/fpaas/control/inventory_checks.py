@@ -88,11 +88,19 @@ def left_out(
         )
 
 
-def tags_that_skip(run_tags: Collection[str], own: Collection[str]) -> Iterator[str]:
-    """Say that `--tags` leaves nothing to do, if it does: the lab's tasks have none.
+def tags_that_skip(
+    run_tags: Collection[str], skipped: Collection[str], own: Collection[str]
+) -> Iterator[str]:
+    """Say that `--tags` or `--skip-tags` leaves nothing to do, if it does: the lab has no tags.
 
     `own` are the tags of a task of the lab's, as one has them who imports its playbooks.
     """
+    everything = {"all"} if own else {"all", "untagged"}
+    if {*skipped} & everything:
+        yield (
+            f"--skip-tags: {', '.join(skipped)}: skips all tasks of the lab, so nothing would be "
+            "done; leave --skip-tags out"
+        )
     if not {*run_tags} & {"all", "untagged", *own}:
         yield (
             f"--tags: {', '.join(run_tags)}: no task of the lab has such a tag, so nothing would "
