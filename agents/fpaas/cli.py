@@ -100,6 +100,20 @@ def _errors_as_messages(ctx: click.Context) -> Iterator[None]:
         raise BadInput(f"the output cannot be written: {error.strerror}") from error
 
 
+def _open_what_is_closed() -> None:
+    """Have output that the shell closed (`>&-`) go nowhere: Python has None in its place.
+
+    The descriptor is opened, too, or the next file that is opened would be some child's output.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, descriptor)
+            os.set_inheritable(descriptor, True)  # noqa: FBT003  the name is its own
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--log-level",
@@ -115,6 +129,7 @@ def main(log_level: str) -> None:
     Exit codes: 0 done, 1 the verdict failed, 2 wrong arguments or bad input, 3 the run is invalid,
     141 its output was closed.
     """
+    _open_what_is_closed()
     plain_output.use(os.environ)
     logging.basicConfig(
         stream=sys.stderr,

@@ -1,7 +1,8 @@
-"""Commands whose reader has gone, such as `head`, or whose output has no room."""
+"""Commands whose output is closed, whose reader has gone, such as `head`, or that have no room."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -51,3 +52,44 @@ def test_help_that_has_no_room_is_an_error() -> None:
             check=False,
         )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def commands(run: Path) -> dict[str, list[str]]:
+    """Return those that need no lab and end by themselves."""
+    return {
+        "help": ["plan", "--help"],
+        "plan": ["plan"],
+        "report": ["report", str(run)],
+        "results": ["results", str(run.parent)],
+        "results as JSON": ["results", str(run.parent), "--format", "json"],
+        "watch": ["watch", str(run)],
+        "compare": ["compare", str(run), str(run)],
+        "explain": ["explain", "relay_silent"],
+        "schema": ["schema"],
+        "size": ["size", str(run)],
+    }
+
+
+def with_closed(closed: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {closed}', str(SCRIPTS / "fpaas"), *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_commands_end_as_ever_if_their_output_is_closed(tmp_path: Path) -> None:
+    run = tmp_path / "results" / "run"
+    shutil.copytree(BUNDLE, run)
+    for name, arguments in commands(run).items():
+        assert "Traceback" not in with_closed(">&-", arguments).stderr, name
+    assert (tmp_path / "results" / "index.html").exists()
+    assert with_closed("<&- >&- 2>&-", ["results", str(run.parent)]).returncode == 0
+
+
+def test_what_a_command_writes_is_not_taken_for_its_closed_output(tmp_path: Path) -> None:
+    output = tmp_path / "run.json"
+    assert with_closed(">&-", ["plan", "--output", str(output)]).returncode == 0
+    assert json.loads(output.read_text())["variables"]

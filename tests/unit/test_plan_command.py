@@ -83,6 +83,8 @@ def test_a_relay_of_ours_needs_a_host(tmp_path: Path) -> None:
         ("bench_firehose_rate_per_s=0", "bench_firehose_rate_per_s: '0' is not allowed"),
         ("bench_consumer=3", "did you mean bench_consumers?"),
         ("bench_consumers", "expected NAME=VALUE"),
+        ("=3", "--set '=3': expected NAME=VALUE"),
+        (" = 3", "expected NAME=VALUE"),
         ("bench_firehose_source=http://x", "bench_firehose_source: 'http://x' is not allowed"),
         ("bench_firehose_source=wss://", "bench_firehose_source: 'wss://' is no relay"),
         ("bench_firehose_source=wss://me:secret@host", "a user or a password is not allowed"),

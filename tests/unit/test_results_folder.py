@@ -195,6 +195,23 @@ def test_the_command_lists_filters_and_writes_the_page(tmp_path: Path) -> None:
     assert "expected a folder of runs" in nothing.output
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *[("run.json", "run"), ("summary.json", "run"), (control.EVENTS, "run")],
+        ("sweep.json", "sweep"),
+    ],
+)
+def test_a_run_is_no_folder_of_runs_and_gets_no_page(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / name).write_text("{}")
+    (tmp_path / "hosts").mkdir()
+    refused = CliRunner().invoke(results_command.command, [str(tmp_path)])
+    assert refused.exit_code == 2
+    said = f"{tmp_path}: is a {kind}: it has {name}; expected the folder of runs"
+    assert said in refused.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "hosts"])
+
+
 def test_an_empty_folder_has_a_page(tmp_path: Path) -> None:
     assert "There are none yet." in Page(results_page.render(folder.read(tmp_path))).words
 

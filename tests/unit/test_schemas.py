@@ -85,6 +85,14 @@ def test_a_set_of_seqs_is_described(simulated: Path) -> None:
         assert not validator.is_valid(content | {"failed": wrong})
 
 
+def test_a_files_name_is_as_good_as_its_kinds() -> None:
+    for name, file in schemas.FILES.items():
+        assert schemas.of(file.pattern) == schemas.of(name)
+    assert schemas.of("consumers-0.samples.jsonl") == schemas.of("consumers.samples")
+    assert schemas.of("consumers-0.status.json") == schemas.of("status")
+    assert CliRunner().invoke(main, ["schema", "summary.json"]).exit_code == 0
+
+
 def test_names_are_listed_and_others_refused() -> None:
     listed = CliRunner().invoke(main, ["schema"])
     assert {line.split()[0] for line in listed.output.splitlines()} == schemas.FILES.keys()

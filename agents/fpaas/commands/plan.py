@@ -199,10 +199,10 @@ def merged_goals(given: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
 
 def parse_assignment(assignment: str) -> tuple[str, str]:
     """Split NAME=VALUE."""
-    name, equals, value = assignment.partition("=")
-    if not equals:
+    name, equals, value = (part.strip() for part in assignment.partition("="))
+    if not (name and equals):
         raise BadInput(f"--set {assignment!r}: expected NAME=VALUE")
-    return name.strip(), value.strip()
+    return name, value
 
 
 def read_topology(path: Path) -> spec.Topology:

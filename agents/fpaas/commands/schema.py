@@ -13,7 +13,7 @@ from fpaas.records import schemas
 @click.command
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """Print JSON Schema of the file called NAME; without one, list the names.
+    """Print JSON Schema of NAME (summary or summary.json); without one, list the names.
 
     The schema of a .jsonl is of each line.
     """

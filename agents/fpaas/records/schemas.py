@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -77,13 +78,24 @@ FILES = {
 
 
 def of(name: str) -> dict[str, Any]:
-    """Return the schema of a kind of file, of each line if it has lines. Raises KeyError."""
-    schema = msgspec.json.schema(FILES[name].record, schema_hook=_of_other)
+    """Return the schema of a kind of file, of each line if it has lines. Raises KeyError.
+
+    `name` is the kind's, or that of one of its files.
+    """
+    file = FILES.get(name) or _with_file(name)
+    schema = msgspec.json.schema(file.record, schema_hook=_of_other)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": FILES[name].pattern,
+        "title": file.pattern,
         **schema,
     }
+
+
+def _with_file(name: str) -> File:
+    for file in FILES.values():
+        if name == file.pattern or fnmatchcase(name, file.pattern):
+            return file
+    raise KeyError(name)
 
 
 def _of_other(kind: type) -> dict[str, Any]:

@@ -13,13 +13,18 @@ from fpaas import regular
 from fpaas.bundle import lacking
 from fpaas.errors import BadInput, report_command
 from fpaas.legible import legible
-from fpaas.records import control
+from fpaas.records import control, summary
 from fpaas.records import sweep as sweep_record
 from fpaas.results import entry
 from fpaas.results.entry import Entry
 from fpaas.sweep import record
 
 SWEEPS = "sweeps"
+#: Files that the folder of one run or one sweep has: the page would be among its evidence.
+OF_ONE = {
+    **dict.fromkeys(("run.json", summary.NAME, control.EVENTS), "run"),
+    sweep_record.NAME: "sweep",
+}
 
 
 def read(results: Path) -> list[Entry]:
@@ -28,6 +33,10 @@ def read(results: Path) -> list[Entry]:
         inside = sorted(results.iterdir())
     except OSError as error:
         raise BadInput(f"{results}: {error.strerror}; expected a folder of runs") from error
+    for one in inside:
+        if one.name in OF_ONE and one.is_file():
+            said = f"is a {OF_ONE[one.name]}: it has {one.name}; expected the folder of runs"
+            raise BadInput(f"{results}: {said}")
     rows = [
         _run(results, one)
         for one in inside
