@@ -33,6 +33,7 @@ from fpaas.records.events import (
     CURSOR_LOST,
     CUT_OFF,
     DURABLES_MADE_AGAIN,
+    DURABLES_PAUSED,
     FAULT,
     FRAME_UNDECODABLE,
     LEADER_CHANGED,
@@ -255,6 +256,12 @@ def _told(kind: str, who: str, parameters: JsonObject) -> tuple[str, str, str]:
             SERVER,
             "new leader",
             f"{get('leader')} leads the stream in place of {get('before')}",
+        ),
+        DURABLES_PAUSED: (
+            SERVER,
+            "durables paused",
+            f"somebody paused durables of {get('stream')}"
+            + (f", {get('durables')} at a time at most," if get("durables") else ""),
         ),
         CUT_OFF: (SERVER, "slow consumers", f"NATS cut off slow consumers{several}"),
         AGENT_PAUSED: (

@@ -118,7 +118,7 @@ class Probe:
         )
         self._looking: asyncio.Future[None] | None = None
         if self._watched is not None and self._monitor is not None:
-            self._monitor.hear_elections(self._watched)
+            self._monitor.hear_advisories(self._watched)
 
     async def run(self, exchanges: Sequence[Exchange]) -> None:
         """Sample until the run has settled, or until SIGTERM; then take the final snapshot.

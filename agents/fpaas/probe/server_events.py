@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 
 from fpaas import common_time
 from fpaas.probe import server_state
-from fpaas.records.events import CUT_OFF, LEADER_CHANGED, NATS_RESTARTED, EventLog, Value
+from fpaas.records.events import (
+    CUT_OFF,
+    DURABLES_PAUSED,
+    LEADER_CHANGED,
+    NATS_RESTARTED,
+    EventLog,
+    EventRecord,
+    Value,
+)
 from fpaas.records.nats import ServerLife
 
 
@@ -19,6 +27,9 @@ class ServerEvents:
         self._life: ServerLife | None = None
         self._leader = ""
         self._cut_off_until_unix_ns = 0
+        #: By stream: its durables that are paused, the event, and how many there were at most.
+        self._paused: dict[str, set[str]] = {}
+        self._pauses: dict[str, tuple[EventRecord, int]] = {}
 
     def answered(self, life: ServerLife) -> int:
         """Take in who answers now; returns how many connections it cut off since the last time.
@@ -56,3 +67,24 @@ class ServerEvents:
             now_unix_ns = common_time.now_ns()
             told: dict[str, Value] = {"leader": leader, "before": before}
             self._events.begin(LEADER_CHANGED, now_unix_ns, told, end_unix_ns=now_unix_ns)
+
+    def durable_paused(self, stream: str, name: str, *, is_paused: bool) -> None:
+        """Take in that a durable was paused, or goes on."""
+        paused = self._paused.setdefault(stream, set())
+        if is_paused:
+            paused.add(name)
+        else:
+            paused.discard(name)
+        now_unix_ns = common_time.now_ns()
+        if stream not in self._pauses:
+            if paused:
+                told: dict[str, Value] = {"stream": stream, "durables": None}
+                event = self._events.begin(DURABLES_PAUSED, now_unix_ns, told)
+                self._pauses[stream] = event, len(paused)
+            return
+        event, most = self._pauses[stream]
+        most = max(most, len(paused))
+        self._pauses[stream] = event, most
+        if not paused:
+            del self._pauses[stream]
+            self._events.end(event, now_unix_ns, {"stream": stream, "durables": most})

@@ -16,6 +16,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -144,8 +145,11 @@ class ServerMonitor:
         #: The server's last answers, for /metrics.
         self.answers = ServerAnswers(consumers=dict.fromkeys(streams, ()))
 
-    def hear_elections(self, connection: NatsConnection) -> None:
-        """In a cluster, be told on a connection to the server who is elected to lead the stream."""
+    def hear_advisories(self, connection: NatsConnection) -> None:
+        """Be told on a connection to the server of pauses, and of who is elected."""
+        for stream in self._streams:
+            subject = f"$JS.EVENT.ADVISORY.CONSUMER.PAUSE.{stream}.>"
+            connection.subscribe(subject, partial(self._paused, stream), wants_payload=True)
         if self._is_clustered:
             subject = f"$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{self._streams[0]}"
             connection.subscribe(subject, self._elected, wants_payload=True)
@@ -154,6 +158,13 @@ class ServerMonitor:
         with contextlib.suppress(ValueError, AnswerError):
             leader = server_state.elected(json_input.loads(payload))
             self._events.led_by(leader, self._server_name)
+
+    def _paused(
+        self, stream: str, _s: bytes, _r: bytes, _h: bytes, payload: bytes, _size: int
+    ) -> None:
+        with contextlib.suppress(ValueError, AnswerError):
+            name, is_paused = server_state.paused(json_input.loads(payload))
+            self._events.durable_paused(stream, name, is_paused=is_paused)
 
     async def look(self) -> None:
         """Note whether it is another server than before, if it answers."""

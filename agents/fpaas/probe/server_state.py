@@ -162,7 +162,20 @@ def consumer(info: Mapping[str, Any]) -> DurableState:
         num_ack_pending=info["num_ack_pending"],
         num_redelivered=info["num_redelivered"],
         num_waiting=info["num_waiting"],
+        # nats-server 2.11 and newer.
+        paused=info.get("paused") is True,
     )
+
+
+def paused(advisory: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return which durable was paused, or goes on, by an advisory `consumer_pause`.
+
+    Raises AnswerError if it does not say.
+    """
+    name, is_paused = advisory.get("consumer"), advisory.get("paused", False)
+    if not isinstance(name, str) or not isinstance(is_paused, bool):
+        raise AnswerError("an advisory of a pause names no durable")
+    return name, is_paused
 
 
 def lag(num_pending: Sequence[int]) -> Lag:

@@ -53,6 +53,9 @@ LEADER_CHANGED = "leader_changed"
 #: The server on the probe's host closed connections that did not read what it had for them
 #: (connections): from the first to the last.
 CUT_OFF = "slow_consumers_cut_off"
+#: Somebody paused durables of the stream (stream; durables: how many at a time at most, null until
+#: the end), which the lab never does. It ends when none is paused.
+DURABLES_PAUSED = "durables_paused"
 #: The clock of the probe's host was set (step_ms).
 CLOCK_SET = "clock_set"
 #: The socket of one of the relay's subscribers that had caught up took nothing (reader: address).

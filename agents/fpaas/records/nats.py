@@ -69,6 +69,9 @@ class DurableState(msgspec.Struct, frozen=True, kw_only=True):
     ack_floor_consumer_seq: Annotated[Count, doc("up to which all deliveries were acked")] = 0
     ack_floor_stream_seq: Annotated[Count, doc("up to which all messages were acked")] = 0
     num_waiting: Annotated[Count | None, doc("pulls that wait")] = None
+    paused: Annotated[bool, doc("somebody paused it: pulls are answered as if nothing waited")] = (
+        False
+    )
 
 
 class ServerLife(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

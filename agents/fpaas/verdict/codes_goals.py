@@ -89,6 +89,13 @@ def _expired_beyond_plan(p: Parameters) -> str:
     )
 
 
+def _unread_beyond_plan(p: Parameters) -> str:
+    return (
+        f"{count_of(p['unread'], 'message|messages')} expired or stayed unread, but the parameters "
+        f"imply only {counted(p['planned'])}; consumers took less than their polls allow"
+    )
+
+
 def _calls_open(p: Parameters) -> str:
     if not p["open_count"]:
         return "a process was killed, and the calls that ended in its last second are unknown"
@@ -194,6 +201,15 @@ CODES: dict[str, Code] = {
         "More messages expired than the parameters alone explain.",
         "Look for polls that were late, failed or brought too little.",
         {"expired": "messages", "planned": "messages"},
+    ),
+    "unread_beyond_plan": Code(
+        NOTE,
+        _unread_beyond_plan,
+        "More messages expired, or were still to be sent at the end, than the parameters alone "
+        "explain.",
+        "Look for polls that were late, failed or brought too little, and for who else manages the "
+        "durables.",
+        {"unread": "messages", "planned": "messages"},
     ),
     "shuffler_reconnects": Code(
         NOTE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fpaas.agreement import count_of
 from fpaas.ledger.disagreements import About
 from fpaas.verdict.code import INVALID, NOTE, Code, Parameters
 
@@ -182,6 +183,13 @@ def _inexact(p: Parameters) -> str:
     )
 
 
+def _paused(p: Parameters) -> str:
+    which = "durables" if p["count"] is None else count_of(p["count"], "durable|durables")
+    begin = "" if p["begin_s"] is None else f" from {p['begin_s']:.1f} s"
+    end = " to the run's end" if p["end_s"] is None else f" to {p['end_s']:.1f} s"
+    return f"somebody paused {which}{begin}{end}: NATS served them as if nothing waited for them"
+
+
 CODES: dict[str, Code] = {
     "ledger_unmeasured": Code(
         INVALID,
@@ -203,6 +211,18 @@ CODES: dict[str, Code] = {
         "Two accounts of the same thing differ; the difference is part of what is unexplained.",
         _REPORT,
         _DIFFERENCE,
+    ),
+    "durables_paused": Code(
+        INVALID,
+        _paused,
+        "A paused durable sends nothing, and pulls are answered as if there were no messages. The "
+        "lab never pauses any, so the run measured somebody's doing.",
+        "Find out who else manages the lab's stream, and run again.",
+        {
+            "count": "durables at a time, at most; null: not known",
+            "begin_s": "s since T0; null: not known",
+            "end_s": "s since T0; null: some were paused at the end",
+        },
     ),
     "server_count_inexact": Code(
         NOTE,

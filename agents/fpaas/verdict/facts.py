@@ -99,6 +99,8 @@ class Facts:
     watching_missing: list[tuple[str, str]] = field(default_factory=list)
     #: By host, seconds of the window without a sample, if there are too many.
     unsampled_s: dict[str, int] = field(default_factory=dict)
+    #: Durables that were paused when the run was over.
+    durables_paused: int = 0
     frames_offered: int | None = None
     #: How many of them are malformed because a fault asked for it.
     frames_damaged: int = 0
@@ -166,6 +168,9 @@ def collect(
         ],
         watching_missing=[one[:2] for one in _watching(bundle, PROCESS_MISSING)],
         unsampled_s=_unsampled_s(bundle, window),
+        durables_paused=0
+        if bundle.server_final is None
+        else sum(durable.paused for durable in bundle.server_final.durables.values()),
         frames_offered=relay.offered if relay else None,
         frames_damaged=relay.damaged if relay else 0,
         relay_blocked_s=_relay_blocked_s(bundle, window),

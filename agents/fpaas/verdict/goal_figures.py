@@ -13,6 +13,9 @@ from fpaas.latency.leg_kinds import LEGS, legs_by_class, legs_of_polls
 from fpaas.reason import Reason
 from fpaas.verdict.measured import Figure, Measured, Open
 
+#: What comes within one of so many polls is less than a tenth of what is owed.
+POLLS_MIN = 10
+
 #: From T0 until the stream has something to fetch.
 FIRST_MESSAGE_S = 1.0
 #: Statuses that are an answer: nothing there (404), nothing came in time (408), as many bytes as a
@@ -114,6 +117,30 @@ def _deliveries_lost(run: Measured) -> Iterator[Reason]:
 _LOST = {"count": "lost", "by_cause": "lost_by_cause"}
 
 
+def _unread_beyond_plan_pct(run: Measured) -> float | None:
+    expired = _expired_beyond_plan_pct(run)
+    if expired is None or not _is_pending_certain(run):
+        return expired
+    owed, share = run.pick("ledger", "owed"), run.pick("plan", "unread_share")
+    unread = run.pick("ledger", "expired_unread") + run.pick("ledger", "pending_at_end")
+    beyond: float = 100 * (unread / owed - share)
+    return max(expired, beyond)
+
+
+def _is_pending_certain(run: Measured) -> bool:
+    """Whether the plan foretells what is still to be sent at the end.
+
+    How much has come since a consumer's last poll is chance, so only after many polls, and only if
+    nothing but polls decides: no fault, and no consumers that are away or fail messages.
+    """
+    consumers, spec = run.spec.consumers, run.spec
+    if consumers.is_pushed or consumers.classes or spec.faults:
+        return False
+    length_s = spec.warmup_s + spec.measure_s + spec.drain_s
+    known = (run.pick("ledger", "pending_at_end"), run.pick("plan", "unread_share"))
+    return None not in known and length_s >= POLLS_MIN * consumers.poll_interval_s
+
+
 def _expired_beyond_plan_pct(run: Measured) -> float | None:
     owed, expired = run.pick("ledger", "owed"), run.pick("ledger", "expired_unread")
     planned = run.pick("plan", "expired_unread")
@@ -135,12 +162,19 @@ def _rate_not_planned(run: Measured) -> Reason | None:
     return None
 
 
-def _expired_beyond_plan(run: Measured) -> Iterator[Reason]:
+def _beyond_plan(run: Measured) -> Iterator[Reason]:
     counts = {
         "expired": run.pick("ledger", "expired_unread"),
         "planned": run.pick("plan", "expired_unread"),
     }
-    yield Reason("expired_beyond_plan", None, counts)
+    if (counts["expired"] or 0) > (counts["planned"] or 0):
+        yield Reason("expired_beyond_plan", None, counts)
+    if _is_pending_certain(run):
+        owed, pending = run.pick("ledger", "owed"), run.pick("ledger", "pending_at_end")
+        planned = round(run.pick("plan", "unread_share") * owed)
+        unread = pending + (counts["expired"] or 0)
+        if unread > planned:
+            yield Reason("unread_beyond_plan", None, {"unread": unread, "planned": planned})
 
 
 def error_statuses(summary: Mapping[str, Any]) -> dict[str, int]:
@@ -287,11 +321,11 @@ FIGURES: dict[str, Figure] = {
     ),
     "unexplained": Figure("what the ledger cannot explain", "", _sum(("ledger", "unexplained"))),
     "expired_beyond_plan_pct": Figure(
-        "expired unread beyond the plan, share of owed",
+        "unread beyond the plan, share of owed",
         "%",
-        _expired_beyond_plan_pct,
+        _unread_beyond_plan_pct,
         _rate_not_planned,
-        _expired_beyond_plan,
+        _beyond_plan,
     ),
     "errors": Figure(
         "errors, timeouts and reconnects",

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fpaas.reason import Reason
+from fpaas.records.events import DURABLES_PAUSED
 from fpaas.spec import RunSpec
 from fpaas.verdict.facts import Facts
 
@@ -46,6 +47,21 @@ def calls_missing(summary: dict[str, Any]) -> Iterator[Reason]:
         if counted + still_open != due:
             counts = {"leg": name, "due": due, "counted": counted, "open": still_open}
             yield Reason("calls_missing", None, counts)
+
+
+def paused_durables(summary: dict[str, Any], facts: Facts) -> Iterator[Reason]:
+    """Say that somebody kept durables from being served, which no part of the lab does."""
+    found = [one for one in summary.get("events") or () if one["kind"] == DURABLES_PAUSED]
+    if not found and not facts.durables_paused:
+        return
+    counts = [one["parameters"].get("durables") or 0 for one in found]
+    ends_s = [one["end_s"] for one in found]
+    told = {
+        "count": max([*counts, facts.durables_paused]) or None,
+        "begin_s": min((one["begin_s"] for one in found), default=None),
+        "end_s": None if facts.durables_paused or None in ends_s else max(ends_s),
+    }
+    yield Reason("durables_paused", None, told)
 
 
 def short_offer(spec: RunSpec, facts: Facts) -> Iterator[Reason]:

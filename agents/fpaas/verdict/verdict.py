@@ -144,6 +144,7 @@ def judge(spec: RunSpec, summary: dict[str, Any], facts: Facts) -> Verdict:
         *generators.troubled_hosts(spec, summary),
         *clock_limits.unsure_clocks(spec, summary),
         *clock_limits.wrong_clocks(spec, summary),
+        *imbalance.paused_durables(summary, facts),
         *imbalance.short_offer(spec, facts),
         *imbalance.unread_relay(spec, summary, facts),
         *beyond,
