@@ -35,7 +35,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 PYTHON_SOURCES := agents tests benchmarks plugins tools docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cloud cloud-up cloud-down watch demo failure-matrix sweep capacity frontier expected-results test molecule molecule-down fuzz lint lint-python lint-playbooks readmes dashboards docs bench lab lab-down vms vms-down teardown clean
+.PHONY: help setup cloud cloud-up cloud-down watch demo failure-matrix sweep capacity frontier expected-results test molecule molecule-down fuzz lint lint-python lint-playbooks readmes dashboards docs collection bench lab lab-down vms vms-down teardown clean
 .SECONDARY:
 
 help: ## List the targets
@@ -140,6 +140,14 @@ dashboards: $(READY) ## Write Grafana's dashboards (roles/grafana/files) from to
 docs: $(READY) ## Build the documentation into docs/_build/html; warnings are errors
 	@$(BIN)/sphinx-build -W --keep-going --quiet --conf-dir docs . docs/_build/html
 	@echo docs/_build/html/docs/index.html
+
+# Of what is committed: a user's inventories and files beside them are nobody else's.
+collection: $(READY) ## Build the collection fpaas.bench_lab of what is committed into dist
+	@rm -rf .cache/collection && mkdir -p .cache/collection
+	@git archive --output .cache/collection.tar HEAD
+	@tar -x -f .cache/collection.tar -C .cache/collection
+	@$(BIN)/ansible-galaxy collection build --force --output-path dist .cache/collection
+	@rm -rf .cache/collection .cache/collection.tar
 
 bench: $(READY) ## Measure speed and memory, side by side with what there is today
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -91,6 +91,41 @@ def test_the_role_nats_alone_gives_a_server_that_lets_in_who_knows_the_password(
     assert (lab_dir / "nats.pid").read_text() == pid
 
 
+USERS_OWN = (
+    *("inventory/my-lab.yml", "inventory/berlin.ini", "inventory/host_vars/nats-1.yml"),
+    *("inventory/group_vars/nats.yml", "inventory/cloud-fpaas.yml", "secrets.yml"),
+)
+
+
+def test_the_collection_has_the_inventories_that_git_has_and_no_others(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    git = ("git", "-C", checkout)
+    subprocess.run(["git", "clone", "--quiet", "--shared", CHECKOUT, checkout], check=True)
+    for name in USERS_OWN:
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).write_text("all: {}\n")
+    shutil.copy(CHECKOUT / "Makefile", checkout)
+    shutil.copy(CHECKOUT / ".gitignore", checkout)
+    shipped = subprocess.check_output([*git, "ls-files", "inventory"], text=True).split()
+    new = subprocess.check_output([*git, "ls-files", "--others", "--exclude-standard"], text=True)
+    assert new.split() == ["secrets.yml"], "git add would take a user's own inventories"
+    ignored = [*git, "ls-files", "--cached", "--ignored", "--exclude-standard", "inventory"]
+    assert subprocess.check_output(ignored, text=True) == ""
+
+    # The environment is the checkout's, which is set up.
+    subprocess.run(
+        ["make", "-C", checkout, "collection", "READY=", f"BIN={SCRIPTS}"],
+        check=True,
+        capture_output=True,
+        timeout=PLAY_S,
+    )
+    [archive] = (checkout / "dist").glob("fpaas-bench_lab-*.tar.gz")
+    with tarfile.open(archive) as tar:
+        names = {one.name for one in tar.getmembers() if one.isfile()}
+    assert {name for name in names if name.startswith("inventory/")} == set(shipped)
+    assert "secrets.yml" not in names
+
+
 def test_a_scenario_plays_from_where_the_collection_was_installed(
     tmp_path: Path, lab_dir: Path
 ) -> None:
