@@ -34,7 +34,8 @@ EXAMPLES = """
 RETURN = """
 overridden:
   description: >-
-    The user's settings over which the scenario wins: name, the user's value and the scenario's.
+    The user's settings over which the scenario wins: name, and a sentence that has both values but
+    none that a vault has.
   type: list
   returned: success
 """

@@ -170,6 +170,24 @@ def test_what_one_host_was_told_is_overridden_only_by_a_scenario(tmp_path: Path)
     assert "bench_seed" not in said
 
 
+@pytest.mark.parametrize("name", ["bench_measure_s", "nats_max_payload"])
+def test_what_a_vault_has_is_read_and_not_shown(
+    lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lab.directory / "password").write_text("secret")
+    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(lab.directory / "password"))
+    (lab.directory / "host_vars").mkdir()
+    vaulted = subprocess.check_output(
+        [SCRIPTS / "ansible-vault", "encrypt_string", "--name", name, "4321"], text=True
+    )
+    (lab.directory / "host_vars" / "h1.yml").write_text(vaulted)
+    lab.scenario = {"bench_measure_s": 77, "nats_max_payload": "2MB"}
+    done = lab.look()
+    assert f"{name}: the scenario's" in done.stdout
+    assert "wins over the inventory's vaulted value" in done.stdout
+    assert "4321" not in done.stdout + done.stderr
+
+
 def test_what_one_host_is_told_of_the_whole_lab_is_told_to_all(tmp_path: Path) -> None:
     lab = Lab(tmp_path, ("h1", "h2"))
     lab.settings = {"file: group": values(1), "-e": {"nats_max_pending": "1MB"}}

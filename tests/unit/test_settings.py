@@ -9,6 +9,7 @@ import pytest
 from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
 
 from fpaas.control import settings
+from fpaas.control.setting_values import Vaulted
 from fpaas.spec import VARIABLES
 from tests.support.checkout import CHECKOUT
 
@@ -69,6 +70,9 @@ def test_settings_that_the_scenario_wins_over() -> None:
     effective = {"bench_consumers": 1000, "bench_seed": 2, "nats_port": 1, "mine": 2}
     [one] = settings.overridden(users, effective, KNOWN)
     assert (one.name, one.users, one.scenarios) == ("bench_consumers", 5, 1000)
+    assert one.sentence == (
+        "bench_consumers: the scenario's 1000 wins over the inventory's 5; -e wins over both"
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,6 +130,20 @@ MAPPING = "a mapping; with -e, as JSON: -e '{\"name\": {\u2026}}'"
         ("nats_cpu_max_cores", 0, "a number above 0, or null"),
         ("lab_consumers_hosts", "0", "a number above 0, or null"),
         ("container_lab_debian", 11, "12, 13"),
+        ("run_progress_interval_s", 0, "a number above 0"),
+        ("nats_max_connections", "0", "a number above 0"),
+        ("nats_max_payload", "abc", "bytes, like 8MB"),
+        ("nats_max_payload", 0, "bytes, like 8MB"),
+        ("nats_max_pending", "64 MB", "bytes, like 8MB"),
+        ("nats_max_pending", "1.5MB", "bytes, like 8MB"),
+        ("nats_write_deadline", 10, "a time with its unit, like 10s or 500ms"),
+        ("nats_write_deadline", "0s", "a time with its unit, like 10s or 500ms"),
+        ("run_nats_server_oldest", "banana", "a version, like 2.10.0"),
+        ("run_nats_server_oldest", 2.1, "a version, like 2.10.0"),
+        ("lab_address", "", "any text but an empty one"),
+        ("lab_user", " ", "any text but an empty one"),
+        ("lab_unit_prefix", "", "any text but an empty one"),
+        ("container_lab_name", "", "any text but an empty one"),
     ],
 )
 def test_values_of_another_type_are_refused(name: str, value: object, allowed: str) -> None:
@@ -154,6 +172,14 @@ def test_values_of_another_type_are_refused(name: str, value: object, allowed: s
         ("container_lab_inventory", "molecule/default/inventory/hosts.yml"),
         ("machine_lab_inventory", "molecule/machines/inventory/hosts.yml"),
         ("machine_lab_clock_ahead_s", -1.7),
+        ("nats_max_payload", 8_388_608),
+        ("nats_max_pending", "64mib"),
+        ("nats_write_deadline", "1m30.5s"),
+        ("run_nats_server_oldest", "2.11.0"),
+        ("lab_address", "10.0.0.1"),
+        ("cloud_region", ""),
+        ("grafana_source", ""),
+        ("ansible_ssh_extra_args", ""),
     ],
 )
 def test_values_that_become_their_type_are_taken(name: str, value: object) -> None:
@@ -184,3 +210,26 @@ def test_the_load_is_checked_even_if_a_scenario_wins_over_it(value: object) -> N
     [problem] = problems({"a": {"bench_consumers": value}})
     assert (problem.code, problem.name) == ("not_allowed", "bench_consumers")
     assert problem.sentence.startswith(f"bench_consumers: {value!r} is not allowed; allowed: ")
+
+
+def test_what_a_vault_has_is_checked_and_not_shown() -> None:
+    secret = Vaulted("hunter2")
+    [problem] = problems({"a": {"nats_max_payload": secret}})
+    assert problem.sentence == (
+        "nats_max_payload: the vaulted value is not allowed; allowed: bytes, like 8MB"
+    )
+    [problem] = problems({"a": {"bench_consumers": secret}})
+    assert "hunter2" not in problem.sentence
+    [problem] = problems({"a": {"run_series": secret}, "b": {"run_series": "x"}})
+    assert problem.code == "disagreement"
+    assert "hunter2" not in problem.sentence
+    assert problems({"a": {"bench_consumers": Vaulted("7")}}) == []
+
+
+@pytest.mark.parametrize("users", [Vaulted("7"), [Vaulted("7")], {"a": Vaulted("7")}])
+def test_what_a_vault_has_is_not_shown_where_the_scenario_wins(users: object) -> None:
+    [one] = settings.overridden({"bench_consumers": users}, {"bench_consumers": 100}, KNOWN)
+    assert one.sentence == (
+        "bench_consumers: the scenario's 100 wins over the inventory's vaulted value; "
+        "-e wins over both"
+    )

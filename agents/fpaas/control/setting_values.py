@@ -7,6 +7,7 @@ the role begins, on hosts that earlier roles have changed by then. Those of the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,23 +28,54 @@ PORT_MAX = 65_535
 #: What a value of these types already is. Ansible would convert text, and roles use it as it is:
 #: of "PrivateUsers" as a list, letter by letter.
 CONTAINERS: dict[str, type] = {"list": list, "dict": Mapping}
-#: Of these, 0 would be no limit at all.
-POSITIVE = frozenset({"lab_consumers_hosts", "nats_cpu_max_cores"})
-POSITIVE_ALLOWED = "a number above 0, or null"
+#: Of these, 0 would be no limit at all, or nothing that can work.
+POSITIVE = frozenset(
+    {
+        *("lab_consumers_hosts", "lab_open_files", "machine_lab_cpus", "machine_lab_memory_mb"),
+        *("nats_cpu_max_cores", "nats_max_connections", "prometheus_scrape_interval_s"),
+        *("run_progress_interval_s", "run_start_patience_s"),
+    }
+)
+POSITIVE_ALLOWED = "a number above 0"
+SIZE = (r"[1-9]\d*([kmgt]i?b?)?", "bytes, like 8MB")
+DURATION = (r"(?=.*[1-9])(\d+(\.\d+)?(ms|s|m|h))+", "a time with its unit, like 10s or 500ms")
+VERSION = (r"\d+\.\d+\.\d+", "a version, like 2.10.0")
+#: What text has to look like, in any case, where other text would be read late, or not as meant.
+LIKE = {
+    "nats_max_payload": SIZE,
+    "nats_max_pending": SIZE,
+    "nats_write_deadline": DURATION,
+    "run_nats_server_oldest": VERSION,
+}
+NOT_EMPTY = (r".*\S.*", "any text but an empty one")
 #: Numbers that may be negative: clocks that are behind, or run slow.
 SIGNED = frozenset({"machine_lab_clock_ahead_s", "machine_lab_clock_drift_ppm"})
 #: In a setting's option: the lab has a value of its own, which null would hide.
 NEVER_NULL = "never_null"
+#: In a setting's option: the lab has a text of its own, and nothing works without one.
+NEVER_EMPTY = "never_empty"
+
+VAULTED = "the vaulted value"
 
 #: Turns a value into one of a type ("int", …), as Ansible does; raises TypeError or ValueError.
 Convert = Callable[[str, Any], Any]
+
+
+class Vaulted(str):
+    """Text that a vault has: it is checked as other text is, and not shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Return what a sentence may say of it."""
+        return VAULTED
 
 
 def refusal(name: str, value: Any, option: Mapping[str, Any], convert: Convert) -> str | None:  # noqa: ANN401
     """Say why `value` cannot be `name`, whose argument specification is `option`; None: it can.
 
     Templates are not judged: they have no value yet. `option` says whether null is one
-    (`NEVER_NULL`).
+    (`NEVER_NULL`), and whether empty text is (`NEVER_EMPTY`).
     """
     if _has_template(value):
         return None
@@ -53,14 +85,18 @@ def refusal(name: str, value: Any, option: Mapping[str, Any], convert: Convert) 
         if not option.get(NEVER_NULL):
             return None
         return f"{name}: null is not allowed; leave it out, and the lab's own value is in force"
-    kind, choices = option.get("type", "str"), option.get("choices")
+    kind, choices = option.get("type"), option.get("choices")
     if choices:
         allowed = ", ".join(str(one) for one in choices)
         fits = str(value) in map(str, choices)
     elif kind in ALLOWED:
         allowed = PORT_ALLOWED if name.endswith(PORT) else ALLOWED[kind]
-        allowed = POSITIVE_ALLOWED if name in POSITIVE else allowed
+        if name in POSITIVE:
+            allowed = POSITIVE_ALLOWED + ("" if option.get(NEVER_NULL) else ", or null")
         fits = _fits(name, value, kind, convert)
+    elif name in LIKE or (kind == "str" and option.get(NEVER_EMPTY)):
+        pattern, allowed = LIKE.get(name, NOT_EMPTY)
+        fits = re.fullmatch(pattern, str(value), re.ASCII | re.DOTALL | re.IGNORECASE) is not None
     else:
         return None
     return None if fits else f"{name}: {value!r} is not allowed; allowed: {allowed}"

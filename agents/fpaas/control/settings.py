@@ -7,6 +7,7 @@ the lab's own defaults. Pure logic.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,14 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from fpaas.control.setting_values import NEVER_NULL, Convert, refusal
+from fpaas.control.setting_values import (
+    NEVER_EMPTY,
+    NEVER_NULL,
+    VAULTED,
+    Convert,
+    Vaulted,
+    refusal,
+)
 
 #: Uses libyaml if it is there: ten times as fast.
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -74,19 +82,31 @@ class Overridden:
     users: Any
     scenarios: Any
 
+    @property
+    def sentence(self) -> str:
+        """Say so. What a vault has is not shown, not even in part."""
+        return (
+            f"{self.name}: the scenario's {_shown(self.scenarios)} wins over the inventory's "
+            f"{_shown(self.users)}; -e wins over both"
+        )
+
 
 def tunables(collection: Path) -> dict[str, Mapping[str, Any]]:
     """Return all that can be set, of group_vars/all.yml and the roles' arguments.
 
     Each name with its argument specification, without a type if no role has one, and whether it
-    can be null. `collection` is the directory that has both. Names with a leading underscore are
-    private.
+    can be null or empty. `collection` is the directory that has both. Names with a leading
+    underscore are private.
     """
     defaults = _mapping(collection / "group_vars" / "all.yml")
     for path in sorted(collection.glob("roles/*/defaults/main.yml")):
         defaults = _mapping(path) | defaults
     options: dict[str, dict[str, Any]] = {
-        name: {NEVER_NULL: not _can_be_null(value)} for name, value in defaults.items()
+        name: {
+            NEVER_NULL: not _can_be_null(value),
+            NEVER_EMPTY: isinstance(value, str) and value != "",
+        }
+        for name, value in defaults.items()
     }
     for path in sorted(collection.glob("roles/*/meta/argument_specs.yml")):
         for entry in _mapping(path).get("argument_specs", {}).values():
@@ -189,6 +209,20 @@ def overridden(
         if users != scenarios:
             found.append(Overridden(name, users, scenarios))
     return found
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    if _is_vaulted(value):
+        return VAULTED.removeprefix("the ")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_vaulted(value: Any) -> bool:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return any(map(_is_vaulted, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_is_vaulted, value))
+    return isinstance(value, Vaulted)
 
 
 def _as_written(value: Any) -> Any:  # noqa: ANN401
