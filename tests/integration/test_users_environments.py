@@ -127,17 +127,25 @@ def test_a_port_of_ipv6_in_use_is_named_as_urls_have_it(lab: Lab) -> None:
     assert f"nats_port: [::1]:{port} is in use by another process" in played.flat
 
 
-def test_what_nats_said_when_it_died_at_its_start_is_told(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        # nats-server ends with an empty line what it says of its configuration.
+        ("nats.conf:1:1: this line is not liked\\n\\n", "nats.conf:1:1: this line is not liked"),
+        ("", "it said nothing"),
+    ],
+)
+def test_what_nats_said_when_it_died_at_its_start_is_told(lab: Lab, said: str, told: str) -> None:
     server = lab.directory / "nats-server"
     server.write_text(
         "#!/bin/sh\n"
         'if [ "$1" = --version ]; then echo nats-server: v2.11.0; exit; fi\n'
-        "echo nats.conf:1:1: this line is not liked >&2\nexit 1\n"
+        f"printf '{said}' >&2\nexit 1\n"
     )
     server.chmod(0o755)
     played = lab.play(nats_server_binary=str(server))
     assert played.exit_code != 0
-    assert "NATS is not running: nats: nats.conf:1:1: this line is not liked" in played.flat
+    assert f"NATS is not running: nats: {told}" in played.flat
     assert lab.running() == []
     assert lab.bundles() == []
 
