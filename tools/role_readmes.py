@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,19 @@ def readme(role: Path) -> str:
     about = _load(role / "meta" / "main.yml")
     entries = _load(role / "meta" / "argument_specs.yml")["argument_specs"]
     needs = [dependency["role"] for dependency in about["dependencies"]]
+    tunables = _load(CHECKOUT / "group_vars" / "all.yml").keys()
     parts = [
         f"# {role.name}",
         MADE,
         f"{about['galaxy_info']['description'].rstrip('.')}.",
-        "\n".join(_example(role.name, entries)),
+        "\n".join(_example(role.name, entries, tunables)),
     ]
     if needs:
         parts.append("Depends on " + ", ".join(f"`{name}`" for name in needs) + ".")
     for name, entry in entries.items():
         parts += [f"## `{name}`: {_sentence(entry['short_description'])}", *_texts(entry)]
         if entry.get("options"):
-            rows = [_row(option, said) for option, said in entry["options"].items()]
+            rows = [_row(option, said, tunables) for option, said in entry["options"].items()]
             header = ["| variable | type | default | meaning |", "|---|---|---|---|"]
             parts.append("\n".join([*header, *rows]))
     return "\n\n".join(parts) + "\n"
@@ -38,13 +40,21 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _example(role: str, entries: dict[str, Any]) -> list[str]:
+def _example(role: str, entries: dict[str, Any], tunables: Collection[str]) -> list[str]:
+    entry = "main" if "main" in entries else next(iter(entries))
     name = f"fpaas.bench_lab.{role}"
-    lines = ["```yaml", f"- ansible.builtin.import_role: {{name: {name}}}"]
-    if "main" not in entries:
-        first = next(iter(entries))
-        lines[1] = f"- ansible.builtin.import_role: {{name: {name}, tasks_from: {first}}}"
+    where = f"{{name: {name}}}" if entry == "main" else f"{{name: {name}, tasks_from: {entry}}}"
+    lines = ["```yaml", f"- ansible.builtin.import_role: {where}"]
+    options = entries[entry].get("options", {})
+    required = [one for one, said in options.items() if _is_required(one, said, tunables)]
+    if required:
+        lines.append(f"  vars: {{{', '.join(f'{one}: …' for one in required)}}} # required")
     return [*lines, "```"]
+
+
+def _is_required(name: str, said: dict[str, Any], tunables: Collection[str]) -> bool:
+    """Whether nothing has a value for a variable but the play."""
+    return bool(said.get("required")) and "default" not in said and name not in tunables
 
 
 def _texts(entry: dict[str, Any]) -> list[str]:
@@ -52,10 +62,11 @@ def _texts(entry: dict[str, Any]) -> list[str]:
     return [_sentence(text) for text in ([said] if isinstance(said, str) else said)]
 
 
-def _row(name: str, said: dict[str, Any]) -> str:
-    default = f"`{said['default']!r}`" if "default" in said else "group_vars/all.yml, or the play"
-    if not said.get("required") and "default" not in said:
-        default = ""
+def _row(name: str, said: dict[str, Any], tunables: Collection[str]) -> str:
+    default = f"`{said['default']!r}`" if "default" in said else ""
+    if said.get("required") and not default:
+        is_needed = _is_required(name, said, tunables)
+        default = "required" if is_needed else "group_vars/all.yml, or the play"
     choices = f" One of {', '.join(map(str, said['choices']))}." if "choices" in said else ""
     cells = (f"`{name}`", said["type"], default, _sentence(said["description"]) + choices)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -176,6 +176,7 @@ def test_a_foreign_relays_rate_is_assumed_and_said_so() -> None:
         ({"fetch": "drain", "poll_interval_s": 400, "drain_s": 480}, "bench_stream_max_age_s"),
         ({"fetch": "drain", "drain_s": 0}, "bench_drain_s=72"),
         ({"poll_interval_s": 1000}, "of the consumers never poll"),
+        ({"poll_interval_s": 1000}, "lets each consumer poll once."),
         ({"batch_size": 10_000}, "cuts off a connection"),
     ],
 )

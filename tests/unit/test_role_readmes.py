@@ -16,6 +16,14 @@ def test_readme_is_in_step(role: Path) -> None:
     assert (role / "README.md").read_text() == role_readmes.readme(role), "run: make readmes"
 
 
+def test_what_only_the_play_can_set_is_required() -> None:
+    run = role_readmes.readme(CHECKOUT / "roles" / "run")
+    assert "  vars: {run_index: …} # required" in run
+    for name, type_ in (("run_index", "int"), ("run_id", "str"), ("scenario_title", "str")):
+        assert f"| `{name}` | {type_} | required |" in run
+    assert "| `results_dir` | path | group_vars/all.yml, or the play |" in run
+
+
 def test_every_role_has_one() -> None:
     everywhere = {path for path in (CHECKOUT / "roles").iterdir() if path.is_dir()}
     assert set(role_readmes.roles()) == everywhere

@@ -172,7 +172,7 @@ def _warn_not_polled(spec: RunSpec) -> str | None:
     return (
         f"The run ends after {end_s:g} s, but a consumer polls every {c.poll_interval_s:g} s: "
         f"about {percent(1 - end_s / c.poll_interval_s)} of the consumers never poll. "
-        f"bench_measure_s={measure_s} gives each of them a turn."
+        f"bench_measure_s={measure_s} lets each consumer poll once."
     )
 
 
