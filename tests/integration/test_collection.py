@@ -99,7 +99,7 @@ USERS_OWN = (
 
 def test_the_collection_has_the_inventories_that_git_has_and_no_others(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
-    git = ("git", "-C", checkout)
+    git = ("git", "-C", str(checkout))
     subprocess.run(["git", "clone", "--quiet", "--shared", CHECKOUT, checkout], check=True)
     for name in USERS_OWN:
         (checkout / name).parent.mkdir(exist_ok=True)
