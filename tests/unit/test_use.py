@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,31 @@ def test_polls_that_take_less_than_is_owed(overloaded: tuple[RunSpec, dict[str, 
     assert "50 every 5 s are 10/s of the 100/s that each is owed" in codes.sentence(limit)
     assert "localhost at 40 %" in codes.sentence(limit)
     assert overloaded[1]["limited_by"]["what"] == "polls"
+
+
+def test_polls_are_no_limit_if_nearly_all_was_received(
+    overloaded: tuple[RunSpec, dict[str, Any]],
+) -> None:
+    owed = overloaded[1]["ledger"]["owed"]
+    for delivered, code in ((0.98, "polls"), (0.995, "nothing"), (1, "nothing")):
+        assert find(overloaded, {("ledger", "delivered"): round(delivered * owed)}).code == code
+
+
+@pytest.mark.parametrize(
+    ("offered_per_s", "code"), [(40.0, "polls"), (9.0, "nothing"), (None, "nothing")]
+)
+def test_of_a_foreign_relay_the_measured_rate_is_owed(
+    overloaded: tuple[RunSpec, dict[str, Any]], offered_per_s: float | None, code: str
+) -> None:
+    spec, content = overloaded
+    foreign = replace(spec, firehose=replace(spec.firehose, rate_per_s=None))
+    changes: dict[tuple[str, ...], Any] = {
+        ("throughput", name): offered_per_s for name in ("offered_per_s", "published_per_s")
+    }
+    limit = find((foreign, content), changes)
+    assert limit.code == code
+    if code == "polls":
+        assert "are 10/s of the 40/s that each is owed" in codes.sentence(limit)
 
 
 def test_of_a_mix_the_class_that_takes_least_is_named(

@@ -83,6 +83,43 @@ def test_what_was_lost_is_not_unread_as_planned(healthy: tuple[RawRun, dict[str,
 
 
 @pytest.mark.parametrize(
+    ("off_points", "is_as_planned"), [(0, True), (9, True), (-9, True), (11, False), (-11, False)]
+)
+def test_only_what_is_near_the_plan_is_unread_as_planned(
+    healthy: tuple[RawRun, dict[str, Any]], off_points: float, *, is_as_planned: bool
+) -> None:
+    ledger = healthy[1]["ledger"]
+    unread = healthy[1]["plan"]["unread_share"] + off_points / 100
+    delivered = round(ledger["owed"] * (1 - unread))
+    judged = judge(healthy, changes={"ledger.delivered": delivered})
+    assert ("unread_as_planned" in of(judged.notes)) == is_as_planned
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ledger.expired_unread": 0, "ledger.pending_at_end": 0, "plan.unread_share": 0.0},
+        {"ledger.delivered": None},
+    ],
+)
+def test_if_nothing_is_known_to_be_unread_none_is_as_planned(
+    healthy: tuple[RawRun, dict[str, Any]], changes: dict[str, Any]
+) -> None:
+    delivered = {"ledger.delivered": healthy[1]["ledger"]["owed"]}
+    judged = judge(healthy, changes=delivered | changes)
+    assert "unread_as_planned" not in of(judged.notes)
+
+
+def test_a_rate_that_was_only_assumed_planned_nothing(
+    healthy: tuple[RawRun, dict[str, Any]],
+) -> None:
+    run, content = healthy
+    spec = replace(run.spec, firehose=replace(run.spec.firehose, rate_per_s=None))
+    judged = verdict.judge(spec, content, Facts(never_fetched=0))
+    assert "unread_as_planned" not in of(judged.notes)
+
+
+@pytest.mark.parametrize(
     ("facts", "code"),
     [
         (Facts(problems=[missing("relay.json")]), "file_missing"),

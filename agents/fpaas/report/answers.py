@@ -12,6 +12,7 @@ from fpaas.text.plan_figures import percent
 
 #: A fan-out that leaves less than this share unread needs no explanation.
 UNREAD_SHARE_EXPLAINED = 0.01
+UNREAD_AS_PLANNED = "unread_as_planned"
 NOT_STORED_TERMS = ("not_read", "undecodable", "publish_failed", "publish_unknown")
 PROCESS_WORDS = {"nats": "NATS", "consumers": "Consumers", "shuffler": "Shuffler"}
 
@@ -110,7 +111,13 @@ def _lost(summary: JsonObject) -> str:
 
 
 def planned_unread(spec: RunSpec, summary: JsonObject) -> list[str]:
-    """Explain the unread share of a fan-out overloaded by design; empty if it is not."""
+    """Explain the unread share of a fan-out overloaded by design; empty if it is not.
+
+    Nor is anything explained if the verdict does not say that it is as planned.
+    """
+    noted = [one["code"] for one in pick(summary, "verdict", "reason_codes") or []]
+    if UNREAD_AS_PLANNED not in noted:
+        return []
     plan = summary.get("plan") or {}
     capacity, owed_per_s = plan.get("capacity_per_s"), plan.get("owed_per_s")
     c = spec.consumers

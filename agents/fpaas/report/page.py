@@ -46,7 +46,7 @@ def render(bundle: Bundle, summary: JsonObject, inside: Mapping[str, str] | None
         # The page has a separate box for the verdict's note on this.
         listed = pick(summary, "verdict", "reason_codes") or []
         noted = [one["code"] for one in listed if one["severity"] == NOTE]
-        told = {index for index, code in enumerate(noted) if code == "unread_as_planned"}
+        told = {index for index, code in enumerate(noted) if code == answers.UNREAD_AS_PLANNED}
         notes = [note for index, note in enumerate(notes) if index not in told]
     return document.render(
         "run.html.j2",

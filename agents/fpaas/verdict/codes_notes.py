@@ -48,15 +48,12 @@ def _unread_as_planned(p: Parameters) -> str:
     note = (
         f"{of_class(p)}as planned, {stays} stays unread: a consumer is owed "
         f"{p['owed_per_s']:.4g} messages/s and its polls take at most {p['batch_size']} every "
-        f"{p['poll_interval_s']:g} s = {p['capacity_per_s']:.3g}/s, {share_pct:.2g} % of that"
+        f"{p['poll_interval_s']:g} s = {p['capacity_per_s']:.3g}/s, {share_pct:.2g} % of that; "
+        f"planned {p['planned_unread_pct']:.1f} % unread in this run, measured "
+        f"{p['measured_unread_pct']:.1f} % (of {counted(p['owed'])} owed, "
+        f"{counted(p['expired'])} expired and "
+        f"{count_of(p['pending'], 'was|were')} pending at the end)"
     )
-    if p["measured_unread_pct"] is not None:
-        note += (
-            f"; planned {p['planned_unread_pct']:.1f} % unread in this run, measured "
-            f"{p['measured_unread_pct']:.1f} % (of {counted(p['owed'])} owed, "
-            f"{counted(p['expired'])} expired and "
-            f"{count_of(p['pending'], 'was|were')} pending at the end)"
-        )
     return f"{note}. This is not a failure." if p["nothing_lost"] else f"{note}."
 
 
@@ -128,7 +125,7 @@ CODES: dict[str, Code] = {
             "batch_size": "messages",
             "poll_interval_s": "s",
             "planned_unread_pct": "%",
-            "measured_unread_pct": "%; null: not measured",
+            "measured_unread_pct": "%",
             "owed": "deliveries",
             "expired": "deliveries",
             "pending": "deliveries",

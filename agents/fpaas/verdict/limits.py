@@ -27,6 +27,8 @@ PROCESSED_SHARE_MIN = 0.9
 STREAM_FULL_SHARE = 0.98
 #: Frames published of those offered; below it, the shuffler falls behind.
 PUBLISHED_SHARE_MIN = 0.99
+#: Consumers that received so much of what they were owed were not held back by their polls.
+DELIVERED_SHARE_MIN = 0.99
 
 
 def find(
@@ -180,10 +182,15 @@ def _polls(spec: RunSpec, summary: Mapping[str, Any], busiest: dict[str, Any]) -
     found: list[tuple[float, dict[str, Any]]] = []
     for of_class in spec.by_class():
         one = of_class.consumers.only_class
-        plan = summary["plan"] if one is None else pick(summary, "classes", one.name, "plan") or {}
+        figures = summary if one is None else pick(summary, "classes", one.name) or {}
+        plan = figures.get("plan") or {}
         capacity = plan.get("capacity_per_consumer_per_s")
         owed = plan.get("owed_per_consumer_per_s")
-        if capacity is None or not owed or capacity >= owed:
+        if owed and spec.firehose.rate_per_s is None:
+            # The plan only assumed a rate.
+            offered = pick(summary, "throughput", "offered_per_s")
+            owed = None if offered is None else owed * offered / plan["offered_per_s"]
+        if capacity is None or not owed or capacity >= owed or _did_receive_all(figures):
             continue
         parameters: dict[str, Any] = {
             "batch_size": of_class.consumers.batch_size,
@@ -197,6 +204,15 @@ def _polls(spec: RunSpec, summary: Mapping[str, Any], busiest: dict[str, Any]) -
         found.append((capacity / owed, parameters))
     if found:
         yield Reason("polls", None, min(found, key=lambda one: one[0])[1])
+
+
+def _did_receive_all(figures: Mapping[str, Any]) -> bool:
+    """Whether consumers received nearly everything; not if that is not known."""
+    owed, delivered = pick(figures, "ledger", "owed"), pick(figures, "ledger", "delivered")
+    if not owed or delivered is None:
+        return False
+    did: bool = delivered >= DELIVERED_SHARE_MIN * owed
+    return did
 
 
 def _busiest(summary: Mapping[str, Any]) -> dict[str, Any] | None:
