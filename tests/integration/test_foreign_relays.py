@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from fpaas.spec import NS_PER_S
-from tests.support.bad_relay import BadRelay, frame
+from tests.support.bad_relay import BadRelay, commit, frame
 from tests.support.playbook_lab import SHORT
 from tests.support.side_by_side import OwnLab, play_all
 
@@ -98,6 +99,11 @@ def future_type(event: int) -> bytes:
     return b"" if event % 10 else frame({"t": "#future", "op": 1}, {"seq": 1000 + event})
 
 
+def without_zone(event: int) -> bytes:
+    """Return an event whose time could be of any zone."""
+    return re.sub(rb"(\.\d{3})Z", rb"\g<1>0", commit(1000 + event, event, time.time()))
+
+
 def test_lies_about_numbers_and_times_are_noted(tmp_path: Path) -> None:
     labs: list[Reading] = []
 
@@ -113,13 +119,15 @@ def test_lies_about_numbers_and_times_are_noted(tmp_path: Path) -> None:
         BadRelay(50, seq=lambda event: 1000 + event + event // 19) as sparse,
         BadRelay(50, seq=lose_later) as lossy,
         BadRelay(50, age_s=lambda _event: -3600, frames=future_type) as ahead,
+        BadRelay(50, frames=without_zone) as zoneless,
     ):
         labs += [
             Reading(tmp_path / "sparse", sparse),
             Reading(tmp_path / "lossy", lossy),
             Reading(tmp_path / "ahead", ahead),
+            Reading(tmp_path / "zoneless", zoneless),
         ]
-        of_sparse, of_lossy, of_ahead = play_all(labs, Reading.finish)
+        of_sparse, of_lossy, of_ahead, of_zoneless = play_all(labs, Reading.finish)
 
     assert "relay_sparse" in codes(of_sparse)
     assert "relay_gaps" not in codes(of_sparse)
@@ -136,7 +144,12 @@ def test_lies_about_numbers_and_times_are_noted(tmp_path: Path) -> None:
     assert "relay_ignored" in codes(of_ahead)
     assert of_ahead["relay"]["ignored"] == pytest.approx(of_ahead["relay"]["read"] / 9, abs=2)
     assert of_ahead["relay"]["gaps"] == []
-    for summary in (of_sparse, of_lossy, of_ahead):
+
+    # Whether it fell behind is not known.
+    assert of_zoneless["verdict"]["status"] == "invalid"
+    assert "relay_times_unreadable" in codes(of_zoneless)
+    assert (of_zoneless["relay"]["timed_pct"], of_ahead["relay"]["timed_pct"]) == (0, 100)
+    for summary in (of_sparse, of_lossy, of_ahead, of_zoneless):
         assert summary["ledger"]["unexplained"] == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from fpaas.measures.intervals import IntervalSet
 from fpaas.records import files
 from fpaas.records.files import LineWriter
 from fpaas.records.shuffler import NAME, SAMPLES, RelayGap, ShufflerResult, ShufflerSample
+from fpaas.report.relay_table import relay_rows
+from fpaas.report.written import NOT_MEASURED
 from fpaas.spec import NS_PER_S
 from fpaas.summary.summary import analyse
 from tests.support.raw_run import HOST, T0_UNIX_NS, RawRun
@@ -33,6 +36,7 @@ def summary(
     lag_s: dict[int, float] | None = None,
     paused_s: float = 0.0,
     foreign: bool = False,
+    is_older: bool = False,
     values: dict[str, Any] | None = None,
     **changes: object,
 ) -> dict[str, Any]:
@@ -41,7 +45,10 @@ def summary(
     path = directory / "run/hosts" / HOST / NAME
     result = files.read(path, ShufflerResult)
     stretches = [(at(begin), at(end)) for begin, end in quiet or []]
-    files.write(path, msgspec.structs.replace(result, quiet=stretches, **changes))
+    told = None if is_older else stretches
+    files.write(path, msgspec.structs.replace(result, quiet=told, **changes))
+    if lag_s is None and foreign and not is_older:
+        lag_s = dict.fromkeys(range(-2, 45), 0.1)
     if lag_s is not None:
         samples = path.with_name(SAMPLES)
         lines = files.read_lines(samples, ShufflerSample).good
@@ -201,6 +208,77 @@ def test_a_constant_offset_is_no_falling_behind(tmp_path: Path, lag_s: dict[int,
     content = summary(tmp_path, lag_s=lag_s, foreign=True)
     assert (content["relay"]["lag_growth_s"] or 0) <= 0
     assert "relay_lagging" not in codes(content)
+
+
+@pytest.mark.parametrize(
+    ("lag_s", "is_readable", "is_measured"),
+    [
+        # The times of none, of a third and of most events could be read.
+        ({}, False, False),
+        ({s: 0.1 for s in range(-2, 45) if s % 3 == 0}, False, True),
+        ({s: 0.1 for s in range(-2, 45) if s % 3}, True, True),
+        # A recording that is played.
+        ({s: 1e7 for s in range(-2, 45) if s % 3 == 0}, True, True),
+    ],
+)
+def test_a_relay_whose_times_cannot_be_read_may_have_fallen_behind(
+    tmp_path: Path, lag_s: dict[int, float], *, is_readable: bool, is_measured: bool
+) -> None:
+    content = summary(tmp_path, lag_s=lag_s, foreign=True)
+    assert (content["relay"]["lag_s"] is not None) == is_measured
+    assert ("relay_times_unreadable" in codes(content)) != is_readable
+    assert is_readable or content["verdict"]["status"] == "invalid"
+    assert "relay_lag_unmeasured" not in codes(content)
+
+
+def test_seconds_without_an_event_say_nothing_about_times(tmp_path: Path) -> None:
+    RawRun(values={"bench_firehose_rate_per_s": 0.3}).write(tmp_path / "raw")
+    samples = tmp_path / "raw/hosts" / HOST / SAMPLES
+    lines = files.read_lines(samples, ShufflerSample).good
+    came = {
+        round((line.unix_ns - T0_UNIX_NS) / NS_PER_S): 0.1
+        for before, line in pairwise(lines)
+        if line.read > before.read
+    }
+    content = summary(tmp_path, lag_s=came, foreign=True, values={"bench_firehose_rate_per_s": 0.3})
+    assert content["relay"]["timed_pct"] == 100
+    assert "relay_times_unreadable" not in codes(content)
+
+
+def test_a_window_too_short_for_a_trend_is_noted(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"bench_measure_s": 5}
+    lag_s = dict.fromkeys(range(-2, 45), 0.1)
+    content = summary(tmp_path, lag_s=lag_s, foreign=True, values=values)
+    assert (content["relay"]["lag_s"], content["relay"]["lag_growth_s"]) == (0.1, None)
+    # Its events are of today.
+    rows = relay_rows(RawRun().spec, content)
+    assert rows["fell behind real time by"] == NOT_MEASURED
+    assert "relay_lag_unmeasured" in codes(content)
+    assert "relay_times_unreadable" not in codes(content)
+
+
+def test_lag_that_an_older_shuffler_did_not_measure_is_noted(tmp_path: Path) -> None:
+    content = summary(tmp_path, foreign=True, is_older=True)
+    assert content["relay"]["timed_pct"] is None
+    assert "relay_lag_unmeasured" in codes(content)
+    assert "relay_times_unreadable" not in codes(content)
+
+
+def test_the_times_of_our_own_relay_do_not_matter(tmp_path: Path) -> None:
+    assert not [code for code in codes(summary(tmp_path, lag_s={})) if code.startswith("relay_")]
+
+
+def test_only_the_silence_beyond_its_limit_is_named(tmp_path: Path) -> None:
+    for name, quiet, said in (
+        ("long", [(10.0, 12.5)], ["at a stretch"]),
+        ("many", [(at_s, at_s + 1.5) for at_s in (6.0, 11.0, 16.0, 21.0)], ["in all"]),
+        ("both", [(17.0, 37.0)], ["at a stretch", "in all"]),
+    ):
+        (tmp_path / name).mkdir()
+        values: dict[str, Any] = {"bench_relay_silent_max_s": 2.0}
+        content = summary(tmp_path / name, quiet=quiet, values=values)
+        (reason,) = [one for one in content["verdict"]["reasons"] if "no event came" in one]
+        assert [words for words in ("at a stretch", "in all") if words in reason] == said
 
 
 def test_our_own_pauses_are_no_lag_of_the_relays(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def account(bundle: Bundle, window: Window) -> Relay:
         silent_s=_silent_s(silences),
         lag_s=_lag_s(bundle, window),
         lag_growth_s=_lag_growth_s(bundle, window),
+        timed_pct=_timed_pct(bundle, window) if is_known else None,
         gaps=None
         if gaps is None
         else [
@@ -100,6 +101,19 @@ def _lag_growth_s(bundle: Bundle, window: Window) -> float | None:
 def _lag_s(bundle: Bundle, window: Window) -> float | None:
     samples = _samples_of_lag(bundle, window)
     return _median_lag_s(samples) if samples else None
+
+
+def _timed_pct(bundle: Bundle, window: Window) -> float | None:
+    """Return in how many samples with new events of a foreign relay their time could be read."""
+    if bundle.spec.firehose.rate_per_s is not None:
+        return None
+    are_timed = [
+        sample.lag_s is not None
+        for part in bundle.parts("shuffler")
+        for before, sample in pairwise(part.shuffler_samples)
+        if sample.unix_ns in window and sample.read > before.read
+    ]
+    return 100 * sum(are_timed) / len(are_timed) if are_timed else None
 
 
 def _samples_of_lag(bundle: Bundle, window: Window) -> list[ShufflerSample]:

@@ -112,6 +112,13 @@ class Relay(msgspec.Struct, kw_only=True):
             "median; null: not measured"
         ),
     ]
+    timed_pct: Annotated[
+        float | None,
+        doc(
+            "% of the window's samples with new events of a foreign relay in which the last one's "
+            "own time could be read; null: none came, or an older shuffler"
+        ),
+    ]
     gaps: Annotated[list[RelayGap] | None, doc("the first 100; null: not measured")]
     gap_count: Annotated[Count | None, doc("all of them")]
     missing: Annotated[Count | None, doc("events in gaps; null: their sizes are not known")]

@@ -245,6 +245,14 @@ CODES: dict[str, Code] = {
         "To find out, read another relay of the same network at the same time.",
         {"numbers": "sequence numbers", "count": "places", "relay_url": ""},
     ),
+    "relay_lag_unmeasured": Code(
+        NOTE,
+        "whether the relay {relay_url} fell behind real time was not measured",
+        "The window has too few samples of the times of the relay's events to show a trend, or an "
+        "older shuffler took none.",
+        "Set a longer bench_measure_s: at least 10 s, in which events come.",
+        {"relay_url": ""},
+    ),
     "relay_clock_off": Code(
         NOTE,
         _relay_clock_off,

@@ -7,10 +7,23 @@ from fpaas.verdict.code import INVALID, LOGS, Code, Parameters
 
 
 def _relay_silent(p: Parameters) -> str:
+    """Name only what is beyond its limit."""
+    said = [
+        f"{p[f'{name}_s']:.1f} s {words} (the limit is {p[f'{name}_limit_s']:.3g} s)"
+        for name, words in (("longest", "at a stretch"), ("total", "in all"))
+        if p[f"{name}_s"] > p[f"{name}_limit_s"]
+    ]
+    whole = f"of the window's {p['window_s']:g} s"
+    return f"no event came from the relay {p['relay_url']} for {', '.join([*said, whole])}"
+
+
+def _relay_times_unreadable(p: Parameters) -> str:
+    count = "none"
+    if p["timed_pct"]:
+        count = f"only {p['timed_pct']:.0f} % (at least {p['least_pct']:g} % are needed)"
     return (
-        f"no event came from the relay {p['relay_url']} for {p['longest_s']:.1f} s at a stretch "
-        f"(the limit is {p['longest_limit_s']:.3g} s), {p['total_s']:.1f} s in all (the limit is "
-        f"{p['total_limit_s']:.3g} s), of the window's {p['window_s']:g} s"
+        f"of the times of the events of the relay {p['relay_url']}, {count} could be read, so "
+        "whether it fell behind is not known"
     )
 
 
@@ -80,6 +93,15 @@ CODES = {
         "that is replayed too slowly looks the same.",
         "Use another relay, or allow more (bench_relay_lag_max_s).",
         {"growth_s": "s", "limit_s": "s", "window_s": "s", "relay_url": ""},
+    ),
+    "relay_times_unreadable": Code(
+        INVALID,
+        _relay_times_unreadable,
+        "The `time` of the relay's events is not RFC 3339 with a zone. Of each second, the event "
+        "that was read last counts.",
+        "Use a relay that follows the lexicon (com.atproto.sync.subscribeRepos): it sends times "
+        "such as 2026-12-01T16:21:49.123Z.",
+        {"timed_pct": "% of the seconds with events", "least_pct": "%", "relay_url": ""},
     ),
     "relay_incomplete": Code(
         INVALID,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fpaas.ledger.relay_account import LIVE_WITHIN_S
 from fpaas.reason import Reason
 from fpaas.spec import RunSpec
 
@@ -25,6 +26,8 @@ RESETS_LIMIT = 10
 #: Events whose own times are further from the clock than this are not of this moment.
 CLOCK_OFF_S = 60.0
 REREAD_LIMIT_PCT = 10.0
+#: With fewer events whose times can be read, nobody knows whether a relay fell behind.
+TIMED_LEAST_PCT = 50.0
 
 
 def limit_s(given_s: float | None, window_s: float) -> float:
@@ -45,6 +48,9 @@ def beyond(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
     if (relay["lag_growth_s"] or 0.0) > lag_limit_s:
         lag = {"growth_s": relay["lag_growth_s"], "limit_s": lag_limit_s, "window_s": window_s}
         yield Reason("relay_lagging", None, {**lag, **_url(spec)})
+    if _has_unreadable_times(relay):
+        timed = {"timed_pct": relay["timed_pct"], "least_pct": TIMED_LEAST_PCT}
+        yield Reason("relay_times_unreadable", None, {**timed, **_url(spec)})
     yield from _incomplete(spec, relay)
     unknown = sum(gap["missing"] is None for gap in relay["gaps"] or ())
     if relay["foreign"] and unknown > UNKNOWN_GAPS_LIMIT:
@@ -67,6 +73,9 @@ def notes(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
     if relay.get("foreign") and relay.get("jumps") and relay["missing"] is None:
         left_out = {"count": relay["jumps"], "numbers": relay["jumped_seqs"]}
         yield Reason("relay_sparse", None, {**left_out, **_url(spec)})
+    is_lag_missing = relay.get("foreign") and relay["read"] and relay["lag_growth_s"] is None
+    if is_lag_missing and not _is_recorded(relay) and not _has_unreadable_times(relay):
+        yield Reason("relay_lag_unmeasured", None, _url(spec))
     if abs(relay.get("lag_s") or 0.0) > CLOCK_OFF_S:
         yield Reason("relay_clock_off", None, {"lag_s": relay["lag_s"], **_url(spec)})
     if relay.get("seq_resets"):
@@ -76,6 +85,17 @@ def notes(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
     # If the relay is ours, the ledger knows what it sent.
     if relay.get("foreign") and relay.get("ignored"):
         yield Reason("relay_ignored", None, {"count": relay["ignored"], **_url(spec)})
+
+
+def _has_unreadable_times(relay: dict[str, Any]) -> bool:
+    timed_pct: float | None = relay["timed_pct"]
+    return timed_pct is not None and timed_pct < TIMED_LEAST_PCT and not _is_recorded(relay)
+
+
+def _is_recorded(relay: dict[str, Any]) -> bool:
+    """Whether a relay plays what was recorded once, at whatever speed."""
+    lag_s: float = relay["lag_s"] or 0.0
+    return abs(lag_s) > LIVE_WITHIN_S
 
 
 def _window_s(summary: dict[str, Any]) -> float:
