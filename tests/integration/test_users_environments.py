@@ -108,11 +108,13 @@ def has_ipv6() -> bool:
     return True
 
 
-def test_a_lab_on_ipv6(lab: Lab) -> None:
+def test_a_lab_on_ipv6_with_tls(lab: Lab) -> None:
     if not has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
-    played = lab.play(lab_address="::1")
+    played = lab.play(lab_address="::1", nats_tls=True)
     check_a_run(lab, played.output)
+    (log,) = (lab.results / "latest/hosts").glob("*/nats.log")
+    assert "TLS required for client connections" in log.read_text()
     run = json.loads((lab.results / "latest/run.json").read_text())
     assert run["nats_url"] == f"nats://[::1]:{lab.variables['nats_port']}"
     assert run["firehose"]["relay_url"] == f"ws://[::1]:{lab.variables['relay_port']}"
