@@ -76,7 +76,9 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(lab: ProcessesLab) -> Non
     assert verdict_codes.blamed(summary) == []
     check_all_delivered(summary, 4 * OFFERED)
     # Each agent's second is there, though it was written later.
-    assert summary["latency_ms"]["publish_ack"]["count"] == 600
+    published = summary["latency_ms"]["publish_ack"]["count"]
+    # On a busy machine, some that were due before the window are published in it.
+    assert published == 600 or (verdict_codes.is_busy(summary) and published >= 600)
     for name in ("relay", "shuffler", "consumers-0", "consumers-1"):
         samples = (files_of(lab) / f"{name}.samples.jsonl").read_text().splitlines()
         assert len(samples) >= 9 or verdict_codes.is_busy(summary)
