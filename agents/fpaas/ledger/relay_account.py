@@ -61,6 +61,11 @@ def account(bundle: Bundle, window: Window) -> Relay:
     )
 
 
+def is_recorded(lag_s: float | None) -> bool:
+    """Whether a relay so far behind plays what was recorded once, at whatever speed."""
+    return abs(lag_s or 0.0) > LIVE_WITHIN_S
+
+
 def _silent_s(silences: Silences | None) -> dict[str, float | None]:
     if silences is None:
         names = ("total", "longest", "unasked_total", "unasked_longest", "counted_from")

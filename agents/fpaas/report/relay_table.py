@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fpaas.agreement import agreeing, count_of
 from fpaas.bundle.parts import JsonObject
-from fpaas.ledger.relay_account import LIVE_WITHIN_S
+from fpaas.ledger.relay_account import is_recorded
 from fpaas.records.paths import pick
 from fpaas.report.written import NOT_MEASURED, number, with_unit
 from fpaas.spec import RunSpec
@@ -49,10 +49,9 @@ def relay_rows(spec: RunSpec, summary: JsonObject) -> dict[str, str]:
         "undecodable, did not come again": _frames(relay.get("undecodable_once")),
     }
     if relay.get("foreign"):
-        is_recorded = abs(relay.get("lag_s") or 0.0) > LIVE_WITHIN_S
         rows["fell behind real time by"] = (
             f"{NOT_MEASURED}: its events are not of today"
-            if is_recorded
+            if is_recorded(relay.get("lag_s"))
             else with_unit(relay.get("lag_growth_s"), "s")
         )
     return rows

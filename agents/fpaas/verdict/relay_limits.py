@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fpaas.ledger.relay_account import LIVE_WITHIN_S
+from fpaas.ledger.relay_account import is_recorded
 from fpaas.reason import Reason
 from fpaas.spec import RunSpec
 
@@ -74,7 +74,7 @@ def notes(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
         left_out = {"count": relay["jumps"], "numbers": relay["jumped_seqs"]}
         yield Reason("relay_sparse", None, {**left_out, **_url(spec)})
     is_lag_missing = relay.get("foreign") and relay["read"] and relay["lag_growth_s"] is None
-    if is_lag_missing and not _is_recorded(relay) and not _has_unreadable_times(relay):
+    if is_lag_missing and not is_recorded(relay["lag_s"]) and not _has_unreadable_times(relay):
         yield Reason("relay_lag_unmeasured", None, _url(spec))
     if abs(relay.get("lag_s") or 0.0) > CLOCK_OFF_S:
         yield Reason("relay_clock_off", None, {"lag_s": relay["lag_s"], **_url(spec)})
@@ -89,13 +89,7 @@ def notes(spec: RunSpec, summary: dict[str, Any]) -> Iterator[Reason]:
 
 def _has_unreadable_times(relay: dict[str, Any]) -> bool:
     timed_pct: float | None = relay["timed_pct"]
-    return timed_pct is not None and timed_pct < TIMED_LEAST_PCT and not _is_recorded(relay)
-
-
-def _is_recorded(relay: dict[str, Any]) -> bool:
-    """Whether a relay plays what was recorded once, at whatever speed."""
-    lag_s: float = relay["lag_s"] or 0.0
-    return abs(lag_s) > LIVE_WITHIN_S
+    return timed_pct is not None and timed_pct < TIMED_LEAST_PCT and not is_recorded(relay["lag_s"])
 
 
 def _window_s(summary: dict[str, Any]) -> float:
